@@ -1,0 +1,95 @@
+"""Every error that this package raises on purpose, told apart by who can mend it.
+
+::
+
+    SpadeError
+    ├── UsageError       the command line is wrong: nothing was begun (exit status 2)
+    ├── SettingsError    a settings file, variable or named file is wrong
+    ├── InputError       the logs, the schemas or the run's own files are wrong
+    │   ├── ObjectMissing    a key or bucket that is not there
+    │   └── ObjectChanged    an object is not the one that was planned
+    ├── WarehouseError   the warehouse refused, for good
+    │   ├── LoadFailed       COPY refused values; carries the load errors it recorded
+    │   ├── GuardFailed      the new rows are too few to replace the old ones
+    │   └── AlreadyLoaded    the replay ledger has this run tag for the table
+    ├── PassingFault     tried again with back-off before it is shown
+    │   ├── Conflict         serialization conflict (1023, SQLSTATE 40001)
+    │   ├── ConnectionLost   the connection broke while nothing was being committed
+    │   └── LookupDown       a service that columns ask does not answer
+    ├── CommitUnknown    a commit was sent and its answer was lost; look before repeating
+    └── Bug              this program broke its own promise (a ledger that does not balance)
+
+An error's message is whole in itself: what happened, to which object or table, and what to do
+next. It never has a secret in it. All of them survive pickling, since tasks raise them on
+executors and the driver shows them.
+"""
+
+from __future__ import annotations
+
+
+class SpadeError(Exception):
+    """The root. ``exit_status`` is what the process ends with when nothing handles the error."""
+
+    exit_status = 1
+
+
+class UsageError(SpadeError):
+    """The command line cannot be carried out as written; nothing was begun."""
+
+    exit_status = 2
+
+
+class SettingsError(SpadeError):
+    """A setting, or a file that a setting names, is wrong."""
+
+
+class InputError(SpadeError):
+    """Logs, schemas or the run's own files are not what they should be."""
+
+
+class ObjectMissing(InputError):
+    """A key or a bucket is not there."""
+
+
+class ObjectChanged(InputError):
+    """An object is no longer the one that the plan or the manifest pinned."""
+
+
+class WarehouseError(SpadeError):
+    """The warehouse refused, and would refuse again."""
+
+
+class LoadFailed(WarehouseError):
+    """COPY refused values; the message shows file, line, column, raw value and reason."""
+
+
+class GuardFailed(WarehouseError):
+    """The new rows are none, or too few, to replace the old ones unasked."""
+
+
+class AlreadyLoaded(WarehouseError):
+    """The replay ledger says that this run tag is in this table's window already."""
+
+
+class PassingFault(SpadeError):
+    """A fault that may be gone at the next try."""
+
+
+class Conflict(PassingFault):
+    """Another transaction won (Redshift's 1023, SQLSTATE 40001); nothing was changed."""
+
+
+class ConnectionLost(PassingFault):
+    """The connection broke before anything was committed; nothing was changed."""
+
+
+class LookupDown(PassingFault):
+    """A service that columns ask does not answer."""
+
+
+class CommitUnknown(SpadeError):
+    """A commit was sent and its answer was lost: done or not, only the ledger row can tell."""
+
+
+class Bug(SpadeError):
+    """This program broke a promise of its own; nothing was loaded on the strength of it."""
