@@ -43,7 +43,8 @@ class Window:
                 END that is not after START, as an instant or on the wall clock.
         """
         window = cls(_instant("START", start), _instant("END", end))
-        if window.end <= window.start:
+        # Two times of one zone compare by wall clock alone, whatever their offsets.
+        if window.end.timestamp() <= window.start.timestamp():
             raise UsageError(f"END must be after START: {end} is not after {start}")
         if window.wall_end <= window.wall_start:
             raise UsageError(
@@ -98,7 +99,7 @@ def _instant(word: str, text: str) -> datetime:
     try:
         wall = datetime.strptime(wall_text, _WALL)  # noqa: DTZ007 - the zone is settled below
         if offset:
-            given = datetime.strptime(wall_text + offset.replace("Z", "+0000"), _WALL + "%z")
+            given = datetime.strptime(f"{wall_text}{offset}", f"{_WALL}%z")  # noqa: DTZ007 - %z
             return given.astimezone(PACIFIC)
     except (ValueError, OverflowError) as error:
         raise UsageError(f"{word} is no time: {text!r} ({error})") from None

@@ -1,0 +1,1 @@
+"""Blueprint, the schema service: which properties become which columns of which table."""

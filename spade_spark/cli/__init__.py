@@ -1,0 +1,1 @@
+"""The doors: commands compute nothing, they ask for a result and print it."""

@@ -1,0 +1,1 @@
+"""The raw edge logs: which objects, their lines, the records on them."""

@@ -1,0 +1,1 @@
+"""Spark, and the one partition that it runs many times."""

@@ -1,0 +1,1 @@
+"""What a run keeps under its run tag: plan, completion records, manifest, ledger."""

@@ -1,0 +1,1 @@
+"""The embedded S3 and warehouse, with sample logs, to try a replay on."""

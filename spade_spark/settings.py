@@ -1,0 +1,198 @@
+"""The settings: one TOML file, overridden by the environment, overridden by flags.
+
+Read once, in the driver, and handed down. What crosses to an executor is the same immutable value.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+
+from spade_spark.errors import SettingsError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PREFIX = "SPADE_"
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
+_UNIT_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _duration(value: object) -> object:
+    """``"1h"``, ``"1h30m"``, ``"500ms"`` as a timedelta; anything else is left to be refused."""
+    if not isinstance(value, str):
+        return value
+    parts = _DURATION.findall(value)
+    if not parts or "".join(number + unit for number, unit in parts) != value:
+        msg = 'write a duration such as "1h", "90s" or "500ms"'
+        raise ValueError(msg)
+    return timedelta(seconds=sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts))
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Blueprint(_Section):
+    """Where the schemas are published."""
+
+    schemas: str = ""
+    metadata: str = ""
+    streams: str = ""
+
+
+class Input(_Section):
+    """Where the edge logs lie and which of them belong to a window."""
+
+    edge: str = ""
+    time_source: Literal["last_modified", "key"] = "last_modified"
+    margin: Duration = timedelta(hours=1)
+
+
+class OutputSettings(_Section):
+    """Where run tags lie and how large their files are."""
+
+    base: str = ""
+    untracked: str = ""
+    format: Literal["tsv", "parquet"] = "tsv"
+    max_file_bytes: Annotated[int, Field(gt=0)] = 128 * 1024 * 1024
+
+
+class WarehouseSettings(_Section):
+    """The warehouse and what a load may do to it."""
+
+    url: SecretStr = SecretStr("")
+    schema_name: str = Field("physical", alias="schema")
+    control: str = "infra"
+    time_column: str = "time"
+    iam_role: str = ""
+    min_rows_ratio: Annotated[float, Field(ge=0)] = 0.5
+
+
+class GeoipSettings(_Section):
+    """The GeoIP databases, or a fixed table instead."""
+
+    city: str = ""
+    asn: str = ""
+    table: str = ""
+
+
+class UsersSettings(_Section):
+    """The service that knows the id of a login, or a fixed table instead."""
+
+    url: str = ""
+    path: str = "results[0].id"
+    timeout: Duration = timedelta(seconds=1)
+    rate_per_second: Annotated[float, Field(gt=0)] = 50
+    memcached: str = ""
+    cache_entries: Annotated[int, Field(ge=0)] = 100_000
+    cache_lifetime: Duration = timedelta(hours=1)
+    table: str = ""
+    on_failure: Literal["fail", "empty"] = "fail"
+
+
+class LookupSettings(_Section):
+    """What columns may ask outside the event."""
+
+    geoip: GeoipSettings = GeoipSettings()
+    users: UsersSettings = UsersSettings()
+
+
+class S3Settings(_Section):
+    """The S3 API to talk to."""
+
+    endpoint_url: str = ""
+    region: str = "us-west-2"
+
+
+class Settings(_Section):
+    """All settings of a replay; the names are those of the settings file."""
+
+    blueprint: Blueprint = Blueprint()
+    input: Input = Input()
+    output: OutputSettings = OutputSettings()
+    warehouse: WarehouseSettings = WarehouseSettings()
+    lookups: LookupSettings = LookupSettings()
+    s3: S3Settings = S3Settings()
+    spark: Mapping[str, str] = Field(default_factory=dict)
+
+
+def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Reads the settings file, if any, and the ``SPADE_SECTION__KEY`` variables over it.
+
+    Raises:
+        SettingsError: A file that cannot be read, an unknown key or a wrong type, by full name.
+    """
+    if path is None:
+        return build(_from_environment(environ), "the environment")
+    values = _read_toml(path)
+    build(values, str(path), strict=True)
+    return build(_merge(values, _from_environment(environ)), f"{path} and the environment")
+
+
+def build(values: Mapping[str, Any], where: str, *, strict: bool = False) -> Settings:
+    """Checks ``values``; ``where`` is named in the error.
+
+    A file's values must have their types (``strict``); the environment has nothing but text.
+    """
+    try:
+        return Settings.model_validate(values, strict=strict)
+    except ValidationError as error:
+        raise SettingsError(f"{where}: {_first_problem(error)}") from None
+
+
+def _first_problem(error: ValidationError) -> str:
+    """All problems in one line, each with the key's full name; values are never shown."""
+    problems = []
+    for problem in error.errors(include_input=False, include_url=False):
+        name = ".".join(str(part) for part in problem["loc"])
+        unknown = problem["type"] == "extra_forbidden"
+        problems.append(f"{name}: {'no such setting' if unknown else problem['msg']}")
+    return "; ".join(problems)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"there is no settings file {path}") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"the settings file {path} cannot be read: {error}") from None
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """``SPADE_OUTPUT__BASE=x`` as ``{"output": {"base": "x"}}``; values stay text.
+
+    Names without a section (``SPADE_CONF``, ``SPADE_RSURL``) are the command line's.
+    """
+    values: dict[str, Any] = {}
+    for name, text in environ.items():
+        sections = name.removeprefix(PREFIX).lower().split("__")
+        if not name.startswith(PREFIX) or len(sections) == 1:
+            continue
+        node = values
+        for section in sections[:-1]:
+            node = node.setdefault(section, {})
+        node[sections[-1]] = text
+    return values
+
+
+def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(under)
+    for key, value in over.items():
+        below = merged.get(key)
+        both = isinstance(value, Mapping) and isinstance(below, Mapping)
+        merged[key] = _merge(below, value) if both else value  # type: ignore[arg-type] # both
+    return merged

@@ -1,0 +1,71 @@
+"""Where objects lie: one small protocol, on S3 or in a directory.
+
+Only names and settings cross to executors; a store is opened where it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """What a listing says of one object.
+
+    Attributes:
+        key: The key below the store's URL, never starting with a slash.
+        size: Bytes.
+        etag: Changes whenever the bytes do; without quotes.
+        last_modified: An aware UTC time.
+    """
+
+    key: str
+    size: int
+    etag: str
+    last_modified: datetime
+
+
+class Store(Protocol):
+    """Objects below one URL."""
+
+    url: str
+    """``s3://bucket/prefix/`` or a directory's path, ending in a slash."""
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """The objects whose key begins with ``prefix``, in the keys' byte order.
+
+        Raises:
+            ObjectMissing: The bucket or the directory itself is not there.
+        """
+
+    def open(self, key: str, etag: str = "") -> BinaryIO:
+        """The object's bytes as a stream, read as they arrive; the caller closes it.
+
+        Raises:
+            ObjectMissing: No such object.
+            ObjectChanged: ``etag`` is given and the object has another.
+        """
+
+    def read(self, key: str) -> bytes:
+        """The whole of a small object.
+
+        Raises:
+            ObjectMissing: No such object.
+        """
+
+    def write(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
+        """Writes a small object, whole or not at all.
+
+        Returns:
+            False where ``if_absent`` was asked and the key was there already, unchanged.
+        """
+
+    def upload(self, key: str, path: Path) -> None:
+        """Writes an object from a local file, whole or not at all."""
+
+    def delete(self, key: str) -> None:
+        """Removes an object; a key that is not there is no error."""

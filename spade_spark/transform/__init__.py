@@ -1,0 +1,1 @@
+"""From an edge record's events to rows, as Blueprint says."""

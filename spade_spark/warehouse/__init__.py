@@ -1,0 +1,1 @@
+"""The warehouse: Amazon Redshift, or plain PostgreSQL with the same meaning."""

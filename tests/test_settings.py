@@ -1,0 +1,57 @@
+"""Settings: one file, the environment over it, every mistake named by its key."""
+
+from datetime import timedelta
+
+import pytest
+
+from spade_spark import settings
+from spade_spark.errors import SettingsError
+
+
+def write(tmp_path, text):
+    path = tmp_path / "s.toml"
+    path.write_text(text)
+    return path
+
+
+def test_the_environment_goes_over_the_file(tmp_path):
+    path = write(tmp_path, '[output]\nbase = "s3://a/"\nmax_file_bytes = 5\n')
+    read = settings.load(path, {"SPADE_OUTPUT__BASE": "s3://b/", "SPADE_INPUT__MARGIN": "90m"})
+    assert read.output.base == "s3://b/"
+    assert read.output.max_file_bytes == 5
+    assert read.input.margin == timedelta(minutes=90)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[output]\nbaes = 1\n", "output.baes: no such setting"),
+        ("[outptu]\n", "outptu: no such setting"),
+        ('[output]\nmax_file_bytes = "5"\n', "output.max_file_bytes"),
+        ('[lookups.users]\ntimeout = "soon"\n', "lookups.users.timeout"),
+        ("[output]\nbase = 5\n", "output.base"),
+        ("[output\n", "cannot be read"),
+    ],
+)
+def test_a_wrong_file_is_refused_by_the_full_name_of_the_key(tmp_path, text, named):
+    with pytest.raises(SettingsError) as refused:
+        settings.load(write(tmp_path, text), {})
+    assert named in str(refused.value)
+
+
+def test_a_wrong_variable_is_refused_by_the_full_name_of_the_key():
+    with pytest.raises(SettingsError, match=r"output\.baes: no such setting"):
+        settings.load(None, {"SPADE_OUTPUT__BAES": "1"})
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(SettingsError, match=r"no settings file .*none\.toml"):
+        settings.load(tmp_path / "none.toml", {})
+
+
+def test_a_password_is_never_shown(tmp_path):
+    path = write(tmp_path, '[warehouse]\nurl = "postgres://u:hunter2@h/d"\nmin_rows_ratio = -1\n')
+    with pytest.raises(SettingsError) as refused:
+        settings.load(path, {})
+    assert "hunter2" not in str(refused.value)
+    assert "hunter2" not in repr(settings.load(write(tmp_path, '[warehouse]\nurl = "hunter2"'), {}))
