@@ -99,7 +99,7 @@ def _instant(word: str, text: str) -> datetime:
     try:
         wall = datetime.strptime(wall_text, _WALL)  # noqa: DTZ007 - the zone is settled below
         if offset:
-            given = datetime.strptime(f"{wall_text}{offset}", f"{_WALL}%z")  # noqa: DTZ007 - %z
+            given = datetime.strptime(f"{wall_text}{offset}", f"{_WALL}%z")
             return given.astimezone(PACIFIC)
     except (ValueError, OverflowError) as error:
         raise UsageError(f"{word} is no time: {text!r} ({error})") from None

@@ -1,5 +1,7 @@
 """The window: what the command line's two times mean."""
 
+from datetime import timedelta
+
 import pytest
 
 from spade_spark.errors import UsageError
@@ -54,7 +56,7 @@ def test_an_end_that_is_after_start_but_not_on_the_wall_clock_is_refused():
 
 
 @pytest.mark.parametrize(
-    "text", ["2017-11-03", "yesterday", "2017-13-03 10:00:00", "２017-11-03 10:00:00"]
+    "text", ["2017-11-03", "yesterday", "2017-13-03 10:00:00", "\uff12017-11-03 10:00:00"]
 )
 def test_another_form_of_time_is_refused(text):
     with pytest.raises(UsageError, match="START"):
@@ -62,7 +64,5 @@ def test_another_form_of_time_is_refused(text):
 
 
 def test_the_days_to_list_reach_over_the_margin():
-    from datetime import timedelta
-
     window = Window.parse("2017-11-03 16:30:00", "2017-11-03 16:45:00")
     assert window.utc_days(timedelta(hours=1)) == ("20171103", "20171104")
