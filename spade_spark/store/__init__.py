@@ -11,6 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from spade_spark.errors import InputError
+from spade_spark.settings import S3Settings
+
 
 @dataclass(frozen=True)
 class StoredObject:
@@ -69,3 +72,27 @@ class Store(Protocol):
 
     def delete(self, key: str) -> None:
         """Removes an object; a key that is not there is no error."""
+
+
+def open_store(url: str, s3: S3Settings) -> Store:
+    """The store at ``url``: ``s3://bucket/prefix/``, or a directory's path.
+
+    Raises:
+        InputError: A URL of another kind.
+    """
+    if url.startswith("s3://"):
+        # Imported where it is needed: the client takes longer to import than a command to answer.
+        from spade_spark.store.s3 import S3Store  # noqa: PLC0415 - see above
+
+        return S3Store(url, s3)
+    if not url or ("://" in url and not url.startswith("file://")):
+        raise InputError(f"{url!r} is no store: write s3://bucket/prefix/ or a directory")
+    from spade_spark.store.directory import DirectoryStore  # noqa: PLC0415 - beside its twin
+
+    return DirectoryStore(url)
+
+
+def split_url(url: str) -> tuple[str, str]:
+    """An object's URL as the URL of what holds it and the key: for files named in settings."""
+    head, slash, key = url.rpartition("/")
+    return (head + slash or "./"), key

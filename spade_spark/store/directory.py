@@ -1,0 +1,97 @@
+"""Objects in a directory: for trials, tests and benchmarks, and for stores that are mounted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import BinaryIO
+
+from spade_spark.errors import InputError, ObjectChanged, ObjectMissing
+from spade_spark.store import StoredObject
+
+_PART = ".part-"
+
+
+class DirectoryStore:
+    """Objects below a directory; a key's slashes are folders."""
+
+    def __init__(self, url: str) -> None:
+        self._root = Path(url.removeprefix("file://")).absolute()
+        self.url = f"{self._root}/"
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """See :class:`~spade_spark.store.Store`."""
+        if not self._root.is_dir():
+            raise ObjectMissing(f"there is no directory {self._root}")
+        folder = prefix.rpartition("/")[0]
+        found = (path for path in self._path(folder).rglob("*") if path.is_file())
+        objects = [self._stored(path) for path in found if not path.name.startswith(_PART)]
+        matching = (entry for entry in objects if entry.key.startswith(prefix))
+        yield from sorted(matching, key=lambda entry: entry.key.encode())
+
+    def open(self, key: str, etag: str = "") -> BinaryIO:
+        """See :class:`~spade_spark.store.Store`."""
+        path = self._path(key)
+        try:
+            stream = path.open("rb")
+        except (FileNotFoundError, IsADirectoryError):
+            raise ObjectMissing(f"{path} is not there") from None
+        if etag and self._stored(path).etag != etag:
+            stream.close()
+            raise ObjectChanged(f"{path} has changed since it was planned")
+        return stream
+
+    def read(self, key: str) -> bytes:
+        """See :class:`~spade_spark.store.Store`."""
+        with self.open(key) as stream:
+            return stream.read()
+
+    def write(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
+        """See :class:`~spade_spark.store.Store`."""
+        part = self._part(key)
+        part.write_bytes(data)
+        if not if_absent:
+            part.replace(self._path(key))
+            return True
+        try:
+            os.link(part, self._path(key))  # unlike a rename, a link never replaces
+        except FileExistsError:
+            return False
+        else:
+            return True
+        finally:
+            part.unlink()
+
+    def upload(self, key: str, path: Path) -> None:
+        """See :class:`~spade_spark.store.Store`."""
+        part = self._part(key)
+        shutil.copyfile(path, part)
+        part.replace(self._path(key))
+
+    def delete(self, key: str) -> None:
+        """See :class:`~spade_spark.store.Store`."""
+        self._path(key).unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        if ".." in key.split("/"):
+            raise InputError(f"{key!r} would leave the directory {self._root}")
+        return self._root / key
+
+    def _part(self, key: str) -> Path:
+        """A name beside the object's, for bytes that are not whole yet."""
+        folder = self._path(key).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"{_PART}{uuid.uuid4().hex}"
+
+    def _stored(self, path: Path) -> StoredObject:
+        status = path.stat()
+        return StoredObject(
+            path.relative_to(self._root).as_posix(),
+            status.st_size,
+            f"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}",
+            datetime.fromtimestamp(status.st_mtime, timezone.utc),
+        )

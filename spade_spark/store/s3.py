@@ -1,0 +1,199 @@
+"""Objects on S3, or on any store that speaks its API. The only file that imports its client."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import boto3
+import urllib3
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+
+from spade_spark.errors import InputError, ObjectChanged, ObjectMissing, PassingFault
+from spade_spark.settings import S3Settings
+from spade_spark.store import StoredObject
+
+if TYPE_CHECKING:
+    from collections.abc import Buffer  # type: ignore[attr-defined,unused-ignore] # from 3.12
+
+    from mypy_boto3_s3 import S3Client
+
+_MISSING = {"404", "NoSuchBucket", "NoSuchKey"}
+_CHANGED = {"412", "PreconditionFailed"}
+_TAKEN = {"PreconditionFailed", "ConditionalRequestConflict"}
+_SERVER_FAULT = 500
+_RESUMES = 8
+_CUT = (BotoCoreError, urllib3.exceptions.HTTPError, ConnectionError, TimeoutError)
+
+
+class S3Store:
+    """Objects below ``s3://bucket/prefix/``.
+
+    The client is opened at the first use and never pickled: what crosses to an executor is a URL.
+    """
+
+    def __init__(self, url: str, settings: S3Settings) -> None:
+        bucket, _, prefix = url.removeprefix("s3://").partition("/")
+        if not bucket:
+            raise InputError(f"{url} names no bucket: write s3://bucket/prefix/")
+        self._bucket = bucket
+        self._prefix = prefix if not prefix or prefix.endswith("/") else prefix + "/"
+        self._settings = settings
+        self.url = f"s3://{bucket}/{self._prefix}"
+
+    @cached_property
+    def _client(self) -> S3Client:
+        # A session of its own: boto3's default session is shared and not safe among threads.
+        return boto3.session.Session().client(
+            "s3",
+            region_name=self._settings.region,
+            endpoint_url=self._settings.endpoint_url or None,
+            config=Config(
+                retries={"mode": "standard", "total_max_attempts": 6},
+                connect_timeout=5,
+                read_timeout=20,
+                # Other stores than AWS have no virtual hosts for buckets.
+                s3={"addressing_style": "path"} if self._settings.endpoint_url else {},
+            ),
+        )
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """See :class:`~spade_spark.store.Store`."""
+        pages = self._client.get_paginator("list_objects_v2")
+        with _translated(f"{self.url}{prefix}"):
+            for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix):
+                for entry in page.get("Contents", []):
+                    yield StoredObject(
+                        entry["Key"].removeprefix(self._prefix),
+                        entry["Size"],
+                        entry["ETag"].strip('"'),
+                        entry["LastModified"],
+                    )
+
+    def open(self, key: str, etag: str = "") -> BinaryIO:
+        """See :class:`~spade_spark.store.Store`."""
+        return io.BufferedReader(_ResumingBody(self, key, etag), 256 * 1024)
+
+    def read(self, key: str) -> bytes:
+        """See :class:`~spade_spark.store.Store`."""
+        with self.open(key) as stream:
+            return stream.read()
+
+    def write(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
+        """See :class:`~spade_spark.store.Store`."""
+        condition: dict[str, Any] = {"IfNoneMatch": "*"} if if_absent else {}
+        with _translated(self.url + key):
+            try:
+                self._client.put_object(
+                    Bucket=self._bucket, Key=self._prefix + key, Body=data, **condition
+                )
+            except ClientError as error:
+                if if_absent and _code(error) in _TAKEN:
+                    # The refusal may be of our own first try, whose answer was lost.
+                    return self.read(key) == data
+                raise
+        return True
+
+    def upload(self, key: str, path: Path) -> None:
+        """See :class:`~spade_spark.store.Store`."""
+        # One part at a time: what is held in memory is one part, whatever the file's size.
+        config = TransferConfig(use_threads=False, multipart_chunksize=16 * 1024 * 1024)
+        with _translated(self.url + key):
+            self._client.upload_file(str(path), self._bucket, self._prefix + key, Config=config)
+
+    def delete(self, key: str) -> None:
+        """See :class:`~spade_spark.store.Store`."""
+        with _translated(self.url + key):
+            self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
+
+    def body(self, key: str, etag: str, offset: int) -> tuple[Any, str]:
+        """The object's body from ``offset`` on, and its ETag."""
+        conditions: dict[str, Any] = {"IfMatch": f'"{etag}"'} if etag else {}
+        if offset:
+            conditions["Range"] = f"bytes={offset}-"
+        with _translated(self.url + key):
+            answer = self._client.get_object(
+                Bucket=self._bucket, Key=self._prefix + key, **conditions
+            )
+        return answer["Body"], answer["ETag"].strip('"')
+
+
+class _ResumingBody(io.RawIOBase):
+    """A body that, when its connection is cut, goes on where it stopped, from the same object."""
+
+    def __init__(self, store: S3Store, key: str, etag: str) -> None:
+        super().__init__()
+        self._store, self._key = store, key
+        self._offset = 0
+        self._resumes = 0
+        self._body, self._etag = store.body(key, etag, 0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer) -> int:
+        view = memoryview(buffer)
+        while True:
+            try:
+                data = self._body.read(len(view))
+            except _CUT as error:
+                self._resume(error)
+                continue
+            view[: len(data)] = data
+            self._offset += len(data)
+            return len(data)
+
+    def _resume(self, error: Exception) -> None:
+        self._resumes += 1
+        if self._resumes > _RESUMES:
+            raise PassingFault(
+                f"{self._store.url}{self._key}: the connection broke {self._resumes} times while "
+                f"reading ({type(error).__name__}); run the same command again"
+            ) from None
+        self._body.close()
+        self._body, _ = self._store.body(self._key, self._etag, self._offset)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._body.close()
+        super().close()
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+@contextmanager
+def _translated(name: str) -> Iterator[None]:
+    """The client's errors as this package's, naming the object."""
+    try:
+        yield
+    except ClientError as error:
+        raise _translate(name, error) from None
+    except HTTPClientError as error:
+        raise PassingFault(f"{name}: S3 does not answer ({type(error).__name__})") from None
+    except BotoCoreError as error:
+        raise InputError(
+            f"{name}: {error}; check the credentials and s3.region, s3.endpoint_url"
+        ) from None
+
+
+def _translate(name: str, error: ClientError) -> Exception:
+    code = _code(error)
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if code == "NoSuchBucket":
+        bucket = name.removeprefix("s3://").partition("/")[0]
+        return ObjectMissing(f"there is no bucket {bucket} ({name}): check its name and region")
+    if code in _MISSING:
+        return ObjectMissing(f"{name} is not there")
+    if code in _CHANGED:
+        return ObjectChanged(f"{name} has changed since it was planned")
+    if status >= _SERVER_FAULT or code in {"SlowDown", "RequestTimeout", "ThrottlingException"}:
+        return PassingFault(f"{name}: S3 answered {status} {code}; run the same command again")
+    return InputError(f"{name}: S3 refused it ({status} {code}): check the role's permissions")
