@@ -1,0 +1,60 @@
+"""Which objects of the edge store belong to a window."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+from spade_spark.plan import Source
+from spade_spark.settings import Input
+from spade_spark.store import Store, StoredObject
+from spade_spark.window import Window
+
+_KEY = re.compile(r"\d{8}/(?:.*/)?(\d{9,11})\.[^/]*", re.ASCII)
+"""``YYYYMMDD/<group>/<unix seconds>.<node>.<random hex>.log.gz``, see transform.md section 1."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What lies below the window's days.
+
+    Attributes:
+        sources: The objects to read.
+        unnamed: Keys that hold no time in their name, where the time is taken from there; they
+            are not read, and shown.
+    """
+
+    sources: tuple[Source, ...]
+    unnamed: tuple[str, ...]
+
+
+def list_window(store: Store, window: Window, settings: Input) -> Listing:
+    """Lists the window's objects: closed from START to one margin after END.
+
+    An object is written when its file is closed, so its events are older than it.
+
+    Raises:
+        ObjectMissing: The edge bucket or directory is not there.
+    """
+    begin, end = window.first, window.last + settings.margin
+    sources, unnamed = [], []
+    for found in _below_days(store, window, settings.margin):
+        closed = found.last_modified if settings.time_source == "last_modified" else _time(found)
+        if closed is None:
+            unnamed.append(found.key)
+        elif begin <= closed < end:
+            sources.append(Source(found.key, found.size, found.etag))
+    return Listing(tuple(sources), tuple(unnamed))
+
+
+def _below_days(store: Store, window: Window, margin: timedelta) -> Iterator[StoredObject]:
+    for day in window.utc_days(margin):
+        yield from store.list(f"{day}/")
+
+
+def _time(found: StoredObject) -> datetime | None:
+    """The time in the object's name, or None where it has none."""
+    match = _KEY.fullmatch(found.key)
+    return datetime.fromtimestamp(int(match[1]), timezone.utc) if match else None

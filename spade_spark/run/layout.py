@@ -1,0 +1,99 @@
+"""Names below the output store: a run's prefix and what lies under it.
+
+::
+
+    <runtag>/_plan.json              what was to be read; written first
+    <runtag>/_schemas.json           the schemas as they were
+    <runtag>/_completed/00012.json   one a partition, its task's last act
+    <runtag>/<table>/v<version>/…gz  the rows
+    <runtag>/_untracked/…gz          events without a table
+    <runtag>/_copy/<table>.json      Redshift's own manifest of a table's files
+    <runtag>/_manifest.json          which files count; written last
+    <runtag>/_report.json            what the run and its loads came to
+
+A table's folder never begins with ``_``, so that no event's name can stand for one of these.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import quote
+
+from spade_spark.errors import UsageError
+
+_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
+
+
+def generate_tag(now: datetime, namespace: str = "") -> str:
+    """``[NAMESPACE-]YYYYMMDDTHHMMSS`` of ``now``."""
+    stamp = now.strftime("%Y%m%dT%H%M%S")
+    return check_tag(f"{namespace}-{stamp}" if namespace else stamp)
+
+
+def check_tag(tag: str) -> str:
+    """``tag`` itself.
+
+    Raises:
+        UsageError: It could not be the name of a prefix.
+    """
+    if not _TAG.fullmatch(tag):
+        raise UsageError(
+            f"{tag!r} is no run tag: use letters, digits, '.', '_' and '-', a letter or digit first"
+        )
+    return tag
+
+
+def table_folder(table: str) -> str:
+    """A table's name as one folder, whatever characters an event's name has."""
+    folder = quote(table, safe="")
+    return "%" + f"{ord(folder[0]):02X}" + folder[1:] if folder[:1] in {"_", "."} else folder
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The keys of one run."""
+
+    run_tag: str
+
+    @property
+    def plan(self) -> str:
+        """What was to be read."""
+        return f"{self.run_tag}/_plan.json"
+
+    @property
+    def schemas(self) -> str:
+        """The schemas, byte for byte as they were published (gzip undone)."""
+        return f"{self.run_tag}/_schemas.json"
+
+    @property
+    def manifest(self) -> str:
+        """Which files count."""
+        return f"{self.run_tag}/_manifest.json"
+
+    @property
+    def report(self) -> str:
+        """What the run came to."""
+        return f"{self.run_tag}/_report.json"
+
+    @property
+    def completed(self) -> str:
+        """The prefix of completion records."""
+        return f"{self.run_tag}/_completed/"
+
+    def completion(self, partition: int) -> str:
+        """One partition's completion record."""
+        return f"{self.completed}{partition:05d}.json"
+
+    def copy_manifest(self, table: str) -> str:
+        """Redshift's own manifest of one table's files."""
+        return f"{self.run_tag}/_copy/{table_folder(table)}.json"
+
+    def rows(self, table: str, version: int, name: str) -> str:
+        """A file of one table's rows."""
+        return f"{self.run_tag}/{table_folder(table)}/v{version}/{name}"
+
+    def untracked(self, name: str) -> str:
+        """A file of events without a table, where the settings name no bucket for them."""
+        return f"{self.run_tag}/_untracked/{name}"

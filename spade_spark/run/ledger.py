@@ -1,0 +1,108 @@
+"""The ledger: everything that was read, counted, in sums that must balance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+
+from spade_spark.errors import Bug
+from spade_spark.transform.outcomes import Outcome
+
+WRITTEN = (Outcome.SUCCESS, Outcome.SKIPPED_COLUMNS)
+"""The outcomes that leave a row."""
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Counts of one partition, or of a run.
+
+    Attributes:
+        objects: Objects read to their end, damaged ones among them.
+        bytes_in: Compressed bytes read.
+        bytes_inflated: Bytes of lines.
+        lines: Lines read.
+        undecodable: Lines that are no edge record.
+        filtered: Lines passed over, since they cannot hold a table that was asked for.
+        records: Edge records decoded.
+        events: Events by table and outcome; the table is ``""`` where the event has none.
+    """
+
+    objects: int = 0
+    bytes_in: int = 0
+    bytes_inflated: int = 0
+    lines: int = 0
+    undecodable: int = 0
+    filtered: int = 0
+    records: int = 0
+    events: dict[str, dict[Outcome, int]] = field(default_factory=dict)
+
+    def __add__(self, other: Ledger) -> Ledger:
+        sums = {
+            each.name: getattr(self, each.name) + getattr(other, each.name)
+            for each in fields(self)
+            if each.name != "events"
+        }
+        return Ledger(**sums, events=_add(self.events, other.events))
+
+    @property
+    def outcomes(self) -> dict[Outcome, int]:
+        """Events by outcome, over all tables."""
+        totals = dict.fromkeys(Outcome, 0)
+        for counts in self.events.values():
+            for outcome, count in counts.items():
+                totals[outcome] += count
+        return totals
+
+    @property
+    def event_count(self) -> int:
+        """All events; a malformed record counts once."""
+        return sum(self.outcomes.values())
+
+    def rows(self, table: str) -> int:
+        """The rows that ``table``'s events left."""
+        return sum(self.events.get(table, {}).get(outcome, 0) for outcome in WRITTEN)
+
+    @property
+    def row_count(self) -> int:
+        """The rows of all tables."""
+        return sum(self.rows(table) for table in self.events)
+
+    def check(self, written: Mapping[str, int], where: str) -> None:
+        """Compares what was read with what was counted and written.
+
+        Args:
+            written: Rows in the files, by table.
+            where: The partition or run, for the message.
+
+        Raises:
+            Bug: The ledger does not balance.
+        """
+        if self.lines != self.undecodable + self.filtered + self.records:
+            raise Bug(
+                f"{where}: the ledger does not balance: {self.lines} lines read, but "
+                f"{self.undecodable} undecodable + {self.filtered} passed over + "
+                f"{self.records} records; nothing was loaded, please report this"
+            )
+        for table in sorted(self.events.keys() | written.keys()):
+            if self.rows(table) != written.get(table, 0):
+                raise Bug(
+                    f"{where}: the ledger does not balance: {self.rows(table)} rows of {table} "
+                    f"made, {written.get(table, 0)} in files; nothing was loaded, please report "
+                    "this"
+                )
+
+
+def total(ledgers: Iterable[Ledger]) -> Ledger:
+    """The sum of all ledgers."""
+    return sum(ledgers, Ledger())
+
+
+def _add(
+    left: Mapping[str, Mapping[Outcome, int]], right: Mapping[str, Mapping[Outcome, int]]
+) -> dict[str, dict[Outcome, int]]:
+    added = {table: dict(counts) for table, counts in left.items()}
+    for table, counts in right.items():
+        into = added.setdefault(table, {})
+        for outcome, count in counts.items():
+            into[outcome] = into.get(outcome, 0) + count
+    return added

@@ -1,0 +1,257 @@
+"""What a run writes of itself: the completion record of a partition, and the manifest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+import msgspec
+
+from spade_spark.blueprint.schema import Table
+from spade_spark.errors import Bug, InputError
+from spade_spark.plan import Plan
+from spade_spark.run.layout import Layout
+from spade_spark.run.ledger import Ledger, total
+from spade_spark.run.loads import LoadFile, TableFiles
+
+Record = TypeVar("Record", Plan, "Completion", "Manifest")
+
+
+@dataclass(frozen=True)
+class RowFile:
+    """A file of one table's rows that counts.
+
+    Attributes:
+        table: The table's name.
+        version: The Blueprint version that made the rows.
+        key: Its key below the output store.
+        rows: Rows in it.
+        size: Compressed bytes.
+        sha256: Of the compressed bytes (hex).
+    """
+
+    table: str
+    version: int
+    key: str
+    rows: int
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class UntrackedFile:
+    """A file of events without a table.
+
+    Attributes:
+        url: Where it lies.
+        events: Events in it, one a line.
+        size: Compressed bytes.
+    """
+
+    url: str
+    events: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """An object of which not everything could be read; its whole lines before that count.
+
+    Attributes:
+        key: Its key below the edge store.
+        reason: What is wrong with it.
+    """
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What one partition came to, as its task returned it.
+
+    Attributes:
+        plan: SHA-256 of the plan that it belongs to.
+        partition: The partition's number.
+        attempt: The name, unique to the attempt, that its files carry.
+        ledger: What was counted.
+        files: The rows' files.
+        untracked: The files of events without a table.
+        damaged: Objects that are not whole.
+        failures: Some of the events that this program failed on: ``(uuid, error)``.
+        lookups: What the lookups were asked, by name.
+    """
+
+    plan: str
+    partition: int
+    attempt: str
+    ledger: Ledger
+    files: tuple[RowFile, ...] = ()
+    untracked: tuple[UntrackedFile, ...] = ()
+    damaged: tuple[Damaged, ...] = ()
+    failures: tuple[tuple[str, str], ...] = ()
+    lookups: dict[str, int] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raises Bug where the partition's ledger does not balance."""
+        self.ledger.check(_rows_by_table(self.files), f"partition {self.partition}")
+
+
+@dataclass(frozen=True)
+class ManifestTable:
+    """One table of a run.
+
+    Attributes:
+        table: The table's name.
+        version: The Blueprint version that made the rows.
+        columns: The outbound names, in the rows' order.
+        files: The files that count.
+    """
+
+    table: str
+    version: int
+    columns: tuple[str, ...]
+    files: tuple[RowFile, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows in all files."""
+        return sum(file.rows for file in self.files)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a run made: only what it names exists for whoever reads the run.
+
+    Attributes:
+        run_tag: The output prefix.
+        plan: SHA-256 of the plan.
+        window: ``(START, END)`` with offsets.
+        created: When the run was sealed, UTC.
+        tables: What was made, table by table; a table without rows has no files.
+        ledger: What was counted.
+        untracked: The files of events without a table.
+        damaged: Objects that are not whole.
+        failures: Some of the events that this program failed on: ``(uuid, error)``.
+        lookups: What the lookups were asked, by name.
+    """
+
+    run_tag: str
+    plan: str
+    window: tuple[str, str]
+    created: datetime
+    tables: tuple[ManifestTable, ...]
+    ledger: Ledger
+    untracked: tuple[UntrackedFile, ...] = ()
+    damaged: tuple[Damaged, ...] = ()
+    failures: tuple[tuple[str, str], ...] = ()
+    lookups: dict[str, int] = field(default_factory=dict)
+
+
+def seal(
+    plan: Plan, tables: Sequence[Table], completions: Sequence[Completion], now: datetime
+) -> Manifest:
+    """The manifest of a run from what its tasks returned.
+
+    Raises:
+        Bug: A partition is missing or there twice, or the ledger does not balance.
+    """
+    numbers = sorted(completion.partition for completion in completions)
+    if numbers != [partition.number for partition in plan.partitions]:
+        raise Bug(f"{plan.run_tag}: {len(plan.partitions)} partitions were planned, got {numbers}")
+    ordered = sorted(completions, key=lambda completion: completion.partition)
+    files = [file for completion in ordered for file in completion.files]
+    ledger = total(completion.ledger for completion in ordered)
+    if ledger.objects != len(plan.sources):
+        raise Bug(
+            f"{plan.run_tag}: {len(plan.sources)} objects were planned, {ledger.objects} were read"
+        )
+    ledger.check(_rows_by_table(files), plan.run_tag)
+    lookups: Counter[str] = Counter()
+    for completion in ordered:
+        lookups.update(completion.lookups)
+    return Manifest(
+        run_tag=plan.run_tag,
+        plan=digest(plan),
+        window=plan.window,
+        created=now,
+        tables=tuple(_manifest_table(table, files) for table in tables),
+        ledger=ledger,
+        untracked=tuple(file for completion in ordered for file in completion.untracked),
+        damaged=tuple(damaged for completion in ordered for damaged in completion.damaged),
+        failures=tuple(failure for completion in ordered for failure in completion.failures),
+        lookups=dict(lookups),
+    )
+
+
+def table_files(manifest: Manifest, base: str, checksum: str) -> tuple[TableFiles, ...]:
+    """What the loader is given: the manifest's tables with whole URLs.
+
+    Args:
+        manifest: The run's manifest.
+        base: URL of the output store, ending in a slash.
+        checksum: SHA-256 of the manifest.
+    """
+    layout = Layout(manifest.run_tag)
+    return tuple(
+        TableFiles(
+            table=made.table,
+            version=made.version,
+            columns=made.columns,
+            files=tuple(LoadFile(base + file.key, file.size, file.rows) for file in made.files),
+            copy_manifest=base + layout.copy_manifest(made.table),
+            checksum=checksum,
+        )
+        for made in manifest.tables
+    )
+
+
+def copy_manifest(files: TableFiles) -> bytes:
+    """Redshift's own manifest of one table's files.
+
+    Format: Amazon Redshift Database Developer Guide, "Using a manifest to specify data files".
+    """
+    entries = [
+        {"url": file.url, "mandatory": True, "meta": {"content_length": file.size}}
+        for file in files.files
+    ]
+    return msgspec.json.encode({"entries": entries})
+
+
+def encode(record: Record) -> bytes:
+    """A record as JSON, the same bytes for equal records."""
+    return msgspec.json.format(msgspec.json.encode(record, order="sorted"), indent=1)
+
+
+def digest(record: Record) -> str:
+    """SHA-256 (hex) of the record's JSON."""
+    return hashlib.sha256(encode(record)).hexdigest()
+
+
+def decode(data: bytes, kind: type[Record], name: str) -> Record:
+    """A record of ``kind`` from its JSON.
+
+    Raises:
+        InputError: The object ``name`` is not such a record.
+    """
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.MsgspecError as error:
+        raise InputError(f"{name} is no {kind.__name__.lower()} of this program: {error}") from None
+
+
+def _manifest_table(table: Table, files: Iterable[RowFile]) -> ManifestTable:
+    columns = tuple(column.outbound for column in table.columns)
+    mine = tuple(file for file in files if file.table == table.name)
+    return ManifestTable(table.name, table.version, columns, mine)
+
+
+def _rows_by_table(files: Iterable[RowFile]) -> dict[str, int]:
+    rows: Counter[str] = Counter()
+    for file in files:
+        rows[file.table] += file.rows
+    return rows

@@ -1,0 +1,128 @@
+"""One run under its run tag, as it lies in the output store."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from spade_spark.blueprint.schema import Table
+from spade_spark.errors import InputError, ObjectMissing, UsageError
+from spade_spark.plan import Plan, differences
+from spade_spark.run.layout import Layout
+from spade_spark.run.loads import TableFiles
+from spade_spark.run.records import (
+    Completion,
+    Manifest,
+    copy_manifest,
+    decode,
+    digest,
+    encode,
+    seal,
+    table_files,
+)
+from spade_spark.store import Store
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A run whose manifest is written.
+
+    Attributes:
+        manifest: The manifest.
+        files: What the loader is given, table by table.
+    """
+
+    manifest: Manifest
+    files: tuple[TableFiles, ...]
+
+
+class Run:
+    """Reads and writes what a run keeps of itself. The driver's alone; tasks write completions."""
+
+    def __init__(self, store: Store, run_tag: str) -> None:
+        self.store = store
+        self.layout = Layout(run_tag)
+
+    @property
+    def url(self) -> str:
+        """Where the run lies."""
+        return f"{self.store.url}{self.layout.run_tag}/"
+
+    def begin(self, plan: Plan, schemas: bytes) -> Plan:
+        """Writes the plan, or goes on with the one that is there.
+
+        Returns:
+            The plan to carry out: the one that the run was begun with.
+
+        Raises:
+            UsageError: The run tag holds another plan; the differences are shown.
+        """
+        name = self.store.url + self.layout.plan
+        fresh = self.store.write(self.layout.plan, encode(plan), if_absent=True)
+        begun = plan if fresh else decode(self.store.read(self.layout.plan), Plan, name)
+        different = differences(begun, plan)
+        if different:
+            raise UsageError(
+                f"run tag {plan.run_tag} was begun with another plan: {'; '.join(different)}. "
+                "Leave --runtag out to begin a new run"
+            )
+        # Equal by their hash from here on; a run that died before this line lacks them.
+        self.store.write(self.layout.schemas, schemas)
+        return begun
+
+    def completions(self, plan: Plan) -> list[Completion]:
+        """The partitions that are done, in no order.
+
+        Raises:
+            InputError: A completion record of another plan.
+        """
+        found = []
+        for entry in self.store.list(self.layout.completed):
+            name = self.store.url + entry.key
+            completion = decode(self.store.read(entry.key), Completion, name)
+            if completion.plan != digest(plan):
+                raise InputError(f"{name} belongs to another plan; use a new run tag")
+            found.append(completion)
+        return found
+
+    def seal(
+        self,
+        plan: Plan,
+        tables: Sequence[Table],
+        completions: Sequence[Completion],
+        now: datetime,
+    ) -> Sealed:
+        """Writes the COPY manifests and then, last of all, the manifest.
+
+        Raises:
+            Bug: A partition is missing, or the ledger does not balance.
+        """
+        manifest = seal(plan, tables, completions, now)
+        sealed = self._sealed(manifest)
+        for files in sealed.files:
+            self.store.write(self.layout.copy_manifest(files.table), copy_manifest(files))
+        self.store.write(self.layout.manifest, encode(manifest))
+        return sealed
+
+    def sealed(self) -> Sealed | None:
+        """The sealed run, or None where it is not complete."""
+        name = self.store.url + self.layout.manifest
+        try:
+            data = self.store.read(self.layout.manifest)
+        except ObjectMissing:
+            return None
+        return self._sealed(decode(data, Manifest, name))
+
+    def write_report(self, report: bytes) -> None:
+        """Keeps the newest report beside the manifest."""
+        self.store.write(self.layout.report, report)
+
+    def _sealed(self, manifest: Manifest) -> Sealed:
+        return Sealed(manifest, table_files(manifest, self.store.url, digest(manifest)))
+
+
+def sha256(data: bytes) -> str:
+    """SHA-256 of ``data`` (hex)."""
+    return hashlib.sha256(data).hexdigest()
