@@ -1,0 +1,164 @@
+"""Processes that end with the one that started them, however that one ends.
+
+A child is a Python module of this package, run as ``python -m MODULE ARGUMENT…``. The two sides
+agree on two things only: the child prints one line when it is ready, and it ends when its standard
+input does. The other end of that pipe is held by the parent alone, so that the kernel closes it
+whether the parent leaves in good order, by an exception, by SIGTERM or by SIGKILL.
+
+A child stands in a session of its own: the terminal's Ctrl-C reaches the parent only, which then
+ends what it started in the order that it wants.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Any
+
+from typing_extensions import Self
+
+from spade_spark.errors import SpadeError
+
+START_SECONDS = 30.0
+"""How long a child may take to be ready; they take about one second each."""
+
+STOP_SECONDS = 10.0
+"""How long a child may take to end before it is killed."""
+
+
+class Child:
+    """A running child, ready for use inside its ``with`` block.
+
+    Attributes:
+        answer: The line that the child printed when it was ready: where it listens.
+    """
+
+    answer: str
+
+    def __init__(self, module: str, *arguments: str) -> None:
+        self._module = module
+        self._arguments = arguments
+
+    def __enter__(self) -> Self:
+        """Starts the child and waits until it is ready.
+
+        Raises:
+            SpadeError: It ended, or was not ready in time; what it wrote to standard error says
+                why.
+        """
+        command = [sys.executable, "-m", self._module, *self._arguments]
+        self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+        )
+        try:
+            self.answer = self._first_line()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end()
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._process.pid
+
+    def _first_line(self) -> str:
+        assert self._process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            if not selector.select(START_SECONDS):
+                raise SpadeError(f"{self._module} was not ready after {START_SECONDS:.0f} s")
+        line = self._process.stdout.readline().strip()
+        if not line:
+            raise SpadeError(f"{self._module} did not start; see what it wrote above")
+        return line
+
+    def _end(self) -> None:
+        end(self._process)
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Ends a child by ending its standard input; kills it where that is not enough."""
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with suppress(OSError):
+                pipe.close()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def announce(answer: str) -> None:
+    """The child's side: says that it is ready, and where."""
+    sys.stdout.write(f"{answer}\n")
+    sys.stdout.flush()
+
+
+def await_end() -> None:
+    """The child's side: returns when the parent is gone or wants the child to end."""
+    # Not sys.stdin: a thread that waits inside its lock would upset the interpreter's end.
+    while os.read(0, 1024):
+        pass
+
+
+def start_kept(
+    command: Sequence[str], *, stop: signal.Signals, **options: Any
+) -> subprocess.Popen[bytes]:
+    """The child's side: starts a program that knows nothing of the pipe, and ends it with us.
+
+    Args:
+        command: The program and its arguments.
+        stop: The signal that asks the program to end; it is killed where that is not enough.
+        options: Further options of :class:`subprocess.Popen`.
+    """
+    process = subprocess.Popen(  # noqa: S603 - no shell
+        command,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=_death_with_parent(),  # noqa: PLW1509 - no other thread runs yet
+        **options,
+    )
+    threading.Thread(target=_stop_at_end_of_input, args=(process, stop), daemon=True).start()
+    return process
+
+
+def _stop_at_end_of_input(process: subprocess.Popen[bytes], stop: signal.Signals) -> None:
+    await_end()
+    with suppress(ProcessLookupError):
+        process.send_signal(stop)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_SECONDS * 0.8)
+    # What the program started stands in its group; after a clean end nobody is left there.
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _death_with_parent() -> Callable[[], None] | None:
+    """Linux: a kept program does not outlive its keeper either, should that be killed."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    set_parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
+    return lambda: prctl(set_parent_death_signal, signal.SIGTERM)

