@@ -1,0 +1,95 @@
+"""What a run shows while it works: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from spade_spark.plan import Partition
+from spade_spark.report.summary import size_text
+from spade_spark.run import progress
+
+_LINE_SECONDS = 5.0
+
+
+class Screen:
+    """Where a run's progress is shown; on standard error, so that output can be piped."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def say(self, line: str) -> None:
+        """One line that stays."""
+        self.console.print(line, markup=False, highlight=False)
+
+    @contextmanager
+    def transforming(
+        self, partitions: Sequence[Partition]
+    ) -> Iterator[Callable[[progress.Progress], None]]:
+        """Shows how much of ``partitions`` is done, from what the yielded function is told."""
+        goal = _Goal(partitions)
+        if not self.console.is_terminal:
+            yield _Lines(self, goal).tell
+            return
+        with self._bar() as bar:
+            task = bar.add_task("transform", total=max(goal.size, 1), detail="starting Spark")
+            yield lambda done: bar.update(task, completed=done.bytes_in, detail=goal.text(done))
+
+    @contextmanager
+    def loading(self, tables: Sequence[str]) -> Iterator[Callable[[str, str], None]]:
+        """Shows each table's step, from what the yielded function is told: (table, step)."""
+        if not self.console.is_terminal:
+            yield lambda table, step: self.say(f"load {table}: {step}")
+            return
+        with self._bar() as bar:
+            tasks = {table: bar.add_task(table, total=None, detail="waiting") for table in tables}
+
+            def tell(table: str, step: str) -> None:
+                bar.update(tasks[table], detail=step)
+
+            yield tell
+
+    def _bar(self) -> Progress:
+        return Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[detail]}"),
+            TimeElapsedColumn(),
+            console=self.console,
+        )
+
+
+class _Goal:
+    """What is to be done, and how far it is in words."""
+
+    def __init__(self, partitions: Sequence[Partition]) -> None:
+        self.partitions = len(partitions)
+        self.objects = sum(len(partition.sources) for partition in partitions)
+        self.size = sum(partition.size for partition in partitions)
+        self._began = time.monotonic()
+
+    def text(self, done: progress.Progress) -> str:
+        speed = done.rows / max(time.monotonic() - self._began, 0.001)
+        return (
+            f"{done.objects:,} of {self.objects:,} objects, {size_text(done.bytes_in)} of "
+            f"{size_text(self.size)}, {done.rows:,} rows ({speed:,.0f}/s), partitions: "
+            f"{done.partitions:,} of {self.partitions:,} done, {done.running} running"
+        )
+
+
+class _Lines:
+    """A line every few seconds, and one at the end."""
+
+    def __init__(self, screen: Screen, goal: _Goal) -> None:
+        self._screen, self._goal = screen, goal
+        self._said = time.monotonic()
+
+    def tell(self, done: progress.Progress) -> None:
+        now = time.monotonic()
+        if now - self._said >= _LINE_SECONDS or done.partitions == self._goal.partitions:
+            self._said = now
+            self._screen.say(f"transform: {self._goal.text(done)}")

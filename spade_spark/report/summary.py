@@ -1,0 +1,137 @@
+"""The summary at the end of a run, for a tired person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from spade_spark.report.report import Report
+from spade_spark.run.loads import TableLoaded
+from spade_spark.transform.outcomes import Outcome
+
+_MOST = 10
+_MEANINGS = {
+    Outcome.SUCCESS: "rows",
+    Outcome.SKIPPED_COLUMNS: "rows with a column missing or not converted",
+    Outcome.UNTRACKED: "no table has this name; written as untracked",
+    Outcome.MALFORMED: "records whose payload cannot be read",
+    Outcome.EMPTY_REQUEST: "no name or no properties",
+    Outcome.FAILED: "this program failed on them",
+    Outcome.NOT_ASKED: "of tables that were not named",
+}
+
+
+def print_summary(report: Report, console: Console) -> None:
+    """Prints what was read, what became of it, what was loaded, and what to do next."""
+    console.print(Group(*_parts(report)))
+
+
+def size_text(size: float) -> str:
+    """``size`` bytes for people, in powers of 1000."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:  # noqa: PLR2004 - the step between units
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def _parts(report: Report) -> Iterator[RenderableType]:
+    ledger = report.manifest.ledger
+    yield Text()
+    yield Text(f"Replay {report.run_tag}: {report.window}", style="bold")
+    yield Text(
+        f"Read {ledger.objects:,} objects, {size_text(ledger.bytes_in)} "
+        f"({size_text(ledger.bytes_inflated)} inflated), {ledger.lines:,} lines; "
+        f"wrote {ledger.row_count:,} rows in "
+        f"{sum(len(table.files) for table in report.manifest.tables):,} files; "
+        f"{report.seconds:.0f} s in all."
+    )
+    yield _outcomes(report)
+    yield _loads(report) if report.loads else _made(report)
+    yield from (Text(line, style="yellow") for line in _remarks(report))
+    yield from (Text(line, style="red") for line in _failures(report))
+    yield _verdict(report)
+
+
+def _outcomes(report: Report) -> Table:
+    ledger = report.manifest.ledger
+    table = Table(title="What was read", title_justify="left")
+    table.add_column("outcome")
+    table.add_column("count", justify="right")
+    table.add_column("meaning")
+    for name, count, meaning in (
+        ("undecodable lines", ledger.undecodable, "lines that are no edge record"),
+        ("lines passed over", ledger.filtered, "cannot hold a table that was named"),
+    ):
+        if count:
+            table.add_row(name, f"{count:,}", meaning)
+    for outcome, count in ledger.outcomes.items():
+        if count:
+            table.add_row(outcome.value, f"{count:,}", _MEANINGS[outcome])
+    return table
+
+
+def _made(report: Report) -> Table:
+    table = Table(title="What was made (nothing was loaded)", title_justify="left")
+    for name in ("table", "version", "rows", "files"):
+        table.add_column(name, justify="left" if name == "table" else "right")
+    for made in report.manifest.tables:
+        table.add_row(made.table, str(made.version), f"{made.rows:,}", f"{len(made.files):,}")
+    return table
+
+
+def _loads(report: Report) -> Table:
+    table = Table(title="What was loaded", title_justify="left")
+    names = ("table", "rows before", "deleted", "inserted", "outside window", "seconds", "")
+    for name in names:
+        table.add_column(name, justify="left" if name in {"table", ""} else "right")
+    for load in report.loads:
+        if isinstance(load, TableLoaded):
+            figures = (load.before, load.deleted, load.inserted, load.outside)
+            table.add_row(
+                load.table, *(f"{figure:,}" for figure in figures), f"{load.seconds:.1f}", "loaded"
+            )
+        else:
+            state = "UNKNOWN" if load.unknown else "FAILED, unchanged"
+            table.add_row(load.table, *[""] * 5, Text(state, style="red"))
+    return table
+
+
+def _remarks(report: Report) -> Iterator[str]:
+    """What went on all the same and should be known."""
+    manifest = report.manifest
+    for damaged in manifest.damaged[:_MOST]:
+        yield f"Damaged object: {damaged.reason}"
+    yield from _more(len(manifest.damaged), "damaged objects", report)
+    if report.unnamed:
+        yield f"{len(report.unnamed)} objects have no time in their name: {report.unnamed[0]} …"
+    for load in report.loaded:
+        for column, count in load.truncated.items():
+            yield f"{load.table}.{column}: {count:,} values were cut to the column's length"
+
+
+def _failures(report: Report) -> Iterator[str]:
+    """What is not done, and what to do about it."""
+    for uuid, error in report.manifest.failures[:_MOST]:
+        yield f"Failed on event {uuid}: {error}"
+    if report.failed_events:
+        yield f"{report.failed_events:,} events failed: a bug of this program, please report it."
+    for left_out in report.left_out:
+        yield f"Table {left_out.name} was left out: {left_out.reason}"
+    yield from report.problems
+    for load in report.not_loaded:
+        yield f"Table {load.table} was not loaded: {load.reason}"
+
+
+def _more(count: int, what: str, report: Report) -> Iterator[str]:
+    if count > _MOST:
+        yield f"… {count - _MOST} more {what}; all of them in {report.url}_report.json"
+
+
+def _verdict(report: Report) -> Text:
+    if report.complete:
+        return Text(f"Done. Everything of this run lies under {report.url}", style="bold green")
+    return Text(f"NOT everything was done, see above. The run: {report.url}", style="bold red")
