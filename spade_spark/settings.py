@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
@@ -128,18 +129,47 @@ class Settings(_Section):
     s3: S3Settings = S3Settings()
     spark: Mapping[str, str] = Field(default_factory=dict)
 
+    def for_tasks(self) -> Settings:
+        """What executors are sent: nothing of the warehouse, whose URL holds a password."""
+        return self.model_copy(update={"warehouse": WarehouseSettings(), "spark": {}})
 
-def load(path: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """Reads the settings file, if any, and the ``SPADE_SECTION__KEY`` variables over it.
+    def bearing_on_rows(self) -> dict[str, str]:
+        """The settings that decide which rows a run makes, by full name; no secrets."""
+        geoip, users = self.lookups.geoip, self.lookups.users
+        return {
+            "input.time_source": self.input.time_source,
+            "input.margin": str(self.input.margin),
+            "output.format": self.output.format,
+            "lookups.geoip.city": geoip.city,
+            "lookups.geoip.asn": geoip.asn,
+            "lookups.geoip.table": geoip.table,
+            "lookups.users.path": users.path,
+            "lookups.users.table": users.table,
+            "lookups.users.on_failure": users.on_failure,
+        }
+
+
+def load(
+    path: Path | None,
+    environ: Mapping[str, str] = os.environ,
+    flags: Mapping[str, Any] = MappingProxyType({}),
+) -> Settings:
+    """Reads the settings file, if any; ``SPADE_SECTION__KEY`` variables and flags go over it.
+
+    Args:
+        path: The settings file.
+        environ: The environment's variables.
+        flags: What the command line sets, in sections as the file has them.
 
     Raises:
         SettingsError: A file that cannot be read, an unknown key or a wrong type, by full name.
     """
+    over = _merge(_from_environment(environ), flags)
     if path is None:
-        return build(_from_environment(environ), "the environment")
+        return build(over, "the environment")
     values = _read_toml(path)
     build(values, str(path), strict=True)
-    return build(_merge(values, _from_environment(environ)), f"{path} and the environment")
+    return build(_merge(values, over), f"{path} and the environment")
 
 
 def build(values: Mapping[str, Any], where: str, *, strict: bool = False) -> Settings:

@@ -73,6 +73,11 @@ class Window:
         """The latest instant (UTC) whose wall-clock time is in the window."""
         return self.wall_end.replace(tzinfo=PACIFIC, fold=1).astimezone(timezone.utc)
 
+    @property
+    def arguments(self) -> tuple[str, str]:
+        """START and END as a command line takes them, with their offsets."""
+        return self.start.strftime(f"{_WALL}%z"), self.end.strftime(f"{_WALL}%z")
+
     def utc_days(self, margin: timedelta) -> tuple[str, ...]:
         """The ``YYYYMMDD`` UTC days from ``margin`` before the window to ``margin`` after it."""
         day = (self.first - margin).date()

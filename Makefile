@@ -1,0 +1,49 @@
+# Everything that one does here. Each target does the set-up that it needs.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test test-fast check bench fuzz setup prerequisites clean
+
+help: ## show this
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: $(READY) ## a wrong window becomes right, on an embedded S3 and warehouse (two minutes)
+	@$(RUN)/spade-spark demo
+
+test: $(READY) ## all tests
+	@$(RUN)/python -m pytest -q
+
+test-fast: $(READY) ## the tests without the slow ones
+	@$(RUN)/python -m pytest -q -m "not slow"
+
+check: $(READY) ## lint, format and types
+	@$(RUN)/ruff check .
+	@$(RUN)/ruff format --check .
+	@$(RUN)/mypy
+
+bench: $(READY) ## the transform's speed as ratios (see bench/README.md)
+	@$(RUN)/python -m bench
+
+fuzz: $(READY) ## a million random lines through the fast and the exact path
+	@$(RUN)/python -m tests.fuzz --lines 1000000
+
+setup: $(READY) ## only what the others need: a virtual environment in .venv
+
+prerequisites:
+	@command -v $(PYTHON) >/dev/null 2>&1 && $(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null \
+	  || { echo "Python 3.10 or newer with venv is needed and was not found: install it (Debian: apt-get install python3 python3-venv) or run make PYTHON=/path/to/python3" >&2; exit 2; }
+	@major=$$("$${JAVA_HOME:+$$JAVA_HOME/bin/}java" -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -n 1); \
+	  [ "$${major:-0}" -ge 17 ] \
+	  || { echo "Java 17 or newer is needed and was not found: install it (Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME" >&2; exit 2; }
+
+$(READY): pyproject.toml constraints.txt | prerequisites
+	@echo "Setting up $(VENV), once; this takes a minute or two"
+	@$(PYTHON) -m venv $(VENV)
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sandbox,dev]'
+	@touch $@
+
+clean: ## remove the virtual environment and all that was generated
+	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis conf/local.toml

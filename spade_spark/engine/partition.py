@@ -1,0 +1,148 @@
+"""One partition, from objects to objects: read, decode, transform, write, and say what counts.
+
+Knows no Spark: the same code runs in an executor, a thread, a test or a benchmark. Memory does
+not grow with what is read: lines come in chunks, rows go to local files that are uploaded and
+removed as they reach their size.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from spade_spark.blueprint.schema import Table, read_tables
+from spade_spark.edge.lines import ObjectLines
+from spade_spark.edge.prefilter import Prefilter
+from spade_spark.errors import DamagedObject, InputError, ObjectMissing
+from spade_spark.lookups.open import worker_lookups
+from spade_spark.output.tsv import ClosedFile, RowFiles
+from spade_spark.plan import Partition, Source
+from spade_spark.run.layout import Layout
+from spade_spark.run.ledger import Ledger
+from spade_spark.run.records import (
+    Completion,
+    Damaged,
+    RowFile,
+    UntrackedFile,
+    decode,
+    encode,
+)
+from spade_spark.settings import Settings
+from spade_spark.store import Store, open_store
+from spade_spark.transform.chunk import ChunkTransform
+from spade_spark.transform.registry import is_transformer
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every task of a run needs to know; Spark broadcasts it.
+
+    Attributes:
+        run_tag: The output prefix.
+        plan: SHA-256 of the plan.
+        day: ``YYYYMMDD`` that files in an untracked bucket lie below.
+        settings: The settings, without the warehouse's.
+        schemas: The schemas, byte for byte.
+        asked: The tables to make; None for all.
+    """
+
+    run_tag: str
+    plan: str
+    day: str
+    settings: Settings
+    schemas: bytes
+    asked: frozenset[str] | None
+
+
+def run_partition(job: Job, partition: Partition, attempt: int) -> Completion:
+    """Does one partition and writes its completion record as the last act.
+
+    Several attempts at one partition may run at once (speculation, a lost executor): their files
+    have names of their own, and the first to write the record is the one that counts. A later one
+    returns the first one's record.
+
+    Raises:
+        InputError: An object is gone or has changed since it was planned, or the like.
+        PassingFault: What a further attempt may mend.
+        Bug: The partition's ledger does not balance.
+    """
+    store = open_store(job.settings.output.base, job.settings.s3)
+    key = Layout(job.run_tag).completion(partition.number)
+    done = _completed(store, key, job.plan)
+    if done:
+        return done
+    name = f"{partition.number:05d}-{attempt}-{uuid.uuid4().hex[:12]}"
+    with tempfile.TemporaryDirectory(prefix="spade-") as spool:
+        completion = _Attempt(job, partition, name, store, Path(spool)).run()
+    completion.check()
+    if store.write(key, encode(completion), if_absent=True):
+        return completion
+    return _completed(store, key, job.plan) or completion
+
+
+def _completed(store: Store, key: str, plan: str) -> Completion | None:
+    """The partition's completion record, if an attempt has written one."""
+    try:
+        record = decode(store.read(key), Completion, store.url + key)
+    except ObjectMissing:
+        return None
+    if record.plan != plan:
+        raise InputError(f"{store.url}{key} belongs to another plan; use a new run tag")
+    return record
+
+
+class _Attempt:
+    """One attempt at one partition: the pieces that its steps share."""
+
+    def __init__(
+        self, job: Job, partition: Partition, name: str, store: Store, spool: Path
+    ) -> None:
+        self._job, self._partition, self._name, self._store = job, partition, name, store
+        settings = job.settings
+        self._edge = open_store(settings.input.edge, settings.s3)
+        self._lookups = worker_lookups(settings.lookups, settings.s3)
+        self._tables = _tables(job.schemas)
+        self._transform = ChunkTransform(self._tables, self._lookups, job.asked)
+        self._prefilter = Prefilter(job.asked) if job.asked is not None else None
+        self._spooled = RowFiles(spool, settings.output.max_file_bytes)
+        self._files: list[RowFile] = []
+        self._untracked: list[UntrackedFile] = []
+        self._damaged: list[Damaged] = []
+        self._read = Ledger()
+
+    def run(self) -> Completion:
+        """Reads every object, then closes and uploads what is open."""
+        for source in self._partition.sources:
+            self._read_object(source)
+        self._drain()
+        self._ship(self._spooled.close())
+        return self._completion()
+
+    def _read_object(self, source: Source) -> None:
+        with closing(self._edge.open(source.key, source.etag)) as stream:
+            lines = ObjectLines(stream, source.key)
+            try:
+                self._feed(lines)
+            except DamagedObject as damage:
+                self._damaged.append(Damaged(source.key, str(damage)))
+            self._read += Ledger(1, lines.bytes_in, lines.bytes_inflated)
+
+    def _feed(self, lines: ObjectLines) -> None:
+        for chunk in lines:
+            self._transform.feed(self._prefilter.pass_through(chunk) if self._prefilter else chunk)
+            self._drain()
+
+    def _drain(self) -> None: ...
+
+    def _ship(self, closed: list[ClosedFile]) -> None: ...
+
+    def _completion(self) -> Completion: ...
+
+
+@lru_cache(maxsize=2)  # A worker process does many tasks of one run: the schemas are read once.
+def _tables(schemas: bytes) -> dict[str, Table]:
+    return dict(read_tables(schemas, is_transformer).tables)

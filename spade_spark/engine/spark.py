@@ -1,0 +1,184 @@
+"""Spark: the session, the RDD of the plan's keys, the broadcast, the progress.
+
+The only file that imports pyspark. What one task does stands in :mod:`spade_spark.engine.partition`
+and knows nothing of Spark.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pyspark import AccumulatorParam, SparkConf, SparkContext, TaskContext
+from pyspark.errors import PySparkException
+
+from spade_spark import errors
+from spade_spark.engine.partition import Job, run_partition
+from spade_spark.errors import Bug, PassingFault, SpadeError
+from spade_spark.plan import Partition
+from spade_spark.run.ledger import Ledger
+from spade_spark.run.progress import Progress
+from spade_spark.run.records import Completion
+
+if TYPE_CHECKING:
+    from pyspark import Accumulator, Broadcast
+
+_POLL_SECONDS = 0.25
+_LOCAL = re.compile(r"local(?:\[([\d*]+)\])?")
+_RAISED = re.compile(r"^spade_spark\.errors\.(\w+): (.+)", re.MULTILINE)
+
+# What Spark shows of its environment, in the event log and on its page, must not show the
+# warehouse's URL where somebody gave it as an argument of spark-submit.
+_REDACTED = r"(?i)secret|password|passphrase|access[.]?key|token|(postgres(ql)?|redshift)://"
+
+
+@dataclass(frozen=True)
+class _News:
+    """What tasks tell the driver while others still run."""
+
+    progress: Progress = Progress()
+    refused: tuple[SpadeError, ...] = ()
+
+
+class _NewsSum(AccumulatorParam[_News]):
+    def zero(self, value: _News) -> _News:  # noqa: ARG002 - Spark's signature
+        return _News()
+
+    def addInPlace(self, value1: _News, value2: _News) -> _News:  # noqa: N802 - Spark's name
+        return _News(value1.progress + value2.progress, value1.refused + value2.refused)
+
+
+def transform(
+    job: Job,
+    partitions: Sequence[Partition],
+    options: Mapping[str, str],
+    watch: Callable[[Progress], None],
+) -> list[Completion]:
+    """Runs every partition on Spark.
+
+    Args:
+        job: What every task needs to know.
+        partitions: What is still to be done.
+        options: The settings' ``[spark]`` table.
+        watch: Called some times a second with what is done so far.
+
+    Returns:
+        What the tasks returned, one completion a partition.
+
+    Raises:
+        SpadeError: What a task refused, or what still failed at its last try.
+    """
+    if not partitions:
+        return []
+    with _context(options) as context:
+        news = context.accumulator(_News(), _NewsSum())
+        task = partial(_task, context.broadcast(job), news)
+        keys = context.parallelize(partitions, numSlices=len(partitions))
+        # A thread of its own for the action, so that this one can show how far it is.
+        with ThreadPoolExecutor(1, "spark-action") as pool:
+            action = pool.submit(keys.mapPartitions(task).collect)
+            try:
+                while not action.done():
+                    watch(replace(news.value.progress, running=_running(context)))
+                    _raise_first(news.value.refused)
+                    time.sleep(_POLL_SECONDS)
+            except BaseException:
+                context.cancelAllJobs()
+                raise
+            completions = _result(action.result)
+        watch(news.value.progress)
+        _raise_first(news.value.refused)
+    return completions
+
+
+def _raise_first(refused: Sequence[SpadeError]) -> None:
+    """What no further try would mend ends the run at once."""
+    if refused:
+        raise refused[0]
+
+
+def _task(
+    job: Broadcast[Job], news: Accumulator[_News], partitions: Iterator[Partition]
+) -> Iterator[Completion]:
+    """What Spark runs: one slice of the RDD, which is one partition of the plan."""
+    context = TaskContext.get()
+    attempt = context.taskAttemptId() if context else 0
+    for partition in partitions:
+        try:
+            completion = run_partition(job.value, partition, attempt)
+        except PassingFault:
+            raise  # Spark tries the task again, on another executor if it can
+        except SpadeError as error:
+            # A value, not an exception: Spark would only try in vain, and show a stack trace.
+            news.add(_News(refused=(error,)))
+            return
+        news.add(_News(_progress(completion.ledger)))
+        yield completion
+
+
+def _progress(ledger: Ledger) -> Progress:
+    return Progress(1, ledger.objects, ledger.bytes_in, ledger.row_count)
+
+
+def _running(context: SparkContext) -> int:
+    tracker = context.statusTracker()
+    stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
+    return sum(stage.numActiveTasks for stage in stages if stage)
+
+
+def _result(result: Callable[[], list[Completion]]) -> list[Completion]:
+    """The action's result; a task's own error instead of Spark's long account of it."""
+    try:
+        return result()
+    except Exception as error:
+        raised = _RAISED.findall(str(error))
+        if raised:
+            name, message = raised[-1]
+            raise getattr(errors, name, SpadeError)(message) from None
+        if isinstance(error, PySparkException) or type(error).__module__.startswith("py4j"):
+            raise Bug(
+                f"Spark gave up: {_first_line(error)}; --log DEBUG shows all of it"
+            ) from error
+        raise
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+@contextmanager
+def _context(options: Mapping[str, str]) -> Iterator[SparkContext]:
+    # Executors of a local master are this very machine: the same Python.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    conf = SparkConf().setAppName("spade-spark replay")
+    conf.set("spark.ui.showConsoleProgress", "false").set("spark.redaction.regex", _REDACTED)
+    for name, value in options.items():
+        conf.set(name, value)
+    conf.setMaster(_master(conf))
+    context = SparkContext(conf=conf)
+    context.setLogLevel("ERROR")
+    logging.getLogger("py4j").setLevel(logging.ERROR)
+    try:
+        yield context
+    finally:
+        context.stop()
+
+
+def _master(conf: SparkConf) -> str:
+    """The master; a local one with task retries, which it has not unless they are spelt out."""
+    master = conf.get("spark.master", "local[*]") or "local[*]"
+    local = _LOCAL.fullmatch(master)
+    if not local:
+        return master
+    conf.setIfMissing("spark.driver.bindAddress", "127.0.0.1")
+    conf.setIfMissing("spark.driver.host", "127.0.0.1")
+    return f"local[{local[1] or 1},{conf.get('spark.task.maxFailures', '4')}]"

@@ -1,0 +1,69 @@
+"""What the command line asks of a replay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spade_spark.errors import SettingsError, UsageError
+from spade_spark.settings import Settings
+from spade_spark.window import Window
+
+
+@dataclass(frozen=True)
+class Request:
+    """One replay, as asked for.
+
+    Attributes:
+        window: What is replaced.
+        tables: The tables named; empty with ``all_tables``.
+        all_tables: Every table that Blueprint publishes.
+        run_tag: The output prefix.
+        skip_transform: Load what the run tag holds.
+        skip_load: Stop after the transform.
+        poolsize: Tables loaded side by side.
+        allow_damaged: Damaged objects up to which a load goes on.
+        allow_empty: Whether rows may be replaced by none.
+        max_truncated: Values cut, in one table, up to which a load goes on; None for any number.
+        force: Whether a run tag may be loaded again that the replay ledger has.
+    """
+
+    window: Window
+    tables: tuple[str, ...]
+    all_tables: bool
+    run_tag: str
+    skip_transform: bool = False
+    skip_load: bool = False
+    poolsize: int = 4
+    allow_damaged: int = 0
+    allow_empty: bool = False
+    max_truncated: int | None = None
+    force: bool = False
+
+    def check(self, settings: Settings) -> None:
+        """Refuses what cannot be carried out, before anything is begun.
+
+        Raises:
+            UsageError: One line that says what to write instead.
+            SettingsError: A setting that this request needs is missing.
+        """
+        if self.skip_transform and self.skip_load:
+            raise UsageError(
+                "--skip-transform and --skip-ace-upload together leave nothing to do: "
+                "give one of them, or none"
+            )
+        if self.all_tables and self.tables:
+            raise UsageError("name tables or give --all-tables, not both")
+        if not self.all_tables and not self.tables:
+            raise UsageError("say what to replace: name tables, or give --all-tables")
+        if not self.skip_load and not settings.warehouse.url.get_secret_value():
+            raise UsageError(
+                "a load needs a warehouse: set SPADE_RSURL or give --rsurl postgres://…, "
+                "or stop after the transform with --skip-ace-upload"
+            )
+        needed = {"output.base": settings.output.base}
+        if not self.skip_transform:
+            needed["blueprint.schemas"] = settings.blueprint.schemas
+            needed["input.edge"] = settings.input.edge
+        for name, value in needed.items():
+            if not value:
+                raise SettingsError(f"{name} is not set: give --conf FILE with it")
