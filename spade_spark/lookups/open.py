@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from spade_spark.lookups import GeoLookup, LoginLookup, Lookups
+from spade_spark.lookups.geoip import open_geoip
 from spade_spark.lookups.tables import FixedLogins, FixedPlaces, open_logins, open_places
 from spade_spark.settings import GeoipSettings, LookupSettings, S3Settings, UsersSettings
 
@@ -39,6 +40,8 @@ def worker_lookups(settings: LookupSettings, s3: S3Settings) -> Lookups:
 def _open_geo(settings: GeoipSettings, s3: S3Settings) -> GeoLookup:
     if settings.table:
         return open_places(settings.table, s3)
+    if settings.city or settings.asn:
+        return open_geoip(settings, s3)
     return FixedPlaces({})
 
 

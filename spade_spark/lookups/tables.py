@@ -11,10 +11,10 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from spade_spark.errors import InputError, SettingsError
+from spade_spark.errors import SettingsError
 from spade_spark.lookups import LookupStats, Place
+from spade_spark.lookups.files import read_file
 from spade_spark.settings import S3Settings
-from spade_spark.store import open_store, split_url
 
 NOWHERE = Place()
 """The place of an address of which nothing is known."""
@@ -81,11 +81,7 @@ def open_logins(url: str, s3: S3Settings) -> FixedLogins:
 
 
 def _read_table(setting: str, url: str, s3: S3Settings, form: type[_T]) -> _T:
-    folder, key = split_url(url)
-    try:
-        data = open_store(folder, s3).read(key)
-    except (InputError, OSError) as error:
-        raise SettingsError(f"{setting}: {url} cannot be read: {error}") from None
+    data = read_file(setting, url, s3)
     try:
         return msgspec.json.decode(data, type=form)
     except msgspec.DecodeError as error:
