@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from spade_spark.lookups import GeoLookup, LoginLookup, Lookups
 from spade_spark.lookups.geoip import open_geoip
+from spade_spark.lookups.logins import LoginService
 from spade_spark.lookups.tables import FixedLogins, FixedPlaces, open_logins, open_places
 from spade_spark.settings import GeoipSettings, LookupSettings, S3Settings, UsersSettings
 
@@ -48,4 +49,6 @@ def _open_geo(settings: GeoipSettings, s3: S3Settings) -> GeoLookup:
 def _open_users(settings: UsersSettings, s3: S3Settings) -> LoginLookup:
     if settings.table:
         return open_logins(settings.table, s3)
+    if settings.url:
+        return LoginService(settings)
     return FixedLogins({})

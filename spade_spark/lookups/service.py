@@ -1,0 +1,225 @@
+"""The JSON HTTP service that knows the id of a login."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from base64 import b64encode
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote, unquote
+
+import jmespath
+import stamina
+import urllib3
+from jmespath.exceptions import JMESPathError
+from urllib3.exceptions import HTTPError, LocationParseError
+from urllib3.util import Url, parse_url
+
+from spade_spark.errors import LookupDown, SettingsError
+from spade_spark.lookups.pacing import Pacer
+from spade_spark.settings import UsersSettings
+
+_LARGEST_ANSWER = 1 << 20
+_DECIMAL = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
+_LEAST_ID, _GREATEST_ID = -(2**63), 2**63 - 1
+_ASK_AGAIN = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+
+
+@dataclass(frozen=True)
+class Retries:
+    """How long a service that fails is asked again for one login.
+
+    Attributes:
+        attempts: Requests at most.
+        first_wait: Seconds after the first failure, then twice as many each time, with jitter.
+        longest_wait: Seconds between two requests at most, also where the service asks for more.
+        within: Seconds after which no other request is begun.
+    """
+
+    attempts: int = 5
+    first_wait: float = 0.2
+    longest_wait: float = 10
+    within: float = 60
+
+
+class LoginDirectory:
+    """Asks ``GET url?login=…``; no memory of its own. Safe among threads.
+
+    Args:
+        settings: ``url`` (its user and password, if any, are sent as basic authentication),
+            ``path``, ``timeout`` and ``rate_per_second`` are used.
+        retries: How long a failing service is asked again.
+
+    Raises:
+        SettingsError: The URL is none, or the path is no JMESPath.
+    """
+
+    def __init__(self, settings: UsersSettings, retries: Retries) -> None:
+        url = _checked(settings.url)
+        self.host = url.host or ""
+        self._url = url._replace(auth=None, fragment=None)
+        self._headers = {"Accept": "application/json", "User-Agent": "spade-spark"}
+        if url.auth:
+            self._headers["Authorization"] = _basic(url.auth)
+        self._path = _compiled(settings.path)
+        self._timeout = settings.timeout.total_seconds()
+        self._retries = retries
+        self._pacer = Pacer(settings.rate_per_second)
+        self._http = urllib3.PoolManager(num_pools=1, maxsize=8)
+
+    def user_id(self, login: str) -> int | None:
+        """The id of ``login``, or None where the service does not know it.
+
+        Raises:
+            LookupDown: No usable answer, however often it was asked.
+        """
+        retries = self._retries
+        tries = 0
+        try:
+            for attempt in stamina.retry_context(
+                on=_again,
+                attempts=retries.attempts,
+                timeout=retries.within,
+                wait_initial=retries.first_wait,
+                wait_max=retries.longest_wait,
+                wait_jitter=retries.first_wait,
+            ):
+                with attempt:
+                    tries = attempt.num
+                    return self._ask(login)
+        except _NoAnswer as error:
+            raise LookupDown(
+                f"the user service at {self.host} did not give the id of a login "
+                f"({error}; asked {tries} time{'s' if tries > 1 else ''}): run again when it does, "
+                'or set lookups.users.on_failure to "empty" to leave such columns empty'
+            ) from None
+        raise AssertionError  # the loop ends by a return or an error
+
+    def _ask(self, login: str) -> int | None:
+        self._pacer.wait()
+        try:
+            response = self._http.request(
+                "GET",
+                self._url_of(login),
+                headers=self._headers,
+                timeout=self._timeout,
+                retries=False,
+                redirect=False,
+                preload_content=False,
+            )
+            # Read to its end, unless too large, a body gives its connection back to the pool.
+            body = response.read(_LARGEST_ANSWER + 1)
+        except HTTPError as error:
+            raise _NoAnswer(_broken(error, self._timeout)) from None
+        if len(body) > _LARGEST_ANSWER:
+            response.close()
+            raise _NoAnswer("it answered more than 1 MB", again=False)
+        if response.status == HTTPStatus.NOT_FOUND:
+            return None
+        if response.status != HTTPStatus.OK:
+            raise _refused(response.status, response.headers, self._retries.longest_wait)
+        return self._read(body)
+
+    def _url_of(self, login: str) -> str:
+        # Percent-encoded throughout: a plus sign for a space is not understood everywhere.
+        asked = "login=" + quote(login.encode("utf-8", "surrogatepass"), safe="")
+        query = f"{self._url.query}&{asked}" if self._url.query else asked
+        return self._url._replace(query=query).url
+
+    def _read(self, body: bytes) -> int | None:
+        try:
+            found = self._path.search(json.loads(body))
+        except (ValueError, RecursionError):
+            raise _NoAnswer("its answer is no JSON") from None
+        except JMESPathError:
+            raise _NoAnswer("lookups.users.path cannot be followed in its answer") from None
+        if found is None or found in ("", []):
+            return None
+        user_id = _integer(found)
+        if user_id is None or not _LEAST_ID <= user_id <= _GREATEST_ID:
+            raise _NoAnswer(
+                "what lookups.users.path finds in its answer is no integer of 64 bits", again=False
+            )
+        return user_id
+
+
+class _NoAnswer(Exception):
+    """One request without a usable answer; the message holds neither URL nor login.
+
+    ``after`` is how many seconds the service asked to be left alone.
+    """
+
+    def __init__(self, reason: str, *, again: bool = True, after: float | None = None) -> None:
+        super().__init__(reason)
+        self.again = again
+        self.after = after
+
+
+def _again(error: Exception) -> bool | float:
+    """For stamina: whether to try again, or after how many seconds."""
+    if not isinstance(error, _NoAnswer):
+        return False
+    return error.again if error.after is None else error.after
+
+
+def _checked(text: str) -> Url:
+    try:
+        url = parse_url(text)
+    except LocationParseError:
+        url = Url()
+    if url.scheme not in {"http", "https"} or not url.host:
+        # The value is not shown: it may hold a password.
+        raise SettingsError("lookups.users.url must be http://host/path or https://host/path")
+    return url
+
+
+def _basic(auth: str) -> str:
+    """``user:password`` of a URL as HTTP's basic authentication, in UTF-8 (RFC 7617)."""
+    return "Basic " + b64encode(unquote(auth).encode()).decode()
+
+
+def _compiled(path: str) -> Any:
+    try:
+        return jmespath.compile(path)
+    except JMESPathError as error:
+        raise SettingsError(f"lookups.users.path {path!r} is no JMESPath: {error}") from None
+
+
+def _integer(found: object) -> int | None:
+    """A JSON integer or the decimal text of one."""
+    if isinstance(found, str) and _DECIMAL.fullmatch(found):
+        return int(found)
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
+
+
+def _broken(error: HTTPError, timeout: float) -> str:
+    """Why there was no answer at all, without the error's text, which names the URL."""
+    if isinstance(error, urllib3.exceptions.TimeoutError):
+        return f"no answer within {timeout:g} s"
+    if isinstance(error, urllib3.exceptions.SSLError):
+        return "its TLS certificate or protocol was refused"
+    return f"the connection failed: {type(error).__name__}"
+
+
+def _refused(status: int, headers: Any, longest_wait: float) -> _NoAnswer:
+    again = status in _ASK_AGAIN or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    after = _retry_after(headers.get("Retry-After", "")) if again else None
+    return _NoAnswer(
+        f"it answered {status}",
+        again=again,
+        after=None if after is None else min(after, longest_wait),
+    )
+
+
+def _retry_after(text: str) -> float | None:
+    """Seconds, of ``Retry-After: 120`` or of a date; None where there is nothing to be read."""
+    if text.isdecimal() and text.isascii():
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return None
