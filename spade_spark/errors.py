@@ -7,7 +7,8 @@
     ├── SettingsError    a settings file, variable or named file is wrong
     ├── InputError       the logs, the schemas or the run's own files are wrong
     │   ├── ObjectMissing    a key or bucket that is not there
-    │   └── ObjectChanged    an object is not the one that was planned
+    │   ├── ObjectChanged    an object is not the one that was planned
+    │   └── DamagedObject    an object of the logs is no whole gzip file
     ├── WarehouseError   the warehouse refused, for good
     │   ├── LoadFailed       COPY refused values; carries the load errors it recorded
     │   ├── GuardFailed      the new rows are too few to replace the old ones
@@ -53,6 +54,10 @@ class ObjectMissing(InputError):
 
 class ObjectChanged(InputError):
     """An object is no longer the one that the plan or the manifest pinned."""
+
+
+class DamagedObject(InputError):
+    """An object of the edge logs is no whole gzip file; its whole lines were read."""
 
 
 class WarehouseError(SpadeError):

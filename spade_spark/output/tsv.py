@@ -1,0 +1,170 @@
+"""Rows to gzip TSV files in a local directory, by table and version.
+
+Every file is one gzip member (RFC 1952) with no time and no name in it, so that the same rows in
+the same order make the same bytes. One compressor serves all files: each batch of rows ends in a
+full flush, after which DEFLATE data may be followed by any other such data (RFC 1951; zlib.h,
+Z_FULL_FLUSH). An open file thus costs its pending rows and nothing else, neither a compressor of
+some 300 KB nor a file descriptor, and a thousand tables can be open.
+
+isal at level 1 measured best: ten times as fast as zlib at level 6 for files some 16 % larger.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from isal import isal_zlib
+
+_LEVEL = 1
+_RAW_DEFLATE = -15
+_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"  # no flags, no time, fastest, OS unknown
+_LAST_BLOCK = b"\x03\x00"  # a final block of nothing, fixed Huffman codes
+_TRAILER = struct.Struct("<II")
+
+BATCH_BYTES = 128 * 1024
+"""Pending bytes of one file at which they are compressed."""
+PENDING_BYTES = 16 * 1024 * 1024
+"""Pending bytes of all files at which all are compressed."""
+
+TableKey = tuple[str, int]
+"""A table's name and version."""
+
+
+@dataclass(frozen=True)
+class ClosedFile:
+    """One gzip TSV file that is whole.
+
+    Attributes:
+        table: The table's name.
+        version: The table's version that the rows were made by.
+        path: Where it lies; the caller removes it.
+        rows: Rows in it.
+        bytes: Compressed bytes.
+        bytes_raw: Bytes before compression.
+        sha256: SHA-256 of the compressed bytes, in hexadecimal.
+    """
+
+    table: str
+    version: int
+    path: Path
+    rows: int
+    bytes: int
+    bytes_raw: int
+    sha256: str
+
+
+class RowFiles:
+    """The open files of one task, one a table and version.
+
+    Args:
+        directory: Where the files are made; it must exist.
+        max_file_bytes: The compressed size at which a file is closed. It is looked at once a
+            batch, so that a file may be larger by one batch.
+    """
+
+    def __init__(self, directory: Path, max_file_bytes: int) -> None:
+        self._directory = directory
+        self._max_file_bytes = max_file_bytes
+        self._compressor = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _RAW_DEFLATE)
+        self._open: dict[TableKey, _OpenFile] = {}
+        self._pending = 0
+        self._begun = 0
+
+    def write(self, key: TableKey, rows: bytes, count: int) -> list[ClosedFile]:
+        """Adds rows, each ended by a line feed.
+
+        Args:
+            key: The table's name and version.
+            rows: The rows' bytes.
+            count: How many rows they are.
+
+        Returns:
+            The files that reached their size by it.
+        """
+        file = self._open.get(key)
+        if file is None:
+            file = self._open[key] = self._begin()
+        file.add(rows, count)
+        self._pending += len(rows)
+        if file.pending_bytes >= BATCH_BYTES:
+            return self._compress(key, file)
+        if self._pending >= PENDING_BYTES:
+            return [closed for item in list(self._open.items()) for closed in self._compress(*item)]
+        return []
+
+    def close(self) -> list[ClosedFile]:
+        """Closes all files that are open, in the order in which they were begun."""
+        closed = []
+        for key, file in self._open.items():
+            self._flush(file)
+            closed.append(file.close(key))
+        self._open.clear()
+        return closed
+
+    def _begin(self) -> _OpenFile:
+        path = self._directory / f"{self._begun:06d}.gz"
+        self._begun += 1
+        return _OpenFile(path)
+
+    def _compress(self, key: TableKey, file: _OpenFile) -> list[ClosedFile]:
+        self._flush(file)
+        if file.size < self._max_file_bytes:
+            return []
+        del self._open[key]
+        return [file.close(key)]
+
+    def _flush(self, file: _OpenFile) -> None:
+        rows = file.take_pending()
+        if rows:
+            self._pending -= len(rows)
+            deflated = self._compressor.compress(rows)
+            file.append(deflated + self._compressor.flush(isal_zlib.Z_FULL_FLUSH))
+
+
+@dataclass(slots=True)
+class _OpenFile:
+    path: Path
+    rows: int = 0
+    size: int = 0
+    raw_size: int = 0
+    pending_bytes: int = 0
+    _pending: list[bytes] = field(default_factory=list)
+    _crc: int = 0
+    _sha256: hashlib._Hash = field(default_factory=hashlib.sha256)
+
+    def add(self, rows: bytes, count: int) -> None:
+        self._pending.append(rows)
+        self.pending_bytes += len(rows)
+        self.rows += count
+
+    def take_pending(self) -> bytes:
+        rows = b"".join(self._pending)
+        self._pending.clear()
+        self.pending_bytes = 0
+        self.raw_size += len(rows)
+        self._crc = isal_zlib.crc32(rows, self._crc)
+        return rows
+
+    def append(self, data: bytes) -> None:
+        if not self.size:
+            data = _HEADER + data
+        with self.path.open("ab" if self.size else "wb", buffering=0) as out:
+            out.write(data)
+        self.size += len(data)
+        self._sha256.update(data)
+
+    def close(self, key: TableKey) -> ClosedFile:
+        self.append(_LAST_BLOCK + _TRAILER.pack(self._crc, self.raw_size & 0xFFFFFFFF))
+        table, version = key
+        return ClosedFile(
+            table,
+            version,
+            self.path,
+            self.rows,
+            self.size,
+            self.raw_size,
+            self._sha256.hexdigest(),
+        )
