@@ -1,0 +1,172 @@
+"""A file as Redshift's COPY reads it, turned into what PostgreSQL's ``COPY FROM STDIN`` reads.
+
+The options of ``redshift.COPY_OPTIONS``, row by row and as the file streams:
+
+* REMOVEQUOTES: quotes around a value are dropped, and tabs between them belong to the value.
+  Redshift: https://docs.aws.amazon.com/redshift/latest/dg/copy-parameters-data-conversion.html
+* ESCAPE: a backslash takes the next byte literally, a line end as well.
+* TRIMBLANKS: blanks at the end of a VARCHAR value are dropped.
+* TRUNCATECOLUMNS: a character value longer than its column is cut. The ``n`` of a target's
+  ``varchar(n)`` is taken as *bytes*, as Redshift counts, though PostgreSQL counts characters:
+  the two then hold the same values, and whatever fits in bytes fits in characters.
+* FILLRECORD: values missing at the end of a row are NULL.
+* EMPTYASNULL: a value with nothing in it is NULL; one of blanks alone is not.
+* ACCEPTINVCHARS '?': each byte that is no UTF-8 becomes ``?``.
+* ROUNDEC needs nothing: PostgreSQL rounds decimals to the column's scale by itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from spade_spark.warehouse.catalog import WarehouseColumn
+
+_TAB = b"\t"
+_BAD_BYTE = re.compile("[\udc80-\udcff]")
+_NULL = b"\\N"
+_ESCAPED = re.compile(rb"\\(.?)", re.DOTALL)
+# A quoted value ends at the first unescaped quote that a tab or the row's end follows.
+_VALUE = re.compile(
+    rb"(?:"
+    rb'"(?P<double>(?:[^\\"]|\\.|"(?!\t|\Z))*)"(?=\t|\Z)|'
+    rb"'(?P<single>(?:[^\\']|\\.|'(?!\t|\Z))*)'(?=\t|\Z)|"
+    rb"(?P<plain>(?:[^\\\t]|\\.|\\\Z)*)"
+    rb")(?P<tab>\t?)",
+    re.DOTALL,
+)
+_SPECIAL = re.compile(rb"[\\\t\n\r]")
+_COPY_ESCAPES = {b"\\": rb"\\", b"\t": rb"\t", b"\n": rb"\n", b"\r": rb"\r"}
+
+
+class RefusedValue(Exception):
+    """A value, or a row, that COPY would refuse.
+
+    Attributes:
+        column: The column's name; empty where the whole row is refused.
+        value: The raw value.
+        reason: Why, in Redshift's words.
+    """
+
+    def __init__(self, column: str, value: bytes, reason: str) -> None:
+        super().__init__(column, value, reason)
+        self.column = column
+        self.value = value
+        self.reason = reason
+
+
+class RowConverter:
+    """Turns rows for the given columns; counts in ``cut`` the values it cut, by column."""
+
+    def __init__(self, columns: Sequence[WarehouseColumn]) -> None:
+        self._columns = tuple(columns)
+        self.cut: Counter[str] = Counter()
+
+    def convert(self, row: bytes) -> bytes:
+        """One row without its line end, as one row of COPY's text format with its line end.
+
+        Raises:
+            RefusedValue: A quote without its other end, too many values, or NULL where the
+                column has none.
+        """
+        values = _plain_values(row)
+        quiet = values is not None
+        if values is None:
+            values = list(_values(row))
+        if not row.isascii():
+            values = [value if value is None else valid_utf8(value) for value in values]
+        if len(values) > len(self._columns):
+            raise RefusedValue("", row, "Extra column(s) found")
+        values.extend([None] * (len(self._columns) - len(values)))
+        fitted = [
+            self._fit(column, value) for column, value in zip(self._columns, values, strict=True)
+        ]
+        if quiet:
+            return _TAB.join([_NULL if value is None else value for value in fitted]) + b"\n"
+        return _TAB.join([_escaped(value) for value in fitted]) + b"\n"
+
+    def _fit(self, column: WarehouseColumn, value: bytes | None) -> bytes | None:
+        """The value as the column takes it: None for NULL, trimmed and cut."""
+        if not value:
+            if column.not_null:
+                raise RefusedValue(column.name, value or b"", "Missing data for not-null field")
+            return None
+        if not column.is_text:
+            return value
+        if not column.is_fixed_width:
+            value = value.rstrip(b" ")
+        if column.limit is not None and len(value) > column.limit:
+            if len(value.rstrip(b" ")) > column.limit:
+                self.cut[column.name] += 1
+            value = value[: column.limit].decode("utf-8", "ignore").encode()
+        return value
+
+
+def records(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Rows without their line end; a line end after a backslash is part of its row."""
+    held = b""
+    for line in lines:
+        if not line.endswith(b"\n"):
+            yield held + line
+            held = b""
+            continue
+        body = line[:-1]
+        if (len(body) - len(body.rstrip(b"\\"))) % 2:
+            held += line
+            continue
+        yield held + body
+        held = b""
+    if held:
+        yield held
+
+
+def valid_utf8(value: bytes) -> bytes:
+    """The value with ``?`` for each byte that is no UTF-8."""
+    # surrogateescape makes of each bad byte one code point that no valid UTF-8 gives.
+    return _BAD_BYTE.sub("?", value.decode("utf-8", "surrogateescape")).encode()
+
+
+def _plain_values(row: bytes) -> list[bytes | None] | None:
+    """The values of a row without a backslash or a stray quote or tab; None for any other row.
+
+    Nearly every row is like that, and reading it needs no regular expression.
+    """
+    if b"\\" in row or b"\r" in row:
+        return None
+    values: list[bytes | None] = []
+    for value in row.split(_TAB):
+        first = value[:1]
+        if first not in (b'"', b"'"):
+            values.append(value)
+        elif len(value) > 1 and value.endswith(first):
+            values.append(value[1:-1])
+        else:
+            return None
+    return values
+
+
+def _values(row: bytes) -> Iterator[bytes | None]:
+    r"""The values of any row, quotes and escapes undone; None for an unquoted ``\N``."""
+    place = 0
+    while True:
+        match = _VALUE.match(row, place)
+        assert match is not None  # the pattern matches the empty text
+        plain = match["plain"]
+        if plain is None:
+            yield _ESCAPED.sub(
+                rb"\1", match["double"] if match["single"] is None else match["single"]
+            )
+        elif plain[:1] in (b'"', b"'"):
+            raise RefusedValue("", row, "Invalid quote formatting: no closing quote")
+        else:
+            yield None if plain in (_NULL, b"\\\\N") else _ESCAPED.sub(rb"\1", plain)
+        place = match.end()
+        if not match["tab"]:
+            return
+
+
+def _escaped(value: bytes | None) -> bytes:
+    if value is None:
+        return _NULL
+    return _SPECIAL.sub(lambda match: _COPY_ESCAPES[match[0]], value)

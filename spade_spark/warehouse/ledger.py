@@ -1,0 +1,111 @@
+"""The replay ledger in the warehouse: one row a run tag and table, written with the rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.statements import Identifier, Literal, Statement, Unknown
+from spade_spark.window import Window
+
+NAME = "replay"
+VERSIONS = "table_version"
+COLUMNS = (
+    "run_tag",
+    "table_name",
+    "window_start",
+    "window_end",
+    "rows_deleted",
+    "rows_inserted",
+    "manifest_checksum",
+    "ts",
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What identifies a row of the ledger.
+
+    Attributes:
+        control: The schema of the control tables.
+        run_tag: The run that was loaded.
+        table: The table that it was loaded into.
+    """
+
+    control: str
+    run_tag: str
+    table: str
+
+    def _where(self) -> Statement:
+        return Statement(
+            " WHERE run_tag = ", Literal(self.run_tag), " AND table_name = ", Literal(self.table)
+        )
+
+    def select(self) -> Statement:
+        """When the run was loaded into the table: one row, or none."""
+        return Statement("SELECT ts FROM ", Identifier(self.control, NAME), self._where())
+
+    def delete(self) -> Statement:
+        """Forgets the row, before a forced load writes its own."""
+        return Statement("DELETE FROM ", Identifier(self.control, NAME), self._where())
+
+    def insert(
+        self,
+        window: Window,
+        checksum: str,
+        *,
+        deleted: int | None = None,
+        inserted: int | None = None,
+        ts: datetime | None = None,
+    ) -> Statement:
+        """The new row; figures that are not known yet make it one for plans only."""
+        values = [
+            Literal(self.run_tag),
+            Literal(self.table),
+            Literal(window.wall_start),
+            Literal(window.wall_end),
+            Unknown("rows_deleted") if deleted is None else Literal(deleted),
+            Unknown("rows_inserted") if inserted is None else Literal(inserted),
+            Literal(checksum),
+            Unknown("ts") if ts is None else Literal(ts),
+        ]
+        parts: list[str | Literal | Unknown] = []
+        for value in values:
+            parts += [", ", value]
+        return Statement(
+            "INSERT INTO ",
+            Identifier(self.control, NAME),
+            f" ({', '.join(COLUMNS)}) VALUES (",
+            *parts[1:],
+            ")",
+        )
+
+
+def lock(control: str) -> Statement:
+    """Locks the ledger until the transaction ends; whoever replaces rows waits here."""
+    return Statement("LOCK TABLE ", Identifier(control, NAME))
+
+
+def create(control: str) -> Statement:
+    """Creates the ledger where it is not there."""
+    return Statement(
+        "CREATE TABLE IF NOT EXISTS ",
+        Identifier(control, NAME),
+        " (run_tag VARCHAR(512) NOT NULL, table_name VARCHAR(512) NOT NULL, "
+        "window_start TIMESTAMP NOT NULL, window_end TIMESTAMP NOT NULL, "
+        "rows_deleted BIGINT NOT NULL, rows_inserted BIGINT NOT NULL, "
+        "manifest_checksum VARCHAR(64) NOT NULL, ts TIMESTAMP NOT NULL)",
+    )
+
+
+def version(session: Session, control: str, table: str) -> int | None:
+    """The table's version in the warehouse: the highest of its name; None where it has none."""
+    statement = Statement(
+        "SELECT MAX(version) FROM ",
+        Identifier(control, VERSIONS),
+        " WHERE name = ",
+        Literal(table),
+    )
+    ((highest,),) = session.rows(statement)
+    return None if highest is None else int(highest)

@@ -1,0 +1,285 @@
+"""Loads tables side by side, each on its own connection; one's failure leaves the others alone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    sleep_using_event,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_exponential_jitter,
+)
+
+from spade_spark.errors import CommitUnknown, ConnectionLost, PassingFault, SpadeError
+from spade_spark.run.loads import TableFiles, TableLoaded, TableNotLoaded
+from spade_spark.settings import WarehouseSettings
+from spade_spark.warehouse import ledger
+from spade_spark.warehouse.connection import Session, Target
+from spade_spark.warehouse.dialect import Warehouse
+from spade_spark.warehouse.replace import (
+    Place,
+    Replaced,
+    Replacement,
+    Rules,
+    Staged,
+    guard,
+    refuse_loaded,
+    replace,
+    stage,
+    was_committed,
+)
+from spade_spark.window import Window
+
+_CANCEL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Retries:
+    """How long passing faults are tried again.
+
+    Attributes:
+        attempts: The most tries of one table.
+        seconds: The time after which no new try is begun.
+        first_wait: Seconds before the second try; it doubles, with jitter.
+        longest_wait: The most seconds between two tries.
+        lookup_seconds: How long a look at the ledger may wait for a lost session to end.
+    """
+
+    attempts: int = 6
+    seconds: float = 4 * 3600
+    first_wait: float = 1
+    longest_wait: float = 60
+    lookup_seconds: float = 180
+
+
+@dataclass(frozen=True)
+class LoadStep:
+    """A table goes on to its next step.
+
+    Attributes:
+        table: The table's name.
+        step: ``staging``, ``replacing``, ``waiting`` (before another try), ``loaded`` or
+            ``not loaded``.
+        note: More about it: rows, or why it waits.
+    """
+
+    table: str
+    step: str
+    note: str = ""
+
+
+Progress = Callable[[LoadStep], None]
+"""Called from several threads."""
+
+
+def load_tables(
+    warehouse: Warehouse,
+    files: Sequence[TableFiles],
+    window: Window,
+    settings: WarehouseSettings,
+    *,
+    run_tag: str,
+    rules: Rules,
+    poolsize: int = 4,
+    retries: Retries = Retries(),
+    progress: Progress = lambda step: None,  # noqa: ARG005 - the default does nothing
+) -> tuple[TableLoaded | TableNotLoaded, ...]:
+    """Replaces the window of each table, ``poolsize`` at a time.
+
+    Returns:
+        What came of each table, in the order of ``files``.
+
+    Raises:
+        KeyboardInterrupt: Passed on once every session has rolled back and closed; what
+            ``progress`` called loaded is loaded.
+        WarehouseError: The replay ledger is not there and cannot be created.
+        ConnectionLost: The warehouse does not answer.
+    """
+    place = place_of(settings)
+    jobs = [Replacement(warehouse, place, one, window, run_tag) for one in files]
+    ensure_ledger(warehouse, place.control)
+    sessions = _Sessions(warehouse.target)
+    with ThreadPoolExecutor(max_workers=max(1, poolsize), thread_name_prefix="load") as pool:
+        futures = [
+            pool.submit(_TableLoad(job, rules, retries, sessions, progress).run) for job in jobs
+        ]
+        try:
+            wait(futures)
+        except BaseException:
+            _end(futures, sessions)
+            raise
+    return tuple(future.result() for future in futures)
+
+
+def place_of(settings: WarehouseSettings) -> Place:
+    """Where the settings say that tables stand."""
+    return Place(settings.schema_name, settings.control, settings.time_column)
+
+
+def ensure_ledger(warehouse: Warehouse, control: str) -> None:
+    """Creates the replay ledger where it is not there.
+
+    Raises:
+        WarehouseError: It cannot be created.
+    """
+    with Session(warehouse.target) as session:
+        session.run(ledger.create(control))
+
+
+def _end(futures: Sequence[Future[TableLoaded | TableNotLoaded]], sessions: _Sessions) -> None:
+    """Cancels what runs, again and again until all have rolled back, and what has not begun."""
+    sessions.stop.set()
+    left = {future for future in futures if not future.cancel()}
+    while left:
+        sessions.cancel()
+        _, left = wait(left, timeout=_CANCEL_SECONDS, return_when=FIRST_COMPLETED)
+
+
+class _Sessions:
+    """The open sessions of all tables, so that an interrupt can end them."""
+
+    def __init__(self, target: Target) -> None:
+        self.stop = threading.Event()
+        self._target = target
+        self._lock = threading.Lock()
+        self._open: set[Session] = set()
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A session that is closed at the end.
+
+        Raises:
+            ConnectionLost: Nobody answers, or the load was interrupted.
+        """
+        self.check()
+        with Session(self._target) as session:
+            with self._lock:
+                self._open.add(session)
+            try:
+                yield session
+            finally:
+                with self._lock:
+                    self._open.discard(session)
+
+    def check(self) -> None:
+        """Ends a thread's work once the load was interrupted."""
+        if self.stop.is_set():
+            raise ConnectionLost("the load was interrupted; run the same command again")
+
+    def cancel(self) -> None:
+        """Cancels what every session is doing."""
+        with self._lock:
+            for session in self._open:
+                session.cancel()
+
+
+class _TableLoad:
+    """One table: tries, and tries again what may pass."""
+
+    def __init__(
+        self,
+        job: Replacement,
+        rules: Rules,
+        retries: Retries,
+        sessions: _Sessions,
+        progress: Progress,
+    ) -> None:
+        self._job = job
+        self._rules = rules
+        self._retries = retries
+        self._sessions = sessions
+        self._progress = progress
+
+    def run(self) -> TableLoaded | TableNotLoaded:
+        """Replaces the table's window; every failure is an answer."""
+        started = time.monotonic()
+        try:
+            staged, done = self._retrying()(self._once)
+        except SpadeError as error:
+            reason, unknown = str(error), isinstance(error, CommitUnknown)
+            if isinstance(error, PassingFault):
+                reason = (
+                    f"{self._job.table} was left as it was: {reason}; run the same command again"
+                )
+        except Exception as error:  # noqa: BLE001 - one table's bug leaves the others alone
+            reason = f"{self._job.table}: a bug, {type(error).__name__}: {error}; report this"
+            unknown = False
+        else:
+            loaded = TableLoaded(
+                table=self._job.table,
+                before=staged.before,
+                staged=staged.rows,
+                outside=staged.rows - staged.inside,
+                deleted=done.deleted,
+                inserted=done.inserted,
+                seconds=time.monotonic() - started,
+                truncated=staged.cut,
+            )
+            self._tell("loaded", f"{done.deleted} rows deleted, {done.inserted} inserted")
+            return loaded
+        self._tell("not loaded", reason)
+        return TableNotLoaded(self._job.table, reason, unknown)
+
+    def _once(self) -> tuple[Staged, Replaced]:
+        """One try of the whole, with inner tries of the replace while the stage is there."""
+        with self._sessions.session() as session:
+            if not self._rules.force:
+                refuse_loaded(session, self._job)
+            self._tell("staging", f"{self._job.files.rows} rows")
+            staged = stage(session, self._job)
+            guard(self._job, staged, self._rules)
+            self._sessions.check()
+            self._tell("replacing", f"{staged.before} rows by {staged.inside}")
+            return staged, replace(self._job, staged, self._rules, self._was_committed)
+
+    def _was_committed(self, ts: datetime) -> bool:
+        """Looks at the ledger, trying again while nobody answers.
+
+        Raises:
+            CommitUnknown: It cannot be found out.
+        """
+
+        def look() -> bool:
+            with Session(self._job.warehouse.target) as session:
+                return was_committed(session, self._job, ts, self._retries.lookup_seconds)
+
+        try:
+            return self._retrying()(look)
+        except SpadeError as error:
+            raise CommitUnknown(
+                f"{self._job.table}: the answer to the commit was lost, and whether it was done "
+                f"could not be found out ({error}). A row in {self._job.place.control}."
+                f"{ledger.NAME} for it means that it was: run the same command again, which looks "
+                "first"
+            ) from None
+
+    def _retrying(self) -> Retrying:
+        return Retrying(
+            retry=retry_if_exception(self._may_pass),
+            stop=stop_after_attempt(self._retries.attempts)
+            | stop_after_delay(self._retries.seconds),
+            wait=wait_exponential_jitter(self._retries.first_wait, self._retries.longest_wait),
+            sleep=sleep_using_event(self._sessions.stop),
+            before_sleep=self._tell_wait,
+            reraise=True,
+        )
+
+    def _may_pass(self, error: BaseException) -> bool:
+        return isinstance(error, PassingFault) and not self._sessions.stop.is_set()
+
+    def _tell_wait(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        self._tell("waiting", f"try {state.attempt_number} failed: {error}")
+
+    def _tell(self, step: str, note: str = "") -> None:
+        self._progress(LoadStep(self._job.table, step, note))

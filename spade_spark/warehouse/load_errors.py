@@ -1,0 +1,111 @@
+"""What COPY refused: file, line, column, raw value and reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+
+from spade_spark.errors import SpadeError, WarehouseError
+from spade_spark.settings import S3Settings
+from spade_spark.store import open_store, split_url
+from spade_spark.warehouse.catalog import WarehouseColumn
+from spade_spark.warehouse.connection import Session, WarehouseRefusal
+from spade_spark.warehouse.files import inflated
+from spade_spark.warehouse.statements import Literal, Statement
+
+MOST_SHOWN = 10
+_LONGEST_VALUE = 200  # characters
+
+# https://docs.aws.amazon.com/redshift/latest/dg/SYS_LOAD_ERROR_DETAIL.html, which has no raw
+# value; https://docs.aws.amazon.com/redshift/latest/dg/r_STL_LOAD_ERRORS.html, which
+# serverless workgroups do not have. Asked in the session that failed, the newest query with
+# errors is the one that failed.
+_SYS = Statement(
+    "SELECT TRIM(file_name), line_number, TRIM(column_name), TRIM(error_message) "
+    "FROM sys_load_error_detail WHERE session_id = pg_backend_pid() AND query_id = "
+    "(SELECT MAX(query_id) FROM sys_load_error_detail WHERE session_id = pg_backend_pid()) "
+    "ORDER BY file_name, line_number LIMIT ",
+    Literal(MOST_SHOWN),
+)
+_STL = Statement(
+    "SELECT TRIM(filename), line_number, TRIM(colname), TRIM(err_reason), TRIM(raw_field_value) "
+    "FROM stl_load_errors WHERE session = pg_backend_pid() AND query = "
+    "(SELECT MAX(query) FROM stl_load_errors WHERE session = pg_backend_pid()) "
+    "ORDER BY filename, line_number LIMIT ",
+    Literal(MOST_SHOWN),
+)
+
+
+@dataclass(frozen=True)
+class LoadError:
+    """One value, or line, that COPY refused.
+
+    Attributes:
+        file: The file's URL.
+        line: The line in it, from 1.
+        column: The column's name; empty where the whole line was refused.
+        value: The raw value, as far as it is known.
+        reason: The warehouse's words.
+    """
+
+    file: str
+    line: int
+    column: str
+    value: str
+    reason: str
+
+    def __str__(self) -> str:
+        value = (
+            self.value if len(self.value) <= _LONGEST_VALUE else self.value[:_LONGEST_VALUE] + "…"
+        )
+        where = f', column "{self.column}"' if self.column else ""
+        return f"{self.file}, line {self.line}{where}, raw value {value!r}: {self.reason}"
+
+
+def is_told_by(refusal: WarehouseRefusal) -> bool:
+    """Whether the refusal says that load errors were recorded."""
+    return "load_error" in str(refusal)
+
+
+def message(table: str, errors: Sequence[LoadError]) -> str:
+    """The whole message of a LoadFailed."""
+    most = f" (the first {MOST_SHOWN})" if len(errors) == MOST_SHOWN else ""
+    lines = "\n".join(f"  {error}" for error in errors)
+    return (
+        f"{table} was left as it was: COPY refused values{most}:\n{lines}\n"
+        "Mend the column's transformer in Blueprint or its type in the warehouse, then run again."
+    )
+
+
+def read(session: Session, s3: S3Settings, columns: Sequence[WarehouseColumn]) -> list[LoadError]:
+    """The errors of the COPY that just failed in this session, after its rollback."""
+    names = [column.name for column in columns]
+    try:
+        rows = session.rows(_SYS)
+    except WarehouseError:
+        return [
+            LoadError(file, int(line), column, value, reason)
+            for file, line, column, reason, value in session.rows(_STL)
+        ]
+    return [
+        LoadError(file, int(line), column, _raw_value(s3, file, int(line), names, column), reason)
+        for file, line, column, reason in rows
+    ]
+
+
+def _raw_value(s3: S3Settings, file: str, line: int, names: list[str], column: str) -> str:
+    """The value as it stands in the file; empty where it cannot be read any more."""
+    prefix, key = split_url(file)
+    with (
+        suppress(SpadeError, OSError, EOFError),
+        open_store(prefix, s3).open(key) as raw,
+        inflated(raw) as lines,
+    ):
+        for text in islice(lines, line - 1, line):
+            values = text.rstrip(b"\n").split(b"\t")
+            place = names.index(column) if column in names else -1
+            found = values[place] if 0 <= place < len(values) else text
+            return str(found.decode("utf-8", "replace"))
+    return ""

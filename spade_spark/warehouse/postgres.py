@@ -1,0 +1,159 @@
+"""Plain PostgreSQL: the files are streamed from the store into ``COPY ... FROM STDIN``."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from spade_spark.errors import InputError, LoadFailed, SpadeError, WarehouseError
+from spade_spark.run.loads import LoadFile, TableFiles
+from spade_spark.settings import S3Settings
+from spade_spark.store import open_store, split_url
+from spade_spark.warehouse.catalog import WarehouseColumn
+from spade_spark.warehouse.connection import Session, Target, WarehouseRefusal
+from spade_spark.warehouse.copy_text import RefusedValue, RowConverter, records
+from spade_spark.warehouse.files import check_sizes, inflated, readable_problems
+from spade_spark.warehouse.load_errors import LoadError, message
+from spade_spark.warehouse.statements import Identifier, Statement, identifiers
+
+_CONTEXT = re.compile(
+    r'COPY .*?, line (?P<line>\d+)(?:, column (?P<column>[^:]+))?(?:: "(?P<value>.*)")?', re.DOTALL
+)
+_CHUNK = 1 << 18  # bytes converted ahead of the driver
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A PostgreSQL server.
+
+    Attributes:
+        target: Where it is.
+        s3: The S3 API where the files lie, if they lie on one.
+    """
+
+    target: Target
+    s3: S3Settings
+    name: str = "PostgreSQL"
+
+    def fold(self, name: str) -> str:
+        """Quoted names are kept as they are."""
+        return name
+
+    def problems(self, session: Session, columns: Sequence[WarehouseColumn]) -> list[str]:  # noqa: ARG002 - the protocol's
+        """None: PostgreSQL reads every type of its own from text."""
+        return []
+
+    def storage_problems(self, session: Session, output: str) -> list[str]:  # noqa: ARG002 - the protocol's
+        """This process reads the files itself, so it looks whether it can."""
+        return readable_problems(output, self.s3)
+
+    def create_stage(
+        self, stage: str, schema: str, table: str, columns: Sequence[WarehouseColumn]
+    ) -> Statement:
+        """The schema's columns alone, with the target's types and without its constraints."""
+        return Statement(
+            "CREATE TEMP TABLE ",
+            Identifier(stage),
+            " AS SELECT ",
+            identifiers(column.name for column in columns),
+            " FROM ",
+            Identifier(schema, table),
+            " WITH NO DATA",
+        )
+
+    def copy(self, stage: str, columns: Sequence[WarehouseColumn], files: TableFiles) -> Statement:  # noqa: ARG002 - the protocol's
+        """One COPY a file, each in COPY's text format."""
+        names = identifiers(column.name for column in columns)
+        return Statement("COPY ", Identifier(stage), " (", names, ") FROM STDIN")
+
+    def fill_stage(
+        self, session: Session, stage: str, columns: Sequence[WarehouseColumn], files: TableFiles
+    ) -> dict[str, int]:
+        """Streams the files in one transaction, holding a chunk and the longest row in memory."""
+        check_sizes(files, self.s3)
+        cut: Counter[str] = Counter()
+        copy = self.copy(stage, columns, files)
+        with session.transaction():
+            for file in files.files:
+                converter = RowConverter(columns)
+                self._copy_file(session, copy, converter, files.table, file)
+                cut.update(converter.cut)
+        return dict(cut)
+
+    def staged_values(self, columns: Sequence[WarehouseColumn]) -> Statement:
+        """The values as they are: they were cut on their way in."""
+        return identifiers(column.name for column in columns)
+
+    def _copy_file(
+        self, session: Session, copy: Statement, converter: RowConverter, table: str, file: LoadFile
+    ) -> None:
+        prefix, key = split_url(file.url)
+        with (
+            open_store(prefix, self.s3).open(key) as raw,
+            inflated(raw) as lines,
+        ):
+            stream = _Converted(converter, records(lines), file.url)
+            try:
+                session.copy_in(copy, stream)
+            except WarehouseRefusal as refusal:
+                # The driver turns what the stream raised into a refusal of its own.
+                failure = stream.failure or _refused(file.url, refusal)
+                if isinstance(failure, LoadError):
+                    raise LoadFailed(message(table, [failure])) from None
+                raise failure from None
+
+
+class _Converted:
+    """The rows of one file as the driver reads them; remembers why it stopped."""
+
+    def __init__(self, converter: RowConverter, rows: Iterator[bytes], url: str) -> None:
+        self._converter = converter
+        self._rows = rows
+        self._url = url
+        self._line = 0
+        self._ready = b""
+        self.failure: LoadError | SpadeError | None = None
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most ``size`` converted bytes."""
+        if not self._ready:
+            self._ready = self._next_chunk()
+        taken = self._ready if size < 0 else self._ready[:size]
+        self._ready = self._ready[len(taken) :]
+        return taken
+
+    def _next_chunk(self) -> bytes:
+        converted: list[bytes] = []
+        size = 0
+        try:
+            for row in self._rows:
+                self._line += 1
+                converted.append(self._converter.convert(row))
+                size += len(converted[-1])
+                if size >= _CHUNK:
+                    break
+        except RefusedValue as refused:
+            raw = refused.value.decode("utf-8", "replace")
+            self.failure = LoadError(self._url, self._line, refused.column, raw, refused.reason)
+            raise
+        except SpadeError as error:
+            self.failure = error
+            raise
+        except (OSError, EOFError) as error:
+            self.failure = InputError(
+                f"{self._url} is no whole gzip file ({error}); run the transform again under a new "
+                "run tag"
+            )
+            raise
+        return b"".join(converted)
+
+
+def _refused(url: str, refusal: WarehouseRefusal) -> LoadError | WarehouseError:
+    """PostgreSQL says in the error's context which row and column of this file it means."""
+    match = _CONTEXT.search(refusal.context)
+    if match is None:
+        return refusal
+    reason = str(refusal).partition(" (in: ")[0]
+    return LoadError(url, int(match["line"]), match["column"] or "", match["value"] or "", reason)

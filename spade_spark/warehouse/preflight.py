@@ -1,0 +1,199 @@
+"""Looks, before anything is computed, whether the load could work. Nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from spade_spark.blueprint.schema import Table
+from spade_spark.errors import WarehouseError
+from spade_spark.settings import WarehouseSettings
+from spade_spark.warehouse import catalog, ledger
+from spade_spark.warehouse.catalog import WarehouseColumn
+from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.dialect import Warehouse
+from spade_spark.warehouse.load import place_of
+from spade_spark.warehouse.replace import Place, loadable_columns, version_problem
+from spade_spark.warehouse.statements import Identifier, Literal, Statement
+from spade_spark.window import Window
+
+
+@dataclass(frozen=True)
+class TableState:
+    """A table as the warehouse has it, fit to be replayed.
+
+    Attributes:
+        table: The table's name, as in Blueprint.
+        version: Its version, in Blueprint and in the warehouse.
+        columns: The columns that the replay fills, in the order of the rows' values.
+        others: Columns that Blueprint does not have; they get their defaults.
+        hours: Rows in the window now, by the hour of the wall clock.
+    """
+
+    table: str
+    version: int
+    columns: tuple[WarehouseColumn, ...]
+    others: tuple[str, ...]
+    hours: tuple[tuple[datetime, int], ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows in the window now."""
+        return sum(count for _, count in self.hours)
+
+
+def check(
+    warehouse: Warehouse,
+    tables: Sequence[Table],
+    window: Window,
+    settings: WarehouseSettings,
+    *,
+    output: str,
+) -> tuple[TableState, ...]:
+    """Checks tables, versions, privileges, the ledger, and that ``output`` can be read.
+
+    Raises:
+        WarehouseError: With all problems that were found, one a line, each with what to do.
+        ConnectionLost: The warehouse does not answer.
+    """
+    place = place_of(settings)
+    states: list[TableState] = []
+    with Session(warehouse.target) as session:
+        look = _Look(session, warehouse, place, window)
+        problems = look.schema_problems()
+        if not problems:
+            problems += look.ledger_problems()
+            for table in tables:
+                columns, found = look.table_problems(table)
+                problems += found
+                if not found:
+                    states.append(look.state(table, columns))
+        problems += warehouse.storage_problems(session, output)
+    if problems:
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        raise WarehouseError(
+            f"the load into {warehouse.name} {warehouse.target} could not work, so nothing was "
+            f"begun:\n{lines}"
+        )
+    return tuple(states)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What is looked at, through one session."""
+
+    session: Session
+    warehouse: Warehouse
+    place: Place
+    window: Window
+
+    def schema_problems(self) -> list[str]:
+        """Schemas that are not there or may not be used."""
+        problems = []
+        for setting, schema in (("schema", self.place.schema), ("control", self.place.control)):
+            if not catalog.schema_exists(self.session, schema):
+                problems.append(
+                    f"there is no schema {schema}: create it, or set warehouse.{setting} right"
+                )
+            elif not catalog.may_use(self.session, schema, "USAGE"):
+                problems.append(f"the user may not use the schema {schema}: GRANT USAGE ON SCHEMA")
+        return problems
+
+    def ledger_problems(self) -> list[str]:
+        """The control tables: the versions must be there, the ledger may be left to the load."""
+        control = self.place.control
+        versions, replays = (f"{control}.{name}" for name in (ledger.VERSIONS, ledger.NAME))
+        problems = []
+        if not catalog.columns(self.session, control, ledger.VERSIONS):
+            problems.append(
+                f"there is no table {versions}(name, version, ts), which says what version each "
+                "table has: set warehouse.control right"
+            )
+        elif not catalog.grants(self.session, control, ledger.VERSIONS).select:
+            problems.append(f"the user may not SELECT on {versions}: GRANT SELECT")
+        there = {column.name for column in catalog.columns(self.session, control, ledger.NAME)}
+        if there:
+            missing = [name for name in ledger.COLUMNS if name not in there]
+            if missing:
+                problems.append(f"{replays} lacks {', '.join(missing)}: it is no replay ledger")
+            return problems + self._grant_problems(control, ledger.NAME)
+        if not catalog.may_use(self.session, control, "CREATE"):
+            problems.append(
+                f"there is no table {replays}, and the user may not create it: GRANT CREATE ON "
+                f"SCHEMA {control}, or have it created: {ledger.create(control)}"
+            )
+        return problems
+
+    def table_problems(self, table: Table) -> tuple[tuple[WarehouseColumn, ...], list[str]]:
+        """The table's columns that the replay fills, and all that is wrong with the table."""
+        outbound = [column.outbound for column in table.columns]
+        columns, problems = loadable_columns(
+            self.session, self.warehouse, self.place.schema, table.name, outbound
+        )
+        if not columns:
+            return columns, problems
+        if self._time not in {column.name for column in columns}:
+            problems.append(
+                f'{table.name} has no column "{self.place.time_column}" that Blueprint fills, so '
+                "it has no window: set warehouse.time_column right, or leave the table out"
+            )
+        return columns, [
+            *problems,
+            *self._version_problems(table),
+            *self._grant_problems(self.place.schema, self.warehouse.fold(table.name)),
+        ]
+
+    def state(self, table: Table, columns: tuple[WarehouseColumn, ...]) -> TableState:
+        """The table as it is, and its rows in the window by hour."""
+        schema, relation = self.place.schema, self.warehouse.fold(table.name)
+        time = Identifier(self._time)
+        hours = self.session.rows(
+            Statement(
+                "SELECT DATE_TRUNC('hour', ",
+                time,
+                "), COUNT(*) FROM ",
+                Identifier(schema, relation),
+                " WHERE ",
+                time,
+                " BETWEEN ",
+                Literal(self.window.wall_start),
+                " AND ",
+                Literal(self.window.wall_end),
+                " GROUP BY 1 ORDER BY 1",
+            )
+        )
+        filled = {column.name for column in columns}
+        there = catalog.columns(self.session, schema, relation)
+        return TableState(
+            table=table.name,
+            version=table.version,
+            columns=columns,
+            others=tuple(column.name for column in there if column.name not in filled),
+            hours=tuple((hour, int(count)) for hour, count in hours),
+        )
+
+    @property
+    def _time(self) -> str:
+        return self.warehouse.fold(self.place.time_column)
+
+    def _version_problems(self, table: Table) -> list[str]:
+        control = self.place.control
+        if not catalog.columns(self.session, control, ledger.VERSIONS):
+            return []  # said once for all tables
+        version = ledger.version(self.session, control, table.name)
+        if version == table.version:
+            return []
+        return [version_problem(control, table.name, table.version, version)]
+
+    def _grant_problems(self, schema: str, relation: str) -> list[str]:
+        may = catalog.grants(self.session, schema, relation)
+        granted = {"SELECT": may.select, "INSERT": may.insert, "DELETE": may.delete}
+        problems = [
+            f"the user may not {privilege} on {schema}.{relation}: GRANT {privilege}"
+            for privilege, is_granted in granted.items()
+            if not is_granted
+        ]
+        if not may.temporary:
+            problems.append("the user may not create temporary tables: GRANT TEMP ON DATABASE")
+        return problems
