@@ -74,7 +74,7 @@ def _reachable_programs(home: Path, account: dict[str, Any]) -> Path:
 
 def _runs(program: Path, account: dict[str, Any]) -> bool:
     try:
-        command = [program, "--version"]
+        command = [str(program), "--version"]
         answer = subprocess.run(command, **account, check=False, capture_output=True)  # noqa: S603
     except PermissionError:
         return False

@@ -1,0 +1,79 @@
+"""The sandbox's users service: the id of a login over HTTP, as JSON, from a child process.
+
+::
+
+    GET /?login=kariso0   →   {"results": [{"id": 4711}]}
+    GET /?login=nobody    →   {"results": []}
+"""
+
+from __future__ import annotations
+
+import sys
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+
+from spade_spark.sandbox.children import Child, announce, await_end
+
+
+class UsersService(Child):
+    """The service as a child process, on a free port of the loopback.
+
+    Args:
+        table: A JSON file ``{login: id}``.
+    """
+
+    def __init__(self, table: Path) -> None:
+        super().__init__("spade_spark.sandbox.users", str(table))
+
+    @property
+    def url(self) -> str:
+        """The setting ``lookups.users.url``."""
+        return self.answer
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers from :attr:`users`; one connection serves many requests."""
+
+    protocol_version = "HTTP/1.1"
+    # Without this, a small answer waits for the client's delayed acknowledgement (40 ms).
+    wbufsize = -1
+    users: dict[str, int]
+
+    def do_GET(self) -> None:
+        """Answers one request."""
+        logins = parse_qs(urlsplit(self.path).query).get("login")
+        if not logins:
+            self._answer(HTTPStatus.BAD_REQUEST, {"error": "ask for ?login=NAME"})
+            return
+        user = self.users.get(logins[0])
+        self._answer(HTTPStatus.OK, {"results": [] if user is None else [{"id": user}]})
+
+    def _answer(self, status: HTTPStatus, body: dict[str, object]) -> None:
+        data = msgspec.json.encode(body)
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *_: object) -> None:  # noqa: A002 - the base class's name
+        """No line for each request."""
+
+
+def main(table: str) -> None:
+    """Serves the table until the parent ends."""
+    users = msgspec.json.decode(Path(table).read_bytes(), type=dict[str, int])
+    handler = type("Handler", (_Handler,), {"users": users})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    announce(f"http://127.0.0.1:{server.server_port}/")
+    await_end()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

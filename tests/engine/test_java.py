@@ -1,0 +1,57 @@
+"""Java is looked for as Spark does, and a missing or old one is said in one line."""
+
+import pytest
+
+from spade_spark.engine.java import java_program, java_version, require_java
+from spade_spark.errors import UsageError
+
+
+def _fake_java(folder, says):
+    program = folder / "bin" / "java"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!/bin/sh\necho '{says}' >&2\n")
+    program.chmod(0o755)
+    return {"JAVA_HOME": str(folder), "PATH": "/usr/bin:/bin"}
+
+
+@pytest.mark.parametrize(
+    ("says", "version"),
+    [
+        ('openjdk version "17.0.15" 2025-04-15', 17),
+        ('openjdk version "21" 2023-09-19', 21),
+        ('java version "1.8.0_402"', 8),
+        ('openjdk version "25-ea" 2025-09-16', 25),
+        ("no such thing", None),
+    ],
+)
+def test_the_version_is_the_feature_release(tmp_path, says, version):
+    environ = _fake_java(tmp_path, says)
+    assert java_version(f"{environ['JAVA_HOME']}/bin/java") == version
+
+
+def test_java_home_goes_before_path(tmp_path):
+    environ = _fake_java(tmp_path, 'openjdk version "17.0.1"')
+    assert java_program(environ) == str(tmp_path / "bin" / "java")
+
+
+def test_a_java_that_is_new_enough_passes(tmp_path):
+    require_java(_fake_java(tmp_path, 'openjdk version "17.0.1"'))
+
+
+def test_no_java_is_one_clear_line(tmp_path):
+    with pytest.raises(UsageError) as refusal:
+        require_java({"PATH": str(tmp_path)})
+    assert str(refusal.value) == (
+        "Java 17 or newer is needed and was not found: install a JDK "
+        "(Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME"
+    )
+
+
+def test_a_java_home_without_java_is_named(tmp_path):
+    with pytest.raises(UsageError, match=f"was not found \\(JAVA_HOME is {tmp_path}\\)"):
+        require_java({"JAVA_HOME": str(tmp_path)})
+
+
+def test_an_old_java_is_named_with_its_version(tmp_path):
+    with pytest.raises(UsageError, match="bin/java is Java 11: install a JDK"):
+        require_java(_fake_java(tmp_path, 'openjdk version "11.0.2"'))
