@@ -1,0 +1,53 @@
+"""Real parts that many tests share: an S3 API over HTTP and a PostgreSQL, one each a session."""
+
+import uuid
+
+import boto3
+import pytest
+
+from spade_spark.sandbox.services import PostgresServer, S3Server
+from spade_spark.settings import S3Settings
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def aws_keys(monkeypatch):
+    """Keys in the environment, as executors find them; the server takes any."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "marked-secret-key")
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+
+
+@pytest.fixture
+def s3_settings(s3_server, aws_keys):
+    return S3Settings(endpoint_url=s3_server.endpoint_url, region="us-west-2")
+
+
+@pytest.fixture
+def bucket(s3_settings):
+    """A new bucket of the test's own; its name."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    client = boto3.client(
+        "s3", endpoint_url=s3_settings.endpoint_url, region_name=s3_settings.region
+    )
+    client.create_bucket(
+        Bucket=name, CreateBucketConfiguration={"LocationConstraint": s3_settings.region}
+    )
+    return name
+
+
+@pytest.fixture
+def database(postgres_server):
+    """The URL of a new database of the test's own."""
+    return postgres_server.create_database(f"test_{uuid.uuid4().hex[:12]}")

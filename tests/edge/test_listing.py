@@ -1,0 +1,65 @@
+"""Which objects belong to a window."""
+
+import os
+from datetime import datetime, timezone
+
+import pytest
+
+from spade_spark.edge.listing import list_window
+from spade_spark.errors import ObjectMissing
+from spade_spark.settings import Input, S3Settings
+from spade_spark.store import open_store
+from spade_spark.window import Window
+
+# 10:00 to 12:00 Pacific is 17:00 to 19:00 UTC.
+WINDOW = Window.parse("2017-11-03 10:00:00", "2017-11-03 12:00:00")
+
+
+def seconds(text):
+    return int(datetime.fromisoformat(text).replace(tzinfo=timezone.utc).timestamp())
+
+
+@pytest.fixture
+def edge(tmp_path):
+    return open_store(str(tmp_path / "edge"), S3Settings())
+
+
+def put(edge, closed, folder=None):
+    """An object whose name and last-modified both say ``closed`` (UTC)."""
+    day = folder or closed[:10].replace("-", "")
+    key = f"{day}/group/{seconds(closed)}.node.c0ffee.log.gz"
+    edge.write(key, b"x")
+    os.utime(edge.url + key, (seconds(closed), seconds(closed)))
+    return key
+
+
+@pytest.mark.parametrize("time_source", ["last_modified", "key"])
+def test_objects_closed_from_start_to_an_hour_after_end_are_read(edge, time_source):
+    put(edge, "2017-11-03 16:59:59")
+    inside = [put(edge, "2017-11-03 17:00:00"), put(edge, "2017-11-03 19:59:59")]
+    put(edge, "2017-11-03 20:00:00")
+    listing = list_window(edge, WINDOW, Input(time_source=time_source))
+    assert [source.key for source in listing.sources] == inside
+    assert all(source.etag and source.size == 1 for source in listing.sources)
+
+
+def test_a_day_after_midnight_utc_is_listed_where_the_margin_reaches_it(edge):
+    window = Window.parse("2017-11-03 16:00:00", "2017-11-03 16:59:59")  # to 23:59:59 UTC
+    late = put(edge, "2017-11-04 00:30:00")
+    listing = list_window(edge, window, Input())
+    assert [source.key for source in listing.sources] == [late]
+
+
+def test_other_days_are_not_read(edge):
+    put(edge, "2017-11-03 18:00:00", folder="20171109")
+    assert list_window(edge, WINDOW, Input()).sources == ()
+
+
+def test_an_object_without_a_time_in_its_name_is_shown_where_the_name_is_asked(edge):
+    edge.write("20171103/_SUCCESS", b"")
+    assert list_window(edge, WINDOW, Input(time_source="key")).unnamed == ("20171103/_SUCCESS",)
+
+
+def test_an_edge_store_that_is_not_there_is_named(edge):
+    with pytest.raises(ObjectMissing, match="there is no directory"):
+        list_window(edge, WINDOW, Input())

@@ -1,0 +1,52 @@
+"""The ledger: what was read equals the sum of what was counted, or the run fails."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spade_spark.errors import Bug
+from spade_spark.run.ledger import Ledger, total
+from spade_spark.transform.outcomes import Outcome
+
+counts = st.dictionaries(
+    st.sampled_from(["", "login", "chat"]),
+    st.dictionaries(st.sampled_from(Outcome), st.integers(0, 1000)),
+)
+ledgers = st.builds(Ledger, *[st.integers(0, 1000)] * 7, counts)
+
+
+@given(st.lists(ledgers, max_size=5))
+def test_a_sum_counts_what_its_parts_count(parts):
+    whole = total(parts)
+    assert whole.lines == sum(part.lines for part in parts)
+    assert whole.event_count == sum(part.event_count for part in parts)
+    assert whole.rows("login") == sum(part.rows("login") for part in parts)
+
+
+BALANCED = Ledger(
+    objects=1,
+    lines=10,
+    undecodable=1,
+    filtered=2,
+    records=7,
+    events={
+        "login": {Outcome.SUCCESS: 3, Outcome.SKIPPED_COLUMNS: 1, Outcome.EMPTY_REQUEST: 1},
+        "": {Outcome.MALFORMED: 2},
+    },
+)
+
+
+def test_a_ledger_that_balances_passes():
+    BALANCED.check({"login": 4}, "partition 1")
+
+
+@pytest.mark.parametrize("written", [{"login": 3}, {"login": 5}, {}, {"login": 4, "chat": 1}])
+def test_rows_that_are_missing_or_too_many_in_the_files_fail_the_run(written):
+    with pytest.raises(Bug, match="partition 1: the ledger does not balance"):
+        BALANCED.check(written, "partition 1")
+
+
+def test_a_line_that_was_not_counted_fails_the_run():
+    lost = BALANCED + Ledger(lines=1)
+    with pytest.raises(Bug, match="11 lines read, but 1 undecodable"):
+        lost.check({"login": 4}, "partition 1")

@@ -1,0 +1,130 @@
+"""A run in the output store: the plan first, the manifest last, and only what tasks returned."""
+
+import json
+from dataclasses import replace
+from datetime import datetime, timezone
+
+import pytest
+
+from spade_spark.blueprint.schema import Column, Table
+from spade_spark.errors import Bug, InputError, UsageError
+from spade_spark.plan import Plan, Source, deal
+from spade_spark.run.ledger import Ledger
+from spade_spark.run.records import Completion, Damaged, RowFile, digest, encode
+from spade_spark.run.run import Run
+from spade_spark.settings import S3Settings
+from spade_spark.store import open_store
+from spade_spark.transform.outcomes import Outcome
+
+NOW = datetime(2017, 11, 3, tzinfo=timezone.utc)
+TABLES = [
+    Table("login", 3, (Column("t", "time", "f@timestamp@unix"), Column("n", "n", "int"))),
+    Table("quiet", 1, (Column("t", "time", "f@timestamp@unix"),)),
+]
+BIG = 40 * 1024 * 1024
+PLAN = Plan(
+    run_tag="r",
+    created=NOW,
+    window=("2017-11-03 10:00:00-0700", "2017-11-03 12:00:00-0700"),
+    tables=("login", "quiet"),
+    all_tables=False,
+    schemas_sha256="abc",
+    edge="s3://edge/",
+    partitions=deal([Source("a", BIG, "e"), Source("b", BIG, "f")]),
+    settings={},
+    version="1",
+)
+
+
+def completion(number, rows=2, **more):
+    return Completion(
+        plan=digest(PLAN),
+        partition=number,
+        attempt=f"{number}-x",
+        ledger=Ledger(1, 9, 90, rows, 0, 0, rows, {"login": {Outcome.SUCCESS: rows}}),
+        files=(RowFile("login", 3, f"r/login/v3/{number}.gz", rows, 10, "00"),),
+        **more,
+    )
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run(open_store(str(tmp_path), S3Settings()), "r")
+
+
+def test_a_run_is_begun_once_and_gone_on_with(run):
+    assert run.begin(PLAN, b"[]") == PLAN
+    later = replace(PLAN, created=datetime(2018, 1, 1, tzinfo=timezone.utc))
+    assert run.begin(later, b"[]") == PLAN
+
+
+def test_another_plan_under_the_same_tag_is_refused_with_the_difference(run):
+    run.begin(PLAN, b"[]")
+    with pytest.raises(UsageError, match="schemas_sha256 was abc, is def"):
+        run.begin(replace(PLAN, schemas_sha256="def"), b"[]")
+
+
+def test_a_run_has_no_manifest_before_it_is_sealed(run):
+    run.begin(PLAN, b"[]")
+    assert run.sealed() is None
+
+
+def test_the_manifest_names_what_the_tasks_returned_and_nothing_else(run):
+    run.store.write("r/login/v3/left-by-a-dead-task.gz", b"x")
+    sealed = run.seal(PLAN, TABLES, [completion(1), completion(0, rows=3)], NOW)
+    assert run.sealed() == sealed
+    login, quiet = sealed.files
+    assert [file.url for file in login.files] == [
+        f"{run.store.url}r/login/v3/0.gz",
+        f"{run.store.url}r/login/v3/1.gz",
+    ]
+    assert (login.rows, login.columns, login.version) == (5, ("time", "n"), 3)
+    assert (quiet.rows, quiet.files) == (0, ())
+
+
+def test_the_copy_manifest_has_redshifts_form(run):
+    run.seal(PLAN, TABLES, [completion(0), completion(1)], NOW)
+    assert json.loads(run.store.read("r/_copy/login.json"))["entries"][0] == {
+        "url": f"{run.store.url}r/login/v3/0.gz",
+        "mandatory": True,
+        "meta": {"content_length": 10},
+    }
+
+
+@pytest.mark.parametrize("numbers", [[0], [0, 0], [0, 1, 1], [0, 2]])
+def test_a_missing_or_repeated_partition_is_not_sealed(run, numbers):
+    with pytest.raises(Bug, match="2 partitions were planned"):
+        run.seal(PLAN, TABLES, [completion(number) for number in numbers], NOW)
+    assert run.sealed() is None
+
+
+def test_a_run_whose_rows_do_not_add_up_is_not_sealed(run):
+    wrong = replace(completion(1), files=())
+    with pytest.raises(Bug, match="4 rows of login made, 2 in files"):
+        run.seal(PLAN, TABLES, [completion(0), wrong], NOW)
+    assert run.sealed() is None
+
+
+def test_damaged_objects_are_kept(run):
+    damaged = Damaged("a", "a is cut off")
+    sealed = run.seal(PLAN, TABLES, [completion(0, damaged=(damaged,)), completion(1)], NOW)
+    assert sealed.manifest.damaged == (damaged,)
+
+
+def test_a_completion_record_of_another_plan_is_refused(run):
+    run.begin(PLAN, b"[]")
+    run.store.write(run.layout.completion(0), encode(replace(completion(0), plan="other")))
+    with pytest.raises(InputError, match=r"_completed/00000.json belongs to another plan"):
+        run.completions(PLAN)
+
+
+def test_completion_records_are_found_again(run):
+    run.begin(PLAN, b"[]")
+    run.store.write(run.layout.completion(0), encode(completion(0)))
+    assert run.completions(PLAN) == [completion(0)]
+
+
+def test_a_broken_manifest_is_named(run):
+    run.store.write(run.layout.manifest, b"{")
+    with pytest.raises(InputError, match=r"_manifest.json is no manifest of this program"):
+        run.sealed()

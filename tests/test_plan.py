@@ -1,0 +1,84 @@
+"""The plan: objects dealt to partitions, and what keeps a run from being gone on with."""
+
+from dataclasses import replace
+from datetime import datetime, timezone
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spade_spark.plan import PARTITION_BYTES, Plan, Source, deal, differences
+
+MEGABYTE = 1024 * 1024
+
+
+def sources(*sizes):
+    return [Source(f"k{number:03d}", size, f"e{number}") for number, size in enumerate(sizes)]
+
+
+def plan(**changes):
+    whole = Plan(
+        run_tag="r",
+        created=datetime(2017, 11, 3, tzinfo=timezone.utc),
+        window=("a", "b"),
+        tables=("login",),
+        all_tables=False,
+        schemas_sha256="abc",
+        edge="s3://edge/",
+        partitions=deal(sources(1, 2, 3)),
+        settings={"input.margin": "1:00:00"},
+        version="1",
+    )
+    return replace(whole, **changes)
+
+
+@given(st.lists(st.integers(0, 200 * MEGABYTE), max_size=60))
+def test_every_object_is_dealt_once(sizes):
+    dealt = [source for part in deal(sources(*sizes)) for source in part.sources]
+    assert sorted(dealt, key=lambda source: source.key) == sources(*sizes)
+
+
+@given(st.lists(st.integers(1, 40 * MEGABYTE), min_size=1, max_size=60))
+def test_no_partition_is_much_longer_than_another(sizes):
+    """Graham's bound: the longest is at most the mean and one object more."""
+    parts = deal(sources(*sizes))
+    mean = sum(sizes) / len(parts)
+    assert max(part.size for part in parts) <= mean + max(sizes)
+
+
+def test_the_number_of_partitions_follows_from_the_bytes_not_from_the_objects():
+    assert len(deal(sources(*[1000] * 500))) == 1
+    assert len(deal(sources(*[PARTITION_BYTES] * 20))) == 20
+    assert len(deal(sources(*[PARTITION_BYTES // 100] * 2000))) == 20
+
+
+def test_a_small_window_still_gives_several_cores_something_to_do():
+    assert len(deal(sources(*[MEGABYTE] * 40))) == 8
+
+
+def test_many_empty_objects_are_spread():
+    parts = deal(sources(10 * MEGABYTE, *[0] * 100, 10 * MEGABYTE))
+    assert min(len(part.sources) for part in parts) > 0
+
+
+def test_no_objects_make_no_partitions():
+    assert deal([]) == ()
+
+
+def test_equal_plans_have_no_differences():
+    later = plan(created=datetime(2018, 1, 1, tzinfo=timezone.utc), version="2")
+    assert differences(plan(), later) == []
+
+
+def test_each_difference_is_a_sentence_that_names_it():
+    other = plan(
+        schemas_sha256="def",
+        settings={"input.margin": "2:00:00"},
+        partitions=deal([*sources(1, 2)[1:], Source("new", 3, "e"), Source("k002", 3, "other")]),
+    )
+    assert differences(plan(), other) == [
+        "schemas_sha256 was abc, is def",
+        "setting input.margin was '1:00:00', is '2:00:00'",
+        "1 objects no longer there: k000",
+        "1 objects new: new",
+        "1 objects changed: k002",
+    ]
