@@ -1,0 +1,82 @@
+"""Fetches what Blueprint publishes, from wherever a setting says that it lies."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+from typing import Final
+
+import stamina
+import urllib3
+
+from spade_spark.errors import InputError, PassingFault, SettingsError
+from spade_spark.settings import S3Settings
+from spade_spark.store import open_store
+
+_GZIP: Final = b"\x1f\x8b"
+_ATTEMPTS: Final = 4
+_TIMEOUT: Final = urllib3.Timeout(connect=5, read=30)  # seconds
+_SERVER_FAULT: Final = 500
+_OK: Final = 200
+
+
+def fetch(source: str, s3: S3Settings) -> bytes:
+    """The bytes at ``source``, with gzip undone where they are compressed.
+
+    Args:
+        source: ``s3://bucket/key``, an ``http(s)://`` URL, or a path.
+        s3: The S3 API to talk to.
+
+    Raises:
+        SettingsError: No source is given, there is no such file, or it cannot be read.
+        ObjectMissing: There is no such object on S3.
+        InputError: The server refuses, or the gzip is damaged.
+        PassingFault: The server does not answer, or fails, several times over.
+    """
+    return _inflate(_read(source, s3), source)
+
+
+def _read(source: str, s3: S3Settings) -> bytes:
+    if not source:
+        raise SettingsError(
+            "there is no list of tables: set blueprint.schemas to an s3:// or http(s):// URL or "
+            "a path"
+        )
+    if source.startswith("s3://"):
+        prefix, _, key = source.rpartition("/")
+        return open_store(f"{prefix}/", s3).read(key)
+    if source.startswith(("http://", "https://")):
+        return _get(source)
+    try:
+        return Path(source).read_bytes()
+    except FileNotFoundError:
+        raise SettingsError(f"there is no file {source}: see [blueprint] in the settings") from None
+    except OSError as error:
+        raise SettingsError(f"{source} cannot be read: {error.strerror}") from None
+
+
+@stamina.retry(on=PassingFault, attempts=_ATTEMPTS, wait_initial=0.2, wait_max=5)
+def _get(url: str) -> bytes:
+    """The body at an HTTP URL; its query and password are never shown."""
+    shown = urllib3.util.parse_url(url)._replace(auth=None, query=None, fragment=None).url
+    try:
+        response = urllib3.request("GET", url, timeout=_TIMEOUT, retries=False, redirect=True)
+    except urllib3.exceptions.HTTPError as error:
+        raise PassingFault(f"{shown} does not answer ({type(error).__name__}); try later") from None
+    if response.status >= _SERVER_FAULT:
+        raise PassingFault(f"{shown} answers with status {response.status}; try later")
+    if response.status != _OK:
+        raise InputError(
+            f"{shown} answers with status {response.status}: see [blueprint] in the settings"
+        )
+    return response.data
+
+
+def _inflate(data: bytes, source: str) -> bytes:
+    if not data.startswith(_GZIP):
+        return data
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"the gzip of {source} is damaged ({error}): publish it anew") from None

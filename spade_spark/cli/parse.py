@@ -1,0 +1,62 @@
+"""``spade-spark parse``: shows what becomes of edge lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from spade_spark.blueprint.catalog import fetch
+from spade_spark.blueprint.schema import read_tables
+from spade_spark.lookups.open import open_lookups
+from spade_spark.settings import Settings, load
+from spade_spark.transform.exact import ExactTransform, Result
+from spade_spark.transform.registry import is_transformer
+
+
+@click.command("parse")
+@click.option(
+    "--conf",
+    type=click.Path(path_type=Path),
+    envvar="SPADE_CONF",
+    help="The settings; [blueprint] and [lookups] are used.",
+)
+def command(conf: Path | None) -> None:
+    """Shows what becomes of edge lines.
+
+    Reads lines of edge logs from standard input and prints a JSON array for each: an object for
+    each event with its table, version, row, record, uuid and outcome. A line that is no edge
+    record gives [].
+    """
+    transform = open_transform(load(conf))
+    for line in sys.stdin.buffer:
+        results = transform.line(line.removesuffix(b"\n"))
+        click.echo(json.dumps([shown(result) for result in results or ()], ensure_ascii=False))
+
+
+def open_transform(settings: Settings) -> ExactTransform:
+    """The transform that ``settings`` describe; tables that are left out are named on stderr.
+
+    Raises:
+        SpadeError: The schemas or the lookups cannot be read.
+    """
+    source = settings.blueprint.schemas
+    reading = read_tables(fetch(source, settings.s3), is_transformer, source)
+    for left_out in reading.left_out:
+        click.echo(f"left out: {left_out.name}: {left_out.reason}", err=True)
+    return ExactTransform(reading.tables, open_lookups(settings.lookups, settings.s3))
+
+
+def shown(result: Result) -> dict[str, Any]:
+    """A result as it is printed."""
+    return {
+        "table": result.table,
+        "version": result.version,
+        "row": result.row,
+        "record": result.record,
+        "uuid": result.uuid,
+        "outcome": result.outcome.value,
+    }

@@ -1,0 +1,215 @@
+"""From a line of the edge's log to an edge record, and from its payload to events.
+
+The rules are Go's ``encoding/json`` reading into a struct, since that is how the edge's records
+have always been read: names match in any case, a later duplicate wins, a null leaves a member as
+it was, and a member of the wrong type spoils the whole.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from spade_spark.edge import strict_json
+from spade_spark.edge.address import canonical
+from spade_spark.edge.instants import rfc3339_seconds
+from spade_spark.edge.integers import parse_integer
+from spade_spark.edge.strict_json import Item, Nested, NotJson, Number
+
+YEAR_ONE: Final = -62_135_596_800
+"""Unix seconds of 0001-01-01T00:00:00Z, the time of a record that has none."""
+
+
+class Undecodable(ValueError):
+    """A line that is no edge record."""
+
+
+class Malformed(ValueError):
+    """A record whose payload is no event and no list of events."""
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeRecord:
+    """What the transform takes from an edge record.
+
+    Attributes:
+        received_at: Whole Unix seconds.
+        client_ip: The address in canonical text, or the empty text.
+        uuid: The request's id.
+        data: The payload as it was sent, still encoded.
+        user_agent: May be empty.
+        edge_type: ``internal`` or ``external``, unchecked.
+    """
+
+    received_at: int = YEAR_ONE
+    client_ip: str = ""
+    uuid: str = ""
+    data: str = ""
+    user_agent: str = ""
+    edge_type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of a payload.
+
+    Attributes:
+        name: The event's name; empty where it has none.
+        properties: The properties as they are spelt (JSON of any type); empty where missing.
+    """
+
+    name: str = ""
+    properties: str = ""
+
+
+_STRINGS: Final = {
+    "uuid": "uuid",
+    "data": "data",
+    "useragent": "user_agent",
+    "edgetype": "edge_type",
+    "xforwardedfor": "",  # checked, and not kept
+}
+_HEX_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
+
+# An alphabet: the digits that may occur, and how they become those of the standard one.
+_STANDARD: Final = (re.compile(rb"[A-Za-z0-9+/]*"), None)
+_SPACED: Final = (re.compile(rb"[A-Za-z0-9 /]*"), bytes.maketrans(b" ", b"+"))
+_URL_SAFE: Final = (re.compile(rb"[A-Za-z0-9_-]*"), bytes.maketrans(b"-_", b"+/"))
+_ALPHABET_CLUE = re.compile(rb"[-_ ]")
+
+
+def read_record(line: bytes) -> EdgeRecord:
+    """The edge record that ``line`` is (without its line end).
+
+    Raises:
+        Undecodable: It is none.
+    """
+    text = strict_json.text_of(line)
+    try:
+        whole = strict_json.document(text)
+        if whole.value is None:
+            return EdgeRecord()
+        if whole.value is not Nested.OBJECT:
+            raise Undecodable("the line is no JSON object")
+        fields: dict[str, str | int] = {}
+        for name, item in strict_json.members(text, whole.start):
+            _read_field(fields, strict_json.fold(name), item, text)
+    except Undecodable:
+        raise
+    except ValueError as error:
+        raise Undecodable(str(error)) from None
+    return EdgeRecord(**fields)  # type: ignore[arg-type] # each by its type below
+
+
+def _read_field(fields: dict[str, str | int], name: str, item: Item, text: str) -> None:
+    """Takes one member of a record into ``fields``.
+
+    Raises:
+        ValueError: It has the wrong type or form.
+    """
+    value = item.value
+    if name == "clientip":
+        fields["client_ip"] = _address(value)
+    elif value is None:
+        return
+    elif name == "receivedat":
+        fields["received_at"] = _time(text[item.start : item.end])
+    elif name == "recordversion":
+        _check_integer(value)
+    elif name in _STRINGS:
+        if not isinstance(value, str):
+            raise Undecodable(f"{name} is no string")
+        if _STRINGS[name]:
+            fields[_STRINGS[name]] = value
+
+
+def _address(value: strict_json.Value) -> str:
+    if value is None or value == "":
+        return ""
+    if not isinstance(value, str):
+        raise Undecodable("clientIp is no string")
+    return canonical(value)
+
+
+def _time(spelling: str) -> int:
+    """The time is read as it is spelt: an escape in it, though legal JSON, is no time."""
+    if spelling[0] != '"':
+        raise Undecodable("receivedAt is no string")
+    return rfc3339_seconds(spelling[1:-1])
+
+
+def _check_integer(value: strict_json.Value) -> None:
+    if not isinstance(value, Number):
+        raise Undecodable("recordversion is no integer")
+    parse_integer(value.text, 64)
+
+
+def read_events(data: str) -> list[Event]:
+    """The events of a record's payload, in order.
+
+    Raises:
+        Malformed: Wrongly encoded, no JSON, or an event of the wrong type.
+    """
+    payload = strict_json.text_of(decode_payload(data))
+    try:
+        whole = strict_json.document(payload)
+        if payload.startswith("[{"):
+            items = strict_json.elements(payload, whole.start)
+            return [_read_event(payload, item) for item in items]
+        return [_read_event(payload, whole)]
+    except NotJson as error:
+        raise Malformed(f"the payload is no JSON: {error}") from None
+
+
+def _read_event(payload: str, item: Item) -> Event:
+    if item.value is None:
+        return Event()
+    if item.value is not Nested.OBJECT:
+        raise Malformed("an event is no JSON object")
+    name, properties = "", ""
+    for key, member in strict_json.members(payload, item.start):
+        folded = strict_json.fold(key)
+        if folded == "properties":
+            properties = payload[member.start : member.end]
+        elif folded == "event" and member.value is not None:
+            if not isinstance(member.value, str):
+                raise Malformed("an event's name is no string")
+            name = member.value
+    return Event(name, properties)
+
+
+def decode_payload(data: str) -> bytes:
+    """The bytes of a payload: percent-encoding undone, then base64.
+
+    Raises:
+        Malformed: A bad escape, a character outside the alphabet, wrong padding.
+    """
+    encoded = _unescape(data.encode()).translate(None, b"\r\n")
+    digits = encoded.rstrip(b"=")
+    alphabet, to_standard = _alphabet(encoded)
+    padding = len(encoded) - len(digits)
+    if len(encoded) % 4 or padding > 2 or not alphabet.fullmatch(digits):  # noqa: PLR2004 - base64
+        raise Malformed("the payload is no base64")
+    return binascii.a2b_base64(encoded.translate(to_standard))
+
+
+def _alphabet(encoded: bytes) -> tuple[re.Pattern[bytes], bytes | None]:
+    """The alphabet that ``encoded`` is written in, by the first character that tells."""
+    clue = _ALPHABET_CLUE.search(encoded)
+    if clue is None:
+        return _STANDARD
+    return _SPACED if clue[0] == b" " else _URL_SAFE
+
+
+def _unescape(data: bytes) -> bytes:
+    """Percent-encoding undone; a plus is a space, unless it was itself encoded."""
+    spaced = data.replace(b"+", b" ")
+    return _HEX_ESCAPE.sub(_unescape_one, spaced) if b"%" in spaced else spaced
+
+
+def _unescape_one(match: re.Match[bytes]) -> bytes:
+    if match[1] is None:
+        raise Malformed("a bad percent escape in the payload")
+    return bytes([int(match[1], 16)])

@@ -1,0 +1,204 @@
+"""The transform as it is written down: one line, its events, their rows.
+
+Plain on purpose. This is what the generated row functions are proven against, and where they send
+every event that is not plain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from spade_spark.blueprint.schema import Column, Table
+from spade_spark.edge.record import (
+    EdgeRecord,
+    Malformed,
+    Undecodable,
+    read_events,
+    read_record,
+)
+from spade_spark.edge.strict_json import NotJson, Number, Value, document, members, text_of
+from spade_spark.errors import SpadeError
+from spade_spark.lookups import Lookups
+from spade_spark.transform.conversion import ConversionFailed, Converter
+from spade_spark.transform.outcomes import Outcome
+from spade_spark.transform.quoting import quote
+from spade_spark.transform.registry import converter
+from spade_spark.transform.untracked import untracked_line
+
+MAX_UUID_BYTES: Final = 64
+"""A malformed record with a longer id, or with none, is reported as ``error``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one event, or of a record whose events could not be told.
+
+    Attributes:
+        table: The event's name; None where there is no row of any kind.
+        version: The version of the event's table; None where there is none.
+        row: The row, or an untracked event's JSON line, without a line end.
+        record: Outbound name to unquoted text, empty values left out; None without a row.
+        uuid: The event's id.
+        outcome: How it ended.
+        error: What failed, for `FAILED` and `MALFORMED`.
+    """
+
+    table: str | None
+    version: int | None
+    row: str | None
+    record: dict[str, str] | None
+    uuid: str
+    outcome: Outcome
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """A table with the converters of its columns."""
+
+    version: int
+    columns: tuple[tuple[Column, Converter], ...]
+
+
+class ExactTransform:
+    """Turns lines of the edge's log into rows.
+
+    Args:
+        tables: The tables by name; their transformers are all known.
+        lookups: What columns ask outside.
+        asked: The tables whose rows are wanted, or None for all; events of others end as
+            `NOT_ASKED`, untracked ones too.
+    """
+
+    def __init__(
+        self, tables: Mapping[str, Table], lookups: Lookups, asked: frozenset[str] | None = None
+    ) -> None:
+        self._tables = {name: _compile(table, lookups) for name, table in tables.items()}
+        self._asked = asked
+
+    def line(self, line: bytes) -> list[Result] | None:
+        """The results of one line (without its line end), or None where it is no edge record.
+
+        Raises:
+            LookupDown: A service that a column asks does not answer.
+        """
+        try:
+            record = read_record(line)
+        except Undecodable:
+            return None
+        return self.record(record)
+
+    def record(self, record: EdgeRecord) -> list[Result]:
+        """The results of one edge record: one for each event, or one if it is malformed.
+
+        Raises:
+            LookupDown: As for :meth:`line`.
+        """
+        try:
+            events = read_events(record.data)
+        except Malformed as error:
+            return [malformed(record.uuid, str(error))]
+        if len(events) == 1:
+            return [self._event(events[0].name, events[0].properties, record, record.uuid)]
+        return [
+            self._event(event.name, event.properties, record, f"{record.uuid}-{number}")
+            for number, event in enumerate(events)
+        ]
+
+    def event(self, name: str, properties: bytes, record: EdgeRecord, uuid: str) -> Result:
+        """The result of one event whose record and payload are read already.
+
+        Args:
+            name: The event's name.
+            properties: Its properties as they are spelt, JSON; empty where missing.
+            record: The record that it came in; its payload is not looked at.
+            uuid: The event's own id.
+
+        Raises:
+            LookupDown: As for :meth:`line`.
+            NotJson: The properties are no JSON, so that the whole record is malformed.
+        """
+        return self._event(name, text_of(properties), record, uuid)
+
+    def _event(self, name: str, properties: str, record: EdgeRecord, uuid: str) -> Result:
+        table = self._tables.get(name)
+        version = table.version if table else None
+        try:
+            return self._outcome(name, table, properties, record, uuid)
+        except (SpadeError, NotJson):
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug costs one event, which is quarantined
+            reason = f"{type(error).__name__}: {error}"
+            return Result(name, version, None, None, uuid, Outcome.FAILED, reason)
+
+    def _outcome(
+        self, name: str, table: _Compiled | None, properties: str, record: EdgeRecord, uuid: str
+    ) -> Result:
+        if not name:
+            return _without_row(uuid, Outcome.EMPTY_REQUEST)
+        if self._asked is not None and (table is None or name not in self._asked):
+            return _without_row(uuid, Outcome.NOT_ASKED)
+        if table is None:
+            line = untracked_line(name, properties)
+            return Result(name, None, line, None, uuid, Outcome.UNTRACKED)
+        if not properties.startswith("{"):
+            return _without_row(uuid, Outcome.EMPTY_REQUEST)
+        values = _with_server_values(_read_properties(properties), record)
+        return _row(name, table, values, uuid)
+
+
+def malformed(uuid: str, error: str) -> Result:
+    """The one result of a record whose payload cannot be read."""
+    shown = uuid if 0 < len(uuid.encode()) <= MAX_UUID_BYTES else "error"
+    return Result(None, None, None, None, shown, Outcome.MALFORMED, error)
+
+
+def _without_row(uuid: str, outcome: Outcome) -> Result:
+    return Result(None, None, None, None, uuid, outcome)
+
+
+def _compile(table: Table, lookups: Lookups) -> _Compiled:
+    columns = tuple((column, converter(column, lookups)) for column in table.columns)
+    return _Compiled(table.version, columns)
+
+
+def _read_properties(properties: str) -> dict[str, Value]:
+    """The properties by name; the last of a repeated name counts.
+
+    Raises:
+        NotJson: They are none.
+    """
+    start = document(properties).start
+    return {name: item.value for name, item in members(properties, start)}
+
+
+def _with_server_values(properties: dict[str, Value], record: EdgeRecord) -> dict[str, Value]:
+    """What the server knows better than the client, and what it knows if the client is silent."""
+    values = dict(properties)
+    if "time" in values:
+        values["client_time"] = values["time"]
+    values["time"] = Number(str(record.received_at))
+    if record.client_ip:
+        values.setdefault("ip", record.client_ip)
+    if record.user_agent:
+        values.setdefault("user_agent", record.user_agent)
+    return values
+
+
+def _row(name: str, table: _Compiled, values: dict[str, Value], uuid: str) -> Result:
+    outcome = Outcome.SUCCESS
+    quoted: list[str] = []
+    record: dict[str, str] = {}
+    for column, convert in table.columns:
+        supporting = tuple(values.get(support) for support in column.supporting)
+        try:
+            text = convert(values.get(column.inbound), supporting)
+        except ConversionFailed:
+            text = ""
+            outcome = Outcome.SKIPPED_COLUMNS
+        quoted.append(quote(text))
+        if text:
+            record[column.outbound] = text
+    return Result(name, table.version, "\t".join(quoted), record, uuid, outcome)

@@ -1,0 +1,101 @@
+"""``int``, ``bigint`` and ``float``.
+
+``float()`` takes more than the transformer does (spaces, the digits of all scripts) and less
+(hexadecimal), so what it is given is checked first.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Final
+
+from spade_spark.edge.integers import parse_integer
+from spade_spark.edge.strict_json import Number, Value
+from spade_spark.transform.conversion import ConversionFailed, Converter
+
+INT_BITS: Final = 32
+BIGINT_BITS: Final = 64
+SMALLEST: Final = 1e-299
+"""Magnitudes below this print as 0."""
+
+# A single underscore may stand between digits, and between a base prefix and a digit.
+_DIGITS = "[0-9]+(?:_[0-9]+)*"
+_HEX_DIGITS = "[0-9a-fA-F]+(?:_[0-9a-fA-F]+)*"
+_DECIMAL = re.compile(
+    rf"[+-]?(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][+-]?{_DIGITS})?"
+)
+_HEXADECIMAL = re.compile(
+    rf"[+-]?0[xX](?:_?{_HEX_DIGITS}(?:\.(?:{_HEX_DIGITS})?)?|\.{_HEX_DIGITS})[pP][+-]?{_DIGITS}"
+)
+
+
+def integer(value: Value, bits: int = BIGINT_BITS) -> int:
+    """The integer that ``value`` is, as a number or as a string, within ``bits`` signed bits.
+
+    Raises:
+        ConversionFailed: It is none, or out of range.
+    """
+    spelt = value.text if isinstance(value, Number) else value
+    if not isinstance(spelt, str):
+        raise ConversionFailed("neither number nor string")
+    try:
+        return parse_integer(spelt, bits)
+    except ValueError as error:
+        raise ConversionFailed(str(error)) from None
+
+
+def to_integer(bits: int) -> Converter:
+    """The converter of ``int`` (32 bits) and ``bigint`` (64 bits)."""
+
+    def convert(value: Value, _: tuple[Value, ...]) -> str:
+        return str(integer(value, bits))
+
+    return convert
+
+
+def to_float(value: Value, _: tuple[Value, ...]) -> str:
+    """The converter of ``float``; NaN gives the empty text."""
+    if isinstance(value, Number):
+        number = float(value.text)
+    elif isinstance(value, str):
+        number = parse_float(value)
+    else:
+        raise ConversionFailed("neither number nor string")
+    if math.isinf(number):
+        raise ConversionFailed("infinite")
+    return "" if math.isnan(number) else shortest(number)
+
+
+def parse_float(text: str) -> float:
+    """The double nearest to what ``text`` spells; infinite where that is too large.
+
+    Raises:
+        ConversionFailed: It spells no number, or infinity.
+    """
+    if _DECIMAL.fullmatch(text):
+        return float(text.replace("_", ""))
+    if text.lower() == "nan":
+        return math.nan
+    if not _HEXADECIMAL.fullmatch(text):
+        raise ConversionFailed("no number")
+    try:
+        return float.fromhex(text.replace("_", ""))
+    except OverflowError:
+        return math.inf
+
+
+def shortest(number: float) -> str:
+    """The shortest decimal that reads back as ``number``, written out without an exponent."""
+    if abs(number) < SMALLEST:
+        return "0"
+    mantissa, _, exponent = repr(number).partition("e")
+    whole, _, fraction = mantissa.removesuffix(".0").partition(".")
+    if not exponent:
+        return f"{whole}.{fraction}" if fraction else whole
+    sign = "-" if whole.startswith("-") else ""
+    digits = whole.removeprefix("-") + fraction
+    point = len(digits) - len(fraction) + int(exponent)
+    if point <= 0:
+        return f"{sign}0.{'0' * -point}{digits}"
+    return sign + digits.ljust(point, "0")

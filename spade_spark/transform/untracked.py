@@ -1,0 +1,30 @@
+"""The line of an event that no table takes: what a schema suggestion tool reads."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from spade_spark.edge.strict_json import scrub
+
+# The strings stay, so that the white space outside them can go.
+_STRING_OR_SPACE = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*")|[ \t\n\r]+')
+_HTML: Final = {char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
+_IN_TEXT: Final = str.maketrans(_HTML)
+_IN_NAME: Final = str.maketrans(
+    {chr(code): f"\\u{code:04x}" for code in range(0x20)}
+    | {"\n": "\\n", "\r": "\\r", "\t": "\\t", '"': '\\"', "\\": "\\\\"}
+    | _HTML
+)
+
+
+def untracked_line(name: str, properties: str) -> str:
+    """``{"event": name, "properties": properties}`` on one line, without its line end.
+
+    Args:
+        name: The event's name.
+        properties: The properties as they were spelt, valid JSON; empty where missing. White
+            space goes, all else stays as it was, but for what a page could take for HTML.
+    """
+    compact = _STRING_OR_SPACE.sub(r"\1", properties).translate(_IN_TEXT)
+    return f'{{"event":"{name.translate(_IN_NAME)}","properties":{scrub(compact) or "null"}}}'

@@ -1,0 +1,37 @@
+"""``userIDWithMapping``: an id as it was sent, or else the one that a login has."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from spade_spark.edge.strict_json import Value
+from spade_spark.lookups import LoginLookup
+from spade_spark.transform.conversion import ConversionFailed, Converter, text
+from spade_spark.transform.numbers import integer
+
+WHITE_SPACE: Final = (
+    "\t\n\v\f\r \u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
+    "\u200a\u2028\u2029\u202f\u205f\u3000"
+)
+"""What has the Unicode property White_Space; ``str.strip()`` takes U+001C to U+001F too."""
+
+
+def to_user_id(logins: LoginLookup) -> Converter:
+    """The converter of ``userIDWithMapping``; the one supporting property is the login."""
+
+    def convert(value: Value, supporting: tuple[Value, ...]) -> str:
+        if len(supporting) != 1:
+            raise ConversionFailed("needs exactly one supporting column")
+        try:
+            return str(integer(value))
+        except ConversionFailed:
+            return _id_of(supporting[0])
+
+    def _id_of(value: Value) -> str:
+        login = text(value).strip(WHITE_SPACE)
+        user_id = logins.user_id(login) if login else None
+        if user_id is None:
+            raise ConversionFailed("no such login")
+        return str(user_id)
+
+    return convert
