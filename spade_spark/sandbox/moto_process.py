@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import logging
+import sys
+from collections.abc import Iterable
 
+import urllib3
 from moto.server import ThreadedMotoServer
 
 from spade_spark.sandbox.children import announce, await_end
 
 
-def main() -> None:
+def main(buckets: Iterable[str]) -> None:
     """Serves S3 from memory on a free port of the loopback until the parent ends."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # no line for each request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
+    for bucket in buckets:
+        urllib3.request("PUT", f"http://{host}:{port}/{bucket}")
     announce(f"http://{host}:{port}")
     await_end()
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

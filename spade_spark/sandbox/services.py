@@ -26,10 +26,13 @@ class S3Server(Child):
 
         with S3Server() as s3:
             boto3.client("s3", endpoint_url=s3.endpoint_url, ...)
+
+    Args:
+        buckets: Buckets that are there from the start.
     """
 
-    def __init__(self) -> None:
-        super().__init__("spade_spark.sandbox.moto_process")
+    def __init__(self, *buckets: str) -> None:
+        super().__init__("spade_spark.sandbox.moto_process", *buckets)
 
     @property
     def endpoint_url(self) -> str:

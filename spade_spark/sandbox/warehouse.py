@@ -1,0 +1,151 @@
+"""The sandbox's warehouse: live tables with a few hours in them that a mistake spoilt.
+
+The rows are made and loaded by this package's own code, as a processor of that time would have:
+first all hours by the schemas without the mistake, then the window by the schemas with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from spade_spark.blueprint.schema import Column, Table
+from spade_spark.edge.listing import list_window
+from spade_spark.engine.partition import Job, run_partition
+from spade_spark.errors import Bug
+from spade_spark.plan import Partition, Source
+from spade_spark.run.loads import LoadFile, TableFiles, TableNotLoaded
+from spade_spark.run.records import RowFile
+from spade_spark.sandbox.sample_schemas import MISTAKES, TABLES, published, with_mistakes
+from spade_spark.settings import OutputSettings, Settings
+from spade_spark.store import open_store
+from spade_spark.warehouse import ledger
+from spade_spark.warehouse.connection import Session, Target
+from spade_spark.warehouse.dialect import open_warehouse
+from spade_spark.warehouse.load import load_tables
+from spade_spark.warehouse.replace import Rules
+from spade_spark.warehouse.statements import Identifier, Literal, Statement, joined
+from spade_spark.window import Window
+
+_TYPES = {
+    "int": "INTEGER",
+    "bigint": "BIGINT",
+    "float": "DOUBLE PRECISION",
+    "bool": "BOOLEAN",
+    "varchar": "VARCHAR",
+    "ipCity": "VARCHAR",
+    "ipCountry": "VARCHAR",
+    "ipRegion": "VARCHAR",
+    "ipAsn": "VARCHAR",
+    "ipAsnInteger": "INTEGER",
+    "userIDWithMapping": "BIGINT",
+}
+_TIMESTAMP = "TIMESTAMP"
+
+
+def fill_warehouse(settings: Settings, whole: Window, mistaken: Window, scratch: Path) -> None:
+    """Creates and fills the live tables and the control tables.
+
+    Args:
+        settings: The sandbox's settings.
+        whole: All hours that there are logs of.
+        mistaken: The hours that were loaded by the schemas with mistakes.
+        scratch: A directory for the rows' files.
+    """
+    with Session(Target.parse(settings.warehouse.url.get_secret_value())) as session:
+        create_tables(session, settings, TABLES)
+        # Version 4 of a table was the mistake, so 3 was before it, and 5 mends it.
+        before = tuple(replace(table, version=table.version - 2) for table in TABLES)
+        edge = open_store(settings.input.edge, settings.s3)
+        everything = [Source(each.key, each.size, each.etag) for each in edge.list()]
+        publish(session, settings, before, whole.wall_start)
+        _load(settings, _make(settings, before, everything, scratch), whole, "before")
+
+        spoilt = tuple(mistake.table for mistake in MISTAKES)
+        mistakes = tuple(table for table in with_mistakes(TABLES) if table.name in spoilt)
+        sources = list_window(edge, mistaken, settings.input).sources
+        publish(session, settings, mistakes, mistaken.wall_start)
+        _load(settings, _make(settings, mistakes, sources, scratch), mistaken, "mistake")
+
+        publish(session, settings, TABLES, mistaken.wall_end)
+        # These loads stand for what was loaded day by day, and that leaves no mark in the ledger.
+        session.run(Statement("DELETE FROM ", Identifier(settings.warehouse.control, ledger.NAME)))
+
+
+def create_tables(session: Session, settings: Settings, tables: Iterable[Table]) -> None:
+    """Creates the two schemas, the table of versions, and an empty live table for each table."""
+    schema, control = settings.warehouse.schema_name, settings.warehouse.control
+    session.run(Statement("CREATE SCHEMA ", Identifier(schema)))
+    session.run(Statement("CREATE SCHEMA ", Identifier(control)))
+    session.run(
+        Statement(
+            "CREATE TABLE ",
+            Identifier(control, ledger.VERSIONS),
+            " (name VARCHAR(127) NOT NULL, version INTEGER NOT NULL, ts TIMESTAMP NOT NULL)",
+        )
+    )
+    for table in tables:
+        columns = joined(_definition(column) for column in table.columns)
+        session.run(Statement("CREATE TABLE ", Identifier(schema, table.name), " (", columns, ")"))
+
+
+def publish(session: Session, settings: Settings, tables: Iterable[Table], ts: datetime) -> None:
+    """Notes that the warehouse has these versions of the tables since ``ts``."""
+    versions = Identifier(settings.warehouse.control, ledger.VERSIONS)
+    for table in tables:
+        values = joined(Literal(value) for value in (table.name, table.version, ts))
+        session.run(
+            Statement("INSERT INTO ", versions, " (name, version, ts) VALUES (", values, ")")
+        )
+
+
+def _definition(column: Column) -> Statement:
+    kind = _TYPES.get(column.transformer, _TIMESTAMP)
+    return Statement(Identifier(column.outbound), f" {kind}{column.options}")
+
+
+def _make(
+    settings: Settings, tables: Sequence[Table], sources: Sequence[Source], scratch: Path
+) -> list[TableFiles]:
+    """The rows that ``tables`` give, as one partition of a run."""
+    run_tag = f"v{tables[0].version}"
+    local = settings.model_copy(update={"output": OutputSettings(base=str(scratch))})
+    job = Job(
+        run_tag=run_tag,
+        plan=run_tag,
+        day="sandbox",
+        settings=local.for_tasks(),
+        schemas=published(tables),
+        asked=frozenset(table.name for table in tables),
+    )
+    completion = run_partition(job, Partition(0, tuple(sources)), 0)
+    return [_files(table, completion.files, scratch) for table in tables]
+
+
+def _files(table: Table, files: Iterable[RowFile], scratch: Path) -> TableFiles:
+    mine = [file for file in files if file.table == table.name]
+    return TableFiles(
+        table=table.name,
+        version=table.version,
+        columns=tuple(column.outbound for column in table.columns),
+        files=tuple(LoadFile(f"{scratch}/{file.key}", file.size, file.rows) for file in mine),
+        copy_manifest="",
+        checksum="",
+    )
+
+
+def _load(settings: Settings, files: Sequence[TableFiles], window: Window, run_tag: str) -> None:
+    """Replaces the window's rows, of which there may be none.
+
+    Raises:
+        Bug: A table could not be loaded.
+    """
+    warehouse = open_warehouse(settings.warehouse, settings.s3)
+    rules = Rules(min_rows_ratio=0, allow_empty=True)
+    for load in load_tables(
+        warehouse, files, window, settings.warehouse, run_tag=run_tag, rules=rules
+    ):
+        if isinstance(load, TableNotLoaded):
+            raise Bug(f"the sandbox could not be filled: {load.table}: {load.reason}")
