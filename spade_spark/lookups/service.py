@@ -92,9 +92,12 @@ class LoginDirectory:
                     tries = attempt.num
                     return self._ask(login)
         except _NoAnswer as error:
+            what_now = (
+                "run again when it does" if error.again else "check lookups.users.url and .path"
+            )
             raise LookupDown(
                 f"the user service at {self.host} did not give the id of a login "
-                f"({error}; asked {tries} time{'s' if tries > 1 else ''}): run again when it does, "
+                f"({error}; asked {tries} time{'s' if tries > 1 else ''}): {what_now}, "
                 'or set lookups.users.on_failure to "empty" to leave such columns empty'
             ) from None
         raise AssertionError  # the loop ends by a return or an error
@@ -198,11 +201,13 @@ def _integer(found: object) -> int | None:
 
 def _broken(error: HTTPError, timeout: float) -> str:
     """Why there was no answer at all, without the error's text, which names the URL."""
-    if isinstance(error, urllib3.exceptions.TimeoutError):
+    # urllib3 counts connections that were refused among the timeouts.
+    refused = isinstance(error, urllib3.exceptions.NewConnectionError)
+    if isinstance(error, urllib3.exceptions.TimeoutError) and not refused:
         return f"no answer within {timeout:g} s"
     if isinstance(error, urllib3.exceptions.SSLError):
         return "its TLS certificate or protocol was refused"
-    return f"the connection failed: {type(error).__name__}"
+    return f"the connection failed, {type(error).__name__}"
 
 
 def _refused(status: int, headers: Any, longest_wait: float) -> _NoAnswer:

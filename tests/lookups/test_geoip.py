@@ -1,0 +1,303 @@
+"""Places from databases that mmdb-writer makes, read by the real reader."""
+
+from __future__ import annotations
+
+import ipaddress
+import multiprocessing
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import geoip2.database
+import geoip2.errors
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mmdb_writer import MMDBWriter
+from netaddr import IPSet
+
+from spade_spark.errors import SettingsError
+from spade_spark.lookups import Place, files
+from spade_spark.lookups.geoip import GeoIP, open_geoip
+from spade_spark.lookups.open import open_lookups
+from spade_spark.settings import GeoipSettings, LookupSettings, S3Settings
+from spade_spark.store import Store, StoredObject
+
+CITIES = {
+    "10.1.0.0/16": {
+        "city": {"names": {"en": "London", "ru": "Лондон"}},
+        "country": {"iso_code": "GB", "names": {"en": "United Kingdom"}},
+        "registered_country": {"iso_code": "IE"},
+        "subdivisions": [{"iso_code": "ENG"}, {"iso_code": "LND"}],
+    },
+    "10.2.0.0/16": {"country": {"iso_code": "CN"}, "subdivisions": []},
+    "10.3.0.0/16": {"city": {"names": {"de": "Zürich"}}, "registered_country": {"iso_code": "CH"}},
+    "2001:db8::/32": {"city": {"names": {"en": "Six"}}, "country": {"iso_code": "NL"}},
+}
+SYSTEMS = {
+    "10.1.0.0/16": {
+        "autonomous_system_number": 64496,
+        "autonomous_system_organization": "Ünïcode GmbH & Co",
+    },
+    "10.2.0.0/15": {"autonomous_system_number": 559},
+    "2001:db8:1::/48": {"autonomous_system_organization": "Numberless"},
+}
+LONDON = Place("London", "GB", "ENG", "AS64496 Ünïcode GmbH & Co")
+
+
+def write_database(
+    path: Path, records: Mapping[str, Any], kind: str = "GeoLite2-City", ip_version: int = 6
+) -> str:
+    writer = MMDBWriter(ip_version=ip_version, ipv4_compatible=ip_version == 6, database_type=kind)
+    for network, record in records.items():
+        writer.insert_network(IPSet([network]), record)
+    writer.to_db_file(str(path))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> GeoipSettings:
+    folder = tmp_path_factory.mktemp("databases")
+    return GeoipSettings(
+        city=write_database(folder / "City.mmdb", CITIES),
+        asn=write_database(folder / "ASN.mmdb", SYSTEMS, "GeoLite2-ASN"),
+    )
+
+
+@pytest.fixture(scope="module")
+def geo(databases: GeoipSettings) -> GeoIP:
+    return open_geoip(databases, S3Settings())
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ("10.1.2.3", LONDON),
+        ("10.2.0.1", Place(country="CN", asn="AS559")),
+        ("10.3.0.1", Place(asn="AS559")),
+        ("2001:db8::1", Place(city="Six", country="NL")),
+        ("2001:0DB8:0001:0000:0000:0000:0000:0001", Place(city="Six", country="NL")),
+        ("11.0.0.1", Place()),
+        ("2001:db9::1", Place()),
+    ],
+)
+def test_an_address_has_the_members_that_are_known_of_it(
+    geo: GeoIP, address: str, place: Place
+) -> None:
+    assert geo.place(address) == place
+
+
+def test_an_ipv4_address_inside_ipv6_has_the_place_of_the_ipv4_address(geo: GeoIP) -> None:
+    assert geo.place("::ffff:10.1.2.3") == LONDON
+    assert geo.place("::FFFF:0a01:0203") == LONDON
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " 10.1.2.3",
+        "10.1.2.3\n",
+        "10.1.2.3\0",
+        "10.1.2",
+        "167838211",
+        "0x0a.1.2.3",
+        "010.1.2.3",
+        "10.1.2.3/32",
+        "10.1.2.3:80",
+        "[2001:db8::1]",
+        "2001:db8::1%eth0",
+        "localhost",
+        "\uff11\uff10.1.2.3",
+        "\ud800",
+    ],
+)
+def test_text_that_is_no_address_has_no_place(geo: GeoIP, text: str) -> None:
+    assert geo.place(text) == Place()
+
+
+@given(st.text(alphabet="0123456789abcdef.:%x ", max_size=20) | st.text())
+def test_only_what_ipaddress_takes_for_an_address_has_a_place(geo: GeoIP, text: str) -> None:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        assert geo.place(text) == Place()
+
+
+@given(
+    st.sampled_from([*CITIES, *SYSTEMS, "0.0.0.0/0", "::/0"]).map(ipaddress.ip_network),
+    st.integers(0, 2**128 - 1),
+)
+def test_answers_are_those_of_geoip2(
+    databases: GeoipSettings, geo: GeoIP, network: Any, number: int
+) -> None:
+    address = str(network[number % network.num_addresses])
+    with (
+        geoip2.database.Reader(databases.city) as cities,
+        geoip2.database.Reader(databases.asn) as systems,
+    ):
+        expected = Place()
+        try:
+            city = cities.city(address)
+        except geoip2.errors.AddressNotFoundError:
+            pass
+        else:
+            region = city.subdivisions[0].iso_code if city.subdivisions else ""
+            expected = Place(city.city.name or "", city.country.iso_code or "", region or "")
+        try:
+            system = systems.asn(address)
+        except geoip2.errors.AddressNotFoundError:
+            pass
+        else:
+            number_text = f"AS{system.autonomous_system_number}"
+            words = (number_text, system.autonomous_system_organization)
+            if system.autonomous_system_number is not None:
+                expected = expected._replace(asn=" ".join(word for word in words if word))
+    assert geo.place(address) == expected
+
+
+def test_each_database_is_optional(databases: GeoipSettings) -> None:
+    only_city = open_geoip(GeoipSettings(city=databases.city), S3Settings())
+    only_asn = open_geoip(GeoipSettings(asn=databases.asn), S3Settings())
+    assert only_city.place("10.1.2.3") == LONDON._replace(asn="")
+    assert only_asn.place("10.1.2.3") == Place(asn=LONDON.asn)
+
+
+def test_a_database_of_ipv4_knows_no_ipv6_address(tmp_path: Path) -> None:
+    cities = {network: record for network, record in CITIES.items() if ":" not in network}
+    city = write_database(tmp_path / "v4.mmdb", cities, ip_version=4)
+    geo = open_geoip(GeoipSettings(city=city), S3Settings())
+    assert geo.place("10.1.2.3").city == "London"
+    assert geo.place("::ffff:10.1.2.3").city == "London"
+    assert geo.place("2001:db8::1") == Place()
+
+
+def test_a_missing_database_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"lookups\.geoip\.city: .*none\.mmdb cannot be read"):
+        open_geoip(GeoipSettings(city=str(tmp_path / "none.mmdb")), S3Settings())
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "bad.mmdb"
+    path.write_bytes(b"no database at all")
+    with pytest.raises(SettingsError, match=r"lookups\.geoip\.asn: .*bad\.mmdb is no MaxMind"):
+        open_geoip(GeoipSettings(asn=str(path)), S3Settings())
+
+
+def test_a_database_that_was_cut_is_named_when_it_is_found_out(
+    databases: GeoipSettings, tmp_path: Path
+) -> None:
+    whole = Path(databases.city).read_bytes()
+    metadata = whole.rindex(b"\xab\xcd\xefMaxMind.com")
+    path = tmp_path / "cut.mmdb"
+    # The search tree stays; of the records, nothing but bytes that mean nothing.
+    tree = whole.index(b"\0" * 16)
+    path.write_bytes(whole[: tree + 16] + b"\xff" * (metadata - tree - 16) + whole[metadata:])
+    with pytest.raises(SettingsError, match=r"lookups\.geoip\.city: .*cut\.mmdb"):
+        open_geoip(GeoipSettings(city=str(path)), S3Settings()).place("10.1.2.3")
+
+
+def test_databases_in_each_others_place_are_refused(databases: GeoipSettings) -> None:
+    with pytest.raises(SettingsError, match=r"lookups\.geoip\.city: .*another kind"):
+        open_geoip(GeoipSettings(city=databases.asn), S3Settings())
+    with pytest.raises(SettingsError, match=r"lookups\.geoip\.asn: .*another kind"):
+        open_geoip(GeoipSettings(asn=databases.city), S3Settings())
+
+
+def test_records_of_another_shape_are_an_error_and_not_a_place(tmp_path: Path) -> None:
+    city = write_database(tmp_path / "odd.mmdb", {"10.0.0.0/8": {"city": "London"}}, "Odd")
+    geo = open_geoip(GeoipSettings(city=city), S3Settings())
+    with pytest.raises(SettingsError, match=r"10\.1\.2\.3 what no City or ASN database has"):
+        geo.place("10.1.2.3")
+
+
+def cached(node: Path) -> list[Path]:
+    """The databases in a node's cache."""
+    return [path for path in node.glob("spade-spark-*/*") if path.suffix != ".lock"]
+
+
+def test_a_database_on_s3_is_fetched_once_and_again_when_it_changes(
+    databases: GeoipSettings, bucket: Any, s3: S3Settings, temporary: Path
+) -> None:
+    bucket.upload_file(databases.city, "geo/City.mmdb")
+    bucket.put_object(Key="geo/City.mmdb.old", Body=b"a name that begins alike")
+    settings = LookupSettings(geoip=GeoipSettings(city="s3://lookups/geo/City.mmdb"))
+    before = open_lookups(settings, s3).geo
+    assert before.place("10.1.2.3").city == "London"
+    (first,) = cached(temporary)
+    fetched = first.stat().st_mtime_ns
+
+    open_lookups(settings, s3)
+    assert [path.stat().st_mtime_ns for path in cached(temporary)] == [fetched]
+
+    changed = {"10.1.0.0/16": {"city": {"names": {"en": "Londinium"}}}}
+    bucket.upload_file(write_database(temporary / "new.mmdb", changed), "geo/City.mmdb")
+    assert open_lookups(settings, s3).geo.place("10.1.2.3").city == "Londinium"
+    assert len(cached(temporary)) == 1, "the copy of before was not removed"
+    assert before.place("10.1.2.3").city == "London", "what is open keeps what it has"
+
+
+def test_a_copy_that_was_cut_is_fetched_again(
+    databases: GeoipSettings, bucket: Any, s3: S3Settings, temporary: Path
+) -> None:
+    bucket.upload_file(databases.city, "City.mmdb")
+    settings = GeoipSettings(city="s3://lookups/City.mmdb")
+    open_geoip(settings, s3)
+    (copy,) = cached(temporary)
+    os.truncate(copy, 100)
+    copy.with_name(copy.name + ".part").write_bytes(b"left by a process that was killed")
+    assert open_geoip(settings, s3).place("10.1.2.3").city == "London"
+    assert cached(temporary) == [copy]
+
+
+def test_a_database_that_is_not_on_s3_is_named(
+    bucket: Any, s3: S3Settings, temporary: Path
+) -> None:
+    bucket.put_object(Key="City.mmdb.old", Body=b"a name that begins alike")
+    with pytest.raises(SettingsError, match=r"lookups\.geoip\.city: s3://lookups/City\.mmdb"):
+        open_geoip(GeoipSettings(city="s3://lookups/City.mmdb"), s3)
+
+
+def test_the_cache_is_this_users_alone(
+    databases: GeoipSettings, bucket: Any, s3: S3Settings, temporary: Path
+) -> None:
+    bucket.upload_file(databases.city, "City.mmdb")
+    settings = GeoipSettings(city="s3://lookups/City.mmdb")
+    open_geoip(settings, s3)
+    (folder,) = temporary.glob("spade-spark-*")
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o777)
+    with pytest.raises(SettingsError, match="not a directory of this user alone"):
+        open_geoip(settings, s3)
+
+
+def place_of(url: str, s3: S3Settings, start: Any) -> Place:
+    start.wait()
+    return open_geoip(GeoipSettings(city=url), s3).place("10.1.2.3")
+
+
+def test_processes_that_start_together_fetch_a_database_once(
+    databases: GeoipSettings,
+    bucket: Any,
+    s3: S3Settings,
+    temporary: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bucket.upload_file(databases.city, "City.mmdb")
+    downloads = temporary / "downloads"
+    download = files._download
+
+    def counted(store: Store, found: StoredObject, path: Path) -> None:
+        with downloads.open("a") as log:
+            log.write(f"{found.key}\n")
+        download(store, found, path)
+
+    monkeypatch.setattr(files, "_download", counted)
+    # Forked, as Spark's workers are, so that they have what this test has set.
+    context = multiprocessing.get_context("fork")
+    with context.Manager() as manager, context.Pool(4) as pool:
+        calls = [("s3://lookups/City.mmdb", s3, manager.Barrier(4))] * 4
+        places = pool.starmap(place_of, calls, chunksize=1)
+    assert places == [LONDON._replace(asn="")] * 4
+    assert downloads.read_text() == "City.mmdb\n"

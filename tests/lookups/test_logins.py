@@ -1,0 +1,424 @@
+"""The ids of logins, asked of a real HTTP service and a real memcached."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from spade_spark.errors import LookupDown, SettingsError
+from spade_spark.lookups import LookupStats
+from spade_spark.lookups.logins import LoginService
+from spade_spark.lookups.memcached import Memcached
+from spade_spark.lookups.memory import Answer
+from spade_spark.lookups.open import open_lookups
+from spade_spark.settings import LookupSettings, S3Settings, UsersSettings
+from tests.lookups.user_service import Reply, UserService
+
+Open = Callable[..., LoginService]
+
+
+# Asking the service
+
+
+def test_the_settings_open_the_service(users: UserService) -> None:
+    users.ids["bob"] = 5
+    given = LookupSettings(users=UsersSettings(url=users.url))
+    lookups = open_lookups(given, S3Settings())
+    assert lookups.logins.user_id("bob") == 5
+    assert lookups.stats() == LookupStats(asked=1, service_asked=1)
+
+
+@pytest.mark.parametrize("kept", [0, -12, 77, "77", "+5", "-12", 2**63 - 1, str(-(2**63))])
+def test_an_id_is_an_integer_or_its_decimal_text(
+    users: UserService, open_logins: Open, kept: int | str
+) -> None:
+    users.ids["bob"] = kept
+    assert open_logins().user_id("bob") == int(kept)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(st.text(min_size=1, max_size=20))
+def test_any_login_reaches_the_service_as_it_is(
+    users: UserService, open_logins: Open, login: str
+) -> None:
+    users.ids[login] = 9
+    assert open_logins().user_id(login) == 9
+    assert users.asked[-1] == login
+
+
+def test_a_space_is_percent_encoded(users: UserService, open_logins: Open) -> None:
+    open_logins().user_id("two words+&=/?#%é")
+    assert users.paths == ["/lookup?login=two%20words%2B%26%3D%2F%3F%23%25%C3%A9"]
+
+
+def test_the_urls_own_query_is_kept(users: UserService, open_logins: Open) -> None:
+    open_logins(url=f"{users.url}?realm=a%20b#part").user_id("bob")
+    assert users.paths == ["/lookup?realm=a%20b&login=bob"]
+
+
+def test_a_user_and_password_in_the_url_are_sent_as_basic_authentication(
+    users: UserService, open_logins: Open
+) -> None:
+    open_logins(url=f"http://me:p%40ss%C3%A9@{users.host}/lookup").user_id("bob")
+    assert users.headers[0]["Authorization"] == "Basic bWU6cEBzc8Op"
+
+
+def test_the_path_says_where_the_id_is(users: UserService, open_logins: Open) -> None:
+    users.always = Reply(body=b'{"data": [{"kind": "a", "n": 1}, {"kind": "b", "n": 2}]}')
+    assert open_logins(path="data[?kind=='b'].n | [0]").user_id("bob") == 2
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(status=404),
+        Reply(body=b"{}"),
+        Reply(body=b"null"),
+        Reply(body=b'{"results": []}'),
+        Reply(body=b'{"results": [{"id": null}]}'),
+        Reply(body=b'{"results": [{"id": ""}]}'),
+    ],
+)
+def test_404_and_an_empty_path_are_misses_and_remembered(
+    users: UserService, open_logins: Open, reply: Reply
+) -> None:
+    users.always = reply
+    logins = open_logins()
+    assert [logins.user_id("ghost"), logins.user_id("ghost")] == [None, None]
+    assert users.asked == ["ghost"]
+    assert logins.stats() == LookupStats(asked=2, memory_hits=1, service_asked=1, service_misses=1)
+
+
+def test_requests_share_a_connection(users: UserService, open_logins: Open) -> None:
+    logins = open_logins()
+    for number in range(10):
+        logins.user_id(f"login{number}")
+    assert len(users.asked) == 10
+    assert users.connections == 1
+
+
+def test_the_service_is_not_asked_faster_than_the_rate(
+    users: UserService, open_logins: Open
+) -> None:
+    logins = open_logins(rate_per_second=50)
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(logins.user_id, (f"login{number}" for number in range(6))))
+    # Five intervals of 20 ms, less what the first request took to arrive.
+    assert users.times[-1] - users.times[0] > 0.08
+
+
+# Remembering
+
+
+def test_an_id_is_asked_for_once(users: UserService, open_logins: Open) -> None:
+    users.ids["bob"] = 5
+    logins = open_logins()
+    assert [logins.user_id("bob") for _ in range(3)] == [5, 5, 5]
+    assert users.asked == ["bob"]
+    assert logins.stats() == LookupStats(asked=3, memory_hits=2, service_asked=1)
+    assert logins.stats().service_hits == 1
+
+
+def test_an_id_is_asked_for_again_after_its_lifetime(users: UserService, open_logins: Open) -> None:
+    users.ids["bob"] = 5
+    logins = open_logins(cache_lifetime="50ms")
+    logins.user_id("bob")
+    users.ids["bob"] = 6
+    time.sleep(0.06)
+    assert logins.user_id("bob") == 6
+
+
+def test_no_entries_means_no_memory(users: UserService, open_logins: Open) -> None:
+    logins = open_logins(cache_entries=0)
+    logins.user_id("bob")
+    logins.user_id("bob")
+    assert users.asked == ["bob", "bob"]
+
+
+def test_threads_that_want_one_login_ask_once(users: UserService, open_logins: Open) -> None:
+    users.ids["bob"] = 5
+    users.delay = 0.2
+    logins = open_logins()
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(logins.user_id, ["bob"] * 8)) == [5] * 8
+    assert users.asked == ["bob"]
+    assert logins.stats() == LookupStats(asked=8, memory_hits=7, service_asked=1)
+
+
+def test_threads_that_wait_for_a_failing_login_fail_too(
+    users: UserService, open_logins: Open
+) -> None:
+    users.always = Reply(status=401, delay=0.2)
+    logins = open_logins()
+    with ThreadPoolExecutor(4) as threads:
+        results = [threads.submit(logins.user_id, "bob") for _ in range(4)]
+    assert [type(result.exception()) for result in results] == [LookupDown] * 4
+    assert users.asked == ["bob"]
+    assert logins.stats() == LookupStats(asked=4, service_asked=1, service_failures=4)
+    users.always = None
+    assert logins.user_id("bob") is None, "nothing may be left in flight"
+
+
+def test_different_logins_do_not_wait_for_each_other(users: UserService, open_logins: Open) -> None:
+    users.delay = 0.3
+    logins = open_logins()
+    begun = time.monotonic()
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(logins.user_id, "abcd"))
+    assert time.monotonic() - begun < 0.9
+
+
+# Failing
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Reply(status=500),
+        Reply(status=503),
+        Reply(status=408),
+        Reply(status=429),
+        Reply(body=b"<html>a proxy's page</html>"),
+        Reply(body=b"[" * 100_000),
+        Reply(status=429, headers={"Retry-After": "0"}),
+        Reply(status=429, headers={"Retry-After": "soon"}),
+    ],
+)
+def test_a_passing_fault_is_asked_again(
+    users: UserService, open_logins: Open, fault: Reply
+) -> None:
+    users.ids["bob"] = 5
+    users.next_replies.extend([fault, fault])
+    logins = open_logins()
+    assert logins.user_id("bob") == 5
+    assert users.asked == ["bob"] * 3
+    assert logins.stats() == LookupStats(asked=1, service_asked=1)
+
+
+def test_a_slow_answer_is_asked_again(users: UserService, open_logins: Open) -> None:
+    users.ids["bob"] = 5
+    users.next_replies.append(Reply(delay=1))
+    assert open_logins(timeout="100ms").user_id("bob") == 5
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Reply(status=401),
+        Reply(status=301, headers={"Location": "/elsewhere"}),
+        Reply(body=b'{"results": [{"id": 42.0}]}'),
+        Reply(body=b'{"results": [{"id": true}]}'),
+        Reply(body=b'{"results": [{"id": "4 2"}]}'),
+        Reply(body='{"results": [{"id": "４２"}]}'.encode()),  # noqa: RUF001 - other scripts' digits
+        Reply(body=b'{"results": [{"id": 9223372036854775808}]}'),
+        Reply(body=b'{"results": [{"id": [5]}]}'),
+        Reply(body=b" " * 2_000_000),
+    ],
+)
+def test_a_fault_that_will_not_pass_is_not_asked_again(
+    users: UserService, open_logins: Open, fault: Reply
+) -> None:
+    users.always = fault
+    with pytest.raises(LookupDown, match=r"asked 1 time\): check lookups\.users\.url and \.path"):
+        open_logins().user_id("bob")
+    assert users.asked == ["bob"]
+
+
+def test_retry_after_is_obeyed(users: UserService, open_logins: Open) -> None:
+    in_two_seconds = formatdate(time.time() + 2, usegmt=True)
+    for wait in ("2", in_two_seconds):
+        users.next_replies.append(Reply(status=429, headers={"Retry-After": wait}))
+        open_logins().user_id("bob")
+    waited = [users.times[1] - users.times[0], users.times[3] - users.times[2]]
+    # The tests' longest wait is 0.3 s; without the header it would be 0.02 s at most.
+    assert all(0.29 < seconds < 1.9 for seconds in waited)
+
+
+def test_a_service_that_stays_down_stops_the_task_and_names_itself(
+    users: UserService, open_logins: Open
+) -> None:
+    users.always = Reply(status=500)
+    logins = open_logins(url=f"http://me:hush@{users.host}/lookup?token=secret")
+    with pytest.raises(LookupDown) as caught:
+        logins.user_id("somebody")
+    message = str(pickle.loads(pickle.dumps(caught.value)))
+    assert message == (
+        "the user service at 127.0.0.1 did not give the id of a login (it answered 500; asked 3 "
+        'times): run again when it does, or set lookups.users.on_failure to "empty" to leave such '
+        "columns empty"
+    )
+    assert caught.value.__suppress_context__, "what stands behind it may show the URL"
+    assert users.asked == ["somebody"] * 3
+    assert logins.stats() == LookupStats(asked=1, service_asked=1, service_failures=1)
+
+
+def test_a_service_that_is_not_there_stops_the_task(open_logins: Open) -> None:
+    with pytest.raises(LookupDown, match=r"at 127\.0\.0\.1 .*the connection failed"):
+        open_logins(url="http://127.0.0.1:1/lookup").user_id("bob")
+
+
+def test_a_failure_is_not_remembered_as_a_miss(users: UserService, open_logins: Open) -> None:
+    users.ids["bob"] = 5
+    users.always = Reply(status=401)
+    logins = open_logins()
+    with pytest.raises(LookupDown):
+        logins.user_id("bob")
+    users.always = None
+    assert logins.user_id("bob") == 5
+
+
+def test_left_empty_a_failure_is_counted_and_asked_for_again_after_a_pause(
+    users: UserService, open_logins: Open
+) -> None:
+    users.ids["bob"] = 5
+    users.always = Reply(status=401)
+    logins = open_logins(on_failure="empty", pause=0.3)
+    assert [logins.user_id("bob"), logins.user_id("bob")] == [None, None]
+    assert users.asked == ["bob"], "while it is down, each row need not wait for it"
+    assert logins.stats() == LookupStats(asked=2, service_asked=1, service_failures=2)
+    users.always = None
+    time.sleep(0.31)
+    assert logins.user_id("bob") == 5
+
+
+def test_what_is_remembered_is_known_while_the_service_is_down(
+    users: UserService, open_logins: Open
+) -> None:
+    users.ids["bob"] = 5
+    logins = open_logins()
+    logins.user_id("bob")
+    users.always = Reply(status=500)
+    assert logins.user_id("bob") == 5
+
+
+@pytest.mark.parametrize(
+    "url", ["users.internal/lookup", "ftp://me:hush@host/", "http://", "http://me:hush@host:x/"]
+)
+def test_a_url_that_is_none_is_refused_without_being_shown(open_logins: Open, url: str) -> None:
+    with pytest.raises(SettingsError, match=r"lookups\.users\.url must be http") as caught:
+        open_logins(url=url)
+    assert "hush" not in str(caught.value)
+
+
+def test_a_path_that_is_no_jmespath_is_refused(open_logins: Open) -> None:
+    with pytest.raises(SettingsError, match=r"lookups\.users\.path 'results\[' is no JMESPath"):
+        open_logins(path="results[")
+
+
+# Memcached
+
+
+def test_another_worker_finds_ids_and_misses_in_memcached(
+    users: UserService, open_logins: Open, memcached: Any
+) -> None:
+    users.ids["bob"] = -12
+    first, second = (open_logins(memcached=memcached.address) for _ in range(2))
+    assert [first.user_id("bob"), first.user_id("ghost")] == [-12, None]
+    assert [second.user_id("bob"), second.user_id("ghost")] == [-12, None]
+    assert users.asked == ["bob", "ghost"]
+    assert second.stats() == LookupStats(asked=2, memcached_hits=2)
+    second.user_id("bob")
+    assert second.stats() == LookupStats(asked=3, memcached_hits=2, memory_hits=1)
+
+
+@pytest.mark.parametrize("login", ["two words", "zoë", "\n\r\0", "x" * 1000, "日本", "\ud800"])
+def test_any_login_may_be_kept_in_memcached(
+    users: UserService, open_logins: Open, memcached: Any, login: str
+) -> None:
+    first, second = (open_logins(memcached=memcached.address) for _ in range(2))
+    users.always = Reply(body=b'{"results": [{"id": 7}]}')
+    first.user_id(login)
+    assert second.user_id(login) == 7
+    assert (first.stats().memcached_failures, second.stats().memcached_hits) == (0, 1)
+
+
+def test_answers_of_another_service_or_path_are_not_taken(
+    users: UserService, open_logins: Open, memcached: Any
+) -> None:
+    users.always = Reply(body=b'{"a": 1, "b": 2}')
+    assert open_logins(memcached=memcached.address, path="a").user_id("bob") == 1
+    assert open_logins(memcached=memcached.address, path="b").user_id("bob") == 2
+    assert open_logins(memcached=memcached.address, url=users.url + "2").stats().asked == 0
+    open_logins(memcached=memcached.address, url=users.url + "2", path="a").user_id("bob")
+    assert users.asked == ["bob"] * 3
+
+
+def test_answers_in_memcached_end_with_the_lifetime(
+    users: UserService, open_logins: Open, memcached: Any
+) -> None:
+    open_logins(memcached=memcached.address, cache_lifetime="100d").user_id("bob")
+    open_logins(memcached=memcached.address, cache_lifetime="1ms", path="other").user_id("bob")
+    open_logins(memcached=memcached.address, cache_lifetime="0s", path="none").user_id("bob")
+    ends = [int(line.split()[1][4:]) - time.time() for line in all_keys(memcached)]
+    assert sorted(round(seconds / 86400) for seconds in ends) == [0, 30]
+    assert all(seconds > -1 for seconds in ends), "1 ms must not become an end of no date"
+
+
+def all_keys(memcached: Any) -> list[str]:
+    """``key=… exp=… …``, a line for each key that memcached has."""
+    client = memcached.client()
+    client.sock or client._connect()
+    client.sock.sendall(b"lru_crawler metadump all\r\n")
+    answer = b""
+    while not answer.endswith(b"END\r\n"):
+        answer += client.sock.recv(4096)
+    client.close()
+    return answer.decode().splitlines()[:-1]
+
+
+def test_memcached_that_is_down_costs_no_lookup(
+    users: UserService, open_logins: Open, memcached: Any
+) -> None:
+    users.ids |= {"a": 1, "b": 2}
+    logins = open_logins(memcached=memcached.address)
+    memcached.stop()
+    assert [logins.user_id("a"), logins.user_id("b")] == [1, 2]
+    # Counted once: after a failure it is left alone for a while.
+    assert logins.stats() == LookupStats(asked=2, service_asked=2, memcached_failures=1)
+
+
+def test_memcached_that_restarts_is_used_again(memcached: Any) -> None:
+    cache = Memcached(memcached.address, namespace="test", lifetime=60, pause=0.05)
+    cache.put("bob", Answer(5))
+    memcached.stop()
+    assert cache.get("bob") is None
+    memcached.start()
+    time.sleep(0.06)
+    cache.put("bob", Answer(6))
+    assert cache.get("bob") == Answer(6)
+    assert cache.failures == 1
+
+
+def test_what_memcached_should_not_hold_is_counted_and_not_taken(
+    users: UserService, open_logins: Open, memcached: Any
+) -> None:
+    users.ids["bob"] = 5
+    open_logins(memcached=memcached.address).user_id("bob")
+    (line,) = all_keys(memcached)
+    memcached.client().set(unquote(line.split()[0].removeprefix("key=")), b"5; drop", noreply=False)
+    logins = open_logins(memcached=memcached.address)
+    assert logins.user_id("bob") == 5
+    assert logins.stats() == LookupStats(asked=1, service_asked=1, memcached_failures=1)
+
+
+def test_a_server_that_is_no_memcached_costs_no_lookup(
+    users: UserService, open_logins: Open
+) -> None:
+    users.ids["bob"] = 5
+    logins = open_logins(memcached=users.host)
+    assert logins.user_id("bob") == 5
+    assert logins.stats().memcached_failures == 1
+
+
+def test_a_memcached_address_that_is_none_is_refused(open_logins: Open) -> None:
+    with pytest.raises(SettingsError, match=r"lookups\.users\.memcached must look like"):
+        open_logins(memcached="host:port")

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spade_spark.errors import SettingsError
+from spade_spark.lookups import LookupStats, Place
+from spade_spark.lookups.open import open_lookups, worker_lookups
+from spade_spark.settings import GeoipSettings, LookupSettings, S3Settings, UsersSettings
+
+S3 = S3Settings()
+
+
+def settings(geo: str = "", users: str = "") -> LookupSettings:
+    return LookupSettings(geoip=GeoipSettings(table=geo), users=UsersSettings(table=users))
+
+
+def test_a_missing_member_and_a_missing_address_are_the_empty_text(tmp_path: Path) -> None:
+    table = tmp_path / "geo.json"
+    table.write_text(
+        '{"10.1.0.1": {"City": "Zürich", "Asn": "AS559"}, "no address": {"Region": "ZH"}}'
+    )
+    geo = open_lookups(settings(geo=str(table)), S3).geo
+    assert geo.place("10.1.0.1") == Place(city="Zürich", asn="AS559")
+    assert geo.place("no address") == Place(region="ZH")
+    assert geo.place("010.1.0.1") == Place()
+
+
+def test_logins_match_exactly(tmp_path: Path) -> None:
+    table = tmp_path / "logins.json"
+    table.write_text(json.dumps({"zoë": 900, "Case": 1, "zero": 0, "most": 2**63 - 1}))
+    lookups = open_lookups(settings(users=str(table)), S3)
+    found = [lookups.logins.user_id(login) for login in ("zoë", "Case", "case", "zero", "most")]
+    assert found == [900, 1, None, 0, 2**63 - 1]
+    assert lookups.stats() == LookupStats()
+
+
+def test_a_table_may_lie_on_s3(bucket: Any, s3: S3Settings) -> None:
+    bucket.put_object(Key="deep/logins.json", Body=b'{"bob": 5}')
+    lookups = open_lookups(settings(users="s3://lookups/deep/logins.json"), s3)
+    assert lookups.logins.user_id("bob") == 5
+
+
+def test_nothing_configured_knows_nothing() -> None:
+    lookups = open_lookups(LookupSettings(), S3)
+    assert lookups.geo.place("8.8.8.8") == Place()
+    assert lookups.logins.user_id("bob") is None
+
+
+def test_a_table_stands_instead_of_databases_and_services(tmp_path: Path) -> None:
+    table = tmp_path / "geo.json"
+    table.write_text('{"8.8.8.8": {"City": "x"}}')
+    given = LookupSettings(geoip=GeoipSettings(city="missing.mmdb", table=str(table)))
+    assert open_lookups(given, S3).geo.place("8.8.8.8").city == "x"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "null",
+        '{"10.1.0.1": 5}',
+        '{"10.1.0.1": {"City": 5}}',
+        '{"10.1.0.1": {"City": null}}',
+        '{"10.1.0.1": {"city": "spelt otherwise"}}',
+        '{"10.1.0.1": {}',
+    ],
+)
+def test_a_geo_table_of_another_form_is_refused_by_name(tmp_path: Path, content: str) -> None:
+    table = tmp_path / "geo.json"
+    table.write_text(content)
+    with pytest.raises(SettingsError, match=r"lookups\.geoip\.table: .*geo\.json has not the form"):
+        open_lookups(settings(geo=str(table)), S3)
+
+
+@pytest.mark.parametrize("user_id", ["1.0", '"5"', "null", "true", str(2**63), str(-(2**63) - 1)])
+def test_an_id_that_is_no_integer_of_64_bits_is_refused(tmp_path: Path, user_id: str) -> None:
+    table = tmp_path / "logins.json"
+    table.write_text(f'{{"bob": {user_id}}}')
+    with pytest.raises(SettingsError, match=r"lookups\.users\.table: .*has not the form"):
+        open_lookups(settings(users=str(table)), S3)
+
+
+def test_a_missing_table_is_named(tmp_path: Path, bucket: Any, s3: S3Settings) -> None:
+    with pytest.raises(SettingsError, match=r"lookups\.users\.table: .*nowhere\.json"):
+        open_lookups(settings(users=str(tmp_path / "nowhere.json")), S3)
+    with pytest.raises(SettingsError, match=r"lookups\.geoip\.table: s3://lookups/nowhere\.json"):
+        open_lookups(settings(geo="s3://lookups/nowhere.json"), s3)
+
+
+def test_a_url_of_another_kind_is_refused_without_its_password() -> None:
+    with pytest.raises(SettingsError, match="must be a path or s3://") as caught:
+        open_lookups(settings(geo="https://me:hush@host/geo.json"), S3)
+    assert "hush" not in str(caught.value)
+
+
+def test_a_worker_opens_its_lookups_once_per_settings(tmp_path: Path) -> None:
+    table = tmp_path / "logins.json"
+    table.write_text('{"bob": 5}')
+    first = worker_lookups(settings(users=str(table)), S3)
+    # A task's settings arrive as a copy of the driver's.
+    again = pickle.loads(pickle.dumps(settings(users=str(table))))
+    assert worker_lookups(again, S3) is first
+    assert worker_lookups(LookupSettings(), S3) is not first
+
+
+def test_stats_add_up_and_give_a_task_its_share() -> None:
+    before = LookupStats(asked=3, memory_hits=1, service_asked=2, service_misses=1)
+    share = LookupStats(asked=4, memory_hits=1, memcached_hits=1, service_asked=2)
+    assert (before + share) - before == share
+    assert share.service_hits == 2
