@@ -12,10 +12,11 @@ CYCLE_SECONDS: Final = 146_097 * 86_400
 
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 
-# The hour may have one digit, the fraction may follow a comma, and an offset may be any two
-# digits, or a sign and one: each is an accident of the reader that wrote the first rows.
+# The hour may have one digit, seconds may be missing before a fraction, which may follow a comma,
+# and an offset may be any two digits, or a sign and one: each is an accident of the reader that
+# wrote the first rows.
 _RFC3339 = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)T(\d\d?):(\d\d):(\d\d)(?:[.,]\d+)?"
+    r"(\d{4})-(\d\d)-(\d\d)T(\d\d?):(\d\d):(\d\d|(?=[.,]\d))(?:[.,]\d+)?"
     r"(?:Z|([+-])(\d\d|[+-]\d):(\d\d|[+-]\d))",
     re.ASCII,
 )
@@ -47,7 +48,7 @@ def rfc3339_seconds(text: str) -> int:
     match = _RFC3339.fullmatch(text)
     if match is None:
         raise ValueError(f"no RFC 3339 time: {text!r}")
-    year, month, day, hour, minute, second = (int(digits) for digits in match.groups()[:6])
+    year, month, day, hour, minute, second = (int(digits or "0") for digits in match.groups()[:6])
     if hour > 23 or minute > 59 or second > 59:  # noqa: PLR2004 - a clock's
         raise ValueError(f"no such time of day: {text!r}")
     seconds = unix_seconds((year, month, day), (hour, minute, second))

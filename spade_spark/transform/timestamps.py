@@ -116,4 +116,5 @@ def _date_and_time(shown: int) -> str:
     """A wall clock, in any year."""
     cycles, seconds = divmod(shown, CYCLE_SECONDS)
     moment = _EPOCH + timedelta(seconds=seconds)
-    return f"{moment.year + cycles * CYCLE_YEARS:04}{moment:-%m-%d %H:%M:%S}"
+    year = moment.year + cycles * CYCLE_YEARS
+    return f"{year:0{4 if year >= 0 else 5}}{moment:-%m-%d %H:%M:%S}"
