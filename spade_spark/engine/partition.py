@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 import uuid
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -34,7 +34,11 @@ from spade_spark.run.records import (
 from spade_spark.settings import Settings
 from spade_spark.store import Store, open_store
 from spade_spark.transform.chunk import ChunkTransform
+from spade_spark.transform.outcomes import Outcome
 from spade_spark.transform.registry import is_transformer
+
+_UNTRACKED = ("", 0)
+"""Stands for the untracked events among the spooled files; no table has an empty name."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,8 @@ class _Attempt:
         self._transform = ChunkTransform(self._tables, self._lookups, job.asked)
         self._prefilter = Prefilter(job.asked) if job.asked is not None else None
         self._spooled = RowFiles(spool, settings.output.max_file_bytes)
+        self._shipped = 0
+        self._asked_before = self._lookups.stats()  # the worker's lookups outlive its tasks
         self._files: list[RowFile] = []
         self._untracked: list[UntrackedFile] = []
         self._damaged: list[Damaged] = []
@@ -136,11 +142,71 @@ class _Attempt:
             self._transform.feed(self._prefilter.pass_through(chunk) if self._prefilter else chunk)
             self._drain()
 
-    def _drain(self) -> None: ...
+    def _drain(self) -> None:
+        """Rows and untracked events to the spool; what reached its size to the store."""
+        drained = self._transform.drain()
+        for rows in drained.rows.values():
+            self._ship(
+                self._spooled.write((rows.table.name, rows.table.version), rows.text, rows.count)
+            )
+        if drained.untracked:
+            lines = "\n".join(drained.untracked).encode() + b"\n"
+            self._ship(self._spooled.write(_UNTRACKED, lines, len(drained.untracked)))
 
-    def _ship(self, closed: list[ClosedFile]) -> None: ...
+    def _ship(self, closed: list[ClosedFile]) -> None:
+        for file in closed:
+            name = f"{self._name}-{self._shipped:04d}.gz"
+            self._shipped += 1
+            if (file.table, file.version) == _UNTRACKED:
+                self._ship_untracked(file, name)
+            else:
+                self._ship_rows(file, name)
+            file.path.unlink()
 
-    def _completion(self) -> Completion: ...
+    def _ship_rows(self, file: ClosedFile, name: str) -> None:
+        key = Layout(self._job.run_tag).rows(file.table, file.version, name)
+        self._store.upload(key, file.path)
+        made = RowFile(file.table, file.version, key, file.rows, file.bytes, file.sha256)
+        self._files.append(made)
+
+    def _ship_untracked(self, file: ClosedFile, name: str) -> None:
+        output, store = self._job.settings.output, self._store
+        if output.untracked:
+            store = open_store(output.untracked, self._job.settings.s3)
+            key = f"{self._job.day}/{self._job.run_tag}/{name}"
+        else:
+            key = Layout(self._job.run_tag).untracked(name)
+        store.upload(key, file.path)
+        self._untracked.append(UntrackedFile(store.url + key, file.rows, file.bytes))
+
+    def _completion(self) -> Completion:
+        tally = self._transform.tally
+        if self._prefilter:
+            tally.filtered += self._prefilter.passed_over
+            tally.lines += self._prefilter.passed_over
+        tally.balance()
+        events: dict[str, dict[Outcome, int]] = {}
+        for (table, outcome), count in tally.events.items():
+            events.setdefault(table, {})[outcome] = count
+        counted = Ledger(
+            lines=tally.lines,
+            undecodable=tally.undecodable,
+            filtered=tally.filtered,
+            records=tally.records,
+            events=events,
+        )
+        asked = self._lookups.stats() - self._asked_before
+        return Completion(
+            plan=self._job.plan,
+            partition=self._partition.number,
+            attempt=self._name,
+            ledger=self._read + counted,
+            files=tuple(self._files),
+            untracked=tuple(self._untracked),
+            damaged=tuple(self._damaged),
+            failures=tuple(tally.failures),
+            lookups=asdict(asked),
+        )
 
 
 @lru_cache(maxsize=2)  # A worker process does many tasks of one run: the schemas are read once.

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -45,7 +45,7 @@ _REDACTED = r"(?i)secret|password|passphrase|access[.]?key|token|(postgres(ql)?|
 class _News:
     """What tasks tell the driver while others still run."""
 
-    progress: Progress = Progress()
+    progress: Progress = field(default_factory=Progress)
     refused: tuple[SpadeError, ...] = ()
 
 

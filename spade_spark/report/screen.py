@@ -40,16 +40,16 @@ class Screen:
             yield lambda done: bar.update(task, completed=done.bytes_in, detail=goal.text(done))
 
     @contextmanager
-    def loading(self, tables: Sequence[str]) -> Iterator[Callable[[str, str], None]]:
-        """Shows each table's step, from what the yielded function is told: (table, step)."""
+    def loading(self, tables: Sequence[str]) -> Iterator[Callable[[str, str, str], None]]:
+        """Shows each table's step, from what the yielded function is told: table, step, note."""
         if not self.console.is_terminal:
-            yield lambda table, step: self.say(f"load {table}: {step}")
+            yield lambda table, step, note: self.say(f"load {table}: {step} {note}".rstrip())
             return
         with self._bar() as bar:
             tasks = {table: bar.add_task(table, total=None, detail="waiting") for table in tables}
 
-            def tell(table: str, step: str) -> None:
-                bar.update(tasks[table], detail=step)
+            def tell(table: str, step: str, note: str) -> None:
+                bar.update(tasks[table], detail=f"{step} {note}")
 
             yield tell
 

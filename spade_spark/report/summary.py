@@ -38,6 +38,11 @@ def size_text(size: float) -> str:
     return f"{size:.1f} TB"
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 table``, ``2 tables``."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def _parts(report: Report) -> Iterator[RenderableType]:
     ledger = report.manifest.ledger
     yield Text()

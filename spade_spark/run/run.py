@@ -115,6 +115,10 @@ class Run:
             return None
         return self._sealed(decode(data, Manifest, name))
 
+    def read_schemas(self) -> bytes:
+        """The schemas that the run was made by, as they were published."""
+        return self.store.read(self.layout.schemas)
+
     def write_report(self, report: bytes) -> None:
         """Keeps the newest report beside the manifest."""
         self.store.write(self.layout.report, report)

@@ -1,0 +1,179 @@
+"""One partition: what a task reads, writes and returns."""
+
+import gzip
+import json
+from dataclasses import replace
+
+import pytest
+
+from spade_spark.engine.partition import Job, run_partition
+from spade_spark.errors import ObjectChanged, ObjectMissing
+from spade_spark.plan import Partition, Source
+from spade_spark.run.records import Completion, decode
+from spade_spark.settings import S3Settings, Settings
+from spade_spark.store import open_store
+from spade_spark.transform.outcomes import Outcome
+from tests.support import edge
+
+GOOD = [
+    edge.record("login", {"login": "zoë", "n": 5}),
+    edge.record("chat", {"text": "hi"}),
+    edge.record("login", {"login": "bob"}),
+    edge.record("unknown", {"a": 1}),
+    edge.envelope("no json"),
+    edge.envelope('{"properties": {}}'),
+    b"no record",
+]
+
+
+class World:
+    """An edge store and an output store in directories, and a job over them."""
+
+    def __init__(self, folder):
+        self.edge = open_store(str(folder / "edge"), S3Settings())
+        self.output = open_store(str(folder / "output"), S3Settings())
+        settings = Settings.model_validate(
+            {"input": {"edge": self.edge.url}, "output": {"base": self.output.url}}
+        )
+        schemas = edge.schemas(edge.LOGIN, edge.CHAT)
+        self.job = Job("r", "plan-hash", "20171103", settings, schemas, None)
+
+    def partition(self, *objects):
+        for number, data in enumerate(objects):
+            self.edge.write(f"20171103/{number}.gz", data)
+        found = [Source(each.key, each.size, each.etag) for each in self.edge.list("20171103/")]
+        return Partition(7, tuple(found))
+
+    def rows(self, completion, table):
+        data = [self.output.read(file.key) for file in completion.files if file.table == table]
+        return gzip.decompress(b"".join(data)).decode().splitlines()
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path)
+
+
+def test_every_event_ends_in_one_file_or_one_count(world):
+    completion = run_partition(world.job, world.partition(edge.log(GOOD)), 0)
+    assert world.rows(completion, "login") == [
+        '"2017-11-03 11:00:00"\t"zoë"\t"5"',
+        '"2017-11-03 11:00:00"\t"bob"\t""',
+    ]
+    assert world.rows(completion, "chat") == ['"2017-11-03 11:00:00"\t"hi"']
+    assert completion.ledger.events == {
+        "login": {Outcome.SUCCESS: 1, Outcome.SKIPPED_COLUMNS: 1},
+        "chat": {Outcome.SUCCESS: 1},
+        "": {Outcome.UNTRACKED: 1, Outcome.MALFORMED: 1, Outcome.EMPTY_REQUEST: 1},
+    }
+    ledger = completion.ledger
+    assert (ledger.lines, ledger.undecodable, ledger.records, ledger.objects) == (7, 1, 6, 1)
+
+
+def test_the_completion_record_is_what_the_task_returns(world):
+    completion = run_partition(world.job, world.partition(edge.log(GOOD)), 0)
+    kept = world.output.read("r/_completed/00007.json")
+    assert decode(kept, Completion, "record") == completion
+
+
+def test_a_second_attempt_returns_what_the_first_one_sealed(world):
+    """However attempts overlap, one of them counts, and whoever asks is told the same."""
+    partition = world.partition(edge.log(GOOD))
+    assert run_partition(world.job, partition, 1) == run_partition(world.job, partition, 2)
+
+
+def test_attempts_never_write_to_the_same_name(world):
+    partition = world.partition(edge.log(GOOD))
+    first = run_partition(world.job, partition, 1)
+    world.output.delete("r/_completed/00007.json")
+    second = run_partition(world.job, partition, 1)
+    names = [{file.key for file in completion.files} for completion in (first, second)]
+    assert not names[0] & names[1]
+
+
+def test_untracked_events_lie_under_the_run_tag(world):
+    completion = run_partition(world.job, world.partition(edge.log(GOOD)), 0)
+    (file,) = completion.untracked
+    assert file.url.startswith(f"{world.output.url}r/_untracked/")
+    assert gzip.decompress(world.output.read(file.url.removeprefix(world.output.url))) == (
+        b'{"event":"unknown","properties":{"a":1}}\n'
+    )
+
+
+def test_untracked_events_lie_in_their_own_bucket_where_there_is_one(world, tmp_path):
+    output = world.job.settings.output.model_copy(update={"untracked": str(tmp_path / "u")})
+    settings = world.job.settings.model_copy(update={"output": output})
+    job = replace(world.job, settings=settings)
+    completion = run_partition(job, world.partition(edge.log(GOOD)), 0)
+    assert completion.untracked[0].url.startswith(f"{tmp_path}/u/20171103/r/")
+
+
+def test_only_the_tables_asked_for_are_made(world):
+    job = replace(world.job, asked=frozenset({"login"}))
+    completion = run_partition(job, world.partition(edge.log(GOOD)), 0)
+    assert {file.table for file in completion.files} == {"login"}
+    assert completion.ledger.rows("login") == 2
+    ledger = completion.ledger
+    assert ledger.filtered > 0
+    assert ledger.lines == ledger.filtered + ledger.undecodable + ledger.records
+
+
+def test_files_are_closed_at_their_size(world):
+    output = world.job.settings.output.model_copy(update={"max_file_bytes": 1000})
+    settings = world.job.settings.model_copy(update={"output": output})
+    lines = [edge.record("login", {"login": f"{n * 7919:x}", "n": n}) for n in range(20_000)]
+    job = replace(world.job, settings=settings)
+    completion = run_partition(job, world.partition(edge.log(lines)), 0)
+    assert len(completion.files) > 2
+    assert len(world.rows(completion, "login")) == 20_000
+
+
+DAMAGED = {
+    "empty": (b"", 0),
+    "no gzip": (b"plain text, no gzip at all", 0),
+    "cut off": (edge.log([*GOOD[:3], *[edge.envelope(f"{n}") for n in range(2000)]])[:-5000], 3),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_damaged_object_is_reported_and_its_whole_lines_count(world, damage):
+    data, least = DAMAGED[damage]
+    completion = run_partition(world.job, world.partition(data, edge.log(GOOD[:1])), 0)
+    (damaged,) = completion.damaged
+    assert damaged.key == "20171103/0.gz"
+    assert "20171103/0.gz" in damaged.reason
+    assert completion.ledger.objects == 2
+    assert completion.ledger.row_count >= 1 + least
+
+
+def test_a_line_of_50_megabytes_is_one_line(world):
+    huge = edge.record("login", {"login": "x", "blob": "y" * 50_000_000})
+    completion = run_partition(world.job, world.partition(edge.log([huge, *GOOD[:1]])), 0)
+    assert completion.ledger.rows("login") == 2
+
+
+def test_an_object_that_changed_after_the_plan_ends_the_run(world):
+    partition = world.partition(edge.log(GOOD))
+    world.edge.write("20171103/0.gz", edge.log(GOOD[:1]))
+    with pytest.raises(ObjectChanged, match=r"20171103/0.gz has changed since it was planned"):
+        run_partition(world.job, partition, 0)
+
+
+def test_an_object_that_is_gone_ends_the_run(world):
+    partition = world.partition(edge.log(GOOD))
+    world.edge.delete("20171103/0.gz")
+    with pytest.raises(ObjectMissing, match=r"20171103/0.gz is not there"):
+        run_partition(world.job, partition, 0)
+
+
+def test_no_spool_is_left_behind(world, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "spool"))
+    (tmp_path / "spool").mkdir()
+    run_partition(world.job, world.partition(edge.log(GOOD)), 0)
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_a_completion_is_json_that_people_can_read(world):
+    run_partition(world.job, world.partition(edge.log(GOOD)), 0)
+    kept = json.loads(world.output.read("r/_completed/00007.json"))
+    assert kept["ledger"]["events"]["login"] == {"success": 1, "skipped_columns": 1}
