@@ -73,7 +73,7 @@ class RowConverter:
         values = _plain_values(row)
         quiet = values is not None
         if values is None:
-            values = list(_values(row))
+            values = list(split_values(row))
         if not row.isascii():
             values = [value if value is None else valid_utf8(value) for value in values]
         if len(values) > len(self._columns):
@@ -146,7 +146,7 @@ def _plain_values(row: bytes) -> list[bytes | None] | None:
     return values
 
 
-def _values(row: bytes) -> Iterator[bytes | None]:
+def split_values(row: bytes) -> Iterator[bytes | None]:
     r"""The values of any row, quotes and escapes undone; None for an unquoted ``\N``."""
     place = 0
     while True:

@@ -12,27 +12,44 @@ from spade_spark.settings import S3Settings
 from spade_spark.store import open_store, split_url
 
 
-def check_sizes(files: TableFiles, s3: S3Settings) -> None:
-    """Each file is there with the size that the manifest says.
+class StoredFiles:
+    """One table's files, through one store for each place where they lie."""
 
-    Raises:
-        ObjectMissing: A file is not there.
-        ObjectChanged: A file has another size.
-    """
-    found: dict[str, int] = {}
-    for prefix in {split_url(file.url)[0] for file in files.files}:
-        found.update((prefix + stored.key, stored.size) for stored in open_store(prefix, s3).list())
-    for file in files.files:
-        if file.url not in found:
-            raise ObjectMissing(
-                f"{file.url} is not there, but the run's manifest names it: {files.table} was left "
-                "as it was; run the transform again under a new run tag"
-            )
-        if found[file.url] != file.size:
-            raise ObjectChanged(
-                f"{file.url} has {found[file.url]} bytes, the run's manifest says {file.size}: "
-                f"{files.table} was left as it was; run the transform again under a new run tag"
-            )
+    def __init__(self, files: TableFiles, s3: S3Settings) -> None:
+        self._files = files
+        prefixes = {split_url(file.url)[0] for file in files.files}
+        self._stores = {prefix: open_store(prefix, s3) for prefix in prefixes}
+
+    def check_sizes(self) -> None:
+        """Each file is there with the size that the manifest says.
+
+        Raises:
+            ObjectMissing: A file is not there.
+            ObjectChanged: A file has another size.
+        """
+        found = {
+            prefix + stored.key: stored.size
+            for prefix, store in self._stores.items()
+            for stored in store.list()
+        }
+        table = self._files.table
+        for file in self._files.files:
+            size = found.get(file.url)
+            if size is None:
+                raise ObjectMissing(
+                    f"{file.url} is not there, but the run's manifest names it: {table} was left "
+                    "as it was; run the transform again under a new run tag"
+                )
+            if size != file.size:
+                raise ObjectChanged(
+                    f"{file.url} has {size} bytes, the run's manifest says {file.size}: {table} "
+                    "was left as it was; run the transform again under a new run tag"
+                )
+
+    def open(self, url: str) -> BinaryIO:
+        """A file's bytes as they arrive, still compressed."""
+        prefix, key = split_url(url)
+        return self._stores[prefix].open(key)
 
 
 def inflated(raw: BinaryIO) -> BinaryIO:

@@ -17,7 +17,8 @@ from tenacity import (
     sleep_using_event,
     stop_after_attempt,
     stop_after_delay,
-    wait_exponential_jitter,
+    wait_exponential,
+    wait_random,
 )
 
 from spade_spark.errors import CommitUnknown, ConnectionLost, PassingFault, SpadeError
@@ -268,7 +269,8 @@ class _TableLoad:
             retry=retry_if_exception(self._may_pass),
             stop=stop_after_attempt(self._retries.attempts)
             | stop_after_delay(self._retries.seconds),
-            wait=wait_exponential_jitter(self._retries.first_wait, self._retries.longest_wait),
+            wait=wait_exponential(self._retries.first_wait, self._retries.longest_wait)
+            + wait_random(0, self._retries.first_wait),
             sleep=sleep_using_event(self._sessions.stop),
             before_sleep=self._tell_wait,
             reraise=True,

@@ -12,6 +12,7 @@ from spade_spark.settings import S3Settings
 from spade_spark.store import open_store, split_url
 from spade_spark.warehouse.catalog import WarehouseColumn
 from spade_spark.warehouse.connection import Session, WarehouseRefusal
+from spade_spark.warehouse.copy_text import RefusedValue, records, split_values
 from spade_spark.warehouse.files import inflated
 from spade_spark.warehouse.statements import Literal, Statement
 
@@ -103,9 +104,16 @@ def _raw_value(s3: S3Settings, file: str, line: int, names: list[str], column: s
         open_store(prefix, s3).open(key) as raw,
         inflated(raw) as lines,
     ):
-        for text in islice(lines, line - 1, line):
-            values = text.rstrip(b"\n").split(b"\t")
-            place = names.index(column) if column in names else -1
-            found = values[place] if 0 <= place < len(values) else text
-            return str(found.decode("utf-8", "replace"))
+        for row in islice(records(lines), line - 1, line):
+            found = _values(row)
+            place = names.index(column) if column in names else len(found)
+            value = found[place] if place < len(found) else row
+            return (value or b"").decode("utf-8", "replace")
     return ""
+
+
+def _values(row: bytes) -> list[bytes | None]:
+    try:
+        return list(split_values(row))
+    except RefusedValue:
+        return []

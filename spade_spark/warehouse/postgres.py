@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from spade_spark.errors import InputError, LoadFailed, SpadeError, WarehouseError
-from spade_spark.run.loads import LoadFile, TableFiles
+from spade_spark.run.loads import TableFiles
 from spade_spark.settings import S3Settings
-from spade_spark.store import open_store, split_url
 from spade_spark.warehouse.catalog import WarehouseColumn
 from spade_spark.warehouse.connection import Session, Target, WarehouseRefusal
 from spade_spark.warehouse.copy_text import RefusedValue, RowConverter, records
-from spade_spark.warehouse.files import check_sizes, inflated, readable_problems
+from spade_spark.warehouse.files import StoredFiles, inflated, readable_problems
 from spade_spark.warehouse.load_errors import LoadError, message
 from spade_spark.warehouse.statements import Identifier, Statement, identifiers
 
@@ -72,37 +70,37 @@ class Postgres:
         self, session: Session, stage: str, columns: Sequence[WarehouseColumn], files: TableFiles
     ) -> dict[str, int]:
         """Streams the files in one transaction, holding a chunk and the longest row in memory."""
-        check_sizes(files, self.s3)
-        cut: Counter[str] = Counter()
+        stored = StoredFiles(files, self.s3)
+        stored.check_sizes()
         copy = self.copy(stage, columns, files)
+        converter = RowConverter(columns)
         with session.transaction():
             for file in files.files:
-                converter = RowConverter(columns)
-                self._copy_file(session, copy, converter, files.table, file)
-                cut.update(converter.cut)
-        return dict(cut)
+                with stored.open(file.url) as raw, inflated(raw) as lines:
+                    stream = _Converted(converter, records(lines), file.url)
+                    _copy_file(session, copy, stream, files.table, file.url)
+        return dict(converter.cut)
 
     def staged_values(self, columns: Sequence[WarehouseColumn]) -> Statement:
         """The values as they are: they were cut on their way in."""
         return identifiers(column.name for column in columns)
 
-    def _copy_file(
-        self, session: Session, copy: Statement, converter: RowConverter, table: str, file: LoadFile
-    ) -> None:
-        prefix, key = split_url(file.url)
-        with (
-            open_store(prefix, self.s3).open(key) as raw,
-            inflated(raw) as lines,
-        ):
-            stream = _Converted(converter, records(lines), file.url)
-            try:
-                session.copy_in(copy, stream)
-            except WarehouseRefusal as refusal:
-                # The driver turns what the stream raised into a refusal of its own.
-                failure = stream.failure or _refused(file.url, refusal)
-                if isinstance(failure, LoadError):
-                    raise LoadFailed(message(table, [failure])) from None
-                raise failure from None
+
+def _copy_file(session: Session, copy: Statement, stream: _Converted, table: str, url: str) -> None:
+    """One file.
+
+    Raises:
+        LoadFailed: Its values do not fit.
+        InputError: It cannot be read.
+    """
+    try:
+        session.copy_in(copy, stream)
+    except WarehouseRefusal as refusal:
+        # The driver turns what the stream raised into a refusal of its own.
+        failure = stream.failure or _refused(url, refusal)
+        if isinstance(failure, LoadError):
+            raise LoadFailed(message(table, [failure])) from None
+        raise failure from None
 
 
 class _Converted:

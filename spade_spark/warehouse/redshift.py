@@ -13,7 +13,7 @@ from spade_spark.warehouse import load_errors
 from spade_spark.warehouse.catalog import WarehouseColumn
 from spade_spark.warehouse.connection import Session, Target, WarehouseRefusal
 from spade_spark.warehouse.credentials import CopyCredentials
-from spade_spark.warehouse.files import check_sizes, readable_problems
+from spade_spark.warehouse.files import StoredFiles, readable_problems
 from spade_spark.warehouse.statements import (
     Identifier,
     Literal,
@@ -118,7 +118,7 @@ class Redshift:
         """Copies and commits, so that a conflict later needs no second COPY."""
         if not files.files:
             return {}
-        check_sizes(files, self.s3)
+        StoredFiles(files, self.s3).check_sizes()
         try:
             with session.transaction():
                 session.run(self.copy(stage, columns, files))

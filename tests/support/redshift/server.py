@@ -1,0 +1,169 @@
+"""Redshift, as far as this project's tests need it, in front of a real PostgreSQL."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import struct
+import threading
+from contextlib import suppress
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+import psycopg2
+
+from tests.support.redshift import sql as dialect
+from tests.support.redshift import wire
+from tests.support.redshift.backend import Backend
+from tests.support.redshift.copy import S3Access
+from tests.support.redshift.faults import Fault, Faults
+from tests.support.redshift.session import Session, Shared
+from tests.support.redshift.wire import Closed, Message, Stream
+
+
+class RedshiftServer:
+    """A server that speaks the PostgreSQL wire protocol and answers as Redshift does.
+
+    ::
+
+        with RedshiftServer(postgres_url, s3=access) as redshift:
+            psycopg2.connect(redshift.url)
+
+    Args:
+        postgres_url: The database behind it, whose user may do everything; the server makes
+            its system tables in it.
+        s3: What COPY reads, and who may.
+        system: The system tables for load errors: both on a cluster, ``stl_load_errors`` alone
+            on an old one, ``sys_load_error_detail`` alone on a serverless workgroup.
+        password: The password that clients must give.
+    """
+
+    def __init__(
+        self,
+        postgres_url: str,
+        s3: S3Access,
+        system: tuple[str, ...] = ("stl_load_errors", "sys_load_error_detail"),
+        password: str | None = None,
+    ) -> None:
+        parts = urlsplit(postgres_url)
+        self._postgres_url = postgres_url
+        self._database = unquote(parts.path.strip("/"))
+        self._user = unquote(parts.username or "postgres")
+        directory = parse_qs(parts.query)["host"][0]
+        self._address = f"{directory}/.s.PGSQL.{parts.port or 5432}"
+        self._shared = Shared(Faults(), s3, system)
+        self.password = secrets.token_urlsafe(16) if password is None else password
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._threads: list[threading.Thread] = []
+        self._clients: set[Stream] = set()
+
+    @property
+    def url(self) -> str:
+        return self.url_of(self._user)
+
+    def url_of(self, user: str) -> str:
+        """The URL for a user of the database behind."""
+        port = self._listener.getsockname()[1]
+        return (
+            f"postgres://{user}:{quote(self.password, safe='')}@127.0.0.1:{port}/{self._database}"
+        )
+
+    @property
+    def statements(self) -> list[str]:
+        """Every statement received so far."""
+        with self._shared.lock:
+            return list(self._shared.statements)
+
+    def inject(self, statement: str, action: str = "refuse", **how: object) -> Fault:
+        """Makes something go wrong at the next statement of that kind: see :class:`Fault`."""
+        return self._shared.faults.add(Fault(statement, action, **how))  # type: ignore[arg-type] # Fault's own
+
+    def heal(self) -> None:
+        """Nothing goes wrong any more; forgets the statements."""
+        self._shared.faults.clear()
+        with self._shared.lock:
+            self._shared.statements.clear()
+
+    def __enter__(self) -> RedshiftServer:
+        connection = psycopg2.connect(self._postgres_url)
+        with connection, connection.cursor() as cursor:
+            cursor.execute(dialect.SETUP)
+        connection.close()
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for client in list(self._clients):
+            client.close()
+        for thread in self._threads:
+            thread.join(timeout=5)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            thread = threading.Thread(target=self._serve, args=(Stream(sock),), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, client: Stream) -> None:
+        self._clients.add(client)
+        backend = None
+        try:
+            parameters = self._greeted(client)
+            if parameters is None:
+                return
+            backend = Backend(self._address, parameters)
+            client.send(*(_as_redshift(message) for message in backend.greeting))
+            key = next((m for m in backend.greeting if m.kind == b"K"), None)
+            if key is None:
+                return
+            (pid,) = struct.unpack("!I", key.body[:4])
+            Session(client, backend, self._shared, lambda: self._postgres_url, pid).serve()
+        except Closed:
+            pass
+        finally:
+            self._clients.discard(client)
+            client.close()
+            if backend is not None:
+                backend.close()
+
+    def _greeted(self, client: Stream) -> dict[str, str] | None:
+        """The client's parameters once it has given the password."""
+        while True:
+            code, body = client.startup()
+            if code in (wire.SSL_REQUEST, wire.GSSENC_REQUEST):
+                client.send_raw(b"N")
+                continue
+            if code == wire.CANCEL_REQUEST:
+                self._cancel(body)
+                return None
+            break
+        client.send(Message(b"R", struct.pack("!I", 3)))
+        given = client.read().body.rstrip(b"\0").decode()
+        parameters = wire.startup_parameters(body)
+        if given != self.password:
+            user = parameters.get("user", "")
+            text = f'password authentication failed for user "{user}"'
+            client.send(wire.error("28P01", text, severity="FATAL"))
+            return None
+        # Redshift's transactions are serializable.
+        return {**parameters, "default_transaction_isolation": "serializable"}
+
+    def _cancel(self, body: bytes) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.connect(self._address)
+            sock.sendall(struct.pack("!II", 16, wire.CANCEL_REQUEST) + body)
+            sock.recv(1)
+
+
+def _as_redshift(message: Message) -> Message:
+    """The server's version as Redshift reports it to drivers."""
+    if message.kind == b"S" and message.body.startswith(b"server_version\0"):
+        return Message(b"S", b"server_version\x008.0.2\0")
+    return message

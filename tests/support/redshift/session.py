@@ -1,0 +1,237 @@
+"""One client's session: its statements, as Redshift would answer them."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import psycopg2
+
+from tests.support.redshift import copy as loading
+from tests.support.redshift import sql as dialect
+from tests.support.redshift import wire
+from tests.support.redshift.backend import Backend
+from tests.support.redshift.copy import BadRow, Copy, S3Access, Source
+from tests.support.redshift.faults import Fault, Faults
+from tests.support.redshift.sql import Refused, literal
+from tests.support.redshift.values import TargetColumn
+from tests.support.redshift.wire import Closed, Message, Stream
+
+BYTE_CHECK = 'violates check constraint "redshift_bytes_'
+
+
+@dataclass
+class Shared:
+    """What all sessions of a server share.
+
+    Attributes:
+        faults: What is to go wrong.
+        access: S3 as COPY sees it.
+        system: The system tables for load errors that this kind of cluster has.
+        statements: Every statement received, secrets and all, in order of arrival.
+    """
+
+    faults: Faults
+    access: S3Access
+    system: tuple[str, ...]
+    statements: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    query_ids: Iterator[int] = field(default_factory=lambda: itertools.count(1001))
+
+
+class Session:
+    """Reads statements from the client until it leaves, or is dropped."""
+
+    def __init__(
+        self, client: Stream, backend: Backend, shared: Shared, dsn: Callable[[], str], pid: int
+    ) -> None:
+        self._client = client
+        self._backend = backend
+        self._shared = shared
+        self._dsn = dsn
+        self._pid = pid
+        self._last_copy_count = 0
+        self._last_copy_id = -1
+
+    def serve(self) -> None:
+        while True:
+            message = self._client.read()
+            if message.kind == b"X":
+                return
+            if message.kind != b"Q":
+                raise Closed
+            sql = message.body.rstrip(b"\0").decode()
+            with self._shared.lock:
+                self._shared.statements.append(sql)
+            self._client.send(*self._faulty(sql))
+
+    def _faulty(self, sql: str) -> list[Message]:
+        fault = self._shared.faults.at(sql)
+        if fault is None:
+            return self._answer(sql)
+        if fault.action == "call":
+            fault.function()
+            return self._answer(sql)
+        if fault.action == "refuse":
+            return self._refuse(sql, fault)
+        if fault.action == "drop_after":
+            self._answer(sql)
+        self._client.close()
+        time.sleep(fault.seconds)
+        if fault.action == "drop_then_run":
+            self._answer(sql)
+        raise Closed
+
+    def _refuse(self, sql: str, fault: Fault) -> list[Message]:
+        if dialect.first_word(sql) in ("COMMIT", "END"):
+            # A commit that fails has rolled back.
+            self._backend.run("ROLLBACK")
+            return [
+                wire.error(fault.sqlstate, fault.message, fault.detail),
+                wire.ready(self._backend.status),
+            ]
+        return self._raise(fault.message, fault.sqlstate, fault.detail)
+
+    def _answer(self, sql: str) -> list[Message]:
+        try:
+            sql = dialect.single(sql)
+            if loading.is_copy(sql):
+                return self._copy(loading.parse(sql))
+            dialect.check(sql)
+        except Refused as refused:
+            return self._raise(refused.message, refused.sqlstate)
+        if dialect.first_word(sql) == "LOCK" and self._backend.status == b"I":
+            return self._raise("LOCK TABLE can only be used in transaction blocks", "25P01")
+        if dialect.first_word(sql) == "TRUNCATE":
+            return self._truncate(sql)
+        sql = dialect.rewritten(
+            sql,
+            last_copy_count=self._last_copy_count,
+            last_copy_id=self._last_copy_id,
+            system=self._shared.system,
+        )
+        answer = self._in_redshifts_words(self._backend.run(sql))
+        if dialect.creates_table(sql) and not _failed(answer):
+            name = literal(dialect.created_table(sql))
+            checks = self._backend.run(dialect.BYTE_LENGTHS.format(table=name))
+            if _failed(checks):
+                return checks
+        return answer
+
+    def _truncate(self, sql: str) -> list[Message]:
+        """TRUNCATE commits the transaction that it is run in."""
+        if self._backend.status == b"T":
+            self._backend.run("COMMIT")
+        return self._backend.run(sql)
+
+    def _copy(self, copy: Copy) -> list[Message]:
+        if self._backend.status == b"E":
+            return self._backend.run("SELECT 1")
+        query_id = next(self._shared.query_ids)
+        try:
+            columns = self._columns(copy)
+            rows, bad = loading.converted(Source(copy, self._shared.access), columns, copy.options)
+        except Refused as refused:
+            return self._raise(refused.message, refused.sqlstate)
+        if bad:
+            self._record(query_id, bad)
+            name = copy.table.strip('"')
+            return self._raise(
+                f"Load into table '{name}' failed.  Check '{self._shared.system[0]}' system table "
+                "for details.",
+                "XX000",
+            )
+        names = ", ".join('"' + column.name.replace('"', '""') + '"' for column in columns)
+        data = b"" if copy.options.noload else loading.copy_text(rows)
+        answer = self._backend.copy_in(f"COPY {copy.table} ({names}) FROM STDIN", data)
+        if _failed(answer):
+            return self._in_redshifts_words(answer)
+        self._last_copy_count, self._last_copy_id = len(rows), query_id
+        return [
+            wire.notice(
+                f"Load into table '{copy.table}' completed, {len(rows)} record(s) loaded "
+                "successfully."
+            ),
+            Message(b"C", b"COPY\0"),
+            wire.ready(self._backend.status),
+        ]
+
+    def _columns(self, copy: Copy) -> list[TargetColumn]:
+        found = self._backend.rows(
+            "SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute "
+            f"WHERE attrelid = to_regclass({literal(copy.table)}) AND attnum > 0 "
+            "AND NOT attisdropped ORDER BY attnum"
+        )
+        there = {
+            str(name): TargetColumn(str(name), str(type_), null == "t")
+            for name, type_, null in found
+        }
+        if not there:
+            raise Refused(f"Cannot COPY into nonexistent table {copy.table}", "42P01")
+        for name in copy.columns:
+            if name not in there:
+                raise Refused(f'column "{name}" of relation {copy.table} does not exist', "42703")
+        return [there[name] for name in copy.columns] if copy.columns else list(there.values())
+
+    def _raise(self, message: str, sqlstate: str, detail: str = "") -> list[Message]:
+        """The error, raised inside the transaction, so that it fails as well."""
+        using = f"MESSAGE = {literal(message)}, ERRCODE = {literal(sqlstate)}"
+        if detail:
+            using += f", DETAIL = {literal(detail)}"
+        return self._backend.run(
+            f"DO $redshift$ BEGIN RAISE EXCEPTION USING {using}; END $redshift$"
+        )
+
+    def _in_redshifts_words(self, answer: list[Message]) -> list[Message]:
+        return [_translated(message) if message.kind == b"E" else message for message in answer]
+
+    def _record(self, query_id: int, bad: list[BadRow]) -> None:
+        """Load errors are recorded outside the transaction, which fails."""
+        connection = psycopg2.connect(self._dsn())
+        try:
+            with connection, connection.cursor() as cursor:
+                for row in bad:
+                    error = row.error
+                    cursor.execute(
+                        "INSERT INTO redshift_system.stl_load_errors VALUES "
+                        "(100, 0, 0, now() AT TIME ZONE 'UTC', %s, %s, %s, %s, %s, %s, '', 0, "
+                        "%s, %s, %s, %s)",
+                        (
+                            self._pid, query_id, row.file[:256], row.line, error.column,
+                            error.type[:10], row.raw[:1024], error.value[:1024], error.code,
+                            error.reason[:100],
+                        ),
+                    )  # fmt: skip
+                    cursor.execute(
+                        "INSERT INTO redshift_system.sys_load_error_detail VALUES "
+                        "(100, %s, 1, %s, 'dev', 0, now() AT TIME ZONE 'UTC', %s, %s, %s, %s, '', "
+                        "0, %s, %s)",
+                        (
+                            query_id, self._pid, row.file[:256], row.line, error.column,
+                            error.type[:10], error.code, error.reason[:512],
+                        ),
+                    )  # fmt: skip
+        finally:
+            connection.close()
+
+
+def _failed(answer: list[Message]) -> bool:
+    return any(message.kind == b"E" for message in answer)
+
+
+def _translated(message: Message) -> Message:
+    """PostgreSQL's error as Redshift says it, where the two differ for this project."""
+    found = wire.fields(message)
+    if found.get("C") == "40001":
+        return wire.error(
+            "XX000",
+            "1023",
+            "Serializable isolation violation on table - 108263, transactions forming the cycle "
+            "are: 647671, 647682 (pid:23880)",
+        )
+    if BYTE_CHECK in found.get("M", ""):
+        return wire.error("22001", "Value too long for character type")
+    return message

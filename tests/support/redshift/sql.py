@@ -1,0 +1,185 @@
+"""Redshift's SQL on PostgreSQL: what it does not have is refused, what it has is rewritten.
+
+As far as this project's statements go, and strictly: what is not known to work on Redshift had
+better fail here. https://docs.aws.amazon.com/redshift/latest/dg/c_unsupported-postgresql-features.html
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+VERSION = (
+    "PostgreSQL 8.0.2 on i686-pc-linux-gnu, compiled by GCC gcc (GCC) 3.4.2 20041017 "
+    "(Red Hat 3.4.2-6.fc3), Redshift 1.0.122340"
+)
+
+# Pieces of SQL: string literals, quoted names, comments, everything else one by one.
+_PIECE = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/|[^'\"]", re.DOTALL)
+
+_UNSUPPORTED = {
+    r"\bON\s+CONFLICT\b": "ON CONFLICT is not supported",
+    r"\bRETURNING\b": "RETURNING is not supported",
+    r"\bCREATE\s+(?:UNIQUE\s+)?INDEX\b": "CREATE INDEX not supported on Redshift tables",
+    r"\bINCLUDING\s+(?!DEFAULTS)\w+": "LIKE takes INCLUDING DEFAULTS or EXCLUDING DEFAULTS alone",
+    r"\bjsonb?\b": 'type "jsonb" does not exist',
+    r"\b(?:big|small)?serial\b": 'type "serial" does not exist',
+    r"\w\s*\[\s*\d*\s*\]|\bARRAY\s*\[": "arrays are not supported",
+    r"\bWITH\s+(?:NO\s+)?DATA\b": "WITH NO DATA is not supported",
+    r"\bON\s+COMMIT\b": "ON COMMIT is not supported",
+    r"\bDISTINCT\s+ON\b": "SELECT DISTINCT ON is not supported",
+    r"\bFILTER\s*\(": "FILTER is not supported",
+    r"\bDO\s*\$": "DO is not supported",
+    r"\bLATERAL\b": "LATERAL is not supported",
+    r"\bSAVEPOINT\b": "SQL command SAVEPOINT not supported",
+    r"\bFOR\s+(?:UPDATE|SHARE)\b": "SELECT FOR UPDATE is not supported here",
+    r"^\s*LOCK\b.*\bIN\b.*\bMODE\b": "LOCK takes no mode",
+    r"^\s*TABLE\b": 'syntax error at or near "TABLE"',
+    r"^\s*VALUES\b": 'syntax error at or near "VALUES"',
+    r"\bCOPY\b.*\bSTDIN\b": (
+        "LOAD source is not supported. (Hint: only S3 or DynamoDB or EMR based load is allowed)"
+    ),
+}
+
+_TEXT_TYPE = r"\b(?:text|character\s+varying|varchar)\b(?!\s*\()"
+_QUOTED = re.compile(r"('(?:[^']|'')*'|\"(?:[^\"]|\"\")*\")")
+_CUT = re.compile(
+    r"CAST\s*\(\s*(\"(?:[^\"]|\"\")+\")\s+AS\s+(?:character varying|varchar)\s*\((\d+)\)\s*\)", re.I
+)
+_LIKE = re.compile(r"\(\s*LIKE\s+([^\s()]+)(\s+(?:IN|EX)CLUDING\s+DEFAULTS)?\s*\)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Refused(Exception):
+    """A statement that Redshift would refuse."""
+
+    message: str
+    sqlstate: str = "0A000"
+
+
+def single(sql: str) -> str:
+    """The statement without its semicolon.
+
+    Raises:
+        Refused: There are several.
+    """
+    sql = sql.strip().removesuffix(";").strip()
+    if ";" in bare(sql):
+        raise Refused("this server takes one statement at a time", "42601")
+    return sql
+
+
+def bare(sql: str) -> str:
+    """The statement with literals, quoted names and comments blanked out."""
+    return "".join(
+        piece[0] * 2 if piece[0] in "'\"" else " " if piece[:2] in ("--", "/*") else piece
+        for piece in _PIECE.findall(sql)
+    )
+
+
+def check(sql: str) -> None:
+    """Raises:
+    Refused: Redshift has no such thing.
+    """
+    words = bare(sql)
+    for pattern, message in _UNSUPPORTED.items():
+        if re.search(pattern, words, re.IGNORECASE | re.DOTALL):
+            raise Refused(message)
+
+
+def rewritten(sql: str, *, last_copy_count: int, last_copy_id: int, system: tuple[str, ...]) -> str:
+    """The statement for PostgreSQL."""
+    words = {
+        r"\bversion\s*\(\s*\)": f"{literal(VERSION)}::varchar AS version",
+        r"\bpg_last_copy_count\s*\(\s*\)": str(last_copy_count),
+        r"\bpg_last_copy_id\s*\(\s*\)": str(last_copy_id),
+        r"\bgetdate\s*\(\s*\)": "date_trunc('second', now() AT TIME ZONE 'UTC')",
+    }
+    words |= {rf"(?<![.\w]){name}\b": f"redshift_system.{name}" for name in system}
+    if creates_table(sql):
+        # TEXT and a VARCHAR without a length are VARCHAR(256), without a word.
+        words[_TEXT_TYPE] = "varchar(256)"
+    # Redshift keeps names in lower case, quoted or not.
+    pieces = re.split(_QUOTED, sql)
+    sql = "".join(_replaced(p, words) if p[:1] not in ("'", '"') else _folded(p) for p in pieces)
+    # A cast cuts by bytes, at a character's edge.
+    sql = _CUT.sub(r"redshift_system.cut_bytes(\1, \2)", sql)
+    return _LIKE.sub(r"(LIKE \1\2 INCLUDING CONSTRAINTS)", sql) if creates_table(sql) else sql
+
+
+def _folded(quoted: str) -> str:
+    return quoted.lower() if quoted.startswith('"') else quoted
+
+
+def _replaced(sql: str, words: dict[str, str]) -> str:
+    for pattern, replacement in words.items():
+        sql = re.sub(pattern, replacement.replace("\\", r"\\"), sql, flags=re.IGNORECASE)
+    return sql
+
+
+def creates_table(sql: str) -> bool:
+    return bool(re.match(r"CREATE\s+(?:(?:LOCAL\s+)?TEMP(?:ORARY)?\s+)?TABLE\b", sql, re.I))
+
+
+def created_table(sql: str) -> str:
+    """The name of the table that the statement creates, as it is written."""
+    match = re.match(
+        r"CREATE\s+(?:(?:LOCAL\s+)?TEMP(?:ORARY)?\s+)?TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?"
+        r"((?:\"(?:[^\"]|\"\")+\"|[\w.])+)",
+        sql,
+        re.I,
+    )
+    assert match is not None
+    return match[1]
+
+
+def first_word(sql: str) -> str:
+    match = re.match(r"\w+", sql)
+    return match[0].upper() if match else ""
+
+
+def literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+SETUP = """
+CREATE SCHEMA IF NOT EXISTS redshift_system;
+CREATE TABLE IF NOT EXISTS redshift_system.stl_load_errors (
+    userid integer, slice integer, tbl integer, starttime timestamp, session integer,
+    query integer, filename character(256), line_number bigint, colname character(127),
+    type character(10), col_length character(10), position integer, raw_line character(1024),
+    raw_field_value character(1024), err_code integer, err_reason character(100));
+CREATE TABLE IF NOT EXISTS redshift_system.sys_load_error_detail (
+    user_id integer, query_id bigint, transaction_id bigint, session_id integer,
+    database_name character(64), table_id integer, start_time timestamp,
+    file_name character(256), line_number bigint, column_name character(127),
+    column_type character(10), column_length character(10), position integer,
+    error_code integer, error_message character(512));
+CREATE OR REPLACE FUNCTION redshift_system.cut_bytes(value text, most integer) RETURNS text
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE cut text := left(value, most);
+BEGIN
+    WHILE octet_length(cut) > most LOOP cut := left(cut, -1); END LOOP;
+    RETURN cut;
+END $$;
+GRANT USAGE ON SCHEMA redshift_system TO PUBLIC;
+GRANT SELECT ON ALL TABLES IN SCHEMA redshift_system TO PUBLIC;
+"""
+"""What stands for Redshift's system tables, in each database behind the server."""
+
+BYTE_LENGTHS = """
+DO $$
+DECLARE col record;
+BEGIN
+    FOR col IN SELECT attname, atttypmod - 4 AS bytes FROM pg_attribute
+        WHERE attrelid = {table}::regclass AND attnum > 0 AND NOT attisdropped
+        AND atttypid IN ('varchar'::regtype, 'bpchar'::regtype) AND atttypmod > 4
+        AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conrelid = attrelid
+            AND conname = 'redshift_bytes_' || attname)
+    LOOP
+        EXECUTE format('ALTER TABLE %s ADD CONSTRAINT %I CHECK (octet_length(%I) <= %s)',
+            {table}, 'redshift_bytes_' || col.attname, col.attname, col.bytes);
+    END LOOP;
+END $$
+"""
+"""Makes PostgreSQL count a new table's character columns in bytes."""

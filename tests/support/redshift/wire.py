@@ -1,0 +1,125 @@
+"""PostgreSQL's wire protocol, version 3, as far as the simple query protocol needs it.
+
+https://www.postgresql.org/docs/current/protocol-message-formats.html
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from contextlib import suppress
+from dataclasses import dataclass
+
+SSL_REQUEST = 80877103
+GSSENC_REQUEST = 80877104
+CANCEL_REQUEST = 80877102
+
+
+class Closed(Exception):
+    """The other side closed the connection."""
+
+
+@dataclass(frozen=True)
+class Message:
+    kind: bytes
+    body: bytes
+
+    def encoded(self) -> bytes:
+        return self.kind + struct.pack("!I", len(self.body) + 4) + self.body
+
+
+class Stream:
+    """Messages over a socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._reader = sock.makefile("rb")
+
+    def startup(self) -> tuple[int, bytes]:
+        """The first packet, which has no kind: its code and what follows."""
+        (length,) = struct.unpack("!I", self._exactly(4))
+        body = self._exactly(length - 4)
+        return struct.unpack("!I", body[:4])[0], body[4:]
+
+    def read(self) -> Message:
+        kind = self._exactly(1)
+        (length,) = struct.unpack("!I", self._exactly(4))
+        return Message(kind, self._exactly(length - 4))
+
+    def send(self, *messages: Message) -> None:
+        self.send_raw(b"".join(message.encoded() for message in messages))
+
+    def send_raw(self, data: bytes) -> None:
+        try:
+            self._socket.sendall(data)
+        except OSError as error:
+            raise Closed from error
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._reader.close()
+        self._socket.close()
+
+    def _exactly(self, size: int) -> bytes:
+        try:
+            data = self._reader.read(size)
+        except (OSError, ValueError) as error:
+            raise Closed from error
+        if len(data) != size:
+            raise Closed
+        return data
+
+
+def startup_packet(parameters: dict[str, str]) -> bytes:
+    body = struct.pack("!I", 3 << 16)
+    for name, value in parameters.items():
+        body += name.encode() + b"\0" + value.encode() + b"\0"
+    body += b"\0"
+    return struct.pack("!I", len(body) + 4) + body
+
+
+def startup_parameters(body: bytes) -> dict[str, str]:
+    words = body.rstrip(b"\0").split(b"\0")
+    return {
+        name.decode(): value.decode() for name, value in zip(words[::2], words[1::2], strict=False)
+    }
+
+
+def query(sql: str) -> Message:
+    return Message(b"Q", sql.encode() + b"\0")
+
+
+def error(sqlstate: str, message: str, detail: str = "", severity: str = "ERROR") -> Message:
+    fields = {b"S": severity, b"V": severity, b"C": sqlstate, b"M": message, b"D": detail}
+    body = b"".join(key + text.encode() + b"\0" for key, text in fields.items() if text)
+    return Message(b"E", body + b"\0")
+
+
+def notice(message: str) -> Message:
+    return Message(b"N", error("00000", message, severity="INFO").body)
+
+
+def ready(status: bytes) -> Message:
+    return Message(b"Z", status)
+
+
+def fields(message: Message) -> dict[str, str]:
+    """An error's or notice's fields, by their letter."""
+    parts = message.body.rstrip(b"\0").split(b"\0")
+    return {part[:1].decode(): part[1:].decode("utf-8", "replace") for part in parts if part}
+
+
+def data_row(message: Message) -> list[str | None]:
+    (count,) = struct.unpack("!H", message.body[:2])
+    values: list[str | None] = []
+    place = 2
+    for _ in range(count):
+        (length,) = struct.unpack("!i", message.body[place : place + 4])
+        place += 4
+        if length < 0:
+            values.append(None)
+            continue
+        values.append(message.body[place : place + length].decode())
+        place += length
+    return values

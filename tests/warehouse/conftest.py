@@ -1,0 +1,67 @@
+"""A lab on PostgreSQL, a lab on the Redshift stand-in, and one that is both in turn."""
+
+import uuid
+
+import boto3
+import pytest
+
+from tests.support.redshift import RedshiftServer, S3Access
+from tests.warehouse.lab import Lab
+
+ROLE = "arn:aws:iam::123456789012:role/marked-role"
+KEYS = ("AKIATEST", "marked-secret-key", "")
+
+
+@pytest.fixture(scope="session")
+def shared_database(postgres_server):
+    """One database for all tests here: each test has schemas of its own in it."""
+    return postgres_server.create_database(f"warehouse_{uuid.uuid4().hex[:8]}")
+
+
+@pytest.fixture(scope="session")
+def redshift_server(shared_database, s3_server):
+    key, secret, token = KEYS
+    access = S3Access(
+        s3_server.endpoint_url,
+        "us-west-2",
+        keys={key: (secret, token)},
+        roles={ROLE: "(?!denied)"},
+    )
+    with RedshiftServer(shared_database, access, password="p@ss/w#rd?%:é") as server:
+        yield server
+
+
+@pytest.fixture
+def redshift(redshift_server):
+    """The stand-in, in good health."""
+    redshift_server.heal()
+    yield redshift_server
+    redshift_server.heal()
+
+
+@pytest.fixture
+def on_postgres(shared_database, s3_settings, s3_client, bucket):
+    return Lab(shared_database, s3_settings, s3_client, bucket)
+
+
+@pytest.fixture
+def on_redshift(redshift, s3_settings, s3_client, bucket):
+    return Lab(redshift.url, s3_settings, s3_client, bucket)
+
+
+@pytest.fixture(scope="session")
+def s3_client(s3_server):
+    return boto3.client(
+        "s3",
+        endpoint_url=s3_server.endpoint_url,
+        region_name="us-west-2",
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+    )
+
+
+@pytest.fixture(params=["PostgreSQL", "Redshift"])
+def lab(request):
+    """The same test on both."""
+    name = {"PostgreSQL": "on_postgres", "Redshift": "on_redshift"}[request.param]
+    return request.getfixturevalue(name)

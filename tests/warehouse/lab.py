@@ -1,0 +1,194 @@
+"""A warehouse of a test's own: two schemas in a shared database, files in a bucket, one window."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg2
+
+from spade_spark.run.loads import LoadFile, TableFiles, TableLoaded, TableNotLoaded
+from spade_spark.settings import S3Settings, WarehouseSettings
+from spade_spark.warehouse.dialect import Warehouse, open_warehouse
+from spade_spark.warehouse.load import LoadStep, Retries, load_tables
+from spade_spark.warehouse.replace import Rules
+from spade_spark.window import Window
+
+WINDOW = Window.parse("2017-11-04 13:00:00", "2017-11-04 14:00:00")
+QUICK = Retries(attempts=4, seconds=20, first_wait=0.01, longest_wait=0.05, lookup_seconds=5)
+RULES = Rules()
+
+COLUMNS = {"time": "timestamp", "name": "varchar(5)", "n": "integer"}
+OLD = (
+    ("2017-11-04 12:59:59", "early", 1),
+    ("2017-11-04 13:00:00", "old", 2),
+    ("2017-11-04 14:00:00", "old", 3),
+    ("2017-11-04 14:00:01", "late", 4),
+)
+NEW = (b'"2017-11-04 13:30:00"\t"new"\t"20"', b'"2017-11-04 14:00:00"\t"new"\t"30"')
+REPLACED = [
+    ("2017-11-04 12:59:59", "early", 1),
+    ("2017-11-04 13:30:00", "new", 20),
+    ("2017-11-04 14:00:00", "new", 30),
+    ("2017-11-04 14:00:01", "late", 4),
+]
+
+
+@dataclass
+class Lab:
+    """Everything that a load needs, with shortcuts for tests."""
+
+    url: str
+    s3: S3Settings
+    client: Any
+    bucket: str
+    iam_role: str = ""
+    id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
+
+    def __post_init__(self) -> None:
+        self.run(f"CREATE SCHEMA {self.schema}")
+        self.run(f"CREATE SCHEMA {self.control}")
+        self.run(
+            f"CREATE TABLE {self.control}.table_version "
+            "(name varchar(100), version integer, ts timestamp)"
+        )
+
+    @property
+    def schema(self) -> str:
+        return f"physical_{self.id}"
+
+    @property
+    def control(self) -> str:
+        return f"infra_{self.id}"
+
+    @property
+    def settings(self) -> WarehouseSettings:
+        return WarehouseSettings.model_validate(
+            {
+                "url": self.url,
+                "schema": self.schema,
+                "control": self.control,
+                "iam_role": self.iam_role,
+            }
+        )
+
+    @property
+    def warehouse(self) -> Warehouse:
+        return open_warehouse(self.settings, self.s3)
+
+    @property
+    def output(self) -> str:
+        return f"s3://{self.bucket}/"
+
+    def run(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """A statement through a connection of its own, committed."""
+        connection = psycopg2.connect(self.url)
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(statement, values or None)
+                return list(cursor.fetchall()) if cursor.description else []
+        finally:
+            connection.close()
+
+    def table(
+        self,
+        name: str = "login",
+        columns: dict[str, str] | None = None,
+        rows: Sequence[tuple[Any, ...]] = OLD,
+        version: int = 3,
+    ) -> str:
+        """Creates a table with rows and a version; returns its name."""
+        defined = [f'"{column}" {type_}' for column, type_ in (columns or COLUMNS).items()]
+        self.run(f'CREATE TABLE {self.schema}."{name}" ({", ".join(defined)})')
+        for row in rows:
+            places = ", ".join(["%s"] * len(row))
+            self.run(f'INSERT INTO {self.schema}."{name}" VALUES ({places})', *row)
+        self.run(
+            f"INSERT INTO {self.control}.table_version VALUES (%s, %s, '2017-01-01')", name, version
+        )
+        return name
+
+    def files(
+        self,
+        *rows: bytes,
+        table: str = "login",
+        columns: Sequence[str] = tuple(COLUMNS),
+        parts: int = 1,
+        version: int = 3,
+        claimed_rows: int | None = None,
+    ) -> TableFiles:
+        """Puts the rows into gzip files with a COPY manifest."""
+        prefix = f"tag/{table}/v{version}/"
+        files = []
+        for part in range(parts):
+            mine = rows[part::parts]
+            data = gzip.compress(b"".join(row + b"\n" for row in mine), 1, mtime=0)
+            key = f"{prefix}part-{part}-{uuid.uuid4().hex[:6]}.gz"
+            self.client.put_object(Bucket=self.bucket, Key=key, Body=data)
+            claimed = len(mine) if claimed_rows is None else claimed_rows
+            files.append(LoadFile(f"s3://{self.bucket}/{key}", len(data), claimed))
+        entries = [
+            {"url": file.url, "mandatory": True, "meta": {"content_length": file.size}}
+            for file in files
+        ]
+        manifest = json.dumps({"entries": entries}).encode()
+        key = f"tag/{table}-{uuid.uuid4().hex[:6]}.manifest"
+        self.client.put_object(Bucket=self.bucket, Key=key, Body=manifest)
+        checksum = hashlib.sha256(manifest).hexdigest()
+        url = f"s3://{self.bucket}/{key}"
+        return TableFiles(table, version, tuple(columns), tuple(files), url, checksum)
+
+    def load(
+        self,
+        *files: TableFiles,
+        run_tag: str = "tag",
+        rules: Rules = RULES,
+        retries: Retries = QUICK,
+        **how: Any,
+    ) -> tuple[TableLoaded | TableNotLoaded, ...]:
+        return load_tables(
+            self.warehouse,
+            files,
+            WINDOW,
+            self.settings,
+            run_tag=run_tag,
+            rules=rules,
+            retries=retries,
+            **how,
+        )
+
+    def loaded(self, files: TableFiles, **how: Any) -> TableLoaded:
+        """Loads one table, which must succeed."""
+        (outcome,) = self.load(files, **how)
+        assert isinstance(outcome, TableLoaded), outcome
+        return outcome
+
+    def refused(self, files: TableFiles, **how: Any) -> TableNotLoaded:
+        """Loads one table, which must fail."""
+        (outcome,) = self.load(files, **how)
+        assert isinstance(outcome, TableNotLoaded), outcome
+        return outcome
+
+    def rows(self, table: str = "login", columns: str = "*") -> list[tuple[Any, ...]]:
+        """The table's rows in order of time, times as text."""
+        found = self.run(f'SELECT {columns} FROM {self.schema}."{table}" ORDER BY time')
+        return [tuple(str(v) if hasattr(v, "year") else v for v in row) for row in found]
+
+    def ledger(self) -> list[tuple[Any, ...]]:
+        """The ledger's rows without their times."""
+        return self.run(
+            "SELECT run_tag, table_name, rows_deleted, rows_inserted, manifest_checksum "
+            f"FROM {self.control}.replay ORDER BY table_name, run_tag"
+        )
+
+
+def steps(told: list[LoadStep]) -> list[str]:
+    return [step.step for step in told]
+
+
+__all__ = ["NEW", "OLD", "QUICK", "REPLACED", "WINDOW", "Lab", "steps"]
