@@ -18,6 +18,7 @@ if [ "${1:-}" = --help ]; then
     sed -n '2,6s/^# \{0,1\}//p' "$0"
     exec spade-spark replay --help
 fi
+export SPARK_SUBMIT_OPTS="${SPARK_SUBMIT_OPTS:--Dlog4j2.configurationFile=file:$here/conf/log4j2.properties}"
 case $1 in
     local* | yarn | *://*) master=$1 ;;
     *) master=spark://$1:7077 ;;

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyspark import AccumulatorParam, SparkConf, SparkContext, TaskContext
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pyspark import Accumulator, Broadcast
 
 _POLL_SECONDS = 0.25
+_LOGGING = Path(__file__).parents[2] / "conf" / "log4j2.properties"
 _LOCAL = re.compile(r"local(?:\[([\d*]+)\])?")
 _RAISED = re.compile(r"^spade_spark\.errors\.(\w+): (.+)", re.MULTILINE)
 
@@ -159,6 +161,8 @@ def _first_line(error: Exception) -> str:
 def _context(options: Mapping[str, str]) -> Iterator[SparkContext]:
     # Executors of a local master are this very machine: the same Python.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    if _LOGGING.is_file():
+        os.environ.setdefault("SPARK_SUBMIT_OPTS", f"-Dlog4j2.configurationFile=file:{_LOGGING}")
     conf = SparkConf().setAppName("spade-spark replay")
     conf.set("spark.ui.showConsoleProgress", "false").set("spark.redaction.regex", _REDACTED)
     for name, value in options.items():

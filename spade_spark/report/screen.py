@@ -24,7 +24,7 @@ class Screen:
 
     def say(self, line: str) -> None:
         """One line that stays."""
-        self.console.print(line, markup=False, highlight=False)
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
     def transforming(
@@ -87,9 +87,11 @@ class _Lines:
     def __init__(self, screen: Screen, goal: _Goal) -> None:
         self._screen, self._goal = screen, goal
         self._said = time.monotonic()
+        self._ended = False
 
     def tell(self, done: progress.Progress) -> None:
         now = time.monotonic()
-        if now - self._said >= _LINE_SECONDS or done.partitions == self._goal.partitions:
-            self._said = now
+        ended = done.partitions == self._goal.partitions and not self._ended
+        if ended or now - self._said >= _LINE_SECONDS:
+            self._said, self._ended = now, ended
             self._screen.say(f"transform: {self._goal.text(done)}")

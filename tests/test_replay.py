@@ -1,0 +1,258 @@
+"""A replay from end to end: S3 over HTTP, Spark, PostgreSQL."""
+
+import json
+import uuid
+from contextlib import closing
+
+import psycopg2
+import pytest
+
+from spade_spark.cli import main
+from spade_spark.store import open_store
+from tests.support import edge
+
+pytestmark = pytest.mark.spark
+
+WINDOW = ("2017-11-03 10:00:00", "2017-11-03 11:59:59")
+
+DDL = """
+CREATE SCHEMA physical;
+CREATE SCHEMA infra;
+CREATE TABLE infra.table_version (name varchar(127), version int, ts timestamp);
+INSERT INTO infra.table_version VALUES ('login', 2, '2017-01-01'), ('login', 3, '2017-02-01'),
+                                       ('chat', 1, '2017-01-01');
+CREATE TABLE physical.login (time timestamp, login varchar(20), n int);
+CREATE TABLE physical.chat (time timestamp, text varchar(100));
+INSERT INTO physical.login VALUES ('2017-11-03 09:59:59', 'before', 1),
+    ('2017-11-03 10:00:00', 'wrong', 2), ('2017-11-03 11:30:00', 'wrong', 3),
+    ('2017-11-03 12:00:00', 'after', 4);
+INSERT INTO physical.chat VALUES ('2017-11-03 10:30:00', 'wrong');
+"""
+
+BEFORE = ("2017-11-03 09:59:59", "before", 1)
+AFTER = ("2017-11-03 12:00:00", "after", 4)
+
+
+class World:
+    """An edge, a Blueprint and a warehouse with a wrong window."""
+
+    def __init__(self, folder, bucket, s3, url):
+        self.url = url
+        self.store = open_store(f"s3://{bucket}/", s3)
+        self.store.write("schemas.json", edge.schemas(edge.LOGIN, edge.CHAT))
+        self.tag = f"run-{uuid.uuid4().hex[:8]}"
+        self.conf = folder / "conf.toml"
+        self.conf.write_text(
+            f"""
+            [blueprint]
+            schemas = "s3://{bucket}/schemas.json"
+            [input]
+            edge = "s3://{bucket}/edge/"
+            time_source = "key"
+            [output]
+            base = "s3://{bucket}/out/"
+            [s3]
+            endpoint_url = "{s3.endpoint_url}"
+            [spark]
+            "spark.master" = "local[2]"
+            "spark.ui.enabled" = "false"
+            """
+        )
+        self.sql(DDL)
+
+    def log(self, closed, lines, node="node"):
+        """An object closed at a UTC time; its key."""
+        key = edge.key(closed, node)
+        self.put(key, edge.log(lines))
+        return key
+
+    def put(self, key, data):
+        self.store.write(f"edge/{key}", data)
+
+    def sql(self, statements):
+        with closing(psycopg2.connect(self.url)) as connection, connection.cursor() as cursor:
+            cursor.execute(statements)
+            rows = cursor.fetchall() if cursor.description else []
+            connection.commit()
+            return rows
+
+    def rows(self, table):
+        return [
+            (str(time), *more)
+            for time, *more in self.sql(f"SELECT * FROM physical.{table} ORDER BY 1, 2")
+        ]
+
+    def replay(self, *arguments, window=WINDOW):
+        options = ["--conf", str(self.conf), "--rsurl", self.url, "--runtag", self.tag]
+        return main(["replay", *window, *arguments, *options])
+
+    def report(self):
+        return json.loads(self.store.read(f"out/{self.tag}/_report.json"))
+
+
+@pytest.fixture
+def world(tmp_path, bucket, s3_settings, database, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return World(tmp_path, bucket, s3_settings, database)
+
+
+@pytest.fixture
+def full(world):
+    """A window's logs: two objects, with every outcome."""
+    world.log(
+        "2017-11-03T18:00:00",
+        [
+            edge.record("login", {"login": "ann", "n": 1}, at="2017-11-03T17:00:00Z"),
+            edge.record("login", {"login": "early", "n": 0}, at="2017-11-03T16:59:59Z"),
+            edge.record("chat", {"text": "hello"}, at="2017-11-03T17:30:00Z"),
+            edge.record("unknown", {"a": 1}),
+            edge.envelope("no json"),
+            b"no record",
+        ],
+    )
+    world.log(
+        "2017-11-03T19:30:00",
+        [
+            edge.record("login", {"login": "zoë'\\"}, at="2017-11-03T18:59:59Z"),
+            edge.record("login", {"login": "late", "n": 9}, at="2017-11-03T19:00:00Z"),
+        ],
+        node="other",
+    )
+    return world
+
+
+def test_a_wrong_window_becomes_right_and_nothing_else_changes(full):
+    assert full.replay("login", "chat") == 0
+    assert full.rows("login") == [
+        BEFORE,
+        ("2017-11-03 10:00:00", "ann", 1),
+        ("2017-11-03 11:59:59", "zoë'\\", None),
+        AFTER,
+    ]
+    assert full.rows("chat") == [("2017-11-03 10:30:00", "hello")]
+
+
+def test_the_report_and_the_replay_ledger_say_the_same(full):
+    full.replay("login", "chat")
+    report = full.report()
+    loads = {load["table"]: load for load in report["loads"]}
+    assert report["complete"]
+    assert {
+        name: loads["login"][name] for name in ("before", "deleted", "inserted", "outside")
+    } == {
+        "before": 2,
+        "deleted": 2,
+        "inserted": 2,
+        "outside": 2,
+    }
+    ledger = full.sql("SELECT table_name, rows_deleted, rows_inserted FROM infra.replay ORDER BY 1")
+    assert ledger == [("chat", 1, 1), ("login", 2, 2)]
+
+
+def test_a_transform_and_a_load_apart_give_the_same_as_one_run(full):
+    assert full.replay("login", "--skip-ace-upload") == 0
+    assert ("2017-11-03 10:00:00", "wrong", 2) in full.rows("login")
+    assert full.replay("login", "--skip-transform") == 0
+    assert [row[1] for row in full.rows("login")] == ["before", "ann", "zoë'\\", "after"]
+
+
+def test_all_tables_are_replayed_and_untracked_events_kept(full):
+    assert full.replay("--all-tables") == 0
+    assert full.rows("chat") == [("2017-11-03 10:30:00", "hello")]
+    outcomes = full.report()["manifest"]["ledger"]["events"][""]
+    assert outcomes == {"untracked": 1, "malformed": 1}
+    assert len(list(full.store.list(f"out/{full.tag}/_untracked/"))) == 1
+
+
+def test_a_run_tag_that_is_loaded_is_not_loaded_again_unless_forced(full, capsys):
+    full.replay("login")
+    assert full.replay("login") == 1
+    assert "--force" in capsys.readouterr().out
+    assert full.replay("login", "--force") == 0
+    assert len(full.rows("login")) == 4
+
+
+def test_a_table_that_blueprint_does_not_have_is_refused_before_anything_runs(full, capsys):
+    assert full.replay("login", "lgoin") == 2
+    assert capsys.readouterr().err == "spade-spark: Blueprint has no table lgoin\n"
+    assert list(full.store.list("out/")) == []
+
+
+def test_a_damaged_object_ends_the_run_before_the_load(full, capsys):
+    key = edge.key("2017-11-03T18:15:00", "broken")
+    full.put(key, edge.log([edge.record("login", {"login": "x", "n": 1})])[:-4])
+    before = full.rows("login")
+    assert full.replay("login") == 1
+    assert full.rows("login") == before
+    printed = " ".join(capsys.readouterr().out.split())
+    assert key in printed.replace(" ", "")
+    command = f"--skip-transform --runtag {full.tag} --allow-damaged 1"
+    assert command in printed
+    assert full.replay("login", *command.split()[:1], "--allow-damaged", "1") == 0
+    assert len(full.rows("login")) == 5
+
+
+def test_a_window_without_objects_is_refused(world, capsys):
+    world.store.write("edge/20171103/g/1.n.x.log.gz", b"")
+    assert world.replay("login") == 1
+    assert "has no object for 2017-11-03 10:00:00 to 2017-11-03 11:59:59 Pacific" in (
+        capsys.readouterr().err
+    )
+
+
+def test_no_new_rows_replace_nothing(world, capsys):
+    world.log("2017-11-03T18:00:00", [edge.record("chat", {"text": "x"})])
+    before = world.rows("login")
+    assert world.replay("login") == 1
+    assert world.rows("login") == before
+    assert "--allow-empty" in capsys.readouterr().out
+
+
+def test_a_missing_edge_bucket_is_named(full, capsys):
+    full.conf.write_text(full.conf.read_text().replace("/edge/", "-not-there/edge/"))
+    assert full.replay("login") == 1
+    assert "spade-spark: there is no bucket test-" in capsys.readouterr().err
+
+
+def test_a_missing_schema_object_is_named(full, capsys):
+    full.conf.write_text(full.conf.read_text().replace("schemas.json", "nothing.json"))
+    assert full.replay("login") == 1
+    assert "nothing.json is not there" in capsys.readouterr().err
+
+
+def test_a_table_that_cannot_be_compiled_is_refused_by_name_and_reason(full, capsys):
+    bad = edge.table("login", edge.column("x", "no-such-transformer"))
+    full.store.write("schemas.json", edge.schemas(bad, edge.CHAT))
+    assert full.replay("login") == 2
+    assert "table login cannot be made: " in capsys.readouterr().err
+
+
+def test_a_table_left_out_of_all_tables_is_done_without_and_not_hidden(full, capsys):
+    bad = edge.table("login", edge.column("x", "no-such-transformer"))
+    full.store.write("schemas.json", edge.schemas(bad, edge.CHAT))
+    assert full.replay("--all-tables") == 1
+    assert full.rows("chat") == [("2017-11-03 10:30:00", "hello")]
+    assert "Table login was left out" in capsys.readouterr().out
+
+
+def test_a_warehouse_that_refuses_is_told_before_anything_is_computed(full, capsys):
+    full.sql("DELETE FROM infra.table_version WHERE version = 3; DROP TABLE physical.chat")
+    assert full.replay("login", "chat") == 1
+    message = capsys.readouterr().err
+    assert "nothing was begun" in message
+    assert "login" in message
+    assert "chat" in message
+    assert list(full.store.list("out/")) == []
+
+
+def test_another_plan_under_the_same_run_tag_is_refused_with_the_difference(full, capsys):
+    full.replay("login", "--skip-ace-upload")
+    assert full.replay("chat", "--skip-ace-upload") == 2
+    assert "tables was login, is chat" in capsys.readouterr().err
+
+
+def test_a_load_outside_what_a_run_was_made_for_is_refused(full, capsys):
+    full.replay("login", "--skip-ace-upload")
+    later = ("2017-11-03 10:00:00", "2017-11-03 12:30:00")
+    assert full.replay("login", "--skip-transform", window=later) == 2
+    assert "was made for 2017-11-03 10:00:00 to 2017-11-03 11:59:59" in capsys.readouterr().err
