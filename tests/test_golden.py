@@ -1,0 +1,85 @@
+"""Reference outputs: the project's own set always, a larger one where a folder of it is found.
+
+The larger set is looked for where ``SPADE_GOLDEN`` says, or in ``../shared/golden``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+OWN = REPOSITORY / "tests" / "golden"
+LARGER = Path(os.environ.get("SPADE_GOLDEN", REPOSITORY.parent / "shared" / "golden"))
+EDGE_SHARE = 0.9
+
+
+@dataclass(frozen=True)
+class Case:
+    tier: str
+    label: str
+    line: bytes
+    expected: object
+
+
+def read_cases(folder: Path) -> list[Case]:
+    labels = (folder / "labels.txt").read_text("utf-8").split("\n")[:-1]
+    lines = (folder / "edge.jsonl").read_bytes().split(b"\n")[:-1]
+    expected = (folder / "expected.jsonl").read_text("utf-8").split("\n")[:-1]
+    return [
+        Case(*label.split(" ", 1), line, json.loads(outputs))
+        for label, line, outputs in zip(labels, lines, expected, strict=True)
+    ]
+
+
+def parse(folder: Path, lines: list[bytes], conf: Path) -> list[object]:
+    """What the command prints for each line, in one process."""
+    conf.write_text(
+        f'[blueprint]\nschemas = "{folder}/schemas.json"\n'
+        f'[lookups.geoip]\ntable = "{folder}/geo.json"\n'
+        f'[lookups.users]\ntable = "{folder}/logins.json"\n',
+        "utf-8",
+    )
+    code = "from spade_spark.cli import run; run()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "parse", "--conf", str(conf)],
+        input=b"".join(line + b"\n" for line in lines),
+        stdout=subprocess.PIPE,
+        check=True,
+        cwd=REPOSITORY,
+    )
+    return [json.loads(printed) for printed in done.stdout.split(b"\n")[:-1]]
+
+
+@pytest.mark.parametrize("folder", [OWN, LARGER], ids=["own", "larger"])
+def test_parse_answers_the_reference_cases(folder, tmp_path, capsys):
+    """All core cases and nearly all edge cases; a line has its answer whatever else fails."""
+    if not (folder / "labels.txt").exists():
+        pytest.skip(f"no reference cases in {folder}: set SPADE_GOLDEN to their folder")
+    cases = read_cases(folder)
+    printed = parse(folder, [case.line for case in cases], tmp_path / "conf.toml")
+    assert len(printed) == len(cases)
+    asked = Counter(case.tier for case in cases)
+    missed = [
+        case for case, outputs in zip(cases, printed, strict=True) if outputs != case.expected
+    ]
+    met = asked - Counter(case.tier for case in missed)
+    with capsys.disabled():
+        counts = ", ".join(f"{met[tier]} of {asked[tier]} {tier}" for tier in sorted(asked))
+        print(f"\n{folder.name} of {folder.parent.name}: {counts} cases met")
+    assert not [case.label for case in missed if case.tier == "core"]
+    assert met["edge"] >= EDGE_SHARE * asked["edge"], [case.label for case in missed]
+
+
+def test_lines_have_the_same_answer_alone_and_in_any_order(tmp_path):
+    """No line leaves anything behind for the next."""
+    cases = read_cases(OWN)[::-1]
+    printed = parse(OWN, [case.line for case in cases], tmp_path / "conf.toml")
+    assert printed == [case.expected for case in cases]
