@@ -27,6 +27,7 @@ from spade_spark.report.report import LeftOutTable, Report
 from spade_spark.report.screen import Screen
 from spade_spark.report.summary import counted, size_text
 from spade_spark.request import Request
+from spade_spark.run.adopt import adopt
 from spade_spark.run.records import digest
 from spade_spark.run.run import Run, Sealed, sha256
 from spade_spark.settings import Settings
@@ -91,10 +92,13 @@ class _Story:
     def take(self) -> Report:
         """Takes what an earlier run made, looks at the warehouse, loads."""
         sealed = self.run.sealed()
+        if sealed is None and self.request.by_prefix:
+            sealed = self._adopt()
         if sealed is None:
             raise InputError(
                 f"{self.run.url} has no manifest: the run did not complete. Give the same command "
-                "without --skip-transform to go on with it"
+                "without --skip-transform to go on with it (or, if an earlier tool made it, with "
+                "--by-prefix to load whatever lies there)"
             )
         made = Window.parse(*sealed.manifest.window)
         window = self.request.window
@@ -106,6 +110,15 @@ class _Story:
         tables = choose_made(self.request, sealed, self.run.read_schemas())
         self._preflight(tables)
         return self._load(sealed, tables)
+
+    def _adopt(self) -> Sealed:
+        """Takes over an earlier tool's run tag, by the schemas as they are now."""
+        schemas = catalog.fetch(self.settings.blueprint.schemas, self.settings.s3)
+        tables = choose(self.request, read_tables(schemas, is_transformer))
+        self.screen.say(f"reading {self.run.url} to count its rows")
+        manifest = adopt(self.run, tables, self.request.window, datetime.now(timezone.utc))
+        self.run.write_schemas(schemas)
+        return self.run.write_manifest(manifest)
 
     def _list(self) -> Listing:
         edge = open_store(self.settings.input.edge, self.settings.s3)

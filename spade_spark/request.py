@@ -20,6 +20,7 @@ class Request:
         run_tag: The output prefix.
         skip_transform: Load what the run tag holds.
         skip_load: Stop after the transform.
+        by_prefix: Where the run tag has no manifest, load whatever lies under it.
         poolsize: Tables loaded side by side.
         allow_damaged: Damaged objects up to which a load goes on.
         allow_empty: Whether rows may be replaced by none.
@@ -33,6 +34,7 @@ class Request:
     run_tag: str
     skip_transform: bool = False
     skip_load: bool = False
+    by_prefix: bool = False
     poolsize: int = 4
     allow_damaged: int = 0
     allow_empty: bool = False
@@ -51,6 +53,10 @@ class Request:
                 "--skip-transform and --skip-ace-upload together leave nothing to do: "
                 "give one of them, or none"
             )
+        if self.by_prefix and not self.skip_transform:
+            raise UsageError(
+                "--by-prefix loads an earlier tool's files: give it with --skip-transform --runtag"
+            )
         if self.all_tables and self.tables:
             raise UsageError("name tables or give --all-tables, not both")
         if not self.all_tables and not self.tables:
@@ -61,8 +67,9 @@ class Request:
                 "or stop after the transform with --skip-ace-upload"
             )
         needed = {"output.base": settings.output.base}
-        if not self.skip_transform:
+        if not self.skip_transform or self.by_prefix:
             needed["blueprint.schemas"] = settings.blueprint.schemas
+        if not self.skip_transform:
             needed["input.edge"] = settings.input.edge
         for name, value in needed.items():
             if not value:

@@ -1,5 +1,6 @@
 """A replay from end to end: S3 over HTTP, Spark, PostgreSQL."""
 
+import gzip
 import json
 import uuid
 from contextlib import closing
@@ -256,3 +257,19 @@ def test_a_load_outside_what_a_run_was_made_for_is_refused(full, capsys):
     later = ("2017-11-03 10:00:00", "2017-11-03 12:30:00")
     assert full.replay("login", "--skip-transform", window=later) == 2
     assert "was made for 2017-11-03 10:00:00 to 2017-11-03 11:59:59" in capsys.readouterr().err
+
+
+def test_an_earlier_tools_run_is_loaded_by_its_prefix_only_where_asked(full, capsys):
+    """Such a run has no manifest, so nothing tells what a dead task left from what counts."""
+    rows = '"2017-11-03 10:10:00"\t"old"\t"7"\n'
+    full.store.write(f"out/{full.tag}/login/v3/part-0.gz", gzip.compress(rows.encode()))
+    assert full.replay("login", "--skip-transform") == 1
+    assert "--by-prefix" in capsys.readouterr().err
+    assert full.replay("login", "--skip-transform", "--by-prefix") == 0
+    assert full.rows("login") == [BEFORE, ("2017-11-03 10:10:00", "old", 7), AFTER]
+
+
+def test_a_prefix_without_files_of_the_table_is_refused(full, capsys):
+    full.store.write(f"out/{full.tag}/login/v2/part-0.gz", gzip.compress(b"x"))
+    assert full.replay("login", "--skip-transform", "--by-prefix") == 1
+    assert "has no files of login/v3" in capsys.readouterr().err

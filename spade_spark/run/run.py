@@ -69,7 +69,7 @@ class Run:
                 "Leave --runtag out to begin a new run"
             )
         # Equal by their hash from here on; a run that died before this line lacks them.
-        self.store.write(self.layout.schemas, schemas)
+        self.write_schemas(schemas)
         return begun
 
     def completions(self, plan: Plan) -> list[Completion]:
@@ -94,12 +94,15 @@ class Run:
         completions: Sequence[Completion],
         now: datetime,
     ) -> Sealed:
-        """Writes the COPY manifests and then, last of all, the manifest.
+        """Seals the run with what its tasks returned.
 
         Raises:
             Bug: A partition is missing, or the ledger does not balance.
         """
-        manifest = seal(plan, tables, completions, now)
+        return self.write_manifest(seal(plan, tables, completions, now))
+
+    def write_manifest(self, manifest: Manifest) -> Sealed:
+        """Writes the COPY manifests and then, last of all, ``manifest``."""
         sealed = self._sealed(manifest)
         for files in sealed.files:
             self.store.write(self.layout.copy_manifest(files.table), copy_manifest(files))
@@ -114,6 +117,10 @@ class Run:
         except ObjectMissing:
             return None
         return self._sealed(decode(data, Manifest, name))
+
+    def write_schemas(self, schemas: bytes) -> None:
+        """Keeps the schemas that the run's rows are of."""
+        self.store.write(self.layout.schemas, schemas)
 
     def read_schemas(self) -> bytes:
         """The schemas that the run was made by, as they were published."""

@@ -39,6 +39,10 @@ def _elsewhere(monkeypatch, tmp_path):
             [WINDOW[1], WINDOW[0], "login"],
             f"END must be after START: {WINDOW[0]} is not after {WINDOW[1]}",
         ),
+        (
+            [*WINDOW, "login", "--by-prefix", "--skip-ace-upload"],
+            "--by-prefix loads an earlier tool's files: give it with --skip-transform --runtag",
+        ),
         (WINDOW, "say what to replace: name tables, or give --all-tables"),
         ([*WINDOW, "login", "--all-tables"], "name tables or give --all-tables, not both"),
         (
