@@ -18,8 +18,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any
 
@@ -97,7 +97,7 @@ class Child:
         end(self._process)
 
 
-def end(process: subprocess.Popen[str]) -> None:
+def end(process: subprocess.Popen[Any]) -> None:
     """Ends a child by ending its standard input; kills it where that is not enough."""
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
@@ -110,10 +110,44 @@ def end(process: subprocess.Popen[str]) -> None:
         process.wait()
 
 
+def run_kept(command: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Runs a program to its end, on this terminal; if we end before it, however, it ends too.
+
+    Returns:
+        Its exit status.
+    """
+    process = subprocess.Popen(  # noqa: S603 - our own module, no shell
+        [sys.executable, "-m", "spade_spark.sandbox.keeper", *command],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+        env=environ,
+    )
+    try:
+        return process.wait()
+    finally:
+        end(process)
+
+
+@contextmanager
+def every_signal_interrupts() -> Iterator[None]:
+    """Lets SIGTERM and SIGHUP end the block as Ctrl-C does, so that everything is put away.
+
+    SIGINT itself is set as well: a shell starts commands in the background with it ignored.
+    """
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {each: signal.signal(each, signal.default_int_handler) for each in signals}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
 def announce(answer: str) -> None:
     """The child's side: says that it is ready, and where."""
-    sys.stdout.write(f"{answer}\n")
-    sys.stdout.flush()
+    # Not sys.stdout, which would complain at the end where the parent is gone already.
+    with suppress(BrokenPipeError):
+        os.write(1, f"{answer}\n".encode())
 
 
 def await_end() -> None:

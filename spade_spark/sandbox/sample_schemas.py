@@ -83,7 +83,7 @@ TABLES: tuple[Table, ...] = (
             Column("quantity", "quantity", "int"),
             Column("gift", "gift", "bool"),
             Column("purchased_at", "purchased_at", "f@timestamp@2006-01-02T15:04:05"),
-            Column("delivered", "delivered_at", "f@timestamp@unix-utc"),
+            Column("delivered", "delivered_utc", "f@timestamp@unix-utc"),
         ),
     ),
     Table(

@@ -37,7 +37,7 @@ WHOLE = Window.parse("2026-10-14 15:00:00", "2026-10-14 20:59:59")
 MISTAKEN = Window.parse("2026-10-14 16:00:00", "2026-10-14 18:59:59")
 """The hours that were loaded by the schemas with mistakes: what there is to replay."""
 
-EVENTS = 240_000
+EVENTS = 210_000
 DATABASE = "dev"
 _BUCKETS = ("blueprint", "edge-logs", "compacter")
 _SCHEMAS_KEY = "schemas.json.gz"

@@ -1,0 +1,21 @@
+"""``spade-spark demo``: a wrong window becomes right, on a sandbox."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+
+from spade_spark.engine.java import require_java
+from spade_spark.sandbox.children import every_signal_interrupts
+from spade_spark.sandbox.demo import show_demo
+
+
+@click.command("demo")
+def command() -> int:
+    """Show a replay on the sandbox: wrong rows, a replay, right rows.
+
+    Starts an S3 and a warehouse on this machine, and throws them away at the end.
+    """
+    require_java()
+    with every_signal_interrupts():
+        return 0 if show_demo(Console()) else 1

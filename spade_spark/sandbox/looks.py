@@ -1,0 +1,121 @@
+"""What the demo looks at in the warehouse: rows that show a mistake, and how many are wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from spade_spark.warehouse import ledger
+from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.statements import Identifier, Literal, Statement, identifiers
+from spade_spark.window import Window
+
+_SHOWN_ROWS = 3
+
+LEDGER_COLUMNS = ("run_tag", "table", "window_start", "window_end", "deleted", "inserted")
+"""What is shown of the ledger."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one table shows its mistake.
+
+    Attributes:
+        table: The table's name.
+        columns: The columns that tell, few enough for a terminal.
+        wrong: The columns among them that were spoilt.
+        symptom: An SQL condition that wrong rows meet and right ones do not.
+        order: Columns that name a row, whatever the mistake did to it.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    wrong: tuple[str, ...]
+    symptom: str
+    order: tuple[str, ...]
+
+
+LOOKS = (
+    Look(
+        "login",
+        ("time", "login", "city", "region", "country", "user_id"),
+        ("region", "country", "user_id"),
+        # Countries that no region has the code of; CA is left out, which is California as well.
+        "region IN ('US', 'BR', 'CO', 'DE', 'CH', 'PL', 'IS', 'TR', 'JP', 'KR', 'VN', 'NZ')",
+        ("time", "login", "ip"),
+    ),
+    Look(
+        "minute_watched",
+        ("time", "channel", "quality", "bitrate"),
+        ("bitrate",),
+        "bitrate IS NULL",
+        ("time", "channel", "broadcast_id"),
+    ),
+    Look(
+        "purchase",
+        ("time", "sku", "price", "tax", "currency"),
+        ("price",),
+        "price = tax",
+        ("time", "transaction_id"),
+    ),
+    Look(
+        "chat_message",
+        ("time", "login", "sent_at"),
+        ("sent_at",),
+        "sent_at > time + INTERVAL '1 hour'",
+        ("time", "login", "channel", "body", "badges"),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one look saw.
+
+    Attributes:
+        rows: Rows in the window.
+        wrong: Rows of these that show the mistake.
+        some: The first few rows of the window, the look's columns of them.
+        around: Number and hash of the rows outside the window.
+    """
+
+    rows: int
+    wrong: int
+    some: tuple[tuple[Any, ...], ...]
+    around: tuple[int, int]
+
+
+def see(session: Session, look: Look, window: Window, schema: str) -> Seen:
+    """Looks at a table once."""
+    table = Identifier(schema, look.table)
+    inside = Statement(
+        '"time" BETWEEN ', Literal(window.wall_start), " AND ", Literal(window.wall_end)
+    )
+    counts = Statement(
+        "SELECT COUNT(*), COUNT(*) FILTER (WHERE ", look.symptom, ") FROM ", table, " WHERE "
+    )
+    some = Statement("SELECT ", identifiers(look.columns), " FROM ", table, " WHERE ")
+    order = Statement(" ORDER BY ", identifiers(look.order), " LIMIT ", Literal(_SHOWN_ROWS))
+    # A row's text, hashed: the sum does not depend on the rows' order.
+    around = Statement(
+        "SELECT COUNT(*), COALESCE(SUM(hashtext(CAST(t AS TEXT))), 0) FROM ", table, " t WHERE NOT "
+    )
+    ((rows, wrong),) = session.rows(Statement(counts, inside))
+    return Seen(
+        rows=rows,
+        wrong=wrong,
+        some=tuple(session.rows(Statement(some, inside, order))),
+        around=session.rows(Statement(around, inside))[0],
+    )
+
+
+def ledger_rows(session: Session, control: str) -> list[tuple[Any, ...]]:
+    """The ledger of replays, in the order of :data:`LEDGER_COLUMNS`."""
+    return session.rows(
+        Statement(
+            "SELECT run_tag, table_name, window_start, window_end, rows_deleted, rows_inserted "
+            "FROM ",
+            Identifier(control, ledger.NAME),
+            " ORDER BY ts",
+        )
+    )
