@@ -33,6 +33,12 @@ _LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR"]
 @click.option("--skip-transform", is_flag=True, help="Load what --runtag holds already.")
 @click.option("--skip-ace-upload", is_flag=True, help="Stop after the transform: load nothing.")
 @click.option(
+    "--by-prefix",
+    is_flag=True,
+    help="With --skip-transform: load whatever lies under --runtag, an earlier tool's, which has "
+    "no manifest.",
+)
+@click.option(
     "--runtag", metavar="TAG", help="The output prefix; one that is there is gone on with."
 )
 @click.option("--namespace", metavar="NS", default="", help="Prefix of a generated run tag.")
