@@ -1,0 +1,146 @@
+"""`varchar`, `bool`, the geo transformers and `userIDWithMapping`."""
+
+from __future__ import annotations
+
+import pytest
+
+from spade_spark.blueprint.schema import Column
+from spade_spark.edge.strict_json import Nested, Number
+from spade_spark.errors import LookupDown
+from spade_spark.lookups import Lookups, Place
+from spade_spark.lookups.tables import FixedLogins, FixedPlaces
+from spade_spark.transform.conversion import ConversionFailed
+from spade_spark.transform.registry import converter, is_transformer
+from spade_spark.transform.users import WHITE_SPACE
+
+LOOKUPS = Lookups(
+    FixedPlaces(
+        {
+            "192.0.2.1": Place("Köln", "DE", "NW", "AS64500 Beispiel"),
+            "zeros": Place(asn="AS0042"),
+            "signed": Place(asn="AS-3 x"),
+            "space": Place(asn="AS 3"),
+            "lower": Place(asn="as3 x"),
+            "letters": Place(asn="ASX3 x"),
+            "large": Place(asn="AS9223372036854775808"),
+        }
+    ),
+    FixedLogins({"ada": 1, "grace hopper": -2}),
+)
+OTHER_TYPES = [None, True, Number("1.5"), Nested.LIST, Nested.OBJECT]
+
+
+def convert(transformer, value, *supporting):
+    column = Column("in", "out", transformer, supporting=("login",))
+    try:
+        return converter(column, LOOKUPS)(value, supporting)
+    except ConversionFailed:
+        return None
+
+
+def test_a_varchar_is_any_string():
+    assert convert("varchar", " \0é") == " \0é"
+    assert [convert("varchar", value) for value in OTHER_TYPES] == [None] * 5
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (True, "true"),
+        (False, "false"),
+        (Number("1"), "true"),
+        (Number("0"), "false"),
+        (Number("-0"), None),
+        (Number("1.0"), None),
+        (Number("1e0"), None),
+        (Number("2"), None),
+        ("true", None),
+        ("1", None),
+        (None, None),
+        (Nested.LIST, None),
+    ],
+)
+def test_a_bool_is_true_false_1_or_0(value, text):
+    assert convert("bool", value) == text
+
+
+def test_a_known_address_has_a_place():
+    names = ["ipCity", "ipCountry", "ipRegion", "ipAsn", "ipAsnInteger"]
+    known = [convert(name, "192.0.2.1") for name in names]
+    assert known == ["Köln", "DE", "NW", "AS64500 Beispiel", "64500"]
+    assert [convert(name, "unknown") for name in names] == ["", "", "", "", None]
+    assert [convert(name, value) for name in names for value in OTHER_TYPES] == [None] * 25
+
+
+@pytest.mark.parametrize(
+    ("address", "number"),
+    [("zeros", "42"), ("signed", "-3"), ("space", None), ("lower", None), ("letters", None),
+     ("large", None)],
+)  # fmt: skip
+def test_the_number_of_an_autonomous_system(address, number):
+    assert convert("ipAsnInteger", address) == number
+
+
+@pytest.mark.parametrize(
+    ("value", "login", "user_id"),
+    [
+        (Number("42"), "ada", "42"),
+        ("+42", None, "42"),
+        (None, "ada", "1"),
+        (Number("42.0"), " ada\t", "1"),
+        (" 42", "\u00a0grace hopper\u3000", "-2"),
+        ("9223372036854775808", "ada", "1"),
+        (None, "Ada", None),
+        (None, "ada\x1f", None),
+        (None, "ada\u200b", None),
+        (None, " \n", None),
+        (None, "", None),
+        (None, None, None),
+        (None, Number("1"), None),
+        (True, True, None),
+    ],
+)
+def test_a_user_id_is_the_id_or_that_of_the_login(value, login, user_id):
+    assert convert("userIDWithMapping", value, login) == user_id
+
+
+@pytest.mark.parametrize("supporting", [(), ("ada", "ada")])
+def test_a_user_id_needs_exactly_one_supporting_column(supporting):
+    assert convert("userIDWithMapping", Number("42"), *supporting) is None
+
+
+def test_a_login_service_that_is_down_is_no_failed_conversion():
+    class Down:
+        def user_id(self, login):
+            raise LookupDown(f"no answer for {login}")
+
+    column = Column("id", "id", "userIDWithMapping", supporting=("login",))
+    ask = converter(column, Lookups(LOOKUPS.geo, Down()))
+    with pytest.raises(LookupDown):
+        ask(None, ("ada",))
+
+
+def test_white_space_is_what_unicode_calls_so():
+    """`str.isspace` takes U+001C to U+001F too."""
+    python = {chr(code) for code in range(0x110000) if chr(code).isspace()}
+    assert set(WHITE_SPACE) == python - set("\x1c\x1d\x1e\x1f")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["int", "bigint", "float", "varchar", "bool", "ipCity", "ipCountry", "ipRegion", "ipAsn",
+     "ipAsnInteger", "userIDWithMapping", "f@timestamp@unix", "f@timestamp@unix-utc",
+     "f@timestamp@2006"],
+)  # fmt: skip
+def test_known_transformers_can_be_compiled(name):
+    assert is_transformer(name)
+    assert converter(Column("in", "out", name), LOOKUPS)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "Int", "varchar2", "f@timestamp", "f@time@unix", "ipTimezone"]
+)
+def test_other_transformers_are_not_known(name):
+    assert not is_transformer(name)
+    with pytest.raises(KeyError):
+        converter(Column("in", "out", name), LOOKUPS)

@@ -1,0 +1,187 @@
+"""`int`, `bigint` and `float`."""
+
+from __future__ import annotations
+
+import math
+import string
+import struct
+from decimal import Decimal
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from spade_spark.edge.strict_json import Nested, Number
+from spade_spark.transform.conversion import ConversionFailed
+from spade_spark.transform.numbers import SMALLEST, parse_float, shortest, to_float, to_integer
+
+INT, BIGINT = to_integer(32), to_integer(64)
+DOUBLES = st.integers(0, 2**64 - 1).map(
+    lambda bits: struct.unpack("<d", struct.pack("<Q", bits))[0]
+)
+
+
+def outcome(convert, value):
+    try:
+        return convert(value, ())
+    except ConversionFailed:
+        return None
+
+
+@pytest.mark.parametrize("of", [Number, str], ids=["number", "string"])
+@pytest.mark.parametrize(
+    ("spelt", "small", "large"),
+    [
+        ("0", "0", "0"),
+        ("-0", "0", "0"),
+        ("2147483647", "2147483647", "2147483647"),
+        ("2147483648", None, "2147483648"),
+        ("-2147483648", "-2147483648", "-2147483648"),
+        ("-2147483649", None, "-2147483649"),
+        ("9223372036854775807", None, "9223372036854775807"),
+        ("9223372036854775808", None, None),
+        ("-9223372036854775808", None, "-9223372036854775808"),
+        ("-9223372036854775809", None, None),
+        ("9" * 5000, None, None),
+        ("1.0", None, None),
+        ("1e0", None, None),
+    ],
+)
+def test_integers_of_numbers_and_strings(of, spelt, small, large):
+    assert outcome(INT, of(spelt)) == small
+    assert outcome(BIGINT, of(spelt)) == large
+
+
+@pytest.mark.parametrize(
+    ("spelt", "integer"),
+    [
+        ("+5", "5"),
+        ("007", "7"),
+        ("-" + "0" * 5000 + "7", "-7"),
+        ("", None),
+        ("-", None),
+        ("+-1", None),
+        (" 5", None),
+        ("5\n", None),
+        ("1_000", None),
+        ("0x10", None),
+        ("\uff15", None),
+        ("\u00b2", None),
+    ],
+)
+def test_integers_that_only_a_string_can_spell(spelt, integer):
+    assert outcome(BIGINT, spelt) == integer
+
+
+@pytest.mark.parametrize("convert", [INT, BIGINT, to_float])
+@pytest.mark.parametrize("value", [None, True, False, Nested.LIST, Nested.OBJECT])
+def test_other_types_are_no_numbers(convert, value):
+    assert outcome(convert, value) is None
+
+
+@given(st.text(string.digits + "+-_ .eE\u0661\n", max_size=25))
+def test_a_string_is_an_integer_by_its_digits_alone(spelt):
+    digits = spelt[1:] if spelt[:1] in ("+", "-") else spelt
+    legal = digits != "" and set(digits) <= set(string.digits)
+    expected = int(spelt) if legal else None
+    if expected is not None and not -(2**63) <= expected < 2**63:
+        expected = None
+    assert outcome(BIGINT, spelt) == (None if expected is None else str(expected))
+
+
+def test_a_long_string_of_zeros_is_refused_in_linear_time():
+    assert outcome(BIGINT, "0" * 200_000 + "x") is None
+    assert outcome(to_float, "0" * 200_000 + "x") is None
+    assert outcome(to_float, "0_" * 200_000) is None
+
+
+@pytest.mark.parametrize(
+    ("spelt", "text"),
+    [
+        ("1.50", "1.5"),
+        ("42.0", "42"),
+        ("-0.0", "0"),
+        ("1e21", "1000000000000000000000"),
+        ("1e-7", "0.0000001"),
+        ("-1.5e-5", "-0.000015"),
+        ("9223372036854775807", "9223372036854775807".replace("5807", "6000")),
+        ("1e400", None),
+        ("-1e400", None),
+        ("1e-400", "0"),
+        ("9.99e-300", "0"),
+        ("-9.99e-300", "0"),
+    ],
+)
+def test_floats_of_numbers(spelt, text):
+    assert outcome(to_float, Number(spelt)) == text
+    assert outcome(to_float, spelt) == text
+
+
+def test_the_smallest_magnitude_that_is_kept():
+    assert outcome(to_float, Number("1e-299")) == "0." + "0" * 298 + "1"
+    assert outcome(to_float, Number("-1e-299")) == "-0." + "0" * 298 + "1"
+
+
+@pytest.mark.parametrize(
+    ("spelt", "number"),
+    [
+        (".5", 0.5),
+        ("5.", 5),
+        ("+5", 5),
+        ("1_0.0_1", 10.01),
+        ("1e1_0", 1e10),
+        ("0x1p-2", 0.25),
+        ("0X.8P1", 1),
+        ("-0x_1_0.p0", -16),
+        ("0x1p1024", math.inf),
+        ("0x1p-2000", 0),
+        ("0x0p99999999999999999999", 0),
+        ("1e99999999999999999999", math.inf),
+    ],
+)
+def test_floats_that_only_a_string_can_spell(spelt, number):
+    assert parse_float(spelt) == number
+
+
+@pytest.mark.parametrize("spelt", ["nan", "NaN", "NAN"])
+def test_nan_is_empty_and_no_failure(spelt):
+    assert outcome(to_float, spelt) == ""
+
+
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        *("", ".", "+", "e5", "1e", "1e+", " 1", "1 ", "1\n", "abc", "1,5", "\uff15", "+nan"),
+        *("inf", "-Inf", "infinity", "0x1", "0x", "0xp1", "0x1.8", "0x1pa", "0b1", "0o7"),
+        *("_1", "1_", "1__0", "1_.5", "1._5", "1_e5", "1e_5", "1e5_", "0x1_p1", "0x1._8p0"),
+    ],
+)
+def test_what_is_no_float(spelt):
+    with pytest.raises(ConversionFailed):
+        to_float(spelt, ())
+
+
+@given(DOUBLES)
+@example(5e-324)
+@example(1.7976931348623157e308)
+@example(123456789012345680.0)
+@example(1e16)
+@example(1e22)
+@example(9007199254740993.0)
+def test_a_float_is_written_with_the_digits_of_its_repr_and_reads_back(number):
+    if math.isnan(number) or math.isinf(number):
+        return
+    text = shortest(number)
+    assert set(text) <= set("-.0123456789")
+    if abs(number) < SMALLEST:
+        assert text == "0"
+        return
+    assert float(text) == number
+    assert Decimal(text) == Decimal(repr(number))
+    assert not (text.endswith("0") and "." in text)
+    assert not text.endswith(".")
+
+
+@given(DOUBLES.filter(math.isfinite))
+def test_hexadecimal_floats_read_back(number):
+    assert parse_float(number.hex()) == number
