@@ -17,6 +17,7 @@ from spade_spark.store import open_store
 _GZIP: Final = b"\x1f\x8b"
 _ATTEMPTS: Final = 4
 _TIMEOUT: Final = urllib3.Timeout(connect=5, read=30)  # seconds
+_REDIRECTS_ONLY: Final = urllib3.Retry(connect=0, read=0, status=0, other=0, redirect=3)
 _SERVER_FAULT: Final = 500
 _OK: Final = 200
 
@@ -61,7 +62,7 @@ def _get(url: str) -> bytes:
     """The body at an HTTP URL; its query and password are never shown."""
     shown = urllib3.util.parse_url(url)._replace(auth=None, query=None, fragment=None).url
     try:
-        response = urllib3.request("GET", url, timeout=_TIMEOUT, retries=False, redirect=True)
+        response = urllib3.request("GET", url, timeout=_TIMEOUT, retries=_REDIRECTS_ONLY)
     except urllib3.exceptions.HTTPError as error:
         raise PassingFault(f"{shown} does not answer ({type(error).__name__}); try later") from None
     if response.status >= _SERVER_FAULT:

@@ -1,0 +1,129 @@
+"""Fetching what Blueprint publishes: from S3, over HTTP, from a file, compressed or not."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import stamina
+
+from spade_spark.blueprint.catalog import fetch
+from spade_spark.errors import InputError, ObjectMissing, PassingFault, SettingsError
+from spade_spark.settings import S3Settings
+from spade_spark.store import open_store
+
+LIST = b'[{"EventName": "t"}]'
+
+
+class Publisher(BaseHTTPRequestHandler):
+    """Answers by path: /busy fails once, /down always, /moved elsewhere, /missing never was."""
+
+    def do_GET(self):
+        path = self.path.partition("?")[0]
+        self.server.asked.append(path)
+        busy = path == "/busy" and self.server.asked.count("/busy") == 1
+        status = 503 if busy else {"/down": 500, "/missing": 404, "/moved": 301}.get(path, 200)
+        self.send_response(status)
+        if status == 301:
+            self.send_header("Location", "/list")
+        body = gzip.compress(LIST) if path.endswith(".gz") else LIST
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def publisher():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Publisher)
+    server.asked = []
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def url(publisher):
+    return f"http://127.0.0.1:{publisher.server_port}"
+
+
+@pytest.fixture
+def impatient():
+    """Retries without waiting, two attempts."""
+    with stamina.set_testing(True, attempts=2):
+        yield
+
+
+@pytest.mark.parametrize(
+    "body", [LIST, gzip.compress(LIST), gzip.compress(LIST[:5]) + gzip.compress(LIST[5:])]
+)
+def test_a_file_is_read_compressed_or_not(tmp_path, body):
+    path = tmp_path / "schemas"
+    path.write_bytes(body)
+    assert fetch(str(path), S3Settings()) == LIST
+
+
+def test_a_file_that_is_not_there_is_a_wrong_setting(tmp_path):
+    with pytest.raises(SettingsError, match=r"there is no file .*/nothing: see \[blueprint\]"):
+        fetch(str(tmp_path / "nothing"), S3Settings())
+
+
+def test_a_directory_cannot_be_read(tmp_path):
+    with pytest.raises(SettingsError, match="cannot be read: Is a directory"):
+        fetch(str(tmp_path), S3Settings())
+
+
+def test_no_source_is_a_missing_setting():
+    with pytest.raises(SettingsError, match=r"set blueprint\.schemas"):
+        fetch("", S3Settings())
+
+
+@pytest.mark.parametrize("cut", [3, 15, 30])
+def test_a_damaged_gzip_is_named(tmp_path, cut):
+    path = tmp_path / "schemas.gz"
+    path.write_bytes(gzip.compress(LIST)[:cut])
+    with pytest.raises(InputError, match=r"the gzip of .*/schemas\.gz is damaged"):
+        fetch(str(path), S3Settings())
+
+
+@pytest.mark.parametrize("key", ["schemas.json.gz", "deep/er/schemas.json.gz"])
+def test_an_object_on_s3_is_read(s3_settings, bucket, key):
+    open_store(f"s3://{bucket}/", s3_settings).write(key, gzip.compress(LIST))
+    assert fetch(f"s3://{bucket}/{key}", s3_settings) == LIST
+
+
+def test_an_object_that_is_not_on_s3_is_missing(s3_settings, bucket):
+    with pytest.raises(ObjectMissing, match="nothing"):
+        fetch(f"s3://{bucket}/nothing", s3_settings)
+
+
+@pytest.mark.parametrize("path", ["/list", "/list.gz", "/moved", "/busy"])
+def test_a_list_is_fetched_over_http_by_redirects_and_repeats(url, impatient, path):
+    assert fetch(url + path, S3Settings()) == LIST
+
+
+def test_what_a_server_does_not_have_is_not_asked_for_again(publisher, url, impatient):
+    with pytest.raises(InputError, match="/missing answers with status 404"):
+        fetch(f"{url}/missing", S3Settings())
+    assert publisher.asked == ["/missing"]
+
+
+def test_a_server_that_fails_is_asked_again_and_shown_without_secrets(publisher, url, impatient):
+    address = url.replace("http://", "http://user:secret@")
+    with pytest.raises(PassingFault, match=f"^{url}/down answers with status 500; try later$"):
+        fetch(f"{address}/down?token=secret", S3Settings())
+    assert publisher.asked == ["/down", "/down"]
+
+
+def test_a_server_that_is_not_there_is_named(url, publisher, impatient):
+    publisher.shutdown()
+    publisher.server_close()
+    with pytest.raises(PassingFault, match=f"^{url}/list does not answer"):
+        fetch(f"{url}/list", S3Settings())

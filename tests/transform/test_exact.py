@@ -1,0 +1,191 @@
+"""One line, its events, their rows: outcomes, server values, what is asked for, what fails."""
+
+from __future__ import annotations
+
+import base64
+import json
+from types import MappingProxyType
+
+import pytest
+
+from spade_spark.blueprint.schema import Column, Table
+from spade_spark.edge.record import EdgeRecord
+from spade_spark.edge.strict_json import NotJson
+from spade_spark.errors import LookupDown
+from spade_spark.lookups import Lookups
+from spade_spark.lookups.tables import FixedLogins, FixedPlaces
+from spade_spark.transform.exact import ExactTransform, Result
+from spade_spark.transform.outcomes import Outcome
+
+LOOKUPS = Lookups(FixedPlaces({}), FixedLogins({"ada": 1}))
+RECORD = EdgeRecord(1_529_064_000, "192.0.2.1", "id", "", "agent", "external")
+
+
+def columns(*names, transformer="varchar", supporting=("",)):
+    return tuple(Column(name, name, transformer, supporting=supporting) for name in names)
+
+
+def table(name, *of):
+    return Table(name, 3, of)
+
+
+TABLES = MappingProxyType(
+    {
+        "two": table("two", *columns("a", "b")),
+        "served": table("served", *columns("time", transformer="bigint"),
+                        *columns("client_time", transformer="float"), *columns("ip", "user_agent")),
+        "people": table("people", *columns("id", transformer="userIDWithMapping",
+                                           supporting=("login",))),
+        "bare": table("bare"),
+    }
+)  # fmt: skip
+
+
+def line(payload, **members):
+    data = base64.b64encode(payload.encode()).decode()
+    return json.dumps({"uuid": "id", "data": data, **members}).encode()
+
+
+def event(name, properties):
+    return f'{{"event":"{name}","properties":{properties}}}'
+
+
+@pytest.fixture
+def transform():
+    return ExactTransform(TABLES, LOOKUPS)
+
+
+def test_an_event_becomes_a_row_and_a_record(transform):
+    results = transform.line(line(event("two", r'{"b":"\t","a":""}')))
+    assert results == [
+        Result("two", 3, '""\t"\\t"', {"b": "\t"}, "id", Outcome.SUCCESS),
+    ]
+
+
+def test_a_column_that_does_not_convert_is_empty_and_marks_the_row(transform):
+    [result] = transform.line(line(event("two", '{"a":5,"b":"x"}')))
+    assert result == Result("two", 3, '""\t"x"', {"b": "x"}, "id", Outcome.SKIPPED_COLUMNS)
+
+
+def test_a_table_without_columns_has_empty_rows(transform):
+    [result] = transform.line(line(event("bare", "{}")))
+    assert (result.row, result.record, result.outcome) == ("", {}, Outcome.SUCCESS)
+
+
+def test_a_line_that_is_no_record_has_no_results(transform):
+    assert transform.line(b"[]") is None
+
+
+@pytest.mark.parametrize(
+    ("uuid", "shown"),
+    [("id", "id"), ("", "error"), ("é" * 32, "é" * 32), ("é" * 33, "error")],
+)
+def test_a_malformed_record_counts_once(transform, uuid, shown):
+    [result] = transform.line(line("[{},7]", uuid=uuid))
+    assert result == Result(
+        None, None, None, None, shown, Outcome.MALFORMED, "an event is no JSON object"
+    )
+
+
+@pytest.mark.parametrize("payload", ["null", "{}", '{"properties":{}}', event("", "{}")])
+def test_an_event_without_a_name_is_an_empty_request(transform, payload):
+    assert transform.line(line(payload)) == [
+        Result(None, None, None, None, "id", Outcome.EMPTY_REQUEST)
+    ]
+
+
+@pytest.mark.parametrize("properties", ["null", "[]", '"{}"', "5", "true"])
+def test_properties_that_are_no_object_are_an_empty_request(transform, properties):
+    [result] = transform.line(line(event("two", properties)))
+    assert result == Result(None, None, None, None, "id", Outcome.EMPTY_REQUEST)
+
+
+def test_an_event_of_no_table_is_untracked(transform):
+    [result] = transform.line(line('{"event":"TWO"}'))
+    row = '{"event":"TWO","properties":null}'
+    assert result == Result("TWO", None, row, None, "id", Outcome.UNTRACKED)
+
+
+def test_ids_are_numbered_where_there_is_more_than_one_event(transform):
+    several = transform.line(line(f"[{event('bare', '{}')},null,{event('x', '1')}]"))
+    assert [result.uuid for result in several] == ["id-0", "id-1", "id-2"]
+    [one] = transform.line(line(f"[{event('bare', '{}')}]"))
+    assert one.uuid == "id"
+
+
+@pytest.mark.parametrize(
+    ("properties", "values"),
+    [
+        ("{}", ["1529064000", "", "192.0.2.1", "agent"]),
+        ('{"time":1.5}', ["1529064000", "1.5", "192.0.2.1", "agent"]),
+        ('{"client_time":1.5}', ["1529064000", "1.5", "192.0.2.1", "agent"]),
+        ('{"client_time":1.5,"time":2}', ["1529064000", "2", "192.0.2.1", "agent"]),
+        ('{"client_time":1.5,"time":null}', ["1529064000", "", "192.0.2.1", "agent"]),
+        ('{"ip":"x","user_agent":""}', ["1529064000", "", "x", ""]),
+        ('{"ip":null,"user_agent":5}', ["1529064000", "", "", ""]),
+        ('{"IP":"x","ip":"y","ip":"z"}', ["1529064000", "", "z", "agent"]),
+    ],
+)
+def test_server_values_stand_over_time_and_beside_the_rest(transform, properties, values):
+    result = transform.event("served", properties.encode(), RECORD, "id")
+    assert result.row == "\t".join(f'"{value}"' for value in values)
+
+
+def test_a_record_without_address_and_agent_adds_neither(transform):
+    result = transform.event("served", b"{}", EdgeRecord(), "id")
+    assert result.row == '"-62135596800"\t""\t""\t""'
+
+
+def test_a_supporting_property_does_for_a_missing_one(transform):
+    result = transform.event("people", b'{"login":"ada"}', RECORD, "id")
+    assert (result.row, result.outcome) == ('"1"', Outcome.SUCCESS)
+
+
+def test_where_tables_are_asked_for_other_events_have_no_row():
+    transform = ExactTransform(TABLES, LOOKUPS, frozenset({"two"}))
+    results = transform.line(
+        line(f"[{event('two', '{}')},{event('bare', '{}')},{event('x', '{}')},null,"
+             f"{event('two', 'null')}]")
+    )  # fmt: skip
+    assert [result.outcome for result in results] == [
+        Outcome.SKIPPED_COLUMNS,
+        Outcome.NOT_ASKED,
+        Outcome.NOT_ASKED,
+        Outcome.EMPTY_REQUEST,
+        Outcome.EMPTY_REQUEST,
+    ]
+    assert [result.row for result in results[1:]] == [None] * 4
+
+
+class Broken:
+    """A lookup that raises what it is given."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def user_id(self, login):
+        raise self.error
+
+
+def test_a_bug_costs_one_event_and_not_the_others():
+    transform = ExactTransform(TABLES, Lookups(LOOKUPS.geo, Broken(ZeroDivisionError("oh"))))
+    people = event("people", '{"login":"ada"}')
+    payload = f"[{event('bare', '{}')},{people},{event('two', '{}')}]"
+    ok, failed, also_ok = transform.line(line(payload))
+    assert failed == Result(
+        "people", 3, None, None, "id-1", Outcome.FAILED, "ZeroDivisionError: oh"
+    )
+    assert (ok.outcome, also_ok.outcome) == (Outcome.SUCCESS, Outcome.SKIPPED_COLUMNS)
+
+
+def test_a_service_that_is_down_stops_the_line():
+    transform = ExactTransform(TABLES, Lookups(LOOKUPS.geo, Broken(LookupDown("no answer"))))
+    with pytest.raises(LookupDown):
+        transform.line(line(event("people", '{"login":"ada"}')))
+
+
+def test_properties_that_are_no_json_are_the_whole_records_affair(transform):
+    with pytest.raises(NotJson):
+        transform.event("two", b'{"a":01}', RECORD, "id")
+    with pytest.raises(NotJson):
+        transform.event("two", b'{"a":1} x', RECORD, "id")
