@@ -8,14 +8,22 @@ from rich.console import Console
 from spade_spark.engine.java import require_java
 from spade_spark.sandbox.children import every_signal_interrupts
 from spade_spark.sandbox.demo import show_demo
+from spade_spark.sandbox.sandbox import EVENTS
 
 
 @click.command("demo")
-def command() -> int:
+@click.option(
+    "--events",
+    type=click.IntRange(min=1000),
+    default=EVENTS,
+    show_default=True,
+    help="About how many events the logs hold.",
+)
+def command(events: int) -> int:
     """Show a replay on the sandbox: wrong rows, a replay, right rows.
 
     Starts an S3 and a warehouse on this machine, and throws them away at the end.
     """
     require_java()
     with every_signal_interrupts():
-        return 0 if show_demo(Console()) else 1
+        return 0 if show_demo(Console(), events) else 1

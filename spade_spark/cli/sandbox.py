@@ -13,7 +13,7 @@ from rich.text import Text
 
 from spade_spark.sandbox.children import every_signal_interrupts
 from spade_spark.sandbox.commands import commands
-from spade_spark.sandbox.sandbox import Sandbox
+from spade_spark.sandbox.sandbox import EVENTS, Sandbox
 
 
 @click.command("sandbox")
@@ -24,18 +24,29 @@ from spade_spark.sandbox.sandbox import Sandbox
     show_default=True,
     help="Where to write the settings that fit; removed at the end.",
 )
-def command(conf: Path) -> int:
+@click.option(
+    "--events",
+    type=click.IntRange(min=1000),
+    default=EVENTS,
+    show_default=True,
+    help="About how many events the logs hold.",
+)
+def command(conf: Path, events: int) -> int:
     """Start an S3 and a warehouse with sample logs, to try things on, until Ctrl-C.
 
     Everything runs on this machine, on its loopback and on a socket, and is thrown away at the end.
     """
     console = Console()
-    with every_signal_interrupts(), Sandbox(say=console.print) as sandbox, _written(sandbox, conf):
+    with (
+        every_signal_interrupts(),
+        Sandbox(events, say=console.print) as sandbox,
+        _written(sandbox, conf),
+    ):
         _show(console, sandbox, conf)
         try:
             signal.pause()
         except KeyboardInterrupt:
-            console.print("stopping; the sandbox and all that is in it is thrown away")
+            console.print("\nStopping; the sandbox and all that is in it is thrown away.")
     return 0
 
 

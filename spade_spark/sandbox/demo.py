@@ -12,7 +12,7 @@ from rich.console import Console
 
 from spade_spark.run.run import Run
 from spade_spark.sandbox.children import run_kept
-from spade_spark.sandbox.commands import CLONE, replay_words
+from spade_spark.sandbox.commands import CLONE, window_words
 from spade_spark.sandbox.demo_screen import DemoScreen
 from spade_spark.sandbox.looks import LOOKS, Seen, ledger_rows, see
 from spade_spark.sandbox.sandbox import Sandbox
@@ -23,7 +23,7 @@ RUN_TAG = "demo"
 _LOG_SETTINGS = CLONE / "conf" / "log4j2.properties"
 
 
-def show_demo(console: Console) -> bool:
+def show_demo(console: Console, events: int) -> bool:
     """Runs the demo and says what happens as it happens.
 
     Returns:
@@ -32,7 +32,7 @@ def show_demo(console: Console) -> bool:
     began = time.monotonic()
     screen = DemoScreen(console)
     screen.step("A warehouse, and on S3 the raw logs that its rows were made from")
-    with Sandbox(say=screen.say) as sandbox:
+    with Sandbox(events, say=screen.say) as sandbox:
         right = _show_replay(screen, sandbox)
     screen.end(time.monotonic() - began, right=right)
     return right
@@ -45,7 +45,7 @@ def _show_replay(screen: DemoScreen, sandbox: Sandbox) -> bool:
         screen.mistakes(sandbox.window, before)
         screen.rows(before)
 
-        screen.step("The replay: the same logs become rows again, by the mended schemas")
+        screen.step("The replay: the same logs become rows again, by the schemas as they are now")
         if not _replay(screen, sandbox):
             return False
 
@@ -67,7 +67,7 @@ def _look(session: Session, sandbox: Sandbox) -> dict[str, Seen]:
 
 def _replay(screen: DemoScreen, sandbox: Sandbox) -> bool:
     """Runs the command as a user would, and says whether it succeeded."""
-    words = ["replay", *replay_words(sandbox), "--runtag", RUN_TAG]
+    words = ["replay", *window_words(sandbox), "--all-tables", "--runtag", RUN_TAG]
     words += ["--conf", str(sandbox.settings_path)]
     screen.command(shlex.join(["spade-spark", *words]))
     program = [sys.executable, "-c", "from spade_spark.cli import run; run()"]

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from spade_spark.report.summary import counted, size_text
-from spade_spark.sandbox.looks import LEDGER_COLUMNS, LOOKS, Seen
+from spade_spark.sandbox.looks import LOOKS, Seen
 from spade_spark.sandbox.sample_schemas import MISTAKES
 from spade_spark.window import Window
 
@@ -44,7 +45,7 @@ class DemoScreen:
             f"For three hours ({window}) the published schemas had a mistake in "
             f"{counted(len(seen), 'table')}:"
         )
-        table = _table("", ("table", "rows", "what is wrong"), right={"rows"})
+        table = _table("", ("table", "rows", "what is wrong"), right=("rows",))
         for mistake in MISTAKES:
             table.add_row(mistake.table, f"{seen[mistake.table].rows:,}", mistake.why)
         self._console.print(table)
@@ -54,9 +55,9 @@ class DemoScreen:
         for look in LOOKS:
             now = seen[look.table]
             style = "red" if now.wrong else "green"
-            table = Table(title=f"physical.{look.table}", title_justify="left")
-            for name in look.columns:
-                table.add_column(name, style=style if name in look.wrong else None)
+            table = _table(f"physical.{look.table}", look.columns)
+            for column in table.columns:
+                column.style = style if column.header in look.wrong else ""
             for row in now.some:
                 table.add_row(*(_value(value) for value in row))
             self._console.print(table)
@@ -64,7 +65,7 @@ class DemoScreen:
     def comparison(self, before: Mapping[str, Seen], after: Mapping[str, Seen]) -> None:
         """How many rows showed the mistake and do now; whether their neighbours were touched."""
         names = ("table", "rows", "wrong before", "wrong now", "rows outside the window")
-        table = _table("Before and after", names, right=set(names[1:4]))
+        table = _table("Before and after", names, right=names[1:4])
         for name, now in after.items():
             then = before[name]
             same = now.around == then.around
@@ -82,9 +83,11 @@ class DemoScreen:
 
     def ledger(self, rows: Iterable[tuple[Any, ...]]) -> None:
         """The rows that the replay wrote in the same transactions as the tables' rows."""
-        table = _table("The ledger, infra.replay", LEDGER_COLUMNS, right={"deleted", "inserted"})
-        for row in rows:
-            table.add_row(*(_value(value) for value in row))
+        names = ("run tag", "table", "window", "deleted", "inserted")
+        table = _table("The ledger, infra.replay", names, right=names[3:])
+        for run_tag, name, start, end, deleted, inserted in rows:
+            window = f"{start} to {_value(end)}"
+            table.add_row(run_tag, name, window, f"{deleted:,}", f"{inserted:,}")
         self._console.print(table)
 
     def outputs(self, url: str, objects: Iterable[tuple[str, int]]) -> None:
@@ -96,7 +99,7 @@ class DemoScreen:
             files[folder] += 1
             sizes[folder] += size
         names = ("below " + url, "files", "size")
-        table = _table("What the replay left on S3", names, right={"files", "size"})
+        table = _table("What the replay left on S3", names, right=names[1:])
         for folder in sorted(files):
             name = folder.partition("/")[2]
             table.add_row(name, f"{files[folder]}", size_text(sizes[folder]))
@@ -116,17 +119,17 @@ class DemoScreen:
         )
 
 
-def _table(title: str, names: Iterable[str], *, right: set[str]) -> Table:
-    table = Table(title=title or None, title_justify="left")
+def _table(title: str, names: Iterable[str], right: Iterable[str] = ()) -> Table:
+    table = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE)
     for name in names:
         table.add_column(name, justify="right" if name in right else "left")
     return table
 
 
 def _value(value: object) -> str:
-    """A value of the warehouse as people read it."""
+    """A value of the warehouse as people read it; all times are of one day."""
     if value is None:
         return "NULL"
     if isinstance(value, datetime):
-        return value.isoformat(" ", "seconds")
-    return f"{value:,}" if isinstance(value, int) and abs(value) < 10**6 else str(value)
+        return value.strftime("%H:%M:%S")
+    return str(value)

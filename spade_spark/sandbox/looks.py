@@ -12,9 +12,6 @@ from spade_spark.window import Window
 
 _SHOWN_ROWS = 3
 
-LEDGER_COLUMNS = ("run_tag", "table", "window_start", "window_end", "deleted", "inserted")
-"""What is shown of the ledger."""
-
 
 @dataclass(frozen=True)
 class Look:
@@ -110,7 +107,7 @@ def see(session: Session, look: Look, window: Window, schema: str) -> Seen:
 
 
 def ledger_rows(session: Session, control: str) -> list[tuple[Any, ...]]:
-    """The ledger of replays, in the order of :data:`LEDGER_COLUMNS`."""
+    """The ledger of replays: run tag, table, window's start and end, rows deleted and inserted."""
     return session.rows(
         Statement(
             "SELECT run_tag, table_name, window_start, window_end, rows_deleted, rows_inserted "

@@ -17,9 +17,9 @@ Maker = Callable[["Clients", float], Properties]
 _AGENTS = (
     "Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0",
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/130.0 Safari/537.36",
-    'ExampleTV/3.1 ("living room"; \\ models 2024)',
-    "",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 Safari/604.1",
 )
+_ODD_AGENTS = ("", 'ExampleTV/3.1 ("living room"; \\ models 2024)', "été/1.0")
 _SAYINGS = (
     "gg",
     "that was close",
@@ -46,8 +46,9 @@ class Clients:
 
     @property
     def agent(self) -> str:
-        """A user agent; some have none, some have quotes and backslashes."""
-        return self.rng.choice(_AGENTS)
+        """A user agent; one in fifty is none, or has quotes and backslashes."""
+        agents = _AGENTS if self.rng.random() >= 0.02 else _ODD_AGENTS  # noqa: PLR2004 - as the docstring says
+        return self.rng.choice(agents)
 
     @property
     def login(self) -> str:
@@ -82,7 +83,7 @@ def minute_watched(clients: Clients, _now: float) -> Properties:
     properties = clients.user() | {
         "channel": rng.choice(clients.world.channels),
         "broadcast_id": rng.randrange(40_000_000_000, 40_000_100_000),
-        "minutes_logged": rng.choice((1, 1, 1, "1", 2)),
+        "minutes_logged": rng.choice((1,) * 20 + ("1", 2)),
         "bitrate": round(rng.gauss(4500, 900), 2),
         "quality": rng.choice(_QUALITIES),
         "live": rng.random() < 0.8,  # noqa: PLR2004 - a share

@@ -24,8 +24,7 @@ FILE_SECONDS = 600
 
 _ENCODER = msgspec.json.Encoder()
 _GZIP_LEVEL = 1
-# Shares of the records.
-_MALFORMED, _LISTS, _URL_SAFE, _ESCAPED, _FORMS = 0.002, 0.1, 0.05, 0.01, 0.8
+_MALFORMED, _LISTS, _URL_SAFE, _ESCAPED = 0.002, 0.1, 0.02, 0.02  # shares of the records
 
 
 class EdgeRecord(msgspec.Struct):
@@ -121,7 +120,7 @@ class _Writer:
         return _ENCODER.encode(record) + b"\n"
 
     def _data(self, payload: bytes) -> str:
-        """Base64 as clients write it: as in a form, plain, URL-safe, or percent-encoded whole."""
+        """Base64 as clients write it: mostly plain, some URL-safe, some percent-encoded."""
         dice = self._rng.random()
         if dice < _MALFORMED:
             return pybase64.b64encode(payload).decode()[:-3]
@@ -129,6 +128,4 @@ class _Writer:
         if dice < _URL_SAFE:
             return pybase64.urlsafe_b64encode(payload).decode()
         data = pybase64.b64encode(payload).decode()
-        if dice < _URL_SAFE + _ESCAPED:
-            return quote(data, safe="")
-        return data.replace("+", "%2B") if dice < _FORMS else data
+        return quote(data, safe="") if dice < _URL_SAFE + _ESCAPED else data

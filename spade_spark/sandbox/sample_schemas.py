@@ -161,17 +161,18 @@ def published(tables: Iterable[Table]) -> bytes:
         {
             "EventName": table.name,
             "Version": table.version,
-            "Columns": [
-                {
-                    "InboundName": column.inbound,
-                    "OutboundName": column.outbound,
-                    "Transformer": column.transformer,
-                    "ColumnCreationOptions": column.options,
-                    "SupportingColumns": ",".join(column.supporting),
-                }
-                for column in table.columns
-            ],
+            "Columns": [_published(column) for column in table.columns],
         }
         for table in tables
     ]
     return msgspec.json.encode(entries)
+
+
+def _published(column: Column) -> dict[str, str]:
+    return {
+        "InboundName": column.inbound,
+        "OutboundName": column.outbound,
+        "Transformer": column.transformer,
+        "ColumnCreationOptions": column.options,
+        "SupportingColumns": ",".join(column.supporting),
+    }

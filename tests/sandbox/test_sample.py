@@ -1,0 +1,169 @@
+"""The sample is the same for the same seed, and holds what real logs hold."""
+
+import re
+from collections import Counter
+from datetime import datetime, timezone
+
+import geoip2.database
+import pytest
+from isal import igzip
+
+from spade_spark.blueprint.schema import read_tables
+from spade_spark.edge.listing import list_window
+from spade_spark.lookups import Lookups
+from spade_spark.lookups.tables import FixedLogins, FixedPlaces
+from spade_spark.sandbox.sample_logs import edge_objects
+from spade_spark.sandbox.sample_schemas import MISTAKES, TABLES, published, with_mistakes
+from spade_spark.sandbox.sample_world import (
+    CITIES,
+    make_world,
+    write_asn_database,
+    write_city_database,
+)
+from spade_spark.sandbox.sandbox import EVENTS, MISTAKEN, WHOLE
+from spade_spark.settings import Input
+from spade_spark.store.directory import DirectoryStore
+from spade_spark.transform.exact import ExactTransform
+from spade_spark.transform.outcomes import Outcome
+from spade_spark.transform.registry import is_transformer
+
+KEY = re.compile(r"(\d{8})/[a-z-]+/(\d{10})\.i-[0-9a-f]+\.[0-9a-f]{16}\.log\.gz")
+
+
+def _objects(events=6000, seed=1):
+    world = make_world(seed)
+    return world, list(edge_objects(world, seed, WHOLE.start, WHOLE.end, events))
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return _objects()
+
+
+@pytest.fixture(scope="module")
+def results(sample):
+    """What the exact transform makes of every line: None for an undecodable one."""
+    world, objects = sample
+    lookups = Lookups(FixedPlaces({}), FixedLogins(world.users))
+    transform = ExactTransform({table.name: table for table in TABLES}, lookups)
+    lines = [line for each in objects for line in igzip.decompress(each.data).splitlines()]
+    return [transform.line(line) for line in lines]
+
+
+def test_the_same_seed_makes_the_same_bytes(sample):
+    assert _objects() == sample
+
+
+def test_another_seed_makes_others(sample):
+    assert _objects(seed=2) != sample
+
+
+def test_there_are_dozens_of_objects_and_enough_events(sample):
+    _, objects = sample
+    assert len(objects) >= 48
+    assert sum(each.events for each in objects) == pytest.approx(6000, rel=0.05)
+    assert EVENTS >= 200_000
+
+
+def test_keys_have_the_day_and_the_second_at_which_the_object_was_closed(sample):
+    _, objects = sample
+    days = set()
+    for each in objects:
+        match = KEY.fullmatch(each.key)
+        assert match, each.key
+        closed = datetime.fromtimestamp(int(match[2]), timezone.utc)
+        assert closed.strftime("%Y%m%d") == match[1]
+        days.add(match[1])
+    assert len(days) == 2
+
+
+def test_events_are_older_than_their_object(sample):
+    _, objects = sample
+    received = re.compile(rb'"receivedAt":"([^"]+)Z"')
+    for each in objects:
+        match = KEY.fullmatch(each.key)
+        assert match
+        closed = datetime.fromtimestamp(int(match[2]), timezone.utc).isoformat().encode()
+        assert max(received.findall(igzip.decompress(each.data))) < closed
+
+
+def test_the_window_is_in_the_middle_of_the_logs(sample, tmp_path):
+    _, objects = sample
+    edge = DirectoryStore(str(tmp_path))
+    for each in objects:
+        edge.write(each.key, each.data)
+    read = {source.key for source in list_window(edge, MISTAKEN, Input(time_source="key")).sources}
+    keys = [each.key for each in objects]
+    assert read < set(keys)
+    assert not {keys[0], keys[-1]} & read
+
+
+def test_every_outcome_of_real_logs_occurs(results):
+    outcomes = Counter(result.outcome for line in results for result in line or ())
+    assert outcomes.keys() >= {
+        Outcome.SUCCESS,
+        Outcome.SKIPPED_COLUMNS,
+        Outcome.UNTRACKED,
+        Outcome.MALFORMED,
+    }
+    assert outcomes[Outcome.FAILED] == 0
+    assert None in results
+
+
+def test_records_with_several_events_occur(results):
+    assert max(len(line) for line in results if line) > 2
+
+
+def test_text_that_is_not_ascii_reaches_the_rows(results):
+    assert any(result.row and not result.row.isascii() for line in results for result in line or ())
+
+
+def test_every_transformer_is_used():
+    used = {column.transformer for table in TABLES for column in table.columns}
+    layouts = {name for name in used if name.startswith("f@timestamp@2006")}
+    assert layouts
+    assert used - layouts == {
+        *("int", "bigint", "float", "varchar", "bool", "userIDWithMapping"),
+        *("f@timestamp@unix", "f@timestamp@unix-utc"),
+        *("ipCity", "ipCountry", "ipRegion", "ipAsn", "ipAsnInteger"),
+    }
+
+
+@pytest.mark.parametrize("tables", [TABLES, with_mistakes(TABLES)])
+def test_the_published_schemas_are_read_back_whole(tables):
+    reading = read_tables(published(tables), is_transformer)
+    assert reading.left_out == ()
+    assert published(reading.tables.values()) == published(tables)
+
+
+def test_each_mistake_changes_columns_but_neither_their_names_nor_their_order():
+    mistaken = {table.name: table for table in with_mistakes(TABLES)}
+    spoilt = {mistake.table: mistake.columns for mistake in MISTAKES}
+    for table in TABLES:
+        wrong = mistaken[table.name]
+        assert [c.outbound for c in wrong.columns] == [c.outbound for c in table.columns]
+        changed = {c for c in wrong.columns if c not in table.columns}
+        assert changed == set(spoilt.get(table.name, ()))
+        assert wrong.version == table.version - (table.name in spoilt)
+
+
+def test_addresses_are_found_in_the_databases_but_for_a_few(tmp_path):
+    write_city_database(tmp_path / "city.mmdb")
+    write_asn_database(tmp_path / "asn.mmdb")
+    found = set()
+    unknown = 0
+    addresses = make_world(1).addresses
+    with (
+        geoip2.database.Reader(tmp_path / "city.mmdb") as city,
+        geoip2.database.Reader(tmp_path / "asn.mmdb") as asn,
+    ):
+        for address in addresses:
+            try:
+                place = city.city(address)
+            except geoip2.errors.AddressNotFoundError:
+                unknown += 1
+                continue
+            found.add(place.city.name or "")
+            assert asn.asn(address).autonomous_system_number
+    assert found == {city.name for city in CITIES}
+    assert 0 < unknown < len(addresses) / 10
