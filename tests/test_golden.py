@@ -34,7 +34,7 @@ def read_cases(folder: Path) -> list[Case]:
     lines = (folder / "edge.jsonl").read_bytes().split(b"\n")[:-1]
     expected = (folder / "expected.jsonl").read_text("utf-8").split("\n")[:-1]
     return [
-        Case(*label.split(" ", 1), line, json.loads(outputs))
+        Case(label.partition(" ")[0], label.partition(" ")[2], line, json.loads(outputs))
         for label, line, outputs in zip(labels, lines, expected, strict=True)
     ]
 

@@ -17,8 +17,18 @@ from spade_spark.store import open_store
 LIST = b'[{"EventName": "t"}]'
 
 
-class Publisher(BaseHTTPRequestHandler):
+class Publisher(ThreadingHTTPServer):
+    """A server on loopback; ``asked`` are the paths in the order of the requests."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.asked: list[str] = []
+
+
+class Answer(BaseHTTPRequestHandler):
     """Answers by path: /busy fails once, /down always, /moved elsewhere, /missing never was."""
+
+    server: Publisher
 
     def do_GET(self):
         path = self.path.partition("?")[0]
@@ -39,8 +49,7 @@ class Publisher(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def publisher():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Publisher)
-    server.asked = []
+    server = Publisher()
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield server

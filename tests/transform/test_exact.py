@@ -50,25 +50,31 @@ def event(name, properties):
     return f'{{"event":"{name}","properties":{properties}}}'
 
 
+def results_of(transform, one_line):
+    results = transform.line(one_line)
+    assert results is not None
+    return results
+
+
 @pytest.fixture
 def transform():
     return ExactTransform(TABLES, LOOKUPS)
 
 
 def test_an_event_becomes_a_row_and_a_record(transform):
-    results = transform.line(line(event("two", r'{"b":"\t","a":""}')))
+    results = results_of(transform, line(event("two", r'{"b":"\t","a":""}')))
     assert results == [
         Result("two", 3, '""\t"\\t"', {"b": "\t"}, "id", Outcome.SUCCESS),
     ]
 
 
 def test_a_column_that_does_not_convert_is_empty_and_marks_the_row(transform):
-    [result] = transform.line(line(event("two", '{"a":5,"b":"x"}')))
+    [result] = results_of(transform, line(event("two", '{"a":5,"b":"x"}')))
     assert result == Result("two", 3, '""\t"x"', {"b": "x"}, "id", Outcome.SKIPPED_COLUMNS)
 
 
 def test_a_table_without_columns_has_empty_rows(transform):
-    [result] = transform.line(line(event("bare", "{}")))
+    [result] = results_of(transform, line(event("bare", "{}")))
     assert (result.row, result.record, result.outcome) == ("", {}, Outcome.SUCCESS)
 
 
@@ -81,7 +87,7 @@ def test_a_line_that_is_no_record_has_no_results(transform):
     [("id", "id"), ("", "error"), ("é" * 32, "é" * 32), ("é" * 33, "error")],
 )
 def test_a_malformed_record_counts_once(transform, uuid, shown):
-    [result] = transform.line(line("[{},7]", uuid=uuid))
+    [result] = results_of(transform, line("[{},7]", uuid=uuid))
     assert result == Result(
         None, None, None, None, shown, Outcome.MALFORMED, "an event is no JSON object"
     )
@@ -89,27 +95,27 @@ def test_a_malformed_record_counts_once(transform, uuid, shown):
 
 @pytest.mark.parametrize("payload", ["null", "{}", '{"properties":{}}', event("", "{}")])
 def test_an_event_without_a_name_is_an_empty_request(transform, payload):
-    assert transform.line(line(payload)) == [
+    assert results_of(transform, line(payload)) == [
         Result(None, None, None, None, "id", Outcome.EMPTY_REQUEST)
     ]
 
 
 @pytest.mark.parametrize("properties", ["null", "[]", '"{}"', "5", "true"])
 def test_properties_that_are_no_object_are_an_empty_request(transform, properties):
-    [result] = transform.line(line(event("two", properties)))
+    [result] = results_of(transform, line(event("two", properties)))
     assert result == Result(None, None, None, None, "id", Outcome.EMPTY_REQUEST)
 
 
 def test_an_event_of_no_table_is_untracked(transform):
-    [result] = transform.line(line('{"event":"TWO"}'))
+    [result] = results_of(transform, line('{"event":"TWO"}'))
     row = '{"event":"TWO","properties":null}'
     assert result == Result("TWO", None, row, None, "id", Outcome.UNTRACKED)
 
 
 def test_ids_are_numbered_where_there_is_more_than_one_event(transform):
-    several = transform.line(line(f"[{event('bare', '{}')},null,{event('x', '1')}]"))
+    several = results_of(transform, line(f"[{event('bare', '{}')},null,{event('x', '1')}]"))
     assert [result.uuid for result in several] == ["id-0", "id-1", "id-2"]
-    [one] = transform.line(line(f"[{event('bare', '{}')}]"))
+    [one] = results_of(transform, line(f"[{event('bare', '{}')}]"))
     assert one.uuid == "id"
 
 
@@ -143,10 +149,9 @@ def test_a_supporting_property_does_for_a_missing_one(transform):
 
 def test_where_tables_are_asked_for_other_events_have_no_row():
     transform = ExactTransform(TABLES, LOOKUPS, frozenset({"two"}))
-    results = transform.line(
-        line(f"[{event('two', '{}')},{event('bare', '{}')},{event('x', '{}')},null,"
-             f"{event('two', 'null')}]")
-    )  # fmt: skip
+    names = [event(name, "{}") for name in ("two", "bare", "x")]
+    payload = f"[{','.join(names)},null,{event('two', 'null')}]"
+    results = results_of(transform, line(payload))
     assert [result.outcome for result in results] == [
         Outcome.SKIPPED_COLUMNS,
         Outcome.NOT_ASKED,
@@ -157,10 +162,11 @@ def test_where_tables_are_asked_for_other_events_have_no_row():
     assert [result.row for result in results[1:]] == [None] * 4
 
 
-class Broken:
+class Broken(FixedLogins):
     """A lookup that raises what it is given."""
 
     def __init__(self, error):
+        super().__init__({})
         self.error = error
 
     def user_id(self, login):
@@ -171,7 +177,7 @@ def test_a_bug_costs_one_event_and_not_the_others():
     transform = ExactTransform(TABLES, Lookups(LOOKUPS.geo, Broken(ZeroDivisionError("oh"))))
     people = event("people", '{"login":"ada"}')
     payload = f"[{event('bare', '{}')},{people},{event('two', '{}')}]"
-    ok, failed, also_ok = transform.line(line(payload))
+    ok, failed, also_ok = results_of(transform, line(payload))
     assert failed == Result(
         "people", 3, None, None, "id-1", Outcome.FAILED, "ZeroDivisionError: oh"
     )
@@ -181,7 +187,7 @@ def test_a_bug_costs_one_event_and_not_the_others():
 def test_a_service_that_is_down_stops_the_line():
     transform = ExactTransform(TABLES, Lookups(LOOKUPS.geo, Broken(LookupDown("no answer"))))
     with pytest.raises(LookupDown):
-        transform.line(line(event("people", '{"login":"ada"}')))
+        results_of(transform, line(event("people", '{"login":"ada"}')))
 
 
 def test_properties_that_are_no_json_are_the_whole_records_affair(transform):

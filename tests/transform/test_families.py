@@ -110,12 +110,12 @@ def test_a_user_id_needs_exactly_one_supporting_column(supporting):
 
 
 def test_a_login_service_that_is_down_is_no_failed_conversion():
-    class Down:
+    class Down(FixedLogins):
         def user_id(self, login):
             raise LookupDown(f"no answer for {login}")
 
     column = Column("id", "id", "userIDWithMapping", supporting=("login",))
-    ask = converter(column, Lookups(LOOKUPS.geo, Down()))
+    ask = converter(column, Lookups(LOOKUPS.geo, Down({})))
     with pytest.raises(LookupDown):
         ask(None, ("ada",))
 
@@ -134,7 +134,7 @@ def test_white_space_is_what_unicode_calls_so():
 )  # fmt: skip
 def test_known_transformers_can_be_compiled(name):
     assert is_transformer(name)
-    assert converter(Column("in", "out", name), LOOKUPS)
+    assert callable(converter(Column("in", "out", name), LOOKUPS))
 
 
 @pytest.mark.parametrize(
