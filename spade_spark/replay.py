@@ -16,20 +16,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
-from spade_spark import __version__
 from spade_spark.blueprint import catalog
-from spade_spark.blueprint.schema import Reading, Table, read_tables
-from spade_spark.edge.listing import Listing, list_window
+from spade_spark.blueprint.schema import Table, read_tables
 from spade_spark.engine.partition import Job
 from spade_spark.errors import InputError, UsageError
-from spade_spark.plan import Plan, deal
+from spade_spark.plan import Plan
+from spade_spark.prepare import Prepared, choose, choose_made, prepare
 from spade_spark.report.report import LeftOutTable, Report
 from spade_spark.report.screen import Screen
 from spade_spark.report.summary import counted, size_text
 from spade_spark.request import Request
 from spade_spark.run.adopt import adopt
 from spade_spark.run.records import digest
-from spade_spark.run.run import Run, Sealed, sha256
+from spade_spark.run.run import Run, Sealed
 from spade_spark.settings import Settings
 from spade_spark.store import open_store
 from spade_spark.transform.registry import is_transformer
@@ -71,22 +70,18 @@ class _Story:
 
     def make(self) -> Report:
         """Plans, looks at the warehouse, transforms, seals, loads."""
-        schemas = catalog.fetch(self.settings.blueprint.schemas, self.settings.s3)
-        reading = read_tables(schemas, is_transformer)
-        tables = choose(self.request, reading)
-        listing = self._list()
-        self._preflight(tables)
-        plan = self.run.begin(self._plan(schemas, tables, listing), schemas)
+        prepared = prepare(self.request, self.settings)
+        self._preflight(prepared.tables)
+        plan = self.run.begin(prepared.plan, prepared.schemas)
         self.screen.say(
             f"run tag {plan.run_tag}: {len(plan.sources):,} objects, {size_text(plan.size)}, "
-            f"for {counted(len(tables), 'table')}, {self.request.window}"
+            f"for {counted(len(prepared.tables), 'table')}, {self.request.window}"
         )
-        sealed = self.run.sealed() or self._transform(plan, schemas, tables)
-        left_out = tuple(LeftOutTable(each.name, each.reason) for each in reading.left_out)
+        sealed = self.run.sealed() or self._transform(plan, prepared)
         return replace(
-            self._load(sealed, tables),
-            left_out=left_out if self.request.all_tables else (),
-            unnamed=listing.unnamed,
+            self._load(sealed, prepared.tables),
+            left_out=tuple(LeftOutTable(each.name, each.reason) for each in prepared.left_out),
+            unnamed=prepared.listing.unnamed,
         )
 
     def take(self) -> Report:
@@ -120,17 +115,6 @@ class _Story:
         self.run.write_schemas(schemas)
         return self.run.write_manifest(manifest)
 
-    def _list(self) -> Listing:
-        edge = open_store(self.settings.input.edge, self.settings.s3)
-        listing = list_window(edge, self.request.window, self.settings.input)
-        if not listing.sources and not self.request.allow_empty:
-            raise InputError(
-                f"{edge.url} has no object for {self.request.window} (by "
-                f"{self.settings.input.time_source}, see input.time_source): check the window and "
-                "input.edge"
-            )
-        return listing
-
     def _preflight(self, tables: Sequence[Table]) -> None:
         """Nothing is computed for a load that cannot work."""
         if self.warehouse is None:
@@ -144,21 +128,7 @@ class _Story:
         )
         self.screen.say(f"{self.warehouse.name} is ready for {counted(len(tables), 'table')}")
 
-    def _plan(self, schemas: bytes, tables: Sequence[Table], listing: Listing) -> Plan:
-        return Plan(
-            run_tag=self.request.run_tag,
-            created=datetime.now(timezone.utc),
-            window=self.request.window.arguments,
-            tables=tuple(table.name for table in tables),
-            all_tables=self.request.all_tables,
-            schemas_sha256=sha256(schemas),
-            edge=self.settings.input.edge,
-            partitions=deal(listing.sources),
-            settings=self.settings.bearing_on_rows(),
-            version=__version__,
-        )
-
-    def _transform(self, plan: Plan, schemas: bytes, tables: Sequence[Table]) -> Sealed:
+    def _transform(self, plan: Plan, prepared: Prepared) -> Sealed:
         """Does the partitions that are not done yet, on Spark, and seals the run."""
         # Imported where it is needed: a load alone starts no Spark.
         from spade_spark.engine import spark  # noqa: PLC0415 - see above
@@ -173,12 +143,12 @@ class _Story:
             plan=digest(plan),
             day=plan.created.strftime("%Y%m%d"),
             settings=self.settings.for_tasks(),
-            schemas=schemas,
+            schemas=prepared.schemas,
             asked=None if plan.all_tables else frozenset(plan.tables),
         )
         with self.screen.transforming(left) as watch:
             returned = spark.transform(job, left, self.settings.spark, watch)
-        return self.run.seal(plan, tables, [*done, *returned], datetime.now(timezone.utc))
+        return self.run.seal(plan, prepared.tables, [*done, *returned], datetime.now(timezone.utc))
 
     def _load(self, sealed: Sealed, tables: Sequence[Table]) -> Report:
         """Replaces each table's window, unless the input is too damaged for that."""
@@ -207,40 +177,6 @@ class _Story:
                 progress=lambda step: tell(step.table, step.step, step.note),
             )
         return replace(report, loads=loads)
-
-
-def choose(request: Request, reading: Reading) -> list[Table]:
-    """The tables asked for, by name.
-
-    Raises:
-        UsageError: A name that Blueprint does not have, or whose schema cannot be used.
-    """
-    if request.all_tables:
-        return [reading.tables[name] for name in sorted(reading.tables)]
-    left_out = {each.name: each.reason for each in reading.left_out}
-    problems = [
-        f"table {name} cannot be made: {left_out[name]}"
-        if name in left_out
-        else f"Blueprint has no table {name}"
-        for name in sorted(set(request.tables) - reading.tables.keys())
-    ]
-    if problems:
-        raise UsageError("; ".join(problems))
-    return [reading.tables[name] for name in sorted(set(request.tables))]
-
-
-def choose_made(request: Request, sealed: Sealed, schemas: bytes) -> list[Table]:
-    """The tables asked for, of those that a run made and by the schemas that made them.
-
-    Raises:
-        UsageError: A table that the run did not make.
-    """
-    made = {each.table for each in sealed.manifest.tables}
-    missing = sorted(set(request.tables) - made)
-    if missing:
-        raise UsageError(f"run tag {request.run_tag} did not make: {', '.join(missing)}")
-    tables = read_tables(schemas, is_transformer).tables
-    return [tables[name] for name in sorted(set(request.tables) or made)]
 
 
 def damage(sealed: Sealed, request: Request) -> str:

@@ -12,6 +12,7 @@ ROOMS = (
     ("cli",),
     ("sandbox", "inspector"),
     ("replay",),
+    ("prepare",),
     ("engine",),
     ("warehouse",),
     ("report",),

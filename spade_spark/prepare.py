@@ -1,0 +1,127 @@
+"""What is known before anything is begun: the tables, the objects, the plan.
+
+A replay carries it out, ``spade-spark plan`` prints it: both ask here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from spade_spark import __version__
+from spade_spark.blueprint import catalog
+from spade_spark.blueprint.schema import LeftOut, Reading, Table, read_tables
+from spade_spark.edge.listing import Listing, list_window
+from spade_spark.errors import InputError, UsageError
+from spade_spark.plan import Plan, deal
+from spade_spark.request import Request
+from spade_spark.run.run import Sealed, sha256
+from spade_spark.settings import Settings
+from spade_spark.store import open_store
+from spade_spark.transform.registry import is_transformer
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a replay would do, from the window's objects on.
+
+    Attributes:
+        plan: The plan.
+        schemas: The schemas, as they were published.
+        tables: The tables to make.
+        listing: The window's objects.
+        left_out: Tables that cannot be made, where all were asked for.
+    """
+
+    plan: Plan
+    schemas: bytes
+    tables: tuple[Table, ...]
+    listing: Listing
+    left_out: tuple[LeftOut, ...]
+
+
+def prepare(request: Request, settings: Settings) -> Prepared:
+    """Reads the schemas and lists the window; writes nothing.
+
+    Raises:
+        UsageError: A table that Blueprint does not have, or whose schema cannot be used.
+        InputError: No schemas, no edge store, or no object in the window.
+    """
+    schemas = catalog.fetch(settings.blueprint.schemas, settings.s3)
+    reading = read_tables(schemas, is_transformer)
+    tables = choose(request, reading)
+    listing = _list(request, settings)
+    return Prepared(
+        plan=_plan(request, settings, schemas, tables, listing),
+        schemas=schemas,
+        tables=tuple(tables),
+        listing=listing,
+        left_out=reading.left_out if request.all_tables else (),
+    )
+
+
+def choose(request: Request, reading: Reading) -> list[Table]:
+    """The tables asked for, by name.
+
+    Raises:
+        UsageError: A name that Blueprint does not have, or whose schema cannot be used.
+    """
+    if request.all_tables:
+        return [reading.tables[name] for name in sorted(reading.tables)]
+    left_out = {each.name: each.reason for each in reading.left_out}
+    problems = [
+        f"table {name} cannot be made: {left_out[name]}"
+        if name in left_out
+        else f"Blueprint has no table {name}"
+        for name in sorted(set(request.tables) - reading.tables.keys())
+    ]
+    if problems:
+        raise UsageError("; ".join(problems))
+    return [reading.tables[name] for name in sorted(set(request.tables))]
+
+
+def choose_made(request: Request, sealed: Sealed, schemas: bytes) -> list[Table]:
+    """The tables asked for, of those that a run made and by the schemas that made them.
+
+    Raises:
+        UsageError: A table that the run did not make.
+    """
+    made = {each.table for each in sealed.manifest.tables}
+    missing = sorted(set(request.tables) - made)
+    if missing:
+        raise UsageError(f"run tag {request.run_tag} did not make: {', '.join(missing)}")
+    tables = read_tables(schemas, is_transformer).tables
+    return [tables[name] for name in sorted(set(request.tables) or made)]
+
+
+def _list(request: Request, settings: Settings) -> Listing:
+    edge = open_store(settings.input.edge, settings.s3)
+    listing = list_window(edge, request.window, settings.input)
+    if not listing.sources and not request.allow_empty:
+        raise InputError(
+            f"{edge.url} has no object for {request.window} (by {settings.input.time_source}, see "
+            "input.time_source): check the window and input.edge"
+        )
+    return listing
+
+
+def _plan(
+    request: Request,
+    settings: Settings,
+    schemas: bytes,
+    tables: Sequence[Table],
+    listing: Listing,
+) -> Plan:
+    return Plan(
+        run_tag=request.run_tag,
+        created=datetime.now(timezone.utc),
+        window=request.window.arguments,
+        tables=tuple(table.name for table in tables),
+        all_tables=request.all_tables,
+        schemas_sha256=sha256(schemas),
+        edge=settings.input.edge,
+        partitions=deal(listing.sources),
+        settings=settings.bearing_on_rows(),
+        version=__version__,
+    )
