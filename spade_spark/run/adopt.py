@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import datetime
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from spade_spark.blueprint.schema import Table
 from spade_spark.edge.lines import ObjectLines
@@ -23,6 +23,9 @@ from spade_spark.run.run import Run
 from spade_spark.store import Store, StoredObject
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.window import Window
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 
 def adopt(run: Run, tables: Sequence[Table], window: Window, now: datetime) -> Manifest:
@@ -57,28 +60,30 @@ def _table(run: Run, table: Table) -> ManifestTable:
 
 
 def _file(store: Store, table: Table, found: StoredObject) -> RowFile:
-    with closing(_Hashed(store.open(found.key, found.etag))) as stream:
-        chunks = ObjectLines(stream, store.url + found.key)
+    digest = hashlib.sha256()
+    with closing(_Hashed(store.open(found.key, found.etag), digest.update)) as hashed:
+        chunks = ObjectLines(io.BufferedReader(hashed), store.url + found.key)
         rows = sum(chunk.count(b"\n") + (not chunk.endswith(b"\n")) for chunk in chunks)
-        return RowFile(table.name, table.version, found.key, rows, found.size, stream.sha256())
+    return RowFile(table.name, table.version, found.key, rows, found.size, digest.hexdigest())
 
 
 class _Hashed(io.RawIOBase):
-    """A stream whose bytes are hashed as they are read."""
+    """A stream of which every byte read is told."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, tell: Callable[[bytes], None]) -> None:
         super().__init__()
-        self._stream = stream
-        self._digest = hashlib.sha256()
+        self._stream, self._tell = stream, tell
 
-    def read(self, size: int = -1, /) -> bytes:
-        data = self._stream.read(size)
-        self._digest.update(data)
-        return data
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer)
+        data = self._stream.read(len(view))
+        view[: len(data)] = data
+        self._tell(data)
+        return len(data)
 
     def close(self) -> None:
         self._stream.close()
         super().close()
-
-    def sha256(self) -> str:
-        return self._digest.hexdigest()

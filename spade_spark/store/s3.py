@@ -20,8 +20,7 @@ from spade_spark.settings import S3Settings
 from spade_spark.store import StoredObject
 
 if TYPE_CHECKING:
-    from collections.abc import Buffer  # type: ignore[attr-defined,unused-ignore] # from 3.12
-
+    from _typeshed import WriteableBuffer
     from mypy_boto3_s3 import S3Client
 
 _MISSING = {"404", "NoSuchBucket", "NoSuchKey"}
@@ -137,7 +136,7 @@ class _ResumingBody(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Buffer) -> int:
+    def readinto(self, buffer: WriteableBuffer) -> int:
         view = memoryview(buffer)
         while True:
             try:
