@@ -43,6 +43,48 @@ class TableState:
         return sum(count for _, count in self.hours)
 
 
+@dataclass(frozen=True)
+class Outlook:
+    """What a load would find.
+
+    Attributes:
+        states: The tables that are fit to be replayed.
+        problems: What would keep the load from working, a sentence each with what to do.
+    """
+
+    states: tuple[TableState, ...]
+    problems: tuple[str, ...]
+
+
+def look(
+    warehouse: Warehouse,
+    tables: Sequence[Table],
+    window: Window,
+    settings: WarehouseSettings,
+    *,
+    output: str,
+) -> Outlook:
+    """Looks at tables, versions, privileges, the ledger, and whether ``output`` can be read.
+
+    Raises:
+        ConnectionLost: The warehouse does not answer.
+    """
+    place = place_of(settings)
+    states: list[TableState] = []
+    with Session(warehouse.target) as session:
+        looking = _Look(session, warehouse, place, window)
+        problems = looking.schema_problems()
+        if not problems:
+            problems += looking.ledger_problems()
+            for table in tables:
+                columns, found = looking.table_problems(table)
+                problems += found
+                if not found:
+                    states.append(looking.state(table, columns))
+        problems += warehouse.storage_problems(session, output)
+    return Outlook(tuple(states), tuple(problems))
+
+
 def check(
     warehouse: Warehouse,
     tables: Sequence[Table],
@@ -51,32 +93,20 @@ def check(
     *,
     output: str,
 ) -> tuple[TableState, ...]:
-    """Checks tables, versions, privileges, the ledger, and that ``output`` can be read.
+    """As :func:`look`, for whoever goes on only where nothing is wrong.
 
     Raises:
         WarehouseError: With all problems that were found, one a line, each with what to do.
         ConnectionLost: The warehouse does not answer.
     """
-    place = place_of(settings)
-    states: list[TableState] = []
-    with Session(warehouse.target) as session:
-        look = _Look(session, warehouse, place, window)
-        problems = look.schema_problems()
-        if not problems:
-            problems += look.ledger_problems()
-            for table in tables:
-                columns, found = look.table_problems(table)
-                problems += found
-                if not found:
-                    states.append(look.state(table, columns))
-        problems += warehouse.storage_problems(session, output)
-    if problems:
-        lines = "\n".join(f"  {problem}" for problem in problems)
+    outlook = look(warehouse, tables, window, settings, output=output)
+    if outlook.problems:
+        lines = "\n".join(f"  {problem}" for problem in outlook.problems)
         raise WarehouseError(
             f"the load into {warehouse.name} {warehouse.target} could not work, so nothing was "
             f"begun:\n{lines}"
         )
-    return tuple(states)
+    return outlook.states
 
 
 @dataclass(frozen=True)
