@@ -32,6 +32,21 @@ class StoredObject:
     last_modified: datetime
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """A small object as it was when it was read.
+
+    Attributes:
+        data: Its bytes.
+        etag: What :meth:`Store.replace` takes.
+        read_at: When it was read, by the store's own clock: an aware UTC time.
+    """
+
+    data: bytes
+    etag: str
+    read_at: datetime
+
+
 class Store(Protocol):
     """Objects below one URL."""
 
@@ -60,11 +75,28 @@ class Store(Protocol):
             ObjectMissing: No such object.
         """
 
+    def snapshot(self, key: str) -> Snapshot:
+        """The whole of a small object, with what a conditional replace of it needs.
+
+        Raises:
+            ObjectMissing: No such object.
+        """
+
     def write(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
         """Writes a small object, whole or not at all.
 
         Returns:
             False where ``if_absent`` was asked and the key was there already, unchanged.
+        """
+
+    def replace(self, key: str, data: bytes, etag: str) -> bool:
+        """Writes over a small object where it is still the one of ``etag``, in one step.
+
+        Of several that replace the same object at once, one does. Plain writes take no part in
+        that: an object that is replaced must not be written in another way.
+
+        Returns:
+            False where the object is another one now, or gone; it is unchanged.
         """
 
     def upload(self, key: str, path: Path) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import BinaryIO
 
 from spade_spark.errors import InputError, ObjectChanged, ObjectMissing
-from spade_spark.store import StoredObject
+from spade_spark.store import Snapshot, StoredObject
 
 _PART = ".part-"
 
@@ -50,6 +52,13 @@ class DirectoryStore:
         with self.open(key) as stream:
             return stream.read()
 
+    def snapshot(self, key: str) -> Snapshot:
+        """See :class:`~spade_spark.store.Store`."""
+        with self.open(key) as stream:
+            # Of the open file: another may stand in its place by now.
+            etag = _etag(os.fstat(stream.fileno()))
+            return Snapshot(stream.read(), etag, datetime.now(timezone.utc))
+
     def write(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
         """See :class:`~spade_spark.store.Store`."""
         part = self._part(key)
@@ -65,6 +74,26 @@ class DirectoryStore:
             return True
         finally:
             part.unlink()
+
+    def replace(self, key: str, data: bytes, etag: str) -> bool:
+        """See :class:`~spade_spark.store.Store`."""
+        path, part = self._path(key), self._part(key)
+        try:
+            part.write_bytes(data)
+            with _exclusive(part.parent):
+                try:
+                    status = path.stat()
+                except FileNotFoundError:
+                    return False
+                if _etag(status) != etag:
+                    return False
+                # Later than what it replaces, whatever the clock's grain: no ETag comes twice.
+                later = max(part.stat().st_mtime_ns, status.st_mtime_ns + 1)
+                os.utime(part, ns=(later, later))
+                part.replace(path)
+                return True
+        finally:
+            part.unlink(missing_ok=True)
 
     def upload(self, key: str, path: Path) -> None:
         """See :class:`~spade_spark.store.Store`."""
@@ -92,6 +121,24 @@ class DirectoryStore:
         return StoredObject(
             path.relative_to(self._root).as_posix(),
             status.st_size,
-            f"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}",
+            _etag(status),
             datetime.fromtimestamp(status.st_mtime, timezone.utc),
         )
+
+
+def _etag(status: os.stat_result) -> str:
+    return f"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"
+
+
+@contextmanager
+def _exclusive(folder: Path) -> Iterator[None]:
+    """Alone among all threads and processes; a process that dies lets go of it.
+
+    A file, opened for writing: on NFS nothing else can be locked. It stays, unlisted.
+    """
+    handle = os.open(folder / f"{_PART}lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -17,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from spade_spark.errors import InputError, ObjectChanged, ObjectMissing, PassingFault
 from spade_spark.settings import S3Settings
-from spade_spark.store import StoredObject
+from spade_spark.store import Snapshot, StoredObject
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -84,16 +85,36 @@ class S3Store:
         with self.open(key) as stream:
             return stream.read()
 
+    def snapshot(self, key: str) -> Snapshot:
+        """See :class:`~spade_spark.store.Store`."""
+        with _translated(self.url + key):
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
+            headers = answer["ResponseMetadata"]["HTTPHeaders"]
+            with answer["Body"] as body:
+                data = body.read()
+        return Snapshot(data, answer["ETag"].strip('"'), parsedate_to_datetime(headers["date"]))
+
     def write(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
         """See :class:`~spade_spark.store.Store`."""
-        condition: dict[str, Any] = {"IfNoneMatch": "*"} if if_absent else {}
+        condition = {"IfNoneMatch": "*"} if if_absent else {}
+        return self._put(key, data, condition)
+
+    def replace(self, key: str, data: bytes, etag: str) -> bool:
+        """See :class:`~spade_spark.store.Store`."""
+        try:
+            return self._put(key, data, {"IfMatch": f'"{etag}"'})
+        except ObjectMissing:
+            return False
+
+    def _put(self, key: str, data: bytes, condition: dict[str, Any]) -> bool:
+        """Writes an object; False where it does not meet the condition."""
         with _translated(self.url + key):
             try:
                 self._client.put_object(
                     Bucket=self._bucket, Key=self._prefix + key, Body=data, **condition
                 )
             except ClientError as error:
-                if if_absent and _code(error) in _TAKEN:
+                if condition and _code(error) in _TAKEN:
                     # The refusal may be of our own first try, whose answer was lost.
                     return self.read(key) == data
                 raise

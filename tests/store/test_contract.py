@@ -1,6 +1,8 @@
 """One contract for every store: S3 over HTTP, and a directory."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 
@@ -59,6 +61,63 @@ def test_only_the_first_of_two_conditional_writes_wins(store):
     assert store.write("lock", b"first", if_absent=True)
     assert not store.write("lock", b"second", if_absent=True)
     assert store.read("lock") == b"first"
+
+
+def test_a_snapshot_is_replaced_once(store):
+    store.write("claims", b"first")
+    seen = store.snapshot("claims")
+    assert seen.data == b"first"
+    assert store.replace("claims", b"second", seen.etag)
+    assert not store.replace("claims", b"third", seen.etag)
+    assert store.read("claims") == b"second"
+    assert [entry.key for entry in store.list()] == ["claims"]
+
+
+def test_a_replace_takes_the_etag_of_a_listing_too(store):
+    store.write("claims", b"first")
+    (listed,) = store.list()
+    assert listed.etag == store.snapshot("claims").etag
+
+
+def test_nothing_is_replaced_where_nothing_is(store):
+    store.write("there", b"x")
+    etag = store.snapshot("there").etag
+    assert not store.replace("nowhere", b"y", etag)
+    with pytest.raises(ObjectMissing, match="nowhere is not there"):
+        store.snapshot("nowhere")
+
+
+def test_no_etag_comes_twice_among_many_replaces_of_one_size(store):
+    store.write("claims", b"0000")
+    etags = set()
+    for number in range(50):
+        seen = store.snapshot("claims")
+        etags.add(seen.etag)
+        assert store.replace("claims", b"%04d" % (number + 1), seen.etag)
+    assert len(etags) == 50
+
+
+def test_a_snapshot_says_when_it_was_read_by_the_stores_clock(store):
+    store.write("claims", b"x")
+    (listed,) = store.list()
+    assert abs(store.snapshot("claims").read_at - listed.last_modified) < timedelta(seconds=10)
+
+
+def test_of_many_that_replace_a_file_at_once_each_change_counts(tmp_path):
+    """A directory alone: the S3 server of the tests checks and writes in two steps."""
+    store = open_store(str(tmp_path), S3Settings())
+    store.write("sum", b"0")
+
+    def add_ten(_):
+        for _ in range(10):
+            while True:
+                seen = store.snapshot("sum")
+                if store.replace("sum", b"%d" % (int(seen.data) + 1), seen.etag):
+                    break
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add_ten, range(4)))
+    assert store.read("sum") == b"40"
 
 
 def test_a_file_is_uploaded_whole(store, tmp_path):
