@@ -1,0 +1,164 @@
+"""The words of a replay's command line, which `replay` and `plan` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import click
+
+from spade_spark import settings as settings_module
+from spade_spark.errors import UsageError
+from spade_spark.request import Request
+from spade_spark.run.layout import check_tag, generate_tag
+from spade_spark.settings import Settings
+from spade_spark.window import Window
+
+_SANDBOX_CONF = Path("conf/local.toml")
+_LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR"]
+
+_Command = Callable[..., Any]
+
+_WORDS: tuple[Callable[[_Command], _Command], ...] = (
+    click.argument("start", metavar="START"),
+    click.argument("end", metavar="END"),
+    click.argument("tables", metavar="[TABLE ...]", nargs=-1),
+    click.option("--all-tables", is_flag=True, help="Every table that Blueprint publishes."),
+    click.option(
+        "--rsurl",
+        metavar="URL",
+        envvar="SPADE_RSURL",
+        help="The warehouse, postgres://…; better in SPADE_RSURL: arguments show in process lists.",
+    ),
+    click.option("--skip-transform", is_flag=True, help="Load what --runtag holds already."),
+    click.option("--skip-ace-upload", is_flag=True, help="Stop after the transform: load nothing."),
+    click.option(
+        "--by-prefix",
+        is_flag=True,
+        help="With --skip-transform: load whatever lies under --runtag, an earlier tool's, which "
+        "has no manifest.",
+    ),
+    click.option(
+        "--runtag", metavar="TAG", help="The output prefix; one that is there is gone on with."
+    ),
+    click.option("--namespace", metavar="NS", default="", help="Prefix of a generated run tag."),
+    click.option(
+        "--poolsize",
+        metavar="N",
+        type=click.IntRange(min=1),
+        default=4,
+        show_default=True,
+        help="Tables loaded side by side.",
+    ),
+    click.option(
+        "--log",
+        "level",
+        metavar="LEVEL",
+        type=click.Choice(_LEVELS, case_sensitive=False),
+        default="INFO",
+        show_default=True,
+        help=f"What is logged: {', '.join(_LEVELS)}.",
+    ),
+    click.option(
+        "--conf",
+        metavar="FILE",
+        envvar="SPADE_CONF",
+        type=click.Path(path_type=Path),
+        help="Settings (TOML); default conf/local.toml where a sandbox wrote one.",
+    ),
+    click.option(
+        "--allow-damaged",
+        metavar="N",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Load although up to N objects are damaged.",
+    ),
+    click.option("--allow-empty", is_flag=True, help="Replace rows by none where there are none."),
+    click.option(
+        "--min-rows-ratio",
+        metavar="X",
+        type=click.FloatRange(min=0),
+        help="New rows to old rows below which a table is left alone; default: the settings'.",
+    ),
+    click.option(
+        "--max-truncated",
+        metavar="N",
+        type=click.IntRange(min=0),
+        help="Leave a table alone if more than N values would be cut; default: no bound.",
+    ),
+    click.option("--force", is_flag=True, help="Load a run tag again that the ledger has."),
+)
+
+
+def replay_words(command: _Command) -> _Command:
+    """Gives ``command`` the words of a replay."""
+    return reduce(lambda decorated, word: word(decorated), reversed(_WORDS), command)
+
+
+@dataclass(frozen=True)
+class Words:
+    """What was written on the command line, word by word."""
+
+    start: str
+    end: str
+    tables: tuple[str, ...]
+    all_tables: bool
+    rsurl: str | None
+    skip_transform: bool
+    skip_ace_upload: bool
+    by_prefix: bool
+    runtag: str | None
+    namespace: str
+    poolsize: int
+    level: str
+    conf: Path | None
+    allow_damaged: int
+    allow_empty: bool
+    min_rows_ratio: float | None
+    max_truncated: int | None
+    force: bool
+
+    def read(self) -> tuple[Request, Settings]:
+        """What the words ask for, checked as far as the words alone can be.
+
+        Raises:
+            UsageError: One line that says what to write instead.
+            SettingsError: A setting is wrong or missing.
+        """
+        if self.skip_transform and not self.runtag:
+            raise UsageError("--skip-transform loads what a run made: say which with --runtag TAG")
+        now = datetime.now(timezone.utc)
+        request = Request(
+            window=Window.parse(self.start, self.end),
+            tables=self.tables,
+            all_tables=self.all_tables,
+            run_tag=check_tag(self.runtag) if self.runtag else generate_tag(now, self.namespace),
+            skip_transform=self.skip_transform,
+            skip_load=self.skip_ace_upload,
+            by_prefix=self.by_prefix,
+            poolsize=self.poolsize,
+            allow_damaged=self.allow_damaged,
+            allow_empty=self.allow_empty,
+            max_truncated=self.max_truncated,
+            force=self.force,
+        )
+        settings = self._settings()
+        request.check(settings)
+        return request, settings
+
+    def _settings(self) -> Settings:
+        """File < environment < flag."""
+        conf = self.conf
+        if conf is None and _SANDBOX_CONF.is_file():
+            conf = _SANDBOX_CONF
+        flags = {}
+        if self.rsurl and self.rsurl != "-":
+            flags["url"] = self.rsurl
+        if self.min_rows_ratio is not None:
+            flags["min_rows_ratio"] = str(self.min_rows_ratio)
+        return settings_module.load(conf, flags={"warehouse": flags})
