@@ -1,19 +1,21 @@
-"""Chunks of lines to rows: the fast path, with the exact path behind it.
+r"""Chunks of lines to rows: the fast path, with the exact path behind it.
 
 A line takes the first of these ways that is sure of it:
 
-1. Its payload is plain (ASCII, no backslash, no DEL: nothing in it needs an escape) and every
-   property has its column's type: a generated function makes the row.
-2. Its payload is JSON in UTF-8: a second generated function makes the row, value by value.
+1. ``plain``: every property has its column's type, and no text needs an escape. A payload without
+   a backslash cannot bring ``"``, ``\`` or a control character into a row; with one, the row is
+   looked at. (What Unicode calls not printable, and DEL, are looked for in many rows at once.)
+2. ``careful``: the payload is JSON in UTF-8; texts are converted and escaped one by one.
 3. :mod:`~spade_spark.transform.exact`.
 
 Doubt is an exception: the Structs forbid what they do not know, so that another spelling of a
-member, an untracked name or a wrong type raises while it is decoded, and the line goes a step
-down. What each step costs stands in bench/README.md.
+member, an unknown name or a wrong type raises while it is decoded, and the line goes a step down.
+What each step costs stands in bench/README.md.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Union
@@ -21,12 +23,16 @@ from typing import Annotated, Any, Final, Union
 import msgspec
 
 from spade_spark.blueprint.schema import Table
+from spade_spark.edge.strict_json import text_of
 from spade_spark.lookups import Lookups
 from spade_spark.transform.exact import ExactTransform
-from spade_spark.transform.memo import MISSING, Memos
+from spade_spark.transform.memo import MISSING, Memos, Second
 from spade_spark.transform.outcomes import Outcome
+from spade_spark.transform.printable import printable_class
+from spade_spark.transform.quoting import escape
 from spade_spark.transform.row import compile_events
 from spade_spark.transform.tally import Tally
+from spade_spark.transform.untracked import untracked_line
 
 DOUBT: Final = (
     msgspec.MsgspecError,
@@ -38,7 +44,14 @@ DOUBT: Final = (
 )
 """What decoding and generated code raise where they are not sure."""
 
+MAX_UNTRACKED_NAMES: Final = 1000
+"""Names without a table that have a decoder; clients invent names, so they are bounded."""
+
+_NOT_PLAIN: Final = (msgspec.ValidationError, ValueError)
+_BETWEEN_ROWS: Final = '"\n"'
 _MARK: Final = MISSING.encode()
+_ESCAPABLE: Final = re.compile(r"[\x01-\x08\x0a-\x1f\\]")
+_UNPRINTABLE: Final = re.compile(rf"[^\x00-\x7f{printable_class()}]")
 
 
 class EdgeLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -46,18 +59,19 @@ class EdgeLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
     at: str = msgspec.field(name="receivedAt")
     ip: str = msgspec.field(name="clientIp")
-    data: bytes
-    uuid: str
-    agent: str = msgspec.field(name="userAgent", default="")
     forwarded: str = msgspec.field(name="xForwardedFor", default="")
+    uuid: str = ""
+    data: bytes = b""
+    agent: str = msgspec.field(name="userAgent", default="")
     version: Annotated[int, msgspec.Meta(ge=0, le=2**31)] = msgspec.field(
         name="recordversion", default=0
     )
     edge_type: str = msgspec.field(name="edgeType", default="")
 
 
-class _Name(msgspec.Struct, gc=False):
+class _Named(msgspec.Struct, gc=False):
     event: str
+    properties: msgspec.Raw = msgspec.Raw(b"")
 
 
 @dataclass(frozen=True)
@@ -99,8 +113,7 @@ class ChunkTransform:
         asked: The tables whose rows are wanted; None for all.
 
     Attributes:
-        tally: What was counted; complete after each :meth:`drain`.
-        untracked: Lines of untracked events since the last drain.
+        tally: What was counted; events are complete after each :meth:`drain`.
     """
 
     def __init__(
@@ -110,40 +123,53 @@ class ChunkTransform:
         asked: frozenset[str] | None = None,
     ) -> None:
         self.tally = Tally()
-        self.untracked: list[str] = []
         self._tables = tables
         self._exact = ExactTransform(tables, lookups, asked)
         self._memos = Memos(lookups)
-        self._wanted = frozenset(tables) if asked is None else asked & frozenset(tables)
-        self._rows: dict[str, list[str]] = {}
+        self._decoders = _Decoders(tables, self._memos, asked)
+        self._rows = self._decoders.rows
+        self._untracked = self._decoders.untracked
         self._read_line = msgspec.json.Decoder(EdgeLine).decode
-        self._read_name = msgspec.json.Decoder(Union[_Name, list[_Name]]).decode
-        self._plain = _Union()
-        self._careful = _Union()
-        self._known: set[str] = set()
 
     def feed(self, chunk: bytes) -> None:
-        """Transforms whole lines, each ended by a line feed except perhaps the last."""
+        """Transforms whole lines, each ended by a line feed except perhaps the last.
+
+        Raises:
+            LookupDown: A service that a column asks does not answer.
+        """
         lines = chunk.split(b"\n")
         if not lines[-1]:
             lines.pop()
-        self.tally.lines += len(lines)
-        read_line, seconds = self._read_line, self._memos.seconds
-        if b"\\" in chunk:
-            read_line = self._read_unescaped
+        decoders = self._decoders
+        seconds, addresses = self._memos.seconds, self._memos.addresses
+        read_line = self._read_line if b"\\" not in chunk else self._read_without_escapes
+        exact = 0
         for line in lines:
             try:
                 record = read_line(line)
                 at = record.at
                 second = seconds[at[:19]]
-                rest = at[19:]
-                if rest != "Z":
+                if (rest := at[19:]) != "Z":
                     _check_fraction(rest)
-                self._transform(record, second)
+                address = addresses[record.ip]
+                payload = record.data
+                if b"\\" in payload:
+                    self._transform_escaped(record, second, address)
+                    continue
+                try:
+                    event = decoders.plain(payload)
+                    if type(event) is list:
+                        _check_list(payload)
+                        self._append_all(event, record, second, address)
+                    else:
+                        event.texts.append(event.row(record, second, address))
+                except _NOT_PLAIN:
+                    self._transform_carefully(record, second, address)
             except DOUBT:
+                exact += 1
                 self._transform_exactly(line)
-            else:
-                self.tally.records += 1
+        self.tally.lines += len(lines)
+        self.tally.records += len(lines) - exact
 
     def drain(self) -> Drained:
         """Hands over what is buffered, and counts how the rows ended."""
@@ -152,13 +178,22 @@ class ChunkTransform:
             for name, texts in self._rows.items()
             if texts
         }
-        untracked = self.untracked
-        self.untracked = []
+        untracked = self._untracked.copy()
+        self._untracked.clear()
+        if untracked:
+            self.tally.count("", Outcome.UNTRACKED, len(untracked))
         return Drained(rows, untracked)
 
     def _take(self, table: Table, texts: list[str]) -> TableRows:
         count = len(texts)
-        text = "\n".join(texts).encode()
+        joined = _BETWEEN_ROWS.join(texts)
+        if not joined.isascii():
+            joined = _BETWEEN_ROWS.join(
+                row if row.isascii() else _escape_others(row) for row in texts
+            )
+        text = f'"{joined}"\n'.encode() if table.columns else b"\n" * count
+        if b"\x7f" in text:
+            text = text.replace(b"\x7f", b"\\x7f")
         skipped = 0
         if _MARK in text:
             skipped = sum(MISSING in row for row in texts)
@@ -168,53 +203,48 @@ class ChunkTransform:
             self.tally.count(table.name, Outcome.SKIPPED_COLUMNS, skipped)
         if count > skipped:
             self.tally.count(table.name, Outcome.SUCCESS, count - skipped)
-        return TableRows(table, text + b"\n", count)
+        return TableRows(table, text, count)
 
-    def _read_unescaped(self, line: bytes) -> EdgeLine:
-        """A line that has no escapes of its own; those of others are not told apart here."""
+    def _read_without_escapes(self, line: bytes) -> EdgeLine:
+        """A line without escapes in its own JSON, in a chunk that has some."""
         if b"\\" in line:
-            raise ValueError("escapes in the line's own JSON")
+            raise ValueError("an escape, which must not stand in a time")
         return self._read_line(line)
 
-    def _transform(self, record: EdgeLine, second: Any) -> None:
-        payload = record.data
-        if payload.isascii() and b"\\" not in payload and b"\x7f" not in payload:
-            try:
-                return self._emit(self._plain.decode(payload), record, second)
-            except DOUBT:
-                pass
-        if b"\\u0000" in payload:  # would be taken for the mark of a missing column
-            raise ValueError("NUL in the payload")
+    def _transform_escaped(self, record: EdgeLine, second: Second, address: str) -> None:
+        """A payload with escapes in its JSON: many of them (``\\/``) need none in a row."""
+        if b"\\u0000" in record.data:
+            raise ValueError("a NUL would be taken for the mark of a missing column")
         try:
-            return self._emit(self._careful.decode(payload), record, second)
-        except DOUBT:
-            if not self._compile(payload):
+            event = self._decoders.plain(record.data)
+            row = event.row(record, second, address)
+        except (*_NOT_PLAIN, AttributeError):  # the latter for a list
+            row = ""
+        if row and _is_plain(row, event.columns):
+            event.texts.append(row)
+        else:
+            self._transform_carefully(record, second, address)
+
+    def _transform_carefully(self, record: EdgeLine, second: Second, address: str) -> None:
+        """A payload that the plain way does not take, or of a table that was not met so far."""
+        try:
+            events = self._decoders.careful(record.data)
+        except msgspec.ValidationError:
+            if not self._decoders.learn(record.data):
                 raise
-        return self._transform(record, second)
-
-    def _emit(self, events: Any, record: EdgeLine, second: Any) -> None:
+            events = self._decoders.careful(record.data)
         if type(events) is not list:
-            row = events.row(record, second)
-            self._rows[events.table].append(row)
-            return
-        if not record.data.startswith(b"[{"):
-            raise ValueError("no list of events to the exact path")
-        rows = [(self._rows[event.table], event.row(record, second)) for event in events]
-        for texts, row in rows:
-            texts.append(row)
+            events = [events]
+        else:
+            _check_list(record.data)
+        self._append_all(events, record, second, address)
 
-    def _compile(self, payload: bytes) -> bool:
-        """Compiles the tables that the payload's events are of; False where none is new."""
-        named = self._read_name(payload)
-        names = {event.event for event in (named if isinstance(named, list) else [named])}
-        new = (names & self._wanted) - self._known
-        for name in new:
-            self._known.add(name)
-            self._rows.setdefault(name, [])
-            events = compile_events(self._tables[name], self._memos)
-            self._plain.add(events.get("plain"))
-            self._careful.add(events.get("careful"))
-        return bool(new)
+    @staticmethod
+    def _append_all(events: list[Any], record: EdgeLine, second: Second, address: str) -> None:
+        """All rows of a payload, or none."""
+        rows = [event.row(record, second, address) for event in events]
+        for event, row in zip(events, rows, strict=True):
+            event.texts.append(row)
 
     def _transform_exactly(self, line: bytes) -> None:
         results = self._exact.line(line)
@@ -226,35 +256,104 @@ class ChunkTransform:
             table = result.table or ""
             match result.outcome:
                 case Outcome.SUCCESS:
-                    self._rows.setdefault(table, []).append(result.row or "")
+                    self._rows.setdefault(table, []).append((result.row or "")[1:-1])
                 case Outcome.SKIPPED_COLUMNS:
-                    self._rows.setdefault(table, []).append(f"{MISSING}{result.row}")
+                    self._rows.setdefault(table, []).append(MISSING + (result.row or "")[1:-1])
                 case Outcome.UNTRACKED:
-                    self.tally.count("", Outcome.UNTRACKED)
-                    self.untracked.append(result.row or "")
+                    self._untracked.append(result.row or "")
                 case Outcome.FAILED:
                     self.tally.fail(table, result.uuid, result.error)
                 case outcome:
                     self.tally.count(table, outcome)
 
 
-class _Union:
-    """A decoder of one event, or a list of events, of the tables added so far."""
+class _Decoders:
+    """Decoders of the events of the tables that have been met, which grow as others come."""
 
-    def __init__(self) -> None:
-        self._members: list[type[msgspec.Struct]] = []
-        self.decode: Callable[[bytes], Any] = _nothing
+    def __init__(
+        self, tables: Mapping[str, Table], memos: Memos, asked: frozenset[str] | None
+    ) -> None:
+        self.rows: dict[str, list[str]] = {}
+        self.untracked: list[str] = []
+        self.plain: Callable[[bytes], Any] = _nothing
+        self.careful: Callable[[bytes], Any] = _nothing
+        self._tables = tables
+        self._memos = memos
+        self._asked = asked
+        self._met: set[str] = set()
+        self._room = MAX_UNTRACKED_NAMES
+        self._read_names = msgspec.json.Decoder(Union[_Named, list[_Named]]).decode
+        self._plain: list[type[msgspec.Struct]] = []
+        self._careful: list[type[msgspec.Struct]] = []
 
-    def add(self, event: type[msgspec.Struct] | None) -> None:
-        if event is None:
+    def learn(self, payload: bytes) -> bool:
+        """Adds what the payload's events are of; False where that is nothing new."""
+        read = self._read_names(payload)
+        named = read if isinstance(read, list) else [read]
+        known = len(self._met)
+        for event in named:
+            if event.event not in self._met:
+                self._add(event)
+        if known == len(self._met):
+            return False
+        self.plain = _decoder(self._plain)
+        self.careful = _decoder(self._careful)
+        return True
+
+    def _add(self, event: _Named) -> None:
+        name = event.event
+        table = self._tables.get(name)
+        if self._asked is not None and (table is None or name not in self._asked):
             return
-        self._members.append(event)
-        one = Union[tuple(self._members)]
-        self.decode = msgspec.json.Decoder(Union[one, list[one]]).decode  # type: ignore[valid-type] # made at run time
+        if table is not None:
+            texts = self.rows.setdefault(name, [])
+            structs = compile_events(table, self._memos, texts, _keys(event.properties))
+        elif name and self._room:
+            self._room -= 1
+            struct = _untracked_event(name, self.untracked)
+            structs = {"plain": struct, "careful": struct}
+        else:
+            return
+        self._met.add(name)
+        self._plain += [structs["plain"]] if "plain" in structs else []
+        self._careful += [structs["careful"]] if "careful" in structs else []
+
+
+def _decoder(events: list[type[msgspec.Struct]]) -> Callable[[bytes], Any]:
+    """Decodes one event, or a list of events."""
+    if not events:
+        return _nothing
+    one: Any = Union[tuple(events)]
+    return msgspec.json.Decoder(Union[one, list[one]]).decode
+
+
+def _keys(properties: msgspec.Raw) -> tuple[str, ...]:
+    """The names of properties in the order in which they were sent, or none if that is unclear."""
+    try:
+        return tuple(msgspec.json.decode(properties, type=dict[str, msgspec.Raw]))
+    except (msgspec.MsgspecError, ValueError):
+        return ()
 
 
 def _nothing(payload: bytes) -> Any:
-    raise ValueError("no table is known yet")
+    raise msgspec.ValidationError(f"no decoder of {payload!r}")
+
+
+def _untracked_event(name: str, texts: list[str]) -> type[msgspec.Struct]:
+    """A Struct of events of a name without a table, which makes their JSON lines as rows."""
+
+    def row(event: Any, *_: object) -> str:
+        return untracked_line(name, text_of(bytes(event.properties)))
+
+    return msgspec.defstruct(
+        "Untracked",
+        [("properties", msgspec.Raw, msgspec.Raw(b""))],
+        namespace={"row": row, "texts": texts, "columns": 0},
+        tag_field="event",
+        tag=name,
+        forbid_unknown_fields=True,
+        gc=False,
+    )
 
 
 def _check_fraction(rest: str) -> None:
@@ -262,3 +361,20 @@ def _check_fraction(rest: str) -> None:
     digits = rest[1:-1]
     if rest[:1] != "." or rest[-1:] != "Z" or not (digits.isdigit() and digits.isascii()):
         raise ValueError("another form of time")
+
+
+def _check_list(payload: bytes) -> None:
+    """Raises ValueError where a list is no list of events to the exact path."""
+    if not payload.startswith(b"[{"):
+        raise ValueError("a list that does not begin with [{")
+
+
+def _is_plain(row: str, columns: int) -> bool:
+    """Whether a row of texts that were put in unescaped has none that needs an escape."""
+    quotes_and_tabs = (row.count('"'), row.count("\t"))
+    return quotes_and_tabs == (2 * columns - 2, columns - 1) and not _ESCAPABLE.search(row)
+
+
+def _escape_others(row: str) -> str:
+    """``row`` with escapes for what is neither ASCII nor printable."""
+    return _UNPRINTABLE.sub(lambda match: escape(match[0]), row)

@@ -1,21 +1,22 @@
 """A table compiled once: to msgspec Structs that hold what its columns need, and to row functions.
 
 This is the one place that looks unusual, because it is where the time of a replay is spent
-(bench/README.md has the measurements). For each table, code is generated that makes a row in one
-f-string, without a loop over columns and, on plain data, without a branch:
+(bench/README.md has the measurements). For each table, code is generated that makes a row by one
+join of one tuple, without a loop over columns and almost without a branch:
 
 ``plain``
-    For payloads in which no text needs an escape and every property has the type that its column
-    expects. Anything else raises while it is decoded, or here.
+    For events in which every property that was sent has the type that its column expects. Any
+    other type raises while the event is decoded. Texts are put into the row as they are: whoever
+    calls it makes sure that none needs an escape.
 ``careful``
-    For all other properties: converters are called, and texts escaped, value by value.
+    For all other events: what was sent is converted, and escaped, value by value.
 
-What makes the plain rows cheap is :data:`MISSING`: one control character that stands for every
-column that could not be filled. As a default of a Struct's field it formats like any text. No
-finished row has a control character, so the rows that lack a column are those with the mark in
-them, which is looked for, and removed, in many rows at once.
+What makes a plain row cheap is :data:`~spade_spark.transform.memo.MISSING`: one control character
+that stands for every column that could not be filled. As the default of a Struct's field it
+formats like any text. No finished row has a control character, so the rows that lack a column are
+those with the mark in them, which is looked for, and removed, in many rows at once.
 
-Where a table does what a generated function is not sure to get right, it has none, and the exact
+Where a table does what the generated code is not sure to get right, it has none, and the exact
 path makes its rows.
 """
 
@@ -23,21 +24,27 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Annotated, Any, Final
 
 import msgspec
 
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.transform.memo import MISSING, Memos, memo_name
+from spade_spark.transform.memo import (
+    MISSING,
+    MISSING_FLOAT,
+    Memos,
+    converter_name,
+    memo_name,
+)
 
-_INT32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
-_INT64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-_UNIX = "f@timestamp@unix"
-_UNIX_UTC = "f@timestamp@unix-utc"
-_LAYOUT = "f@timestamp@"
-_PLACES: Final = {"ipCity", "ipCountry", "ipRegion", "ipAsn", "ipAsnInteger"}
+_UNIX: Final = "f@timestamp@unix"
+_UNIX_UTC: Final = "f@timestamp@unix-utc"
+_USER_ID: Final = "userIDWithMapping"
+_PLACES: Final = frozenset({"ipCity", "ipCountry", "ipRegion", "ipAsn", "ipAsnInteger"})
+_SERVER: Final = frozenset({"time", "client_time", "ip", "user_agent"})
 _TIME_PARTS: Final = {
     "bigint": "text",
     "float": "text",
@@ -45,220 +52,268 @@ _TIME_PARTS: Final = {
     _UNIX: "pacific",
     _UNIX_UTC: "utc",
 }
-_SERVER_NAMES: Final = {"time", "ip", "user_agent"}
 
-Row = Callable[[Any, Any, Any], str]
-"""From an event, its record and the record's second to a row without its line end."""
+_Group = tuple[Column, ...]
+"""Neighbouring columns that are filled together."""
 
 
 @dataclass(frozen=True)
-class RowCode:
-    """The code of one table.
+class _Kind:
+    """How a property is decoded.
 
     Attributes:
-        source: Readable Python with the functions ``plain`` and ``careful``, or one of them.
-        fields: The Struct's fields of each function: attribute to property and type.
+        type: The type of the Struct's field.
+        default: What stands for a property that was not sent.
+        missing: The default's name in generated code.
     """
 
-    source: str
-    fields: Mapping[str, Mapping[str, tuple[str, Any]]]
+    type: Any
+    default: Any = MISSING
+    missing: str = "MISSING"
+
+
+_TEXT: Final = _Kind(str)
+_INT32: Final = _Kind(Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)])
+_INT64: Final = _Kind(Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)])
+_FLOAT: Final = _Kind(float, MISSING_FLOAT, "MISSING_FLOAT")
+_BOOL: Final = _Kind(bool)
+_ANY: Final = _Kind(Any)
+_SPELT: Final = _Kind(msgspec.Raw)
+
+
+@dataclass(frozen=True)
+class _Function:
+    """One generated function and the fields of the properties that it is given."""
+
+    name: str
+    code: str
+    fields: Mapping[str, tuple[str, _Kind]]
 
 
 def source(table: Table) -> str:
     """The generated code of ``table``, to be looked at."""
-    code = generate(table)
-    return code.source if code else f"# {ascii(table.name)} is left to the exact path\n"
+    functions = _functions(table)
+    if not functions:
+        return f"# {table.name!a} is left to the exact path\n"
+    return "\n\n".join(function.code for function in functions)
 
 
-def generate(table: Table) -> RowCode | None:
-    """The code of ``table``; None where only the exact path is sure to do it right."""
-    if not _sure(table):
-        return None
-    functions = [_function(table, writer) for writer in (_Plain(table), _Careful(table))]
-    written = [function for function in functions if function]
-    return RowCode(
-        "\n\n".join(code for _, code, _ in written),
-        {name: fields for name, _, fields in written},
-    )
-
-
-def compile_events(table: Table, memos: Memos) -> dict[str, type[msgspec.Struct]]:
+def compile_events(
+    table: Table, memos: Memos, texts: list[str], order: Collection[str] = ()
+) -> dict[str, type[msgspec.Struct]]:
     """The Structs of events of ``table``, by function; each has its function as method ``row``.
 
-    They are tagged with the table's name and so can be members of one union.
+    They are tagged with the table's name, and so can be members of one union.
+
+    Args:
+        table: The table.
+        memos: What the generated code calls.
+        texts: The list that each Struct has as ``texts``.
+        order: The order in which clients send properties, as far as it is known. msgspec finds
+            a member fastest where the Struct has it next.
     """
-    code = generate(table)
-    if code is None:
-        return {}
-    names: dict[str, Any] = {"MISSING": MISSING, **memos.names(table)}
-    exec(compile(code.source, f"<row of {ascii(table.name)}>", "exec"), names)  # noqa: S102 - ours
-    return {
-        function: _event(table.name, fields, names[function])
-        for function, fields in code.fields.items()
-    }
+    names = memos.names(_groups(table))
+    events = {}
+    for function in _functions(table):
+        code = compile(function.code, f"<row of {table.name!a}>", "exec")
+        exec(code, names)  # noqa: S102 - our own code; names in it stand in comments only, escaped
+        events[function.name] = msgspec.defstruct(
+            "Event",
+            [("properties", _properties(function, order))],
+            namespace={
+                "row": names[function.name],
+                "table": table.name,
+                "columns": len(table.columns),
+                "texts": texts,
+            },
+            tag_field="event",
+            tag=table.name,
+            forbid_unknown_fields=True,
+            gc=False,
+        )
+    return events
 
 
-def _event(name: str, fields: Mapping[str, tuple[str, Any]], row: Row) -> type[msgspec.Struct]:
-    properties = msgspec.defstruct(
-        "Properties",
-        [(attribute, kind, MISSING) for attribute, (_, kind) in fields.items()],
-        rename={attribute: inbound for attribute, (inbound, _) in fields.items()},
-        gc=False,
-    )
+def _properties(function: _Function, order: Collection[str]) -> type[msgspec.Struct]:
+    places = {name: place for place, name in enumerate(order)}
+    fields = sorted(function.fields.items(), key=lambda item: places.get(item[1][0], len(places)))
     return msgspec.defstruct(
-        "Event",
-        [("properties", properties)],
-        namespace={"row": row, "table": name},
-        tag_field="event",
-        tag=name,
-        forbid_unknown_fields=True,
+        "Properties",
+        [(attribute, kind.type, kind.default) for attribute, (_, kind) in fields],
+        rename={attribute: inbound for attribute, (inbound, _) in fields},
         gc=False,
     )
 
 
-def _sure(table: Table) -> bool:
-    """Whether the generated code knows every way in which this table can be filled."""
-    if not table.name or not table.columns:
-        return False
-    for column in table.columns:
-        names = (column.inbound, *column.supporting)
-        if any("\ufffd" in name for name in names):  # would match bytes that are no UTF-8
-            return False
-        if column.inbound == "user_agent" and column.transformer != "varchar":
-            return False
-        if column.inbound == "ip" and column.transformer not in {"varchar", *_PLACES}:
-            return False
-        if _SERVER_NAMES.intersection(column.supporting) or "client_time" in column.supporting:
-            return False
-        if column.transformer == "userIDWithMapping" and (
-            len(column.supporting) != 1 or column.inbound in {*_SERVER_NAMES, "client_time"}
-        ):
-            return False
-    return True
+def _functions(table: Table) -> list[_Function]:
+    """The functions of ``table``, those of which it can have."""
+    if not table.name or not table.columns or not all(map(_sure, table.columns)):
+        return []
+    written = [_function(table, writer) for writer in (_Plain(table), _Careful(table))]
+    return [function for function in written if function is not None]
+
+
+def _sure(column: Column) -> bool:
+    """Whether the generated code knows every way in which ``column`` can be filled."""
+    name = column.transformer
+    if any("\ufffd" in text for text in (column.inbound, *column.supporting)):
+        return False  # the name would stand for bytes that are no UTF-8 as well
+    if name == _USER_ID:
+        return len(column.supporting) == 1 and _SERVER.isdisjoint(
+            (column.inbound, *column.supporting)
+        )
+    if column.inbound == "user_agent":
+        return name == "varchar"
+    return column.inbound != "ip" or name == "varchar" or name in _PLACES
+
+
+def _groups(table: Table) -> list[_Group]:
+    """The columns, those together that one memo of an address fills together."""
+    groups: list[_Group] = []
+    for (_, placed), columns in groupby(table.columns, _neighbourhood):
+        group = tuple(columns)
+        if placed and any(column.transformer in _PLACES for column in group):
+            groups.append(group)
+        else:
+            groups.extend((column,) for column in group)
+    return groups
+
+
+def _neighbourhood(column: Column) -> tuple[str, bool]:
+    placed = column.transformer in _PLACES or column.inbound == "ip"
+    return column.inbound, placed and column.inbound != "time"
 
 
 class _Writer:
     """Writes the expressions of a table's columns, and collects the fields that they use."""
 
-    function: str
+    name: str
 
     def __init__(self, table: Table) -> None:
         self._attributes = _attributes(table)
-        self._fields: dict[str, list[Any]] = {}
+        self._kinds: dict[str, list[_Kind]] = {}
 
-    def fields(self) -> dict[str, tuple[str, Any]] | None:
-        """Attribute to property and type; None where two columns want one as two types."""
-        if any(len(set(map(repr, kinds))) > 1 for kinds in self._fields.values()):
+    def fields(self) -> dict[str, tuple[str, _Kind]] | None:
+        """Attribute to property and kind; None where two columns want one as two kinds."""
+        if any(kind != kinds[0] for kinds in self._kinds.values() for kind in kinds):
             return None
-        return {self._attributes[name]: (name, kinds[0]) for name, kinds in self._fields.items()}
+        return {self._attributes[name]: (name, kinds[0]) for name, kinds in self._kinds.items()}
 
-    def sent(self, inbound: str, kind: Any) -> str:
-        """What the client sent under this name."""
-        self._fields.setdefault(inbound, []).append(kind)
-        return f"p.{self._attributes[inbound]}"
-
-    def value(self, inbound: str, kind: Any) -> str:
-        """The property of this name, server values put in."""
-        if inbound == "client_time":
-            time = self.sent("time", kind)
-            return f"({time} if {time} is not MISSING else {self.sent(inbound, kind)})"
-        sent = self.sent(inbound, kind)
-        if inbound == "ip":
-            return f"({sent} if {sent} is not MISSING else addresses[record.ip])"
-        return sent
-
-    def columns(self, table: Table) -> Iterable[tuple[str, list[Column]]]:
-        """The expressions of the row, each with the columns that it fills."""
-        for column in table.columns:
-            yield self.column(column), [column]
-
-    def column(self, column: Column) -> str:
-        """The expression of one column's text."""
-        if column.inbound == "time":
+    def text(self, group: _Group) -> str:
+        """The expression of the text of ``group``."""
+        column = group[0]
+        if column.inbound == "time" and column.transformer != _USER_ID:
             part = _TIME_PARTS.get(column.transformer)
             return f"second.{part}" if part else "MISSING"
-        return self.convert(column)
+        if column.inbound == "user_agent":
+            return self.agent()
+        return self.converted(group)
 
-    def convert(self, column: Column) -> str:
-        """The expression of a column that is filled from what the client may send."""
+    def agent(self) -> str:
+        """The expression of the ``varchar`` of ``user_agent``."""
         raise NotImplementedError
+
+    def converted(self, group: _Group) -> str:
+        """As :meth:`text`, for what the client may send."""
+        raise NotImplementedError
+
+    def sent(self, inbound: str, kind: _Kind) -> str:
+        """What the client sent under this name."""
+        self._kinds.setdefault(inbound, []).append(kind)
+        return f"p.{self._attributes[inbound]}"
+
+    def value(self, inbound: str, kind: _Kind) -> str:
+        """The property of this name, server values put in."""
+        if inbound == "client_time":
+            time, own = self.sent("time", kind), self.sent(inbound, kind)
+            return f"({own} if {time} is {kind.missing} else {time})"
+        sent = self.sent(inbound, kind)
+        return f"(address if {sent} is MISSING else {sent})" if inbound == "ip" else sent
 
 
 class _Plain(_Writer):
-    function = "plain"
+    name = "plain"
 
-    def convert(self, column: Column) -> str:
-        name = column.transformer
-        if name == "varchar" and column.inbound == "user_agent":
-            sent = self.sent("user_agent", str)
-            return f"{sent} if {sent} is not MISSING else agents[record.agent]"
-        if name == "userIDWithMapping":
-            sent = self.sent(column.inbound, _INT64)
-            login = self.sent(column.supporting[0], str)
-            return f"{sent} if {sent} is not MISSING else logins[{login}]"
-        kind, form = _PLAIN_FORMS.get(name) or (str, f"{memo_name(column)}[{{}}]")
-        return form.format(self.value(column.inbound, kind))
+    def agent(self) -> str:
+        sent = self.sent("user_agent", _TEXT)
+        return f"agents[record.agent] if {sent} is MISSING else {sent}"
 
-
-_PLAIN_FORMS: Final[Mapping[str, tuple[Any, str]]] = {
-    "varchar": (str, "{}"),
-    "int": (_INT32, "{}"),
-    "bigint": (_INT64, "{}"),
-    "float": (float, "float_text({})"),
-    "bool": (bool, "booleans[{}]"),
-    _UNIX: (float, "unix_pacific({})"),
-    _UNIX_UTC: (float, "unix_utc({})"),
-}
+    def converted(self, group: _Group) -> str:
+        column = group[0]
+        match column.transformer:
+            case "varchar" if len(group) == 1:
+                return self.value(column.inbound, _TEXT)
+            case "int" | "bigint" as name:
+                kind = _INT32 if name == "int" else _INT64
+                return f"str({self.value(column.inbound, kind)})"
+            case "float":
+                number = self.value(column.inbound, _FLOAT)
+                return (
+                    f"t if (t := repr(x := {number}))[-2:] != '.0' and 'e' not in t"
+                    " else float_text(x)"
+                )
+            case "bool":
+                sent = self.value(column.inbound, _BOOL)
+                return f"'true' if (x := {sent}) is True else 'false' if x is False else MISSING"
+            case "f@timestamp@unix" | "f@timestamp@unix-utc" as name:
+                clock = "pacific" if name == _UNIX else "utc"
+                number = self.value(column.inbound, _FLOAT)
+                return (
+                    f"{clock}[s := int(x := {number})] + fractions[int((x - s) * 1e9) // 1000000]"
+                )
+            case "userIDWithMapping":
+                sent = self.sent(column.inbound, _INT64)
+                login = self.sent(column.supporting[0], _TEXT)
+                return f"{memo_name(group)}[{login}] if {sent} is MISSING else str({sent})"
+        return f"{memo_name(group)}[{self.value(column.inbound, _TEXT)}]"
 
 
 class _Careful(_Writer):
-    function = "careful"
+    name = "careful"
 
-    def convert(self, column: Column) -> str:
-        name = column.transformer
-        if name == "varchar" and column.inbound == "user_agent":
-            sent = self.sent("user_agent", Any)
-            return f"any_varchar({sent}) if {sent} is not MISSING else agents[record.agent]"
-        if name == "userIDWithMapping":
-            sent = self.sent(column.inbound, Any)
-            return f"any_user_id({sent}, {self.sent(column.supporting[0], Any)})"
-        kind, form = _CAREFUL_FORMS.get(name) or (Any, f"any_text({memo_name(column)}, {{}})")
-        return form.format(self.value(column.inbound, kind))
+    def agent(self) -> str:
+        sent = self.sent("user_agent", _ANY)
+        return f"agents[record.agent] if {sent} is MISSING else any_varchar({sent})"
+
+    def converted(self, group: _Group) -> str:
+        column = group[0]
+        match column.transformer:
+            case "varchar" if len(group) == 1:
+                return f"any_varchar({self.value(column.inbound, _ANY)})"
+            case "bool":
+                return f"any_bool({self.value(column.inbound, _SPELT)})"
+            case "int" | "bigint" | "float":
+                value = self.value(column.inbound, _ANY)
+                return f"any_number({converter_name(column)}, {value})"
+            case "f@timestamp@unix" | "f@timestamp@unix-utc":
+                value = self.value(column.inbound, _ANY)
+                return f"any_number({converter_name(column)}, {value})"
+            case "userIDWithMapping":
+                values = (
+                    f"{self.sent(column.inbound, _ANY)}, {self.sent(column.supporting[0], _ANY)}"
+                )
+                return f"any_user_id({converter_name(column)}, {memo_name(group)}, {values})"
+        return f"any_text({memo_name(group)}, {self.value(column.inbound, _ANY)})"
 
 
-_CAREFUL_FORMS: Final[Mapping[str, tuple[Any, str]]] = {
-    "varchar": (Any, "any_varchar({})"),
-    "int": (Any, "any_int({})"),
-    "bigint": (Any, "any_bigint({})"),
-    "float": (Any, "any_float({})"),
-    "bool": (msgspec.Raw, "any_bool({})"),
-    _UNIX: (Any, "any_unix_pacific({})"),
-    _UNIX_UTC: (Any, "any_unix_utc({})"),
-}
-
-
-def _function(table: Table, writer: _Writer) -> tuple[str, str, dict[str, tuple[str, Any]]] | None:
+def _function(table: Table, writer: _Writer) -> _Function | None:
     lines = [
-        f"def {writer.function}(event, record, second):",
-        f"    # {ascii(table.name)}, version {table.version}",
+        f"def {writer.name}(event, record, second, address):",
+        f"    # {table.name!a}, version {table.version}",
         "    p = event.properties",
-        "    return (",
+        "    return join((",
     ]
-    before = ""
-    for expression, columns in writer.columns(table):
-        about = ", ".join(
-            f"{ascii(column.outbound)} ({column.transformer!a})" for column in columns
-        )
-        lines += [f"        # {about}", f"        f'{before}\"{{{expression}}}\"'"]
-        before = "\\t"
-    lines.append("    )\n")
+    for group in _groups(table):
+        about = ", ".join(f"{column.outbound!a} ({column.transformer!a})" for column in group)
+        lines.append(f"        {writer.text(group)},  # {about}")
+    lines.append("    ))\n")
     fields = writer.fields()
-    return None if fields is None else (writer.function, "\n".join(lines), fields)
+    return None if fields is None else _Function(writer.name, "\n".join(lines), fields)
 
 
 def _attributes(table: Table) -> dict[str, str]:
     """Property names to attribute names that look like them."""
-    names = ["time", "client_time", "ip", "user_agent"]
+    names = list(_SERVER)
     for column in table.columns:
         names += [column.inbound, *column.supporting]
     attributes: dict[str, str] = {}
