@@ -16,7 +16,7 @@ from spade_spark.edge import strict_json
 from spade_spark.edge.address import canonical
 from spade_spark.edge.instants import rfc3339_seconds
 from spade_spark.edge.integers import parse_integer
-from spade_spark.edge.strict_json import Item, Nested, NotJson, Number
+from spade_spark.edge.strict_json import Elements, Item, Members, NotJson, Number
 
 YEAR_ONE: Final = -62_135_596_800
 """Unix seconds of 0001-01-01T00:00:00Z, the time of a record that has none."""
@@ -71,7 +71,8 @@ _STRINGS: Final = {
     "edgetype": "edge_type",
     "xforwardedfor": "",  # checked, and not kept
 }
-_HEX_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
+_ESCAPES = re.compile(rb"(?:%[0-9A-Fa-f]{2}){1,1000}")
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 # An alphabet: the digits that may occur, and how they become those of the standard one.
 _STANDARD: Final = (re.compile(rb"[A-Za-z0-9+/]*"), None)
@@ -87,14 +88,14 @@ def read_record(line: bytes) -> EdgeRecord:
         Undecodable: It is none.
     """
     text = strict_json.text_of(line)
+    fields: dict[str, str | int] = {}
     try:
-        whole = strict_json.document(text)
-        if whole.value is None:
+        whole = strict_json.read(text)
+        if whole is None:
             return EdgeRecord()
-        if whole.value is not Nested.OBJECT:
+        if not isinstance(whole, Members):
             raise Undecodable("the line is no JSON object")
-        fields: dict[str, str | int] = {}
-        for name, item in strict_json.members(text, whole.start):
+        for name, item in whole:
             _read_field(fields, strict_json.fold(name), item, text)
     except Undecodable:
         raise
@@ -154,25 +155,29 @@ def read_events(data: str) -> list[Event]:
     """
     payload = strict_json.text_of(decode_payload(data))
     try:
-        whole = strict_json.document(payload)
-        if payload.startswith("[{"):
-            items = strict_json.elements(payload, whole.start)
-            return [_read_event(payload, item) for item in items]
-        return [_read_event(payload, whole)]
+        whole = strict_json.read(payload)
+        if isinstance(whole, Elements) and payload.startswith("[{"):
+            return [_read_event(payload[item.start : item.end]) for item in whole]
+        return [_event(whole, payload)]
     except NotJson as error:
         raise Malformed(f"the payload is no JSON: {error}") from None
 
 
-def _read_event(payload: str, item: Item) -> Event:
-    if item.value is None:
+def _read_event(text: str) -> Event:
+    return _event(strict_json.read(text), text)
+
+
+def _event(whole: Members | Elements | strict_json.Value, text: str) -> Event:
+    """The event that ``text`` is, which has been read as ``whole``."""
+    if whole is None:
         return Event()
-    if item.value is not Nested.OBJECT:
+    if not isinstance(whole, Members):
         raise Malformed("an event is no JSON object")
     name, properties = "", ""
-    for key, member in strict_json.members(payload, item.start):
+    for key, member in whole:
         folded = strict_json.fold(key)
         if folded == "properties":
-            properties = payload[member.start : member.end]
+            properties = text[member.start : member.end]
         elif folded == "event" and member.value is not None:
             if not isinstance(member.value, str):
                 raise Malformed("an event's name is no string")
@@ -206,10 +211,10 @@ def _alphabet(encoded: bytes) -> tuple[re.Pattern[bytes], bytes | None]:
 def _unescape(data: bytes) -> bytes:
     """Percent-encoding undone; a plus is a space, unless it was itself encoded."""
     spaced = data.replace(b"+", b" ")
-    return _HEX_ESCAPE.sub(_unescape_one, spaced) if b"%" in spaced else spaced
-
-
-def _unescape_one(match: re.Match[bytes]) -> bytes:
-    if match[1] is None:
+    if _BAD_ESCAPE.search(spaced):
         raise Malformed("a bad percent escape in the payload")
-    return bytes([int(match[1], 16)])
+    return _ESCAPES.sub(_unescaped, spaced) if b"%" in spaced else spaced
+
+
+def _unescaped(escapes: re.Match[bytes]) -> bytes:
+    return binascii.unhexlify(escapes[0].translate(None, b"%"))

@@ -12,7 +12,6 @@ when its string is read, and becomes one U+FFFD.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from json import JSONDecodeError
@@ -52,6 +51,18 @@ class Item(NamedTuple):
     end: int
 
 
+class Members(tuple[tuple[str, Item], ...]):
+    """An object's members, in order, duplicates too."""
+
+    __slots__ = ()
+
+
+class Elements(tuple[Item, ...]):
+    """A list's elements, in order."""
+
+    __slots__ = ()
+
+
 _SPACE = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -78,61 +89,73 @@ def fold(name: str) -> str:
     return name.replace("\u017f", "s").lower()
 
 
-def document(text: str) -> Item:
-    """The one value that ``text`` is.
+def read(text: str) -> Members | Elements | Value:
+    """What ``text`` is, one level deep: a scalar, or what an object or a list consists of.
+
+    All of the text is checked, what stands deeper too.
 
     Raises:
-        NotJson: Not JSON, or something stands behind it.
+        NotJson: It is not JSON, or something stands behind it.
     """
     start = _skip_space(text, 0)
-    value, end = _value(text, start, depth=0)
+    first = text[start : start + 1]
+    whole: Members | Elements | Value
+    if first == "{":
+        whole, end = _members(text, start)
+    elif first == "[":
+        whole, end = _elements(text, start)
+    else:
+        whole, end = _scalar(text, start)
     if _skip_space(text, end) != len(text):
         raise NotJson(f"something follows the value, at {end}")
-    return Item(value, start, end)
+    return whole
 
 
-def members(text: str, start: int) -> Iterator[tuple[str, Item]]:
-    """The members of the object at ``start``, in order, duplicates too.
+def end_of_string(text: str, start: int) -> int:
+    """The index behind the string at ``start``.
 
     Raises:
-        NotJson: Anywhere before the end of the object; what was yielded so far does not count.
+        NotJson: There is none.
     """
+    return _string(text, start)[1]
+
+
+def _members(text: str, start: int) -> tuple[Members, int]:
+    """The members of the object at ``start`` and the index behind it."""
+    found: list[tuple[str, Item]] = []
     at = _skip_space(text, start + 1)
     if text[at : at + 1] == "}":
-        return
+        return Members(), at + 1
     while True:
         name, at = _name(text, at)
-        value, end = _value(text, at, depth=1)
-        yield name, Item(value, at, end)
+        value, end = _value(text, at)
+        found.append((name, Item(value, at, end)))
         at = _skip_space(text, end)
         if text[at : at + 1] == "}":
-            return
+            return Members(found), at + 1
         at = _after_comma(text, at)
 
 
-def elements(text: str, start: int) -> Iterator[Item]:
-    """The elements of the list at ``start``, in order.
-
-    Raises:
-        NotJson: As for :func:`members`.
-    """
+def _elements(text: str, start: int) -> tuple[Elements, int]:
+    """The elements of the list at ``start`` and the index behind it."""
+    found: list[Item] = []
     at = _skip_space(text, start + 1)
     if text[at : at + 1] == "]":
-        return
+        return Elements(), at + 1
     while True:
-        value, end = _value(text, at, depth=1)
-        yield Item(value, at, end)
+        value, end = _value(text, at)
+        found.append(Item(value, at, end))
         at = _skip_space(text, end)
         if text[at : at + 1] == "]":
-            return
+            return Elements(found), at + 1
         at = _after_comma(text, at)
 
 
-def _value(text: str, at: int, depth: int) -> tuple[Value, int]:
-    """The value at ``at`` and the index behind it; ``depth`` brackets stand around it."""
+def _value(text: str, at: int) -> tuple[Value, int]:
+    """The value at ``at``, within one pair of brackets, and the index behind it."""
     first = text[at : at + 1]
     if first in _CLOSER:
-        return Nested(first), _end_of_nested(text, at, depth)
+        return Nested(first), _end_of_nested(text, at)
     return _scalar(text, at)
 
 
@@ -170,14 +193,14 @@ def _name(text: str, at: int) -> tuple[str, int]:
     return name, _skip_space(text, at + 1)
 
 
-def _end_of_nested(text: str, at: int, depth: int) -> int:
+def _end_of_nested(text: str, at: int) -> int:
     """The index behind the list or object at ``at``, all of it checked, without recursion."""
     closers: list[str] = []
     while True:  # a value is due at `at`
         first = text[at : at + 1]
         if first in _CLOSER:
             closers.append(_CLOSER[first])
-            if depth + len(closers) > MAX_DEPTH:
+            if 1 + len(closers) > MAX_DEPTH:
                 raise NotJson(f"more than {MAX_DEPTH} brackets within each other")
             at = _skip_space(text, at + 1)
             if text[at : at + 1] != closers[-1]:
@@ -202,6 +225,8 @@ def _after_comma(text: str, at: int) -> int:
 
 
 def _skip_space(text: str, at: int) -> int:
+    if text[at : at + 1] > " ":  # as is nearly always so
+        return at
     match = _SPACE.match(text, at)
     assert match is not None  # it matches the empty text
     return match.end()

@@ -18,7 +18,7 @@ from spade_spark.edge.record import (
     read_events,
     read_record,
 )
-from spade_spark.edge.strict_json import NotJson, Number, Value, document, members, text_of
+from spade_spark.edge.strict_json import Members, NotJson, Number, Value, read, text_of
 from spade_spark.errors import SpadeError
 from spade_spark.lookups import Lookups
 from spade_spark.transform.conversion import ConversionFailed, Converter
@@ -143,10 +143,10 @@ class ExactTransform:
         if table is None:
             line = untracked_line(name, properties)
             return Result(name, None, line, None, uuid, Outcome.UNTRACKED)
-        if not properties.startswith("{"):
+        members = read(properties) if properties else None
+        if not isinstance(members, Members):
             return _without_row(uuid, Outcome.EMPTY_REQUEST)
-        values = _with_server_values(_read_properties(properties), record)
-        return _row(name, table, values, uuid)
+        return _row(name, table, _with_server_values(members, record), uuid)
 
 
 def malformed(uuid: str, error: str) -> Result:
@@ -164,19 +164,12 @@ def _compile(table: Table, lookups: Lookups) -> _Compiled:
     return _Compiled(table.version, columns)
 
 
-def _read_properties(properties: str) -> dict[str, Value]:
-    """The properties by name; the last of a repeated name counts.
+def _with_server_values(members: Members, record: EdgeRecord) -> dict[str, Value]:
+    """The properties by name, the last of a repeated one, and what the server knows.
 
-    Raises:
-        NotJson: They are none.
+    It knows the time better than the client, and address and agent where the client is silent.
     """
-    start = document(properties).start
-    return {name: item.value for name, item in members(properties, start)}
-
-
-def _with_server_values(properties: dict[str, Value], record: EdgeRecord) -> dict[str, Value]:
-    """What the server knows better than the client, and what it knows if the client is silent."""
-    values = dict(properties)
+    values = {name: item.value for name, item in members}
     if "time" in values:
         values["client_time"] = values["time"]
     values["time"] = Number(str(record.received_at))

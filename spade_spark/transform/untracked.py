@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 from typing import Final
 
-from spade_spark.edge.strict_json import scrub
+from spade_spark.edge.strict_json import end_of_string, scrub
 
-# The strings stay, so that the white space outside them can go.
-_STRING_OR_SPACE = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*")|[ \t\n\r]+')
+_NO_SPACE: Final = str.maketrans("", "", " \t\n\r")
 _HTML: Final = {char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 _IN_TEXT: Final = str.maketrans(_HTML)
 _IN_NAME: Final = str.maketrans(
@@ -26,5 +25,16 @@ def untracked_line(name: str, properties: str) -> str:
         properties: The properties as they were spelt, valid JSON; empty where missing. White
             space goes, all else stays as it was, but for what a page could take for HTML.
     """
-    compact = _STRING_OR_SPACE.sub(r"\1", properties).translate(_IN_TEXT)
+    compact = "".join(_without_space(properties)).translate(_IN_TEXT)
     return f'{{"event":"{name.translate(_IN_NAME)}","properties":{scrub(compact) or "null"}}}'
+
+
+def _without_space(json: str) -> Iterator[str]:
+    """The parts of valid JSON, without the white space outside strings."""
+    at = 0
+    while (start := json.find('"', at)) >= 0:
+        end = end_of_string(json, start)
+        yield json[at:start].translate(_NO_SPACE)
+        yield json[start:end]
+        at = end
+    yield json[at:].translate(_NO_SPACE)
