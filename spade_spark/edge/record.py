@@ -69,7 +69,6 @@ _STRINGS: Final = {
     "data": "data",
     "useragent": "user_agent",
     "edgetype": "edge_type",
-    "xforwardedfor": "",  # checked, and not kept
 }
 _ESCAPES = re.compile(rb"(?:%[0-9A-Fa-f]{2}){1,1000}")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -97,8 +96,6 @@ def read_record(line: bytes) -> EdgeRecord:
             raise Undecodable("the line is no JSON object")
         for name, item in whole:
             _read_field(fields, strict_json.fold(name), item, text)
-    except Undecodable:
-        raise
     except ValueError as error:
         raise Undecodable(str(error)) from None
     return EdgeRecord(**fields)  # type: ignore[arg-type] # each by its type below
@@ -119,19 +116,22 @@ def _read_field(fields: dict[str, str | int], name: str, item: Item, text: str) 
         fields["received_at"] = _time(text[item.start : item.end])
     elif name == "recordversion":
         _check_integer(value)
+    elif name == "xforwardedfor":
+        _string(name, value)  # it is not used, and must be one all the same
     elif name in _STRINGS:
-        if not isinstance(value, str):
-            raise Undecodable(f"{name} is no string")
-        if _STRINGS[name]:
-            fields[_STRINGS[name]] = value
+        fields[_STRINGS[name]] = _string(name, value)
 
 
 def _address(value: strict_json.Value) -> str:
     if value is None or value == "":
         return ""
+    return canonical(_string("clientip", value))
+
+
+def _string(name: str, value: strict_json.Value) -> str:
     if not isinstance(value, str):
-        raise Undecodable("clientIp is no string")
-    return canonical(value)
+        raise Undecodable(f"{name} is no string")
+    return value
 
 
 def _time(spelling: str) -> int:

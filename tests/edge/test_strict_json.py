@@ -1,0 +1,114 @@
+"""The JSON reader: what it takes, and what it says of where things stand."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spade_spark.edge.strict_json import (
+    MAX_DEPTH,
+    Elements,
+    Item,
+    Members,
+    Nested,
+    NotJson,
+    Number,
+    end_of_string,
+    fold,
+    read,
+    text_of,
+)
+
+TREES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("ab\u00e9"), inner),
+    max_leaves=12,
+)  # fmt: skip
+
+
+def shallow(tree):
+    """A tree as the reader sees it from one level above."""
+    if isinstance(tree, (list, dict)):
+        return Nested.LIST if isinstance(tree, list) else Nested.OBJECT
+    return tree if tree is None or isinstance(tree, (bool, str)) else Number(json.dumps(tree))
+
+
+def test_members_stand_in_order_with_their_spelling():
+    text = '{ "b" : 1.0 ,"a":[ {} ],"b":"\\u0041"}'
+    assert read(text) == Members(
+        [
+            ("b", Item(Number("1.0"), 8, 11)),
+            ("a", Item(Nested.LIST, 17, 23)),
+            ("b", Item("A", 28, 36)),
+        ]
+    )
+
+
+def test_numbers_keep_their_text():
+    spelt = ["-0", "1E+5", "1e400", "7" * 5000]
+    elements = read("[" + ",".join(spelt) + "]")
+    assert isinstance(elements, Elements)
+    assert [item.value for item in elements] == [Number(text) for text in spelt]
+
+
+@given(TREES, st.sampled_from([None, 1, "\t"]), st.booleans())
+def test_every_tree_is_read_level_by_level(tree, indent, ascii_only):
+    text = json.dumps(tree, indent=indent, ensure_ascii=ascii_only)
+    whole = read(text)
+    if isinstance(tree, dict):
+        assert isinstance(whole, Members)
+        assert [(name, item.value) for name, item in whole] == [
+            (name, shallow(value)) for name, value in tree.items()
+        ]
+        assert [json.loads(text[item.start : item.end]) for _, item in whole] == [*tree.values()]
+    elif isinstance(tree, list):
+        assert isinstance(whole, Elements)
+        assert [item.value for item in whole] == [shallow(value) for value in tree]
+    else:
+        assert whole == shallow(tree)
+
+
+@given(st.binary(max_size=30))
+def test_a_string_of_any_bytes_has_a_replacement_for_each_that_is_no_utf8(data):
+    data = bytes(byte for byte in data if byte >= 0x20 and byte not in b'"\\')
+    expected = data.decode("utf-8", "surrogateescape")
+    expected = "".join("\ufffd" if "\udc80" <= char <= "\udcff" else char for char in expected)
+    assert read(text_of(b'"' + data + b'"')) == expected
+
+
+def test_surrogate_escapes_pair_up_or_are_replaced():
+    assert read(r'"\ud83d\ude00 \ud83d\ud83d\ude00 \ude00\ud83d"') == "😀 \ufffd😀 \ufffd\ufffd"
+
+
+@pytest.mark.parametrize("brackets", ["[]", "{}"])
+def test_depth_is_bounded_and_costs_no_stack(brackets):
+    opener = brackets[0] if brackets == "[]" else '{"a":'
+    for depth, legal in [(MAX_DEPTH, True), (MAX_DEPTH + 1, False)]:
+        text = opener * (depth - 1) + brackets + brackets[1] * (depth - 1)
+        if legal:
+            assert read(text)
+        else:
+            with pytest.raises(NotJson, match="brackets"):
+                read(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "[", "{", "[1", '{"a"', '{"a":', '{"a":1', '["', '["\\', "[1,", "[{", "[[1", "-"],
+)
+def test_text_that_ends_too_early_is_no_json(text):
+    with pytest.raises(NotJson):
+        read(text)
+
+
+def test_a_strings_end_is_behind_its_quote():
+    assert end_of_string('["a\\"b"]', 1) == 7
+
+
+def test_folding_reaches_ascii_from_two_letters_outside_it():
+    assert fold("\u017fpar\u212a") == "spark"
+    assert fold("\u0130") != "i"
