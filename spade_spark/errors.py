@@ -4,6 +4,7 @@
 
     SpadeError
     ├── UsageError       the command line is wrong: nothing was begun (exit status 2)
+    │   └── Locked           another replay is at work on the same run tag or rows
     ├── SettingsError    a settings file, variable or named file is wrong
     ├── InputError       the logs, the schemas or the run's own files are wrong
     │   ├── ObjectMissing    a key or bucket that is not there
@@ -17,6 +18,7 @@
     │   ├── Conflict         serialization conflict (1023, SQLSTATE 40001)
     │   ├── ConnectionLost   the connection broke while nothing was being committed
     │   └── LookupDown       a service that columns ask does not answer
+    ├── LockLost         somebody took this replay's place; it stopped before its load
     ├── CommitUnknown    a commit was sent and its answer was lost; look before repeating
     └── Bug              this program broke its own promise (a ledger that does not balance)
 
@@ -38,6 +40,10 @@ class UsageError(SpadeError):
     """The command line cannot be carried out as written; nothing was begun."""
 
     exit_status = 2
+
+
+class Locked(UsageError):
+    """Another replay holds the run tag, or tables and window in common; nothing was begun."""
 
 
 class SettingsError(SpadeError):
@@ -90,6 +96,10 @@ class ConnectionLost(PassingFault):
 
 class LookupDown(PassingFault):
     """A service that columns ask does not answer."""
+
+
+class LockLost(SpadeError):
+    """Somebody took over the lock of a replay that runs; it loads nothing more."""
 
 
 class CommitUnknown(SpadeError):

@@ -18,7 +18,7 @@ from spade_spark.run.layout import Layout
 from spade_spark.run.ledger import Ledger, total
 from spade_spark.run.loads import LoadFile, TableFiles
 
-Record = TypeVar("Record", Plan, "Completion", "Manifest")
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
@@ -222,12 +222,12 @@ def copy_manifest(files: TableFiles) -> bytes:
     return msgspec.json.encode({"entries": entries})
 
 
-def encode(record: Record) -> bytes:
+def encode(record: object) -> bytes:
     """A record as JSON, the same bytes for equal records."""
     return msgspec.json.format(msgspec.json.encode(record, order="sorted"), indent=1)
 
 
-def digest(record: Record) -> str:
+def digest(record: object) -> str:
     """SHA-256 (hex) of the record's JSON."""
     return hashlib.sha256(encode(record)).hexdigest()
 
@@ -241,7 +241,9 @@ def decode(data: bytes, kind: type[Record], name: str) -> Record:
     try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.MsgspecError as error:
-        raise InputError(f"{name} is no {kind.__name__.lower()} of this program: {error}") from None
+        raise InputError(
+            f"{name} is no {kind.__name__.strip('_').lower()} of this program: {error}"
+        ) from None
 
 
 def _manifest_table(table: Table, files: Iterable[RowFile]) -> ManifestTable:
