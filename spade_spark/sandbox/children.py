@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
@@ -157,36 +158,63 @@ def await_end() -> None:
         pass
 
 
-def start_kept(
-    command: Sequence[str], *, stop: signal.Signals, **options: Any
-) -> subprocess.Popen[bytes]:
-    """The child's side: starts a program that knows nothing of the pipe, and ends it with us.
+class Kept:
+    """The child's side: a program that knows nothing of the pipe, ended when our input ends.
 
     Args:
         command: The program and its arguments.
         stop: The signal that asks the program to end; it is killed where that is not enough.
         options: Further options of :class:`subprocess.Popen`.
+
+    Attributes:
+        stopped: Whether it was asked to end.
     """
-    process = subprocess.Popen(  # noqa: S603 - no shell
-        command,
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-        preexec_fn=_death_with_parent(),  # noqa: PLW1509 - no other thread runs yet
-        **options,
-    )
-    threading.Thread(target=_stop_at_end_of_input, args=(process, stop), daemon=True).start()
-    return process
 
+    def __init__(self, command: Sequence[str], stop: signal.Signals, **options: Any) -> None:
+        self.stopped = False
+        self._process = subprocess.Popen(  # noqa: S603 - no shell
+            command,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=_death_with_parent(),  # noqa: PLW1509 - no other thread runs yet
+            **options,
+        )
+        threading.Thread(target=self._stop_at_end_of_input, args=(stop,), daemon=True).start()
 
-def _stop_at_end_of_input(process: subprocess.Popen[bytes], stop: signal.Signals) -> None:
-    await_end()
-    with suppress(ProcessLookupError):
-        process.send_signal(stop)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(STOP_SECONDS * 0.8)
-    # What the program started stands in its group; after a clean end nobody is left there.
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def wait(self) -> int:
+        """Waits until the program, and what it started in its group, has ended.
+
+        Returns:
+            The program's exit status.
+        """
+        status = self._process.wait()
+        deadline = time.monotonic() + STOP_SECONDS / 2
+        while self._signal_group(0) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        self._signal_group(signal.SIGKILL)
+        return status
+
+    def _stop_at_end_of_input(self, stop: signal.Signals) -> None:
+        await_end()
+        self.stopped = True
+        with suppress(ProcessLookupError):
+            self._process.send_signal(stop)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(STOP_SECONDS / 2)
+        self._signal_group(signal.SIGKILL)
+
+    def _signal_group(self, number: int) -> bool:
+        """Sends a signal to the whole group (0 sends none); says whether anybody is in it."""
+        try:
+            os.killpg(self._process.pid, number)
+        except (ProcessLookupError, PermissionError):
+            return False
+        return True
 
 
 def _death_with_parent() -> Callable[[], None] | None:

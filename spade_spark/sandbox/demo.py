@@ -71,15 +71,30 @@ def _replay(screen: DemoScreen, sandbox: Sandbox) -> bool:
     words += ["--conf", str(sandbox.settings_path)]
     screen.command(shlex.join(["spade-spark", *words]))
     program = [sys.executable, "-c", "from spade_spark.cli import run; run()"]
-    return run_kept([*program, *words], _environ(sandbox)) == 0
+    try:
+        return run_kept([*program, *words], _environ(sandbox)) == 0
+    finally:
+        screen.show_cursor()
 
 
 def _environ(sandbox: Sandbox) -> Mapping[str, str]:
-    environ = {**os.environ, **sandbox.environ, "SPADE_RSURL": sandbox.warehouse_url}
+    """The replay's environment: the sandbox's, Spark quiet, and all that is temporary in one place.
+
+    Whatever the replay and Spark leave when they are interrupted goes with the sandbox.
+    """
+    scratch = sandbox.directory / "tmp"
+    scratch.mkdir()
+    options = [f"-Djava.io.tmpdir={scratch}", os.environ.get("SPARK_SUBMIT_OPTS", "")]
     if _LOG_SETTINGS.exists():
-        quiet = f"-Dlog4j2.configurationFile={_LOG_SETTINGS.as_uri()}"
-        environ["SPARK_SUBMIT_OPTS"] = f"{quiet} {os.environ.get('SPARK_SUBMIT_OPTS', '')}".strip()
-    return environ
+        options.append(f"-Dlog4j2.configurationFile={_LOG_SETTINGS.as_uri()}")
+    return {
+        **os.environ,
+        **sandbox.environ,
+        "SPADE_RSURL": sandbox.warehouse_url,
+        "TMPDIR": str(scratch),
+        "SPARK_LOCAL_DIRS": str(scratch),
+        "SPARK_SUBMIT_OPTS": " ".join(options),
+    }
 
 
 def _outputs(sandbox: Sandbox) -> tuple[str, list[tuple[str, int]]]:

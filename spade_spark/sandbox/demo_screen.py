@@ -39,6 +39,10 @@ class DemoScreen:
         """A command, as somebody would type it."""
         self._console.print(Text(f"$ {line}", style="bold"), soft_wrap=True)
 
+    def show_cursor(self) -> None:
+        """Undoes what a replay that was ended in the middle of its progress bar left."""
+        self._console.show_cursor()
+
     def mistakes(self, window: Window, seen: Mapping[str, Seen]) -> None:
         """What is wrong with each table, and in how many rows."""
         self.say(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 
-from spade_spark.sandbox.children import start_kept
+from spade_spark.sandbox.children import Kept
 
 if __name__ == "__main__":
-    sys.exit(start_kept(sys.argv[1:], stop=signal.SIGINT).wait())
+    # At once: what it would put away lies where the parent throws all of it away.
+    sys.exit(Kept(sys.argv[1:], signal.SIGKILL).wait())

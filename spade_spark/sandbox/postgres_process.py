@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from spade_spark.sandbox.children import announce, start_kept
+from spade_spark.sandbox.children import Kept, announce
 from spade_spark.sandbox.postgres_programs import installation
 
 OPTIONS = {
@@ -104,9 +104,9 @@ def _serve(home: Path, programs: Path, account: dict[str, Any]) -> int:
     settings = {**OPTIONS, "unix_socket_directories": str(home)}
     options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     with (home / "log").open("wb") as log:
-        server = start_kept(
+        server = Kept(
             [str(programs / "postgres"), "-D", str(home / "data"), *options],
-            stop=signal.SIGQUIT,  # at once: nothing is kept
+            signal.SIGQUIT,  # at once: no data is worth being saved
             **account,
             cwd=home,
             stdout=log,
@@ -114,14 +114,14 @@ def _serve(home: Path, programs: Path, account: dict[str, Any]) -> int:
         )
     if _becomes_ready(server, home / "data" / "postmaster.pid"):
         announce(str(home))
-    else:
+    elif not server.stopped:
         sys.stderr.write((home / "log").read_text("utf-8", "replace"))
     return server.wait()
 
 
-def _becomes_ready(server: subprocess.Popen[bytes], status: Path) -> bool:
+def _becomes_ready(server: Kept, status: Path) -> bool:
     """Waits as pg_ctl does, for the word that the server writes on the file's eighth line."""
-    while server.poll() is None:
+    while server.running:
         if status.exists() and "ready" in status.read_text("utf-8").split():
             return True
         time.sleep(0.01)
