@@ -12,21 +12,26 @@ the way must balance, or nothing is loaded.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 from spade_spark.blueprint import catalog
 from spade_spark.blueprint.schema import Table, read_tables
 from spade_spark.engine.partition import Job
-from spade_spark.errors import InputError, UsageError
+from spade_spark.errors import InputError, UsageError, WarehouseError
+from spade_spark.outlook import outlook_of
 from spade_spark.plan import Plan
 from spade_spark.prepare import Prepared, choose, choose_made, prepare
 from spade_spark.report.report import LeftOutTable, Report
 from spade_spark.report.screen import Screen
-from spade_spark.report.summary import counted, size_text
+from spade_spark.report.summary import counted
 from spade_spark.request import Request
 from spade_spark.run.adopt import adopt
+from spade_spark.run.heartbeat import Lock, holding
+from spade_spark.run.loads import LoadRecord
+from spade_spark.run.locks import Claim, Locks
 from spade_spark.run.records import digest
 from spade_spark.run.run import Run, Sealed
 from spade_spark.settings import Settings
@@ -34,7 +39,7 @@ from spade_spark.store import open_store
 from spade_spark.transform.registry import is_transformer
 from spade_spark.warehouse import preflight
 from spade_spark.warehouse.dialect import Warehouse, open_warehouse
-from spade_spark.warehouse.load import load_tables
+from spade_spark.warehouse.load import LoadStep, load_tables
 from spade_spark.warehouse.replace import Rules
 from spade_spark.window import Window
 
@@ -71,21 +76,23 @@ class _Story:
     def make(self) -> Report:
         """Plans, looks at the warehouse, transforms, seals, loads."""
         prepared = prepare(self.request, self.settings)
-        self._preflight(prepared.tables)
-        plan = self.run.begin(prepared.plan, prepared.schemas)
-        self.screen.say(
-            f"run tag {plan.run_tag}: {len(plan.sources):,} objects, {size_text(plan.size)}, "
-            f"for {counted(len(prepared.tables), 'table')}, {self.request.window}"
-        )
-        sealed = self.run.sealed() or self._transform(plan, prepared)
+        self._agree(prepared)
+        with self._lock() as lock:
+            plan = self.run.begin(prepared.plan, prepared.schemas)
+            sealed = self.run.sealed() or self._transform(plan, prepared, lock)
+            loaded = self._load(sealed, prepared.tables, lock)
         return replace(
-            self._load(sealed, prepared.tables),
+            loaded,
             left_out=tuple(LeftOutTable(each.name, each.reason) for each in prepared.left_out),
             unnamed=prepared.listing.unnamed,
         )
 
     def take(self) -> Report:
         """Takes what an earlier run made, looks at the warehouse, loads."""
+        with self._lock() as lock:
+            return self._take(lock)
+
+    def _take(self, lock: Lock) -> Report:
         sealed = self.run.sealed()
         if sealed is None and self.request.by_prefix:
             sealed = self._adopt()
@@ -103,8 +110,17 @@ class _Story:
                 "inside that"
             )
         tables = choose_made(self.request, sealed, self.run.read_schemas())
-        self._preflight(tables)
-        return self._load(sealed, tables)
+        self._agree_to_load(sealed, tables)
+        return self._load(sealed, tables, lock)
+
+    @contextmanager
+    def _lock(self) -> Iterator[Lock]:
+        """Keeps other replays of the same run tag or the same rows away until the end."""
+        claim = Claim.new(self.request.run_tag, self.request.window, self.request.replaces)
+        with holding(Locks(self.run.store), claim, self.request.take_over) as lock:
+            for each in lock.gave_way:
+                self.screen.say(f"took the place of {each.claim}")
+            yield lock
 
     def _adopt(self) -> Sealed:
         """Takes over an earlier tool's run tag, by the schemas as they are now."""
@@ -115,20 +131,41 @@ class _Story:
         self.run.write_schemas(schemas)
         return self.run.write_manifest(manifest)
 
-    def _preflight(self, tables: Sequence[Table]) -> None:
-        """Nothing is computed for a load that cannot work."""
-        if self.warehouse is None:
-            return
-        preflight.check(
+    def _agree(self, prepared: Prepared) -> None:
+        """Shows what is going to happen; nothing is begun for a load that cannot work."""
+        outlook = outlook_of(prepared, self.request, self.settings, self.warehouse)
+        self.screen.show(outlook)
+        if outlook.problems:
+            raise WarehouseError(
+                "the replay could not work, so nothing was begun:\n  "
+                + "\n  ".join(outlook.problems)
+            )
+        self._ask(sum(table.rows for table in outlook.tables))
+
+    def _agree_to_load(self, sealed: Sealed, tables: Sequence[Table]) -> None:
+        """As :meth:`_agree`, for rows that were made before."""
+        assert self.warehouse is not None  # a request without transform and load is refused
+        states = preflight.check(
             self.warehouse,
             tables,
             self.request.window,
             self.settings.warehouse,
             output=self.run.store.url,
         )
-        self.screen.say(f"{self.warehouse.name} is ready for {counted(len(tables), 'table')}")
+        made = {table.table: table.rows for table in sealed.manifest.tables}
+        for state in states:
+            self.screen.say(
+                f"{state.table}: {state.rows:,} rows in the window now, {made[state.table]:,} made"
+            )
+        self._ask(sum(state.rows for state in states))
 
-    def _transform(self, plan: Plan, prepared: Prepared) -> Sealed:
+    def _ask(self, rows: int) -> None:
+        if self.warehouse and not self.screen.agree(
+            f"Replace {rows:,} rows in {self.warehouse.name} {self.warehouse.target}?"
+        ):
+            raise UsageError("nothing was begun, since the answer was no")
+
+    def _transform(self, plan: Plan, prepared: Prepared, lock: Lock) -> Sealed:
         """Does the partitions that are not done yet, on Spark, and seals the run."""
         # Imported where it is needed: a load alone starts no Spark.
         from spade_spark.engine import spark  # noqa: PLC0415 - see above
@@ -147,10 +184,10 @@ class _Story:
             asked=None if plan.all_tables else frozenset(plan.tables),
         )
         with self.screen.transforming(left) as watch:
-            returned = spark.transform(job, left, self.settings.spark, watch)
+            returned = spark.transform(job, left, self.settings.spark, lock.guarding(watch))
         return self.run.seal(plan, prepared.tables, [*done, *returned], datetime.now(timezone.utc))
 
-    def _load(self, sealed: Sealed, tables: Sequence[Table]) -> Report:
+    def _load(self, sealed: Sealed, tables: Sequence[Table], lock: Lock) -> Report:
         """Replaces each table's window, unless the input is too damaged for that."""
         request, settings = self.request, self.settings.warehouse
         report = Report(request.run_tag, self.run.url, str(request.window), sealed.manifest)
@@ -165,7 +202,14 @@ class _Story:
             max_truncated=request.max_truncated,
             force=request.force,
         )
+        lock.confirm()
         with self.screen.loading([each.table for each in files]) as tell:
+
+            def next_step(step: LoadStep) -> None:
+                if step.step == "replacing":
+                    lock.confirm()  # a lock that is lost leaves this table as it was
+                tell(step.table, step.step, step.note)
+
             loads = load_tables(
                 self.warehouse,
                 files,
@@ -174,8 +218,9 @@ class _Story:
                 run_tag=request.run_tag,
                 rules=rules,
                 poolsize=request.poolsize,
-                progress=lambda step: tell(step.table, step.step, step.note),
+                progress=next_step,
             )
+        self.run.write_load(LoadRecord.of(loads, request.window, self.warehouse.target.place))
         return replace(report, loads=loads)
 
 

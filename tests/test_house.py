@@ -12,6 +12,7 @@ ROOMS = (
     ("cli",),
     ("sandbox", "inspector"),
     ("replay",),
+    ("outlook",),
     ("prepare",),
     ("engine",),
     ("warehouse",),

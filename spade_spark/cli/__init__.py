@@ -14,6 +14,7 @@ from spade_spark.errors import SpadeError
 _COMMANDS = {
     "demo": "Show a replay on the sandbox: wrong rows, a replay, right rows.",
     "parse": "Show what becomes of edge lines, line by line.",
+    "plan": "Show what a replay would do, without doing it.",
     "replay": "Make a window's rows again and replace them in the warehouse.",
     "sandbox": "Start an S3 and a warehouse with sample logs, to try things on.",
 }

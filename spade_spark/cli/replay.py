@@ -12,7 +12,8 @@ from spade_spark.cli.words import Words, replay_words
 
 @click.command(context_settings={"max_content_width": 100})
 @replay_words
-def command(**words: Any) -> int:
+@click.option("--yes", is_flag=True, help="Do not ask; elsewhere than on a terminal it never asks.")
+def command(*, yes: bool, **words: Any) -> int:
     """Make the rows of a window again from the edge logs, and replace them in the warehouse.
 
     START and END are Pacific time, 'YYYY-MM-DD HH:MM:SS', both inside the window. Name the
@@ -31,6 +32,6 @@ def command(**words: Any) -> int:
     from spade_spark.report.screen import Screen  # noqa: PLC0415 - see above
     from spade_spark.report.summary import print_summary  # noqa: PLC0415 - see above
 
-    report = replay(request, settings, Screen(Console(stderr=True)))
+    report = replay(request, settings, Screen(Console(stderr=True), ask=not yes))
     print_summary(report, Console())
     return 0 if report.complete else 1

@@ -24,10 +24,16 @@ class Listing:
         sources: The objects to read.
         unnamed: Keys that hold no time in their name, where the time is taken from there; they
             are not read, and shown.
+        hours: The hours (UTC, their beginnings) in which the objects were closed.
     """
 
     sources: tuple[Source, ...]
     unnamed: tuple[str, ...]
+    hours: frozenset[datetime] = frozenset()
+
+    def closed_in(self, hour: datetime) -> bool:
+        """Whether any of the objects was closed in the hour (UTC) that begins at ``hour``."""
+        return hour in self.hours
 
 
 def list_window(store: Store, window: Window, settings: Input) -> Listing:
@@ -39,14 +45,15 @@ def list_window(store: Store, window: Window, settings: Input) -> Listing:
         ObjectMissing: The edge bucket or directory is not there.
     """
     begin, end = window.first, window.last + settings.margin
-    sources, unnamed = [], []
+    sources, unnamed, hours = [], [], set()
     for found in _below_days(store, window, settings.margin):
         closed = found.last_modified if settings.time_source == "last_modified" else _time(found)
         if closed is None:
             unnamed.append(found.key)
         elif begin <= closed < end:
             sources.append(Source(found.key, found.size, found.etag))
-    return Listing(tuple(sources), tuple(unnamed))
+            hours.add(closed.replace(minute=0, second=0, microsecond=0))
+    return Listing(tuple(sources), tuple(unnamed), frozenset(hours))
 
 
 def _below_days(store: Store, window: Window, margin: timedelta) -> Iterator[StoredObject]:

@@ -8,8 +8,10 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.prompt import Confirm
 
 from spade_spark.plan import Partition
+from spade_spark.report.outlook import Outlook, print_outlook
 from spade_spark.report.summary import size_text
 from spade_spark.run import progress
 
@@ -19,12 +21,22 @@ _LINE_SECONDS = 5.0
 class Screen:
     """Where a run's progress is shown; on standard error, so that output can be piped."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, ask: bool = False) -> None:
+        """Shows on ``console``; with ``ask`` a person there is asked before rows are replaced."""
         self.console = console
+        self._asks = ask and console.is_terminal
 
     def say(self, line: str) -> None:
         """One line that stays."""
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def show(self, outlook: Outlook) -> None:
+        """What is going to happen, in short."""
+        print_outlook(outlook, self.console, short=True)
+
+    def agree(self, question: str) -> bool:
+        """Whether to go on: asked on a terminal, taken for granted elsewhere."""
+        return not self._asks or Confirm.ask(question, console=self.console, default=False)
 
     @contextmanager
     def transforming(

@@ -11,7 +11,7 @@ from spade_spark.blueprint.schema import Table
 from spade_spark.errors import InputError, ObjectMissing, UsageError
 from spade_spark.plan import Plan, differences
 from spade_spark.run.layout import Layout
-from spade_spark.run.loads import TableFiles
+from spade_spark.run.loads import LoadRecord, TableFiles
 from spade_spark.run.records import (
     Completion,
     Manifest,
@@ -59,18 +59,36 @@ class Run:
         Raises:
             UsageError: The run tag holds another plan; the differences are shown.
         """
-        name = self.store.url + self.layout.plan
         fresh = self.store.write(self.layout.plan, encode(plan), if_absent=True)
-        begun = plan if fresh else decode(self.store.read(self.layout.plan), Plan, name)
-        different = differences(begun, plan)
-        if different:
-            raise UsageError(
-                f"run tag {plan.run_tag} was begun with another plan: {'; '.join(different)}. "
-                "Leave --runtag out to begin a new run"
-            )
+        problem = "" if fresh else self.plan_problem(plan)
+        if problem:
+            raise UsageError(problem)
         # Equal by their hash from here on; a run that died before this line lacks them.
         self.write_schemas(schemas)
-        return begun
+        return plan if fresh else self.plan() or plan
+
+    def plan(self) -> Plan | None:
+        """The plan that the run was begun with, or None where it was not begun.
+
+        Raises:
+            InputError: What lies there is no plan.
+        """
+        try:
+            data = self.store.read(self.layout.plan)
+        except ObjectMissing:
+            return None
+        return decode(data, Plan, self.store.url + self.layout.plan)
+
+    def plan_problem(self, plan: Plan) -> str:
+        """What keeps ``plan`` from being carried out under this run tag, or nothing."""
+        begun = self.plan()
+        different = differences(begun, plan) if begun else []
+        if not different:
+            return ""
+        return (
+            f"run tag {plan.run_tag} was begun with another plan: {'; '.join(different)}. "
+            "Leave --runtag out to begin a new run"
+        )
 
     def completions(self, plan: Plan) -> list[Completion]:
         """The partitions that are done, in no order.
@@ -125,6 +143,18 @@ class Run:
     def read_schemas(self) -> bytes:
         """The schemas that the run was made by, as they were published."""
         return self.store.read(self.layout.schemas)
+
+    def write_load(self, record: LoadRecord) -> None:
+        """Keeps what a load came to."""
+        self.store.write(self.layout.load(record.at), encode(record))
+
+    def read_load(self, key: str) -> LoadRecord:
+        """The record of a load.
+
+        Raises:
+            InputError: What lies there is none.
+        """
+        return decode(self.store.read(key), LoadRecord, self.store.url + key)
 
     def write_report(self, report: bytes) -> None:
         """Keeps the newest report beside the manifest."""

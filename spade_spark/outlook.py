@@ -1,0 +1,182 @@
+"""Looks at a replay without beginning it: no Spark, nothing written."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta, timezone
+
+from spade_spark.blueprint.schema import Column, Table
+from spade_spark.edge.listing import Listing
+from spade_spark.prepare import Prepared, prepare
+from spade_spark.report.outlook import Outlook, TableOutlook, hours_text
+from spade_spark.request import Request
+from spade_spark.run.layout import Layout
+from spade_spark.run.loads import TableFiles
+from spade_spark.run.run import Run
+from spade_spark.settings import Settings
+from spade_spark.store import open_store
+from spade_spark.warehouse import preflight
+from spade_spark.warehouse.catalog import WarehouseColumn
+from spade_spark.warehouse.dialect import Warehouse, open_warehouse
+from spade_spark.warehouse.load import place_of
+from spade_spark.warehouse.replace import Replacement
+from spade_spark.window import PACIFIC, Window
+
+BYTES_PER_CORE_SECOND = 12_000_000
+"""Compressed input that a core turns into rows in a second (bench/README.md), with a margin."""
+
+_LOCAL = re.compile(r"local\[(\d+|\*)(?:,\d+)?\]")
+
+# What a transformer's values are, as the warehouse's catalog spells types.
+_TYPES = {
+    "int": r"integer|bigint|numeric.*",
+    "bigint": r"bigint|numeric.*",
+    "float": r"double precision|real|numeric.*",
+    "bool": r"boolean",
+    "varchar": r"character.*|text",
+    "ipCity": r"character.*|text",
+    "ipCountry": r"character.*|text",
+    "ipRegion": r"character.*|text",
+    "ipAsn": r"character.*|text",
+    "ipAsnInteger": r"integer|bigint|numeric.*",
+    "userIDWithMapping": r"bigint|numeric.*",
+}
+_TIMESTAMP = r"timestamp.*"
+_SIZE = re.compile(r"\s*\((\d+)\)")
+
+
+def look_ahead(request: Request, settings: Settings) -> Outlook:
+    """What ``request`` would do.
+
+    Raises:
+        SpadeError: What keeps anything from being said at all: no schemas, no edge store, no
+            warehouse that answers, a table that Blueprint does not have.
+    """
+    warehouse = None if request.skip_load else open_warehouse(settings.warehouse, settings.s3)
+    return outlook_of(prepare(request, settings), request, settings, warehouse)
+
+
+def outlook_of(
+    prepared: Prepared, request: Request, settings: Settings, warehouse: Warehouse | None
+) -> Outlook:
+    """What carrying out ``prepared`` would do; ``warehouse`` is None where nothing is loaded.
+
+    Raises:
+        ConnectionLost: The warehouse does not answer.
+    """
+    store = open_store(settings.output.base, settings.s3)
+    problem = Run(store, request.run_tag).plan_problem(prepared.plan)
+    found = preflight.Outlook((), ())
+    if warehouse:
+        found = preflight.look(
+            warehouse, prepared.tables, request.window, settings.warehouse, output=store.url
+        )
+    return Outlook(
+        run_tag=request.run_tag,
+        url=f"{store.url}{request.run_tag}/",
+        window=str(request.window),
+        edge=settings.input.edge,
+        objects=len(prepared.plan.sources),
+        size=prepared.plan.size,
+        partitions=len(prepared.plan.partitions),
+        empty_hours=empty_hours(request.window, prepared.listing),
+        core_seconds=prepared.plan.size / BYTES_PER_CORE_SECOND,
+        cores=_cores(settings),
+        warehouse=f"{warehouse.name} {warehouse.target}" if warehouse else "",
+        tables=tuple(_tables(request, settings, warehouse, prepared, found)) if warehouse else (),
+        remarks=tuple(_remarks(request, prepared)),
+        problems=(*((problem,) if problem else ()), *found.problems),
+    )
+
+
+def empty_hours(window: Window, listing: Listing) -> tuple[str, ...]:
+    """The hours of the window, as Pacific text, in which no object was closed."""
+    hour = window.first.replace(minute=0, second=0, microsecond=0)
+    empty = []
+    while hour <= window.last:
+        if not listing.closed_in(hour):
+            empty.append(hour.astimezone(PACIFIC).strftime("%Y-%m-%d %H:00%z"))
+        hour += timedelta(hours=1)
+    return tuple(empty)
+
+
+def column_differences(table: Table, state: preflight.TableState) -> Iterator[str]:
+    """How the warehouse's columns differ from what Blueprint says, a sentence each."""
+    for column, there in zip(table.columns, state.columns, strict=True):
+        expected = _TYPES.get(column.transformer, _TIMESTAMP)
+        if not re.fullmatch(expected, there.type):
+            yield f"{there.name} is {there.type}, Blueprint makes {column.transformer}"
+        elif _size(column) and there.limit and _size(column) != there.limit:
+            yield f"{there.name} is {there.type}, Blueprint has {column.options.strip()}"
+    for name in state.others:
+        yield f"{name} is not in Blueprint: it gets its default"
+
+
+def _size(column: Column) -> int:
+    match = _SIZE.match(column.options)
+    return int(match[1]) if match else 0
+
+
+def _tables(
+    request: Request,
+    settings: Settings,
+    warehouse: Warehouse,
+    prepared: Prepared,
+    found: preflight.Outlook,
+) -> Iterator[TableOutlook]:
+    by_name = {table.name: table for table in prepared.tables}
+    for state in found.states:
+        table = by_name[state.table]
+        yield TableOutlook(
+            table=table.name,
+            version=table.version,
+            rows=state.rows,
+            hours=state.hours,
+            differences=tuple(column_differences(table, state)),
+            statements=tuple(_statements(request, settings, warehouse, table, state.columns)),
+        )
+
+
+def _statements(
+    request: Request,
+    settings: Settings,
+    warehouse: Warehouse,
+    table: Table,
+    columns: Sequence[WarehouseColumn],
+) -> list[str]:
+    """The SQL that would run, from files whose number and rows are not known yet."""
+    base = open_store(settings.output.base, settings.s3).url
+    files = TableFiles(
+        table=table.name,
+        version=table.version,
+        columns=tuple(column.outbound for column in table.columns),
+        files=(),
+        copy_manifest=base + Layout(request.run_tag).copy_manifest(table.name),
+        checksum="(not known yet)",
+    )
+    job = Replacement(
+        warehouse, place_of(settings.warehouse), files, request.window, request.run_tag
+    )
+    return [str(statement) for statement in job.script(tuple(columns))]
+
+
+def _remarks(request: Request, prepared: Prepared) -> Iterator[str]:
+    hours = empty_hours(request.window, prepared.listing)
+    if hours:
+        yield f"Hours of the window without any object: {hours_text(hours)}"
+    if request.window.last > datetime.now(timezone.utc):
+        yield "END lies in the future: logs that come later are not in the plan"
+    for left_out in prepared.left_out:
+        yield f"Table {left_out.name} would be left out: {left_out.reason}"
+    if prepared.listing.unnamed:
+        names = prepared.listing.unnamed
+        yield f"{len(names)} objects have no time in their name and are not read: {names[0]} …"
+
+
+def _cores(settings: Settings) -> int:
+    match = _LOCAL.fullmatch(settings.spark.get("spark.master", "local[*]"))
+    if not match:
+        return 0
+    return (os.cpu_count() or 1) if match[1] == "*" else int(match[1])
