@@ -26,6 +26,7 @@ class Request:
         allow_empty: Whether rows may be replaced by none.
         max_truncated: Values cut, in one table, up to which a load goes on; None for any number.
         force: Whether a run tag may be loaded again that the replay ledger has.
+        take_over: Run tags of replays whose place is taken though they are locked.
     """
 
     window: Window
@@ -40,6 +41,14 @@ class Request:
     allow_empty: bool = False
     max_truncated: int | None = None
     force: bool = False
+    take_over: tuple[str, ...] = ()
+
+    @property
+    def replaces(self) -> tuple[str, ...] | None:
+        """The tables whose rows are replaced: None for all of them, empty for none."""
+        if self.skip_load:
+            return ()
+        return None if self.all_tables else self.tables
 
     def check(self, settings: Settings) -> None:
         """Refuses what cannot be carried out, before anything is begun.

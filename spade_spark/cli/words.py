@@ -92,6 +92,12 @@ _WORDS: tuple[Callable[[_Command], _Command], ...] = (
         help="Leave a table alone if more than N values would be cut; default: no bound.",
     ),
     click.option("--force", is_flag=True, help="Load a run tag again that the ledger has."),
+    click.option(
+        "--take-over",
+        metavar="TAG",
+        multiple=True,
+        help="Take the place of the replay TAG, which holds the lock: stop it first.",
+    ),
 )
 
 
@@ -122,6 +128,7 @@ class Words:
     min_rows_ratio: float | None
     max_truncated: int | None
     force: bool
+    take_over: tuple[str, ...]
 
     def read(self) -> tuple[Request, Settings]:
         """What the words ask for, checked as far as the words alone can be.
@@ -146,6 +153,7 @@ class Words:
             allow_empty=self.allow_empty,
             max_truncated=self.max_truncated,
             force=self.force,
+            take_over=self.take_over,
         )
         settings = self._settings()
         request.check(settings)

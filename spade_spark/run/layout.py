@@ -9,7 +9,9 @@
     <runtag>/_untracked/…gz          events without a table
     <runtag>/_copy/<table>.json      Redshift's own manifest of a table's files
     <runtag>/_manifest.json          which files count; written last
+    <runtag>/_loads/<time>.json      what a load came to, one a load
     <runtag>/_report.json            what the run and its loads came to
+    _locks/claims.json               which replays run (see run/locks.py)
 
 A table's folder never begins with ``_``, so that no event's name can stand for one of these.
 """
@@ -76,6 +78,15 @@ class Layout:
     def report(self) -> str:
         """What the run came to."""
         return f"{self.run_tag}/_report.json"
+
+    @property
+    def loads(self) -> str:
+        """The prefix of the records of loads."""
+        return f"{self.run_tag}/_loads/"
+
+    def load(self, at: datetime) -> str:
+        """The record of the load that ended at ``at``."""
+        return f"{self.loads}{at:%Y%m%dT%H%M%S.%fZ}.json"
 
     @property
     def completed(self) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
+
+from spade_spark.window import Window
 
 
 @dataclass(frozen=True)
@@ -84,3 +88,39 @@ class TableNotLoaded:
     table: str
     reason: str
     unknown: bool = False
+
+
+@dataclass(frozen=True)
+class LoadRecord:
+    """What one load of a run came to, as it is kept under the run tag.
+
+    It is written after the load: where the driver died in between, the warehouse's replay ledger
+    alone knows of it.
+
+    Attributes:
+        at: When it ended, UTC.
+        warehouse: Where the tables are: ``host:port/database``.
+        window: ``(START, END)`` with offsets: all of the run's window, or a part.
+        loaded: The tables whose window was replaced.
+        not_loaded: The tables that were left as they were.
+    """
+
+    at: datetime
+    warehouse: str
+    window: tuple[str, str]
+    loaded: tuple[TableLoaded, ...]
+    not_loaded: tuple[TableNotLoaded, ...]
+
+    @classmethod
+    def of(
+        cls, loads: Iterable[TableLoaded | TableNotLoaded], window: Window, warehouse: str
+    ) -> LoadRecord:
+        """The record of a load that has just ended."""
+        every = tuple(loads)
+        return cls(
+            at=datetime.now(timezone.utc),
+            warehouse=warehouse,
+            window=window.arguments,
+            loaded=tuple(each for each in every if isinstance(each, TableLoaded)),
+            not_loaded=tuple(each for each in every if isinstance(each, TableNotLoaded)),
+        )

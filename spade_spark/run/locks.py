@@ -137,16 +137,29 @@ class Board:
         """Whether this very claim is held."""
         return any(each.claim.id == claim.id for each in self.held)
 
-    def explain(self, rival: Held) -> str:
-        """Who stands in the way, how long ago it was seen, and what to do about it."""
-        claim, tag = rival.claim, rival.claim.run_tag
-        seen = f"{claim}; its last sign of life is {age_text(self.age(rival))} old"
+    def refusal(self, claim: Claim, take_over: Collection[str] = ()) -> str:
+        """Who stands in the way and does not give way, in words; empty where nobody does."""
+        in_the_way = (
+            each for each in self.rivals(claim) if not self._gives_way(each, claim, take_over)
+        )
+        return "; ".join(self._explain(each) for each in in_the_way)
+
+    def _gives_way(self, rival: Held, claim: Claim, take_over: Collection[str]) -> bool:
+        if rival.claim.run_tag in take_over:
+            return True
+        return rival.claim.run_tag == claim.run_tag and not self.is_live(rival)
+
+    def _explain(self, rival: Held) -> str:
+        """Who it is, how long ago it was seen, and what to do about it."""
+        tag = rival.claim.run_tag
+        seen = f"{rival.claim}; its last sign of life is {age_text(self.age(rival))} old"
         if self.is_live(rival):
             return (
                 f"{seen}: wait until it has ended, or stop it, then take its place with "
                 f"--take-over {tag}"
             )
-        gone = "and its process has ended" if claim.process.has_ended() else "so it may be dead"
+        ended = rival.claim.process.has_ended()
+        gone = "and its process has ended" if ended else "so it may be dead"
         return (
             f"{seen}, {gone}: go on with it with --runtag {tag}, or, if you know that it does not "
             f"run any more, take its place with --take-over {tag}"
@@ -194,12 +207,10 @@ class Locks:
             nonlocal gave_way
             if board.has(claim):  # by an earlier try whose answer was lost
                 return board.held
+            refusal = board.refusal(claim, take_over)
+            if refusal:
+                raise Locked(refusal)
             gave_way = board.rivals(claim)
-            in_the_way = [
-                each for each in gave_way if not _gives_way(board, each, claim, take_over)
-            ]
-            if in_the_way:
-                raise Locked("; ".join(board.explain(each) for each in in_the_way))
             left = tuple(each for each in board.held if each not in gave_way)
             return (*left, Held(claim, board.read_at, board.read_at))
 
@@ -263,12 +274,6 @@ def age_text(age: timedelta) -> str:
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}"
     return f"{seconds} s"
-
-
-def _gives_way(board: Board, rival: Held, claim: Claim, take_over: Collection[str]) -> bool:
-    if rival.claim.run_tag in take_over:
-        return True
-    return rival.claim.run_tag == claim.run_tag and not board.is_live(rival)
 
 
 def _have_one_in_common(ours: tuple[str, ...] | None, theirs: tuple[str, ...] | None) -> bool:

@@ -86,7 +86,12 @@ class Target:
         )
 
     def __str__(self) -> str:
-        return f"{self.user or '(default user)'}@{self.host}:{self.port}/{self.database}"
+        return f"{self.user or '(default user)'}@{self.place}"
+
+    @property
+    def place(self) -> str:
+        """``host:port/database``: where it is, whoever asks."""
+        return f"{self.host}:{self.port}/{self.database}"
 
     def parameters(self) -> dict[str, Any]:
         """What the driver is given, the password in clear."""
