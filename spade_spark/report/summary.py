@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -26,7 +26,10 @@ _MEANINGS = {
 
 def print_summary(report: Report, console: Console) -> None:
     """Prints what was read, what became of it, what was loaded, and what to do next."""
-    console.print(Group(*_parts(report)))
+    for part in _parts(report):
+        # Tables fit themselves to the width; sentences are left to the terminal, so that what
+        # is to be copied from them comes without line breaks.
+        console.print(part, soft_wrap=isinstance(part, Text))
 
 
 def size_text(size: float) -> str:
@@ -48,10 +51,10 @@ def _parts(report: Report) -> Iterator[RenderableType]:
     yield Text()
     yield Text(f"Replay {report.run_tag}: {report.window}", style="bold")
     yield Text(
-        f"Read {ledger.objects:,} objects, {size_text(ledger.bytes_in)} "
+        f"Read {counted(ledger.objects, 'object')}, {size_text(ledger.bytes_in)} "
         f"({size_text(ledger.bytes_inflated)} inflated), {ledger.lines:,} lines; "
         f"wrote {ledger.row_count:,} rows in "
-        f"{sum(len(table.files) for table in report.manifest.tables):,} files; "
+        f"{counted(sum(len(table.files) for table in report.manifest.tables), 'file')}; "
         f"{report.seconds:.0f} s in all."
     )
     yield _outcomes(report)
@@ -64,8 +67,8 @@ def _parts(report: Report) -> Iterator[RenderableType]:
 def _outcomes(report: Report) -> Table:
     ledger = report.manifest.ledger
     table = Table(title="What was read", title_justify="left")
-    table.add_column("outcome")
-    table.add_column("count", justify="right")
+    table.add_column("outcome", no_wrap=True)
+    table.add_column("count", justify="right", no_wrap=True)
     table.add_column("meaning")
     for name, count, meaning in (
         ("undecodable lines", ledger.undecodable, "lines that are no edge record"),
@@ -89,10 +92,11 @@ def _made(report: Report) -> Table:
 
 
 def _loads(report: Report) -> Table:
-    table = Table(title="What was loaded", title_justify="left")
-    names = ("table", "rows before", "deleted", "inserted", "outside window", "seconds", "")
-    for name in names:
-        table.add_column(name, justify="left" if name in {"table", ""} else "right")
+    table = Table(title="What was loaded: rows of the window", title_justify="left")
+    table.add_column("table", overflow="fold")
+    for name in ("before", "deleted", "inserted", "outside", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
     for load in report.loads:
         if isinstance(load, TableLoaded):
             figures = (load.before, load.deleted, load.inserted, load.outside)
@@ -100,7 +104,7 @@ def _loads(report: Report) -> Table:
                 load.table, *(f"{figure:,}" for figure in figures), f"{load.seconds:.1f}", "loaded"
             )
         else:
-            state = "UNKNOWN" if load.unknown else "FAILED, unchanged"
+            state = "UNKNOWN" if load.unknown else "unchanged"
             table.add_row(load.table, *[""] * 5, Text(state, style="red"))
     return table
 
@@ -110,7 +114,11 @@ def _remarks(report: Report) -> Iterator[str]:
     manifest = report.manifest
     for damaged in manifest.damaged[:_MOST]:
         yield f"Damaged object: {damaged.reason}"
-    yield from _more(len(manifest.damaged), "damaged objects", report)
+    if len(manifest.damaged) > _MOST:
+        yield (
+            f"… {len(manifest.damaged) - _MOST} more damaged objects; all of them in "
+            f"{report.url}_report.json"
+        )
     if report.unnamed:
         yield f"{len(report.unnamed)} objects have no time in their name: {report.unnamed[0]} …"
     for load in report.loaded:
@@ -129,11 +137,6 @@ def _failures(report: Report) -> Iterator[str]:
     yield from report.problems
     for load in report.not_loaded:
         yield f"Table {load.table} was not loaded: {load.reason}"
-
-
-def _more(count: int, what: str, report: Report) -> Iterator[str]:
-    if count > _MOST:
-        yield f"… {count - _MOST} more {what}; all of them in {report.url}_report.json"
 
 
 def _verdict(report: Report) -> Text:

@@ -1,0 +1,123 @@
+"""The summary: what a tired person reads at the end of a run."""
+
+import io
+from dataclasses import replace
+from datetime import datetime, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from spade_spark.report.report import LeftOutTable, Report
+from spade_spark.report.summary import counted, print_summary, size_text
+from spade_spark.run.ledger import Ledger
+from spade_spark.run.loads import TableLoaded, TableNotLoaded
+from spade_spark.run.records import Damaged, Manifest, ManifestTable, RowFile
+from spade_spark.transform.outcomes import Outcome
+
+EVENTS = {"login": {Outcome.SUCCESS: 1234}, "": {Outcome.MALFORMED: 5}}
+MANIFEST = Manifest(
+    run_tag="r",
+    plan="",
+    window=("a", "b"),
+    created=datetime(2017, 11, 3, tzinfo=timezone.utc),
+    tables=(ManifestTable("login", 3, ("t",), (RowFile("login", 3, "k", 1234, 9, ""),)),),
+    ledger=Ledger(2, 2_500_000, 9_900_000, 1240, 1, 0, 1239, EVENTS),
+)
+LOADED = TableLoaded("login", 1000, 1240, 6, 1000, 1234, 2.5)
+REPORT = Report("r", "s3://out/r/", "the window", MANIFEST, (LOADED,), seconds=12.3)
+
+
+def printed(report, width=80):
+    stream = io.StringIO()
+    print_summary(report, Console(file=stream, width=width))
+    return stream.getvalue()
+
+
+def test_a_good_run_says_so_and_where_it_lies():
+    text = printed(REPORT)
+    assert (
+        "Read 2 objects, 2.5 MB (9.9 MB inflated), 1,240 lines; wrote 1,234 rows in 1 file" in text
+    )
+    assert "Done. Everything of this run lies under s3://out/r/" in text
+    assert REPORT.complete
+
+
+def test_what_was_read_is_counted_by_outcome_with_its_meaning():
+    text = printed(REPORT)
+    assert "undecodable lines" in text
+    assert "records whose payload cannot be read" in text
+    assert "not_asked" not in text
+
+
+def test_rows_before_deleted_and_inserted_stand_side_by_side():
+    (line,) = [
+        line for line in printed(REPORT).splitlines() if "loaded" in line and "1,000" in line
+    ]
+    assert [cell.strip() for cell in line.strip("│").split("│")] == [
+        "login",
+        "1,000",
+        "1,000",
+        "1,234",
+        "6",
+        "2.5",
+        "loaded",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"loads": (TableNotLoaded("login", "COPY refused."),)},
+            "Table login was not loaded: COPY",
+        ),
+        ({"loads": (TableNotLoaded("login", "?", unknown=True),)}, "UNKNOWN"),
+        ({"problems": ("2 objects damaged",)}, "2 objects damaged"),
+        (
+            {"left_out": (LeftOutTable("chat", "no transformer"),)},
+            "Table chat was left out: no tran",
+        ),
+    ],
+)
+def test_whatever_is_not_done_is_named_and_never_hidden(change, said):
+    report = replace(REPORT, **change)
+    assert said in printed(report)
+    assert "NOT everything was done" in printed(report)
+    assert not report.complete
+
+
+def test_a_failed_event_fails_the_run():
+    ledger = MANIFEST.ledger + Ledger(events={"login": {Outcome.FAILED: 2}})
+    manifest = replace(MANIFEST, ledger=ledger, failures=(("u-1", "ValueError: x"),))
+    report = replace(REPORT, manifest=manifest)
+    assert "Failed on event u-1: ValueError: x" in printed(report)
+    assert not report.complete
+
+
+def test_values_that_were_cut_are_said_by_column():
+    report = replace(REPORT, loads=(replace(LOADED, truncated={"id": 7}),))
+    assert "login.id: 7 values were cut to the column's length" in printed(report)
+
+
+def test_damaged_objects_are_named_up_to_a_bound():
+    damaged = tuple(Damaged(f"k{n}", f"k{n} is cut off") for n in range(30))
+    text = printed(replace(REPORT, manifest=replace(MANIFEST, damaged=damaged)))
+    assert "k0 is cut off" in text
+    assert "20 more damaged objects; all of them in s3://out/r/_report.json" in text
+
+
+def test_a_command_to_copy_is_never_broken_by_a_line_end():
+    command = "--skip-transform --runtag " + "x" * 100
+    assert command in printed(replace(REPORT, problems=(command,)), width=60)
+
+
+@given(st.integers(0, 10**15))
+def test_sizes_are_short(size):
+    assert len(size_text(size)) <= 9
+
+
+def test_one_is_not_many():
+    assert counted(1, "table") == "1 table"
+    assert counted(2000, "table") == "2,000 tables"
