@@ -1,0 +1,90 @@
+"""The demo as a user runs it: it ends well, twice at once, and Ctrl-C leaves nothing."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.spark]
+
+DEMO = [sys.executable, "-c", "from spade_spark.cli import run; run()", "demo", "--events", "5000"]
+GONE_WITHIN = 15.0
+
+
+def _start(output):
+    return subprocess.Popen(DEMO, stdout=output, stderr=output, start_new_session=True)
+
+
+def _wait_for(process, path, word, seen):
+    """Waits until the demo has printed ``word``, noting every process that it ever started."""
+    deadline = time.monotonic() + 120
+    while word not in path.read_text("utf-8") and time.monotonic() < deadline:
+        assert process.poll() is None, path.read_text("utf-8")
+        _note(process, seen)
+        time.sleep(0.05)
+    _note(process, seen)
+
+
+def _note(process, seen):
+    try:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            seen.setdefault(child.pid, child)
+    except psutil.NoSuchProcess:
+        pass
+
+
+def _assert_all_gone(seen):
+    _, alive = psutil.wait_procs(list(seen.values()), timeout=GONE_WITHIN)
+    assert [child.cmdline() for child in alive] == []
+
+
+def test_two_demos_at_once_both_end_well(tmp_path):
+    paths = [tmp_path / "one", tmp_path / "other"]
+    demos = []
+    for path in paths:
+        with path.open("wb") as output:
+            demos.append(_start(output))
+    for demo, path in zip(demos, paths, strict=True):
+        assert demo.wait(240) == 0, path.read_text("utf-8")
+        said = path.read_text("utf-8")
+        assert "What was wrong is right, and no other row has changed." in said
+        assert "untracked" in said
+        assert "malformed" in said
+        assert len(re.findall(r"untouched", said)) == 4
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["starting PostgreSQL", "loading the warehouse", "$ spade-spark replay", "transform:"],
+)
+def test_ctrl_c_leaves_no_process(tmp_path, moment):
+    path = tmp_path / "said"
+    with path.open("wb") as output:
+        demo = _start(output)
+    seen: dict[int, psutil.Process] = {}
+    _wait_for(demo, path, moment, seen)
+    os.killpg(demo.pid, signal.SIGINT)  # what a terminal does
+    while demo.poll() is None:
+        _note(demo, seen)
+        time.sleep(0.02)
+    assert demo.returncode == 130
+    assert "Traceback" not in path.read_text("utf-8")
+    assert seen
+    _assert_all_gone(seen)
+
+
+def test_a_demo_that_is_killed_leaves_no_process(tmp_path):
+    path = tmp_path / "said"
+    with path.open("wb") as output:
+        demo = _start(output)
+    seen: dict[int, psutil.Process] = {}
+    _wait_for(demo, path, "transform:", seen)
+    demo.kill()
+    demo.wait()
+    assert any("java" in child.name() for child in seen.values() if child.is_running())
+    _assert_all_gone(seen)

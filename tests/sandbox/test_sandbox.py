@@ -1,0 +1,113 @@
+"""The sandbox is filled as its story says: right rows around a window of wrong ones."""
+
+import os
+
+import psutil
+import pytest
+
+from spade_spark.run.run import Run
+from spade_spark.sandbox.looks import LOOKS, ledger_rows, see
+from spade_spark.sandbox.sample_schemas import MISTAKES, TABLES
+from spade_spark.sandbox.sandbox import WHOLE, Sandbox
+from spade_spark.settings import load
+from spade_spark.store import open_store
+from spade_spark.warehouse import ledger
+from spade_spark.warehouse.connection import Session, Target
+from spade_spark.warehouse.statements import Statement
+
+EVENTS = 6000
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with Sandbox(EVENTS) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def session(sandbox):
+    with Session(Target.parse(sandbox.warehouse_url)) as opened:
+        yield opened
+
+
+def test_its_settings_file_is_whole_and_needs_nothing_more(sandbox):
+    settings = load(sandbox.settings_path, environ={})
+    assert settings == sandbox.settings
+    assert settings.s3.endpoint_url == sandbox.endpoint_url
+    assert settings.warehouse.url.get_secret_value() == sandbox.warehouse_url
+
+
+def test_the_edge_bucket_holds_two_days_and_the_output_bucket_nothing(sandbox):
+    edge = open_store(sandbox.settings.input.edge, sandbox.settings.s3)
+    assert {entry.key.partition("/")[0] for entry in edge.list()} == {"20261014", "20261015"}
+    base = open_store(sandbox.settings.output.base, sandbox.settings.s3)
+    assert list(base.list()) == []
+    assert Run(base, "demo").sealed() is None
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.table)
+def test_the_window_shows_the_mistake(sandbox, session, look):
+    seen = see(session, look, sandbox.window, "physical")
+    assert seen.rows > 50
+    assert seen.wrong > seen.rows / 2
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.table)
+def test_the_hours_around_the_window_are_right(sandbox, session, look):
+    inside = see(session, look, sandbox.window, "physical")
+    whole = see(session, look, WHOLE, "physical")
+    assert inside.around[0] > 50
+    assert whole.wrong == inside.wrong
+    assert whole.around[0] == 0
+
+
+def test_what_is_wrong_is_what_the_sandbox_says_is_wrong(sandbox):
+    assert {look.table for look in LOOKS} == {mistake.table for mistake in MISTAKES}
+    assert set(sandbox.tables) == {look.table for look in LOOKS}
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_the_warehouse_has_the_version_that_is_published_now(session, table):
+    assert ledger.version(session, "infra", table.name) == table.version
+
+
+def test_the_ledger_is_there_and_empty(session):
+    assert ledger_rows(session, "infra") == []
+
+
+def test_users_were_asked_for(session):
+    ((known, unknown),) = session.rows(
+        Statement(
+            "SELECT COUNT(*) FILTER (WHERE user_id IS NOT NULL), "
+            "COUNT(*) FILTER (WHERE user_id IS NULL) FROM physical.purchase"
+        )
+    )
+    assert 0 < unknown < known / 20
+
+
+def test_nothing_of_it_is_left_at_its_end():
+    before = dict(os.environ)
+    others = set(psutil.Process().children(recursive=True))
+    with Sandbox(1000) as sandbox:
+        children = set(psutil.Process().children(recursive=True)) - others
+        assert sandbox.settings_path.exists()
+        assert "AWS_ACCESS_KEY_ID" in os.environ
+    _, alive = psutil.wait_procs(list(children), timeout=10)
+    assert not sandbox.directory.exists()
+    assert dict(os.environ) == before
+    assert alive == []
+
+
+def test_an_error_while_it_is_filled_leaves_nothing(monkeypatch):
+    directories = []
+
+    def fail(_settings, _whole, _mistaken, scratch):
+        directories.append(scratch.parent)
+        raise RuntimeError("no")
+
+    monkeypatch.setattr("spade_spark.sandbox.sandbox.fill_warehouse", fail)
+    children_before = set(psutil.Process().children(recursive=True))
+    with pytest.raises(RuntimeError, match="no"), Sandbox(1000):
+        pass
+    assert not directories[0].exists()
+    assert set(psutil.Process().children(recursive=True)) <= children_before
