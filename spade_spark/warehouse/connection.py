@@ -117,9 +117,11 @@ class Readable(Protocol):
 
 
 class Session:
-    """One connection, in autocommit outside ``transaction()``. Close it when done.
+    """One connection, in autocommit outside ``transaction()``, for one thread. Close it when done.
 
-    ``cancel`` may be called from another thread, everything else belongs to one.
+    Attributes:
+        target: Where it is connected to.
+        pid: The process id by which the warehouse knows the session.
     """
 
     def __init__(self, target: Target) -> None:
@@ -136,6 +138,7 @@ class Session:
         except psycopg2.Error as error:
             raise self._refused(error) from None
         self._connection.autocommit = True
+        self.pid: int = self._connection.info.backend_pid
 
     def run(self, statement: Statement) -> int:
         """Runs a statement; returns the rows that it touched (-1 where that means nothing)."""
@@ -182,11 +185,6 @@ class Session:
             # A rollback that fails means that the connection is gone, which rolls back as well.
             with suppress(SpadeError):
                 self.run(ROLLBACK)
-
-    def cancel(self) -> None:
-        """Asks the warehouse to stop what the session is doing; safe from another thread."""
-        with suppress(psycopg2.Error):
-            self._connection.cancel()
 
     def close(self) -> None:
         """Ends the session; what was not committed is rolled back by the warehouse."""

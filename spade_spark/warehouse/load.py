@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,7 +25,7 @@ from spade_spark.errors import CommitUnknown, ConnectionLost, PassingFault, Spad
 from spade_spark.run.loads import TableFiles, TableLoaded, TableNotLoaded
 from spade_spark.settings import WarehouseSettings
 from spade_spark.warehouse import ledger
-from spade_spark.warehouse.connection import Session, Target
+from spade_spark.warehouse.connection import Session, Target, WarehouseRefusal
 from spade_spark.warehouse.dialect import Warehouse
 from spade_spark.warehouse.replace import (
     Place,
@@ -39,6 +39,7 @@ from spade_spark.warehouse.replace import (
     stage,
     was_committed,
 )
+from spade_spark.warehouse.statements import Literal, Statement
 from spade_spark.window import Window
 
 _CANCEL_SECONDS = 0.5
@@ -155,22 +156,23 @@ class _Sessions:
         self._lock = threading.Lock()
         self._open: set[Session] = set()
 
-    @contextmanager
-    def session(self) -> Iterator[Session]:
-        """A session that is closed at the end.
+    def open(self) -> Session:
+        """A new session.
 
         Raises:
             ConnectionLost: Nobody answers, or the load was interrupted.
         """
         self.check()
-        with Session(self._target) as session:
-            with self._lock:
-                self._open.add(session)
-            try:
-                yield session
-            finally:
-                with self._lock:
-                    self._open.discard(session)
+        session = Session(self._target)
+        with self._lock:
+            self._open.add(session)
+        return session
+
+    def close(self, session: Session) -> None:
+        """Closes it; what it has not committed is rolled back."""
+        with self._lock:
+            self._open.discard(session)
+        session.close()
 
     def check(self) -> None:
         """Ends a thread's work once the load was interrupted."""
@@ -178,10 +180,16 @@ class _Sessions:
             raise ConnectionLost("the load was interrupted; run the same command again")
 
     def cancel(self) -> None:
-        """Cancels what every session is doing."""
+        """Cancels what every session is doing.
+
+        Through a session of its own: the driver's way to cancel holds the interpreter's lock
+        while it waits for the network. Where nobody answers, the sessions end by themselves.
+        """
         with self._lock:
-            for session in self._open:
-                session.cancel()
+            pids = [session.pid for session in self._open]
+        with suppress(SpadeError), Session(self._target) as session:
+            for pid in pids:
+                session.rows(Statement("SELECT pg_cancel_backend(", Literal(pid), ")"))
 
 
 class _TableLoad:
@@ -200,6 +208,7 @@ class _TableLoad:
         self._retries = retries
         self._sessions = sessions
         self._progress = progress
+        self._staged: Staged | None = None
 
     def run(self) -> TableLoaded | TableNotLoaded:
         """Replaces the table's window; every failure is an answer."""
@@ -207,41 +216,69 @@ class _TableLoad:
         try:
             staged, done = self._retrying()(self._once)
         except SpadeError as error:
-            reason, unknown = str(error), isinstance(error, CommitUnknown)
-            if isinstance(error, PassingFault):
-                reason = (
-                    f"{self._job.table} was left as it was: {reason}; run the same command again"
-                )
+            return self._not_loaded(self._reason(error), unknown=isinstance(error, CommitUnknown))
         except Exception as error:  # noqa: BLE001 - one table's bug leaves the others alone
-            reason = f"{self._job.table}: a bug, {type(error).__name__}: {error}; report this"
-            unknown = False
-        else:
-            loaded = TableLoaded(
-                table=self._job.table,
-                before=staged.before,
-                staged=staged.rows,
-                outside=staged.rows - staged.inside,
-                deleted=done.deleted,
-                inserted=done.inserted,
-                seconds=time.monotonic() - started,
-                truncated=staged.cut,
-            )
-            self._tell("loaded", f"{done.deleted} rows deleted, {done.inserted} inserted")
-            return loaded
+            bug = f"{self._job.table}: a bug, {type(error).__name__}: {error}; report this"
+            return self._not_loaded(bug)
+        finally:
+            self._drop_stage()
+        self._tell("loaded", f"{done.deleted} rows deleted, {done.inserted} inserted")
+        return TableLoaded(
+            table=self._job.table,
+            before=staged.before,
+            staged=staged.rows,
+            outside=staged.rows - staged.inside,
+            deleted=done.deleted,
+            inserted=done.inserted,
+            seconds=time.monotonic() - started,
+            truncated=staged.cut,
+        )
+
+    def _not_loaded(self, reason: str, *, unknown: bool = False) -> TableNotLoaded:
         self._tell("not loaded", reason)
         return TableNotLoaded(self._job.table, reason, unknown)
 
+    def _reason(self, error: SpadeError) -> str:
+        """The error's message; what the warehouse or a broken connection said gets its frame."""
+        if isinstance(error, PassingFault):
+            return f"{self._job.table} was left as it was: {error}; run the same command again"
+        if isinstance(error, WarehouseRefusal):
+            return (
+                f"{self._job.table} was left as it was: {error}; mend that, then run the same "
+                "command again"
+            )
+        return str(error)
+
     def _once(self) -> tuple[Staged, Replaced]:
-        """One try of the whole, with inner tries of the replace while the stage is there."""
-        with self._sessions.session() as session:
+        """One try. A stage that an earlier try has filled serves as long as its session lives."""
+        staged = self._staged or self._stage()
+        self._sessions.check()
+        self._tell("replacing", f"{staged.before} rows by {staged.inside}")
+        try:
+            return staged, replace(self._job, staged, self._rules, self._was_committed)
+        except ConnectionLost:
+            self._drop_stage()
+            raise
+
+    def _stage(self) -> Staged:
+        session = self._sessions.open()
+        try:
             if not self._rules.force:
                 refuse_loaded(session, self._job)
             self._tell("staging", f"{self._job.files.rows} rows")
             staged = stage(session, self._job)
             guard(self._job, staged, self._rules)
-            self._sessions.check()
-            self._tell("replacing", f"{staged.before} rows by {staged.inside}")
-            return staged, replace(self._job, staged, self._rules, self._was_committed)
+        except BaseException:
+            self._sessions.close(session)
+            raise
+        self._staged = staged
+        return staged
+
+    def _drop_stage(self) -> None:
+        """Closes the session, and with it goes the temporary table."""
+        if self._staged is not None:
+            self._sessions.close(self._staged.session)
+            self._staged = None
 
     def _was_committed(self, ts: datetime) -> bool:
         """Looks at the ledger, trying again while nobody answers.

@@ -238,7 +238,11 @@ def stage(session: Session, job: Replacement) -> Staged:
     """
     columns = _columns_as_planned(session, job)
     session.run(job.create_stage(columns))
-    cut = job.warehouse.fill_stage(session, job.stage, columns, job.files)
+    try:
+        cut = job.warehouse.fill_stage(session, job.stage, columns, job.files)
+    except CommitUnknown as unknown:
+        # Committed or not, the temporary table is gone with its session.
+        raise ConnectionLost(str(unknown)) from None
     ((rows, inside),) = session.rows(job.count_staged())
     if rows != job.files.rows:
         raise WarehouseError(
