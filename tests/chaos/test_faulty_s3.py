@@ -1,0 +1,156 @@
+"""The faulty S3 does what it says, so that what is built on it proves something."""
+
+import time
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    IncompleteReadError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
+
+from tests.support.faulty_s3 import KINDS, FaultyS3
+
+DATA = bytes(range(256)) * 400
+
+
+@pytest.fixture
+def faulty(s3_settings):
+    with FaultyS3(s3_settings.endpoint_url) as proxy:
+        yield proxy
+
+
+def client(endpoint_url, attempts=1):
+    config = Config(
+        retries={"total_max_attempts": attempts, "mode": "standard"},
+        read_timeout=1,
+        s3={"addressing_style": "path"},
+        # Else the client itself sees by its checksum that half a body is missing.
+        response_checksum_validation="when_required",
+    )
+    return boto3.client("s3", endpoint_url=endpoint_url, region_name="us-west-2", config=config)
+
+
+@pytest.fixture
+def direct(s3_settings):
+    return client(s3_settings.endpoint_url)
+
+
+@pytest.fixture
+def through(faulty):
+    return client(faulty.endpoint_url)
+
+
+def read(s3, bucket, key="key"):
+    return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+
+
+def outcome(call, **arguments):
+    """The name of the error, or nothing."""
+    try:
+        call(**arguments)
+    except Exception as error:  # noqa: BLE001 - whatever the client makes of a fault
+        return type(error).__name__
+    return ""
+
+
+def test_in_good_health_everything_passes(through, direct, bucket, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(DATA)
+    through.put_object(Bucket=bucket, Key="key", Body=DATA)
+    through.upload_file(str(path), bucket, "other")
+    assert read(direct, bucket) == read(through, bucket) == read(through, bucket, "other") == DATA
+    assert through.head_object(Bucket=bucket, Key="key")["ContentLength"] == len(DATA)
+    found = through.list_objects_v2(Bucket=bucket)["Contents"]
+    assert [each["Key"] for each in found] == ["key", "other"]
+    through.delete_object(Bucket=bucket, Key="key")
+    with pytest.raises(ClientError, match="NoSuchKey"):
+        read(through, bucket)
+    again = through.get_object(Bucket=bucket, Key="other", Range="bytes=100000-")
+    assert again["Body"].read() == DATA[100000:]
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("error", "InternalError"),
+        ("unavailable", "ServiceUnavailable"),
+        ("throttled", "SlowDown"),
+        ("denied", "AccessDenied"),
+    ],
+)
+def test_a_refused_write_is_not_done(faulty, direct, bucket, kind, code):
+    faulty.inject("PUT", kind)
+    with pytest.raises(ClientError, match=code):
+        client(faulty.endpoint_url).put_object(Bucket=bucket, Key="key", Body=DATA)
+    assert "Contents" not in direct.list_objects_v2(Bucket=bucket)
+    assert faulty.struck == {kind: 1}
+
+
+def test_a_body_that_is_cut_ends_too_early(faulty, through, direct, bucket):
+    direct.put_object(Bucket=bucket, Key="key", Body=DATA)
+    faulty.inject("GET .*/key", "cut")
+    with pytest.raises((IncompleteReadError, ResponseStreamingError)):
+        read(through, bucket)
+    assert read(through, bucket) == DATA
+
+
+def test_a_write_whose_answer_is_cut_is_done(faulty, through, direct, bucket):
+    faulty.inject("PUT", "cut")
+    with pytest.raises(ConnectionClosedError):
+        through.put_object(Bucket=bucket, Key="key", Body=DATA)
+    assert read(direct, bucket) == DATA
+
+
+def test_a_late_answer_comes_late(faulty, through, direct, bucket):
+    faulty.inject("PUT", "late", seconds=2)
+    with pytest.raises(ReadTimeoutError):
+        through.put_object(Bucket=bucket, Key="key", Body=DATA)
+    assert read(direct, bucket) == DATA
+    faulty.inject("GET", "late", seconds=0.3)
+    began = time.monotonic()
+    assert read(through, bucket) == DATA
+    assert time.monotonic() - began >= 0.3
+
+
+def test_a_body_of_the_wrong_length_is_shorter_and_says_so(faulty, through, direct, bucket):
+    direct.put_object(Bucket=bucket, Key="key", Body=DATA)
+    faulty.inject("GET", "wrong_length")
+    assert read(through, bucket) == DATA[: len(DATA) // 2]
+
+
+def test_a_call_comes_before_the_request_is_passed_on(faulty, through, direct, bucket):
+    direct.put_object(Bucket=bucket, Key="key", Body=b"old")
+    faulty.inject(
+        "GET", "call", function=lambda: direct.put_object(Bucket=bucket, Key="key", Body=b"new")
+    )
+    assert read(through, bucket) == b"new"
+
+
+def test_a_fault_strikes_so_often_and_passes_so_many_first(faulty, through, bucket):
+    fault = faulty.inject("PUT .*/b", "error", skip=1, times=2)
+    done = [outcome(through.put_object, Bucket=bucket, Key=name, Body=b"") for name in "ababbb"]
+    assert done == ["", "", "", "ClientError", "ClientError", ""]
+    assert fault.struck == 2
+
+
+def test_its_share_of_requests_goes_wrong_and_the_same_ones_by_the_same_seed(s3_settings, bucket):
+    def struck(seed):
+        kinds = tuple(kind for kind in KINDS if kind != "late")
+        with FaultyS3(s3_settings.endpoint_url, seed=seed, share=0.2, kinds=kinds) as faulty:
+            s3 = client(faulty.endpoint_url)
+            failed = [
+                outcome(s3.put_object, Bucket=bucket, Key=f"{number}", Body=DATA)
+                for number in range(200)
+            ]
+            assert set(faulty.struck) == set(kinds)
+            return failed
+
+    first = struck(1)
+    assert 20 <= len([each for each in first if each]) <= 100
+    assert struck(1) == first
+    assert struck(2) != first
