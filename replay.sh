@@ -20,7 +20,7 @@ if [ "${1:-}" = --help ]; then
 fi
 export SPARK_SUBMIT_OPTS="${SPARK_SUBMIT_OPTS:--Dlog4j2.configurationFile=file:$here/conf/log4j2.properties}"
 case $1 in
-    local* | yarn | *://*) master=$1 ;;
+    local | local\[*\] | local-cluster\[*\] | yarn | *://*) master=$1 ;;
     *) master=spark://$1:7077 ;;
 esac
 # The environment, not an argument: the URL holds a password and process lists show arguments.

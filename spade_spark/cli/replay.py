@@ -9,6 +9,9 @@ import click
 
 from spade_spark.cli.words import Words, replay_words
 
+_LIBRARIES = ("boto3", "botocore", "s3transfer", "urllib3", "py4j")
+"""Their DEBUG shows requests whole, with session tokens and logins; their INFO says nothing new."""
+
 
 @click.command(context_settings={"max_content_width": 100})
 @replay_words
@@ -22,7 +25,7 @@ def command(*, yes: bool, **words: Any) -> int:
     Exit status: 0 all is done, 1 something failed, 2 the command line is refused.
     """
     given = Words(**words)
-    logging.basicConfig(level=given.level.upper(), format="%(asctime)s %(levelname)s %(message)s")
+    _log(given.level.upper())
     request, settings = given.read()
 
     # Imported here: Spark and boto3 take longer than help may.
@@ -35,3 +38,9 @@ def command(*, yes: bool, **words: Any) -> int:
     report = replay(request, settings, Screen(Console(stderr=True), ask=not yes))
     print_summary(report, Console())
     return 0 if report.complete else 1
+
+
+def _log(level: str) -> None:
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
+    for name in _LIBRARIES:
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.25
 _LOGGING = Path(__file__).parents[2] / "conf" / "log4j2.properties"
+_GATEWAY = "PYSPARK_GATEWAY_PORT"
+"""Set by spark-submit for the program that it runs (pyspark/java_gateway.py)."""
+
 _LOCAL = re.compile(r"local(?:\[([\d*]+)\])?")
 _RAISED = re.compile(r"^spade_spark\.errors\.(\w+): (.+)", re.MULTILINE)
 
@@ -163,11 +166,12 @@ def _context(options: Mapping[str, str]) -> Iterator[SparkContext]:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     if _LOGGING.is_file():
         os.environ.setdefault("SPARK_SUBMIT_OPTS", f"-Dlog4j2.configurationFile=file:{_LOGGING}")
-    conf = SparkConf().setAppName("spade-spark replay")
+    conf, submitted = _submitted()
+    conf.setAppName("spade-spark replay")
     conf.set("spark.ui.showConsoleProgress", "false").set("spark.redaction.regex", _REDACTED)
     for name, value in options.items():
         conf.set(name, value)
-    conf.setMaster(_master(conf))
+    conf.setMaster(_master(conf, submitted or conf.get("spark.master") or "local[*]"))
     context = SparkContext(conf=conf)
     context.setLogLevel("ERROR")
     logging.getLogger("py4j").setLevel(logging.ERROR)
@@ -177,9 +181,23 @@ def _context(options: Mapping[str, str]) -> Iterator[SparkContext]:
         context.stop()
 
 
-def _master(conf: SparkConf) -> str:
+def _submitted() -> tuple[SparkConf, str | None]:
+    """What spark-submit was given, and its master: empty and None where it does not run us.
+
+    The settings go over the rest of it, but the master is the first word of a replay's command
+    line, and the settings' is for those who do without spark-submit.
+    """
+    if _GATEWAY not in os.environ:
+        return SparkConf(), None
+    # Until the driver has met its JVM, a SparkConf knows nothing of spark-submit, and a master set
+    # in it would silently replace the one on the command line.
+    SparkContext._ensure_initialized()  # noqa: SLF001 - there is no public way to meet it
+    conf = SparkConf()
+    return conf, conf.get("spark.master")
+
+
+def _master(conf: SparkConf, master: str) -> str:
     """The master; a local one with task retries, which it has not unless they are spelt out."""
-    master = conf.get("spark.master", "local[*]") or "local[*]"
     local = _LOCAL.fullmatch(master)
     if not local:
         return master
