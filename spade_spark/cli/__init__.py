@@ -16,6 +16,7 @@ _COMMANDS = {
     "parse": "Show what becomes of edge lines, line by line.",
     "plan": "Show what a replay would do, without doing it.",
     "replay": "Make a window's rows again and replace them in the warehouse.",
+    "runs": "Show the runs under the output, one whole, or remove what is of no use.",
     "sandbox": "Start an S3 and a warehouse with sample logs, to try things on.",
 }
 

@@ -1,12 +1,13 @@
-"""The words of a replay's command line, which `replay` and `plan` share."""
+"""The words of a replay's command line, which `replay` and `plan` share, and those of others."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import reduce
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import click
@@ -23,17 +24,26 @@ _LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR"]
 
 _Command = Callable[..., Any]
 
+RSURL = click.option(
+    "--rsurl",
+    metavar="URL",
+    envvar="SPADE_RSURL",
+    help="The warehouse, postgres://…; better in SPADE_RSURL: arguments show in process lists.",
+)
+CONF = click.option(
+    "--conf",
+    metavar="FILE",
+    envvar="SPADE_CONF",
+    type=click.Path(path_type=Path),
+    help="Settings (TOML); default conf/local.toml where a sandbox wrote one.",
+)
+
 _WORDS: tuple[Callable[[_Command], _Command], ...] = (
     click.argument("start", metavar="START"),
     click.argument("end", metavar="END"),
     click.argument("tables", metavar="[TABLE ...]", nargs=-1),
     click.option("--all-tables", is_flag=True, help="Every table that Blueprint publishes."),
-    click.option(
-        "--rsurl",
-        metavar="URL",
-        envvar="SPADE_RSURL",
-        help="The warehouse, postgres://…; better in SPADE_RSURL: arguments show in process lists.",
-    ),
+    RSURL,
     click.option("--skip-transform", is_flag=True, help="Load what --runtag holds already."),
     click.option("--skip-ace-upload", is_flag=True, help="Stop after the transform: load nothing."),
     click.option(
@@ -63,13 +73,7 @@ _WORDS: tuple[Callable[[_Command], _Command], ...] = (
         show_default=True,
         help=f"What is logged: {', '.join(_LEVELS)}.",
     ),
-    click.option(
-        "--conf",
-        metavar="FILE",
-        envvar="SPADE_CONF",
-        type=click.Path(path_type=Path),
-        help="Settings (TOML); default conf/local.toml where a sandbox wrote one.",
-    ),
+    CONF,
     click.option(
         "--allow-damaged",
         metavar="N",
@@ -160,13 +164,25 @@ class Words:
         return request, settings
 
     def _settings(self) -> Settings:
-        """File < environment < flag."""
-        conf = self.conf
-        if conf is None and _SANDBOX_CONF.is_file():
-            conf = _SANDBOX_CONF
-        flags = {}
-        if self.rsurl and self.rsurl != "-":
-            flags["url"] = self.rsurl
-        if self.min_rows_ratio is not None:
-            flags["min_rows_ratio"] = str(self.min_rows_ratio)
-        return settings_module.load(conf, flags={"warehouse": flags})
+        ratio = self.min_rows_ratio
+        more = {} if ratio is None else {"min_rows_ratio": str(ratio)}
+        return read_settings(self.conf, self.rsurl, more)
+
+
+def read_settings(
+    conf: Path | None, rsurl: str | None, warehouse: Mapping[str, str] = MappingProxyType({})
+) -> Settings:
+    """The settings: file < environment < flag.
+
+    Args:
+        conf: The file; None for a sandbox's, if one runs here.
+        rsurl: The warehouse's URL, if it was given.
+        warehouse: What other flags set of the warehouse's settings.
+
+    Raises:
+        SettingsError: A setting is wrong.
+    """
+    if conf is None and _SANDBOX_CONF.is_file():
+        conf = _SANDBOX_CONF
+    url = {"url": rsurl} if rsurl and rsurl != "-" else {}
+    return settings_module.load(conf, flags={"warehouse": {**url, **warehouse}})

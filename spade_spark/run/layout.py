@@ -34,13 +34,18 @@ def generate_tag(now: datetime, namespace: str = "") -> str:
     return check_tag(f"{namespace}-{stamp}" if namespace else stamp)
 
 
+def is_tag(name: str) -> bool:
+    """Whether ``name`` can be a run tag."""
+    return _TAG.fullmatch(name) is not None
+
+
 def check_tag(tag: str) -> str:
     """``tag`` itself.
 
     Raises:
         UsageError: It could not be the name of a prefix.
     """
-    if not _TAG.fullmatch(tag):
+    if not is_tag(tag):
         raise UsageError(
             f"{tag!r} is no run tag: use letters, digits, '.', '_' and '-', a letter or digit first"
         )

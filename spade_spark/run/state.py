@@ -1,0 +1,293 @@
+"""The state of runs, as people are shown it: values, made from what was found and loaded."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from spade_spark.run.runs import FoundRun
+from spade_spark.window import Window
+
+
+class State(str, Enum):
+    """What a run is."""
+
+    TRANSFORMING = "transforming"
+    """Somebody makes its rows."""
+    LOADING = "loading"
+    """Its rows are made, and somebody is at work on it."""
+    ABANDONED = "abandoned"
+    """It was begun, is not complete, and nobody works on it."""
+    COMPLETE = "complete"
+    """Its rows are made, and not, or not all, loaded."""
+    LOADED = "loaded"
+    """All its tables are loaded."""
+    DAMAGED = "damaged"
+    """Its records cannot be read, or files that it names are missing or of another size."""
+    FOREIGN = "foreign"
+    """It has neither plan nor manifest: an earlier tool's."""
+
+
+@dataclass(frozen=True)
+class RunTable:
+    """One table of a run; rows, files and size are 0 before the run is complete.
+
+    Attributes:
+        table: The table's name.
+        version: The Blueprint version that made the rows; None before the run is complete.
+        rows: Rows made.
+        files: Files that count.
+        size: Their bytes.
+    """
+
+    table: str
+    version: int | None
+    rows: int = 0
+    files: int = 0
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class TableLoad:
+    """The newest load of a run into one table of one warehouse.
+
+    Attributes:
+        run_tag: The run.
+        table: The table's name.
+        warehouse: ``host:port/database``.
+        at: When, UTC.
+        start: START of the window replaced, as the time column holds it.
+        end: END of it.
+        before: Rows in the window before; None where only the warehouse's ledger knows of the load.
+        deleted: Rows deleted.
+        inserted: Rows inserted.
+        recorded: Whether the run has a record of it: a driver that died after the commit left none.
+        in_ledger: Whether the warehouse's ledger has it; None where that warehouse was not asked.
+    """
+
+    run_tag: str
+    table: str
+    warehouse: str
+    at: datetime
+    start: datetime
+    end: datetime
+    before: int | None
+    deleted: int
+    inserted: int
+    recorded: bool
+    in_ledger: bool | None
+
+    def covers(self, other: Window) -> bool:
+        """Whether the window that was replaced has all of ``other`` in it."""
+        return self.start <= other.wall_start and other.wall_end <= self.end
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a run's lock.
+
+    Attributes:
+        process: User, host and number of the process.
+        seconds: How old its last sign of life is.
+        live: Whether it must be taken for running.
+    """
+
+    process: str
+    seconds: int
+    live: bool
+
+
+@dataclass(frozen=True)
+class Removable:
+    """What can be removed of a run.
+
+    Attributes:
+        what: ``run`` or ``leftovers`` (of failed attempts).
+        reason: Why.
+        objects: Objects that would go.
+        size: Their bytes.
+    """
+
+    what: str
+    reason: str
+    objects: int
+    size: int
+
+
+@dataclass(frozen=True)
+class RunState:
+    """One run, as it stands.
+
+    Attributes:
+        run_tag: The run tag.
+        url: Where it lies.
+        state: What it is.
+        window: ``(START, END)`` with offsets; None where it is not known.
+        tables: Its tables.
+        partitions: Partitions planned; None where only the manifest was read.
+        done: Partitions done.
+        objects: Objects below the run tag.
+        size: Their bytes.
+        loads: Where and when it was loaded.
+        lock: Who holds its lock, dead or live.
+        problems: What is wrong with it, a sentence each.
+        removable: What `runs --prune` offers to remove of it.
+        next: What to do next.
+    """
+
+    run_tag: str
+    url: str
+    state: State
+    window: tuple[str, str] | None
+    tables: tuple[RunTable, ...]
+    partitions: int | None
+    done: int
+    objects: int
+    size: int
+    loads: tuple[TableLoad, ...]
+    lock: Holder | None
+    problems: tuple[str, ...]
+    removable: Removable | None
+    next: str
+
+    @property
+    def rows(self) -> int:
+        """Rows made, of all tables."""
+        return sum(table.rows for table in self.tables)
+
+
+def state_of(found: FoundRun, loads: Iterable[TableLoad]) -> RunState:
+    """``found`` as it stands.
+
+    Args:
+        found: What lies below its run tag.
+        loads: All loads that are known, of other runs as well.
+    """
+    every = tuple(loads)
+    mine = tuple(each for each in every if each.run_tag == found.run_tag)
+    state = _state(found, mine)
+    return RunState(
+        run_tag=found.run_tag,
+        url=found.url,
+        state=state,
+        window=found.window,
+        tables=_tables(found),
+        partitions=len(found.plan.partitions) if found.plan else None,
+        done=found.done,
+        objects=len(found.objects),
+        size=found.size,
+        loads=mine,
+        lock=_holder(found),
+        problems=found.problems,
+        removable=_removable(found, state, every),
+        next=_next(found, state, mine),
+    )
+
+
+def _state(found: FoundRun, loads: tuple[TableLoad, ...]) -> State:
+    if found.is_live:
+        return State.LOADING if found.manifest else State.TRANSFORMING
+    if found.problems:
+        return State.DAMAGED
+    if found.manifest:
+        return State.COMPLETE if _not_loaded(found, loads) else State.LOADED
+    return State.ABANDONED if found.plan else State.FOREIGN
+
+
+def _not_loaded(found: FoundRun, loads: Iterable[TableLoad]) -> list[str]:
+    """The made tables that no warehouse has, as far as is known."""
+    assert found.manifest is not None
+    loaded = {each.table for each in loads if each.in_ledger is not False}
+    return [made.table for made in found.manifest.tables if made.table not in loaded]
+
+
+def _tables(found: FoundRun) -> tuple[RunTable, ...]:
+    if found.manifest:
+        return tuple(
+            RunTable(
+                made.table,
+                made.version,
+                made.rows,
+                len(made.files),
+                sum(file.size for file in made.files),
+            )
+            for made in found.manifest.tables
+        )
+    return tuple(RunTable(name, None) for name in found.plan.tables) if found.plan else ()
+
+
+def _holder(found: FoundRun) -> Holder | None:
+    if found.held is None:
+        return None
+    age = found.board.age(found.held)
+    return Holder(str(found.held.claim.process), int(age.total_seconds()), found.is_live)
+
+
+def _removable(found: FoundRun, state: State, loads: tuple[TableLoad, ...]) -> Removable | None:
+    """What may go; nothing of what somebody works on, or of what is not understood."""
+    if state is State.ABANDONED:
+        return Removable("run", "abandoned", len(found.objects), found.size)
+    if state not in {State.COMPLETE, State.LOADED}:
+        return None
+    by = _superseded_by(found, loads)
+    if by:
+        return Removable("run", f"superseded by {by}", len(found.objects), found.size)
+    left = found.leftovers
+    size = sum(each.size for each in left)
+    return Removable("leftovers", "named by no manifest", len(left), size) if left else None
+
+
+def _superseded_by(found: FoundRun, loads: tuple[TableLoad, ...]) -> str:
+    """The runs that were loaded over all of this one since, or nothing.
+
+    Where this one was loaded itself, they must have been loaded there, after it.
+    """
+    assert found.manifest is not None
+    window = Window.parse(*found.manifest.window)
+    by = set()
+    for made in found.manifest.tables:
+        others = [
+            each
+            for each in loads
+            if each.table == made.table and each.run_tag != found.run_tag and each.covers(window)
+        ]
+        own = [each for each in loads if (each.run_tag, each.table) == (found.run_tag, made.table)]
+        places = [(each.warehouse, each.at) for each in own] or [("", found.manifest.created)]
+        for place, since in places:
+            later = [
+                each.run_tag for each in others if each.at > since and place in {"", each.warehouse}
+            ]
+            if not later:
+                return ""
+            by.add(later[-1])
+    return ", ".join(sorted(by))
+
+
+def _next(found: FoundRun, state: State, loads: tuple[TableLoad, ...]) -> str:
+    tag = found.run_tag
+    if found.is_live:
+        return "wait until it has ended"
+    if state is State.DAMAGED:
+        return "begin a new run: leave --runtag out"
+    if state is State.FOREIGN:
+        return (
+            f"load it, if it is an earlier tool's, with --skip-transform --by-prefix --runtag {tag}"
+        )
+    if found.plan:
+        tables = ("--all-tables",) if found.plan.all_tables else found.plan.tables
+        return f"go on with it: {_command(found.plan.window, tables, tag)}"
+    assert found.manifest is not None
+    left = _not_loaded(found, loads)
+    if not left:
+        return "nothing: it is loaded"
+    options = ["--skip-transform"]
+    if found.manifest.damaged:
+        options += ["--allow-damaged", str(len(found.manifest.damaged))]
+    return f"load it: {_command(found.manifest.window, (*left, *options), tag)}"
+
+
+def _command(window: tuple[str, str], words: Iterable[str], tag: str) -> str:
+    return shlex.join(["spade-spark", "replay", *window, *words, "--runtag", tag])

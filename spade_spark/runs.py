@@ -1,0 +1,202 @@
+"""The runs below the output store, with what the warehouse knows of their loads.
+
+Where and when a run was loaded, its own records say, and the warehouse's replay ledger. A record
+is written after the load: where a driver died in between, the ledger has the truth. The ledger is
+of the one warehouse that is configured; of others the records alone are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from spade_spark.errors import ConnectionLost, SettingsError, UsageError, WarehouseError
+from spade_spark.run.heartbeat import holding
+from spade_spark.run.locks import Claim, Locks
+from spade_spark.run.runs import FoundRun, find_runs, remove
+from spade_spark.run.state import Removable, RunState, TableLoad, state_of
+from spade_spark.settings import Settings
+from spade_spark.store import Store, open_store
+from spade_spark.warehouse.connection import Session, Target
+from spade_spark.warehouse.history import LedgerRow, ledger_rows
+from spade_spark.window import Window
+
+
+@dataclass(frozen=True)
+class KnownRun:
+    """One run.
+
+    Attributes:
+        state: As it stands.
+        found: What lies below its run tag.
+    """
+
+    state: RunState
+    found: FoundRun
+
+
+@dataclass(frozen=True)
+class Survey:
+    """All runs.
+
+    Attributes:
+        url: The output store.
+        runs: The runs, by run tag.
+        notes: What could not be found out, and why.
+    """
+
+    url: str
+    runs: tuple[KnownRun, ...]
+    notes: tuple[str, ...]
+
+    def run(self, run_tag: str) -> KnownRun:
+        """The run of that name.
+
+        Raises:
+            UsageError: There is none.
+        """
+        for each in self.runs:
+            if each.state.run_tag == run_tag:
+                return each
+        raise UsageError(
+            f"{self.url}{run_tag}/ holds nothing: `spade-spark runs` lists the run tags there"
+        )
+
+    def offer(self, run_tag: str) -> Removable:
+        """What can be removed of a run.
+
+        Raises:
+            UsageError: Nothing can.
+        """
+        state = self.run(run_tag).state
+        if state.removable is None:
+            raise UsageError(
+                f"nothing of run tag {run_tag} is offered for removal, since it is "
+                f"{state.state.value}: `spade-spark runs --prune` lists what is"
+            )
+        return state.removable
+
+
+def survey(settings: Settings) -> Survey:
+    """Looks at all runs; nothing is changed.
+
+    Raises:
+        SettingsError: No output store is set.
+        ObjectMissing: The output store is not there.
+    """
+    store = _store(settings)
+    ledger = _read_ledger(settings)
+    found = find_runs(store)
+    loads = ledger.merge(found)
+    known = tuple(KnownRun(state_of(each, loads), each) for each in found)
+    return Survey(store.url, known, ledger.notes)
+
+
+def prune(settings: Settings, known: KnownRun) -> None:
+    """Removes what is offered of a run, under its lock; nothing where that has changed since.
+
+    Raises:
+        Locked: Somebody works on the run.
+        UsageError: What was offered is offered no longer.
+    """
+    offer, run_tag, store = known.state.removable, known.state.run_tag, _store(settings)
+    assert offer is not None  # the caller has looked
+    assert known.state.window is not None  # nothing is offered of a run without one
+    with holding(Locks(store), Claim.new(run_tag, Window.parse(*known.state.window), ())):
+        found = find_runs(store)
+        mine = next((each for each in found if each.run_tag == run_tag), None)
+        if mine is None or _offer_without_lock(mine, found, settings) != offer:
+            raise UsageError(f"run tag {run_tag} has changed since it was looked at: look again")
+        remove(store, mine.objects if offer.what == "run" else mine.leftovers, run_tag)
+
+
+def _offer_without_lock(
+    mine: FoundRun, found: Iterable[FoundRun], settings: Settings
+) -> Removable | None:
+    """What can be removed of a run whose lock is our own."""
+    unlocked = replace(mine, board=replace(mine.board, held=()))
+    return state_of(unlocked, _read_ledger(settings).merge(found)).removable
+
+
+@dataclass(frozen=True)
+class _Ledger:
+    """What the configured warehouse says.
+
+    Attributes:
+        place: Which it is; empty where none was asked, or none answered.
+        rows: Its ledger.
+        notes: Why it says nothing.
+    """
+
+    place: str = ""
+    rows: tuple[LedgerRow, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def merge(self, runs: Iterable[FoundRun]) -> tuple[TableLoad, ...]:
+        """The newest load of each run, table and warehouse, the oldest first."""
+        loads = {(each.run_tag, each.table, each.warehouse): each for each in self._recorded(runs)}
+        for row in self.rows:
+            key = (row.run_tag, row.table, self.place)
+            loads[key] = self._in_ledger(row, loads.get(key))
+        return tuple(sorted(loads.values(), key=lambda each: each.at))
+
+    def _recorded(self, runs: Iterable[FoundRun]) -> Iterator[TableLoad]:
+        for run in runs:
+            for record in run.loads:
+                window = Window.parse(*record.window)
+                for loaded in record.loaded:
+                    yield TableLoad(
+                        run_tag=run.run_tag,
+                        table=loaded.table,
+                        warehouse=record.warehouse,
+                        at=record.at,
+                        start=window.wall_start,
+                        end=window.wall_end,
+                        before=loaded.before,
+                        deleted=loaded.deleted,
+                        inserted=loaded.inserted,
+                        recorded=True,
+                        in_ledger=False if record.warehouse == self.place else None,
+                    )
+
+    def _in_ledger(self, row: LedgerRow, record: TableLoad | None) -> TableLoad:
+        """The ledger's row, with what a record of the same load adds."""
+        same = record is not None and (record.deleted, record.inserted, record.start) == (
+            row.deleted,
+            row.inserted,
+            row.start,
+        )
+        return TableLoad(
+            run_tag=row.run_tag,
+            table=row.table,
+            warehouse=self.place,
+            at=row.at,
+            start=row.start,
+            end=row.end,
+            before=record.before if record and same else None,
+            deleted=row.deleted,
+            inserted=row.inserted,
+            recorded=same,
+            in_ledger=True,
+        )
+
+
+def _read_ledger(settings: Settings) -> _Ledger:
+    """The configured warehouse's ledger; that it does not answer is a note, no failure."""
+    url = settings.warehouse.url.get_secret_value()
+    if not url:
+        note = "no warehouse is set (SPADE_RSURL): of loads, the runs' own records alone are known"
+        return _Ledger(notes=(note,))
+    target = Target.parse(url)
+    try:
+        with Session(target) as session:
+            return _Ledger(target.place, ledger_rows(session, settings.warehouse.control))
+    except (ConnectionLost, WarehouseError) as error:
+        note = f"of loads, the runs' own records alone are known: {error}"
+        return _Ledger(notes=(note,))
+
+
+def _store(settings: Settings) -> Store:
+    if not settings.output.base:
+        raise SettingsError("output.base is not set: give --conf FILE with it")
+    return open_store(settings.output.base, settings.s3)

@@ -1,0 +1,460 @@
+"""``spade-spark runs``: every state a run can be in, and what may be removed."""
+
+import json
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+
+import psycopg2
+import pytest
+
+from spade_spark.blueprint.schema import Column, Table
+from spade_spark.cli import main
+from spade_spark.plan import Plan, Source, deal
+from spade_spark.run.ledger import Ledger
+from spade_spark.run.loads import LoadRecord, TableLoaded, TableNotLoaded
+from spade_spark.run.locks import Claim, Locks
+from spade_spark.run.process import Process
+from spade_spark.run.records import Completion, RowFile, UntrackedFile, digest, encode
+from spade_spark.run.run import Run
+from spade_spark.settings import S3Settings
+from spade_spark.store import open_store
+from spade_spark.transform.outcomes import Outcome
+from spade_spark.warehouse import ledger
+from spade_spark.warehouse.connection import Session, Target
+from spade_spark.window import Window
+
+NOW = datetime(2017, 11, 4, 12, tzinfo=timezone.utc)
+WINDOW = Window.parse("2017-11-03 10:00:00", "2017-11-03 11:59:59")
+COLUMNS = (Column("time", "time", "f@timestamp@unix"),)
+TABLES = [Table("login", 3, COLUMNS), Table("chat", 1, COLUMNS)]
+BIG = 40 * 1024 * 1024
+ELSEWHERE = Process("bob", "worker-7", 4711, "worker-7/boot/pid:[1]", "9")
+
+
+class Lake:
+    """An output store with runs in it, and a warehouse's ledger."""
+
+    def __init__(self, store, conf, url):
+        self.store, self.conf, self.url = store, conf, url
+
+    def runs(self, *arguments, warehouse=True):
+        options = ["--rsurl", self.url] if warehouse else []
+        return main(["runs", *arguments, "--conf", str(self.conf), *options])
+
+    def begin(self, tag, window=WINDOW):
+        """A run with a plan of two partitions."""
+        plan = Plan(
+            run_tag=tag,
+            created=NOW,
+            window=window.arguments,
+            tables=("chat", "login"),
+            all_tables=False,
+            schemas_sha256="abc",
+            edge="s3://edge/",
+            partitions=deal([Source("a", BIG, "e"), Source("b", BIG, "f")]),
+            settings={},
+            version="1",
+        )
+        Run(self.store, tag).begin(plan, b"[]")
+        return plan
+
+    def complete(self, plan, number, rows=2):
+        """One partition of it, done; beside its file lies one of an attempt that failed."""
+        tag = plan.run_tag
+        name = f"{number:05d}-0-0123456789ab-0000.gz"
+        file = RowFile("login", 3, f"{tag}/login/v3/{name}", rows, 10, "00")
+        untracked = f"{tag}/_untracked/{name}"
+        for key in (file.key, untracked, f"{tag}/login/v3/{name.replace('ab-', 'cd-')}"):
+            self.store.write(key, bytes(10))
+        completion = Completion(
+            plan=digest(plan),
+            partition=number,
+            attempt=name,
+            ledger=Ledger(1, 9, 90, rows, 0, 0, rows, {"login": {Outcome.SUCCESS: rows}}),
+            files=(file,),
+            untracked=(UntrackedFile(self.store.url + untracked, 1, 10),),
+        )
+        self.store.write(Run(self.store, tag).layout.completion(number), encode(completion))
+        return completion
+
+    def seal(self, tag, window=WINDOW, created=NOW):
+        """A run that is complete."""
+        plan = self.begin(tag, window)
+        completions = [self.complete(plan, number) for number in (0, 1)]
+        return Run(self.store, tag).seal(plan, TABLES, completions, created)
+
+    def load(self, tag, *tables, at=NOW, window=WINDOW, warehouse=None):
+        """What a load leaves: a row in the ledger and a record under the run tag."""
+        place = warehouse or Target.parse(self.url).place
+        self.record(tag, *tables, at=at, window=window, warehouse=place)
+        if warehouse is None:
+            self.commit(tag, *tables, at=at, window=window)
+
+    def record(self, tag, *tables, at=NOW, window=WINDOW, warehouse="db.example.com:5439/events"):
+        loaded = tuple(TableLoaded(name, 5, 4, 0, 5, 4, 1.0) for name in tables)
+        record = LoadRecord(at, warehouse, window.arguments, loaded, ())
+        Run(self.store, tag).write_load(record)
+
+    def commit(self, tag, *tables, at=NOW, window=WINDOW):
+        with Session(Target.parse(self.url)) as session:
+            session.run(ledger.create("infra"))
+            for name in tables:
+                entry = ledger.Entry("infra", tag, name)
+                session.run(
+                    entry.insert(window, "00", deleted=5, inserted=4, ts=at.replace(tzinfo=None))
+                )
+
+    def hold(self, tag):
+        """Somebody works on the run."""
+        claim = replace(Claim.new(tag, WINDOW, ("login",)), process=ELSEWHERE)
+        Locks(self.store).take(claim)
+        return claim
+
+    def keys(self, tag):
+        return [each.key.removeprefix(f"{tag}/") for each in self.store.list(f"{tag}/")]
+
+
+@pytest.fixture(params=["directory", "s3"])
+def lake(request, tmp_path, database, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SPADE_RSURL", raising=False)
+    monkeypatch.setenv("COLUMNS", "250")
+    base, s3 = f"{tmp_path}/out", S3Settings()
+    if request.param == "s3":
+        base = f"s3://{request.getfixturevalue('bucket')}/out"
+        s3 = request.getfixturevalue("s3_settings")
+    conf = tmp_path / "conf.toml"
+    conf.write_text(
+        f'[output]\nbase = "{base}"\n[s3]\nendpoint_url = "{s3.endpoint_url}"\n', "utf-8"
+    )
+    (tmp_path / "out").mkdir()
+    with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE SCHEMA infra")
+        connection.commit()
+    return Lake(open_store(base, s3), conf, database)
+
+
+@pytest.fixture
+def listed(lake, capsys):
+    """What ``runs --json`` says, by run tag."""
+
+    def listed(**how):
+        capsys.readouterr()
+        assert lake.runs("--json", **how) == 0
+        return {run["run_tag"]: run for run in json.loads(capsys.readouterr().out)["runs"]}
+
+    return listed
+
+
+def test_every_state_is_told_apart(lake, listed):
+    lake.complete(lake.begin("abandoned"), 0)
+    lake.begin("transforming")
+    lake.hold("transforming")
+    lake.seal("complete")
+    lake.seal("loaded")
+    lake.load("loaded", "login", "chat")
+    lake.seal("half")
+    lake.load("half", "login")
+    lake.seal("cut")
+    lake.store.write("cut/login/v3/00000-0-0123456789ab-0000.gz", b"short")
+    lake.begin("unreadable")
+    lake.store.write("unreadable/_manifest.json", b"{")
+    lake.store.write("earlier/login/v3/part-0.gz", b"x")
+    lake.store.write("_other/x", b"no run")
+    assert {tag: run["state"] for tag, run in listed().items()} == {
+        "abandoned": "abandoned",
+        "transforming": "transforming",
+        "complete": "complete",
+        "loaded": "loaded",
+        "half": "complete",
+        "cut": "damaged",
+        "unreadable": "damaged",
+        "earlier": "foreign",
+    }
+
+
+def test_a_run_whose_lock_is_of_a_dead_process_is_abandoned(lake, listed, monkeypatch):
+    lake.begin("r")
+    lake.hold("r")
+    assert listed()["r"]["state"] == "transforming"
+    monkeypatch.setattr("spade_spark.run.locks.QUIET", timedelta(seconds=-1))
+    assert listed()["r"]["state"] == "abandoned"
+
+
+def test_a_complete_run_that_is_locked_is_being_loaded(lake, listed):
+    lake.seal("r")
+    lake.hold("r")
+    assert listed()["r"]["state"] == "loading"
+    assert listed()["r"]["removable"] is None
+
+
+def test_the_list_says_window_tables_rows_and_sizes(lake, listed):
+    lake.seal("r")
+    run = listed()["r"]
+    assert run["window"] == list(WINDOW.arguments)
+    assert run["rows"] == 4
+    assert {table["table"]: table["rows"] for table in run["tables"]} == {"login": 4, "chat": 0}
+    assert run["size"] == sum(each.size for each in lake.store.list("r/"))
+
+
+def test_a_load_whose_record_was_never_written_is_known_from_the_ledger(lake, listed):
+    """The driver died between the commit and the record."""
+    lake.seal("r")
+    lake.commit("r", "login", "chat")
+    run = listed()["r"]
+    assert run["state"] == "loaded"
+    assert [(load["recorded"], load["in_ledger"]) for load in run["loads"]] == [(False, True)] * 2
+
+
+def test_a_record_that_the_ledger_does_not_have_is_no_load(lake, listed):
+    """The warehouse was restored from a backup since."""
+    lake.seal("r")
+    lake.load("r", "chat")
+    lake.record("r", "login", warehouse=Target.parse(lake.url).place)
+    run = listed()["r"]
+    assert run["state"] == "complete"
+    assert "replay" in run["next"]
+    assert " login --skip-transform --runtag r" in run["next"]
+
+
+def test_record_and_ledger_of_one_load_are_one(lake, listed):
+    lake.seal("r")
+    lake.load("r", "login", "chat")
+    loads = listed()["r"]["loads"]
+    assert [load["table"] for load in loads] == ["login", "chat"]
+    assert all(load["recorded"] and load["in_ledger"] and load["before"] == 5 for load in loads)
+
+
+def test_without_a_warehouse_the_records_count_and_a_note_says_so(lake, listed, capsys):
+    lake.seal("r")
+    lake.load("r", "login", "chat")
+    assert listed(warehouse=False)["r"]["state"] == "loaded"
+    lake.runs(warehouse=False)
+    assert "the runs' own records alone are known" in capsys.readouterr().out
+
+
+def test_a_warehouse_that_does_not_answer_is_a_note(lake, capsys):
+    lake.seal("r")
+    lake.url = "postgres://loader:marked-secret@127.0.0.1:1/none"
+    assert lake.runs() == 0
+    printed = capsys.readouterr().out
+    assert "does not answer" in printed
+    assert "complete" in printed
+    assert "marked-secret" not in printed
+
+
+def test_the_list_is_for_people_too(lake, capsys):
+    lake.complete(lake.begin("dead"), 0)
+    lake.seal("done")
+    lake.load("done", "login", "chat")
+    assert lake.runs() == 0
+    printed = capsys.readouterr().out
+    assert "abandoned, 1 of 2 partitions" in printed
+    assert f"{Target.parse(lake.url).place} 2017-11-04 12:00 UTC" in printed
+
+
+def test_an_empty_store_has_no_runs(lake, capsys):
+    assert lake.runs() == 0
+    assert "There are no runs under" in capsys.readouterr().out
+
+
+def test_one_run_is_shown_whole(lake, capsys):
+    lake.complete(lake.begin("r"), 0)
+    lake.hold("r")
+    assert lake.runs("r") == 0
+    printed = capsys.readouterr().out
+    assert "1 of 2 partitions done" in printed
+    assert "lock: bob@worker-7, process 4711, last sign of life" in printed
+    assert printed.endswith("Next: wait until it has ended\n")
+
+
+def test_a_sealed_run_is_shown_with_its_ledger_loads_and_what_failed(lake, capsys):
+    lake.seal("r")
+    lake.load("r", "login")
+    failed = TableNotLoaded("chat", "chat was left as it was: no space")
+    later = LoadRecord(NOW + timedelta(hours=1), "x", WINDOW.arguments, (), (failed,))
+    Run(lake.store, "r").write_load(later)
+    lake.runs("r")
+    printed = capsys.readouterr().out
+    assert "4 success" in printed
+    assert "its record and the warehouse's ledger" in printed
+    assert "Table chat was not loaded: chat was left as it was: no space" in printed
+    assert "chat --skip-transform --runtag r" in printed
+
+
+def test_one_run_as_json_has_its_records(lake, capsys):
+    lake.seal("r")
+    lake.runs("r", "--json")
+    run = json.loads(capsys.readouterr().out)
+    assert len(run["manifest"]["tables"][0]["files"]) == 2
+    assert len(run["leftovers"]) == 2
+
+
+def test_what_is_damaged_is_named(lake, capsys):
+    lake.seal("r")
+    lake.store.delete("r/login/v3/00000-0-0123456789ab-0000.gz")
+    lake.runs("r")
+    printed = capsys.readouterr().out
+    assert "r/login/v3/00000-0-0123456789ab-0000.gz is not there" in printed
+    assert "Next: begin a new run" in printed
+
+
+def test_a_run_tag_that_is_not_there_is_refused(lake, capsys):
+    assert lake.runs("nowhere") == 2
+    assert "holds nothing: `spade-spark runs` lists" in capsys.readouterr().err
+
+
+def test_two_run_tags_are_not_shown_at_once(lake, capsys):
+    assert lake.runs("a", "b") == 2
+    assert "name one run tag" in capsys.readouterr().err
+
+
+def test_prune_without_run_tags_lists_and_removes_nothing(lake, capsys):
+    lake.begin("dead")
+    lake.seal("left")
+    lake.seal("old")
+    lake.load("old", "login", "chat")
+    lake.seal("new")
+    lake.load("new", "login", "chat", at=NOW + timedelta(hours=1))
+    before = [each.key for each in lake.store.list()]
+    assert lake.runs("--prune") == 0
+    printed = capsys.readouterr().out
+    assert "abandoned" in printed
+    assert "superseded by new" in printed
+    assert "leftovers" in printed
+    assert "spade-spark runs --prune dead left new old" in printed
+    assert [each.key for each in lake.store.list()] == before
+
+
+def test_what_is_of_use_is_not_offered(lake, listed):
+    lake.begin("transforming")
+    lake.hold("transforming")
+    lake.store.write("earlier/login/v3/00000-0-0123456789ab-0000.gz", b"x")
+    lake.begin("unreadable")
+    lake.store.write("unreadable/_manifest.json", b"{")
+    assert all(run["removable"] is None for run in listed().values())
+
+
+@pytest.mark.parametrize(
+    ("tables", "minutes", "window", "superseded"),
+    [
+        (("login", "chat"), 60, WINDOW, True),
+        (("login",), 60, WINDOW, False),
+        (("login", "chat"), -60, WINDOW, False),
+        (("login", "chat"), 60, Window.parse("2017-11-03 10:00:01", "2017-11-03 12:59:59"), False),
+        (("login", "chat"), 60, Window.parse("2017-11-03 09:00:00", "2017-11-03 12:59:59"), True),
+    ],
+    ids=["all of it", "one table", "before it", "not all of the window", "a wider window"],
+)
+def test_a_run_is_superseded_by_loads_over_all_of_it_since(
+    lake, listed, *, tables, minutes, window, superseded
+):
+    lake.seal("old")
+    lake.load("old", "login", "chat")
+    lake.commit("other", *tables, at=NOW + timedelta(minutes=minutes), window=window)
+    assert (listed()["old"]["removable"]["what"] == "run") is superseded
+
+
+def test_a_load_elsewhere_does_not_supersede(lake, listed):
+    lake.seal("old")
+    lake.load("old", "login", "chat")
+    lake.seal("new")
+    lake.load("new", "login", "chat", at=NOW + timedelta(hours=1), warehouse="staging:5439/x")
+    assert listed()["old"]["removable"]["what"] == "leftovers"
+
+
+def test_prune_removes_what_it_was_told_to_and_nothing_else(lake, capsys):
+    lake.begin("dead")
+    lake.begin("dead-2")
+    sealed = lake.seal("left")
+    kept = set(lake.keys("left"))
+    assert lake.runs("--prune", "dead", "left", "--yes") == 0
+    printed = capsys.readouterr().out
+    assert "removed dead: all of the run (abandoned), 2 objects" in printed
+    assert "removed left: leftovers of failed attempts (named by no manifest), 2 obj" in printed
+    assert lake.keys("dead") == []
+    assert lake.keys("dead-2") == ["_plan.json", "_schemas.json"]
+    assert kept - set(lake.keys("left")) == {
+        "login/v3/00000-0-0123456789cd-0000.gz",
+        "login/v3/00001-0-0123456789cd-0000.gz",
+    }
+    assert Run(lake.store, "left").sealed() == sealed
+    assert Locks(lake.store).board().held == ()
+
+
+def test_one_run_tag_that_is_not_offered_keeps_all_from_being_removed(lake, capsys):
+    lake.begin("dead")
+    lake.begin("busy")
+    lake.hold("busy")
+    assert lake.runs("--prune", "dead", "busy", "--yes") == 2
+    assert "nothing of run tag busy is offered for removal, since it is transforming" in (
+        capsys.readouterr().err
+    )
+    assert lake.keys("dead") == ["_plan.json", "_schemas.json"]
+
+
+def test_without_a_terminal_and_yes_nothing_is_removed(lake, capsys):
+    lake.begin("dead")
+    assert lake.runs("--prune", "dead") == 2
+    assert "give --yes: dead: all of the run (abandoned), 2 objects" in capsys.readouterr().err
+    assert lake.keys("dead")
+
+
+@pytest.mark.parametrize(("answer", "removed"), [("y\n", True), ("n\n", False)])
+def test_on_a_terminal_it_asks(lake, monkeypatch, answer, removed):
+    lake.begin("dead")
+    monkeypatch.setattr("sys.stdin", _Terminal(answer))
+    assert lake.runs("--prune", "dead") == (0 if removed else 130)
+    assert bool(lake.keys("dead")) is not removed
+
+
+def test_a_run_that_somebody_begins_to_work_on_meanwhile_is_not_removed(lake, monkeypatch, capsys):
+    lake.begin("dead")
+    monkeypatch.setattr("sys.stdin", _Terminal("y\n", before=lambda: lake.hold("dead")))
+    assert lake.runs("--prune", "dead") == 2
+    assert "run tag dead (bob@worker-7" in capsys.readouterr().err
+    assert lake.keys("dead")
+
+
+def test_a_run_that_was_completed_meanwhile_is_not_removed(lake, monkeypatch, capsys):
+    lake.begin("dead")
+    monkeypatch.setattr("sys.stdin", _Terminal("y\n", before=lambda: lake.seal("dead")))
+    assert lake.runs("--prune", "dead") == 2
+    assert "has changed since it was looked at" in capsys.readouterr().err
+    assert Run(lake.store, "dead").sealed()
+
+
+def test_a_removal_that_dies_half_way_leaves_a_run_that_can_be_removed_again(lake, monkeypatch):
+    lake.seal("old")
+    lake.load("old", "login", "chat")
+    lake.commit("new", "login", "chat", at=NOW + timedelta(hours=1))
+    real, left = type(lake.store).delete, [4]
+
+    def delete(store, key):
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        real(store, key)
+
+    with monkeypatch.context() as dying:
+        dying.setattr(type(lake.store), "delete", delete)
+        assert lake.runs("--prune", "old", "--yes") == 130
+    assert "_manifest.json" not in lake.keys("old")
+    assert "_plan.json" in lake.keys("old")
+    assert lake.runs("--prune", "old", "--yes") == 0
+    assert lake.keys("old") == []
+
+
+class _Terminal:
+    """A terminal on which somebody answers, having done something first."""
+
+    def __init__(self, answer, before=lambda: None):
+        self._answer, self._before = answer, before
+
+    def isatty(self):
+        return True
+
+    def readline(self, *_):
+        self._before()
+        return self._answer
