@@ -54,21 +54,22 @@ def fill_warehouse(settings: Settings, whole: Window, mistaken: Window, scratch:
         mistaken: The hours that were loaded by the schemas with mistakes.
         scratch: A directory for the rows' files.
     """
-    spoilt = {mistake.table for mistake in MISTAKES}
-    # Version 4 of login was the mistake: 3 was before it, and 5 mends it.
-    before = [replace(each, version=each.version - 2 * (each.name in spoilt)) for each in TABLES]
-    mistakes = [table for table in with_mistakes(TABLES) if table.name in spoilt]
-    mended = [table for table in TABLES if table.name in spoilt]
     edge = open_store(settings.input.edge, settings.s3)
     everything = [Source(each.key, each.size, each.etag) for each in edge.list()]
     some = list_window(edge, mistaken, settings.input).sources
     with Session(Target.parse(settings.warehouse.url.get_secret_value())) as session:
         create_tables(session, settings, TABLES)
+        # Version 4 of login was the mistake: 3 was before it, and 5 mends it.
+        before = [replace(each, version=each.version - 2 * _spoilt(each.name)) for each in TABLES]
         publish(session, settings, before, whole.wall_start)
         _load(settings, _make(settings, before, everything, scratch), whole, "before")
-        publish(session, settings, mistakes, mistaken.wall_start)
-        _load(settings, _make(settings, mistakes, some, scratch), mistaken, "mistake")
-        publish(session, settings, mended, mistaken.wall_end)
+
+        mistakes = with_mistakes(TABLES)
+        publish(session, settings, _only_spoilt(mistakes), mistaken.wall_start)
+        made = _make(settings, mistakes, some, scratch)
+        _load(settings, [each for each in made if _spoilt(each.table)], mistaken, "mistake")
+
+        publish(session, settings, _only_spoilt(TABLES), mistaken.wall_end)
         # These loads stand for what was loaded day by day, and that leaves no mark in the ledger.
         session.run(Statement("DELETE FROM ", Identifier(settings.warehouse.control, ledger.NAME)))
 
@@ -100,6 +101,14 @@ def publish(session: Session, settings: Settings, tables: Iterable[Table], ts: d
         )
 
 
+def _spoilt(table: str) -> bool:
+    return any(mistake.table == table for mistake in MISTAKES)
+
+
+def _only_spoilt(tables: Iterable[Table]) -> list[Table]:
+    return [table for table in tables if _spoilt(table.name)]
+
+
 def _definition(column: Column) -> Statement:
     kind = _TYPES.get(column.transformer, _TIMESTAMP)
     return Statement(Identifier(column.outbound), f" {kind}{column.options}")
@@ -117,7 +126,7 @@ def _make(
         day="sandbox",
         settings=local.for_tasks(),
         schemas=published(tables),
-        asked=frozenset(table.name for table in tables),
+        asked=None,
     )
     completion = run_partition(job, Partition(0, tuple(sources)), 0)
     return [_files(table, completion.files, scratch) for table in tables]
