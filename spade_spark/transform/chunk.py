@@ -26,7 +26,7 @@ from spade_spark.blueprint.schema import Table
 from spade_spark.edge.strict_json import text_of
 from spade_spark.lookups import Lookups
 from spade_spark.transform.exact import ExactTransform
-from spade_spark.transform.memo import MISSING, Memos, Second
+from spade_spark.transform.memo import MISSING, Address, Memos, Second
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.transform.printable import printable_class
 from spade_spark.transform.quoting import escape
@@ -48,8 +48,10 @@ MAX_UNTRACKED_NAMES: Final = 1000
 """Names without a table that have a decoder; clients invent names, so they are bounded."""
 
 _NOT_PLAIN: Final = (msgspec.ValidationError, ValueError)
+_WITH_FRACTION: Final = len("2006-01-02T15:04:05.0Z")
 _BETWEEN_ROWS: Final = '"\n"'
 _MARK: Final = MISSING.encode()
+_HTML: Final = re.compile(rb"[<>&]|^$")
 _ESCAPABLE: Final = re.compile(r"[\x01-\x08\x0a-\x1f\\]")
 _UNPRINTABLE: Final = re.compile(rf"[^\x00-\x7f{printable_class()}]")
 
@@ -74,7 +76,7 @@ class _Named(msgspec.Struct, gc=False):
     properties: msgspec.Raw = msgspec.Raw(b"")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TableRows:
     """Rows of one table.
 
@@ -148,9 +150,9 @@ class ChunkTransform:
             try:
                 record = read_line(line)
                 at = record.at
-                second = seconds[at[:19]]
-                if (rest := at[19:]) != "Z":
-                    _check_fraction(rest)
+                second = seconds[at[:20]]
+                if at[20:].lstrip("0123456789") != "Z" or len(at) < _WITH_FRACTION:
+                    _check_whole_second(at)
                 address = addresses[record.ip]
                 payload = record.data
                 if b"\\" in payload:
@@ -211,7 +213,7 @@ class ChunkTransform:
             raise ValueError("an escape, which must not stand in a time")
         return self._read_line(line)
 
-    def _transform_escaped(self, record: EdgeLine, second: Second, address: str) -> None:
+    def _transform_escaped(self, record: EdgeLine, second: Second, address: Address) -> None:
         """A payload with escapes in its JSON: many of them (``\\/``) need none in a row."""
         if b"\\u0000" in record.data:
             raise ValueError("a NUL would be taken for the mark of a missing column")
@@ -225,7 +227,7 @@ class ChunkTransform:
         else:
             self._transform_carefully(record, second, address)
 
-    def _transform_carefully(self, record: EdgeLine, second: Second, address: str) -> None:
+    def _transform_carefully(self, record: EdgeLine, second: Second, address: Address) -> None:
         """A payload that the plain way does not take, or of a table that was not met so far."""
         try:
             events = self._decoders.careful(record.data)
@@ -233,6 +235,7 @@ class ChunkTransform:
             if not self._decoders.learn(record.data):
                 raise
             events = self._decoders.careful(record.data)
+            address = self._memos.addresses[record.ip]  # of more columns than before
         if type(events) is not list:
             events = [events]
         else:
@@ -240,7 +243,7 @@ class ChunkTransform:
         self._append_all(events, record, second, address)
 
     @staticmethod
-    def _append_all(events: list[Any], record: EdgeLine, second: Second, address: str) -> None:
+    def _append_all(events: list[Any], record: EdgeLine, second: Second, address: Address) -> None:
         """All rows of a payload, or none."""
         rows = [event.row(record, second, address) for event in events]
         for event, row in zip(events, rows, strict=True):
@@ -342,8 +345,13 @@ def _nothing(payload: bytes) -> Any:
 def _untracked_event(name: str, texts: list[str]) -> type[msgspec.Struct]:
     """A Struct of events of a name without a table, which makes their JSON lines as rows."""
 
+    prefix = untracked_line(name, "").removesuffix("null}")
+
     def row(event: Any, *_: object) -> str:
-        return untracked_line(name, text_of(bytes(event.properties)))
+        sent = bytes(event.properties)
+        if sent.isascii() and not _HTML.search(sent):
+            return f"{prefix}{msgspec.json.format(sent, indent=-1).decode()}}}"
+        return untracked_line(name, text_of(sent))
 
     return msgspec.defstruct(
         "Untracked",
@@ -356,10 +364,9 @@ def _untracked_event(name: str, texts: list[str]) -> type[msgspec.Struct]:
     )
 
 
-def _check_fraction(rest: str) -> None:
-    """Raises ValueError unless ``rest`` is a fraction of a second and ``Z``."""
-    digits = rest[1:-1]
-    if rest[:1] != "." or rest[-1:] != "Z" or not (digits.isdigit() and digits.isascii()):
+def _check_whole_second(at: str) -> None:
+    """Raises ValueError unless the time has no fraction, and ``Z`` is its 20th character."""
+    if len(at) != _WITH_FRACTION - 2 or at[-1] != "Z":
         raise ValueError("another form of time")
 
 

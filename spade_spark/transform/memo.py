@@ -24,12 +24,17 @@ from spade_spark.lookups import GeoLookup, Lookups, Place
 from spade_spark.transform.conversion import ConversionFailed, Converter
 from spade_spark.transform.numbers import shortest
 from spade_spark.transform.quoting import escape
-from spade_spark.transform.registry import converter
+from spade_spark.transform.registry import BY_NAME, converter
 from spade_spark.transform.timestamps import EARLIEST, LATEST, UTC, unix_time
 from spade_spark.window import PACIFIC
 
 BETWEEN: Final = '"\t"'
 """What stands between two values of a row. Rows are made without their first and last quote."""
+
+OF_ADDRESS: Final = frozenset(
+    {"ipCity", "ipCountry", "ipRegion", "ipAsn", "ipAsnInteger", "varchar"}
+)
+"""The transformers that neighbouring columns of an address are filled by together."""
 
 MISSING: Final = "\0"
 """Stands for a column that could not be filled; no finished row has this character."""
@@ -42,6 +47,9 @@ FRACTIONS: Final = tuple(
     f".{thousandths:03}".rstrip("0").rstrip(".") for thousandths in range(1000)
 )
 """Thousandths of a second as a time shows them."""
+
+Address = tuple[str, ...]
+"""What groups of columns show of an address; the first is the address itself."""
 
 _Made = TypeVar("_Made")
 
@@ -97,20 +105,6 @@ class Second:
     utc: str
 
 
-def second_of(prefix: str) -> Second:
-    """The second that a ``receivedAt`` with these first 19 characters, in UTC, lies in.
-
-    Raises:
-        ValueError: They are no time, or one that a generated row does not show.
-    """
-    seconds = rfc3339_seconds(prefix + "Z")
-    if not EARLIEST <= seconds <= LATEST:
-        raise ValueError("a time out of range")
-    text = str(seconds)
-    text32 = text if seconds < _INT32_END else MISSING
-    return Second(text, text32, unix_time(seconds, PACIFIC), unix_time(seconds, UTC))
-
-
 def _canonical(address: str) -> str:
     """As :func:`~spade_spark.edge.address.canonical`, quicker for an IPv4 address that is so."""
     try:
@@ -125,34 +119,47 @@ class _RememberedPlaces:
     """Asks for the place of an address once for all columns that show a part of it."""
 
     def __init__(self, geo: GeoLookup) -> None:
-        self._places = Memo(geo.place)
+        self._geo = geo
+        self._last = ("", Place())
 
     def place(self, address: str) -> Place:
         """See :class:`~spade_spark.lookups.GeoLookup`."""
-        place: Place = self._places[address]
-        return place
+        if self._last[0] != address:
+            self._last = (address, self._geo.place(address))
+        return self._last[1]
 
 
 class Memos:
     """The memos of one worker's transform, shared by its tables.
 
     Attributes:
-        seconds: The first 19 characters of a ``receivedAt`` to its :class:`Second`.
-        addresses: An address as the edge wrote it to its canonical text.
+        seconds: The first 20 characters of a ``receivedAt`` to its :class:`Second`.
+        addresses: An address as the edge wrote it to the texts of ``places`` for its canonical
+            form, the first of which is that form.
+        places: The text of an address to the texts of groups of columns, each by the number that
+            :func:`group_name` stands for in generated code.
     """
 
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = Lookups(_RememberedPlaces(lookups.geo), lookups.logins)
+        self._of_address = {name: BY_NAME[name](self._lookups) for name in OF_ADDRESS}
+        self._groups: list[tuple[str, ...]] = [("varchar",)]
         self._made: dict[str, Any] = {}
-        self.seconds = Memo(second_of)
-        self.addresses = Memo(_canonical)
+        self._pacific = _WallClock(PACIFIC)
+        self._utc = _WallClock(UTC)
+        self.seconds = Memo(self._second)
+        self.places = Memo(self._place_texts)
+        self.addresses = Memo(lambda written: self.places[_canonical(written)])
 
-    def names(self, columns: Iterable[tuple[Column, ...]]) -> dict[str, Any]:
+    def names(self, groups: Iterable[tuple[Column, ...]]) -> dict[str, Any]:
         """What the generated code of these columns calls, by the names that it uses.
 
         Args:
-            columns: A table's columns, those together that one memo fills together.
+            groups: A table's columns, those together that show parts of one address.
         """
+        groups = list(groups)
+        columns = [column for group in groups for column in group]
+        placed = [group for group in groups if is_placed(group)]
         return {
             "join": BETWEEN.join,
             "MISSING": MISSING,
@@ -160,23 +167,55 @@ class Memos:
             "agents": self._once("agents", lambda: Memo(_agent)),
             "fractions": FRACTIONS,
             "float_text": float_text,
-            "pacific": self._once("pacific", lambda: Memo(_wall_clock(PACIFIC))),
-            "utc": self._once("utc", lambda: Memo(_wall_clock(UTC))),
+            "pacific": self._pacific,
+            "utc": self._utc,
             "any_varchar": any_varchar,
             "any_text": any_text,
             "any_bool": any_bool,
             "any_number": any_number,
             "any_user_id": any_user_id,
-            **{memo_name(group): self._memo(group) for group in columns},
-            **{converter_name(c): self._converter(c) for group in columns for c in group},
+            "places": self.places,
+            "any_string": any_string,
+            **{group_name(group): self._group(group) for group in placed},
+            **{memo_name(column): self._memo(column) for column in columns},
+            **{converter_name(column): self._converter(column) for column in columns},
         }
 
-    def _memo(self, group: tuple[Column, ...]) -> Memo:
-        """The texts of columns that are filled from one string, joined as in a row."""
-        converters = [self._converter(column) for column in group]
-        if group[0].transformer == "userIDWithMapping":
-            return self._once(memo_name(group), lambda: _Found(_login_text(converters[0])))
-        return self._once(memo_name(group), lambda: Memo(_joined(converters)))
+    def _second(self, prefix: str) -> Second:
+        """The second that a ``receivedAt`` in UTC with these first 20 characters lies in.
+
+        They end in a dot, which digits and ``Z`` are to follow, or they are the whole.
+
+        Raises:
+            ValueError: They are no time, or one that a generated row does not show.
+        """
+        seconds = rfc3339_seconds(prefix if prefix[-1:] == "Z" else prefix + "0Z")
+        if not EARLIEST <= seconds <= LATEST:
+            raise ValueError("a time out of range")
+        text = str(seconds)
+        text32 = text if seconds < _INT32_END else MISSING
+        return Second(text, text32, self._pacific[seconds], self._utc[seconds])
+
+    def _memo(self, column: Column) -> Memo:
+        """The texts of a column that is filled from one string."""
+        name, convert = memo_name(column), self._converter(column)
+        if column.transformer == "userIDWithMapping":
+            return self._once(name, lambda: _Found(lambda login: _text(convert, None, login)))
+        return self._once(name, lambda: Memo(lambda value: _text(convert, value)))
+
+    def _group(self, group: tuple[Column, ...]) -> int:
+        """The number of the group among the texts of a place, given to it if it has none."""
+        names = tuple(column.transformer for column in group)
+        if names not in self._groups:
+            self._groups.append(names)
+            self.places.clear()
+            self.addresses.clear()
+        return self._groups.index(names)
+
+    def _place_texts(self, address: str) -> tuple[str, ...]:
+        """What each group of columns shows of an address."""
+        texts = {name: _text(convert, address) for name, convert in self._of_address.items()}
+        return tuple([BETWEEN.join([texts[name] for name in group]) for group in self._groups])
 
     def _converter(self, column: Column) -> Converter:
         name = converter_name(column)
@@ -189,9 +228,20 @@ class Memos:
         return made
 
 
-def memo_name(group: tuple[Column, ...]) -> str:
-    """The name by which generated code knows the memo of columns filled from one string."""
-    return "memo_" + "_".join(_identifier(column.transformer) for column in group)
+def is_placed(group: tuple[Column, ...]) -> bool:
+    """Whether ``group`` shows an address and what is known of its place."""
+    names = {column.transformer for column in group}
+    return names <= OF_ADDRESS and names != {"varchar"}
+
+
+def group_name(group: tuple[Column, ...]) -> str:
+    """The name by which generated code knows the number of a group of columns of an address."""
+    return "group_" + "_".join(_identifier(column.transformer) for column in group)
+
+
+def memo_name(column: Column) -> str:
+    """The name by which generated code knows the memo of a column filled from one string."""
+    return "memo_" + _identifier(column.transformer)
 
 
 def converter_name(column: Column) -> str:
@@ -208,44 +258,35 @@ def _agent(agent: str) -> str:
     return escape(agent) if agent else MISSING
 
 
-def _joined(converters: list[Converter]) -> Callable[[str], str]:
-    def text(value: str) -> str:
-        return BETWEEN.join(_text(convert, value) for convert in converters)
-
-    return text
-
-
-def _login_text(convert: Converter) -> Callable[[str], str]:
-    def text(login: str) -> str:
-        return _text(convert, None, login)
-
-    return text
-
-
 def _text(convert: Converter, value: Any, *supporting: str) -> str:
     """The escaped text of a column; :data:`MISSING` where it cannot be filled."""
     if value is MISSING or MISSING in supporting:
         return MISSING
     try:
-        return escape(convert(value, supporting))
+        return _escaped(convert(value, supporting))
     except ConversionFailed:
         return MISSING
 
 
-def _wall_clock(zone: tzinfo) -> Callable[[int], str]:
-    def text(seconds: int) -> str:
-        """Whole Unix seconds as a wall clock shows them.
+class _WallClock(Memo):
+    """Whole Unix seconds to the date and time that the wall clock of ``zone`` shows.
 
-        Raises:
-            ValueError: They are no time, and what was sent may have had a fraction.
-        """
-        if EARLIEST <= seconds <= LATEST:
-            return unix_time(seconds, zone)
-        if seconds < _NO_FRACTION:
-            raise ValueError("no time")
-        return MISSING
+    Raises ValueError for what is no time and, having been a float, may have had a fraction.
+    """
 
-    return text
+    __slots__ = ()
+
+    def __init__(self, zone: tzinfo) -> None:
+        minutes = Memo(lambda minute: unix_time(minute * 60, zone)[:-2])
+
+        def text(seconds: int) -> str:
+            if EARLIEST <= seconds <= LATEST:
+                return f"{minutes[seconds // 60]}{seconds % 60:02}"
+            if seconds < _NO_FRACTION:
+                raise ValueError("no time")
+            return MISSING
+
+        super().__init__(text)
 
 
 def float_text(number: float) -> str:
@@ -257,13 +298,23 @@ def any_varchar(value: Any) -> str:
     """The text of a ``varchar`` column, whatever was sent."""
     if type(value) is not str or value is MISSING:
         return MISSING
-    plain = value.isascii() and value.isprintable() and '"' not in value and "\\" not in value
-    return value if plain else escape(value)
+    return _escaped(value)
+
+
+def _escaped(text: str) -> str:
+    """As :func:`~spade_spark.transform.quoting.escape`, quicker where nothing is to be done."""
+    plain = text.isascii() and text.isprintable() and '"' not in text and "\\" not in text
+    return text if plain else escape(text)
+
+
+def any_string(value: Any) -> str:
+    """What was sent if it is a string, else :data:`MISSING`."""
+    return value if type(value) is str else MISSING
 
 
 def any_text(memo: Memo, value: Any) -> str:
-    """The text of columns that take a string, whatever was sent."""
-    text: str = memo[value if type(value) is str else MISSING]
+    """The text of a column that takes a string, whatever was sent."""
+    text: str = memo[any_string(value)]
     return text
 
 

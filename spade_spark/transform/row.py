@@ -37,6 +37,8 @@ from spade_spark.transform.memo import (
     MISSING_FLOAT,
     Memos,
     converter_name,
+    group_name,
+    is_placed,
     memo_name,
 )
 
@@ -228,7 +230,16 @@ class _Writer:
             time, own = self.sent("time", kind), self.sent(inbound, kind)
             return f"({own} if {time} is {kind.missing} else {time})"
         sent = self.sent(inbound, kind)
-        return f"(address if {sent} is MISSING else {sent})" if inbound == "ip" else sent
+        return f"(address[0] if {sent} is MISSING else {sent})" if inbound == "ip" else sent
+
+    def place(self, group: _Group, kind: _Kind, form: str) -> str:
+        """The expression of columns of an address; ``form`` makes a string of what was sent."""
+        inbound = group[0].inbound
+        sent = self.sent(inbound, kind)
+        texts = f"places[{form.format(sent)}]"
+        if inbound == "ip":
+            texts = f"(address if {sent} is MISSING else {texts})"
+        return f"{texts}[{group_name(group)}]"
 
 
 class _Plain(_Writer):
@@ -240,17 +251,19 @@ class _Plain(_Writer):
 
     def converted(self, group: _Group) -> str:
         column = group[0]
+        if is_placed(group):
+            return self.place(group, _TEXT, "{}")
         match column.transformer:
-            case "varchar" if len(group) == 1:
+            case "varchar":
                 return self.value(column.inbound, _TEXT)
             case "int" | "bigint" as name:
                 kind = _INT32 if name == "int" else _INT64
-                return f"str({self.value(column.inbound, kind)})"
+                return f"f'{{{self.value(column.inbound, kind)}}}'"
             case "float":
                 number = self.value(column.inbound, _FLOAT)
                 return (
-                    f"t if (t := repr(x := {number}))[-2:] != '.0' and 'e' not in t"
-                    " else float_text(x)"
+                    f"t if (t := f'{{{number}!r}}')[-1] != '0' and 'e' not in t"
+                    f" else float_text({number})"
                 )
             case "bool":
                 sent = self.value(column.inbound, _BOOL)
@@ -264,8 +277,8 @@ class _Plain(_Writer):
             case "userIDWithMapping":
                 sent = self.sent(column.inbound, _INT64)
                 login = self.sent(column.supporting[0], _TEXT)
-                return f"{memo_name(group)}[{login}] if {sent} is MISSING else str({sent})"
-        return f"{memo_name(group)}[{self.value(column.inbound, _TEXT)}]"
+                return f"{memo_name(column)}[{login}] if {sent} is MISSING else f'{{{sent}}}'"
+        return f"{memo_name(column)}[{self.value(column.inbound, _TEXT)}]"
 
 
 class _Careful(_Writer):
@@ -277,8 +290,10 @@ class _Careful(_Writer):
 
     def converted(self, group: _Group) -> str:
         column = group[0]
+        if is_placed(group):
+            return self.place(group, _ANY, "any_string({})")
         match column.transformer:
-            case "varchar" if len(group) == 1:
+            case "varchar":
                 return f"any_varchar({self.value(column.inbound, _ANY)})"
             case "bool":
                 return f"any_bool({self.value(column.inbound, _SPELT)})"
@@ -292,8 +307,8 @@ class _Careful(_Writer):
                 values = (
                     f"{self.sent(column.inbound, _ANY)}, {self.sent(column.supporting[0], _ANY)}"
                 )
-                return f"any_user_id({converter_name(column)}, {memo_name(group)}, {values})"
-        return f"any_text({memo_name(group)}, {self.value(column.inbound, _ANY)})"
+                return f"any_user_id({converter_name(column)}, {memo_name(column)}, {values})"
+        return f"any_text({memo_name(column)}, {self.value(column.inbound, _ANY)})"
 
 
 def _function(table: Table, writer: _Writer) -> _Function | None:
