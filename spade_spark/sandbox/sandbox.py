@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -23,7 +22,7 @@ from spade_spark.sandbox.sample_world import (
     write_asn_database,
     write_city_database,
 )
-from spade_spark.sandbox.services import PostgresServer, S3Server
+from spade_spark.sandbox.services import PostgresServer, S3Server, ScratchDirectory
 from spade_spark.sandbox.settings_file import SandboxPlaces
 from spade_spark.sandbox.users import UsersService
 from spade_spark.sandbox.warehouse import fill_warehouse
@@ -84,10 +83,7 @@ class Sandbox:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            scratch = tempfile.TemporaryDirectory(
-                prefix="spade-sandbox-", ignore_cleanup_errors=True
-            )
-            self.directory = Path(stack.enter_context(scratch))
+            self.directory = stack.enter_context(ScratchDirectory()).path
             self._start(stack)
             stack.enter_context(_environment(self.environ))
             self._fill()

@@ -40,6 +40,14 @@ class S3Server(Child):
         return self.answer
 
 
+class ScratchDirectory(Child):
+    """A temporary directory that is removed at the end, even if this process is killed."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="spade-sandbox-"))
+        super().__init__("spade_spark.sandbox.scratch_process", str(self.path))
+
+
 class PostgresServer(Child):
     """PostgreSQL behind a Unix socket, which its own user (and root) alone can open.
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -78,13 +79,17 @@ def test_ctrl_c_leaves_no_process(tmp_path, moment):
     _assert_all_gone(seen)
 
 
-def test_a_demo_that_is_killed_leaves_no_process(tmp_path):
+def test_a_demo_that_is_killed_leaves_neither_processes_nor_files(tmp_path):
     path = tmp_path / "said"
     with path.open("wb") as output:
         demo = _start(output)
     seen: dict[int, psutil.Process] = {}
     _wait_for(demo, path, "transform:", seen)
+    directory = re.search(r"--conf (/.*)/sandbox.toml", path.read_text("utf-8"))
+    assert directory
+    assert Path(directory[1]).exists()
+    assert any("java" in child.name() for child in seen.values() if child.is_running())
     demo.kill()
     demo.wait()
-    assert any("java" in child.name() for child in seen.values() if child.is_running())
     _assert_all_gone(seen)
+    assert not Path(directory[1]).exists()
