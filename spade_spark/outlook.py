@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 from spade_spark.blueprint.schema import Column, Table
@@ -14,6 +15,7 @@ from spade_spark.report.outlook import Outlook, TableOutlook, hours_text
 from spade_spark.request import Request
 from spade_spark.run.layout import Layout
 from spade_spark.run.loads import TableFiles
+from spade_spark.run.locks import Claim, Locks
 from spade_spark.run.run import Run
 from spade_spark.settings import Settings
 from spade_spark.store import open_store
@@ -55,7 +57,12 @@ def look_ahead(request: Request, settings: Settings) -> Outlook:
             warehouse that answers, a table that Blueprint does not have.
     """
     warehouse = None if request.skip_load else open_warehouse(settings.warehouse, settings.s3)
-    return outlook_of(prepare(request, settings), request, settings, warehouse)
+    outlook = outlook_of(prepare(request, settings), request, settings, warehouse)
+    # A replay asks this of the lock itself, when it takes it.
+    claim = Claim.new(request.run_tag, request.window, request.replaces)
+    board = Locks(open_store(settings.output.base, settings.s3)).board()
+    locked = board.refusal(claim, request.take_over)
+    return replace(outlook, problems=(*outlook.problems, locked)) if locked else outlook
 
 
 def outlook_of(
