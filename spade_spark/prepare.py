@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from difflib import get_close_matches
 
 from spade_spark import __version__
 from spade_spark.blueprint import catalog
@@ -49,7 +50,7 @@ def prepare(request: Request, settings: Settings) -> Prepared:
         InputError: No schemas, no edge store, or no object in the window.
     """
     schemas = catalog.fetch(settings.blueprint.schemas, settings.s3)
-    reading = read_tables(schemas, is_transformer)
+    reading = read_tables(schemas, is_transformer, catalog.shown(settings.blueprint.schemas))
     tables = choose(request, reading)
     listing = _list(request, settings)
     return Prepared(
@@ -71,14 +72,20 @@ def choose(request: Request, reading: Reading) -> list[Table]:
         return [reading.tables[name] for name in sorted(reading.tables)]
     left_out = {each.name: each.reason for each in reading.left_out}
     problems = [
-        f"table {name} cannot be made: {left_out[name]}"
+        f"table {name} cannot be made: {left_out[name]} (mend it in Blueprint, or leave it out)"
         if name in left_out
-        else f"Blueprint has no table {name}"
+        else f"Blueprint has no table {name}{_meant(name, reading)}"
         for name in sorted(set(request.tables) - reading.tables.keys())
     ]
     if problems:
         raise UsageError("; ".join(problems))
     return [reading.tables[name] for name in sorted(set(request.tables))]
+
+
+def _meant(name: str, reading: Reading) -> str:
+    """The table whose name is most like ``name``, as a question."""
+    closest = get_close_matches(name, reading.tables, n=1)
+    return f": did you mean {closest[0]}?" if closest else ": check the name"
 
 
 def choose_made(request: Request, sealed: Sealed, schemas: bytes) -> list[Table]:

@@ -191,7 +191,11 @@ def test_spark_submit_makes_a_window_right_and_its_event_log_has_no_password(ful
 @pytest.mark.parametrize(
     ("words", "status", "line"),
     [
-        (["lgoin", "--skip-ace-upload"], 2, "spade-spark: Blueprint has no table lgoin"),
+        (
+            ["lgoin", "--skip-ace-upload"],
+            2,
+            "spade-spark: Blueprint has no table lgoin: did you mean login?",
+        ),
         (
             ["login", "--skip-transform"],
             1,
@@ -327,7 +331,8 @@ def test_what_an_executor_refuses_is_one_line_on_the_driver(full, cluster, tmp_p
         ended = run(REPLAY_SH, master, "-", *WINDOW, *words, cwd=tmp_path)
     assert ended.status == 1
     assert ended.out.splitlines()[-1] == (
-        f"spade-spark: s3://{full.bucket}/edge/{key} has changed since it was planned"
+        f"spade-spark: s3://{full.bucket}/edge/{key} has changed since it was planned: "
+        "leave --runtag out to begin a new run"
     )
     assert "Traceback" not in ended.err + ended.out
     assert "Exception" not in ended.err + ended.out

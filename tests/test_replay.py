@@ -76,7 +76,9 @@ def test_a_run_tag_that_is_loaded_is_not_loaded_again_unless_forced(full, capsys
 
 def test_a_table_that_blueprint_does_not_have_is_refused_before_anything_runs(full, capsys):
     assert full.replay("login", "lgoin") == 2
-    assert capsys.readouterr().err == "spade-spark: Blueprint has no table lgoin\n"
+    assert capsys.readouterr().err == (
+        "spade-spark: Blueprint has no table lgoin: did you mean login?\n"
+    )
     assert list(full.store.list("out/")) == []
 
 

@@ -10,7 +10,7 @@ from typing import Final
 import stamina
 import urllib3
 
-from spade_spark.errors import InputError, PassingFault, SettingsError
+from spade_spark.errors import InputError, ObjectMissing, PassingFault, SettingsError
 from spade_spark.settings import S3Settings
 from spade_spark.store import open_store
 
@@ -38,6 +38,13 @@ def fetch(source: str, s3: S3Settings) -> bytes:
     return _inflate(_read(source, s3), source)
 
 
+def shown(source: str) -> str:
+    """``source`` as messages name it: of a URL, neither password nor query."""
+    if not source.startswith(("http://", "https://")):
+        return source
+    return urllib3.util.parse_url(source)._replace(auth=None, query=None, fragment=None).url
+
+
 def _read(source: str, s3: S3Settings) -> bytes:
     if not source:
         raise SettingsError(
@@ -46,7 +53,10 @@ def _read(source: str, s3: S3Settings) -> bytes:
         )
     if source.startswith("s3://"):
         prefix, _, key = source.rpartition("/")
-        return open_store(f"{prefix}/", s3).read(key)
+        try:
+            return open_store(f"{prefix}/", s3).read(key)
+        except ObjectMissing as error:
+            raise ObjectMissing(f"{error}; see [blueprint] in the settings") from None
     if source.startswith(("http://", "https://")):
         return _get(source)
     try:
@@ -60,16 +70,16 @@ def _read(source: str, s3: S3Settings) -> bytes:
 @stamina.retry(on=PassingFault, attempts=_ATTEMPTS, wait_initial=0.2, wait_max=5)
 def _get(url: str) -> bytes:
     """The body at an HTTP URL; its query and password are never shown."""
-    shown = urllib3.util.parse_url(url)._replace(auth=None, query=None, fragment=None).url
+    name = shown(url)
     try:
         response = urllib3.request("GET", url, timeout=_TIMEOUT, retries=_REDIRECTS_ONLY)
     except urllib3.exceptions.HTTPError as error:
-        raise PassingFault(f"{shown} does not answer ({type(error).__name__}); try later") from None
+        raise PassingFault(f"{name} does not answer ({type(error).__name__}); try later") from None
     if response.status >= _SERVER_FAULT:
-        raise PassingFault(f"{shown} answers with status {response.status}; try later")
+        raise PassingFault(f"{name} answers with status {response.status}; try later")
     if response.status != _OK:
         raise InputError(
-            f"{shown} answers with status {response.status}: see [blueprint] in the settings"
+            f"{name} answers with status {response.status}: see [blueprint] in the settings"
         )
     return response.data
 
@@ -80,4 +90,6 @@ def _inflate(data: bytes, source: str) -> bytes:
     try:
         return gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"the gzip of {source} is damaged ({error}): publish it anew") from None
+        raise InputError(
+            f"the gzip of {shown(source)} is damaged ({error}): publish it anew"
+        ) from None

@@ -112,10 +112,13 @@ def _read_list(raw: bytes, source: str) -> list[Any]:
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"{source} is no JSON ({error}): it should be the list of tables that Blueprint "
-            "publishes"
+            "publishes; see [blueprint] in the settings"
         ) from None
     if not isinstance(entries, list):
-        raise InputError(f"{source} is JSON, but no list of tables as Blueprint publishes it")
+        raise InputError(
+            f"{source} is JSON, but no list of tables as Blueprint publishes it; see [blueprint] "
+            "in the settings"
+        )
     return entries
 
 

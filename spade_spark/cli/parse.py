@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from spade_spark.blueprint.catalog import fetch
+from spade_spark.blueprint import catalog
 from spade_spark.blueprint.schema import read_tables
 from spade_spark.lookups.open import open_lookups
 from spade_spark.settings import Settings, load
@@ -44,7 +44,8 @@ def open_transform(settings: Settings) -> ExactTransform:
         SpadeError: The schemas or the lookups cannot be read.
     """
     source = settings.blueprint.schemas
-    reading = read_tables(fetch(source, settings.s3), is_transformer, source)
+    schemas = catalog.fetch(source, settings.s3)
+    reading = read_tables(schemas, is_transformer, catalog.shown(source))
     for left_out in reading.left_out:
         click.echo(f"left out: {left_out.name}: {left_out.reason}", err=True)
     return ExactTransform(reading.tables, open_lookups(settings.lookups, settings.s3))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
+from spade_spark.errors import ObjectMissing
 from spade_spark.plan import Source
 from spade_spark.settings import Input
 from spade_spark.store import Store, StoredObject
@@ -57,8 +58,11 @@ def list_window(store: Store, window: Window, settings: Input) -> Listing:
 
 
 def _below_days(store: Store, window: Window, margin: timedelta) -> Iterator[StoredObject]:
-    for day in window.utc_days(margin):
-        yield from store.list(f"{day}/")
+    try:
+        for day in window.utc_days(margin):
+            yield from store.list(f"{day}/")
+    except ObjectMissing as error:
+        raise ObjectMissing(f"{error}; see input.edge in the settings") from None
 
 
 def _time(found: StoredObject) -> datetime | None:

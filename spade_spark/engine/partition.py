@@ -17,7 +17,7 @@ from pathlib import Path
 from spade_spark.blueprint.schema import Table, read_tables
 from spade_spark.edge.lines import ObjectLines
 from spade_spark.edge.prefilter import Prefilter
-from spade_spark.errors import DamagedObject, InputError, ObjectMissing
+from spade_spark.errors import DamagedObject, InputError, ObjectChanged, ObjectMissing
 from spade_spark.lookups.open import worker_lookups
 from spade_spark.output.tsv import ClosedFile, RowFiles
 from spade_spark.plan import Partition, Source
@@ -129,6 +129,12 @@ class _Attempt:
         return self._completion()
 
     def _read_object(self, source: Source) -> None:
+        try:
+            self._read_as_planned(source)
+        except (ObjectMissing, ObjectChanged) as error:
+            raise type(error)(f"{error}: leave --runtag out to begin a new run") from None
+
+    def _read_as_planned(self, source: Source) -> None:
         with closing(self._edge.open(source.key, source.etag)) as stream:
             lines = ObjectLines(stream, source.key)
             try:

@@ -197,7 +197,10 @@ def _translated(name: str) -> Iterator[None]:
     except ClientError as error:
         raise _translate(name, error) from None
     except HTTPClientError as error:
-        raise PassingFault(f"{name}: S3 does not answer ({type(error).__name__})") from None
+        raise PassingFault(
+            f"{name}: S3 does not answer ({type(error).__name__}); check s3.endpoint_url and the "
+            "network, then run the same command again"
+        ) from None
     except BotoCoreError as error:
         raise InputError(
             f"{name}: {error}; check the credentials and s3.region, s3.endpoint_url"

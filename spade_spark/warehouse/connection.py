@@ -247,7 +247,9 @@ class Session:
         return bool(self._connection.closed) or (error.pgcode or "").startswith(_LOST)
 
     def _refused(self, error: psycopg2.Error) -> SpadeError:
-        said = self.clean(" ".join(str(error).split()))
+        # A line that is indented asks whether a server runs there: our own advice says it better.
+        lines = [line for line in str(error).splitlines() if not line.startswith("\t")]
+        said = self.clean(" ".join(" ".join(lines).split()))
         # What the server itself says starts with FATAL; only "too busy" or "starting up" pass.
         if "FATAL" in said and not re.search(r"starting up|too many|shutting down|limit", said):
             return WarehouseError(
