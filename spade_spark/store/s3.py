@@ -87,12 +87,21 @@ class S3Store:
 
     def snapshot(self, key: str) -> Snapshot:
         """See :class:`~spade_spark.store.Store`."""
-        with _translated(self.url + key):
-            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
-            headers = answer["ResponseMetadata"]["HTTPHeaders"]
-            with answer["Body"] as body:
-                data = body.read()
-        return Snapshot(data, answer["ETag"].strip('"'), parsedate_to_datetime(headers["date"]))
+        for _ in range(_RESUMES):
+            with _translated(self.url + key):
+                answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
+            try:
+                with answer["Body"] as body:
+                    data = body.read()
+            except _CUT as error:
+                cut = type(error).__name__
+                continue  # anew and not from where it was cut: it may be another object by now
+            date = answer["ResponseMetadata"]["HTTPHeaders"]["date"]
+            return Snapshot(data, answer["ETag"].strip('"'), parsedate_to_datetime(date))
+        raise PassingFault(
+            f"{self.url}{key}: the connection broke {_RESUMES} times while reading ({cut}); run "
+            "the same command again"
+        )
 
     def write(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
         """See :class:`~spade_spark.store.Store`."""
@@ -116,9 +125,15 @@ class S3Store:
             except ClientError as error:
                 if condition and _code(error) in _TAKEN:
                     # The refusal may be of our own first try, whose answer was lost.
-                    return self.read(key) == data
+                    return self._holds(key, data)
                 raise
         return True
+
+    def _holds(self, key: str, data: bytes) -> bool:
+        try:
+            return self.read(key) == data
+        except ObjectMissing:  # what was in the way is not there yet, or no longer
+            return False
 
     def upload(self, key: str, path: Path) -> None:
         """See :class:`~spade_spark.store.Store`."""
