@@ -24,7 +24,7 @@ from tenacity import (
 from spade_spark.errors import CommitUnknown, ConnectionLost, PassingFault, SpadeError
 from spade_spark.run.loads import TableFiles, TableLoaded, TableNotLoaded
 from spade_spark.settings import WarehouseSettings
-from spade_spark.warehouse import ledger
+from spade_spark.warehouse import catalog, ledger
 from spade_spark.warehouse.connection import Session, Target, WarehouseRefusal
 from spade_spark.warehouse.dialect import Warehouse
 from spade_spark.warehouse.replace import (
@@ -135,7 +135,9 @@ def ensure_ledger(warehouse: Warehouse, control: str) -> None:
         WarehouseError: It cannot be created.
     """
     with Session(warehouse.target) as session:
-        session.run(ledger.create(control))
+        # Looked for first: CREATE asks for the right to create even where there is nothing to do.
+        if not catalog.columns(session, control, ledger.NAME):
+            session.run(ledger.create(control))
 
 
 def _end(futures: Sequence[Future[TableLoaded | TableNotLoaded]], sessions: _Sessions) -> None:

@@ -19,15 +19,19 @@ def shared_database(postgres_server):
 
 
 @pytest.fixture(scope="session")
-def redshift_server(shared_database, s3_server):
+def redshift_access(s3_server):
     key, secret, token = KEYS
-    access = S3Access(
+    return S3Access(
         s3_server.endpoint_url,
         "us-west-2",
         keys={key: (secret, token)},
         roles={ROLE: "(?!denied)"},
     )
-    with RedshiftServer(shared_database, access, password="p@ss/w#rd?%:é") as server:
+
+
+@pytest.fixture(scope="session")
+def redshift_server(shared_database, redshift_access):
+    with RedshiftServer(shared_database, redshift_access, password="p@ss/w#rd?%:é") as server:
         yield server
 
 

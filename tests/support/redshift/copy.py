@@ -8,6 +8,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import boto3
@@ -40,6 +41,16 @@ class S3Access:
     region: str
     keys: Mapping[str, tuple[str, str]]
     roles: Mapping[str, str]
+
+    @cached_property
+    def client(self) -> Any:
+        """The cluster's own client, which S3 trusts: who may read what is checked here."""
+        return boto3.session.Session(aws_access_key_id="any", aws_secret_access_key="any").client(
+            "s3",
+            endpoint_url=self.endpoint_url,
+            region_name=self.region,
+            config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 2}),
+        )
 
 
 @dataclass(frozen=True)
@@ -140,14 +151,6 @@ class Source:
         self._copy = copy
         self._access = access
         self._check_credentials()
-        self._client = boto3.session.Session(
-            aws_access_key_id="any", aws_secret_access_key="any"
-        ).client(
-            "s3",
-            endpoint_url=access.endpoint_url,
-            region_name=access.region,
-            config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 2}),
-        )
 
     def files(self) -> Iterator[tuple[str, bytes]]:
         """URL and inflated bytes of each file that is to be loaded."""
@@ -195,11 +198,12 @@ class Source:
         if role and not re.match(self._access.roles[role], bucket):
             raise _s3_refusal("Access Denied", 403, "AccessDenied")
         try:
-            return self._client.get_object(Bucket=bucket, Key=key)["Body"].read()
+            body: bytes = self._access.client.get_object(Bucket=bucket, Key=key)["Body"].read()
         except ClientError as error:
             found = error.response["Error"]
             status = error.response["ResponseMetadata"]["HTTPStatusCode"]
             raise _s3_refusal(found["Message"], status, found["Code"]) from None
+        return body
 
     def _check_credentials(self) -> None:
         copy, access = self._copy, self._access

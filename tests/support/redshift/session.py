@@ -201,8 +201,8 @@ class Session:
                         "%s, %s, %s, %s)",
                         (
                             self._pid, query_id, row.file[:256], row.line, error.column,
-                            error.type[:10], row.raw[:1024], error.value[:1024], error.code,
-                            error.reason[:100],
+                            error.type[:10], _printable(row.raw), _printable(error.value),
+                            error.code, error.reason[:100],
                         ),
                     )  # fmt: skip
                     cursor.execute(
@@ -216,6 +216,11 @@ class Session:
                     )  # fmt: skip
         finally:
             connection.close()
+
+
+def _printable(raw: str) -> str:
+    """The system tables show a period for what they cannot hold."""
+    return raw.replace("\0", ".")[:1024]
 
 
 def _failed(answer: list[Message]) -> bool:

@@ -1,0 +1,184 @@
+"""What is Redshift's own: COPY's statement, its credentials, its system tables."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from spade_spark.warehouse.connection import Session, Target
+from spade_spark.warehouse.credentials import CopyCredentials
+from spade_spark.warehouse.dialect import open_warehouse
+from spade_spark.warehouse.load import load_tables, place_of
+from spade_spark.warehouse.redshift import COPY_OPTIONS, Redshift
+from spade_spark.warehouse.replace import Replacement, Rules, loadable_columns
+from tests.support.redshift import RedshiftServer
+from tests.warehouse.conftest import KEYS, ROLE
+from tests.warehouse.lab import NEW, OLD, QUICK, REPLACED, WINDOW, Lab
+
+BAD = b'"2017-11-04 13:30:00"\t"x"\t"abc"'
+
+
+def test_copy_has_exactly_the_options_of_the_contract(on_redshift, redshift):
+    on_redshift.table()
+    files = on_redshift.files(*NEW)
+    on_redshift.loaded(files)
+    (copy,) = (sql for sql in redshift.statements if sql.startswith("COPY"))
+    stage = copy.split('"')[1]
+    assert stage.startswith("replay_stage_")
+    assert copy == (
+        f'COPY "{stage}" ("time", "name", "n") FROM \'{files.copy_manifest}\' '
+        "ACCESS_KEY_ID 'AKIATEST' SECRET_ACCESS_KEY 'marked-secret-key' REGION 'us-west-2' "
+        "REMOVEQUOTES DELIMITER '\\t' GZIP ESCAPE TRUNCATECOLUMNS ROUNDEC FILLRECORD "
+        "COMPUPDATE OFF STATUPDATE OFF EMPTYASNULL ACCEPTINVCHARS '?' TRIMBLANKS MANIFEST"
+    )
+    assert copy.endswith(COPY_OPTIONS)
+
+
+def test_the_stage_is_wider_by_a_character_so_that_what_is_cut_can_be_counted(
+    on_redshift, redshift
+):
+    columns = {
+        "time": "timestamp NOT NULL",
+        "v": "varchar(5)",
+        "c": "char(3)",
+        "w": "varchar(65535)",
+    }
+    on_redshift.table(columns=columns, rows=())
+    row = b'"2017-11-04 13:30:00"\t"v"\t"c"\t"w"'
+    on_redshift.loaded(on_redshift.files(row, columns=tuple(columns)))
+    (create,) = (sql for sql in redshift.statements if sql.startswith("CREATE TEMP"))
+    assert create.partition(" (")[2] == (
+        '"time" timestamp without time zone NOT NULL, "v" character varying(9), '
+        '"c" character(7), "w" character varying(65535))'
+    )
+    (insert,) = (sql for sql in redshift.statements if "SELECT" in sql and "CAST(" in sql)
+    assert 'CAST("v" AS character varying(5)), CAST("c" AS character(3)), "w" FROM' in insert
+
+
+def test_a_plan_shows_what_is_sent_and_no_secret(on_redshift, redshift):
+    lab = on_redshift
+    lab.table()
+    files = lab.files(*NEW)
+    with Session(Target.parse(lab.url)) as session:
+        columns, _ = loadable_columns(session, lab.warehouse, lab.schema, "login", files.columns)
+    job = Replacement(lab.warehouse, place_of(lab.settings), files, WINDOW, "tag")
+    planned = [str(statement) for statement in job.script(columns)]
+    redshift.heal()
+    lab.loaded(files)
+    sent = redshift.statements
+    for secret in KEYS[:2]:
+        sent = [sql.replace(secret, "***") for sql in sent]
+    assert not any(secret in line for secret in KEYS[:2] for line in planned)
+    *known, ledger_row, commit = planned
+    place = 0
+    for line in known:
+        place = sent.index(line, place) + 1
+    # What is known only once the rows are replaced has a name in the plan.
+    assert ":rows_deleted, :rows_inserted, " in ledger_row
+    assert sent[place].startswith(ledger_row.partition(":rows_deleted")[0])
+    assert sent[place + 1] == commit
+
+
+@pytest.mark.parametrize(
+    ("credentials", "clause"),
+    [
+        (CopyCredentials(role="arn:marked"), "IAM_ROLE 'arn:marked'"),
+        (CopyCredentials(role="default"), "IAM_ROLE default"),
+        (
+            CopyCredentials(key="marked1", secret="marked2"),
+            "ACCESS_KEY_ID 'marked1' SECRET_ACCESS_KEY 'marked2'",
+        ),
+        (
+            CopyCredentials(key="marked1", secret="marked2", token="marked3"),
+            "ACCESS_KEY_ID 'marked1' SECRET_ACCESS_KEY 'marked2' SESSION_TOKEN 'marked3'",
+        ),
+    ],
+)
+def test_credentials_are_sent_and_never_shown(credentials, clause):
+    assert credentials.clause().sql() == clause
+    assert "marked" not in f"{credentials} {credentials!r} {credentials.clause()}"
+
+
+def test_a_configured_role_goes_before_keys(on_redshift, redshift):
+    on_redshift.iam_role = ROLE
+    on_redshift.table()
+    on_redshift.loaded(on_redshift.files(*NEW))
+    (copy,) = (sql for sql in redshift.statements if sql.startswith("COPY"))
+    assert f"IAM_ROLE '{ROLE}'" in copy
+    assert "ACCESS_KEY_ID" not in copy
+
+
+def test_no_failure_shows_a_secret(on_redshift, redshift, monkeypatch, caplog, capfd):
+    """Wrong keys, which S3's answer repeats; load errors; broken connections; refusals."""
+    caplog.set_level(logging.DEBUG)
+    lab = on_redshift
+    lab.table()
+    shown = []
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "marked-wrong-key")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "marked-token")
+    shown.append(lab.refused(lab.files(*NEW)).reason)
+    assert "InvalidAccessKeyId" in shown[0]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
+    shown.append(lab.refused(lab.files(*NEW)).reason)
+    assert "SignatureDoesNotMatch" in shown[1]
+    monkeypatch.delenv("AWS_SESSION_TOKEN")
+    shown.append(lab.refused(lab.files(BAD)).reason)
+    for action in ("refuse", "drop_before"):
+        redshift.inject("^COPY", action, times=100)
+        shown.append(lab.refused(lab.files(*NEW)).reason)
+        redshift.heal()
+    redshift.inject("^COPY", sqlstate="42601", message="near 'marked-secret-key'", detail="")
+    shown.append(lab.refused(lab.files(*NEW)).reason)
+    for text in (*shown, *capfd.readouterr()):
+        assert "marked" not in text
+        assert redshift.password not in text
+    # botocore's own debug log signs requests with the key's id; our logs are what is looked at.
+    assert not any("marked" in r.getMessage() for r in caplog.records if r.name.startswith("spade"))
+
+
+@pytest.mark.parametrize("system", [("stl_load_errors",), ("sys_load_error_detail",)])
+def test_load_errors_are_read_from_the_system_table_that_is_there(
+    on_postgres, redshift_access, database, system
+):
+    with RedshiftServer(database, redshift_access, system=system) as server:
+        lab = Lab(server.url, on_postgres.s3, on_postgres.client, on_postgres.bucket)
+        lab.table()
+        files = lab.files(NEW[0], BAD)
+        reason = lab.refused(files).reason
+    assert (
+        f"{files.files[0].url}, line 2, column \"n\", raw value 'abc': "
+        "Invalid digit, Value 'a', Pos 0, Type: Integer" in reason
+    )
+
+
+def test_errors_of_an_earlier_copy_are_not_taken_for_this_ones(on_redshift, s3_client):
+    """A COPY that fails for another reason has no rows in the system tables."""
+    lab = on_redshift
+    lab.table()
+    lab.refused(lab.files(BAD))
+    files = lab.files(*NEW)
+    s3_client.delete_object(Bucket=lab.bucket, Key=files.copy_manifest.removeprefix(lab.output))
+    reason = lab.refused(files).reason
+    assert "NoSuchKey" in reason
+    assert "raw value" not in reason
+    assert lab.rows() == list(OLD)
+
+
+def test_a_region_other_than_the_buckets_is_refused_by_copy(on_redshift, s3_settings):
+    lab = on_redshift
+    lab.table()
+    files = lab.files(*NEW)
+    elsewhere = s3_settings.model_copy(update={"region": "eu-west-1"})
+    opened = open_warehouse(lab.settings, elsewhere)
+    warehouse = Redshift(opened.target, elsewhere, CopyCredentials(*("", *KEYS)))
+    (told,) = load_tables(
+        warehouse, [files], WINDOW, lab.settings, run_tag="t", rules=Rules(), retries=QUICK
+    )
+    assert "PermanentRedirect" in getattr(told, "reason", "")
+
+
+def test_files_in_several_parts_are_loaded_whole(on_redshift):
+    on_redshift.table()
+    on_redshift.loaded(on_redshift.files(*NEW, parts=2))
+    assert on_redshift.rows() == REPLACED

@@ -1,0 +1,66 @@
+"""SQL as values: quoted for the warehouse, without secrets for people."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from spade_spark.errors import WarehouseError
+from spade_spark.warehouse.connection import Session, Target
+from spade_spark.warehouse.statements import (
+    Identifier,
+    Literal,
+    Secret,
+    Statement,
+    Unknown,
+    identifiers,
+)
+
+TEXT = st.text(st.characters(exclude_characters="\\\0", codec="utf-8"))
+
+
+def test_a_secret_is_sent_in_clear_and_never_shown():
+    statement = Statement("COPY x FROM ", Literal("s3://b/k"), " KEY ", Secret("marked's"))
+    assert statement.sql() == "COPY x FROM 's3://b/k' KEY 'marked''s'"
+    assert str(statement) == "COPY x FROM 's3://b/k' KEY '***'"
+    assert "marked" not in repr(statement)
+    assert statement.secrets == ("marked's",)
+
+
+def test_what_is_not_known_yet_can_be_shown_and_not_run():
+    statement = Statement("INSERT INTO t VALUES (", Unknown("rows_deleted"), ")")
+    assert str(statement) == "INSERT INTO t VALUES (:rows_deleted)"
+    with pytest.raises(WarehouseError, match="still lacks rows_deleted"):
+        statement.sql()
+
+
+def test_names_are_quoted_one_by_one():
+    assert Identifier("physical", 'we"ird').sql() == '"physical"."we""ird"'
+    assert identifiers(["a", "b"]).sql() == '"a", "b"'
+
+
+def test_times_are_written_without_a_zone():
+    assert Literal(datetime(2017, 11, 4, 13, 0, 0, 5)).sql() == "'2017-11-04 13:00:00.000005'"  # noqa: DTZ001 - the column has no zone
+
+
+@pytest.mark.parametrize("value", ["a\\b", "a\0b"])
+@pytest.mark.parametrize("kind", [Literal, Secret])
+def test_what_the_warehouses_read_differently_is_refused_without_showing_it(kind, value):
+    with pytest.raises(WarehouseError, match="cannot be written in SQL") as refused:
+        kind(value).sql()
+    assert value not in str(refused.value)
+
+
+@given(TEXT, TEXT.filter(lambda name: 0 < len(name.encode()) < 60))
+@settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_text_and_any_name_come_back_as_they_were(shared_database, text, name):
+    with Session(Target.parse(shared_database)) as session:
+        session.run(Statement("CREATE TEMP TABLE quoted (", Identifier(name), " text)"))
+        session.run(Statement("INSERT INTO quoted VALUES (", Literal(text), ")"))
+        rows = session.rows(Statement("SELECT ", Identifier(name), " FROM quoted"))
+    assert rows == [(text,)]
