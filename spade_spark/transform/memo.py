@@ -169,10 +169,12 @@ class Memos:
             "float_text": float_text,
             "pacific": self._pacific,
             "utc": self._utc,
-            "any_varchar": any_varchar,
+            "text": str,
             "any_text": any_text,
             "any_bool": any_bool,
             "any_number": any_number,
+            "any_float": any_float,
+            "any_time": any_time,
             "any_user_id": any_user_id,
             "places": self.places,
             "any_string": any_string,
@@ -263,7 +265,7 @@ def _text(convert: Converter, value: Any, *supporting: str) -> str:
     if value is MISSING or MISSING in supporting:
         return MISSING
     try:
-        return _escaped(convert(value, supporting))
+        return escaped(convert(value, supporting))
     except ConversionFailed:
         return MISSING
 
@@ -294,17 +296,13 @@ def float_text(number: float) -> str:
     return MISSING if number is MISSING_FLOAT else shortest(number)
 
 
-def any_varchar(value: Any) -> str:
-    """The text of a ``varchar`` column, whatever was sent."""
-    if type(value) is not str or value is MISSING:
-        return MISSING
-    return _escaped(value)
+def escaped(text: str) -> str:
+    """As :func:`~spade_spark.transform.quoting.escape`, quicker where nothing is to be done.
 
-
-def _escaped(text: str) -> str:
-    """As :func:`~spade_spark.transform.quoting.escape`, quicker where nothing is to be done."""
+    Leaves :data:`MISSING` as it is.
+    """
     plain = text.isascii() and text.isprintable() and '"' not in text and "\\" not in text
-    return text if plain else escape(text)
+    return text if plain or text is MISSING else escape(text)
 
 
 def any_string(value: Any) -> str:
@@ -335,6 +333,21 @@ def any_number(convert: Converter, value: Any, *supporting: str) -> str:
     if kind is int or kind is float:
         return _text(convert, Number(repr(value)), *supporting)
     return _text(convert, value, *supporting) if kind is str else MISSING
+
+
+def any_float(convert: Converter, value: Any) -> str:
+    """The text of a ``float`` column, whatever was sent."""
+    return shortest(value) if type(value) is float else any_number(convert, value)
+
+
+def any_time(clock: Memo, value: Any) -> str:
+    """The text of a column of Unix seconds, whatever was sent."""
+    if type(value) is not float and type(value) is not int:
+        return MISSING
+    second = int(value)
+    if not EARLIEST <= second <= LATEST:
+        return MISSING
+    return f"{clock[second]}{FRACTIONS[int((value - second) * 1e9) // 1_000_000]}"
 
 
 def any_user_id(convert: Converter, logins: Memo, value: Any, login: Any) -> str:

@@ -9,7 +9,8 @@ join of one tuple, without a loop over columns and almost without a branch:
     other type raises while the event is decoded. Texts are put into the row as they are: whoever
     calls it makes sure that none needs an escape.
 ``careful``
-    For all other events: what was sent is converted, and escaped, value by value.
+    For all other events: what was sent is converted value by value. As ``escaping`` it also
+    escapes text by text.
 
 What makes a plain row cheap is :data:`~spade_spark.transform.memo.MISSING`: one control character
 that stands for every column that could not be filled. As the default of a Struct's field it
@@ -24,7 +25,7 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Annotated, Any, Final
@@ -37,6 +38,7 @@ from spade_spark.transform.memo import (
     MISSING_FLOAT,
     Memos,
     converter_name,
+    escaped,
     group_name,
     is_placed,
     memo_name,
@@ -83,6 +85,36 @@ _ANY: Final = _Kind(Any)
 _SPELT: Final = _Kind(msgspec.Raw)
 
 
+_WALL_CLOCK: Final = "{clock}[s := int(x := {{value}})] + fractions[int((x - s) * 1e9) // 1000000]"
+_PLAIN: Final[Mapping[str, tuple[_Kind, str]]] = {
+    "varchar": (_TEXT, "{value}"),
+    "int": (_INT32, "f'{{{value}}}'"),
+    "bigint": (_INT64, "f'{{{value}}}'"),
+    "float": (
+        _FLOAT,
+        "t if (t := f'{{{value}!r}}')[-1] != '0' and 'e' not in t else float_text({value})",
+    ),
+    "bool": (_BOOL, "'true' if (x := {value}) is True else 'false' if x is False else MISSING"),
+    _UNIX: (_FLOAT, _WALL_CLOCK.format(clock="pacific")),
+    _UNIX_UTC: (_FLOAT, _WALL_CLOCK.format(clock="utc")),
+}
+"""How properties are decoded for ``plain``, and the expressions of their texts."""
+
+_INTEGER: Final = (
+    "f'{{x}}' if type(x := {value}) is int and {low} <= x <= {high} else any_number({convert}, x)"
+)
+_CAREFUL: Final[Mapping[str, tuple[_Kind, str]]] = {
+    "varchar": (_ANY, "text(x) if type(x := {value}) is str else MISSING"),
+    "int": (_ANY, _INTEGER.replace("{low}", str(-(2**31))).replace("{high}", str(2**31 - 1))),
+    "bigint": (_ANY, _INTEGER.replace("{low}", str(-(2**63))).replace("{high}", str(2**63 - 1))),
+    "float": (_ANY, "any_float({convert}, {value})"),
+    "bool": (_SPELT, "any_bool({value})"),
+    _UNIX: (_ANY, "any_time(pacific, {value})"),
+    _UNIX_UTC: (_ANY, "any_time(utc, {value})"),
+}
+"""The same for ``careful``."""
+
+
 @dataclass(frozen=True)
 class _Function:
     """One generated function and the fields of the properties that it is given."""
@@ -105,7 +137,7 @@ def compile_events(
 ) -> dict[str, type[msgspec.Struct]]:
     """The Structs of events of ``table``, by function; each has its function as method ``row``.
 
-    They are tagged with the table's name, and so can be members of one union.
+    Its method ``escaping`` does the same and escapes what was sent as text. They are tagged with the table's name, and so can be members of one union.
 
     Args:
         table: The table.
@@ -117,13 +149,13 @@ def compile_events(
     names = memos.names(_groups(table))
     events = {}
     for function in _functions(table):
-        code = compile(function.code, f"<row of {table.name!a}>", "exec")
-        exec(code, names)  # noqa: S102 - our own code; names in it stand in comments only, escaped
+        row = _compiled(function, names, table.name)
         events[function.name] = msgspec.defstruct(
             "Event",
             [("properties", _properties(function, order))],
             namespace={
-                "row": names[function.name],
+                "row": row,
+                "escaping": _compiled(function, {**names, "text": escaped}, table.name),
                 "table": table.name,
                 "columns": len(table.columns),
                 "texts": texts,
@@ -134,6 +166,13 @@ def compile_events(
             gc=False,
         )
     return events
+
+
+def _compiled(function: _Function, names: dict[str, Any], table: str) -> Callable[..., str]:
+    code = compile(function.code, f"<row of {table!a}>", "exec")
+    exec(code, names)  # noqa: S102 - our own code; names of others stand in comments, escaped
+    row: Callable[..., str] = names[function.name]
+    return row
 
 
 def _properties(function: _Function, order: Collection[str]) -> type[msgspec.Struct]:
@@ -253,32 +292,12 @@ class _Plain(_Writer):
         column = group[0]
         if is_placed(group):
             return self.place(group, _TEXT, "{}")
-        match column.transformer:
-            case "varchar":
-                return self.value(column.inbound, _TEXT)
-            case "int" | "bigint" as name:
-                kind = _INT32 if name == "int" else _INT64
-                return f"f'{{{self.value(column.inbound, kind)}}}'"
-            case "float":
-                number = self.value(column.inbound, _FLOAT)
-                return (
-                    f"t if (t := f'{{{number}!r}}')[-1] != '0' and 'e' not in t"
-                    f" else float_text({number})"
-                )
-            case "bool":
-                sent = self.value(column.inbound, _BOOL)
-                return f"'true' if (x := {sent}) is True else 'false' if x is False else MISSING"
-            case "f@timestamp@unix" | "f@timestamp@unix-utc" as name:
-                clock = "pacific" if name == _UNIX else "utc"
-                number = self.value(column.inbound, _FLOAT)
-                return (
-                    f"{clock}[s := int(x := {number})] + fractions[int((x - s) * 1e9) // 1000000]"
-                )
-            case "userIDWithMapping":
-                sent = self.sent(column.inbound, _INT64)
-                login = self.sent(column.supporting[0], _TEXT)
-                return f"{memo_name(column)}[{login}] if {sent} is MISSING else f'{{{sent}}}'"
-        return f"{memo_name(column)}[{self.value(column.inbound, _TEXT)}]"
+        if column.transformer == _USER_ID:
+            sent = self.sent(column.inbound, _INT64)
+            login = self.sent(column.supporting[0], _TEXT)
+            return f"{memo_name(column)}[{login}] if {sent} is MISSING else f'{{{sent}}}'"
+        kind, form = _PLAIN.get(column.transformer, (_TEXT, "{memo}[{value}]"))
+        return form.format(value=self.value(column.inbound, kind), memo=memo_name(column))
 
 
 class _Careful(_Writer):
@@ -286,29 +305,21 @@ class _Careful(_Writer):
 
     def agent(self) -> str:
         sent = self.sent("user_agent", _ANY)
-        return f"agents[record.agent] if {sent} is MISSING else any_varchar({sent})"
+        return f"agents[record.agent] if {sent} is MISSING else text({sent}) if type({sent}) is str else MISSING"
 
     def converted(self, group: _Group) -> str:
         column = group[0]
         if is_placed(group):
             return self.place(group, _ANY, "any_string({})")
-        match column.transformer:
-            case "varchar":
-                return f"any_varchar({self.value(column.inbound, _ANY)})"
-            case "bool":
-                return f"any_bool({self.value(column.inbound, _SPELT)})"
-            case "int" | "bigint" | "float":
-                value = self.value(column.inbound, _ANY)
-                return f"any_number({converter_name(column)}, {value})"
-            case "f@timestamp@unix" | "f@timestamp@unix-utc":
-                value = self.value(column.inbound, _ANY)
-                return f"any_number({converter_name(column)}, {value})"
-            case "userIDWithMapping":
-                values = (
-                    f"{self.sent(column.inbound, _ANY)}, {self.sent(column.supporting[0], _ANY)}"
-                )
-                return f"any_user_id({converter_name(column)}, {memo_name(column)}, {values})"
-        return f"any_text({memo_name(column)}, {self.value(column.inbound, _ANY)})"
+        if column.transformer == _USER_ID:
+            values = f"{self.sent(column.inbound, _ANY)}, {self.sent(column.supporting[0], _ANY)}"
+            return f"any_user_id({converter_name(column)}, {memo_name(column)}, {values})"
+        kind, form = _CAREFUL.get(column.transformer, (_ANY, "any_text({memo}, {value})"))
+        return form.format(
+            value=self.value(column.inbound, kind),
+            convert=converter_name(column),
+            memo=memo_name(column),
+        )
 
 
 def _function(table: Table, writer: _Writer) -> _Function | None:
