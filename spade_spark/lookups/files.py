@@ -108,5 +108,12 @@ def _blaming(setting: str, url: str) -> Iterator[None]:
         raise SettingsError(f"{setting} must be a path or s3://bucket/key, no other URL")
     try:
         yield
-    except (InputError, OSError) as error:
-        raise SettingsError(f"{setting}: {url} cannot be read: {error}") from None
+    except InputError as error:
+        raise SettingsError(
+            f"{setting}: {url} cannot be read ({error}): put it there, or set {setting} right"
+        ) from None
+    except OSError as error:
+        raise SettingsError(
+            f"{setting}: {url} cannot be read ({error.strerror or error}): a path must be right on "
+            "every worker; s3://bucket/key is fetched by each"
+        ) from None

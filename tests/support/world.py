@@ -72,6 +72,12 @@ class World:
         if url:
             self.sql(CONTROL + ddl)
 
+    def configure(self, old, new):
+        """Replaces ``old`` by ``new`` in the settings file."""
+        text = self.conf.read_text()
+        assert old in text
+        self.conf.write_text(text.replace(old, new))
+
     def log(self, closed, lines, node="node"):
         """An object closed at a UTC time; its key."""
         key = edge.key(closed, node)
@@ -96,7 +102,7 @@ class World:
 
     def replay(self, *arguments, window=WINDOW):
         options = ["--conf", str(self.conf), "--rsurl", self.url, "--runtag", self.tag]
-        return main(["replay", *window, *arguments, *options])
+        return main(["replay", *window, *options, *arguments])
 
     def report(self):
         return json.loads(self.store.read(f"out/{self.tag}/_report.json"))
