@@ -87,6 +87,18 @@ def lock(control: str) -> Statement:
     return Statement("LOCK TABLE ", Identifier(control, NAME))
 
 
+def was_committed(session: Session, entry: Entry, ts: datetime, seconds: float) -> bool:
+    """Whether the try that gave its row the time ``ts`` was committed.
+
+    The lost session's transaction holds the ledger's lock until it has ended, one way or the
+    other: whoever gets the lock sees how it ended. It is waited for at most ``seconds``.
+    """
+    session.run(Statement("SET statement_timeout TO ", Literal(int(seconds * 1000))))
+    with session.rolled_back():
+        session.run(lock(entry.control))
+        return (ts,) in session.rows(entry.select())
+
+
 def create(control: str) -> Statement:
     """Creates the ledger where it is not there."""
     return Statement(

@@ -37,7 +37,6 @@ from spade_spark.warehouse.replace import (
     refuse_loaded,
     replace,
     stage,
-    was_committed,
 )
 from spade_spark.warehouse.statements import Literal, Statement
 from spade_spark.window import Window
@@ -62,6 +61,22 @@ class Retries:
     first_wait: float = 1
     longest_wait: float = 60
     lookup_seconds: float = 180
+
+    def of(
+        self, stop: threading.Event, before_wait: Callable[[RetryCallState], None] = lambda _: None
+    ) -> Retrying:
+        """Calls a function, and again while it raises passing faults and ``stop`` is not set."""
+        return Retrying(
+            retry=retry_if_exception(
+                lambda error: isinstance(error, PassingFault) and not stop.is_set()
+            ),
+            stop=stop_after_attempt(self.attempts) | stop_after_delay(self.seconds),
+            wait=wait_exponential(self.first_wait, self.longest_wait)
+            + wait_random(0, self.first_wait),
+            sleep=sleep_using_event(stop),
+            before_sleep=before_wait,
+            reraise=True,
+        )
 
 
 @dataclass(frozen=True)
@@ -109,8 +124,8 @@ def load_tables(
     """
     place = place_of(settings)
     jobs = [Replacement(warehouse, place, one, window, run_tag) for one in files]
-    ensure_ledger(warehouse, place.control)
     sessions = _Sessions(warehouse.target)
+    retries.of(sessions.stop)(ensure_ledger, warehouse, place.control)
     with ThreadPoolExecutor(max_workers=max(1, poolsize), thread_name_prefix="load") as pool:
         futures = [
             pool.submit(_TableLoad(job, rules, retries, sessions, progress).run) for job in jobs
@@ -216,7 +231,7 @@ class _TableLoad:
         """Replaces the table's window; every failure is an answer."""
         started = time.monotonic()
         try:
-            staged, done = self._retrying()(self._once)
+            staged, done = self._retries.of(self._sessions.stop, self._tell_wait)(self._once)
         except SpadeError as error:
             return self._not_loaded(self._reason(error), unknown=isinstance(error, CommitUnknown))
         except Exception as error:  # noqa: BLE001 - one table's bug leaves the others alone
@@ -291,10 +306,12 @@ class _TableLoad:
 
         def look() -> bool:
             with Session(self._job.warehouse.target) as session:
-                return was_committed(session, self._job, ts, self._retries.lookup_seconds)
+                return ledger.was_committed(
+                    session, self._job.entry, ts, self._retries.lookup_seconds
+                )
 
         try:
-            return self._retrying()(look)
+            return self._retries.of(self._sessions.stop, self._tell_wait)(look)
         except SpadeError as error:
             raise CommitUnknown(
                 f"{self._job.table}: the answer to the commit was lost, and whether it was done "
@@ -302,21 +319,6 @@ class _TableLoad:
                 f"{ledger.NAME} for it means that it was: run the same command again, which looks "
                 "first"
             ) from None
-
-    def _retrying(self) -> Retrying:
-        return Retrying(
-            retry=retry_if_exception(self._may_pass),
-            stop=stop_after_attempt(self._retries.attempts)
-            | stop_after_delay(self._retries.seconds),
-            wait=wait_exponential(self._retries.first_wait, self._retries.longest_wait)
-            + wait_random(0, self._retries.first_wait),
-            sleep=sleep_using_event(self._sessions.stop),
-            before_sleep=self._tell_wait,
-            reraise=True,
-        )
-
-    def _may_pass(self, error: BaseException) -> bool:
-        return isinstance(error, PassingFault) and not self._sessions.stop.is_set()
 
     def _tell_wait(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None

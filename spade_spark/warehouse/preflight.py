@@ -13,8 +13,9 @@ from spade_spark.warehouse import catalog, ledger
 from spade_spark.warehouse.catalog import WarehouseColumn
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.dialect import Warehouse
+from spade_spark.warehouse.fit import loadable_columns, version_problem
 from spade_spark.warehouse.load import place_of
-from spade_spark.warehouse.replace import Place, loadable_columns, version_problem
+from spade_spark.warehouse.replace import Place
 from spade_spark.warehouse.statements import Identifier, Literal, Statement
 from spade_spark.window import Window
 

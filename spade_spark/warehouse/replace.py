@@ -22,10 +22,11 @@ from spade_spark.errors import (
     WarehouseError,
 )
 from spade_spark.run.loads import TableFiles
-from spade_spark.warehouse import catalog, ledger
+from spade_spark.warehouse import ledger
 from spade_spark.warehouse.catalog import WarehouseColumn
 from spade_spark.warehouse.connection import BEGIN, COMMIT, Session
 from spade_spark.warehouse.dialect import Warehouse
+from spade_spark.warehouse.fit import loadable_columns, version_problem
 from spade_spark.warehouse.statements import Identifier, Literal, Statement, identifiers
 from spade_spark.window import Window
 
@@ -193,28 +194,6 @@ class Replaced:
     inserted: int
 
 
-def loadable_columns(
-    session: Session, warehouse: Warehouse, schema: str, table: str, outbound: Sequence[str]
-) -> tuple[tuple[WarehouseColumn, ...], list[str]]:
-    """The table's columns of these names, in their order, and what is wrong with them."""
-    relation = warehouse.fold(table)
-    there = {column.name: column for column in catalog.columns(session, schema, relation)}
-    if not there:
-        return (), [
-            f"there is no table {schema}.{relation}: create it, or leave {table} out of the replay"
-        ]
-    wanted = [warehouse.fold(name) for name in outbound]
-    problems = [
-        f'{schema}.{relation} has no column "{name}", which Blueprint has: add it, or replay with '
-        "the schema that the table was made by"
-        for name in wanted
-        if name not in there
-    ]
-    found = tuple(there[name] for name in wanted if name in there)
-    problems += [f"{schema}.{relation}: {text}" for text in warehouse.problems(session, found)]
-    return found, problems
-
-
 def refuse_loaded(session: Session, job: Replacement) -> None:
     """Refuses a run tag that the ledger has.
 
@@ -337,18 +316,6 @@ def replace(
     return done
 
 
-def was_committed(session: Session, job: Replacement, ts: datetime, seconds: float) -> bool:
-    """Whether the try that gave its ledger row the time ``ts`` was committed.
-
-    The lost session's transaction holds the ledger's lock until it has ended, one way or the
-    other: whoever gets the lock sees how it ended.
-    """
-    session.run(Statement("SET statement_timeout TO ", Literal(int(seconds * 1000))))
-    with session.rolled_back():
-        session.run(ledger.lock(job.place.control))
-        return (ts,) in session.rows(job.entry.select())
-
-
 def _columns_as_planned(session: Session, job: Replacement) -> tuple[WarehouseColumn, ...]:
     columns, problems = loadable_columns(
         session, job.warehouse, job.place.schema, job.table, job.files.columns
@@ -359,12 +326,3 @@ def _columns_as_planned(session: Session, job: Replacement) -> tuple[WarehouseCo
     if problems:
         raise WarehouseError(f"{job.table} was left as it was: {'; '.join(problems)}")
     return columns
-
-
-def version_problem(control: str, table: str, replayed: int, version: int | None) -> str:
-    """The sentence about a version that is not the one replayed."""
-    has = "no version" if version is None else f"version {version}"
-    return (
-        f"{control}.{ledger.VERSIONS} has {has} of {table}, the replay makes version {replayed}: "
-        "bring the table and its version up to date, or replay with the schemas of that version"
-    )

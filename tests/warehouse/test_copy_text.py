@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from spade_spark.warehouse.catalog import WarehouseColumn
@@ -51,14 +51,13 @@ PIECES = st.sampled_from(
     ]
 )
 ROWS = st.lists(PIECES, max_size=14).map(b"".join)
-QUOTED = st.lists(
-    st.lists(PIECES.filter(lambda piece: piece not in b'"\\'), max_size=5).map(b"".join),
-    min_size=1,
-    max_size=4,
-).map(lambda values: b"\t".join(b'"' + value + b'"' for value in values))
+QUOTED = st.lists(st.lists(PIECES, max_size=4).map(b"".join), min_size=2, max_size=4).map(
+    lambda values: b"\t".join(b'"' + value + b'"' for value in values)
+)
 
 
 @given(ROWS | QUOTED)
+@settings(max_examples=800)
 @example(b'"a"\t"b"\t"c"')
 @example(b"a\tb\tc\\")
 @example(b"\\N\t\\\\N\t'x'")
@@ -96,6 +95,7 @@ def test_bad_bytes_become_question_marks_one_for_one(data):
         (b'"\xc3\xa9\xc3\xa9\xc3\xa9"\t""\t"z"', b"\xc3\xa9\xc3\xa9\t\\N\tz\n"),
         (b'"a\\"b"\t"c\\\\d"\t"\\n"', b'a"b\tc\\\\d\tn\n'),
         (b'"1234   "\t"  "\t"abcd"', b"1234\t\tabc\n"),
+        (b'"a\tb"\t"c"\t"d"', b"a\\tb\tc\td\n"),
         (b'"tab\there"\t"\r"\tz', b"tab\\t\t\\r\tz\n"),
     ],
 )

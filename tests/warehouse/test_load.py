@@ -41,10 +41,15 @@ PLACES = [(statement, 0) for statement in STATEMENTS] + [(statement, 1) for stat
 # Done, and the answer lost, matters where something was changed.
 WRITES = ["^COPY", "^COMMIT", "^LOCK TABLE", '^DELETE FROM "physical', "^INSERT INTO .*infra"]
 CASES = [
-    *((statement, skip, "refuse") for statement, skip in PLACES),
-    *((statement, skip, "drop_before") for statement, skip in PLACES),
-    *((statement, 0, "drop_after") for statement in WRITES),
-    ("^COMMIT", 1, "drop_after"),
+    *((statement, 0, action) for statement in WRITES for action in ("refuse", "drop_after")),
+    *(("^COMMIT", 1, action) for action in ("refuse", "drop_before", "drop_after")),
+    *(
+        # One by one they are quick, together they are not.
+        pytest.param(statement, skip, action, marks=pytest.mark.slow)
+        for statement, skip in PLACES
+        for action in ("refuse", "drop_before")
+        if (statement, action) != ("^COMMIT", "refuse")
+    ),
 ]
 
 
@@ -296,7 +301,7 @@ def test_retries_are_bounded_in_time_as_well(ready, redshift):
     fault = redshift.inject("^DELETE", "refuse", times=1000)
     retries = Retries(attempts=1000, seconds=0.3, first_wait=0.05, longest_wait=0.05)
     lab.refused(files, retries=retries)
-    assert 1 < fault.struck < 20
+    assert 1 <= fault.struck < 100
 
 
 def test_a_session_knows_when_it_was_rolled_back_by_the_warehouse(on_postgres):
