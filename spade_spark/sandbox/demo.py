@@ -67,7 +67,7 @@ def _look(session: Session, sandbox: Sandbox) -> dict[str, Seen]:
 
 def _replay(screen: DemoScreen, sandbox: Sandbox) -> bool:
     """Runs the command as a user would, and says whether it succeeded."""
-    words = ["replay", *window_words(sandbox), "--all-tables", "--runtag", RUN_TAG]
+    words = ["replay", *window_words(sandbox), "--all-tables", "--yes", "--runtag", RUN_TAG]
     words += ["--conf", str(sandbox.settings_path)]
     screen.command(shlex.join(["spade-spark", *words]))
     program = [sys.executable, "-c", "from spade_spark.cli import run; run()"]

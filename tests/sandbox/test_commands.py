@@ -15,6 +15,8 @@ from spade_spark.sandbox.looks import LOOKS, see
 from spade_spark.sandbox.sandbox import MISTAKEN
 from spade_spark.warehouse.connection import Session, Target
 
+pytestmark = pytest.mark.slow
+
 CLONE = Path(__file__).parents[2]
 
 
@@ -78,7 +80,6 @@ def test_the_psql_line_shows_the_live_tables(sandbox):
     assert all(look.table in shown.stdout for look in LOOKS), shown.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.spark
 @pytest.mark.parametrize("purpose", ["a replay", "the same by spark-submit", "the same by itself"])
 def test_a_pasted_replay_makes_the_rows_right(sandbox, purpose):

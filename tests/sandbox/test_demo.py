@@ -1,11 +1,13 @@
 """The demo as a user runs it: it ends well, twice at once, and Ctrl-C leaves nothing."""
 
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -57,6 +59,19 @@ def test_two_demos_at_once_both_end_well(tmp_path):
         assert "untracked" in said
         assert "malformed" in said
         assert len(re.findall(r"untouched", said)) == 4
+
+
+def test_on_a_terminal_it_asks_nothing_and_ends_well(tmp_path):
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execve(DEMO[0], DEMO, {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"})
+    said = b""
+    with suppress(OSError):  # how Linux says that nobody writes to it any more
+        while part := os.read(terminal, 65536):
+            said += part
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0, said.decode()
+    assert b"What was wrong is right" in said
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from spade_spark.warehouse import ledger
 from spade_spark.warehouse.connection import Session, Target
 from spade_spark.warehouse.statements import Statement
 
+pytestmark = pytest.mark.slow
+
 EVENTS = 6000
 
 
