@@ -57,12 +57,16 @@ def look_ahead(request: Request, settings: Settings) -> Outlook:
             warehouse that answers, a table that Blueprint does not have.
     """
     warehouse = None if request.skip_load else open_warehouse(settings.warehouse, settings.s3)
-    outlook = outlook_of(prepare(request, settings), request, settings, warehouse)
-    # A replay asks this of the lock itself, when it takes it.
+    prepared = prepare(request, settings)
+    outlook = outlook_of(prepared, request, settings, warehouse)
+    # A replay asks these of its run and its lock itself, when it takes them.
+    store = open_store(settings.output.base, settings.s3)
     claim = Claim.new(request.run_tag, request.window, request.replaces)
-    board = Locks(open_store(settings.output.base, settings.s3)).board()
-    locked = board.refusal(claim, request.take_over)
-    return replace(outlook, problems=(*outlook.problems, locked)) if locked else outlook
+    asked = (
+        Run(store, request.run_tag).plan_problem(prepared.plan),
+        Locks(store).board().refusal(claim, request.take_over),
+    )
+    return replace(outlook, problems=(*outlook.problems, *filter(None, asked)))
 
 
 def outlook_of(
@@ -74,7 +78,6 @@ def outlook_of(
         ConnectionLost: The warehouse does not answer.
     """
     store = open_store(settings.output.base, settings.s3)
-    problem = Run(store, request.run_tag).plan_problem(prepared.plan)
     found = preflight.Outlook((), ())
     if warehouse:
         found = preflight.look(
@@ -94,7 +97,7 @@ def outlook_of(
         warehouse=f"{warehouse.name} {warehouse.target}" if warehouse else "",
         tables=tuple(_tables(request, settings, warehouse, prepared, found)) if warehouse else (),
         remarks=tuple(_remarks(request, prepared)),
-        problems=(*((problem,) if problem else ()), *found.problems),
+        problems=found.problems,
     )
 
 

@@ -133,6 +133,9 @@ class _Story:
 
     def _agree(self, prepared: Prepared) -> None:
         """Shows what is going to happen; nothing is begun for a load that cannot work."""
+        problem = self.run.plan_problem(prepared.plan)
+        if problem:
+            raise UsageError(problem)
         outlook = outlook_of(prepared, self.request, self.settings, self.warehouse)
         self.screen.show(outlook)
         if outlook.problems:
