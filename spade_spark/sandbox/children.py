@@ -22,14 +22,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import Any
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, Any
 
 from spade_spark.errors import SpadeError
 
-START_SECONDS = 30.0
-"""How long a child may take to be ready; they take about one second each."""
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+START_SECONDS = 60.0
+"""How long a child may take to be ready; they take about one second each,
+several where many processes share the machine."""
 
 STOP_SECONDS = 10.0
 """How long a child may take to end before it is killed."""

@@ -9,10 +9,10 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import msgspec
 from isal import igzip
-from typing_extensions import Self
 
 from spade_spark.sandbox.sample_logs import edge_objects
 from spade_spark.sandbox.sample_schemas import MISTAKES, TABLES, published
@@ -29,6 +29,9 @@ from spade_spark.sandbox.warehouse import fill_warehouse
 from spade_spark.settings import Settings, load
 from spade_spark.store import open_store
 from spade_spark.window import PACIFIC, Window
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 WHOLE = Window.parse("2026-10-14 15:00:00", "2026-10-14 20:59:59")
 """The hours that there are logs of; they begin on one UTC day and end on the next."""
