@@ -9,7 +9,7 @@ from itertools import islice
 
 from spade_spark.errors import SpadeError, WarehouseError
 from spade_spark.settings import S3Settings
-from spade_spark.store import open_store, split_url
+from spade_spark.store import Store, open_store, split_url
 from spade_spark.warehouse.catalog import WarehouseColumn
 from spade_spark.warehouse.connection import Session, WarehouseRefusal
 from spade_spark.warehouse.copy_text import RefusedValue, records, split_values
@@ -90,24 +90,26 @@ def read(session: Session, s3: S3Settings, columns: Sequence[WarehouseColumn]) -
             LoadError(file, int(line), column, value, reason)
             for file, line, column, reason, value in session.rows(_STL)
         ]
-    return [
-        LoadError(file, int(line), column, _raw_value(s3, file, int(line), names, column), reason)
-        for file, line, column, reason in rows
-    ]
+    stores = {prefix: open_store(prefix, s3) for prefix in {split_url(row[0])[0] for row in rows}}
+    errors = []
+    for file, line, column, reason in rows:
+        prefix, key = split_url(file)
+        place = names.index(column) if column in names else None
+        value = _raw_value(stores[prefix], key, int(line), place)
+        errors.append(LoadError(file, int(line), column, value, reason))
+    return errors
 
 
-def _raw_value(s3: S3Settings, file: str, line: int, names: list[str], column: str) -> str:
-    """The value as it stands in the file; empty where it cannot be read any more."""
-    prefix, key = split_url(file)
+def _raw_value(store: Store, key: str, line: int, place: int | None) -> str:
+    """The value as it stands in the file, or the line; empty where it cannot be read any more."""
     with (
         suppress(SpadeError, OSError, EOFError),
-        open_store(prefix, s3).open(key) as raw,
+        store.open(key) as raw,
         inflated(raw) as lines,
     ):
         for row in islice(records(lines), line - 1, line):
             found = _values(row)
-            place = names.index(column) if column in names else len(found)
-            value = found[place] if place < len(found) else row
+            value = row if place is None or place >= len(found) else found[place]
             return (value or b"").decode("utf-8", "replace")
     return ""
 
