@@ -39,6 +39,9 @@ _GATEWAY = "PYSPARK_GATEWAY_PORT"
 """Set by spark-submit for the program that it runs (pyspark/java_gateway.py)."""
 
 _LOCAL = re.compile(r"local(?:\[([\d*]+)\])?")
+_TRACEBACK = re.compile(r"Traceback \(most recent call last\):\n(?:[ \t].*\n)+(\S.*)")
+_PY4J_SAYS = "An error occurred while calling"
+_LOG = logging.getLogger(__name__)
 _RAISED = re.compile(r"^spade_spark\.errors\.(\w+): (.+)", re.MULTILINE)
 
 # What Spark shows of its environment, in the event log and on its page, must not show the
@@ -150,14 +153,18 @@ def _result(result: Callable[[], list[Completion]]) -> list[Completion]:
             name, message = raised[-1]
             raise getattr(errors, name, SpadeError)(message) from None
         if isinstance(error, PySparkException) or type(error).__module__.startswith("py4j"):
-            raise Bug(
-                f"Spark gave up: {_first_line(error)}; --log DEBUG shows all of it"
-            ) from error
+            _LOG.debug("what Spark said", exc_info=error)
+            raise Bug(f"Spark gave up: {_gist(str(error))}; --log DEBUG shows all of it") from error
         raise
 
 
-def _first_line(error: Exception) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+def _gist(account: str) -> str:
+    """The one line of Spark's long account that says why: a task's own error, else Spark's."""
+    tracebacks = _TRACEBACK.findall(account)
+    if tracebacks:
+        return str(tracebacks[-1])
+    lines = (line.strip(": ") for line in account.splitlines())
+    return next((line for line in lines if line and not line.startswith(_PY4J_SAYS)), "no reason")
 
 
 @contextmanager
