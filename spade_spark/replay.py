@@ -19,6 +19,7 @@ from datetime import datetime, timezone
 
 from spade_spark.blueprint import catalog
 from spade_spark.blueprint.schema import Table, read_tables
+from spade_spark.engine.java import require_java
 from spade_spark.engine.partition import Job
 from spade_spark.errors import InputError, UsageError, WarehouseError
 from spade_spark.outlook import outlook_of
@@ -75,6 +76,7 @@ class _Story:
 
     def make(self) -> Report:
         """Plans, looks at the warehouse, transforms, seals, loads."""
+        require_java()
         prepared = prepare(self.request, self.settings)
         self._agree(prepared)
         with self._lock() as lock:

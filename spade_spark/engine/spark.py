@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -173,6 +175,14 @@ def _context(options: Mapping[str, str]) -> Iterator[SparkContext]:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     if _LOGGING.is_file():
         os.environ.setdefault("SPARK_SUBMIT_OPTS", f"-Dlog4j2.configurationFile=file:{_LOGGING}")
+    with ExitStack() as stack:
+        with _interrupts_wait():
+            context = _start(options)
+            stack.callback(context.stop)
+        yield context
+
+
+def _start(options: Mapping[str, str]) -> SparkContext:
     conf, submitted = _submitted()
     conf.setAppName("spade-spark replay")
     conf.set("spark.ui.showConsoleProgress", "false").set("spark.redaction.regex", _REDACTED)
@@ -182,10 +192,26 @@ def _context(options: Mapping[str, str]) -> Iterator[SparkContext]:
     context = SparkContext(conf=conf)
     context.setLogLevel("ERROR")
     logging.getLogger("py4j").setLevel(logging.ERROR)
+    return context
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Holds an interrupt back until the block is done.
+
+    While the JVM starts nobody has it in hand yet: an interrupt would leave it behind, running.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: caught.append(number))
     try:
-        yield context
+        yield
     finally:
-        context.stop()
+        signal.signal(signal.SIGINT, before)
+        if caught:
+            raise KeyboardInterrupt
 
 
 def _submitted() -> tuple[SparkConf, str | None]:

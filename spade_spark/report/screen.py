@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ class Screen:
     def __init__(self, console: Console, *, ask: bool = False) -> None:
         """Shows on ``console``; with ``ask`` a person there is asked before rows are replaced."""
         self.console = console
-        self._asks = ask and console.is_terminal
+        self._asks = ask and console.is_terminal and sys.stdin.isatty()
 
     def say(self, line: str) -> None:
         """One line that stays."""
