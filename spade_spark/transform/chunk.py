@@ -77,6 +77,12 @@ class _Named(msgspec.Struct, gc=False):
     properties: msgspec.Raw = msgspec.Raw(b"")
 
 
+class _NoEvent(msgspec.Struct, tag_field="event", tag="", forbid_unknown_fields=True):
+    """In every union, and never decoded: msgspec asks for a tag only where it has to choose."""
+
+    properties: Annotated[int, msgspec.Meta(gt=0, lt=0)]
+
+
 @dataclass(frozen=True, slots=True)
 class TableRows:
     """Rows of one table.
@@ -325,7 +331,7 @@ def _decoder(events: list[type[msgspec.Struct]]) -> Callable[[bytes], Any]:
     """Decodes one event, or a list of events."""
     if not events:
         return _nothing
-    one: Any = Union[tuple(events)]
+    one: Any = Union[(_NoEvent, *events)]
     return msgspec.json.Decoder(Union[one, list[one]]).decode
 
 

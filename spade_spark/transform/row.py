@@ -274,10 +274,11 @@ class _Writer:
     def place(self, group: _Group, kind: _Kind, form: str) -> str:
         """The expression of columns of an address; ``form`` makes a string of what was sent."""
         inbound = group[0].inbound
-        sent = self.sent(inbound, kind)
-        texts = f"places[{form.format(sent)}]"
         if inbound == "ip":
-            texts = f"(address if {sent} is MISSING else {texts})"
+            sent = self.sent(inbound, kind)
+            texts = f"(address if {sent} is MISSING else places[{form.format(sent)}])"
+        else:
+            texts = f"places[{form.format(self.value(inbound, kind))}]"
         return f"{texts}[{group_name(group)}]"
 
 

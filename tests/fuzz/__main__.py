@@ -1,0 +1,51 @@
+"""Random lines through both paths: ``python -m tests.fuzz --lines 1000000 --seed 1``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter
+from random import Random
+
+from spade_spark.lookups import Lookups
+from tests.fuzz.compare import differing, exactly, fast
+from tests.fuzz.make import FixedGeo, FixedLogins, line, tables
+
+LINES_PER_CHUNK = 500
+
+
+def main() -> int:
+    """Stops at the first chunk on which the paths differ, and shows the lines."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--lines", type=int, default=1_000_000)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    lookups = Lookups(FixedGeo(), FixedLogins())
+    outcomes: Counter[str] = Counter()
+    begun = time.monotonic()
+    done = 0
+    while done < arguments.lines:
+        rng = Random(f"{arguments.seed}-{done}")
+        schema = tables(rng)
+        asked = frozenset(list(schema)[:1]) if rng.random() < 0.1 else None
+        lines = [line(rng, schema) for _ in range(min(LINES_PER_CHUNK, arguments.lines - done))]
+        lines = [part for line in lines for part in line.split(b"\n")]
+        wrong = differing(lines, schema, lookups, asked)
+        if wrong:
+            print(f"the paths differ on {wrong[0]!r}\ntables: {schema!r}\nasked: {asked}")
+            print(f"exact: {exactly(wrong[:1], schema, lookups, asked)}")
+            print(f"fast:  {fast(wrong[:1], schema, lookups, asked)}")
+            return 1
+        tally = fast(lines, schema, lookups, asked).tally
+        outcomes.update({key.value: number for key, number in tally.outcomes().items()})
+        outcomes["undecodable"] += tally.undecodable
+        done += len(lines)
+    seconds = time.monotonic() - begun
+    print(f"{done:,} random lines (seed {arguments.seed}), both paths equal; {seconds:.0f} s")
+    print(", ".join(f"{name}: {number:,}" for name, number in outcomes.most_common()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
