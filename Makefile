@@ -4,8 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
+SEED ?= 1
+KILLS ?= 40
 
-.PHONY: help demo test test-fast check bench fuzz setup prerequisites clean
+.PHONY: help demo test test-fast check bench chaos fuzz setup prerequisites clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -26,6 +28,9 @@ check: $(READY) ## lint, format and types
 
 bench: $(READY) ## the transform's speed as ratios (see bench/README.md)
 	@$(RUN)/python -m bench
+
+chaos: $(READY) ## kill, break and overload replays for up to 45 minutes: no row may be lost or doubled
+	@$(RUN)/python -m tests.chaos --seed $(SEED) --kills $(KILLS)
 
 fuzz: $(READY) ## a million random lines through the fast and the exact path
 	@$(RUN)/python -m tests.fuzz --lines 1000000

@@ -1,0 +1,47 @@
+"""The transform on threads in place of Spark, where Spark is not what an experiment is about."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from unittest import mock
+
+from spade_spark.engine import spark
+from spade_spark.engine.job import Job
+from spade_spark.engine.partition import run_partition
+from spade_spark.errors import PassingFault
+from spade_spark.plan import Partition
+from spade_spark.run.progress import Progress
+from spade_spark.run.records import Completion
+
+_TRIES = 4  # spark.task.maxFailures
+
+
+def _transform(
+    job: Job,
+    partitions: Sequence[Partition],
+    options: Mapping[str, str],
+    watch: Callable[[Progress], None],
+) -> list[Completion]:
+    """As :func:`spade_spark.engine.spark.transform`."""
+    sent: Job = pickle.loads(pickle.dumps(job))
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(lambda partition: _task(sent, partition), partitions))
+    watch(Progress(len(done)))
+    return done
+
+
+def _task(job: Job, partition: Partition) -> Completion:
+    for attempt in range(_TRIES - 1):
+        with contextlib.suppress(PassingFault):
+            return run_partition(job, partition, attempt)
+    return run_partition(job, partition, _TRIES)
+
+
+@contextlib.contextmanager
+def on_threads() -> Iterator[None]:
+    """Replays of this process do their partitions on threads inside the block."""
+    with mock.patch.object(spark, "transform", _transform):
+        yield

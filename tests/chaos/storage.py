@@ -1,0 +1,70 @@
+"""S3 on a bad day: of all requests, reads and writes, a share goes wrong."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from functools import partial
+
+from tests.chaos.table import Case, Experiment
+from tests.chaos.trial import Known, settle, trial
+from tests.support.faulty_s3 import KINDS, Kind
+
+_SHARE = 0.05
+_SECONDS = 4.0  # of one trial, roughly, without late answers
+_NAMES = {
+    "error": "500",
+    "unavailable": "503",
+    "throttled": "throttled, three in a row",
+    "cut": "cut in the middle of the body",
+    "late": "answers late",
+    "wrong_length": "half a body, its length that of the half",
+}
+
+
+def experiments(
+    known: Known, dice: random.Random, times: int, late_seconds: float
+) -> Iterator[Experiment]:
+    """Each kind of fault by itself, then all together, then all together under Spark."""
+    late = _SECONDS + 2 * late_seconds
+    for kind in KINDS:
+        cases = _cases(known, dice, (kind,), max(1, times // 2), late_seconds)
+        name = f"S3, 5 % of requests: {_NAMES.get(kind, kind)}"
+        yield Experiment(name, cases, seconds=late if kind == "late" else _SECONDS)
+    yield Experiment(
+        "S3, 5 % of requests: all of these",
+        _cases(known, dice, KINDS, times, late_seconds),
+        seconds=late,
+    )
+    yield Experiment(
+        "the same, under Spark",
+        _cases(known, dice, KINDS, max(1, times // 3), late_seconds, with_spark=True),
+        seconds=late,
+    )
+
+
+def _cases(
+    known: Known,
+    dice: random.Random,
+    kinds: tuple[Kind, ...],
+    times: int,
+    late_seconds: float,
+    *,
+    with_spark: bool = False,
+) -> tuple[Case, ...]:
+    cases = []
+    for _ in range(times):
+        seed = dice.randrange(1_000_000)
+        tag = f"s3-{'-'.join(kinds) if len(kinds) == 1 else 'all'}-{seed}".replace("_", "-")
+        faults = {"seed": seed, "share": _SHARE, "kinds": kinds, "late_seconds": late_seconds}
+        run = partial(_run, known, tag, faults, with_spark=with_spark)
+        cases.append(Case(f"seed {seed}", run))
+    return tuple(cases)
+
+
+def _run(known: Known, tag: str, faults: dict[str, object], *, with_spark: bool) -> str:
+    with trial(known.scene, tag, faults) as run:
+        ended = run.apart() if with_spark else run.here()
+        if not run.s3.struck:
+            return "nothing was struck"
+        return settle(run, known, ended)
