@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from difflib import get_close_matches
 
 from spade_spark import __version__
+from spade_spark.again import list_quarantine
 from spade_spark.blueprint import catalog
 from spade_spark.blueprint.schema import LeftOut, Reading, Table, read_tables
 from spade_spark.edge.listing import Listing, list_window
@@ -52,7 +53,10 @@ def prepare(request: Request, settings: Settings) -> Prepared:
     schemas = catalog.fetch(settings.blueprint.schemas, settings.s3)
     reading = read_tables(schemas, is_transformer, catalog.shown(settings.blueprint.schemas))
     tables = choose(request, reading)
-    listing = _list(request, settings)
+    if request.from_quarantine:
+        listing = list_quarantine(request.from_quarantine, settings)
+    else:
+        listing = _list(request, settings)
     return Prepared(
         plan=_plan(request, settings, schemas, tables, listing),
         schemas=schemas,
@@ -127,7 +131,7 @@ def _plan(
         tables=tuple(table.name for table in tables),
         all_tables=request.all_tables,
         schemas_sha256=sha256(schemas),
-        edge=settings.input.edge,
+        edge=settings.output.base if request.from_quarantine else settings.input.edge,
         partitions=deal(listing.sources),
         settings=settings.bearing_on_rows(),
         version=__version__,

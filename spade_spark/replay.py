@@ -20,7 +20,7 @@ from datetime import datetime, timezone
 from spade_spark.blueprint import catalog
 from spade_spark.blueprint.schema import Table, read_tables
 from spade_spark.engine.java import require_java
-from spade_spark.engine.partition import Job
+from spade_spark.engine.job import Job
 from spade_spark.errors import InputError, UsageError, WarehouseError
 from spade_spark.outlook import outlook_of
 from spade_spark.plan import Plan
@@ -187,6 +187,7 @@ class _Story:
             settings=self.settings.for_tasks(),
             schemas=prepared.schemas,
             asked=None if plan.all_tables else frozenset(plan.tables),
+            again=bool(self.request.from_quarantine),
         )
         with self.screen.transforming(left) as watch:
             returned = spark.transform(job, left, self.settings.spark, lock.guarding(watch))

@@ -26,6 +26,8 @@ class Request:
         allow_empty: Whether rows may be replaced by none.
         max_truncated: Values cut, in one table, up to which a load goes on; None for any number.
         force: Whether a run tag may be loaded again that the replay ledger has.
+        from_quarantine: Try again what this run tag could make no row of, and add its rows to the
+            window instead of replacing it; empty for a replay of edge logs.
         take_over: Run tags of replays whose place is taken though they are locked.
     """
 
@@ -41,6 +43,7 @@ class Request:
     allow_empty: bool = False
     max_truncated: int | None = None
     force: bool = False
+    from_quarantine: str = ""
     take_over: tuple[str, ...] = ()
 
     @property
@@ -66,6 +69,10 @@ class Request:
             raise UsageError(
                 "--by-prefix loads an earlier tool's files: give it with --skip-transform --runtag"
             )
+        if self.from_quarantine and not self.skip_load:
+            raise UsageError(
+                "--from-quarantine makes rows, and does not load them yet: give --skip-ace-upload"
+            )
         if self.all_tables and self.tables:
             raise UsageError("name tables or give --all-tables, not both")
         if not self.all_tables and not self.tables:
@@ -78,7 +85,7 @@ class Request:
         needed = {"output.base": settings.output.base}
         if not self.skip_transform or self.by_prefix:
             needed["blueprint.schemas"] = settings.blueprint.schemas
-        if not self.skip_transform:
+        if not self.skip_transform and not self.from_quarantine:
             needed["input.edge"] = settings.input.edge
         for name, value in needed.items():
             if not value:

@@ -14,6 +14,7 @@ ROOMS = (
     ("replay", "runs"),
     ("outlook",),
     ("prepare",),
+    ("again",),
     ("engine",),
     ("warehouse",),
     ("report",),

@@ -39,7 +39,8 @@ TABLES = (
 CHILD = """
 import json, re, sys
 from pathlib import Path
-from spade_spark.engine.partition import Job, run_partition
+from spade_spark.engine.job import Job
+from spade_spark.engine.partition import run_partition
 from spade_spark.plan import Partition, Source
 from spade_spark.settings import S3Settings, Settings
 from spade_spark.store import open_store

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import reduce
 from pathlib import Path
@@ -39,8 +39,8 @@ CONF = click.option(
 )
 
 _WORDS: tuple[Callable[[_Command], _Command], ...] = (
-    click.argument("start", metavar="START"),
-    click.argument("end", metavar="END"),
+    click.argument("start", metavar="START", required=False),
+    click.argument("end", metavar="END", required=False),
     click.argument("tables", metavar="[TABLE ...]", nargs=-1),
     click.option("--all-tables", is_flag=True, help="Every table that Blueprint publishes."),
     RSURL,
@@ -97,6 +97,13 @@ _WORDS: tuple[Callable[[_Command], _Command], ...] = (
     ),
     click.option("--force", is_flag=True, help="Load a run tag again that the ledger has."),
     click.option(
+        "--from-quarantine",
+        metavar="TAG",
+        default="",
+        help="Instead of START, END and tables: try again what run TAG could make no row of, and "
+        "add its rows to TAG's window.",
+    ),
+    click.option(
         "--take-over",
         metavar="TAG",
         multiple=True,
@@ -114,8 +121,8 @@ def replay_words(command: _Command) -> _Command:
 class Words:
     """What was written on the command line, word by word."""
 
-    start: str
-    end: str
+    start: str | None
+    end: str | None
     tables: tuple[str, ...]
     all_tables: bool
     rsurl: str | None
@@ -132,6 +139,7 @@ class Words:
     min_rows_ratio: float | None
     max_truncated: int | None
     force: bool
+    from_quarantine: str
     take_over: tuple[str, ...]
 
     def read(self) -> tuple[Request, Settings]:
@@ -143,8 +151,16 @@ class Words:
         """
         if self.skip_transform and not self.runtag:
             raise UsageError("--skip-transform loads what a run made: say which with --runtag TAG")
+        settings = self._settings()
+        request = self._again(settings) if self.from_quarantine else self._request()
+        request.check(settings)
+        return request, settings
+
+    def _request(self) -> Request:
+        if not self.start or not self.end:
+            raise UsageError("say which window to replay: START END, in Pacific time")
         now = datetime.now(timezone.utc)
-        request = Request(
+        return Request(
             window=Window.parse(self.start, self.end),
             tables=self.tables,
             all_tables=self.all_tables,
@@ -159,9 +175,25 @@ class Words:
             force=self.force,
             take_over=self.take_over,
         )
-        settings = self._settings()
-        request.check(settings)
-        return request, settings
+
+    def _again(self, settings: Settings) -> Request:
+        """What ``--from-quarantine`` asks for: window and tables are the first run's."""
+        if self.start or self.all_tables or self.runtag or self.namespace or self.skip_transform:
+            raise UsageError(
+                "--from-quarantine takes window, tables and run tag from the run it names: leave "
+                "START, END, tables, --all-tables, --runtag, --namespace and --skip-transform out"
+            )
+        # Imported here: it opens a store, and boto3 takes longer than help may.
+        from spade_spark.again import try_again  # noqa: PLC0415 - see above
+
+        return replace(
+            try_again(check_tag(self.from_quarantine), settings),
+            skip_load=self.skip_ace_upload,
+            poolsize=self.poolsize,
+            max_truncated=self.max_truncated,
+            force=self.force,
+            take_over=self.take_over,
+        )
 
     def _settings(self) -> Settings:
         ratio = self.min_rows_ratio

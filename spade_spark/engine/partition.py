@@ -9,57 +9,34 @@ from __future__ import annotations
 
 import tempfile
 import uuid
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, dataclass
-from functools import lru_cache
+from dataclasses import asdict
+from functools import lru_cache, partial
 from pathlib import Path
 
 from spade_spark.blueprint.schema import Table, read_tables
 from spade_spark.edge.lines import ObjectLines
 from spade_spark.edge.prefilter import Prefilter
+from spade_spark.engine.job import Job
+from spade_spark.engine.outputs import Outputs
+from spade_spark.engine.places import Places
 from spade_spark.errors import DamagedObject, InputError, ObjectChanged, ObjectMissing
 from spade_spark.lookups.open import worker_lookups
-from spade_spark.output.tsv import ClosedFile, RowFiles
+from spade_spark.output import quarantine
 from spade_spark.plan import Partition, Source
 from spade_spark.run.layout import Layout
 from spade_spark.run.ledger import Ledger
 from spade_spark.run.records import (
     Completion,
     Damaged,
-    RowFile,
-    UntrackedFile,
     decode,
     encode,
 )
-from spade_spark.settings import Settings
 from spade_spark.store import Store, open_store
-from spade_spark.transform.chunk import ChunkTransform
+from spade_spark.transform.chunk import ChunkTransform, Kept
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.transform.registry import is_transformer
-
-_UNTRACKED = ("", 0)
-"""Stands for the untracked events among the spooled files; no table has an empty name."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What every task of a run needs to know; Spark broadcasts it.
-
-    Attributes:
-        run_tag: The output prefix.
-        plan: SHA-256 of the plan.
-        day: ``YYYYMMDD`` that files in an untracked bucket lie below.
-        settings: The settings, without the warehouse's.
-        schemas: The schemas, byte for byte.
-        asked: The tables to make; None for all.
-    """
-
-    run_tag: str
-    plan: str
-    day: str
-    settings: Settings
-    schemas: bytes
-    asked: frozenset[str] | None
 
 
 def run_partition(job: Job, partition: Partition, attempt: int) -> Completion:
@@ -107,16 +84,14 @@ class _Attempt:
     ) -> None:
         self._job, self._partition, self._name, self._store = job, partition, name, store
         settings = job.settings
-        self._edge = open_store(settings.input.edge, settings.s3)
+        self._edge = open_store(job.edge, settings.s3)
         self._lookups = worker_lookups(settings.lookups, settings.s3)
         self._tables = _tables(job.schemas)
         self._transform = ChunkTransform(self._tables, self._lookups, job.asked)
-        self._prefilter = Prefilter(job.asked) if job.asked is not None else None
-        self._spooled = RowFiles(spool, settings.output.max_file_bytes)
-        self._shipped = 0
+        whole = job.asked is None or job.again
+        self._prefilter = None if whole else Prefilter(job.asked or ())
+        self._outputs = Outputs(job, name, store, spool)
         self._asked_before = self._lookups.stats()  # the worker's lookups outlive its tasks
-        self._files: list[RowFile] = []
-        self._untracked: list[UntrackedFile] = []
         self._damaged: list[Damaged] = []
         self._read = Ledger()
 
@@ -124,8 +99,7 @@ class _Attempt:
         """Reads every object, then closes and uploads what is open."""
         for source in self._partition.sources:
             self._read_object(source)
-        self._drain()
-        self._ship(self._spooled.close())
+        self._outputs.close()
         return self._completion()
 
     def _read_object(self, source: Source) -> None:
@@ -138,52 +112,33 @@ class _Attempt:
         with closing(self._edge.open(source.key, source.etag)) as stream:
             lines = ObjectLines(stream, source.key)
             try:
-                self._feed(lines)
+                feed = self._feed_again if self._job.again else self._feed
+                feed(lines, source.key)
             except DamagedObject as damage:
                 self._damaged.append(Damaged(source.key, str(damage)))
             self._read += Ledger(1, lines.bytes_in, lines.bytes_inflated)
 
-    def _feed(self, lines: ObjectLines) -> None:
+    def _feed(self, lines: ObjectLines, key: str) -> None:
+        places = Places(key)
         for chunk in lines:
             self._transform.feed(self._prefilter.pass_through(chunk) if self._prefilter else chunk)
-            self._drain()
+            self._keep(partial(places.find, chunk))
+            places.passed(chunk)
 
-    def _drain(self) -> None:
-        """Rows and untracked events to the spool; what reached its size to the store."""
+    def _feed_again(self, lines: ObjectLines, key: str) -> None:
+        """Lines of a quarantine: the edge lines in them, each from where it came first."""
+        for chunk in lines:
+            for line in chunk.splitlines():
+                before = quarantine.decode(line, key)
+                self._transform.again(before.edge_line, before.uuid if before.event else "")
+                self._keep(partial(quarantine.encode, source=before.object, line=before.line))
+
+    def _keep(self, encode_kept: Callable[[Kept], bytes]) -> None:
         drained = self._transform.drain()
         for rows in drained.rows.values():
-            self._ship(
-                self._spooled.write((rows.table.name, rows.table.version), rows.text, rows.count)
-            )
-        if drained.untracked:
-            lines = "\n".join(drained.untracked).encode() + b"\n"
-            self._ship(self._spooled.write(_UNTRACKED, lines, len(drained.untracked)))
-
-    def _ship(self, closed: list[ClosedFile]) -> None:
-        for file in closed:
-            name = f"{self._name}-{self._shipped:04d}.gz"
-            self._shipped += 1
-            if (file.table, file.version) == _UNTRACKED:
-                self._ship_untracked(file, name)
-            else:
-                self._ship_rows(file, name)
-            file.path.unlink()
-
-    def _ship_rows(self, file: ClosedFile, name: str) -> None:
-        key = Layout(self._job.run_tag).rows(file.table, file.version, name)
-        self._store.upload(key, file.path)
-        made = RowFile(file.table, file.version, key, file.rows, file.bytes, file.sha256)
-        self._files.append(made)
-
-    def _ship_untracked(self, file: ClosedFile, name: str) -> None:
-        output, store = self._job.settings.output, self._store
-        if output.untracked:
-            store = open_store(output.untracked, self._job.settings.s3)
-            key = f"{self._job.day}/{self._job.run_tag}/{name}"
-        else:
-            key = Layout(self._job.run_tag).untracked(name)
-        store.upload(key, file.path)
-        self._untracked.append(UntrackedFile(store.url + key, file.rows, file.bytes))
+            self._outputs.add_rows(rows.table, rows.text, rows.count)
+        self._outputs.add_untracked(drained.untracked)
+        self._outputs.add_quarantined(encode_kept(kept) for kept in drained.quarantined)
 
     def _completion(self) -> Completion:
         tally = self._transform.tally
@@ -207,8 +162,9 @@ class _Attempt:
             partition=self._partition.number,
             attempt=self._name,
             ledger=self._read + counted,
-            files=tuple(self._files),
-            untracked=tuple(self._untracked),
+            files=tuple(self._outputs.files),
+            untracked=tuple(self._outputs.untracked),
+            quarantine=tuple(self._outputs.quarantine),
             damaged=tuple(self._damaged),
             failures=tuple(tally.failures),
             lookups=asdict(asked),

@@ -25,7 +25,8 @@ from pyspark import AccumulatorParam, SparkConf, SparkContext, TaskContext
 from pyspark.errors import PySparkException
 
 from spade_spark import errors
-from spade_spark.engine.partition import Job, run_partition
+from spade_spark.engine.job import Job
+from spade_spark.engine.partition import run_partition
 from spade_spark.errors import Bug, PassingFault, SpadeError
 from spade_spark.plan import Partition
 from spade_spark.run.ledger import Ledger

@@ -7,6 +7,7 @@
     <runtag>/_completed/00012.json   one a partition, its task's last act
     <runtag>/<table>/v<version>/…gz  the rows
     <runtag>/_untracked/…gz          events without a table
+    <runtag>/_quarantine/…gz         records that no row could be made of
     <runtag>/_copy/<table>.json      Redshift's own manifest of a table's files
     <runtag>/_manifest.json          which files count; written last
     <runtag>/_loads/<time>.json      what a load came to, one a load
@@ -113,3 +114,7 @@ class Layout:
     def untracked(self, name: str) -> str:
         """A file of events without a table, where the settings name no bucket for them."""
         return f"{self.run_tag}/_untracked/{name}"
+
+    def quarantine(self, name: str) -> str:
+        """A file of records that no row could be made of."""
+        return f"{self.run_tag}/_quarantine/{name}"

@@ -58,6 +58,21 @@ class UntrackedFile:
 
 
 @dataclass(frozen=True)
+class QuarantineFile:
+    """A file of records that no row could be made of.
+
+    Attributes:
+        key: Its key below the output store.
+        records: Records in it, one a line.
+        size: Compressed bytes.
+    """
+
+    key: str
+    records: int
+    size: int
+
+
+@dataclass(frozen=True)
 class Damaged:
     """An object of which not everything could be read; its whole lines before that count.
 
@@ -81,6 +96,7 @@ class Completion:
         ledger: What was counted.
         files: The rows' files.
         untracked: The files of events without a table.
+        quarantine: The files of records that no row could be made of.
         damaged: Objects that are not whole.
         failures: Some of the events that this program failed on: ``(uuid, error)``.
         lookups: What the lookups were asked, by name.
@@ -92,6 +108,7 @@ class Completion:
     ledger: Ledger
     files: tuple[RowFile, ...] = ()
     untracked: tuple[UntrackedFile, ...] = ()
+    quarantine: tuple[QuarantineFile, ...] = ()
     damaged: tuple[Damaged, ...] = ()
     failures: tuple[tuple[str, str], ...] = ()
     lookups: dict[str, int] = field(default_factory=dict)
@@ -135,6 +152,7 @@ class Manifest:
         tables: What was made, table by table; a table without rows has no files.
         ledger: What was counted.
         untracked: The files of events without a table.
+        quarantine: The files of records that no row could be made of.
         damaged: Objects that are not whole.
         failures: Some of the events that this program failed on: ``(uuid, error)``.
         lookups: What the lookups were asked, by name.
@@ -147,6 +165,7 @@ class Manifest:
     tables: tuple[ManifestTable, ...]
     ledger: Ledger
     untracked: tuple[UntrackedFile, ...] = ()
+    quarantine: tuple[QuarantineFile, ...] = ()
     damaged: tuple[Damaged, ...] = ()
     failures: tuple[tuple[str, str], ...] = ()
     lookups: dict[str, int] = field(default_factory=dict)
@@ -182,6 +201,7 @@ def seal(
         tables=tuple(_manifest_table(table, files) for table in tables),
         ledger=ledger,
         untracked=tuple(file for completion in ordered for file in completion.untracked),
+        quarantine=tuple(file for completion in ordered for file in completion.quarantine),
         damaged=tuple(damaged for completion in ordered for damaged in completion.damaged),
         failures=tuple(failure for completion in ordered for failure in completion.failures),
         lookups=dict(lookups),

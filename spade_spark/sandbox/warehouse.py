@@ -13,7 +13,8 @@ from pathlib import Path
 
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.edge.listing import list_window
-from spade_spark.engine.partition import Job, run_partition
+from spade_spark.engine.job import Job
+from spade_spark.engine.partition import run_partition
 from spade_spark.errors import Bug
 from spade_spark.plan import Partition, Source
 from spade_spark.run.loads import LoadFile, TableFiles, TableNotLoaded

@@ -44,7 +44,7 @@ DOUBT: Final = (
 )
 """What decoding and generated code raise where they are not sure."""
 
-MAX_UNTRACKED_NAMES: Final = 1000
+MAX_UNTRACKED_NAMES: Final = 200
 """Names without a table that have a decoder; clients invent names, so they are bounded."""
 
 _NOT_PLAIN: Final = (msgspec.ValidationError, ValueError)
@@ -55,6 +55,10 @@ _MARK: Final = MISSING.encode()
 _HTML: Final = re.compile(rb"[<>&]|^$")
 _ESCAPABLE: Final = re.compile(r"[\x01-\x08\x0a-\x1f\\]")
 _UNPRINTABLE: Final = re.compile(rf"[^\x00-\x7f{printable_class()}]")
+
+
+_KEPT: Final = frozenset({Outcome.MALFORMED, Outcome.FAILED})
+"""How an event ends that another try may make a row of, once a bug is mended."""
 
 
 class EdgeLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -98,6 +102,25 @@ class TableRows:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A line of which an event, or all, ended without a row though there should be one.
+
+    Attributes:
+        line: The line, without its line end.
+        outcome: ``malformed`` or ``failed``.
+        error: What was wrong.
+        uuid: The event's id, or the record's.
+        event: The event's name; empty for a whole record.
+    """
+
+    line: bytes
+    outcome: Outcome
+    error: str
+    uuid: str
+    event: str
+
+
 @dataclass(frozen=True)
 class Drained:
     """What has come of the chunks since the last time.
@@ -105,10 +128,12 @@ class Drained:
     Attributes:
         rows: The rows by table name.
         untracked: JSON lines of untracked events, without line ends.
+        quarantined: What is to be kept for another try, in the lines' order.
     """
 
     rows: dict[str, TableRows] = field(default_factory=dict)
     untracked: list[str] = field(default_factory=list)
+    quarantined: list[Kept] = field(default_factory=list)
 
 
 class ChunkTransform:
@@ -138,6 +163,7 @@ class ChunkTransform:
         self._decoders = _Decoders(tables, self._memos, asked)
         self._rows = self._decoders.rows
         self._untracked = self._decoders.untracked
+        self._quarantined: list[Kept] = []
         self._read_line = msgspec.json.Decoder(EdgeLine).decode
 
     def feed(self, chunk: bytes) -> None:
@@ -173,12 +199,22 @@ class ChunkTransform:
                     else:
                         event.texts.append(event.row(record, second, address))
                 except _NOT_PLAIN:
-                    self._transform_carefully(record, second)
+                    self._transform_carefully(record, second, address)
             except DOUBT:
                 exact += 1
                 self._transform_exactly(line)
+        decoders.refresh()
         self.tally.lines += len(lines)
         self.tally.records += len(lines) - exact
+
+    def again(self, line: bytes, uuid: str = "") -> None:
+        """Transforms one line that was kept; with ``uuid`` that event of it alone.
+
+        Raises:
+            LookupDown: As for :meth:`feed`.
+        """
+        self._transform_exactly(line, uuid)
+        self.tally.lines += 1
 
     def drain(self) -> Drained:
         """Hands over what is buffered, and counts how the rows ended."""
@@ -191,7 +227,8 @@ class ChunkTransform:
         self._untracked.clear()
         if untracked:
             self.tally.count("", Outcome.UNTRACKED, len(untracked))
-        return Drained(rows, untracked)
+        quarantined, self._quarantined = self._quarantined, []
+        return Drained(rows, untracked, quarantined)
 
     def _take(self, table: Table, texts: list[str]) -> TableRows:
         count = len(texts)
@@ -232,35 +269,39 @@ class ChunkTransform:
         if row and _is_plain(row, event.columns):
             event.texts.append(row)
             return
-        events = self._read_carefully(record)
-        address = self._memos.addresses[record.ip]
+        events = self._read_carefully(record.data)
         _append([event.escaping(record, second, address) for event in events], events)
 
-    def _transform_carefully(self, record: EdgeLine, second: Second) -> None:
-        """A payload without escapes that is of other types, or of a table not met so far."""
-        events = self._read_carefully(record)
-        address = self._memos.addresses[record.ip]  # of more columns, if a table was met
+    def _transform_carefully(self, record: EdgeLine, second: Second, address: Address) -> None:
+        """A payload without escapes, of other types than the plain way takes."""
+        events = self._read_carefully(record.data)
         _append([event.row(record, second, address) for event in events], events)
 
-    def _read_carefully(self, record: EdgeLine) -> list[Any]:
+    def _read_carefully(self, payload: bytes) -> list[Any]:
         try:
-            events = self._decoders.careful(record.data)
+            events = self._decoders.careful(payload)
         except msgspec.ValidationError:
-            if not self._decoders.learn(record.data):
-                raise
-            events = self._decoders.careful(record.data)
+            self._decoders.learn(payload)
+            raise
         if type(events) is not list:
             return [events]
-        _check_list(record.data)
+        _check_list(payload)
         return events
 
-    def _transform_exactly(self, line: bytes) -> None:
+    def _transform_exactly(self, line: bytes, uuid: str = "") -> None:
         results = self._exact.line(line)
         if results is None:
             self.tally.undecodable += 1
             return
         self.tally.records += 1
         for result in results:
+            if uuid and result.uuid != uuid:
+                continue
+            if result.outcome in _KEPT:
+                event = result.table or ""
+                self._quarantined.append(
+                    Kept(line, result.outcome, result.error, result.uuid, event)
+                )
             table = result.table or ""
             match result.outcome:
                 case Outcome.SUCCESS:
@@ -289,24 +330,25 @@ class _Decoders:
         self._memos = memos
         self._asked = asked
         self._met: set[str] = set()
+        self._met_before = 0
         self._room = MAX_UNTRACKED_NAMES
         self._read_names = msgspec.json.Decoder(Union[_Named, list[_Named]]).decode
         self._plain: list[type[msgspec.Struct]] = []
         self._careful: list[type[msgspec.Struct]] = []
 
-    def learn(self, payload: bytes) -> bool:
-        """Adds what the payload's events are of; False where that is nothing new."""
+    def learn(self, payload: bytes) -> None:
+        """Sees to it that, from the next chunk on, the payload's events are decoded."""
         read = self._read_names(payload)
-        named = read if isinstance(read, list) else [read]
-        known = len(self._met)
-        for event in named:
+        for event in read if isinstance(read, list) else [read]:
             if event.event not in self._met:
                 self._add(event)
-        if known == len(self._met):
-            return False
-        self.plain = _decoder(self._plain)
-        self.careful = _decoder(self._careful)
-        return True
+
+    def refresh(self) -> None:
+        """Takes in what was learnt. That takes its time, and so is done once a chunk."""
+        if self._met_before < len(self._met):
+            self._met_before = len(self._met)
+            self.plain = _decoder(self._plain)
+            self.careful = _decoder(self._careful)
 
     def _add(self, event: _Named) -> None:
         name = event.event
@@ -349,7 +391,6 @@ def _nothing(payload: bytes) -> Any:
 
 def _untracked_event(name: str, texts: list[str]) -> type[msgspec.Struct]:
     """A Struct of events of a name without a table, which makes their JSON lines as rows."""
-
     prefix = untracked_line(name, "").removesuffix("null}")
 
     def row(event: Any, *_: object) -> str:

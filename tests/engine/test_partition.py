@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from spade_spark.engine.partition import Job, run_partition
+from spade_spark.engine.job import Job
+from spade_spark.engine.partition import run_partition
 from spade_spark.errors import ObjectChanged, ObjectMissing
 from spade_spark.plan import Partition, Source
 from spade_spark.run.records import Completion, decode
 from spade_spark.settings import S3Settings, Settings
 from spade_spark.store import open_store
+from spade_spark.transform import exact
 from spade_spark.transform.outcomes import Outcome
 from tests.support import edge
 
@@ -171,6 +173,59 @@ def test_no_spool_is_left_behind(world, tmp_path, monkeypatch):
     (tmp_path / "spool").mkdir()
     run_partition(world.job, world.partition(edge.log(GOOD)), 0)
     assert list((tmp_path / "spool").iterdir()) == []
+
+
+def kept(world, completion):
+    lines = [gzip.decompress(world.output.read(file.key)) for file in completion.quarantine]
+    return [json.loads(line) for line in b"".join(lines).splitlines()]
+
+
+def test_a_malformed_record_is_kept_with_its_object_line_and_reason(world):
+    completion = run_partition(world.job, world.partition(edge.log(GOOD)), 0)
+    (record,) = kept(world, completion)
+    assert (record["reason"], record["object"], record["line"]) == ("malformed", "20171103/0.gz", 5)
+    assert record["raw"].encode() == GOOD[4]
+    assert record["error"]
+
+
+def test_lines_are_numbered_as_in_the_object_though_others_were_passed_over(world):
+    lines = [*[GOOD[1]] * 5000, edge.envelope('{"event": "login"'), *[GOOD[1]] * 10]
+    job = replace(world.job, asked=frozenset({"login"}))
+    (record,) = kept(world, run_partition(job, world.partition(edge.log(lines)), 0))
+    assert record["line"] == 5001
+
+
+def test_what_was_kept_is_tried_again_and_only_that(world, monkeypatch):
+    """The bug is in one event of a list of three: the other two have their rows already."""
+    events = [{"event": "login", "properties": {"login": login, "n": 1}} for login in "abc"]
+    # A server value that no converter expects stands for a bug: it fails the exact path.
+    line = edge.envelope(json.dumps([*events[:1], {**events[1], "Event": "login"}, *events[2:]]))
+    convert = exact._row
+
+    def broken(name, table, values, uuid):
+        if values.get("login") == "b":
+            raise RuntimeError("a bug")
+        return convert(name, table, values, uuid)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(exact, "_row", broken)
+        first = run_partition(world.job, world.partition(edge.log([line])), 0)
+    assert first.ledger.events["login"] == {Outcome.SUCCESS: 2, Outcome.FAILED: 1}
+    assert first.failures == (("u-1-1", "RuntimeError: a bug"),)
+
+    again = replace(world.job, run_tag="r.quarantine", plan="another", again=True)
+    sources = [Source(f.key, f.size, "") for f in first.quarantine]
+    second = run_partition(again, Partition(0, tuple(sources)), 0)
+    assert world.rows(second, "login") == ['"2017-11-03 11:00:00"\t"b"\t"1"']
+    assert second.ledger.events == {"login": {Outcome.SUCCESS: 1}}
+
+
+def test_what_fails_again_is_kept_again_as_from_where_it_came_first(world):
+    first = run_partition(world.job, world.partition(edge.log(GOOD)), 0)
+    again = replace(world.job, run_tag="r.quarantine", plan="another", again=True)
+    sources = [Source(f.key, f.size, "") for f in first.quarantine]
+    second = run_partition(again, Partition(0, tuple(sources)), 0)
+    assert kept(world, second) == kept(world, first)
 
 
 def test_a_completion_is_json_that_people_can_read(world):

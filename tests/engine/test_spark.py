@@ -2,7 +2,7 @@
 
 import pytest
 
-from spade_spark.engine.partition import Job
+from spade_spark.engine.job import Job
 from spade_spark.engine.spark import _gist, transform
 from spade_spark.errors import Bug
 from spade_spark.plan import Partition

@@ -1,0 +1,62 @@
+"""A run's quarantine, tried again: which request that is, and which objects it reads."""
+
+from __future__ import annotations
+
+from spade_spark.edge.listing import Listing
+from spade_spark.errors import InputError, UsageError
+from spade_spark.plan import Source
+from spade_spark.request import Request
+from spade_spark.run.records import Manifest
+from spade_spark.run.run import Run
+from spade_spark.settings import Settings
+from spade_spark.store import open_store
+from spade_spark.window import Window
+
+SUFFIX = ".quarantine"
+"""Of the run tag. It follows from the first run's, so that the replay ledger, which has each run
+tag once, keeps the rows from being added twice."""
+
+
+def try_again(run_tag: str, settings: Settings) -> Request:
+    """The request that tries again what ``run_tag`` could make no row of.
+
+    Raises:
+        UsageError: The run has no quarantine.
+        InputError: There is no such run, or it is not complete.
+    """
+    manifest = _manifest(run_tag, settings)
+    return Request(
+        window=Window.parse(*manifest.window),
+        tables=tuple(table.table for table in manifest.tables),
+        all_tables=False,
+        run_tag=f"{run_tag}{SUFFIX}",
+        from_quarantine=run_tag,
+    )
+
+
+def list_quarantine(run_tag: str, settings: Settings) -> Listing:
+    """The objects of a run's quarantine, those alone that its manifest names.
+
+    Raises:
+        InputError: One of them is gone.
+    """
+    store = open_store(settings.output.base, settings.s3)
+    named = {file.key for file in _manifest(run_tag, settings).quarantine}
+    there = store.list(Run(store, run_tag).layout.quarantine(""))
+    sources = tuple(
+        Source(found.key, found.size, found.etag) for found in there if found.key in named
+    )
+    gone = sorted(named - {source.key for source in sources})
+    if gone:
+        raise InputError(f"{store.url}{gone[0]} is not there: the quarantine is not whole")
+    return Listing(sources, ())
+
+
+def _manifest(run_tag: str, settings: Settings) -> Manifest:
+    run = Run(open_store(settings.output.base, settings.s3), run_tag)
+    sealed = run.sealed()
+    if sealed is None:
+        raise InputError(f"{run.url} has no manifest: there is no such run, or it did not complete")
+    if not sealed.manifest.quarantine:
+        raise UsageError(f"run tag {run_tag} has no quarantine: there is nothing to try again")
+    return sealed.manifest

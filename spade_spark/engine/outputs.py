@@ -1,0 +1,95 @@
+"""What one attempt at a partition writes: spooled to local files, uploaded as they are closed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from spade_spark.blueprint.schema import Table
+from spade_spark.engine.job import Job
+from spade_spark.output.tsv import ClosedFile, RowFiles
+from spade_spark.run.layout import Layout
+from spade_spark.run.records import QuarantineFile, RowFile, UntrackedFile
+from spade_spark.store import Store, open_store
+
+# Stand for what is no table's among the spooled files; no table has an empty name.
+_UNTRACKED = ("", 0)
+_QUARANTINE = ("", 1)
+
+
+class Outputs:
+    """The files of one attempt.
+
+    Args:
+        job: The run.
+        name: The attempt's name, which all its objects carry.
+        store: The output store.
+        spool: A local directory, empty.
+
+    Attributes:
+        files: The rows' files that were uploaded.
+        untracked: Those of events without a table.
+        quarantine: Those of records that no row could be made of.
+    """
+
+    def __init__(self, job: Job, name: str, store: Store, spool: Path) -> None:
+        self.files: list[RowFile] = []
+        self.untracked: list[UntrackedFile] = []
+        self.quarantine: list[QuarantineFile] = []
+        self._job, self._name, self._store = job, name, store
+        self._layout = Layout(job.run_tag)
+        self._spooled = RowFiles(spool, job.settings.output.max_file_bytes)
+        self._shipped = 0
+
+    def add_rows(self, table: Table, rows: bytes, count: int) -> None:
+        """Rows of a table, each ended by a line feed."""
+        self._ship(self._spooled.write((table.name, table.version), rows, count))
+
+    def add_untracked(self, lines: Sequence[str]) -> None:
+        """JSON lines of untracked events, without line ends."""
+        if lines:
+            text = "\n".join(lines).encode() + b"\n"
+            self._ship(self._spooled.write(_UNTRACKED, text, len(lines)))
+
+    def add_quarantined(self, lines: Iterable[bytes]) -> None:
+        """JSON lines of the quarantine, with their line ends."""
+        for line in lines:
+            self._ship(self._spooled.write(_QUARANTINE, line, 1))
+
+    def close(self) -> None:
+        """Uploads all that is still open."""
+        self._ship(self._spooled.close())
+
+    def _ship(self, closed: Iterable[ClosedFile]) -> None:
+        for file in closed:
+            name = f"{self._name}-{self._shipped:04d}.gz"
+            self._shipped += 1
+            match (file.table, file.version):
+                case key if key == _UNTRACKED:
+                    self._ship_untracked(file, name)
+                case key if key == _QUARANTINE:
+                    self._ship_quarantine(file, name)
+                case _:
+                    self._ship_rows(file, name)
+            file.path.unlink()
+
+    def _ship_rows(self, file: ClosedFile, name: str) -> None:
+        key = self._layout.rows(file.table, file.version, name)
+        self._store.upload(key, file.path)
+        made = RowFile(file.table, file.version, key, file.rows, file.bytes, file.sha256)
+        self.files.append(made)
+
+    def _ship_untracked(self, file: ClosedFile, name: str) -> None:
+        output, store = self._job.settings.output, self._store
+        if output.untracked:
+            store = open_store(output.untracked, self._job.settings.s3)
+            key = f"{self._job.day}/{self._job.run_tag}/{name}"
+        else:
+            key = self._layout.untracked(name)
+        store.upload(key, file.path)
+        self.untracked.append(UntrackedFile(store.url + key, file.rows, file.bytes))
+
+    def _ship_quarantine(self, file: ClosedFile, name: str) -> None:
+        key = self._layout.quarantine(name)
+        self._store.upload(key, file.path)
+        self.quarantine.append(QuarantineFile(key, file.rows, file.bytes))
