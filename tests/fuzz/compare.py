@@ -58,9 +58,17 @@ def fast(
     lookups: Lookups,
     asked: frozenset[str] | None = None,
 ) -> Came:
-    """What the fast path makes of the lines, handed over as one chunk."""
+    """What the fast path makes of the lines, handed over as one chunk.
+
+    It is handed over twice, and the second time is looked at: what tables there are is learnt from
+    the first, of which the exact path makes the rows.
+    """
     transform = ChunkTransform(tables, lookups, asked)
-    transform.feed(b"".join(line + b"\n" for line in lines))
+    chunk = b"".join(line + b"\n" for line in lines)
+    transform.feed(chunk)
+    transform.drain()
+    transform.tally = Tally()
+    transform.feed(chunk)
     drained = transform.drain()
     transform.tally.balance()
     rows = {name: rows.text for name, rows in drained.rows.items()}

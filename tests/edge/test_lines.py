@@ -1,0 +1,124 @@
+"""A gzip object to whole lines: chunks, members, damage."""
+
+import gzip
+import io
+import os
+import tracemalloc
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spade_spark.edge.lines import ObjectLines
+from spade_spark.errors import DamagedObject, InputError
+
+
+def read(data, chunk_bytes=1000):
+    """The chunks until the end or the damage, and the damage."""
+    lines = ObjectLines(io.BytesIO(data), "20171103/a.gz", chunk_bytes=chunk_bytes)
+    chunks = []
+    try:
+        chunks.extend(lines)
+    except DamagedObject as damage:
+        return chunks, str(damage), lines
+    return chunks, "", lines
+
+
+@given(
+    st.lists(st.binary(max_size=300), max_size=50),
+    st.lists(st.integers(0, 5000), max_size=3),
+    st.integers(1, 2000),
+)
+def test_all_bytes_come_in_order_in_chunks_that_end_in_a_line_feed(lines, cuts, chunk_bytes):
+    text = b"\n".join(lines)
+    edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
+    members = [gzip.compress(text[a:b]) for a, b in pairwise(edges)]
+    chunks, damage, read_lines = read(b"".join(members), chunk_bytes)
+    assert not damage
+    assert b"".join(chunks) == text
+    assert all(chunk.endswith(b"\n") for chunk in chunks[:-1])
+    assert read_lines.bytes_inflated == len(text)
+    assert read_lines.bytes_in == sum(map(len, members))
+
+
+def test_lines_are_split_at_line_feeds_alone():
+    text = b"a\rb\x0bc\x0cd\x1ce\xc2\x85f\xe2\x80\xa8g\n" * 100
+    chunks, _, _ = read(gzip.compress(text), chunk_bytes=64)
+    assert all(chunk.endswith(b"g\n") for chunk in chunks)
+
+
+def test_a_chunk_is_not_much_larger_than_asked_however_well_the_object_is_compressed():
+    chunks, _, _ = read(gzip.compress(b"x\n" * 5_000_000), chunk_bytes=100_000)
+    assert max(map(len, chunks)) <= 200_000
+
+
+def test_a_header_with_all_optional_fields_is_read():
+    raw = gzip.compress(b"a line\n")
+    extra = b"\x04\x00" + b"abcd" + b"name\x00" + b"comment\x00" + b"\x00\x00"
+    chunks, damage, _ = read(raw[:3] + b"\x1e" + raw[4:10] + extra + raw[10:])
+    assert (chunks, damage) == ([b"a line\n"], "")
+
+
+def damaged_at(data, at):
+    return data[:at] + bytes([data[at] ^ 0x55]) + data[at + 1 :]
+
+
+NOISE = os.urandom(3000).hex().encode()
+LINES = b"".join(NOISE[n : n + 60] + b"\n" for n in range(0, len(NOISE), 60))
+WHOLE = gzip.compress(LINES)
+
+
+@pytest.mark.parametrize(
+    ("data", "what", "whole_lines"),
+    [
+        (b"", "it is empty", b""),
+        (b"no gzip at all, but long enough", "no gzip file: byte 0", b""),
+        (b"\x1f", "cut off", b""),
+        (WHOLE[:-1], "cut off", LINES),
+        (WHOLE[:-8], "cut off", LINES),
+        (WHOLE + b"trailing garbage", "garbage after its gzip data: byte", LINES),
+        (WHOLE + WHOLE[:5], "cut off", LINES),
+        (damaged_at(WHOLE, len(WHOLE) - 5), "checksum", LINES),
+        (damaged_at(WHOLE, len(WHOLE) - 1), "length", LINES),
+        (WHOLE + damaged_at(WHOLE, len(WHOLE) - 5), "checksum", LINES + LINES),
+    ],
+)
+def test_a_damaged_object_is_named_after_its_whole_lines(data, what, whole_lines):
+    chunks, damage, _ = read(data)
+    assert b"".join(chunks) == whole_lines
+    assert damage.startswith("20171103/a.gz is damaged")
+    assert what in damage
+    assert "Restore the object" in damage
+
+
+def test_an_object_that_is_cut_off_gives_the_whole_lines_before_the_cut():
+    chunks, damage, _ = read(WHOLE[: len(WHOLE) // 2])
+    text = b"".join(chunks)
+    assert "cut off" in damage
+    assert text.endswith(b"\n")
+    assert LINES.startswith(text)
+    assert len(text) > len(LINES) // 3
+
+
+@settings(max_examples=300)
+@given(st.integers(10, len(WHOLE) - 1), st.integers(1, 255))
+def test_no_flipped_byte_goes_unnoticed(at, flip):
+    data = WHOLE[:at] + bytes([WHOLE[at] ^ flip]) + WHOLE[at + 1 :]
+    _, damage, _ = read(data)
+    assert damage
+
+
+def test_damage_is_an_error_of_the_input():
+    assert issubclass(DamagedObject, InputError)
+
+
+def test_a_line_of_50_megabytes_is_read_in_memory_of_a_few_times_its_size():
+    size = 50_000_000
+    data = gzip.compress(b"a" * size + b"\nshort\n", 1)
+    tracemalloc.start()
+    chunks = list(ObjectLines(io.BytesIO(data), "long"))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert sum(map(len, chunks)) == size + 7
+    assert peak < 4 * size

@@ -1,0 +1,124 @@
+"""The prefilter never loses a row, and does pass lines over."""
+
+import base64
+import json
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spade_spark.blueprint.schema import Column, Table
+from spade_spark.edge.prefilter import Prefilter
+from spade_spark.lookups import Lookups
+from spade_spark.transform.exact import ExactTransform
+from spade_spark.transform.outcomes import Outcome
+from tests.fuzz.make import NAMES, FixedGeo, FixedLogins, line, tables
+
+LOOKUPS = Lookups(FixedGeo(), FixedLogins())
+WRITTEN = {Outcome.SUCCESS, Outcome.SKIPPED_COLUMNS, Outcome.FAILED}
+names = st.text(min_size=1, max_size=12).filter(lambda name: name.encode("utf-8", "replace"))
+seeds = st.integers(0, 2**40)
+
+
+def edge_line(payload, **fields):
+    record = {"receivedAt": "2017-11-03T11:00:00Z", "clientIp": "10.1.0.1", "uuid": "u"}
+    record |= {"data": base64.b64encode(payload).decode(), **fields}
+    return json.dumps(record).encode()
+
+
+def event(name, **properties):
+    return json.dumps({"event": name, "properties": properties}).encode()
+
+
+def table(name):
+    return Table(name, 1, (Column("x", "x", "varchar"),))
+
+
+def makes_rows(line, schema, asked):
+    """Whether the exact path makes a row of a table that was asked for."""
+    results = ExactTransform(schema, LOOKUPS, asked).line(line)
+    return any(result.outcome in WRITTEN for result in results or [])
+
+
+@given(seeds, st.sets(st.sampled_from(NAMES), min_size=1, max_size=3))
+def test_no_line_of_an_asked_table_is_passed_over(seed, asked):
+    rng = Random(seed)
+    schema = tables(rng) | {name: table(name) for name in asked}
+    lines = [part for _ in range(10) for part in line(rng, schema).split(b"\n")]
+    passed = Prefilter(asked).pass_through(b"\n".join(lines) + b"\n").split(b"\n")
+    for one in lines:
+        if makes_rows(one, schema, frozenset(asked)):
+            assert one in passed
+
+
+@given(names, st.binary(max_size=5), st.data())
+def test_a_name_is_found_at_every_offset_however_json_spells_it(name, before, data):
+    spelt = "".join(
+        data.draw(st.sampled_from(spellings(char)), label=char) for char in name
+    ).encode()
+    padding = base64.b64encode(before).decode()
+    payload = b'{"pad":"' + padding.encode() + b'","event":"' + spelt + b'","properties":{}}'
+    chunk = edge_line(payload) + b"\n"
+    if makes_rows(chunk, {name: table(name)}, frozenset({name})):
+        assert Prefilter({name}).pass_through(chunk) == chunk
+
+
+def spellings(char):
+    plain = json.dumps(char, ensure_ascii=False)[1:-1]
+    units = char.encode("utf-16-be", "surrogatepass")
+    escaped = "".join(f"\\u{units[at]:02x}{units[at + 1]:02X}" for at in range(0, len(units), 2))
+    return [plain, plain, escaped, "\\/"] if char == "/" else [plain, plain, escaped]
+
+
+def test_lines_are_split_as_the_transform_splits_them_even_if_records_share_them():
+    """Two records on one line are no record: the lines after it must not be mistaken for others."""
+    wanted, other = edge_line(event("wanted")), edge_line(event("other"))
+    chunk = b"\n".join([other + other, wanted, other, b"", other]) + b"\n"
+    assert wanted in Prefilter({"wanted"}).pass_through(chunk).split(b"\n")
+
+
+def test_a_chunk_without_the_name_is_passed_over_whole():
+    chunk = b"".join(edge_line(event(f"other_{n}", x="y")) + b"\n" for n in range(100))
+    prefilter = Prefilter({"wanted"})
+    assert prefilter.pass_through(chunk) == b""
+    assert prefilter.passed_over == 100
+
+
+def test_what_passes_is_whole_lines_in_order_and_the_rest_is_counted():
+    rng = Random(1)
+    wanted = [rng.random() < 0.1 for _ in range(200)]
+    lines = [
+        edge_line(event("wanted" if yes else "other", number=number)) + b"\n"
+        for number, yes in enumerate(wanted)
+    ]
+    prefilter = Prefilter({"wanted"})
+    kept = [line for line, yes in zip(lines, wanted, strict=True) if yes]
+    assert prefilter.pass_through(b"".join(lines)) == b"".join(kept)
+    assert prefilter.passed_over == 200 - len(kept)
+
+
+def test_the_last_line_of_an_object_may_lack_its_line_feed():
+    prefilter = Prefilter({"wanted"})
+    last = edge_line(event("wanted"))
+    assert prefilter.pass_through(edge_line(event("other")) + b"\n" + last) == last
+    assert prefilter.pass_through(edge_line(event("other"))) == b""
+    assert prefilter.passed_over == 2
+
+
+def test_lines_in_another_spelling_pass():
+    odd = [
+        edge_line(event("x"), DATA=base64.b64encode(event("wanted")).decode()),
+        edge_line(event("x"), data="%65%79"),
+        edge_line(event("x"), data="eyJ-_w=="),
+        edge_line(event("x"), extra=1),
+        edge_line(event("x"), userAgent='a "quoted" agent'),
+        b"no json",
+    ]
+    for one in odd:
+        assert Prefilter({"wanted"}).pass_through(one + b"\n") == one + b"\n"
+
+
+def test_with_many_names_or_a_name_that_any_bytes_may_spell_all_lines_pass():
+    chunk = edge_line(event("other")) + b"\n"
+    assert Prefilter({f"wanted_{n}" for n in range(100)}).pass_through(chunk) == chunk
+    assert Prefilter({"\ufffd"}).pass_through(chunk) == chunk

@@ -1,0 +1,197 @@
+"""The fast path against the exact path and the reference outputs; counts that balance."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spade_spark.blueprint.schema import Column, Table, read_tables
+from spade_spark.errors import LookupDown
+from spade_spark.lookups import Lookups, Place
+from spade_spark.transform.chunk import MAX_UNTRACKED_NAMES, ChunkTransform
+from spade_spark.transform.outcomes import Outcome
+from spade_spark.transform.registry import is_transformer
+from tests.edge.test_prefilter import edge_line, event
+from tests.fuzz.compare import differing, exactly, fast
+from tests.fuzz.make import FixedGeo, FixedLogins, line, tables
+from tests.test_golden import LARGER, OWN, read_cases
+
+LOOKUPS = Lookups(FixedGeo(), FixedLogins())
+FOLDERS = [folder for folder in (OWN, LARGER) if (folder / "edge.jsonl").exists()]
+PLAY = Table("play", 1, (Column("x", "x", "varchar"), Column("n", "n", "int")))
+
+
+class GoldenLookups:
+    """The geo data and logins of a folder of reference outputs."""
+
+    def __init__(self, folder: Path):
+        self._places = json.loads((folder / "geo.json").read_text("utf-8"))
+        self._logins = json.loads((folder / "logins.json").read_text("utf-8"))
+
+    def place(self, address):
+        place = self._places.get(address, {})
+        return Place(*(place.get(name, "") for name in ("City", "Country", "Region", "Asn")))
+
+    def user_id(self, login):
+        return self._logins.get(login)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.parent.name)
+def test_the_reference_outputs_come_out_of_the_fast_path(folder):
+    schema = read_tables((folder / "schemas.json").read_bytes(), is_transformer).tables
+    lookups = Lookups(GoldenLookups(folder), GoldenLookups(folder))
+    transform = ChunkTransform(schema, lookups)
+    wrong = Counter()
+    for case in read_cases(folder):
+        transform.feed(case.line + b"\n")  # learns the tables
+        transform.drain()
+        before = Counter(transform.tally.outcomes())
+        transform.feed(case.line + b"\n")
+        drained = transform.drain()
+        rows = [
+            (name, row)
+            for name, rows in drained.rows.items()
+            for row in rows.text.decode().split("\n")[:-1]
+        ]
+        rows += [("", row) for row in drained.untracked]
+        expected = [
+            ("" if result["outcome"] == "untracked" else result["table"], result["row"])
+            for result in case.expected
+            if result["row"] is not None
+        ]
+        outcomes = Counter(transform.tally.outcomes()) - before
+        wanted = Counter(Outcome(result["outcome"]) for result in case.expected)
+        if sorted(rows) != sorted(expected) or outcomes != wanted:
+            wrong[case.tier] += 1
+    transform.tally.balance()
+    assert not wrong["core"]
+    assert wrong["edge"] <= 4
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**40), st.booleans())
+def test_both_paths_make_the_same_of_random_lines(seed, some_asked):
+    rng = Random(seed)
+    schema = tables(rng)
+    asked = frozenset(list(schema)[:1]) if some_asked else None
+    lines = [part for _ in range(20) for part in line(rng, schema).split(b"\n")]
+    assert differing(lines, schema, LOOKUPS, asked) == []
+
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+)
+NESTED = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=5,
+)
+
+
+@settings(deadline=None)
+@given(
+    st.dictionaries(st.sampled_from("xnyz"), NESTED),
+    st.sampled_from(["int", "bigint", "float", "varchar", "bool", "f@timestamp@unix"]),
+    st.booleans(),
+)
+def test_both_paths_make_the_same_of_any_json(properties, transformer, ascii_only):
+    schema = {"play": Table("play", 1, tuple(Column(n, n, transformer) for n in "xnyz"))}
+    payload = json.dumps({"event": "play", "properties": properties}, ensure_ascii=ascii_only)
+    line = edge_line(payload.encode("utf-8", "surrogatepass"))
+    assert differing([line], schema, LOOKUPS) == []
+
+
+def test_random_chunks_of_many_lines():
+    for seed in range(4):
+        rng = Random(seed)
+        schema = tables(rng)
+        lines = [part for _ in range(400) for part in line(rng, schema).split(b"\n")]
+        assert differing(lines, schema, LOOKUPS) == []
+
+
+def test_a_chunk_may_lack_its_last_line_feed():
+    transform = ChunkTransform({"play": PLAY}, LOOKUPS)
+    transform.feed(edge_line(event("play", x="a")) + b"\n" + edge_line(event("play", x="b")))
+    assert transform.drain().rows["play"].text == b'"a"\t""\n"b"\t""\n'
+    assert transform.tally.lines == 2
+
+
+def test_a_drain_hands_over_once_and_keeps_the_counts():
+    transform = ChunkTransform({"play": PLAY}, LOOKUPS)
+    transform.feed(edge_line(event("play", x="a", n=1)) + b"\n")
+    rows = transform.drain().rows["play"]
+    assert (rows.table, rows.text, rows.count) == (PLAY, b'"a"\t"1"\n', 1)
+    assert transform.drain().rows == {}
+    assert transform.tally.events == {("play", Outcome.SUCCESS): 1}
+
+
+def test_a_list_of_events_is_all_or_nothing():
+    """A record whose last event cannot be read is malformed: its other rows must not be there."""
+    events = b"[" + b",".join([event("play", x="a"), event("play", x="b"), b"7"]) + b"]"
+    lines = [edge_line(events), edge_line(b"[" + event("play", x="c") + b"]")]
+    came = fast(lines, {"play": PLAY}, LOOKUPS)
+    assert came == exactly(lines, {"play": PLAY}, LOOKUPS)
+    assert came.rows == {"play": b'"c"\t""\n'}
+
+
+def test_an_event_without_a_name_is_not_taken_for_the_only_table_known():
+    lines = [edge_line(event("play", x="a")), edge_line(b'{"properties":{"x":"b"}}')]
+    came = fast(lines, {"play": PLAY}, LOOKUPS)
+    assert came.rows == {"play": b'"a"\t""\n'}
+    assert came.tally.events[("", Outcome.EMPTY_REQUEST)] == 1
+
+
+def test_a_text_that_looks_like_the_mark_of_a_missing_column_is_kept():
+    lines = [edge_line(event("play", x=text, n=1)) for text in ("\0", "\0\0", "a\0")]
+    came = fast(lines, {"play": PLAY}, LOOKUPS)
+    assert came.rows["play"] == b'"\\x00"\t"1"\n"\\x00\\x00"\t"1"\n"a\\x00"\t"1"\n'
+    assert came.tally.events == {("play", Outcome.SUCCESS): 3}
+
+
+def test_untracked_names_without_end_are_counted_all_the_same():
+    lines = [edge_line(event(f"unknown {n}", n=n)) for n in range(MAX_UNTRACKED_NAMES + 50)]
+    assert len(fast(lines, {"play": PLAY}, LOOKUPS).untracked) == MAX_UNTRACKED_NAMES + 50
+
+
+def test_a_lookup_that_is_down_stops_the_task():
+    class Down(FixedLogins):
+        def user_id(self, login):
+            raise LookupDown("the user service does not answer")
+
+    column = Column("user_id", "user_id", "userIDWithMapping", supporting=("login",))
+    transform = ChunkTransform({"play": Table("play", 1, (column,))}, Lookups(FixedGeo(), Down()))
+    with pytest.raises(LookupDown):
+        transform.feed(edge_line(event("play", login="bob")) + b"\n")
+
+
+def test_a_login_that_is_not_found_is_asked_for_again():
+    """It may be there later: the lookup, which knows for how long, is what remembers misses."""
+    asked = []
+
+    class Growing(FixedLogins):
+        def user_id(self, login):
+            asked.append(login)
+            return 7 if len(asked) > 1 else None
+
+    column = Column("user_id", "user_id", "userIDWithMapping", supporting=("login",))
+    schema = {"play": Table("play", 1, (column,))}
+    transform = ChunkTransform(schema, Lookups(FixedGeo(), Growing()))
+    transform.feed(edge_line(event("play", login="new")) + b"\n")
+    transform.feed(edge_line(event("play", login="new")) + b"\n")
+    transform.feed(edge_line(event("play", login="new")) + b"\n")
+    assert transform.drain().rows["play"].text == b'""\n"7"\n"7"\n'
+    assert len(asked) == 2
+
+
+def test_a_thousand_tables_are_compiled_as_they_come():
+    schema = {f"t{n}": Table(f"t{n}", 1, PLAY.columns) for n in range(1000)}
+    lines = [edge_line(event(f"t{n}", x="a", n=n)) for n in range(0, 1000, 7)]
+    assert fast(lines, schema, LOOKUPS) == exactly(lines, schema, LOOKUPS)

@@ -1,0 +1,70 @@
+"""Generated code: what it looks like, and what it keeps out of itself."""
+
+import ast
+
+import msgspec
+
+from spade_spark.blueprint.schema import Column, Table
+from spade_spark.lookups import Lookups
+from spade_spark.transform.memo import Memos
+from spade_spark.transform.row import compile_events, source
+from tests.fuzz.make import PROPERTIES, TRANSFORMERS, FixedGeo, FixedLogins
+
+LOOKUPS = Lookups(FixedGeo(), FixedLogins())
+
+
+def table(*columns, name="play"):
+    return Table(name, 3, columns)
+
+
+def test_the_code_names_table_columns_and_transformers():
+    code = source(table(Column("minutes", "minutes_logged", "int"), Column("x", "city", "ipCity")))
+    assert "def plain(event, record, second, address):" in code
+    assert "def careful(event, record, second, address):" in code
+    assert "# 'play', version 3" in code
+    assert "# 'minutes_logged' ('int')" in code
+    assert "p.minutes" in code
+    assert "# 'city' ('ipCity')" in code
+
+
+def test_neighbouring_columns_of_an_address_are_filled_together():
+    columns = [Column("ip", name, name) for name in ("ipCity", "ipCountry", "ipAsn")]
+    code = source(table(*columns))
+    assert code.count("places[p.ip]") == 1
+    assert "'ipCity' ('ipCity'), 'ipCountry' ('ipCountry'), 'ipAsn' ('ipAsn')" in code
+
+
+def test_a_table_of_any_names_makes_code_that_compiles():
+    for name in PROPERTIES:
+        for transformer in TRANSFORMERS:
+            column = Column(name, f"{name}'\"\\\n{{", transformer, supporting=("login",))
+            code = source(table(column, name=name))
+            names = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
+            assert all(name.isidentifier() for name in names)
+
+
+def test_names_cannot_break_out_of_the_code():
+    evil = "x\n    raise SystemExit  # ''' \"\"\" {p}"
+    code = source(table(Column(evil, evil, "varchar"), name=evil))
+    tree = ast.parse(code)
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Raise)]
+
+
+def test_a_table_that_wants_one_property_in_two_ways_has_no_plain_way():
+    code = source(table(Column("x", "a", "int"), Column("x", "b", "varchar")))
+    assert "def plain" not in code
+    assert "def careful" in code
+
+
+def test_a_table_that_is_not_understood_is_left_to_the_exact_path():
+    code = source(table(Column("user_agent", "a", "int")))
+    assert code == "# 'play' is left to the exact path\n"
+
+
+def test_structs_have_their_fields_in_the_order_in_which_they_are_sent():
+    columns = [Column(name, name, "varchar") for name in "abcd"]
+    event = compile_events(table(*columns), Memos(LOOKUPS), [], order=("d", "b"))["plain"]
+    (properties,) = (field.type for field in msgspec.structs.fields(event))
+    names = [field.encode_name for field in msgspec.structs.fields(properties)]
+    assert names.index("d") < names.index("b")
+    assert sorted(names) == list("abcd")
