@@ -85,13 +85,16 @@ class Outlook:
 
 
 def print_outlook(outlook: Outlook, console: Console, *, short: bool = False) -> None:
-    """Prints the outlook; ``short`` leaves out the hours and the SQL."""
+    """Prints the outlook; ``short`` leaves out the hours, the SQL, and the problems.
+
+    The problems are left to the error that a replay ends with where there are any.
+    """
     console.print(Group(*_head(outlook), *_tables(outlook)))
     if not short:
         console.print(Group(*_details(outlook)), soft_wrap=True)
     for remark in outlook.remarks:
         console.print(Text(remark, style="yellow"), soft_wrap=True)
-    for problem in outlook.problems:
+    for problem in () if short else outlook.problems:
         console.print(Text(problem, style="red"), soft_wrap=True)
 
 
