@@ -18,7 +18,8 @@ from pathlib import Path
 
 from isal import isal_zlib
 
-_LEVEL = 1
+LEVEL = 1
+"""Of isal, from 0 to 3."""
 _RAW_DEFLATE = -15
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"  # no flags, no time, fastest, OS unknown
 _LAST_BLOCK = b"\x03\x00"  # a final block of nothing, fixed Huffman codes
@@ -68,7 +69,7 @@ class RowFiles:
     def __init__(self, directory: Path, max_file_bytes: int) -> None:
         self._directory = directory
         self._max_file_bytes = max_file_bytes
-        self._compressor = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _RAW_DEFLATE)
+        self._compressor = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, _RAW_DEFLATE)
         self._open: dict[TableKey, _OpenFile] = {}
         self._pending = 0
         self._begun = 0
