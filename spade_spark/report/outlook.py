@@ -104,7 +104,7 @@ def _head(outlook: Outlook) -> Iterator[RenderableType]:
         f"Read {counted(outlook.objects, 'object')}, {size_text(outlook.size)}, from {outlook.edge}"
         f" in {counted(outlook.partitions, 'partition')}; write to {outlook.url}"
     )
-    yield Text(f"The transform takes about {_time(outlook)}.")
+    yield Text(f"Once Spark is up, the transform takes about {_time(outlook)}.")
     if outlook.warehouse:
         yield Text(f"Load into {outlook.warehouse}.")
 
