@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
@@ -20,9 +20,8 @@ from spade_spark.run.run import Run
 from spade_spark.settings import Settings
 from spade_spark.store import open_store
 from spade_spark.warehouse import preflight
-from spade_spark.warehouse.catalog import WarehouseColumn
 from spade_spark.warehouse.dialect import Warehouse, open_warehouse
-from spade_spark.warehouse.load import place_of
+from spade_spark.warehouse.place import place_of
 from spade_spark.warehouse.replace import Replacement
 from spade_spark.window import PACIFIC, Window
 
@@ -145,7 +144,7 @@ def _tables(
             rows=state.rows,
             hours=state.hours,
             differences=tuple(column_differences(table, state)),
-            statements=tuple(_statements(request, settings, warehouse, table, state.columns)),
+            statements=tuple(_statements(request, settings, warehouse, table, state)),
         )
 
 
@@ -154,7 +153,7 @@ def _statements(
     settings: Settings,
     warehouse: Warehouse,
     table: Table,
-    columns: Sequence[WarehouseColumn],
+    state: preflight.TableState,
 ) -> list[str]:
     """The SQL that would run, from files whose number and rows are not known yet."""
     base = open_store(settings.output.base, settings.s3).url
@@ -169,7 +168,7 @@ def _statements(
     job = Replacement(
         warehouse, place_of(settings.warehouse), files, request.window, request.run_tag
     )
-    return [str(statement) for statement in job.script(tuple(columns))]
+    return [str(statement) for statement in job.script(state.columns, state.every)]
 
 
 def _remarks(request: Request, prepared: Prepared) -> Iterator[str]:

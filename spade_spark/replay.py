@@ -40,8 +40,9 @@ from spade_spark.store import open_store
 from spade_spark.transform.registry import is_transformer
 from spade_spark.warehouse import preflight
 from spade_spark.warehouse.dialect import Warehouse, open_warehouse
-from spade_spark.warehouse.load import LoadStep, load_tables
+from spade_spark.warehouse.load import load_tables
 from spade_spark.warehouse.replace import Rules
+from spade_spark.warehouse.side import LoadStep
 from spade_spark.window import Window
 
 
@@ -207,6 +208,7 @@ class _Story:
             allow_empty=request.allow_empty,
             max_truncated=request.max_truncated,
             force=request.force,
+            skip_quiet=request.all_tables,
         )
         lock.confirm()
         with self.screen.loading([each.table for each in files]) as tell:

@@ -80,6 +80,9 @@ class WarehouseSettings(_Section):
     time_column: str = "time"
     iam_role: str = ""
     min_rows_ratio: Annotated[float, Field(ge=0)] = 0.5
+    backup: bool = True
+    backup_schema: Annotated[str, Field(pattern=r"^[^.]+$")] = "replay_backup"
+    backup_keep: Duration = timedelta(days=14)
 
 
 class GeoipSettings(_Section):

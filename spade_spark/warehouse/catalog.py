@@ -83,6 +83,24 @@ def schema_exists(session: Session, schema: str) -> bool:
     return bool(session.rows(statement))
 
 
+def may_create_schemas(session: Session) -> bool:
+    """Whether the session may create schemas in its database."""
+    statement = Statement(
+        "SELECT has_database_privilege(current_user, current_database(), 'CREATE')"
+    )
+    return bool(session.rows(statement)[0][0])
+
+
+def tables(session: Session, schema: str) -> frozenset[str]:
+    """The names of all tables of a schema; none where there is no such schema."""
+    statement = Statement(
+        "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = ",
+        Literal(schema),
+    )
+    return frozenset(name for (name,) in session.rows(statement))
+
+
 def may_use(session: Session, schema: str, privilege: str) -> bool:
     """Whether the session has USAGE or CREATE on a schema that is there."""
     statement = Statement(

@@ -159,13 +159,16 @@ class Session:
             return int(cursor.rowcount)
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, begin: Statement | None = None) -> Iterator[None]:
         """Commits at the end, rolls back on any error, the caller's as well.
+
+        Args:
+            begin: How it begins; ``BEGIN`` where nothing else is said.
 
         Raises:
             CommitUnknown: The commit was sent and its answer was lost.
         """
-        self.run(BEGIN)
+        self.run(begin or BEGIN)
         try:
             yield
         except BaseException:
@@ -279,6 +282,8 @@ class WarehouseRefusal(WarehouseError):
 
 
 BEGIN = Statement("BEGIN")
+BEGIN_SERIALIZABLE = Statement("BEGIN ISOLATION LEVEL SERIALIZABLE")
+"""All statements see the same rows: Redshift's way, and PostgreSQL's where it is asked for."""
 COMMIT = Statement("COMMIT")
 ROLLBACK = Statement("ROLLBACK")
 

@@ -26,6 +26,10 @@ class Warehouse(Protocol):
     def name(self) -> str:
         """``Redshift`` or ``PostgreSQL``."""
 
+    @property
+    def longest_name(self) -> int:
+        """The most bytes of a table's name."""
+
     def fold(self, name: str) -> str:
         """A name of Blueprint's as the warehouse's catalog spells it."""
 
@@ -55,6 +59,9 @@ class Warehouse(Protocol):
             LoadFailed: Values that do not fit their column, with file, line, column and reason.
             WarehouseError: Files that are missing, not readable, or not of the manifest's size.
         """
+
+    def row_hash(self, columns: Sequence[WarehouseColumn]) -> Statement:
+        """A number made of a row's values in these columns, whose sum over rows fits its type."""
 
     def staged_values(self, columns: Sequence[WarehouseColumn]) -> Statement:
         """The select list that gives the target's values from the stage's."""

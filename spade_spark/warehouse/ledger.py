@@ -1,4 +1,7 @@
-"""The replay ledger in the warehouse: one row a run tag and table, written with the rows."""
+"""The replay ledger in the warehouse: one row a load or undo of a table, written with the rows.
+
+Rows are only ever added: of several of one run tag and table, the newest tells of what stands.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,19 @@ COLUMNS = (
     "rows_inserted",
     "manifest_checksum",
     "ts",
+    "backup",
+    "fingerprint",
 )
+ADDED = (
+    "backup VARCHAR(300) NOT NULL DEFAULT ''",
+    "fingerprint VARCHAR(128) NOT NULL DEFAULT ''",
+)
+"""Columns that the first ledgers did not have. Empty: nothing was kept, nothing is known."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What identifies a row of the ledger.
+    """What identifies rows of the ledger.
 
     Attributes:
         control: The schema of the control tables.
@@ -43,12 +53,10 @@ class Entry:
         )
 
     def select(self) -> Statement:
-        """When the run was loaded into the table: one row, or none."""
-        return Statement("SELECT ts FROM ", Identifier(self.control, NAME), self._where())
-
-    def delete(self) -> Statement:
-        """Forgets the row, before a forced load writes its own."""
-        return Statement("DELETE FROM ", Identifier(self.control, NAME), self._where())
+        """When the run was loaded into the table, the newest first; no rows where it was not."""
+        return Statement(
+            "SELECT ts FROM ", Identifier(self.control, NAME), self._where(), " ORDER BY ts DESC"
+        )
 
     def insert(
         self,
@@ -58,8 +66,20 @@ class Entry:
         deleted: int | None = None,
         inserted: int | None = None,
         ts: datetime | None = None,
+        backup: str = "",
+        fingerprint: str | None = "",
     ) -> Statement:
-        """The new row; figures that are not known yet make it one for plans only."""
+        """The new row; figures that are not known yet (None) make it one for plans only.
+
+        Args:
+            window: What was replaced.
+            checksum: Of the run's manifest.
+            deleted: Rows deleted.
+            inserted: Rows inserted.
+            ts: When, UTC.
+            backup: Where the rows that went are kept; empty for nowhere.
+            fingerprint: Of the window's rows as they are from now on.
+        """
         values = [
             Literal(self.run_tag),
             Literal(self.table),
@@ -69,6 +89,8 @@ class Entry:
             Unknown("rows_inserted") if inserted is None else Literal(inserted),
             Literal(checksum),
             Unknown("ts") if ts is None else Literal(ts),
+            Literal(backup),
+            Unknown("fingerprint") if fingerprint is None else Literal(fingerprint),
         ]
         parts: list[str | Literal | Unknown] = []
         for value in values:
@@ -107,7 +129,15 @@ def create(control: str) -> Statement:
         " (run_tag VARCHAR(512) NOT NULL, table_name VARCHAR(512) NOT NULL, "
         "window_start TIMESTAMP NOT NULL, window_end TIMESTAMP NOT NULL, "
         "rows_deleted BIGINT NOT NULL, rows_inserted BIGINT NOT NULL, "
-        "manifest_checksum VARCHAR(64) NOT NULL, ts TIMESTAMP NOT NULL)",
+        f"manifest_checksum VARCHAR(64) NOT NULL, ts TIMESTAMP NOT NULL, {', '.join(ADDED)})",
+    )
+
+
+def add_columns(control: str) -> tuple[Statement, ...]:
+    """Brings a ledger of the first form up to date."""
+    return tuple(
+        Statement("ALTER TABLE ", Identifier(control, NAME), f" ADD COLUMN {column}")
+        for column in ADDED
     )
 
 

@@ -34,6 +34,7 @@ class Postgres:
     target: Target
     s3: S3Settings
     name: str = "PostgreSQL"
+    longest_name: int = 63  # NAMEDATALEN - 1
 
     def fold(self, name: str) -> str:
         """Quoted names are kept as they are."""
@@ -80,6 +81,11 @@ class Postgres:
                     stream = _Converted(converter, records(lines), file.url)
                     _copy_file(session, copy, stream, files.table, file.url)
         return dict(converter.cut)
+
+    def row_hash(self, columns: Sequence[WarehouseColumn]) -> Statement:
+        """The hash of the row as text, which tells NULL from an empty value."""
+        names = identifiers(column.name for column in columns)
+        return Statement("CAST(hashtextextended(CAST(ROW(", names, ") AS text), 0) AS numeric)")
 
     def staged_values(self, columns: Sequence[WarehouseColumn]) -> Statement:
         """The values as they are: they were cut on their way in."""

@@ -9,13 +9,12 @@ from datetime import datetime
 from spade_spark.blueprint.schema import Table
 from spade_spark.errors import WarehouseError
 from spade_spark.settings import WarehouseSettings
-from spade_spark.warehouse import catalog, ledger
+from spade_spark.warehouse import backup, catalog, ledger
 from spade_spark.warehouse.catalog import WarehouseColumn
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.dialect import Warehouse
 from spade_spark.warehouse.fit import loadable_columns, version_problem
-from spade_spark.warehouse.load import place_of
-from spade_spark.warehouse.replace import Place
+from spade_spark.warehouse.place import Place, place_of
 from spade_spark.warehouse.statements import Identifier, Literal, Statement
 from spade_spark.window import Window
 
@@ -28,15 +27,21 @@ class TableState:
         table: The table's name, as in Blueprint.
         version: Its version, in Blueprint and in the warehouse.
         columns: The columns that the replay fills, in the order of the rows' values.
-        others: Columns that Blueprint does not have; they get their defaults.
+        every: All columns of the table, in its order.
         hours: Rows in the window now, by the hour of the wall clock.
     """
 
     table: str
     version: int
     columns: tuple[WarehouseColumn, ...]
-    others: tuple[str, ...]
+    every: tuple[WarehouseColumn, ...]
     hours: tuple[tuple[datetime, int], ...]
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Columns that Blueprint does not have; they get their defaults."""
+        filled = {column.name for column in self.columns}
+        return tuple(column.name for column in self.every if column.name not in filled)
 
     @property
     def rows(self) -> int:
@@ -77,6 +82,7 @@ def look(
         problems = looking.schema_problems()
         if not problems:
             problems += looking.ledger_problems()
+            problems += backup.schema_problems(session, warehouse, place)
             for table in tables:
                 columns, found = looking.table_problems(table)
                 problems += found
@@ -146,7 +152,11 @@ class _Look:
         there = {column.name for column in catalog.columns(self.session, control, ledger.NAME)}
         if there:
             missing = [name for name in ledger.COLUMNS if name not in there]
-            if missing:
+            added = {column.partition(" ")[0] for column in ledger.ADDED}
+            if missing and added.issuperset(missing):
+                statements = "; ".join(str(each) for each in ledger.add_columns(control))
+                problems.append(f"{replays} is of an older form: bring it up to date: {statements}")
+            elif missing:
                 problems.append(f"{replays} lacks {', '.join(missing)}: it is no replay ledger")
             return problems + self._grant_problems(control, ledger.NAME)
         if not catalog.may_use(self.session, control, "CREATE"):
@@ -194,13 +204,11 @@ class _Look:
                 " GROUP BY 1 ORDER BY 1",
             )
         )
-        filled = {column.name for column in columns}
-        there = catalog.columns(self.session, schema, relation)
         return TableState(
             table=table.name,
             version=table.version,
             columns=columns,
-            others=tuple(column.name for column in there if column.name not in filled),
+            every=catalog.columns(self.session, schema, relation),
             hours=tuple((hour, int(count)) for hour, count in hours),
         )
 

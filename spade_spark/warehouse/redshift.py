@@ -38,6 +38,7 @@ _TYPES = (
     "(?:time|timestamp) (?:without|with) time zone"
 )
 _LOADABLE = re.compile(_TYPES)
+_NUMBER = re.compile("smallint|integer|bigint|real|double precision|numeric")
 
 _LONGEST_VARCHAR = 65535  # bytes
 _LONGEST_CHAR = 4096  # bytes
@@ -62,6 +63,7 @@ class Redshift:
     s3: S3Settings
     credentials: CopyCredentials
     name: str = "Redshift"
+    longest_name: int = 127  # https://docs.aws.amazon.com/redshift/latest/dg/r_names.html
 
     def fold(self, name: str) -> str:
         """Redshift keeps names in lower case, quoted or not, unless told otherwise."""
@@ -129,6 +131,22 @@ class Redshift:
             raise LoadFailed(load_errors.message(files.table, errors)) from None
         return _count_cut(session, stage, columns)
 
+    def row_hash(self, columns: Sequence[WarehouseColumn]) -> Statement:
+        """FNV_HASH of one column after the other, each begun with the one before.
+
+        https://docs.aws.amazon.com/redshift/latest/dg/r_FNV_HASH.html gives the chain, and does
+        not say what the hash of NULL is: so each value is preceded by whether it is NULL, which
+        parts it from its neighbour too, and no NULL is hashed. Only a real cluster can show how
+        many columns a chain may have before its planner minds, and what it costs.
+        """
+        chain = Statement("FNV_HASH(0)")
+        for column in columns:
+            name = Identifier(column.name)
+            is_null = Statement("CASE WHEN ", name, " IS NULL THEN 1 ELSE 0 END")
+            chain = Statement("FNV_HASH(", is_null, ", ", chain, ")")
+            chain = Statement("FNV_HASH(", _never_null(column), ", ", chain, ")")
+        return Statement("CAST(", chain, " AS DECIMAL(38, 0))")
+
     def staged_values(self, columns: Sequence[WarehouseColumn]) -> Statement:
         """Character columns are cut to the target's length by the cast, at a character's edge."""
         return joined(
@@ -172,6 +190,20 @@ class Redshift:
             Literal(self.s3.region),
             f" {COPY_OPTIONS}{more}",
         )
+
+
+def _never_null(column: WarehouseColumn) -> Statement:
+    """The column's value, or another in place of NULL, of a type that FNV_HASH takes."""
+    name = Identifier(column.name)
+    if column.is_text:
+        return Statement("COALESCE(", name, ", '')")
+    if column.type == "boolean":  # which is not cast to text
+        return Statement("CASE WHEN ", name, " THEN 1 ELSE 0 END")
+    if column.type == "super":
+        return Statement("COALESCE(JSON_SERIALIZE(", name, "), '')")
+    if _NUMBER.match(column.type):
+        return Statement("COALESCE(", name, ", 0)")
+    return Statement("COALESCE(CAST(", name, " AS VARCHAR), '')")
 
 
 def _is_widened(column: WarehouseColumn) -> bool:

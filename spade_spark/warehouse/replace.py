@@ -2,7 +2,8 @@
 
 So far as the stage goes the target is untouched. The replace itself is one short transaction
 that begins by locking the replay ledger: two replays queue there, readers of the target do not
-wait at all, and they see the old rows until the commit, then the new ones.
+wait at all, and they see the old rows until the commit, then the new ones. The rows that go are
+kept before they are deleted, in the same transaction, so that there is a way back (undo.py).
 """
 
 from __future__ import annotations
@@ -23,27 +24,15 @@ from spade_spark.errors import (
 )
 from spade_spark.run.loads import TableFiles
 from spade_spark.warehouse import ledger
+from spade_spark.warehouse.backup import backup_of, delete_kept, keep_statement
 from spade_spark.warehouse.catalog import WarehouseColumn
-from spade_spark.warehouse.connection import BEGIN, COMMIT, Session
+from spade_spark.warehouse.connection import BEGIN, BEGIN_SERIALIZABLE, COMMIT, Session
 from spade_spark.warehouse.dialect import Warehouse
+from spade_spark.warehouse.fingerprint import fingerprint
 from spade_spark.warehouse.fit import loadable_columns, version_problem
-from spade_spark.warehouse.statements import Identifier, Literal, Statement, identifiers
+from spade_spark.warehouse.place import Place, WindowRows
+from spade_spark.warehouse.statements import Identifier, Statement, identifiers
 from spade_spark.window import Window
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where tables stand.
-
-    Attributes:
-        schema: The schema of the tables.
-        control: The schema of the control tables.
-        time_column: The column that a window is about.
-    """
-
-    schema: str
-    control: str
-    time_column: str
 
 
 @dataclass(frozen=True)
@@ -55,12 +44,14 @@ class Rules:
         min_rows_ratio: New rows to old rows in the window, below which the load stops.
         max_truncated: How many values may be cut to their column; None: any number.
         force: Whether a run tag that the ledger has may be loaded again.
+        skip_quiet: Whether no new rows are right where there are no old ones either.
     """
 
     allow_empty: bool = False
     min_rows_ratio: float = 0.5
     max_truncated: int | None = None
     force: bool = False
+    skip_quiet: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,14 +70,9 @@ class Replacement:
         return self.files.table
 
     @property
-    def relation(self) -> str:
-        """The table's name, as in the warehouse."""
-        return self.warehouse.fold(self.files.table)
-
-    @property
-    def target(self) -> Identifier:
-        """The table that is replaced."""
-        return Identifier(self.place.schema, self.relation)
+    def rows(self) -> WindowRows:
+        """The rows that go and come."""
+        return WindowRows(self.warehouse, self.place, self.table, self.window, self.run_tag)
 
     @property
     def stage(self) -> str:
@@ -94,43 +80,20 @@ class Replacement:
         digest = hashlib.sha256(f"{self.run_tag}/{self.table}".encode()).hexdigest()[:16]
         return f"replay_stage_{digest}"
 
-    @property
-    def entry(self) -> ledger.Entry:
-        """Its row in the replay ledger."""
-        return ledger.Entry(self.place.control, self.run_tag, self.table)
-
-    def in_window(self) -> Statement:
-        """The condition that a row is in the window, both ends inside."""
-        return Statement(
-            Identifier(self.warehouse.fold(self.place.time_column)),
-            " BETWEEN ",
-            Literal(self.window.wall_start),
-            " AND ",
-            Literal(self.window.wall_end),
-        )
-
-    def count_before(self) -> Statement:
-        """The target's rows in the window."""
-        return Statement("SELECT COUNT(*) FROM ", self.target, " WHERE ", self.in_window())
-
     def count_staged(self) -> Statement:
         """The staged rows, and those of them in the window."""
         return Statement(
             "SELECT COUNT(*), SUM(CASE WHEN ",
-            self.in_window(),
+            self.rows.in_window(),
             " THEN 1 ELSE 0 END) FROM ",
             Identifier(self.stage),
         )
-
-    def delete(self) -> Statement:
-        """Deletes the window's rows."""
-        return Statement("DELETE FROM ", self.target, " WHERE ", self.in_window())
 
     def insert(self, columns: Sequence[WarehouseColumn]) -> Statement:
         """Inserts the staged rows of the window."""
         return Statement(
             "INSERT INTO ",
-            self.target,
+            self.rows.target,
             " (",
             identifiers(column.name for column in columns),
             ") SELECT ",
@@ -138,29 +101,47 @@ class Replacement:
             " FROM ",
             Identifier(self.stage),
             " WHERE ",
-            self.in_window(),
+            self.rows.in_window(),
         )
 
     def create_stage(self, columns: Sequence[WarehouseColumn]) -> Statement:
         """Creates the stage."""
-        return self.warehouse.create_stage(self.stage, self.place.schema, self.relation, columns)
+        return self.warehouse.create_stage(
+            self.stage, self.place.schema, self.rows.relation, columns
+        )
 
-    def script(self, columns: Sequence[WarehouseColumn]) -> tuple[Statement, ...]:
-        """All statements in their order, for people; figures that are not known yet are named."""
+    def script(
+        self, columns: Sequence[WarehouseColumn], every: Sequence[WarehouseColumn] = ()
+    ) -> tuple[Statement, ...]:
+        """All statements in their order, for people; figures that are not known yet are named.
+
+        Args:
+            columns: The columns that are filled.
+            every: All columns of the table, where it has more.
+        """
+        rows, backup = self.rows, backup_of(self.rows)
+        kept = (keep_statement(rows, backup), backup.count()) if self.place.backup else ()
         return (
-            self.entry.select(),
+            rows.entry.select(),
             self.create_stage(columns),
             BEGIN,
             self.warehouse.copy(self.stage, columns, self.files),
             COMMIT,
             self.count_staged(),
-            self.count_before(),
-            BEGIN,
+            rows.count(),
+            BEGIN_SERIALIZABLE,
             ledger.lock(self.place.control),
-            self.entry.select(),
-            self.delete(),
+            rows.entry.select(),
+            *kept,
+            rows.delete(),
             self.insert(columns),
-            self.entry.insert(self.window, self.files.checksum),
+            rows.fingerprint(every or columns),
+            rows.entry.insert(
+                self.window,
+                self.files.checksum,
+                backup=str(backup) if kept else "",
+                fingerprint=None,
+            ),
             COMMIT,
         )
 
@@ -200,7 +181,7 @@ def refuse_loaded(session: Session, job: Replacement) -> None:
     Raises:
         AlreadyLoaded: It has.
     """
-    for (ts,) in session.rows(job.entry.select()):
+    for (ts,) in session.rows(job.rows.entry.select()):
         raise AlreadyLoaded(
             f"{job.table} has run tag {job.run_tag} already, loaded at {ts} UTC "
             f"({job.place.control}.{ledger.NAME}): nothing to do; use --force to load it again"
@@ -229,7 +210,7 @@ def stage(session: Session, job: Replacement) -> Staged:
             f"{job.files.rows} in {len(job.files.files)} files; run the transform again under a "
             "new run tag, and report this"
         )
-    ((before,),) = session.rows(job.count_before())
+    ((before,),) = session.rows(job.rows.count())
     return Staged(session, columns, rows, inside or 0, before, cut)
 
 
@@ -239,20 +220,9 @@ def guard(job: Replacement, staged: Staged, rules: Rules) -> None:
     Raises:
         GuardFailed: They are; nothing was changed.
     """
-    where = f"{job.table} was left as it was: in the window {job.window}"
-    if staged.inside == 0 and not rules.allow_empty:
-        raise GuardFailed(
-            f"{where} there are no new rows ({staged.rows} outside it) to replace {staged.before} "
-            "old ones; if that is right, use --allow-empty"
-        )
-    least = staged.before * rules.min_rows_ratio
-    if 0 < staged.inside < least:
-        share = math.floor(1000 * staged.inside / staged.before) / 1000
-        raise GuardFailed(
-            f"{where} there are {staged.inside} new rows to replace {staged.before} old ones, less "
-            f"than {rules.min_rows_ratio:g} of them; if that is right, use --min-rows-ratio with "
-            f"at most {share:g}"
-        )
+    is_quiet = staged.inside == 0 and staged.before == 0
+    if not (is_quiet and rules.skip_quiet):
+        guard_rows(job.rows, staged.before, staged.inside, rules, staged.rows)
     cut = sum(staged.cut.values())
     if rules.max_truncated is not None and cut > rules.max_truncated:
         by_column = ", ".join(f"{name}: {count}" for name, count in sorted(staged.cut.items()))
@@ -260,6 +230,34 @@ def guard(job: Replacement, staged: Staged, rules: Rules) -> None:
             f"{job.table} was left as it was: {cut} values are longer than their column and would "
             f"be cut ({by_column}), more than --max-truncated {rules.max_truncated}; widen the "
             "columns or allow it"
+        )
+
+
+def guard_rows(rows: WindowRows, before: int, after: int, rules: Rules, made: int) -> None:
+    """Stops where the rows that come are none, or too few for those that go.
+
+    Args:
+        rows: What is to be replaced.
+        before: Rows that go.
+        after: Rows that come.
+        rules: What is allowed.
+        made: Rows that there are, in the window or not.
+
+    Raises:
+        GuardFailed: They are; nothing was changed.
+    """
+    where = f"{rows.table} was left as it was: in the window {rows.window}"
+    if after == 0 and not rules.allow_empty:
+        raise GuardFailed(
+            f"{where} there are no new rows ({made} outside it) to replace {before} "
+            "old ones; if that is right, use --allow-empty"
+        )
+    if 0 < after < before * rules.min_rows_ratio:
+        share = math.floor(1000 * after / before) / 1000
+        raise GuardFailed(
+            f"{where} there are {after} new rows to replace {before} old ones, less "
+            f"than {rules.min_rows_ratio:g} of them; if that is right, use --min-rows-ratio with "
+            f"at most {share:g}"
         )
 
 
@@ -281,32 +279,35 @@ def replace(
         ConnectionLost: The connection broke; nothing was changed.
         CommitUnknown: The answer to the commit was lost, and ``look`` could not tell.
     """
-    ts = datetime.now(timezone.utc).replace(tzinfo=None)
-    session = staged.session
+    session, rows = staged.session, job.rows
     done: Replaced | None = None
     try:
-        with session.transaction():
-            # The lock comes first: what the statements after it see was committed before.
+        with session.transaction(BEGIN_SERIALIZABLE):
+            # The lock comes first: what the statements after it see was committed before, and the
+            # ledger's times are in the order of its commits.
             session.run(ledger.lock(job.place.control))
-            if rules.force:
-                session.run(job.entry.delete())
-            else:
+            ts = datetime.now(timezone.utc).replace(tzinfo=None)
+            if not rules.force:
                 refuse_loaded(session, job)
-            done = Replaced(session.run(job.delete()), session.run(job.insert(staged.columns)))
-            if done.inserted != staged.inside:
+            backup, deleted = delete_kept(session, rows)
+            inserted = session.run(job.insert(staged.columns))
+            if inserted != staged.inside:
                 raise Bug(
                     f"{job.table} was left as it was: {staged.inside} staged rows are in the "
-                    f"window, but the insert took {done.inserted}; report this"
+                    f"window, but the insert took {inserted}; report this"
                 )
             session.run(
-                job.entry.insert(
+                rows.entry.insert(
                     job.window,
                     job.files.checksum,
-                    deleted=done.deleted,
-                    inserted=done.inserted,
+                    deleted=deleted,
+                    inserted=inserted,
                     ts=ts,
+                    backup=backup,
+                    fingerprint=fingerprint(session, rows),
                 )
             )
+            done = Replaced(deleted, inserted)
     except CommitUnknown:
         if done is None or not look(ts):
             raise ConnectionLost(

@@ -37,9 +37,11 @@ _TEMPLATE = "chaos_before"
 _DDL = """
 CREATE SCHEMA physical;
 CREATE SCHEMA infra;
+CREATE SCHEMA replay_backup;
 CREATE TABLE infra.table_version (name varchar(127), version int, ts timestamp);
 GRANT USAGE ON SCHEMA physical TO loader;
 GRANT USAGE, CREATE ON SCHEMA infra TO loader;
+GRANT USAGE, CREATE ON SCHEMA replay_backup TO loader;
 GRANT SELECT ON infra.table_version TO loader;
 """
 _TABLE_DDL = """

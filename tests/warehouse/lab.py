@@ -15,8 +15,9 @@ import psycopg2
 from spade_spark.run.loads import LoadFile, TableFiles, TableLoaded, TableNotLoaded
 from spade_spark.settings import S3Settings, WarehouseSettings
 from spade_spark.warehouse.dialect import Warehouse, open_warehouse
-from spade_spark.warehouse.load import LoadStep, Retries, load_tables
+from spade_spark.warehouse.load import load_tables
 from spade_spark.warehouse.replace import Rules
+from spade_spark.warehouse.side import LoadStep, Retries
 from spade_spark.window import Window
 
 WINDOW = Window.parse("2017-11-04 13:00:00", "2017-11-04 14:00:00")
@@ -67,6 +68,10 @@ class Lab:
         return f"infra_{self.id}"
 
     @property
+    def backups(self) -> str:
+        return f"backup_{self.id}"
+
+    @property
     def settings(self) -> WarehouseSettings:
         return WarehouseSettings.model_validate(
             {
@@ -74,6 +79,7 @@ class Lab:
                 "schema": self.schema,
                 "control": self.control,
                 "iam_role": self.iam_role,
+                "backup_schema": self.backups,
             }
         )
 

@@ -120,7 +120,9 @@ def as_loader(lab, request):
     server = request.getfixturevalue("redshift_server")
     lab.table()
     lab.run(f"CREATE ROLE {user} LOGIN")
-    lab.run(f"GRANT USAGE ON SCHEMA {lab.schema}, {lab.control} TO {user}")
+    lab.run(f"CREATE SCHEMA {lab.backups}")
+    lab.run(f"GRANT USAGE ON SCHEMA {lab.schema}, {lab.control}, {lab.backups} TO {user}")
+    lab.run(f"GRANT CREATE ON SCHEMA {lab.backups} TO {user}")
     url = server.url_of(user)
     if "host=" in lab.url:
         url = lab.url.replace("postgres@", f"{user}@")
@@ -158,6 +160,37 @@ def test_a_ledger_that_may_not_be_created_is_told_with_the_statement_that_would(
     (found,) = problems(limited)
     assert f"there is no table {lab.control}.replay, and the user may not create it" in found
     assert f'CREATE TABLE IF NOT EXISTS "{lab.control}"."replay" (run_tag' in found
+
+
+def test_a_schema_for_backups_that_is_missing_or_closed_is_told_unless_none_is_wanted(as_loader):
+    lab, limited, user = as_loader
+    lab.load()
+    lab.run(f"GRANT SELECT ON {lab.control}.table_version TO {user}")
+    for table in (f"{lab.schema}.login", f"{lab.control}.replay"):
+        lab.run(f"GRANT SELECT, INSERT, DELETE ON {table} TO {user}")
+    check(limited)
+    lab.run(f"REVOKE CREATE ON SCHEMA {lab.backups} FROM {user}")
+    (found,) = problems(limited)
+    assert f"GRANT CREATE ON SCHEMA {lab.backups}, or set warehouse.backup = false" in found
+    lab.run(f"DROP SCHEMA {lab.backups}")
+    (found,) = problems(limited)
+    assert f"there is no schema {lab.backups} for the rows that go" in found
+    assert "or set warehouse.backup = false" in found
+    check(limited, backup=False)
+    check(lab)
+
+
+def test_a_ledger_of_the_first_form_is_told_with_the_statements_that_bring_it_up_to_date(lab):
+    lab.table()
+    lab.load()
+    for column in ("backup", "fingerprint"):
+        lab.run(f"ALTER TABLE {lab.control}.replay DROP COLUMN {column}")
+    (found,) = problems(lab)
+    assert f"{lab.control}.replay is of an older form: bring it up to date: ALTER TABLE" in found
+    for statement in found.partition("up to date: ")[2].split("; "):
+        lab.run(statement)
+    check(lab)
+    lab.loaded(lab.files(*NEW))
 
 
 def test_a_bucket_that_is_not_there_is_told(lab):

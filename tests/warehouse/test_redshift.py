@@ -10,7 +10,8 @@ from spade_spark.warehouse.connection import Session, Target
 from spade_spark.warehouse.credentials import CopyCredentials
 from spade_spark.warehouse.dialect import open_warehouse
 from spade_spark.warehouse.fit import loadable_columns
-from spade_spark.warehouse.load import load_tables, place_of
+from spade_spark.warehouse.load import load_tables
+from spade_spark.warehouse.place import place_of
 from spade_spark.warehouse.redshift import COPY_OPTIONS, Redshift
 from spade_spark.warehouse.replace import Replacement, Rules
 from tests.support.redshift import RedshiftServer
@@ -53,7 +54,7 @@ def test_the_stage_is_wider_by_a_character_so_that_what_is_cut_can_be_counted(
         '"time" timestamp without time zone NOT NULL, "v" character varying(9), '
         '"c" character(7), "w" character varying(65535))'
     )
-    (insert,) = (sql for sql in redshift.statements if "SELECT" in sql and "CAST(" in sql)
+    (insert,) = (sql for sql in redshift.statements if sql.startswith("INSERT") and "CAST(" in sql)
     assert 'CAST("v" AS character varying(5)), CAST("c" AS character(3)), "w" FROM' in insert
 
 

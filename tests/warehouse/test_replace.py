@@ -92,7 +92,7 @@ def test_a_run_tag_is_not_loaded_twice_unless_forced(lab):
     done = lab.loaded(files, rules=Rules(force=True))
     assert (done.before, done.deleted, done.inserted) == (2, 2, 2)
     assert lab.rows() == REPLACED
-    assert len(lab.ledger()) == 1
+    assert lab.ledger() == 2 * [("tag", "login", 2, 2, files.checksum)]
 
 
 def test_values_that_are_cut_are_counted_in_bytes_by_column(lab):
@@ -239,3 +239,17 @@ def test_a_reader_sees_the_old_rows_or_the_new_rows_and_never_neither_or_both(la
     reader.join()
     assert seen <= {(("old", 40),), (("new", 50),)}
     assert (("new", 50),) in seen
+
+
+def test_with_all_tables_a_table_without_old_or_new_rows_is_loaded_with_none(lab):
+    lab.table(rows=[OLD[0], OLD[3]])
+    files = lab.files(parts=0)
+    assert "there are no new rows" in lab.refused(files).reason
+    quiet = Rules(skip_quiet=True)
+    done = lab.loaded(files, rules=quiet)
+    assert (done.before, done.deleted, done.inserted) == (0, 0, 0)
+    assert lab.ledger() == [("tag", "login", 0, 0, files.checksum)]
+    lab.table("busy")
+    assert (
+        "there are no new rows" in lab.refused(lab.files(table="busy", parts=0), rules=quiet).reason
+    )

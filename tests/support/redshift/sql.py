@@ -93,9 +93,10 @@ def rewritten(sql: str, *, last_copy_count: int, last_copy_id: int, system: tupl
         r"\bversion\s*\(\s*\)": f"{literal(VERSION)}::varchar AS version",
         r"\bpg_last_copy_count\s*\(\s*\)": str(last_copy_count),
         r"\bpg_last_copy_id\s*\(\s*\)": str(last_copy_id),
+        r"\bfnv_hash\s*\(": "redshift_system.fnv_hash(",
         r"\bgetdate\s*\(\s*\)": "date_trunc('second', now() AT TIME ZONE 'UTC')",
     }
-    words |= {rf"(?<![.\w]){name}\b": f"redshift_system.{name}" for name in system}
+    words |= {rf"(?<![.\w]){name}\b": f"redshift_system.{name}" for name in (*system, "svv_table_info")}
     if creates_table(sql):
         # TEXT and a VARCHAR without a length are VARCHAR(256), without a word.
         words[_TEXT_TYPE] = "varchar(256)"
@@ -162,10 +163,20 @@ BEGIN
     WHILE octet_length(cut) > most LOOP cut := left(cut, -1); END LOOP;
     RETURN cut;
 END $$;
+CREATE OR REPLACE FUNCTION redshift_system.fnv_hash(value anyelement, seed bigint DEFAULT 0)
+RETURNS bigint LANGUAGE sql IMMUTABLE STRICT
+AS 'SELECT hashtextextended(pg_typeof(value)::text || value::text, seed)';
+CREATE OR REPLACE VIEW redshift_system.svv_table_info AS
+SELECT n.nspname AS "schema", c.relname AS "table", 1 + pg_table_size(c.oid) / 1048576 AS size
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r';
 GRANT USAGE ON SCHEMA redshift_system TO PUBLIC;
 GRANT SELECT ON ALL TABLES IN SCHEMA redshift_system TO PUBLIC;
 """
-"""What stands for Redshift's system tables, in each database behind the server."""
+"""What stands for Redshift's system tables and functions, in each database behind the server.
+
+FNV_HASH gives other numbers than Redshift's, and NULL for NULL: what Redshift gives there is not
+documented, so nothing may rely on it.
+"""
 
 BYTE_LENGTHS = """
 DO $$

@@ -1,0 +1,169 @@
+"""The rows that go, kept in a table of their own in the transaction that deletes them.
+
+The table has the target's columns and no others, so that its rows can be put back by hand as well::
+
+    INSERT INTO physical.login SELECT * FROM replay_backup."20171103T101500__login"
+
+The ledger's row of the load names it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from itertools import count
+
+from spade_spark.errors import Bug
+from spade_spark.warehouse import catalog
+from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.dialect import Warehouse
+from spade_spark.warehouse.place import Place, WindowRows
+from spade_spark.warehouse.statements import Identifier, Statement
+
+_DIGEST = 16  # hexadecimal digits
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A table of rows that were kept; as text, as the ledger has it, ``schema.name``."""
+
+    schema: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Backup:
+        """Reads the ledger's text; a schema's name has no dot in it."""
+        schema, _, name = text.partition(".")
+        return cls(schema, name)
+
+    @property
+    def table(self) -> Identifier:
+        """The table."""
+        return Identifier(self.schema, self.name)
+
+    def count(self) -> Statement:
+        """Its rows."""
+        return Statement("SELECT COUNT(*) FROM ", self.table)
+
+    def exists(self, session: Session) -> bool:
+        """Whether it is there still."""
+        return self.name in catalog.tables(session, self.schema)
+
+    def drop(self) -> Statement:
+        """Removes it."""
+        return Statement("DROP TABLE ", self.table)
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+def backup_of(rows: WindowRows, taken: Collection[str] = ()) -> Backup:
+    """What the backup of ``rows`` is called where these names are taken."""
+    fold = rows.warehouse.fold
+    wanted = fold(f"{rows.run_tag}__{rows.table}")
+    name = free_name(wanted, rows.warehouse.longest_name, taken)
+    return Backup(fold(rows.place.backup), name)
+
+
+def free_name(wanted: str, longest: int, taken: Collection[str] = ()) -> str:
+    """``wanted``, within ``longest`` bytes, with ``__2``, ``__3``, ... where it is taken.
+
+    A name that is too long the warehouse would cut by itself, without a word, and two tables could
+    be one. What is cut here ends in a digest of the whole.
+    """
+    names = (_within(wanted, longest, f"__{number}" if number > 1 else "") for number in count(1))
+    return next(name for name in names if name not in taken)
+
+
+def keep_statement(rows: WindowRows, backup: Backup) -> Statement:
+    """Copies the window's rows; on both warehouses a part of the transaction that it runs in."""
+    return Statement(
+        "CREATE TABLE ",
+        backup.table,
+        " AS SELECT * FROM ",
+        rows.target,
+        " WHERE ",
+        rows.in_window(),
+    )
+
+
+def keep(session: Session, rows: WindowRows) -> tuple[Backup, int]:
+    """Copies the window's rows to a new table, in the transaction that runs, under the lock.
+
+    Returns:
+        The table, and how many rows it has.
+
+    Raises:
+        WarehouseError: It cannot be created.
+    """
+    schema = rows.warehouse.fold(rows.place.backup)
+    backup = backup_of(rows, catalog.tables(session, schema))
+    session.run(keep_statement(rows, backup))
+    ((kept,),) = session.rows(backup.count())
+    return backup, kept
+
+
+def delete_kept(session: Session, rows: WindowRows) -> tuple[str, int]:
+    """Deletes the window's rows, once they are kept if that is wanted.
+
+    Returns:
+        The ledger's text about the backup, empty where none was wanted, and the rows deleted.
+
+    Raises:
+        WarehouseError: The warehouse refuses.
+        Bug: Other rows were deleted than were kept.
+    """
+    if not rows.place.backup:
+        return "", session.run(rows.delete())
+    backup, kept = keep(session, rows)
+    deleted = session.run(rows.delete())
+    if deleted != kept:
+        raise Bug(
+            f"{rows.table} was left as it was: {kept} rows were kept in {backup}, but {deleted} "
+            "would have been deleted; report this"
+        )
+    return str(backup), deleted
+
+
+def ensure_schema(session: Session, warehouse: Warehouse, place: Place) -> None:
+    """Creates the schema of backups where rows are to be kept and it is not there.
+
+    Raises:
+        WarehouseError: It cannot be created.
+    """
+    schema = warehouse.fold(place.backup)
+    # Looked for first: CREATE asks for the right to create even where there is nothing to do.
+    if schema and not catalog.schema_exists(session, schema):
+        session.run(Statement("CREATE SCHEMA IF NOT EXISTS ", Identifier(schema)))
+
+
+def schema_problems(session: Session, warehouse: Warehouse, place: Place) -> list[str]:
+    """What keeps rows from being kept, a sentence each; nothing is changed."""
+    schema = warehouse.fold(place.backup)
+    without = "or set warehouse.backup = false to replace rows without a way back"
+    if not schema:
+        return []
+    if not catalog.schema_exists(session, schema):
+        if catalog.may_create_schemas(session):
+            return []
+        return [
+            f"there is no schema {schema} for the rows that go, and the user may not create it: "
+            f"CREATE SCHEMA {schema} and GRANT USAGE, CREATE ON it, {without}"
+        ]
+    return [
+        f"the user may not keep the rows that go in the schema {schema}: GRANT {privilege} ON "
+        f"SCHEMA {schema}, {without}"
+        for privilege in ("USAGE", "CREATE")
+        if not catalog.may_use(session, schema, privilege)
+    ]
+
+
+def _within(wanted: str, longest: int, suffix: str) -> str:
+    room = longest - len(suffix)
+    data = wanted.encode()
+    if len(data) <= room:
+        return wanted + suffix
+    digest = hashlib.sha256(data).hexdigest()[:_DIGEST]
+    head = data[: room - _DIGEST - 2].decode(errors="ignore")
+    return f"{head}__{digest}{suffix}"

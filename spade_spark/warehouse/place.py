@@ -1,0 +1,99 @@
+"""Where tables stand, and the rows of one table that a load or an undo is about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from spade_spark.settings import WarehouseSettings
+from spade_spark.warehouse import ledger
+from spade_spark.warehouse.catalog import WarehouseColumn
+from spade_spark.warehouse.dialect import Warehouse
+from spade_spark.warehouse.statements import Identifier, Literal, Statement
+from spade_spark.window import Window
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where tables stand.
+
+    Attributes:
+        schema: The schema of the tables.
+        control: The schema of the control tables.
+        time_column: The column that a window is about.
+        backup: The schema where rows are kept before they go; empty where none are kept.
+    """
+
+    schema: str
+    control: str
+    time_column: str
+    backup: str = ""
+
+
+def place_of(settings: WarehouseSettings) -> Place:
+    """Where the settings say that tables stand."""
+    backup = settings.backup_schema if settings.backup else ""
+    return Place(settings.schema_name, settings.control, settings.time_column, backup)
+
+
+@dataclass(frozen=True)
+class WindowRows:
+    """The rows of one table in one window, which go under a run tag.
+
+    Attributes:
+        warehouse: The warehouse.
+        place: Where the table stands.
+        table: The table's name, as in Blueprint.
+        window: The window, both ends inside.
+        run_tag: Under which name the ledger tells of it.
+    """
+
+    warehouse: Warehouse
+    place: Place
+    table: str
+    window: Window
+    run_tag: str
+
+    @property
+    def relation(self) -> str:
+        """The table's name, as in the warehouse."""
+        return self.warehouse.fold(self.table)
+
+    @property
+    def target(self) -> Identifier:
+        """The table that is changed."""
+        return Identifier(self.place.schema, self.relation)
+
+    @property
+    def entry(self) -> ledger.Entry:
+        """Its rows in the replay ledger."""
+        return ledger.Entry(self.place.control, self.run_tag, self.table)
+
+    def in_window(self) -> Statement:
+        """The condition that a row is in the window, both ends inside."""
+        return Statement(
+            Identifier(self.warehouse.fold(self.place.time_column)),
+            " BETWEEN ",
+            Literal(self.window.wall_start),
+            " AND ",
+            Literal(self.window.wall_end),
+        )
+
+    def count(self) -> Statement:
+        """The table's rows in the window."""
+        return Statement("SELECT COUNT(*) FROM ", self.target, " WHERE ", self.in_window())
+
+    def delete(self) -> Statement:
+        """Deletes the window's rows."""
+        return Statement("DELETE FROM ", self.target, " WHERE ", self.in_window())
+
+    def fingerprint(self, columns: Sequence[WarehouseColumn]) -> Statement:
+        """The window's rows: how many, and a sum that does not depend on their order."""
+        return Statement(
+            "SELECT COUNT(*), SUM(",
+            self.warehouse.row_hash(columns),
+            ") FROM ",
+            self.target,
+            " WHERE ",
+            self.in_window(),
+        )

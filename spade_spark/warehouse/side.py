@@ -1,0 +1,232 @@
+"""Tables side by side, each on its own connection: tries, and tries again of what may pass."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    sleep_using_event,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_exponential,
+    wait_random,
+)
+
+from spade_spark.errors import CommitUnknown, ConnectionLost, PassingFault, SpadeError
+from spade_spark.run.loads import TableNotLoaded
+from spade_spark.warehouse import ledger
+from spade_spark.warehouse.connection import Session, Target, WarehouseRefusal
+from spade_spark.warehouse.place import WindowRows
+from spade_spark.warehouse.statements import Literal, Statement
+
+T = TypeVar("T")
+
+_CANCEL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Retries:
+    """How long passing faults are tried again.
+
+    Attributes:
+        attempts: The most tries of one table.
+        seconds: The time after which no new try is begun.
+        first_wait: Seconds before the second try; it doubles, with jitter.
+        longest_wait: The most seconds between two tries.
+        lookup_seconds: How long a look at the ledger may wait for a lost session to end.
+    """
+
+    attempts: int = 6
+    seconds: float = 4 * 3600
+    first_wait: float = 1
+    longest_wait: float = 60
+    lookup_seconds: float = 180
+
+    def of(
+        self, stop: threading.Event, before_wait: Callable[[RetryCallState], None] = lambda _: None
+    ) -> Retrying:
+        """Calls a function, and again while it raises passing faults and ``stop`` is not set."""
+        return Retrying(
+            retry=retry_if_exception(
+                lambda error: isinstance(error, PassingFault) and not stop.is_set()
+            ),
+            stop=stop_after_attempt(self.attempts) | stop_after_delay(self.seconds),
+            wait=wait_exponential(self.first_wait, self.longest_wait)
+            + wait_random(0, self.first_wait),
+            sleep=sleep_using_event(stop),
+            before_sleep=before_wait,
+            reraise=True,
+        )
+
+
+@dataclass(frozen=True)
+class LoadStep:
+    """A table goes on to its next step.
+
+    Attributes:
+        table: The table's name.
+        step: ``staging``, ``replacing``, ``waiting`` (before another try), ``loaded``,
+            ``undone``, ``not loaded`` or ``not undone``.
+        note: More about it: rows, or why it waits.
+    """
+
+    table: str
+    step: str
+    note: str = ""
+
+
+Progress = Callable[[LoadStep], None]
+"""Called from several threads."""
+
+
+def side_by_side(work: Sequence[Callable[[], T]], sessions: Sessions, poolsize: int) -> list[T]:
+    """Does all of ``work``, ``poolsize`` at a time; the answers are in its order.
+
+    Raises:
+        KeyboardInterrupt: Passed on once every session has rolled back and closed.
+    """
+    with ThreadPoolExecutor(max_workers=max(1, poolsize), thread_name_prefix="load") as pool:
+        futures = [pool.submit(one) for one in work]
+        try:
+            wait(futures)
+        except BaseException:
+            _end(futures, sessions)
+            raise
+    return [future.result() for future in futures]
+
+
+class Sessions:
+    """The open sessions of all tables, so that an interrupt can end them."""
+
+    def __init__(self, target: Target) -> None:
+        self.stop = threading.Event()
+        self._target = target
+        self._lock = threading.Lock()
+        self._open: set[Session] = set()
+
+    def open(self) -> Session:
+        """A new session.
+
+        Raises:
+            ConnectionLost: Nobody answers, or the load was interrupted.
+        """
+        self.check()
+        session = Session(self._target)
+        with self._lock:
+            self._open.add(session)
+        return session
+
+    def close(self, session: Session) -> None:
+        """Closes it; what it has not committed is rolled back."""
+        with self._lock:
+            self._open.discard(session)
+        session.close()
+
+    def check(self) -> None:
+        """Ends a thread's work once the load was interrupted."""
+        if self.stop.is_set():
+            raise ConnectionLost("the load was interrupted; run the same command again")
+
+    def cancel(self) -> None:
+        """Cancels what every session is doing.
+
+        Through a session of its own: the driver's way to cancel holds the interpreter's lock
+        while it waits for the network. Where nobody answers, the sessions end by themselves.
+        """
+        with self._lock:
+            pids = [session.pid for session in self._open]
+        with suppress(SpadeError), Session(self._target) as session:
+            for pid in pids:
+                session.rows(Statement("SELECT pg_cancel_backend(", Literal(pid), ")"))
+
+
+@dataclass(frozen=True)
+class Tries:
+    """One table's tries.
+
+    Attributes:
+        rows: What is changed.
+        retries: How often, and how long.
+        sessions: Where sessions come from.
+        progress: What is told of each step.
+        verb: What is done to the table: ``loaded`` or ``undone``.
+    """
+
+    rows: WindowRows
+    retries: Retries
+    sessions: Sessions
+    progress: Progress
+    verb: str
+
+    def settle(self, once: Callable[[], T]) -> T | TableNotLoaded:
+        """What ``once`` gives, tried again where it may pass; every failure is an answer."""
+        table = self.rows.table
+        try:
+            return self.retries.of(self.sessions.stop, self._tell_wait)(once)
+        except SpadeError as error:
+            return self._failed(self._reason(error), unknown=isinstance(error, CommitUnknown))
+        except Exception as error:  # noqa: BLE001 - one table's bug leaves the others alone
+            return self._failed(f"{table}: a bug, {type(error).__name__}: {error}; report this")
+
+    def tell(self, step: str, note: str = "") -> None:
+        """Tells of a step."""
+        self.progress(LoadStep(self.rows.table, step, note))
+
+    def was_committed(self, ts: datetime) -> bool:
+        """Looks at the ledger for the row of that time, trying again while nobody answers.
+
+        Raises:
+            CommitUnknown: It cannot be found out.
+        """
+        entry = self.rows.entry
+
+        def look() -> bool:
+            with Session(self.rows.warehouse.target) as session:
+                return ledger.was_committed(session, entry, ts, self.retries.lookup_seconds)
+
+        try:
+            return self.retries.of(self.sessions.stop, self._tell_wait)(look)
+        except SpadeError as error:
+            raise CommitUnknown(
+                f"{entry.table}: the answer to the commit was lost, and whether it was done "
+                f"could not be found out ({error}). A row in {entry.control}."
+                f"{ledger.NAME} for it means that it was: run the same command again, which looks "
+                "first"
+            ) from None
+
+    def _failed(self, reason: str, *, unknown: bool = False) -> TableNotLoaded:
+        self.tell(f"not {self.verb}", reason)
+        return TableNotLoaded(self.rows.table, reason, unknown)
+
+    def _reason(self, error: SpadeError) -> str:
+        """The error's message; what the warehouse or a broken connection said gets its frame."""
+        if isinstance(error, PassingFault):
+            return f"{self.rows.table} was left as it was: {error}; run the same command again"
+        if isinstance(error, WarehouseRefusal):
+            return (
+                f"{self.rows.table} was left as it was: {error}; mend that, then run the same "
+                "command again"
+            )
+        return str(error)
+
+    def _tell_wait(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        self.tell("waiting", f"try {state.attempt_number} failed: {error}")
+
+
+def _end(futures: Sequence[Future[T]], sessions: Sessions) -> None:
+    """Cancels what runs, again and again until all have rolled back, and what has not begun."""
+    sessions.stop.set()
+    left = {future for future in futures if not future.cancel()}
+    while left:
+        sessions.cancel()
+        _, left = wait(left, timeout=_CANCEL_SECONDS, return_when=FIRST_COMPLETED)
