@@ -13,7 +13,8 @@
     ├── WarehouseError   the warehouse refused, for good
     │   ├── LoadFailed       COPY refused values; carries the load errors it recorded
     │   ├── GuardFailed      the new rows are too few to replace the old ones
-    │   └── AlreadyLoaded    the replay ledger has this run tag for the table
+    │   ├── AlreadyLoaded    the replay ledger has this run tag for the table
+    │   └── AlreadyUndone    the load that is to be undone was undone before
     ├── PassingFault     tried again with back-off before it is shown
     │   ├── Conflict         serialization conflict (1023, SQLSTATE 40001)
     │   ├── ConnectionLost   the connection broke while nothing was being committed
@@ -80,6 +81,10 @@ class GuardFailed(WarehouseError):
 
 class AlreadyLoaded(WarehouseError):
     """The replay ledger says that this run tag is in this table's window already."""
+
+
+class AlreadyUndone(WarehouseError):
+    """The replay ledger says that this load was undone, and nothing has undone that."""
 
 
 class PassingFault(SpadeError):

@@ -29,6 +29,10 @@ from spade_spark.errors import UsageError
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 
 
+UNDO = "undo-"
+"""What an undo's tag in the warehouse's replay ledger begins with, before the run tag undone."""
+
+
 def generate_tag(now: datetime, namespace: str = "") -> str:
     """``[NAMESPACE-]YYYYMMDDTHHMMSS`` of ``now``."""
     stamp = now.strftime("%Y%m%dT%H%M%S")
@@ -44,8 +48,13 @@ def check_tag(tag: str) -> str:
     """``tag`` itself.
 
     Raises:
-        UsageError: It could not be the name of a prefix.
+        UsageError: It could not be the name of a prefix, or would be taken for an undo's.
     """
+    if tag.startswith(UNDO):
+        raise UsageError(
+            f"{tag!r} is what the ledger calls the undoing of run tag {tag[len(UNDO) :]!r}: use "
+            f"another run tag; to undo that run, spade-spark undo {tag[len(UNDO) :]}"
+        )
     if not is_tag(tag):
         raise UsageError(
             f"{tag!r} is no run tag: use letters, digits, '.', '_' and '-', a letter or digit first"

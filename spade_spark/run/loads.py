@@ -91,6 +91,27 @@ class TableNotLoaded:
 
 
 @dataclass(frozen=True)
+class TableUndone:
+    """One table's window, as it was before a load.
+
+    Attributes:
+        table: The table's name.
+        window: The window, in words.
+        deleted: Rows deleted: what the load had put there.
+        inserted: Rows put back.
+        backup: Where the rows deleted are kept; empty for nowhere.
+        seconds: Time taken.
+    """
+
+    table: str
+    window: str
+    deleted: int
+    inserted: int
+    backup: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class LoadRecord:
     """What one load of a run came to, as it is kept under the run tag.
 

@@ -1,13 +1,16 @@
-"""What the replay ledger in the warehouse says of all runs; nothing is changed."""
+"""What the replay ledger in the warehouse says of all loads and undos; nothing is changed."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from spade_spark.run.layout import UNDO
 from spade_spark.warehouse import ledger
 from spade_spark.warehouse.connection import Session, WarehouseRefusal
 from spade_spark.warehouse.statements import Identifier, Statement
+from spade_spark.window import PACIFIC, Window
 
 _NOT_THERE = ("42P01", "3F000")  # SQLSTATE: undefined table, undefined schema
 
@@ -17,13 +20,15 @@ class LedgerRow:
     """One table's window that was replaced.
 
     Attributes:
-        run_tag: The run that was loaded.
+        run_tag: The run that was loaded; of an undo ``undo-`` and what was undone.
         table: The table's name, as in Blueprint.
         start: START as the time column holds it.
         end: END as the time column holds it.
         deleted: Rows deleted.
         inserted: Rows inserted.
         at: When, UTC.
+        backup: Where the rows deleted are kept; empty for nowhere.
+        fingerprint: Of the window's rows when it was done; empty where it was not taken.
     """
 
     run_tag: str
@@ -33,6 +38,22 @@ class LedgerRow:
     deleted: int
     inserted: int
     at: datetime
+    backup: str = ""
+    fingerprint: str = ""
+
+    @property
+    def window(self) -> Window:
+        """The window that was replaced."""
+        return Window(self.start.replace(tzinfo=PACIFIC), self.end.replace(tzinfo=PACIFIC, fold=1))
+
+    @property
+    def is_undo(self) -> bool:
+        """Whether it put rows back."""
+        return self.run_tag.startswith(UNDO)
+
+    def overlaps(self, other: LedgerRow) -> bool:
+        """Whether both replaced rows of one table, and their windows have a second in common."""
+        return self.table == other.table and self.start <= other.end and other.start <= self.end
 
 
 def ledger_rows(session: Session, control: str) -> tuple[LedgerRow, ...]:
@@ -43,8 +64,8 @@ def ledger_rows(session: Session, control: str) -> tuple[LedgerRow, ...]:
         control: The schema of the control tables.
     """
     statement = Statement(
-        "SELECT run_tag, table_name, window_start, window_end, rows_deleted, rows_inserted, ts "
-        "FROM ",
+        "SELECT run_tag, table_name, window_start, window_end, rows_deleted, rows_inserted, ts, "
+        "backup, fingerprint FROM ",
         Identifier(control, ledger.NAME),
         " ORDER BY ts",
     )
@@ -55,6 +76,36 @@ def ledger_rows(session: Session, control: str) -> tuple[LedgerRow, ...]:
             return ()
         raise
     return tuple(
-        LedgerRow(tag, table, start, end, deleted, inserted, ts.replace(tzinfo=timezone.utc))
-        for tag, table, start, end, deleted, inserted, ts in rows
+        LedgerRow(tag, table, start, end, deleted, inserted, ts.replace(tzinfo=timezone.utc), *more)
+        for tag, table, start, end, deleted, inserted, ts, *more in rows
     )
+
+
+def newest(rows: Iterable[LedgerRow], run_tag: str, table: str) -> LedgerRow | None:
+    """The last load of a run tag into a table."""
+    mine = [row for row in rows if (row.run_tag, row.table) == (run_tag, table)]
+    return max(mine, key=lambda row: row.at, default=None)
+
+
+def undo_of(row: LedgerRow, rows: Sequence[LedgerRow]) -> LedgerRow | None:
+    """What undid ``row`` and was not undone itself.
+
+    An undo undoes the newest load before it of the run tag that it names.
+    """
+    for each in rows:
+        if each.table != row.table or each.run_tag != UNDO + row.run_tag or each.at <= row.at:
+            continue
+        before = [other for other in rows if other.at < each.at]
+        if newest(before, row.run_tag, row.table) == row and undo_of(each, rows) is None:
+            return each
+    return None
+
+
+def changes_since(row: LedgerRow, rows: Sequence[LedgerRow]) -> list[LedgerRow]:
+    """The later rows of the ledger that stand and have rows in common with ``row``.
+
+    What was undone does not stand, and its undo, if that is later too, changed nothing in the end.
+    """
+    later = [each for each in rows if each.at > row.at and each.overlaps(row)]
+    undone = {each: undo for each in later if (undo := undo_of(each, rows))}
+    return [each for each in later if each not in undone and each not in undone.values()]

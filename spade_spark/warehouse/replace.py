@@ -222,7 +222,8 @@ def guard(job: Replacement, staged: Staged, rules: Rules) -> None:
     """
     is_quiet = staged.inside == 0 and staged.before == 0
     if not (is_quiet and rules.skip_quiet):
-        guard_rows(job.rows, staged.before, staged.inside, rules, staged.rows)
+        aside = f" ({staged.rows - staged.inside} outside it)"
+        guard_rows(job.rows, staged.before, staged.inside, rules, kind="new rows", aside=aside)
     cut = sum(staged.cut.values())
     if rules.max_truncated is not None and cut > rules.max_truncated:
         by_column = ", ".join(f"{name}: {count}" for name, count in sorted(staged.cut.items()))
@@ -233,7 +234,9 @@ def guard(job: Replacement, staged: Staged, rules: Rules) -> None:
         )
 
 
-def guard_rows(rows: WindowRows, before: int, after: int, rules: Rules, made: int) -> None:
+def guard_rows(
+    rows: WindowRows, before: int, after: int, rules: Rules, *, kind: str, aside: str = ""
+) -> None:
     """Stops where the rows that come are none, or too few for those that go.
 
     Args:
@@ -241,7 +244,8 @@ def guard_rows(rows: WindowRows, before: int, after: int, rules: Rules, made: in
         before: Rows that go.
         after: Rows that come.
         rules: What is allowed.
-        made: Rows that there are, in the window or not.
+        kind: What those that come are called.
+        aside: What is added about them where there are none.
 
     Raises:
         GuardFailed: They are; nothing was changed.
@@ -249,13 +253,13 @@ def guard_rows(rows: WindowRows, before: int, after: int, rules: Rules, made: in
     where = f"{rows.table} was left as it was: in the window {rows.window}"
     if after == 0 and not rules.allow_empty:
         raise GuardFailed(
-            f"{where} there are no new rows ({made} outside it) to replace {before} "
-            "old ones; if that is right, use --allow-empty"
+            f"{where} there are no {kind}{aside} to replace {before} old ones; if that is right, "
+            "use --allow-empty"
         )
     if 0 < after < before * rules.min_rows_ratio:
         share = math.floor(1000 * after / before) / 1000
         raise GuardFailed(
-            f"{where} there are {after} new rows to replace {before} old ones, less "
+            f"{where} there are {after} {kind} to replace {before} old ones, less "
             f"than {rules.min_rows_ratio:g} of them; if that is right, use --min-rows-ratio with "
             f"at most {share:g}"
         )

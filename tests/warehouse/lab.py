@@ -161,11 +161,10 @@ class Lab:
             self.warehouse,
             files,
             WINDOW,
-            self.settings,
             run_tag=run_tag,
             rules=rules,
             retries=retries,
-            **how,
+            **{"settings": self.settings, **how},
         )
 
     def loaded(self, files: TableFiles, **how: Any) -> TableLoaded:
@@ -197,4 +196,4 @@ def steps(told: list[LoadStep]) -> list[str]:
     return [step.step for step in told]
 
 
-__all__ = ["NEW", "OLD", "QUICK", "REPLACED", "WINDOW", "Lab", "steps"]
+__all__ = ["NEW", "OLD", "QUICK", "REPLACED", "RULES", "WINDOW", "Lab", "steps"]

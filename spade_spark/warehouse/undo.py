@@ -1,0 +1,303 @@
+"""A way back: the rows that a load replaced, put back under the same lock, guards and ledger.
+
+An undo is a replace whose rows come from the backup instead of from files. It keeps what it
+deletes, and has a ledger row of its own (``undo-TAG``), so that it can be undone in its turn.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+from spade_spark.errors import (
+    AlreadyUndone,
+    Bug,
+    CommitUnknown,
+    ConnectionLost,
+    GuardFailed,
+    WarehouseError,
+)
+from spade_spark.run.layout import UNDO
+from spade_spark.run.loads import TableNotLoaded, TableUndone
+from spade_spark.settings import WarehouseSettings
+from spade_spark.warehouse import catalog, ledger
+from spade_spark.warehouse.backup import Backup, delete_kept
+from spade_spark.warehouse.catalog import WarehouseColumn
+from spade_spark.warehouse.connection import BEGIN_SERIALIZABLE, Session
+from spade_spark.warehouse.dialect import Warehouse
+from spade_spark.warehouse.fingerprint import fingerprint
+from spade_spark.warehouse.history import LedgerRow, changes_since, ledger_rows, newest, undo_of
+from spade_spark.warehouse.load import ensure_places
+from spade_spark.warehouse.place import Place, WindowRows, place_of
+from spade_spark.warehouse.replace import Rules, guard_rows
+from spade_spark.warehouse.side import Progress, Retries, Sessions, Tries, side_by_side
+from spade_spark.warehouse.statements import Statement, identifiers
+
+
+@dataclass(frozen=True)
+class Way:
+    """A load that can be undone, as it was found.
+
+    Attributes:
+        load: The load's row of the ledger.
+        rows: The rows that go, under the undo's own tag.
+        backup: Where the rows are that come back.
+        columns: Their columns.
+        now: How many rows go.
+        kept: How many come back.
+        newest: The time of the ledger's newest row, UTC.
+    """
+
+    load: LedgerRow
+    rows: WindowRows
+    backup: Backup
+    columns: tuple[WarehouseColumn, ...]
+    now: int
+    kept: int
+    newest: datetime
+
+    def insert(self) -> Statement:
+        """Puts the rows back; columns that were added since get their defaults."""
+        names = identifiers(column.name for column in self.columns)
+        return Statement(
+            "INSERT INTO ",
+            self.rows.target,
+            " (",
+            names,
+            ") SELECT ",
+            names,
+            " FROM ",
+            self.backup.table,
+        )
+
+
+def find_way(
+    session: Session, warehouse: Warehouse, place: Place, load: LedgerRow, rules: Rules
+) -> Way:
+    """Looks whether a load can be undone; nothing is changed.
+
+    Args:
+        session: Where to look: in the undo's own transaction, or beforehand.
+        warehouse: The warehouse.
+        place: Where its tables stand.
+        load: The run tag and the table; of several loads of them the newest counts.
+        rules: What is allowed; with ``force`` a window that was changed since, too.
+
+    Raises:
+        AlreadyUndone: It was undone before.
+        GuardFailed: The rows that would come back are too few, or the window was changed since.
+        WarehouseError: There are no rows to put back, or no column to put them in.
+    """
+    history = ledger_rows(session, place.control)
+    row = newest(history, load.run_tag, load.table)
+    left = f"{load.table} was left as it was"
+    if row is None:
+        raise WarehouseError(f"{left}: the ledger has no load of run tag {load.run_tag} any more")
+    undone = undo_of(row, history)
+    if undone:
+        raise AlreadyUndone(
+            f"{left}: run tag {row.run_tag} was undone already, at {undone.at:%Y-%m-%d %H:%M:%S} "
+            f"UTC; to put its rows back, spade-spark undo {undone.run_tag}"
+        )
+    backup = _backup(session, row)
+    rows = WindowRows(warehouse, place, row.table, row.window, UNDO + row.run_tag)
+    columns = _columns(session, rows, backup)
+    if not rules.force:
+        _refuse_changed(session, row, rows, columns, history)
+    ((now,),) = session.rows(rows.count())
+    ((kept,),) = session.rows(backup.count())
+    if kept != row.deleted and not rules.force:
+        raise GuardFailed(
+            f"{left}: {backup} has {kept} rows, but {row.deleted} were kept there: somebody "
+            "changed it; --force puts back what it has"
+        )
+    if now or kept:
+        guard_rows(rows, now, kept, rules, kind="kept rows")
+    return Way(row, rows, backup, columns, now, kept, history[-1].at)
+
+
+def undo_tables(
+    warehouse: Warehouse,
+    loads: Sequence[LedgerRow],
+    settings: WarehouseSettings,
+    *,
+    rules: Rules,
+    poolsize: int = 4,
+    retries: Retries | None = None,
+    progress: Progress = lambda step: None,  # noqa: ARG005 - the default does nothing
+) -> tuple[TableUndone | TableNotLoaded, ...]:
+    """Undoes each of ``loads``, ``poolsize`` at a time.
+
+    Returns:
+        What came of each, in their order.
+
+    Raises:
+        KeyboardInterrupt: Passed on once every session has rolled back and closed; what
+            ``progress`` called undone is undone.
+        WarehouseError: The schema of backups is not there and cannot be created.
+        ConnectionLost: The warehouse does not answer.
+    """
+    place = place_of(settings)
+    retries = retries or Retries()
+    sessions = Sessions(warehouse.target)
+    retries.of(sessions.stop)(ensure_places, warehouse, place)
+    work: list[Callable[[], TableUndone | TableNotLoaded]] = []
+    for load in loads:
+        rows = WindowRows(warehouse, place, load.table, load.window, UNDO + load.run_tag)
+        tries = Tries(rows, retries, sessions, progress, "undone")
+        work.append(_TableUndo(load, rules, tries).run)
+    return tuple(side_by_side(work, sessions, poolsize))
+
+
+@dataclass(frozen=True)
+class _TableUndo:
+    """One table."""
+
+    load: LedgerRow
+    rules: Rules
+    tries: Tries
+
+    def run(self) -> TableUndone | TableNotLoaded:
+        """Undoes the load; every failure is an answer."""
+        started = time.monotonic()
+        ended = self.tries.settle(self._once)
+        if isinstance(ended, TableNotLoaded):
+            return ended
+        deleted, inserted, backup = ended
+        self.tries.tell("undone", f"{deleted} rows deleted, {inserted} put back")
+        return TableUndone(
+            table=self.load.table,
+            window=str(self.tries.rows.window),
+            deleted=deleted,
+            inserted=inserted,
+            backup=backup,
+            seconds=time.monotonic() - started,
+        )
+
+    def _once(self) -> tuple[int, int, str]:
+        """One try, in one commit: rows deleted, rows put back, and where the former are kept."""
+        sessions = self.tries.sessions
+        session = sessions.open()
+        self.tries.tell("replacing", f"by the rows that {self.load.run_tag} had replaced")
+        done: tuple[int, int, str] | None = None
+        ts = datetime.now(timezone.utc).replace(tzinfo=None)
+        try:
+            with session.transaction(BEGIN_SERIALIZABLE):
+                session.run(ledger.lock(self.tries.rows.place.control))
+                way = self._find_way(session)
+                ts = _after(way.newest)
+                done = self._replace(session, way, ts)
+        except CommitUnknown:
+            if done is None or not self.tries.was_committed(ts):
+                raise ConnectionLost(
+                    f"the connection broke during the commit of {self.load.table}, which was not "
+                    "done"
+                ) from None
+        finally:
+            sessions.close(session)
+        assert done is not None  # the transaction ended without an error
+        return done
+
+    def _find_way(self, session: Session) -> Way:
+        rows = self.tries.rows
+        return find_way(session, rows.warehouse, rows.place, self.load, self.rules)
+
+    def _replace(self, session: Session, way: Way, ts: datetime) -> tuple[int, int, str]:
+        backup, deleted = delete_kept(session, way.rows)
+        inserted = session.run(way.insert())
+        if inserted != way.kept:
+            raise Bug(
+                f"{self.load.table} was left as it was: {way.kept} rows are kept in {way.backup}, "
+                f"but the insert took {inserted}; report this"
+            )
+        session.run(
+            way.rows.entry.insert(
+                way.rows.window,
+                "",
+                deleted=deleted,
+                inserted=inserted,
+                ts=ts,
+                backup=backup,
+                fingerprint=fingerprint(session, way.rows),
+            )
+        )
+        return deleted, inserted, backup
+
+
+def _backup(session: Session, row: LedgerRow) -> Backup:
+    """The load's backup, which is there.
+
+    Raises:
+        WarehouseError: It is not.
+    """
+    words = shlex.join(["spade-spark", "replay", *row.window.arguments, row.table])
+    again = f"make the rows again from the logs, with {words}"
+    if not row.backup:
+        raise WarehouseError(
+            f"{row.table} was left as it was: the rows that run tag {row.run_tag} replaced were "
+            f"not kept (warehouse.backup was false): {again}"
+        )
+    backup = Backup.parse(row.backup)
+    if not backup.exists(session):
+        raise WarehouseError(
+            f"{row.table} was left as it was: {backup}, where the rows that run tag {row.run_tag} "
+            f"replaced were kept, is not there any more: {again}"
+        )
+    return backup
+
+
+def _columns(session: Session, rows: WindowRows, backup: Backup) -> tuple[WarehouseColumn, ...]:
+    """The kept rows' columns, which the table has still.
+
+    Raises:
+        WarehouseError: It has not.
+    """
+    there = {each.name for each in catalog.columns(session, rows.place.schema, rows.relation)}
+    kept = catalog.columns(session, backup.schema, backup.name)
+    gone = [column.name for column in kept if column.name not in there]
+    if gone:
+        raise WarehouseError(
+            f"{rows.table} was left as it was: {rows.place.schema}.{rows.relation} has no "
+            f"{', '.join(gone)} any more, which the rows in {backup} have: add what is missing, "
+            "or put the other columns back by hand"
+        )
+    return kept
+
+
+def _refuse_changed(
+    session: Session,
+    row: LedgerRow,
+    rows: WindowRows,
+    columns: Sequence[WarehouseColumn],
+    history: Sequence[LedgerRow],
+) -> None:
+    """Refuses a window that is not as the load left it.
+
+    Raises:
+        GuardFailed: It was changed since, by a replay or by somebody else.
+    """
+    left = f"{row.table} was left as it was: the window {row.window}"
+    forced = "--force puts the older rows back all the same, and keeps those that are there now"
+    changes = changes_since(row, history)
+    if changes:
+        by = ", ".join(f"{each.run_tag} ({each.at:%Y-%m-%d %H:%M:%S} UTC)" for each in changes)
+        raise GuardFailed(
+            f"{left} was replaced since run tag {row.run_tag} was loaded, by {by}: undo that "
+            f"first; {forced}"
+        )
+    now = fingerprint(session, rows, columns)
+    if now != row.fingerprint:
+        had, has = (text.partition(":")[0] or "?" for text in (row.fingerprint, now))
+        raise GuardFailed(
+            f"{left} was changed since run tag {row.run_tag} was loaded, by no replay ({had} rows "
+            f"then, {has} now): look at it first; {forced}"
+        )
+
+
+def _after(newest_at: datetime) -> datetime:
+    """Now, UTC; after all that the ledger has, though another machine's clock was ahead."""
+    now = max(datetime.now(timezone.utc), newest_at + timedelta(microseconds=1))
+    return now.replace(tzinfo=None)
