@@ -30,6 +30,10 @@ Columns = list[tuple[str, str, str, str]]
 _HEX = "0123456789abcdef"
 _GAMES = ["Chess", "Go", "Poetry", "Speedrunning", "Woodworking", "Retro Games", "Painting"]
 _HOSTS = ["www.example.com", "m.example.com", "player.example.com", "embed.example.org"]
+_WORDS = [
+    "".join(random.Random(f"{SEED} {word}").choices("aeioulnrstdm", k=4 + word % 7))
+    for word in range(2000)
+]
 _AGENTS = [
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
     f"Chrome/{major}.0.{minor}.89 Safari/537.36"
@@ -250,8 +254,8 @@ def _video(rng: random.Random) -> Properties:
         "player": rng.choice(["site", "embed", "frontpage"]),
         "quality": rng.choice(["chunked", "high", "medium", "low", "mobile"]),
         "host": rng.choice(_HOSTS),
-        "url": f"https://www.example.com/{_login(int(3000 * rng.random() ** 3))}",
-        "referrer": f"https://search.example.net/find/{_hex(rng, 12)}",
+        "url": _url(rng),
+        "referrer": _url(rng),
         "language": rng.choice(["en", "de", "fr", "ko", "pt-BR", "ru", "zh-TW"]),
         "browser": rng.choice(["chrome", "firefox", "safari", "edge"]),
         "os": rng.choice(["windows", "macos", "linux", "android"]),
@@ -276,9 +280,9 @@ def _page(rng: random.Random) -> Properties:
     return {
         "device_id": _hex(rng, 32),
         "login": _login(int(LOGINS * rng.random() ** 2)),
-        "url": f"https://www.example.com/directory/{_hex(rng, 8)}",
+        "url": _url(rng),
         "host": rng.choice(_HOSTS),
-        "referrer": f"https://search.example.net/find/{_hex(rng, 12)}",
+        "referrer": _url(rng),
         "language": rng.choice(["en", "de", "fr", "ko", "pt-BR", "ru", "zh-TW"]),
         "viewport_width": rng.randrange(300, 2600),
         "viewport_height": rng.randrange(300, 1500),
@@ -336,6 +340,12 @@ def _spoil(rng: random.Random, properties: Properties) -> None:
         case 4:
             for name in numbers:
                 properties[name] = str(properties[name])
+
+
+def _url(rng: random.Random) -> str:
+    words = "/".join(rng.choice(_WORDS) for _ in range(rng.randrange(1, 5)))
+    tail = f"?{rng.choice(_WORDS)}={_hex(rng, 8)}" if rng.random() < 0.5 else ""
+    return f"https://{rng.choice(_HOSTS)}/{words}{tail}"
 
 
 def _login(number: int) -> str:

@@ -216,7 +216,8 @@ class Memos:
 
     def _place_texts(self, address: str) -> tuple[str, ...]:
         """What each group of columns shows of an address."""
-        texts = {name: _text(convert, address) for name, convert in self._of_address.items()}
+        names = {name for group in self._groups for name in group}
+        texts = {name: _text(self._of_address[name], address) for name in names}
         return tuple([BETWEEN.join([texts[name] for name in group]) for group in self._groups])
 
     def _converter(self, column: Column) -> Converter:
