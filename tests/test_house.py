@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "spade_spark"
 ROOMS = (
     ("cli",),
     ("sandbox", "inspector"),
-    ("replay", "runs"),
+    ("replay", "runs", "undo"),
     ("outlook",),
     ("prepare",),
     ("again",),

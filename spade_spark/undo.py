@@ -1,0 +1,211 @@
+"""The story of an undo: look for the way back, show it, ask, and put the rows back.
+
+::
+
+    ledger ─► backups ─► ask ─► lock ─► undo, table by table ─► report
+
+As a replay, it refuses what cannot work before anything is begun, and what one table's failure
+leaves undone does not touch the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from spade_spark.errors import AlreadyUndone, SettingsError, UsageError, WarehouseError
+from spade_spark.report.screen import Screen
+from spade_spark.report.undo import UndoReport
+from spade_spark.run.heartbeat import Lock, holding
+from spade_spark.run.layout import UNDO
+from spade_spark.run.locks import Claim, Locks
+from spade_spark.settings import Settings
+from spade_spark.store import open_store
+from spade_spark.warehouse import backup
+from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.credentials import CopyCredentials
+from spade_spark.warehouse.dialect import Warehouse, open_warehouse
+from spade_spark.warehouse.history import LedgerRow, ledger_rows, newest
+from spade_spark.warehouse.place import Place, place_of
+from spade_spark.warehouse.replace import Rules
+from spade_spark.warehouse.side import LoadStep
+from spade_spark.warehouse.undo import Way, find_way, undo_tables
+from spade_spark.window import Window
+
+
+@dataclass(frozen=True)
+class UndoRequest:
+    """What is asked for.
+
+    Attributes:
+        run_tag: The run whose loads are undone, or, with ``undo-`` before it, an undo's.
+        tables: The tables; none for all that the run was loaded into.
+        poolsize: Tables undone side by side.
+        allow_empty: Whether rows may be replaced by none.
+        force: Whether a window that was changed since may be undone.
+        take_over: Run tags of replays whose place is taken though they are locked.
+    """
+
+    run_tag: str
+    tables: tuple[str, ...] = ()
+    poolsize: int = 4
+    allow_empty: bool = False
+    force: bool = False
+    take_over: tuple[str, ...] = ()
+
+
+def undo(request: UndoRequest, settings: Settings, screen: Screen) -> UndoReport:
+    """Carries out ``request``.
+
+    Returns:
+        What it came to; ``report.complete`` says whether all that was asked for is done.
+
+    Raises:
+        SpadeError: What ended the undo before any table was touched.
+    """
+    if not settings.output.base:
+        raise SettingsError(
+            "output.base is not set, and the lock that keeps replays away lies there: give "
+            "--conf FILE with it"
+        )
+    # Nothing is copied from S3, so COPY's credentials are not asked for.
+    warehouse = open_warehouse(settings.warehouse, settings.s3, CopyCredentials())
+    return _Story(request, settings, warehouse, screen).tell()
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """What can be undone, what was before, and why the rest cannot."""
+
+    ways: tuple[Way, ...]
+    passed: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Story:
+    """What every step of one undo needs to know."""
+
+    request: UndoRequest
+    settings: Settings
+    warehouse: Warehouse
+    screen: Screen
+
+    def tell(self) -> UndoReport:
+        """Looks, shows, asks, locks, undoes."""
+        looked = self._look()
+        self._agree(looked)
+        loads = [way.load for way in looked.ways]
+        claim = Claim.new(self.request.run_tag, _hull(loads), tuple(each.table for each in loads))
+        store = open_store(self.settings.output.base, self.settings.s3)
+        with holding(Locks(store), claim, self.request.take_over) as lock:
+            for each in lock.gave_way:
+                self.screen.say(f"took the place of {each.claim}")
+            return self._undo(loads, looked.passed, lock)
+
+    @property
+    def _rules(self) -> Rules:
+        return Rules(
+            allow_empty=self.request.allow_empty,
+            min_rows_ratio=self.settings.warehouse.min_rows_ratio,
+            force=self.request.force,
+        )
+
+    def _look(self) -> _Looked:
+        """Looks for the way back of each table; nothing is changed."""
+        place = place_of(self.settings.warehouse)
+        with Session(self.warehouse.target) as session:
+            loads = self._loads(ledger_rows(session, place.control))
+            problems = backup.schema_problems(session, self.warehouse, place)
+            found = {load.table: self._way(session, place, load) for load in loads}
+        ways = tuple(each for each in found.values() if isinstance(each, Way))
+        undone = {table for table, each in found.items() if isinstance(each, AlreadyUndone)}
+        # The same command again goes on where it stopped: what it has undone is passed over,
+        # unless it was named, or nothing is left to undo.
+        refused = undone if self.request.tables or not ways else set()
+        problems += [
+            str(each)
+            for table, each in found.items()
+            if isinstance(each, WarehouseError) and (table not in undone or table in refused)
+        ]
+        return _Looked(ways, tuple(sorted(undone)), tuple(problems))
+
+    def _way(self, session: Session, place: Place, load: LedgerRow) -> Way | WarehouseError:
+        try:
+            return find_way(session, self.warehouse, place, load, self._rules)
+        except WarehouseError as error:
+            return error
+
+    def _loads(self, history: Sequence[LedgerRow]) -> list[LedgerRow]:
+        """The newest load of each table that is asked for.
+
+        Raises:
+            UsageError: There is none.
+        """
+        tag, asked = self.request.run_tag, self.request.tables
+        tables = dict.fromkeys(row.table for row in history if row.run_tag == tag)
+        where = f"the replay ledger {self.settings.warehouse.control}.replay of {self._place}"
+        if not tables:
+            raise UsageError(
+                f"{where} has no load of run tag {tag}: `spade-spark runs` lists what was loaded"
+            )
+        for name in asked:
+            if name not in tables:
+                raise UsageError(
+                    f"{where} has no load of run tag {tag} into {name}: it was loaded into "
+                    f"{', '.join(tables)}"
+                )
+        found = (newest(history, tag, table) for table in dict.fromkeys(asked) or tables)
+        return [row for row in found if row]
+
+    def _agree(self, looked: _Looked) -> None:
+        """Shows what is going to happen; nothing is begun for an undo that cannot work."""
+        for way in looked.ways:
+            table, window = way.load.table, way.load.window
+            self.screen.say(
+                f"{table}: {way.now:,} rows in the window {window} go, {way.kept:,} kept ones come "
+                f"back from {way.backup}"
+            )
+        if looked.problems:
+            raise WarehouseError(
+                "the undo could not work, so nothing was begun:\n  " + "\n  ".join(looked.problems)
+            )
+        if not self.settings.warehouse.backup:
+            self.screen.say("The rows that go are not kept: warehouse.backup is false")
+        rows = sum(way.now for way in looked.ways)
+        if not self.screen.agree(
+            f"Undo run tag {self.request.run_tag}, replacing {rows:,} rows in "
+            f"{self.warehouse.name} {self.warehouse.target}?"
+        ):
+            raise UsageError("nothing was begun, since the answer was no")
+
+    def _undo(self, loads: Sequence[LedgerRow], passed: tuple[str, ...], lock: Lock) -> UndoReport:
+        lock.confirm()
+        with self.screen.loading([each.table for each in loads]) as tell:
+
+            def next_step(step: LoadStep) -> None:
+                if step.step == "replacing":
+                    lock.confirm()  # a lock that is lost leaves this table as it was
+                tell(step.table, step.step, step.note)
+
+            undone = undo_tables(
+                self.warehouse,
+                loads,
+                self.settings.warehouse,
+                rules=self._rules,
+                poolsize=self.request.poolsize,
+                progress=next_step,
+            )
+        tag = UNDO + self.request.run_tag
+        return UndoReport(self.request.run_tag, self._place, tag, undone, passed)
+
+    @property
+    def _place(self) -> str:
+        return self.warehouse.target.place
+
+
+def _hull(loads: Sequence[LedgerRow]) -> Window:
+    """The window from the first START to the last END: run tags can be loaded in parts."""
+    first = min(loads, key=lambda load: load.start)
+    last = max(loads, key=lambda load: load.end)
+    return Window(first.window.start, last.window.end)

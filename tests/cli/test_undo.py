@@ -1,0 +1,154 @@
+"""``spade-spark undo``: what it shows, refuses and puts back, and the lock that it takes."""
+
+import json
+from dataclasses import replace
+
+import boto3
+import pytest
+
+from spade_spark.cli import main
+from spade_spark.errors import UsageError
+from spade_spark.run.layout import check_tag
+from spade_spark.run.locks import Claim, Locks
+from spade_spark.run.process import Process
+from spade_spark.store import open_store
+from tests.warehouse.lab import NEW, OLD, REPLACED, WINDOW, Lab
+
+ELSEWHERE = Process("bob", "worker-7", 4711, "worker-7/boot/pid:[1]", "9")
+PASSWORD = "marked-password"
+
+
+class Desk:
+    """A lab whose tables were replaced under the run tag ``tag``, and the command line."""
+
+    def __init__(self, lab, folder, monkeypatch):
+        self.lab = lab
+        self.conf = folder / "conf.toml"
+        self.conf.write_text(
+            f'[output]\nbase = "{lab.output}out/"\n[s3]\nendpoint_url = "{lab.s3.endpoint_url}"\n'
+            f'[warehouse]\nschema = "{lab.schema}"\ncontrol = "{lab.control}"\n'
+            f'backup_schema = "{lab.backups}"\n',
+            "utf-8",
+        )
+        self.store = open_store(f"{lab.output}out/", lab.s3)
+        monkeypatch.setenv("SPADE_RSURL", lab.url)
+
+    def undo(self, *words):
+        return main(["undo", *words, "--conf", str(self.conf)])
+
+    def hold(self, tag, *tables):
+        """Somebody elsewhere is at work on the window."""
+        claim = replace(Claim.new(tag, WINDOW, tables), process=ELSEWHERE)
+        Locks(self.store).take(claim)
+        return claim
+
+
+@pytest.fixture
+def desk(tmp_path, database, s3_settings, bucket, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "250")
+    client = boto3.client("s3", endpoint_url=s3_settings.endpoint_url, region_name="us-west-2")
+    lab = Lab(database, s3_settings, client, bucket)
+    for name in ("login", "chat"):
+        lab.table(name)
+    lab.load(*(lab.files(*NEW, table=name) for name in ("login", "chat")))
+    return Desk(lab, tmp_path, monkeypatch)
+
+
+def test_all_tables_of_the_run_are_undone_and_the_way_is_shown_first(desk, capsys):
+    assert desk.undo("tag") == 0
+    shown = capsys.readouterr()
+    assert (
+        f"login: 2 rows in the window {WINDOW} go, 2 kept ones come back from "
+        f"{desk.lab.backups}.tag__login" in shown.err
+    )
+    assert "Done. Run tag tag is undone." in shown.out
+    assert "To put its rows back: spade-spark undo undo-tag" in shown.out
+    assert desk.lab.rows("login") == desk.lab.rows("chat") == list(OLD)
+    assert Locks(desk.store).board().held == ()
+
+
+def test_a_named_table_is_undone_and_the_others_are_left_alone(desk):
+    assert desk.undo("tag", "chat") == 0
+    assert desk.lab.rows("chat") == list(OLD)
+    assert desk.lab.rows("login") == REPLACED
+
+
+def test_the_same_command_again_goes_on_with_what_is_left(desk, capsys):
+    assert desk.undo("tag", "chat") == 0
+    assert desk.undo("tag", "chat") == 1
+    assert "chat was left as it was: run tag tag was undone already" in capsys.readouterr().err
+    assert desk.undo("tag") == 0
+    assert "Table chat was undone before" in capsys.readouterr().out
+    assert desk.undo("tag") == 1
+    message = capsys.readouterr().err
+    assert "so nothing was begun:" in message
+    assert message.count("undone already") == 2
+    assert len(desk.lab.ledger()) == 4
+
+
+def test_an_undo_is_undone_by_its_own_tag(desk):
+    assert desk.undo("tag") == 0
+    assert desk.undo("undo-tag") == 0
+    assert desk.lab.rows("login") == desk.lab.rows("chat") == REPLACED
+
+
+def test_one_tables_problem_keeps_everything_from_being_begun(desk, capsys):
+    desk.lab.run(f"DELETE FROM {desk.lab.schema}.chat WHERE n = 20")
+    assert desk.undo("tag") == 1
+    message = capsys.readouterr().err
+    assert "the undo could not work, so nothing was begun:" in message
+    assert "chat was left as it was" in message
+    assert desk.lab.rows("login") == REPLACED
+    assert desk.undo("tag", "--force") == 0
+    assert desk.lab.rows("login") == desk.lab.rows("chat") == list(OLD)
+
+
+def test_a_run_tag_or_a_table_that_the_ledger_does_not_have_is_refused(desk, capsys):
+    assert desk.undo("nothing") == 2
+    assert "has no load of run tag nothing: `spade-spark runs`" in capsys.readouterr().err
+    assert desk.undo("tag", "logout") == 2
+    message = capsys.readouterr().err
+    assert "has no load of run tag tag into logout: it was loaded into " in message
+
+
+def test_json_has_what_the_table_has(desk, capsys):
+    assert desk.undo("tag", "login", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["run_tag"], report["tag"], report["complete"]) == ("tag", "undo-tag", True)
+    (table,) = report["tables"]
+    assert (table["table"], table["deleted"], table["inserted"]) == ("login", 2, 2)
+    assert table["backup"] == f"{desk.lab.backups}.undo-tag__login"
+
+
+def test_a_replay_of_the_same_rows_is_in_the_way_until_its_place_is_taken(desk, capsys):
+    claim = desk.hold("other", "login")
+    assert desk.undo("tag") == 2
+    assert "run tag other (bob@worker-7" in capsys.readouterr().err
+    assert desk.lab.rows("login") == REPLACED
+    assert desk.undo("tag", "--take-over", "other") == 0
+    assert f"took the place of {claim}" in capsys.readouterr().err
+
+
+def test_a_table_that_cannot_be_undone_is_named_and_the_exit_status_tells(desk, capsys):
+    """Found only by the undo itself: a column that the kept rows do not fill."""
+    desk.lab.run(f"DELETE FROM {desk.lab.schema}.chat")
+    desk.lab.run(f"ALTER TABLE {desk.lab.schema}.chat ADD COLUMN must integer NOT NULL")
+    assert desk.undo("tag", "--force", "--allow-empty") == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Table chat was not undone: chat was left as it was:" in shown
+    assert "NOT everything was undone" in shown
+    assert desk.lab.rows("login") == list(OLD)
+
+
+def test_without_a_warehouse_or_an_output_the_command_is_refused(desk, capsys, monkeypatch):
+    desk.conf.write_text("[output]\n", "utf-8")
+    assert desk.undo("tag") == 1
+    assert "output.base is not set" in capsys.readouterr().err
+    monkeypatch.delenv("SPADE_RSURL")
+    assert desk.undo("tag") == 2
+    assert "an undo needs a warehouse" in capsys.readouterr().err
+
+
+def test_a_run_tag_that_would_be_taken_for_an_undo_is_refused():
+    with pytest.raises(UsageError, match="spade-spark undo 20171103T101500"):
+        check_tag("undo-20171103T101500")
