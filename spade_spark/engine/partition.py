@@ -109,7 +109,7 @@ class _Attempt:
             raise type(error)(f"{error}: leave --runtag out to begin a new run") from None
 
     def _read_as_planned(self, source: Source) -> None:
-        with closing(self._edge.open(source.key, source.etag)) as stream:
+        with closing(self._edge.open(source.key, source.etag, source.size)) as stream:
             lines = ObjectLines(stream, source.key)
             try:
                 feed = self._feed_again if self._job.again else self._feed

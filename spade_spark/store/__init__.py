@@ -60,8 +60,14 @@ class Store(Protocol):
             ObjectMissing: The bucket or the directory itself is not there.
         """
 
-    def open(self, key: str, etag: str = "") -> BinaryIO:
+    def open(self, key: str, etag: str = "", size: int = 0) -> BinaryIO:
         """The object's bytes as a stream, read as they arrive; the caller closes it.
+
+        Args:
+            key: The object's key.
+            etag: What it must be, where that is known.
+            size: Its bytes, where they are known: a body that ends before them is no end of the
+                object, and not taken for one.
 
         Raises:
             ObjectMissing: No such object.

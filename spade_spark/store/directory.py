@@ -35,7 +35,7 @@ class DirectoryStore:
         matching = (entry for entry in objects if entry.key.startswith(prefix))
         yield from sorted(matching, key=lambda entry: entry.key.encode())
 
-    def open(self, key: str, etag: str = "") -> BinaryIO:
+    def open(self, key: str, etag: str = "", size: int = 0) -> BinaryIO:  # noqa: ARG002 - the protocol's
         """See :class:`~spade_spark.store.Store`."""
         path = self._path(key)
         try:

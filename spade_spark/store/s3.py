@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _MISSING = {"404", "NoSuchBucket", "NoSuchKey"}
 _CHANGED = {"412", "PreconditionFailed"}
 _TAKEN = {"PreconditionFailed", "ConditionalRequestConflict"}
+# Only what goes on from the end of a body that did not fit its checksum asks for such a range.
+_PASSING = {"SlowDown", "RequestTimeout", "ThrottlingException", "InvalidRange"}
 _SERVER_FAULT = 500
 _RESUMES = 8
 _CUT = (BotoCoreError, urllib3.exceptions.HTTPError, ConnectionError, TimeoutError)
@@ -76,9 +78,9 @@ class S3Store:
                         entry["LastModified"],
                     )
 
-    def open(self, key: str, etag: str = "") -> BinaryIO:
+    def open(self, key: str, etag: str = "", size: int = 0) -> BinaryIO:
         """See :class:`~spade_spark.store.Store`."""
-        return io.BufferedReader(_ResumingBody(self, key, etag), 256 * 1024)
+        return io.BufferedReader(_ResumingBody(self, key, etag, size), 256 * 1024)
 
     def read(self, key: str) -> bytes:
         """See :class:`~spade_spark.store.Store`."""
@@ -160,11 +162,15 @@ class S3Store:
 
 
 class _ResumingBody(io.RawIOBase):
-    """A body that, when its connection is cut, goes on where it stopped, from the same object."""
+    """A body that, when its connection is cut, goes on where it stopped, from the same object.
 
-    def __init__(self, store: S3Store, key: str, etag: str) -> None:
+    So it does where the body ends before the object's ``size``, though its own length was that of
+    its half: a cut object and a cut answer look the same from behind.
+    """
+
+    def __init__(self, store: S3Store, key: str, etag: str, size: int) -> None:
         super().__init__()
-        self._store, self._key = store, key
+        self._store, self._key, self._size = store, key, size
         self._offset = 0
         self._resumes = 0
         self._body, self._etag = store.body(key, etag, 0)
@@ -178,18 +184,21 @@ class _ResumingBody(io.RawIOBase):
             try:
                 data = self._body.read(len(view))
             except _CUT as error:
-                self._resume(error)
+                self._resume(type(error).__name__)
+                continue
+            if not data and view and self._offset < self._size:
+                self._resume("too short a body")
                 continue
             view[: len(data)] = data
             self._offset += len(data)
             return len(data)
 
-    def _resume(self, error: Exception) -> None:
+    def _resume(self, reason: str) -> None:
         self._resumes += 1
         if self._resumes > _RESUMES:
             raise PassingFault(
                 f"{self._store.url}{self._key}: the connection broke {self._resumes} times while "
-                f"reading ({type(error).__name__}); run the same command again"
+                f"reading ({reason}); run the same command again"
             ) from None
         self._body.close()
         self._body, _ = self._store.body(self._key, self._etag, self._offset)
@@ -232,6 +241,6 @@ def _translate(name: str, error: ClientError) -> Exception:
         return ObjectMissing(f"{name} is not there")
     if code in _CHANGED:
         return ObjectChanged(f"{name} has changed since it was planned")
-    if status >= _SERVER_FAULT or code in {"SlowDown", "RequestTimeout", "ThrottlingException"}:
+    if status >= _SERVER_FAULT or code in _PASSING:
         return PassingFault(f"{name}: S3 answered {status} {code}; run the same command again")
     return InputError(f"{name}: S3 refused it ({status} {code}): check the role's permissions")

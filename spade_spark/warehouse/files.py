@@ -17,6 +17,7 @@ class StoredFiles:
 
     def __init__(self, files: TableFiles, s3: S3Settings) -> None:
         self._files = files
+        self._sizes = {file.url: file.size for file in files.files}
         prefixes = {split_url(file.url)[0] for file in files.files}
         self._stores = {prefix: open_store(prefix, s3) for prefix in prefixes}
 
@@ -49,7 +50,7 @@ class StoredFiles:
     def open(self, url: str) -> BinaryIO:
         """A file's bytes as they arrive, still compressed."""
         prefix, key = split_url(url)
-        return self._stores[prefix].open(key)
+        return self._stores[prefix].open(key, size=self._sizes[url])
 
 
 def inflated(raw: BinaryIO) -> BinaryIO:

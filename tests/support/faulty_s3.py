@@ -11,13 +11,25 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
+from xml.sax.saxutils import escape
 
-Kind = Literal["error", "unavailable", "throttled", "cut", "late", "wrong_length", "denied", "call"]
+Kind = Literal[
+    "error",
+    "unavailable",
+    "throttled",
+    "cut",
+    "late",
+    "wrong_length",
+    "wrong_bytes",
+    "denied",
+    "bad_signature",
+    "call",
+]
 
 KINDS: tuple[Kind, ...] = ("error", "unavailable", "throttled", "cut", "late", "wrong_length")
 """What strikes at random."""
@@ -29,6 +41,7 @@ _REFUSALS = {
     "unavailable": (503, "ServiceUnavailable", "Service is unable to handle request."),
     "throttled": (503, "SlowDown", "Please reduce your request rate."),
     "denied": (403, "AccessDenied", "Access Denied"),
+    "bad_signature": (403, "SignatureDoesNotMatch", "The signature does not match."),
 }
 
 
@@ -40,10 +53,12 @@ class Fault:
         request: A regular expression; the fault strikes at requests whose ``METHOD /path?query``
             it is found in.
         kind: ``error`` (500), ``unavailable`` and ``throttled`` (503; the latter several times in
-            a row), ``denied`` (403): refused, nothing done. ``cut``: done, but the connection ends
+            a row), ``denied`` and ``bad_signature`` (403; the latter repeats what was signed, as S3
+            does, keys and all): refused, nothing done. ``cut``: done, but the connection ends
             in the middle of the answer, or before an answer without a body. ``late``: done, but
             answered only after ``seconds``. ``wrong_length``: done, but half the body is missing
-            and the Content-Length is that of the half. ``call``: a function is called first.
+            and the Content-Length is that of the half. ``wrong_bytes``: done, but the body's last
+            byte is another. ``call``: a function is called first.
         seconds: How late.
         function: What ``call`` calls, in the request's thread.
         skip: How many such requests pass first.
@@ -132,6 +147,7 @@ class FaultyS3:
 
     def inject(self, request: str, kind: Kind, **how: Any) -> Fault:
         """Makes something go wrong at the next such request: see :class:`Fault`."""
+        assert kind in get_args(Kind), kind
         fault = Fault(request, kind, **how)
         with self._lock:
             self._waiting.append(fault)
@@ -190,7 +206,7 @@ class FaultyS3:
         fault = self._fault_at(f"{request.method} {request.path}")
         kind = fault.kind if fault else ""
         if fault and kind in _REFUSALS:
-            _send(handler, _refusal(kind))
+            _send(handler, _refusal(kind, request))
             return
         if fault and kind == "call":
             fault.function()
@@ -201,6 +217,8 @@ class FaultyS3:
             _send_half(handler, answer)
         elif kind == "wrong_length":
             _send(handler, _halved(answer))
+        elif kind == "wrong_bytes":
+            _send(handler, replace(answer, body=answer.body[:-1] + bytes([answer.body[-1] ^ 1])))
         else:
             _send(handler, answer)
 
@@ -251,18 +269,19 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-def _refusal(kind: str) -> _Answer:
+def _refusal(kind: str, request: _Request) -> _Answer:
     status, code, message = _REFUSALS[kind]
+    signed = "\n".join(f"{name}:{value}" for name, value in request.headers.items())
+    more = f"<CanonicalRequest>{escape(signed)}</CanonicalRequest>" * (kind == "bad_signature")
     body = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f"<Error><Code>{code}</Code><Message>{message}</Message><RequestId>0A1B</RequestId></Error>"
+        f"<Error><Code>{code}</Code><Message>{message}</Message>{more}</Error>"
     )
     return _Answer(status, code, [("Content-Type", "application/xml")], body.encode())
 
 
 def _halved(answer: _Answer) -> _Answer:
-    body = answer.body[: len(answer.body) // 2]
-    return _Answer(answer.status, answer.reason, answer.headers, body)
+    return replace(answer, body=answer.body[: len(answer.body) // 2])
 
 
 def _send(handler: BaseHTTPRequestHandler, answer: _Answer) -> None:
