@@ -55,7 +55,7 @@ class _Slow:
             f"PUT .*/v1/{partition:05d}-",
             f"PUT .*/_completed/{partition:05d}",
         )
-        seconds = tuple(dice.uniform(1, 4) for _ in range(2))
+        seconds = (dice.uniform(6, 12), dice.uniform(0, 10))
         return cls(
             dice.choice(requests), seconds, tuple(dice.uniform(5, 12) for _ in range(deaths))
         )

@@ -81,6 +81,7 @@ def test_in_good_health_everything_passes(through, direct, bucket, tmp_path):
         ("unavailable", "ServiceUnavailable"),
         ("throttled", "SlowDown"),
         ("denied", "AccessDenied"),
+        ("bad_signature", "SignatureDoesNotMatch"),
     ],
 )
 def test_a_refused_write_is_not_done(faulty, direct, bucket, kind, code):

@@ -1,0 +1,414 @@
+"""Nothing that is written anywhere holds a secret, whatever goes wrong.
+
+Each secret is marked; the marks are looked for, plain and encoded, in all that a command and its
+children say, log, keep or leave behind, in Spark's event log and on its page, in every object of
+the output, and in the arguments of every process that it starts.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import os
+import signal
+import sys
+import threading
+from contextlib import closing
+from pathlib import Path
+from unittest import mock
+from urllib.parse import quote
+from urllib.request import urlopen
+
+import pytest
+
+from spade_spark.cli import main
+from tests.chaos.engine import on_threads
+from tests.chaos.processes import COMMAND, Family
+from tests.lookups.user_service import UserService
+from tests.support import edge
+from tests.support.faulty_s3 import FaultyS3
+from tests.support.marks import Marks
+from tests.support.redshift import RedshiftServer, S3Access
+from tests.support.world import WINDOW, World, log_full_window
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc"),
+    pytest.mark.timeout(240),
+]
+
+REPOSITORY = Path(__file__).parent.parent
+
+PASSWORD = "qzPassOne@/:%?#'\\ &qzPassTwo"
+KEY = "AKIAQZKEYONE"
+SECRET = "qzSecretOne/+qzSecretTwo="
+TOKEN = "qzTokenOne//+qzTokenTwo=="
+ROLE = "arn:aws:iam::123456789012:role/qzRoleOne-qzRoleTwo"
+USERS = "qzUsersOne:@/é%qzUsersTwo"
+MARKS = Marks(
+    {
+        "password": ("qzPassOne", "qzPassTwo"),
+        "access key": ("QZKEYONE",),
+        "secret key": ("qzSecretOne", "qzSecretTwo"),
+        "session token": ("qzTokenOne", "qzTokenTwo"),
+        "role": ("qzRoleOne", "qzRoleTwo"),
+        "user service's password": ("qzUsersOne", "qzUsersTwo"),
+    }
+)
+PEOPLE = edge.table(
+    "login",
+    edge.column("time", "f@timestamp@unix"),
+    edge.column("login", "varchar", options="(20)"),
+    edge.column("n", "int"),
+    edge.column("id", "userIDWithMapping", supporting="login"),
+    version=3,
+)
+DDL = """
+INSERT INTO infra.table_version VALUES ('login', 3, '2017-02-01'), ('chat', 1, '2017-01-01');
+CREATE TABLE physical.login (time timestamp, login varchar(20), n int, id bigint);
+CREATE TABLE physical.chat (time timestamp, text varchar(100));
+INSERT INTO physical.login VALUES ('2017-11-03 10:30:00', 'wrong', 1, 1);
+INSERT INTO physical.chat VALUES ('2017-11-03 10:30:00', 'wrong');
+"""
+
+
+class Watched:
+    """A command, everything it writes, and the arguments of all that it starts."""
+
+    def __init__(self, folder: Path, world: World, environ: dict[str, str]) -> None:
+        self.folder = folder
+        self.world = world
+        self.environ = environ
+        self.pages = b""
+        self.said = ""
+        self.status = 0
+        self.arguments: set[str] = set()
+        self.during = lambda family: None
+
+    def run(self, *words: str, command: tuple[str, ...] = COMMAND) -> None:
+        """Runs it to its end."""
+        family = Family(words, self.environ, self.folder / "said.txt", command)
+        ended = threading.Event()
+        watch = threading.Thread(target=self._watch, args=(family, words, ended))
+        watch.start()
+        try:
+            self.during(family)
+            self.status = family.end(200)
+        finally:
+            ended.set()
+            watch.join()
+        self.said = " ".join(family.said.split())
+
+    def replay(self, *more: str, level: str = "DEBUG") -> None:
+        options = ["--conf", str(self.world.conf), "--runtag", self.world.tag, "--log", level]
+        self.run("replay", *WINDOW, "login", "chat", *options, *more)
+
+    def given_away(self) -> dict[str, list[str]]:
+        """Where which secret was found."""
+        found = {place: MARKS.found_in(data) for place, data in self._written()}
+        return {place: names for place, names in found.items() if names}
+
+    def _written(self):
+        for path in sorted(self.folder.rglob("*")):
+            if path.is_file() and path != self.world.conf:
+                yield str(path), path.read_bytes()
+        yield "Spark's page", self.pages
+        yield "arguments of children", "\n".join(self.arguments).encode()
+        for entry in self.world.store.list("out/"):
+            yield entry.key, self.world.store.read(entry.key)
+
+    def _watch(self, family: Family, words: tuple[str, ...], ended: threading.Event) -> None:
+        """Notes the arguments of all, but for those that the user wrote himself."""
+        while not ended.wait(0.05):
+            for member in family.members():
+                is_own = member.arguments[-len(words) :] == words
+                if not (is_own and member.pid == family.driver.pid):
+                    self.arguments.add(" ".join(member.arguments))
+
+
+@pytest.fixture
+def users():
+    service = UserService()
+    service.ids = {"ann": 7, "zoë'\\": 8}
+    with closing(service):
+        yield service
+
+
+@pytest.fixture
+def faulty(s3_settings):
+    with FaultyS3(s3_settings.endpoint_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def redshift(database, s3_server):
+    access = S3Access(
+        s3_server.endpoint_url, "us-west-2", {KEY: (SECRET, TOKEN)}, {ROLE: "(?!denied)"}
+    )
+    with RedshiftServer(database, access, password=PASSWORD) as server:
+        yield server
+
+
+@pytest.fixture
+def world(tmp_path, bucket, s3_settings, database):
+    world = World(tmp_path, bucket, s3_settings, database, tables=(PEOPLE, edge.CHAT), ddl=DDL)
+    log_full_window(world)
+    return world
+
+
+@pytest.fixture
+def watched(tmp_path, world, users, faulty, redshift):
+    """A command that has every secret there is."""
+    temporary, events = tmp_path / "temporary", tmp_path / "events"
+    temporary.mkdir()
+    events.mkdir()
+    world.conf.write_text(
+        world.conf.read_text().replace(
+            '"spark.ui.enabled" = "false"',
+            f'"spark.ui.enabled" = "false"\n"spark.eventLog.enabled" = "true"\n'
+            f'"spark.eventLog.compress" = "false"\n"spark.eventLog.dir" = "file://{events}"',
+        )
+    )
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environ = {
+        **{name: os.environ[name] for name in ("JAVA_HOME", "PYTHONPATH") if name in os.environ},
+        "PATH": programs,
+        "HOME": str(tmp_path),
+        "TMPDIR": str(temporary),
+        "JAVA_TOOL_OPTIONS": f"-Djava.io.tmpdir={temporary}",
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_SESSION_TOKEN": TOKEN,
+        "SPADE_RSURL": redshift.url,
+        "SPADE_S3__ENDPOINT_URL": faulty.endpoint_url,
+        "SPADE_LOOKUPS__USERS__URL": f"http://reader:{quote(USERS, safe='')}@{users.host}/lookup",
+    }
+    return Watched(tmp_path, world, environ)
+
+
+def of_spark(watched, faulty):
+    """Turns Spark's page on, and reads it while a task waits for its first object."""
+    port = 20_000 + os.getpid() % 20_000
+    conf = watched.world.conf
+    conf.write_text(
+        conf.read_text().replace('"spark.ui.enabled" = "false"', f'"spark.ui.port" = "{port}"')
+    )
+    base = f"http://127.0.0.1:{port}"
+
+    def read_pages():
+        api = urlopen(f"{base}/api/v1/applications").read()
+        application = api.split(b'"id" : "')[1].split(b'"')[0].decode()
+        watched.pages = b"".join(
+            urlopen(base + path).read()
+            for path in ("/environment/", f"/api/v1/applications/{application}/environment")
+        )
+
+    faulty.inject("GET .*/edge/.*gz", "call", function=read_pages)
+
+
+@pytest.mark.parametrize("encode", [str, quote, lambda text: quote(text, safe="")])
+@pytest.mark.parametrize("before", ["", "a", "ab", "user:"])
+def test_a_mark_is_found_plain_url_encoded_in_base64_and_compressed(encode, before):
+    text = f"{before}{encode(PASSWORD)}".encode()
+    for data in (text, base64.b64encode(text), base64.urlsafe_b64encode(text), gzip.compress(text)):
+        assert any(
+            "password" in name
+            for name in MARKS.found_in(b"some " + data if data[0] != 31 else data)
+        )
+    assert MARKS.found_in(b"nothing of the kind, qzPass, qzUsers") == []
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+def test_a_replay_gives_no_secret_away(watched, faulty, redshift):
+    of_spark(watched, faulty)
+    watched.replay()
+    assert watched.status == 0, watched.said
+    assert any(SECRET in statement for statement in redshift.statements)
+    assert b"spark.eventLog.dir" in watched.pages
+    assert list((watched.folder / "events").rglob("*"))
+    assert any("pyspark.daemon" in each for each in watched.arguments)
+    assert watched.given_away() == {}
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+def test_replay_sh_carries_no_secret_on_from_its_own_command_line(watched, faulty, redshift):
+    of_spark(watched, faulty)
+    url = watched.environ.pop("SPADE_RSURL")
+    options = ["--conf", str(watched.world.conf), "--log", "DEBUG"]
+    watched.run(
+        "local[2]",
+        url,
+        *WINDOW,
+        "login",
+        "chat",
+        *options,
+        command=(str(REPOSITORY / "replay.sh"),),
+    )
+    assert watched.status == 0, watched.said
+    assert any("SparkSubmit" in each for each in watched.arguments)
+    assert any("pyspark.daemon" in each for each in watched.arguments)
+    assert watched.given_away() == {}
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+def test_a_url_on_the_command_line_is_not_carried_on(watched, faulty):
+    of_spark(watched, faulty)
+    url = watched.environ.pop("SPADE_RSURL")
+    watched.replay("--rsurl", url)
+    assert watched.status == 0, watched.said
+    assert watched.given_away() == {}
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+def test_a_user_service_that_is_down_gives_no_secret_away(watched, faulty, users):
+    of_spark(watched, faulty)
+    users.close()
+    watched.replay()
+    assert watched.status == 1
+    assert "the user service at 127.0.0.1 did not give" in watched.said
+    assert watched.given_away() == {}
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+@pytest.mark.parametrize("kind", ["denied", "bad_signature"])
+def test_objects_that_s3_denies_to_tasks_give_no_secret_away(watched, faulty, kind):
+    faulty.inject("GET .*/edge/.*gz", kind, times=100)
+    watched.replay()
+    assert watched.status == 1
+    assert "S3 refused it (403" in watched.said
+    assert watched.given_away() == {}
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+def test_a_replay_that_is_killed_leaves_no_secret_behind(watched, faulty, redshift):
+    families: list[Family] = []
+    watched.during = families.append
+    redshift.inject(
+        "^COPY", "call", function=lambda: families[0].driver.send_signal(signal.SIGKILL)
+    )
+    watched.replay()
+    assert watched.status == -signal.SIGKILL
+    assert watched.given_away() == {}
+
+
+@pytest.fixture
+def made(watched):
+    """The rows are made, in this process: loads and failures of loads start no Spark."""
+    words = ["--conf", str(watched.world.conf), "--runtag", watched.world.tag, "--skip-ace-upload"]
+    with on_threads(), mock.patch.dict(os.environ, watched.environ):
+        assert main(["replay", *WINDOW, "login", "chat", *words]) == 0
+    return watched
+
+
+def test_a_load_with_keys_and_with_a_role_gives_no_secret_away(made, redshift):
+    made.replay("--skip-transform")
+    assert made.status == 0, made.said
+    made.environ["SPADE_WAREHOUSE__IAM_ROLE"] = ROLE
+    made.replay("--skip-transform", "--force")
+    assert made.status == 0, made.said
+    assert any(ROLE in statement for statement in redshift.statements)
+    assert made.given_away() == {}
+
+
+def test_a_role_that_copy_may_not_assume_gives_no_secret_away(made):
+    made.environ["SPADE_WAREHOUSE__IAM_ROLE"] = f"{ROLE}-other"
+    made.replay("--skip-transform")
+    assert made.status == 1
+    assert "not authorized to assume IAM Role" in made.said
+    assert made.given_away() == {}
+
+
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+def test_keys_that_copy_is_refused_for_give_no_secret_away(made, name):
+    made.environ[name] += "x"
+    made.replay("--skip-transform")
+    assert made.status == 1
+    assert "S3ServiceException" in made.said
+    assert made.given_away() == {}
+
+
+def test_load_errors_give_no_secret_away(made):
+    made.world.sql("ALTER TABLE physical.login ALTER COLUMN login TYPE int USING 1")
+    made.replay("--skip-transform")
+    assert made.status == 1
+    assert "COPY refused values" in made.said
+    assert made.given_away() == {}
+
+
+@pytest.mark.parametrize("action", ["refuse", "drop_before"])
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("^SELECT version", PASSWORD),
+        ("^COPY", f"{PASSWORD} {SECRET} {TOKEN}"),
+        ("^DELETE", f"{PASSWORD} {SECRET} {TOKEN}"),
+        ("^COMMIT", f"{PASSWORD} {SECRET} {TOKEN}"),
+    ],
+)
+def test_a_warehouse_that_repeats_what_it_was_told_gives_no_secret_away(
+    made, redshift, statement, told, action
+):
+    redshift.inject(statement, action, message="Internal error", detail=told)
+    made.replay("--skip-transform")
+    assert made.status in (0, 1), made.said
+    assert made.given_away() == {}
+
+
+def test_a_wrong_password_is_not_shown(watched, redshift):
+    redshift.password = "another"
+    for word in ("replay", "plan"):
+        watched.run(word, *WINDOW, "login", "--conf", str(watched.world.conf), "--log", "DEBUG")
+        assert watched.status == 1
+        assert "password authentication failed" in watched.said
+    assert watched.given_away() == {}
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda url: url.replace("postgres://", "postgres:/"),
+        lambda url: url + "?sslmod=require",
+        lambda url: url.replace("127.0.0.1", "host.invalid"),
+        lambda url: url.replace("127.0.0.1:", "127.0.0.1:x"),
+    ],
+)
+def test_a_warehouse_url_that_is_wrong_is_not_repeated(watched, spoil):
+    watched.environ["SPADE_RSURL"] = spoil(watched.environ["SPADE_RSURL"])
+    watched.replay()
+    assert watched.status in (1, 2)
+    assert "warehouse" in watched.said
+    assert watched.given_away() == {}
+
+
+def test_a_setting_of_the_wrong_type_is_not_repeated(watched):
+    watched.environ |= {"SPADE_LOOKUPS__USERS__TIMEOUT": USERS}
+    watched.replay()
+    assert watched.status == 1
+    assert "lookups.users.timeout" in watched.said
+    assert watched.given_away() == {}
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_a_plan_gives_no_secret_away(watched, more):
+    words = [*WINDOW, "login", "chat", "--conf", str(watched.world.conf), "--log", "DEBUG", *more]
+    for role in ("", ROLE):
+        watched.environ["SPADE_WAREHOUSE__IAM_ROLE"] = role
+        watched.run("plan", *words)
+        assert watched.status == 0, watched.said
+        assert "COPY" in watched.said
+        assert watched.given_away() == {}
+
+
+def test_a_plan_that_s3_denies_gives_no_secret_away(watched, faulty):
+    for kind in ("denied", "bad_signature"):
+        faulty.inject("GET .*list-type", kind)
+        watched.run("plan", *WINDOW, "login", "--conf", str(watched.world.conf), "--log", "DEBUG")
+        assert watched.status == 1
+        assert "403" in watched.said
+    assert watched.given_away() == {}
