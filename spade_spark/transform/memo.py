@@ -20,11 +20,12 @@ from spade_spark.blueprint.schema import Column
 from spade_spark.edge.address import canonical
 from spade_spark.edge.instants import rfc3339_seconds
 from spade_spark.edge.strict_json import Number
-from spade_spark.lookups import GeoLookup, Lookups, Place
+from spade_spark.lookups import Lookups
 from spade_spark.transform.conversion import ConversionFailed, Converter
+from spade_spark.transform.geo import asn_number
 from spade_spark.transform.numbers import shortest
 from spade_spark.transform.quoting import escape
-from spade_spark.transform.registry import BY_NAME, converter
+from spade_spark.transform.registry import converter
 from spade_spark.transform.timestamps import EARLIEST, LATEST, UTC, unix_time
 from spade_spark.window import PACIFIC
 
@@ -115,20 +116,6 @@ def _canonical(address: str) -> str:
     return canonical(address)
 
 
-class _RememberedPlaces:
-    """Asks for the place of an address once for all columns that show a part of it."""
-
-    def __init__(self, geo: GeoLookup) -> None:
-        self._geo = geo
-        self._last = ("", Place())
-
-    def place(self, address: str) -> Place:
-        """See :class:`~spade_spark.lookups.GeoLookup`."""
-        if self._last[0] != address:
-            self._last = (address, self._geo.place(address))
-        return self._last[1]
-
-
 class Memos:
     """The memos of one worker's transform, shared by its tables.
 
@@ -141,8 +128,7 @@ class Memos:
     """
 
     def __init__(self, lookups: Lookups) -> None:
-        self._lookups = Lookups(_RememberedPlaces(lookups.geo), lookups.logins)
-        self._of_address = {name: BY_NAME[name](self._lookups) for name in OF_ADDRESS}
+        self._lookups = lookups
         self._groups: list[tuple[str, ...]] = [("varchar",)]
         self._made: dict[str, Any] = {}
         self._pacific = _WallClock(PACIFIC)
@@ -215,9 +201,18 @@ class Memos:
         return self._groups.index(names)
 
     def _place_texts(self, address: str) -> tuple[str, ...]:
-        """What each group of columns shows of an address."""
-        names = {name for group in self._groups for name in group}
-        texts = {name: _text(self._of_address[name], address) for name in names}
+        """What each group of columns shows of an address, which is looked up once for all."""
+        if address is MISSING:
+            return tuple([BETWEEN.join([MISSING] * len(group)) for group in self._groups])
+        place = self._lookups.geo.place(address)
+        texts = {
+            "varchar": escaped(address),
+            "ipCity": escaped(place.city),
+            "ipCountry": escaped(place.country),
+            "ipRegion": escaped(place.region),
+            "ipAsn": escaped(place.asn),
+            "ipAsnInteger": _asn_number(place.asn),
+        }
         return tuple([BETWEEN.join([texts[name] for name in group]) for group in self._groups])
 
     def _converter(self, column: Column) -> Converter:
@@ -259,6 +254,13 @@ def _identifier(text: str) -> str:
 
 def _agent(agent: str) -> str:
     return escape(agent) if agent else MISSING
+
+
+def _asn_number(asn: str) -> str:
+    try:
+        return asn_number(asn)
+    except ConversionFailed:
+        return MISSING
 
 
 def _text(convert: Converter, value: Any, *supporting: str) -> str:
