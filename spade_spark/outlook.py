@@ -166,7 +166,12 @@ def _statements(
         checksum="(not known yet)",
     )
     job = Replacement(
-        warehouse, place_of(settings.warehouse), files, request.window, request.run_tag
+        warehouse,
+        place_of(settings.warehouse),
+        files,
+        request.window,
+        request.run_tag,
+        request.from_quarantine,
     )
     return [str(statement) for statement in job.script(state.columns, state.every)]
 

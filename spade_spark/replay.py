@@ -166,8 +166,9 @@ class _Story:
         self._ask(sum(state.rows for state in states))
 
     def _ask(self, rows: int) -> None:
+        verb = "Add to" if self.request.from_quarantine else "Replace"
         if self.warehouse and not self.screen.agree(
-            f"Replace {rows:,} rows in {self.warehouse.name} {self.warehouse.target}?"
+            f"{verb} {rows:,} rows in {self.warehouse.name} {self.warehouse.target}?"
         ):
             raise UsageError("nothing was begun, since the answer was no")
 
@@ -202,7 +203,12 @@ class _Story:
         if problem or self.warehouse is None:
             return replace(report, problems=(problem,) if problem else ())
         names = {table.name for table in tables}
-        files = [each for each in sealed.files if each.table in names]
+        # A quarantine need not have rows of every table; nothing is added to the others.
+        files = [
+            each
+            for each in sealed.files
+            if each.table in names and (each.rows or not request.from_quarantine)
+        ]
         rules = Rules(
             min_rows_ratio=settings.min_rows_ratio,
             allow_empty=request.allow_empty,
@@ -224,6 +230,7 @@ class _Story:
                 request.window,
                 settings,
                 run_tag=request.run_tag,
+                add_to=request.from_quarantine,
                 rules=rules,
                 poolsize=request.poolsize,
                 progress=next_step,

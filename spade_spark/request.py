@@ -69,10 +69,6 @@ class Request:
             raise UsageError(
                 "--by-prefix loads an earlier tool's files: give it with --skip-transform --runtag"
             )
-        if self.from_quarantine and not self.skip_load:
-            raise UsageError(
-                "--from-quarantine makes rows, and does not load them yet: give --skip-ace-upload"
-            )
         if self.all_tables and self.tables:
             raise UsageError("name tables or give --all-tables, not both")
         if not self.all_tables and not self.tables:

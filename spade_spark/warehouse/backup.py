@@ -126,6 +126,15 @@ def delete_kept(session: Session, rows: WindowRows) -> tuple[str, int]:
     return str(backup), deleted
 
 
+def keep_all(session: Session, rows: WindowRows) -> tuple[str, int]:
+    """Keeps the window's rows, if that is wanted, and deletes none: others are added to them.
+
+    Returns:
+        As :func:`delete_kept`; no rows are deleted.
+    """
+    return (str(keep(session, rows)[0]) if rows.place.backup else ""), 0
+
+
 def ensure_schema(session: Session, warehouse: Warehouse, place: Place) -> None:
     """Creates the schema of backups where rows are to be kept and it is not there.
 

@@ -47,6 +47,16 @@ class LedgerRow:
         return Window(self.start.replace(tzinfo=PACIFIC), self.end.replace(tzinfo=PACIFIC, fold=1))
 
     @property
+    def before(self) -> int:
+        """Rows in the window before, which are those that were kept.
+
+        After it there were ``before - deleted + inserted``, and how many that were stands in the
+        fingerprint. Without one all rows of the window were deleted.
+        """
+        after = self.fingerprint.partition(":")[0]
+        return int(after) - self.inserted + self.deleted if after else self.deleted
+
+    @property
     def is_undo(self) -> bool:
         """Whether it put rows back."""
         return self.run_tag.startswith(UNDO)

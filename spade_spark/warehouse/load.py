@@ -33,12 +33,15 @@ def load_tables(
     settings: WarehouseSettings,
     *,
     run_tag: str,
+    add_to: str = "",
     rules: Rules,
     poolsize: int = 4,
     retries: Retries | None = None,
     progress: Progress = lambda step: None,  # noqa: ARG005 - the default does nothing
 ) -> tuple[TableLoaded | TableNotLoaded, ...]:
     """Replaces the window of each table, ``poolsize`` at a time.
+
+    With ``add_to`` the rows are added to those that this run tag loaded, and none are deleted.
 
     Returns:
         What came of each table, in the order of ``files``.
@@ -56,7 +59,7 @@ def load_tables(
     retries.of(sessions.stop)(ensure_places, warehouse, place)
     loads = []
     for one in files:
-        job = Replacement(warehouse, place, one, window, run_tag)
+        job = Replacement(warehouse, place, one, window, run_tag, add_to)
         tries = Tries(job.rows, retries, sessions, progress, "loaded")
         loads.append(_TableLoad(job, rules, tries).run)
     return tuple(side_by_side(loads, sessions, poolsize))

@@ -24,7 +24,8 @@ from spade_spark.errors import (
 )
 from spade_spark.run.loads import TableFiles
 from spade_spark.warehouse import ledger
-from spade_spark.warehouse.backup import backup_of, delete_kept, keep_statement
+from spade_spark.warehouse.add import refuse_to_add
+from spade_spark.warehouse.backup import backup_of, delete_kept, keep_all, keep_statement
 from spade_spark.warehouse.catalog import WarehouseColumn
 from spade_spark.warehouse.connection import BEGIN, BEGIN_SERIALIZABLE, COMMIT, Session
 from spade_spark.warehouse.dialect import Warehouse
@@ -56,13 +57,23 @@ class Rules:
 
 @dataclass(frozen=True)
 class Replacement:
-    """What is to be done to one table, as a value: its statements can be printed or run."""
+    """What is to be done to one table, as a value: its statements can be printed or run.
+
+    Attributes:
+        warehouse: The warehouse.
+        place: Where its tables stand.
+        files: What is loaded.
+        window: The rows that go and come.
+        run_tag: The run.
+        add_to: The run tag to whose load the rows are added, and none go; empty for a replace.
+    """
 
     warehouse: Warehouse
     place: Place
     files: TableFiles
     window: Window
     run_tag: str
+    add_to: str = ""
 
     @property
     def table(self) -> str:
@@ -133,7 +144,7 @@ class Replacement:
             ledger.lock(self.place.control),
             rows.entry.select(),
             *kept,
-            rows.delete(),
+            *(() if self.add_to else (rows.delete(),)),
             self.insert(columns),
             rows.fingerprint(every or columns),
             rows.entry.insert(
@@ -176,16 +187,19 @@ class Replaced:
 
 
 def refuse_loaded(session: Session, job: Replacement) -> None:
-    """Refuses a run tag that the ledger has.
+    """Refuses a run tag that the ledger has, and an addition to a load that does not stand.
 
     Raises:
         AlreadyLoaded: It has.
+        GuardFailed: It does not.
     """
     for (ts,) in session.rows(job.rows.entry.select()):
         raise AlreadyLoaded(
             f"{job.table} has run tag {job.run_tag} already, loaded at {ts} UTC "
             f"({job.place.control}.{ledger.NAME}): nothing to do; use --force to load it again"
         )
+    if job.add_to:
+        refuse_to_add(session, job.rows, job.add_to)
 
 
 def stage(session: Session, job: Replacement) -> Staged:
@@ -221,7 +235,7 @@ def guard(job: Replacement, staged: Staged, rules: Rules) -> None:
         GuardFailed: They are; nothing was changed.
     """
     is_quiet = staged.inside == 0 and staged.before == 0
-    if not (is_quiet and rules.skip_quiet):
+    if not (job.add_to or (is_quiet and rules.skip_quiet)):
         aside = f" ({staged.rows - staged.inside} outside it)"
         guard_rows(job.rows, staged.before, staged.inside, rules, kind="new rows", aside=aside)
     cut = sum(staged.cut.values())
@@ -293,7 +307,7 @@ def replace(
             ts = datetime.now(timezone.utc).replace(tzinfo=None)
             if not rules.force:
                 refuse_loaded(session, job)
-            backup, deleted = delete_kept(session, rows)
+            backup, deleted = keep_all(session, rows) if job.add_to else delete_kept(session, rows)
             inserted = session.run(job.insert(staged.columns))
             if inserted != staged.inside:
                 raise Bug(

@@ -109,9 +109,9 @@ def find_way(
         _refuse_changed(session, row, rows, columns, history)
     ((now,),) = session.rows(rows.count())
     ((kept,),) = session.rows(backup.count())
-    if kept != row.deleted and not rules.force:
+    if kept != row.before and not rules.force:
         raise GuardFailed(
-            f"{left}: {backup} has {kept} rows, but {row.deleted} were kept there: somebody "
+            f"{left}: {backup} has {kept} rows, but {row.before} were kept there: somebody "
             "changed it; --force puts back what it has"
         )
     if now or kept:
