@@ -2,10 +2,11 @@ r"""Chunks of lines to rows: the fast path, with the exact path behind it.
 
 A line takes the first of these ways that is sure of it:
 
-1. ``plain``: every property has its column's type, and no text needs an escape. A payload without
-   a backslash cannot bring ``"``, ``\`` or a control character into a row; with one, the row is
-   looked at. (What Unicode calls not printable, and DEL, are looked for in many rows at once.)
-2. ``careful``: the payload is JSON in UTF-8; texts are converted and escaped one by one.
+1. ``plain``: every property that was sent has its column's type. A payload without a backslash
+   cannot bring ``"``, ``\`` or a control character into a row, so that nothing is escaped; with
+   one, texts are escaped one by one. (What Unicode calls not printable, and DEL, are looked for in
+   many rows at once.)
+2. ``careful``: the payload is JSON in UTF-8; what was sent is converted value by value.
 3. :mod:`~spade_spark.transform.exact`.
 
 Doubt is an exception: the Structs forbid what they do not know, so that another spelling of a
@@ -54,7 +55,6 @@ _BRACE: Final = ord("{")
 _BACKSLASH: Final = ord("\\")  # finding a byte by its number is five times as fast as b"\\"
 _MARK: Final = MISSING.encode()
 _HTML: Final = re.compile(rb"[<>&]|^$")
-_ESCAPABLE: Final = re.compile(r"[\x01-\x08\x0a-\x1f\\]")
 _UNPRINTABLE: Final = re.compile(rf"[^\x00-\x7f{printable_class()}]")
 
 
@@ -234,10 +234,9 @@ class ChunkTransform:
 
     def _take(self, table: Table, texts: list[str]) -> TableRows:
         count = len(texts)
-        joined = _BETWEEN_ROWS.join(texts)
-        if joined.isascii():
-            text = f'"{joined}"\n'.encode()
-        else:  # row by row: in UTF-8, one of them would make all others slow as well
+        if all(map(str.isascii, texts)):
+            text = f'"{_BETWEEN_ROWS.join(texts)}"\n'.encode()
+        else:  # row by row: joined, one of them would make all others wide, and slow to encode
             rows = [row.encode() if row.isascii() else _escape_others(row) for row in texts]
             text = b'"%b"\n' % _BETWEEN_ROWS.encode().join(rows)
         if not table.columns:
@@ -276,18 +275,17 @@ class ChunkTransform:
             return None
 
     def _transform_escaped(self, record: EdgeLine, second: Second, address: Address) -> None:
-        """A payload with escapes in its JSON: many of them, as of a slash, need none in a row."""
+        """A payload with escapes in its JSON: what they stand for may need escapes in a row."""
         if b"\\u0000" in record.data:
             raise ValueError("a NUL would be taken for the mark of a missing column")
         try:
-            event = self._decoders.plain(record.data)
-            row = event.row(record, second, address)
-        except (*_NOT_PLAIN, AttributeError):  # the latter for a list
-            row = ""
-        if row and _is_plain(row, event.columns):
-            event.texts.append(row)
-            return
-        events = self._read_carefully(record.data)
+            events = self._decoders.plain(record.data)
+            if type(events) is not list:
+                events.texts.append(events.escaping(record, second, address))
+                return
+            _check_list(record.data)
+        except _NOT_PLAIN:
+            events = self._read_carefully(record.data)
         _append([event.escaping(record, second, address) for event in events], events)
 
     def _transform_carefully(self, record: EdgeLine, second: Second, address: Address) -> None:
@@ -460,12 +458,6 @@ def _check_list(payload: bytes) -> None:
     """Raises ValueError where a list is no list of events to the exact path."""
     if not payload.startswith(b"[{"):
         raise ValueError("a list that does not begin with [{")
-
-
-def _is_plain(row: str, columns: int) -> bool:
-    """Whether a row of texts that were put in unescaped has none that needs an escape."""
-    quotes_and_tabs = (row.count('"'), row.count("\t"))
-    return quotes_and_tabs == (2 * columns - 2, columns - 1) and not _ESCAPABLE.search(row)
 
 
 def _escape_others(row: str) -> bytes:

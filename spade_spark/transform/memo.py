@@ -58,6 +58,9 @@ _ENTRIES: Final = 32_768
 _NO_FRACTION: Final = 2**53
 """Floats from here on are whole numbers."""
 _INT32_END: Final = 2**31
+_INT64_END: Final = 2**63
+_SURE_DIGITS: Final = 9
+"""Decimal digits that 32 bits have room for."""
 
 
 class Memo(dict[Any, Any]):
@@ -155,7 +158,8 @@ class Memos:
             "float_text": float_text,
             "pacific": self._pacific,
             "utc": self._utc,
-            "text": str,
+            "escaped": escaped,
+            "any_integer": any_integer,
             "any_text": any_text,
             "any_bool": any_bool,
             "any_number": any_number,
@@ -338,6 +342,16 @@ def any_number(convert: Converter, value: Any, *supporting: str) -> str:
     return _text(convert, value, *supporting) if kind is str else MISSING
 
 
+def any_integer(convert: Converter, value: Any) -> str:
+    """The text of an ``int`` or ``bigint`` column, whatever was sent but such a number."""
+    if value is MISSING or value is None:
+        return MISSING
+    digits = type(value) is str and value.isdigit() and value.isascii()
+    if digits and len(value) <= _SURE_DIGITS and value[0] != "0":
+        return str(value)
+    return any_number(convert, value)
+
+
 def any_float(convert: Converter, value: Any) -> str:
     """The text of a ``float`` column, whatever was sent."""
     return shortest(value) if type(value) is float else any_number(convert, value)
@@ -355,5 +369,7 @@ def any_time(clock: Memo, value: Any) -> str:
 
 def any_user_id(convert: Converter, logins: Memo, value: Any, login: Any) -> str:
     """The text of a ``userIDWithMapping`` column, whatever was sent."""
-    sent = any_number(convert, value, "") if type(value) is not float else MISSING
+    if type(value) is int and -_INT64_END <= value < _INT64_END:
+        return f"{value}"
+    sent = any_number(convert, value, "") if type(value) is str else MISSING
     return sent if sent is not MISSING else any_text(logins, login)

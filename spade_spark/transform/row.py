@@ -38,7 +38,6 @@ from spade_spark.transform.memo import (
     MISSING_FLOAT,
     Memos,
     converter_name,
-    escaped,
     group_name,
     is_placed,
     memo_name,
@@ -56,6 +55,9 @@ _TIME_PARTS: Final = {
     _UNIX: "pacific",
     _UNIX_UTC: "utc",
 }
+
+_Field = tuple[str, tuple[str, "_Kind"]]
+"""An attribute, the property's name and how it is decoded."""
 
 _Group = tuple[Column, ...]
 """Neighbouring columns that are filled together."""
@@ -87,7 +89,6 @@ _SPELT: Final = _Kind(msgspec.Raw)
 
 _WALL_CLOCK: Final = "{clock}[s := int(x := {{value}})] + fractions[int((x - s) * 1e9) // 1000000]"
 _PLAIN: Final[Mapping[str, tuple[_Kind, str]]] = {
-    "varchar": (_TEXT, "{value}"),
     "int": (_INT32, "f'{{{value}}}'"),
     "bigint": (_INT64, "f'{{{value}}}'"),
     "float": (
@@ -104,7 +105,6 @@ _INTEGER: Final = (
     "f'{{x}}' if type(x := {value}) is int and {low} <= x <= {high} else any_number({convert}, x)"
 )
 _CAREFUL: Final[Mapping[str, tuple[_Kind, str]]] = {
-    "varchar": (_ANY, "text(x) if type(x := {value}) is str else MISSING"),
     "int": (_ANY, _INTEGER.replace("{low}", str(-(2**31))).replace("{high}", str(2**31 - 1))),
     "bigint": (_ANY, _INTEGER.replace("{low}", str(-(2**63))).replace("{high}", str(2**63 - 1))),
     "float": (_ANY, "any_float({convert}, {value})"),
@@ -117,10 +117,11 @@ _CAREFUL: Final[Mapping[str, tuple[_Kind, str]]] = {
 
 @dataclass(frozen=True)
 class _Function:
-    """One generated function and the fields of the properties that it is given."""
+    """One generated function, without and with escaping, and the fields that it is given."""
 
     name: str
     code: str
+    escaping_code: str
     fields: Mapping[str, tuple[str, _Kind]]
 
 
@@ -149,13 +150,13 @@ def compile_events(
     names = memos.names(_groups(table))
     events = {}
     for function in _functions(table):
-        row = _compiled(function, names, table.name)
+        row = _compiled(function.code, names, function.name)
         events[function.name] = msgspec.defstruct(
             "Event",
             [("properties", _properties(function, order))],
             namespace={
                 "row": row,
-                "escaping": _compiled(function, {**names, "text": escaped}, table.name),
+                "escaping": _compiled(function.escaping_code, names, function.name),
                 "table": table.name,
                 "columns": len(table.columns),
                 "texts": texts,
@@ -168,16 +169,15 @@ def compile_events(
     return events
 
 
-def _compiled(function: _Function, names: dict[str, Any], table: str) -> Callable[..., str]:
-    code = compile(function.code, f"<row of {table!a}>", "exec")
-    exec(code, names)  # noqa: S102 - our own code; names of others stand in comments, escaped
-    row: Callable[..., str] = names[function.name]
+def _compiled(code: str, names: dict[str, Any], name: str) -> Callable[..., str]:
+    made = dict(names)
+    exec(compile(code, "<a table's row>", "exec"), made)  # noqa: S102 - our own; names of others
+    row: Callable[..., str] = made[name]  # stand in comments only, escaped
     return row
 
 
 def _properties(function: _Function, order: Collection[str]) -> type[msgspec.Struct]:
-    places = {name: place for place, name in enumerate(order)}
-    fields = sorted(function.fields.items(), key=lambda item: places.get(item[1][0], len(places)))
+    fields = _in_order(list(function.fields.items()), order)
     return msgspec.defstruct(
         "Properties",
         [(attribute, kind.type, kind.default) for attribute, (_, kind) in fields],
@@ -186,11 +186,22 @@ def _properties(function: _Function, order: Collection[str]) -> type[msgspec.Str
     )
 
 
+def _in_order(fields: list[_Field], order: Collection[str]) -> list[_Field]:
+    """The fields in the order of what was sent; what was not, behind its neighbour of the table."""
+    sent = {name: place for place, name in enumerate(order)}
+    place = -1
+    places = {}
+    for attribute, (inbound, _) in fields:
+        place = sent.get(inbound, place)
+        places[attribute] = place
+    return sorted(fields, key=lambda field: places[field[0]])
+
+
 def _functions(table: Table) -> list[_Function]:
     """The functions of ``table``, those of which it can have."""
     if not table.name or not table.columns or not all(map(_sure, table.columns)):
         return []
-    written = [_function(table, writer) for writer in (_Plain(table), _Careful(table))]
+    written = [_function(table, writer) for writer in (_Plain, _Careful)]
     return [function for function in written if function is not None]
 
 
@@ -230,7 +241,8 @@ class _Writer:
 
     name: str
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, *, escaping: bool) -> None:
+        self._escaping = escaping
         self._attributes = _attributes(table)
         self._kinds: dict[str, list[_Kind]] = {}
 
@@ -271,6 +283,10 @@ class _Writer:
         sent = self.sent(inbound, kind)
         return f"(address[0] if {sent} is MISSING else {sent})" if inbound == "ip" else sent
 
+    def text_of(self, value: str) -> str:
+        """What is written of a string that was sent."""
+        return f"escaped({value})" if self._escaping else value
+
     def place(self, group: _Group, kind: _Kind, form: str) -> str:
         """The expression of columns of an address; ``form`` makes a string of what was sent."""
         inbound = group[0].inbound
@@ -287,7 +303,7 @@ class _Plain(_Writer):
 
     def agent(self) -> str:
         sent = self.sent("user_agent", _TEXT)
-        return f"agents[record.agent] if {sent} is MISSING else {sent}"
+        return f"agents[record.agent] if {sent} is MISSING else {self.text_of(sent)}"
 
     def converted(self, group: _Group) -> str:
         column = group[0]
@@ -297,6 +313,8 @@ class _Plain(_Writer):
             sent = self.sent(column.inbound, _INT64)
             login = self.sent(column.supporting[0], _TEXT)
             return f"{memo_name(column)}[{login}] if {sent} is MISSING else f'{{{sent}}}'"
+        if column.transformer == "varchar":
+            return self.text_of(self.value(column.inbound, _TEXT))
         kind, form = _PLAIN.get(column.transformer, (_TEXT, "{memo}[{value}]"))
         return form.format(value=self.value(column.inbound, kind), memo=memo_name(column))
 
@@ -306,7 +324,9 @@ class _Careful(_Writer):
 
     def agent(self) -> str:
         sent = self.sent("user_agent", _ANY)
-        return f"agents[record.agent] if {sent} is MISSING else text({sent}) if type({sent}) is str else MISSING"
+        return (
+            f"agents[record.agent] if {sent} is MISSING else {self.text_of(f'any_string({sent})')}"
+        )
 
     def converted(self, group: _Group) -> str:
         column = group[0]
@@ -315,6 +335,9 @@ class _Careful(_Writer):
         if column.transformer == _USER_ID:
             values = f"{self.sent(column.inbound, _ANY)}, {self.sent(column.supporting[0], _ANY)}"
             return f"any_user_id({converter_name(column)}, {memo_name(column)}, {values})"
+        if column.transformer == "varchar":
+            value = self.value(column.inbound, _ANY)
+            return f"{self.text_of('x')} if type(x := {value}) is str else MISSING"
         kind, form = _CAREFUL.get(column.transformer, (_ANY, "any_text({memo}, {value})"))
         return form.format(
             value=self.value(column.inbound, kind),
@@ -323,7 +346,16 @@ class _Careful(_Writer):
         )
 
 
-def _function(table: Table, writer: _Writer) -> _Function | None:
+def _function(table: Table, kind: type[_Writer]) -> _Function | None:
+    writer = kind(table, escaping=False)
+    code = _code(table, writer)
+    fields = writer.fields()
+    if fields is None:
+        return None
+    return _Function(kind.name, code, _code(table, kind(table, escaping=True)), fields)
+
+
+def _code(table: Table, writer: _Writer) -> str:
     lines = [
         f"def {writer.name}(event, record, second, address):",
         f"    # {table.name!a}, version {table.version}",
@@ -334,8 +366,7 @@ def _function(table: Table, writer: _Writer) -> _Function | None:
         about = ", ".join(f"{column.outbound!a} ({column.transformer!a})" for column in group)
         lines.append(f"        {writer.text(group)},  # {about}")
     lines.append("    ))\n")
-    fields = writer.fields()
-    return None if fields is None else _Function(writer.name, "\n".join(lines), fields)
+    return "\n".join(lines)
 
 
 def _attributes(table: Table) -> dict[str, str]:
