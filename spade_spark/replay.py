@@ -40,8 +40,8 @@ from spade_spark.store import open_store
 from spade_spark.transform.registry import is_transformer
 from spade_spark.warehouse import preflight
 from spade_spark.warehouse.dialect import Warehouse, open_warehouse
+from spade_spark.warehouse.guard import Rules
 from spade_spark.warehouse.load import load_tables
-from spade_spark.warehouse.replace import Rules
 from spade_spark.warehouse.side import LoadStep
 from spade_spark.window import Window
 

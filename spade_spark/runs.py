@@ -9,16 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
 
 from spade_spark.errors import ConnectionLost, SettingsError, UsageError, WarehouseError
 from spade_spark.run.heartbeat import holding
+from spade_spark.run.loads import KeptRows
 from spade_spark.run.locks import Claim, Locks
 from spade_spark.run.runs import FoundRun, find_runs, remove
 from spade_spark.run.state import Removable, RunState, TableLoad, state_of
 from spade_spark.settings import Settings
 from spade_spark.store import Store, open_store
 from spade_spark.warehouse.connection import Session, Target
-from spade_spark.warehouse.history import LedgerRow, ledger_rows
+from spade_spark.warehouse.credentials import CopyCredentials
+from spade_spark.warehouse.dialect import open_warehouse
+from spade_spark.warehouse.expiry import drop, existing, kept_before
+from spade_spark.warehouse.history import LedgerRow, ledger_rows, undo_of
 from spade_spark.window import Window
 
 
@@ -110,6 +115,50 @@ def prune(settings: Settings, known: KnownRun) -> None:
         remove(store, mine.objects if offer.what == "run" else mine.leftovers, run_tag)
 
 
+def expired_backups(settings: Settings) -> tuple[KeptRows, ...]:
+    """The backups that are older than ``warehouse.backup_keep``, the oldest first.
+
+    Raises:
+        SettingsError: No warehouse is set.
+        ConnectionLost: It does not answer.
+        WarehouseError: It refuses.
+    """
+    # Nothing is copied from S3, so COPY's credentials are not asked for.
+    warehouse = open_warehouse(settings.warehouse, settings.s3, CopyCredentials())
+    moment = datetime.now(timezone.utc) - settings.warehouse.backup_keep
+    with Session(warehouse.target) as session:
+        return kept_before(session, warehouse, settings.warehouse.control, moment)
+
+
+def offered_backups(settings: Settings, run_tags: Iterable[str]) -> tuple[KeptRows, ...]:
+    """The expired backups of these run tags.
+
+    Raises:
+        UsageError: One of them has none.
+        SpadeError: As :func:`expired_backups`.
+    """
+    tags = set(run_tags)
+    offered = tuple(each for each in expired_backups(settings) if each.run_tag in tags)
+    for tag in sorted(tags - {each.run_tag for each in offered}):
+        days = settings.warehouse.backup_keep / timedelta(days=1)
+        raise UsageError(
+            f"no backup of run tag {tag} is older than warehouse.backup_keep ({days:g} days): "
+            "`spade-spark runs --prune` lists those that are"
+        )
+    return offered
+
+
+def drop_backup(settings: Settings, kept: KeptRows) -> None:
+    """Drops a backup for good.
+
+    Raises:
+        WarehouseError: The warehouse refuses.
+    """
+    target = Target.parse(settings.warehouse.url.get_secret_value())
+    with Session(target) as session:
+        drop(session, settings.warehouse.control, kept)
+
+
 def _offer_without_lock(
     mine: FoundRun, found: Iterable[FoundRun], settings: Settings
 ) -> Removable | None:
@@ -125,17 +174,21 @@ class _Ledger:
     Attributes:
         place: Which it is; empty where none was asked, or none answered.
         rows: Its ledger.
+        kept: The backups that are there, as the ledger names them.
         notes: Why it says nothing.
     """
 
     place: str = ""
     rows: tuple[LedgerRow, ...] = ()
+    kept: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
 
     def merge(self, runs: Iterable[FoundRun]) -> tuple[TableLoad, ...]:
         """The newest load of each run, table and warehouse, the oldest first."""
         loads = {(each.run_tag, each.table, each.warehouse): each for each in self._recorded(runs)}
         for row in self.rows:
+            if row.is_undo:
+                continue
             key = (row.run_tag, row.table, self.place)
             loads[key] = self._in_ledger(row, loads.get(key))
         return tuple(sorted(loads.values(), key=lambda each: each.at))
@@ -166,6 +219,7 @@ class _Ledger:
             row.inserted,
             row.start,
         )
+        undone = undo_of(row, self.rows)
         return TableLoad(
             run_tag=row.run_tag,
             table=row.table,
@@ -178,6 +232,8 @@ class _Ledger:
             inserted=row.inserted,
             recorded=same,
             in_ledger=True,
+            backup=row.backup if row.backup in self.kept else "",
+            undone=undone.at if undone else None,
         )
 
 
@@ -190,7 +246,8 @@ def _read_ledger(settings: Settings) -> _Ledger:
     target = Target.parse(url)
     try:
         with Session(target) as session:
-            return _Ledger(target.place, ledger_rows(session, settings.warehouse.control))
+            rows = ledger_rows(session, settings.warehouse.control)
+            return _Ledger(target.place, rows, existing(session, rows))
     except (ConnectionLost, WarehouseError) as error:
         note = f"of loads, the runs' own records alone are known: {error}"
         return _Ledger(notes=(note,))

@@ -25,9 +25,9 @@ from spade_spark.warehouse import backup
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.credentials import CopyCredentials
 from spade_spark.warehouse.dialect import Warehouse, open_warehouse
+from spade_spark.warehouse.guard import Rules
 from spade_spark.warehouse.history import LedgerRow, ledger_rows, newest
 from spade_spark.warehouse.place import Place, place_of
-from spade_spark.warehouse.replace import Rules
 from spade_spark.warehouse.side import LoadStep
 from spade_spark.warehouse.undo import Way, find_way, undo_tables
 from spade_spark.window import Window

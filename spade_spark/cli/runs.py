@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     is_flag=True,
     help="List what can be removed; with run tags, remove it, and nothing else.",
 )
+@click.option(
+    "--backups",
+    metavar="TAG",
+    multiple=True,
+    help="With --prune: drop the expired backups that run TAG, or an undo, left in the warehouse.",
+)
 @click.option("--yes", is_flag=True, help="Remove without asking.")
 @CONF
 @RSURL
@@ -32,6 +38,7 @@ def command(
     tags: tuple[str, ...],
     as_json: bool,
     prune: bool,
+    backups: tuple[str, ...],
     yes: bool,
     conf: Path | None,
     rsurl: str | None,
@@ -46,14 +53,18 @@ def command(
     from rich.console import Console  # noqa: PLC0415 - see above
 
     from spade_spark.report import runs as report  # noqa: PLC0415 - see above
-    from spade_spark.runs import survey  # noqa: PLC0415 - see above
+    from spade_spark.runs import expired_backups, survey  # noqa: PLC0415 - see above
 
+    if backups and not prune:
+        raise UsageError("--backups goes with --prune")
     if len(tags) > 1 and not prune:
         raise UsageError("name one run tag to see it whole, or none to see all")
     settings = read_settings(conf, rsurl)
     seen = survey(settings)
-    if prune and tags:
-        return _prune(settings, seen, tags, yes=yes)
+    if prune and (tags or backups):
+        return _prune(settings, seen, tags, backups, yes=yes)
+    # A note says that the warehouse has nothing to say.
+    expired = expired_backups(settings) if prune and not seen.notes else ()
     console = Console()
     states = tuple(known.state for known in seen.runs)
     if tags:
@@ -64,26 +75,41 @@ def command(
             report.print_run(known.state, known.found, seen.notes, console)
     elif as_json:
         offered = [state for state in states if state.removable] if prune else states
-        click.echo(report.runs_json(seen.url, offered, seen.notes))
+        shown = expired if prune else None
+        click.echo(report.runs_json(seen.url, offered, seen.notes, shown))
     elif prune:
-        report.print_offers(seen.url, states, console)
+        report.print_offers(seen.url, states, expired, console)
     else:
         report.print_runs(seen.url, states, seen.notes, console)
     return 0
 
 
-def _prune(settings: Settings, seen: Survey, tags: tuple[str, ...], *, yes: bool) -> int:
+def _prune(
+    settings: Settings,
+    seen: Survey,
+    tags: tuple[str, ...],
+    backups: tuple[str, ...],
+    *,
+    yes: bool,
+) -> int:
     """Removes what is offered of the run tags; all of them are looked at before any is touched."""
-    from spade_spark.report.runs import offer_text  # noqa: PLC0415 - as in command
-    from spade_spark.runs import prune  # noqa: PLC0415 - as in command
+    from spade_spark.report.runs import backup_text, offer_text  # noqa: PLC0415 - as in command
+    from spade_spark.runs import drop_backup, offered_backups, prune  # noqa: PLC0415 - as above
 
-    texts = [f"{tag}: {offer_text(seen.offer(tag))}" for tag in dict.fromkeys(tags)]
+    removals = {f"{tag}: {offer_text(seen.offer(tag))}": tag for tag in tags}
+    drops = {
+        backup_text(each): each for each in (offered_backups(settings, backups) if backups else ())
+    }
+    texts = [*removals, *drops]
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError("to remove without being asked, give --yes: " + "; ".join(texts))
         click.echo("\n".join(texts))
         click.confirm("Remove this for good?", abort=True)
-    for tag, text in zip(dict.fromkeys(tags), texts, strict=True):
+    for text, tag in removals.items():
         prune(settings, seen.run(tag))
         click.echo(f"removed {text}")
+    for text, kept in drops.items():
+        drop_backup(settings, kept)
+        click.echo(f"dropped {text}")
     return 0

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spade_spark.report.summary import counted, size_text
+from spade_spark.run.loads import KeptRows
 from spade_spark.run.locks import age_text
 from spade_spark.run.runs import FoundRun
 from spade_spark.run.state import Removable, RunState, State, TableLoad
@@ -21,6 +22,7 @@ _COLORS = {
     State.ABANDONED: "yellow",
     State.COMPLETE: "yellow",
     State.LOADED: "green",
+    State.UNDONE: "yellow",
     State.DAMAGED: "red",
     State.FOREIGN: "dim",
 }
@@ -59,12 +61,34 @@ def print_run(run: RunState, found: FoundRun, notes: Sequence[str], console: Con
     console.print(Text(f"Next: {run.next}"), soft_wrap=True)
 
 
-def print_offers(url: str, runs: Sequence[RunState], console: Console) -> None:
+def print_offers(
+    url: str, runs: Sequence[RunState], backups: Sequence[KeptRows], console: Console
+) -> None:
     """Prints what can be removed, with sizes, and how."""
     offers = [(run, run.removable) for run in runs if run.removable]
-    if not offers:
+    if offers:
+        console.print(_offers(url, offers))
+        tags = " ".join(run.run_tag for run, _ in offers)
+        console.print(
+            Text(f"Nothing was removed. To remove: spade-spark runs --prune {tags}"), soft_wrap=True
+        )
+    else:
         console.print(f"Nothing under {url} can be removed: all of it is of use", highlight=False)
-        return
+    if backups:
+        console.print(_backups(backups))
+        tags = " ".join(f"--backups {tag}" for tag in dict.fromkeys(b.run_tag for b in backups))
+        console.print(
+            Text(f"Nothing was dropped. To drop: spade-spark runs --prune {tags}"), soft_wrap=True
+        )
+
+
+def backup_text(backup: KeptRows) -> str:
+    """What would be dropped, in one line."""
+    size = "size not known" if backup.size is None else size_text(backup.size)
+    return f"{backup.backup}: {counted(backup.rows, 'row')} of {backup.table}, {size}"
+
+
+def _offers(url: str, offers: Sequence[tuple[RunState, Removable]]) -> Table:
     table = Table(title=f"What can be removed under {url}", title_justify="left")
     for name in ("run tag", "what", "why", "window", "tables"):
         table.add_column(name, overflow="fold")
@@ -82,11 +106,27 @@ def print_offers(url: str, runs: Sequence[RunState], console: Console) -> None:
             f"{offer.objects:,}",
             size_text(offer.size),
         )
-    console.print(table)
-    tags = " ".join(run.run_tag for run, _ in offers)
-    console.print(
-        Text(f"Nothing was removed. To remove: spade-spark runs --prune {tags}"), soft_wrap=True
-    )
+    return table
+
+
+def _backups(backups: Sequence[KeptRows]) -> Table:
+    title = "Backups in the warehouse that have expired: rows that a load or undo replaced"
+    table = Table(title=title, title_justify="left")
+    for name in ("run tag", "table", "kept in", "since (UTC)"):
+        table.add_column(name, overflow="fold")
+    for name in ("rows", "size"):
+        table.add_column(name, justify="right")
+    for each in backups:
+        _add_row(
+            table,
+            each.run_tag,
+            each.table,
+            each.backup,
+            f"{each.at:%Y-%m-%d %H:%M:%S}",
+            f"{each.rows:,}",
+            "" if each.size is None else size_text(each.size),
+        )
+    return table
 
 
 def offer_text(offer: Removable) -> str:
@@ -96,9 +136,18 @@ def offer_text(offer: Removable) -> str:
     return f"{what} ({offer.reason}), {objects}, {size_text(offer.size)}"
 
 
-def runs_json(url: str, runs: Sequence[RunState], notes: Sequence[str]) -> str:
-    """The runs as JSON: ``{"url", "runs": [...], "notes": [...]}``."""
-    return _json({"url": url, "runs": [_plain(run) for run in runs], "notes": notes})
+def runs_json(
+    url: str,
+    runs: Sequence[RunState],
+    notes: Sequence[str],
+    backups: Sequence[KeptRows] | None = None,
+) -> str:
+    """The runs as JSON: ``{"url", "runs": [...], "notes": [...]}``.
+
+    Where it is about what can be removed, with ``"backups": [...]``: those that have expired.
+    """
+    more = {} if backups is None else {"backups": backups}
+    return _json({"url": url, "runs": [_plain(run) for run in runs], "notes": notes, **more})
 
 
 def run_json(run: RunState, found: FoundRun, notes: Sequence[str]) -> str:
@@ -177,7 +226,8 @@ def _loads(loads: Sequence[TableLoad]) -> Table:
         table.add_column(name, overflow="fold")
     for name in ("rows before", "deleted", "inserted"):
         table.add_column(name, justify="right")
-    table.add_column("known from")
+    for name in ("known from", "rows deleted are kept in", "undone (UTC)"):
+        table.add_column(name, overflow="fold")
     for each in loads:
         _add_row(
             table,
@@ -189,6 +239,8 @@ def _loads(loads: Sequence[TableLoad]) -> Table:
             f"{each.deleted:,}",
             f"{each.inserted:,}",
             _known_from(each),
+            each.backup,
+            f"{each.undone:%Y-%m-%d %H:%M:%S}" if each.undone else "",
         )
     return table
 
@@ -221,7 +273,7 @@ def _loaded(run: RunState) -> str:
     """Where and when, and how much of it where it is not all."""
     places: dict[str, list[TableLoad]] = {}
     for load in run.loads:
-        if load.in_ledger is not False:
+        if load.in_ledger is not False and not load.undone:
             places.setdefault(load.warehouse, []).append(load)
     lines = []
     for place, loads in places.items():

@@ -112,6 +112,27 @@ class TableUndone:
 
 
 @dataclass(frozen=True)
+class KeptRows:
+    """Rows that a load or an undo replaced, and that are kept.
+
+    Attributes:
+        run_tag: The run, or the undo.
+        table: The table that they were in.
+        backup: The table that they are in: ``schema.name``.
+        rows: How many.
+        size: Bytes; None where the warehouse does not tell.
+        at: Since when, UTC.
+    """
+
+    run_tag: str
+    table: str
+    backup: str
+    rows: int
+    size: int | None
+    at: datetime
+
+
+@dataclass(frozen=True)
 class LoadRecord:
     """What one load of a run came to, as it is kept under the run tag.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
+from spade_spark.run.layout import UNDO
 from spade_spark.run.runs import FoundRun
 from spade_spark.window import Window
 
@@ -25,6 +26,8 @@ class State(str, Enum):
     """Its rows are made, and not, or not all, loaded."""
     LOADED = "loaded"
     """All its tables are loaded."""
+    UNDONE = "undone"
+    """All its tables were loaded, and the load of some or all of them was undone."""
     DAMAGED = "damaged"
     """Its records cannot be read, or files that it names are missing or of another size."""
     FOREIGN = "foreign"
@@ -66,6 +69,8 @@ class TableLoad:
         inserted: Rows inserted.
         recorded: Whether the run has a record of it: a driver that died after the commit left none.
         in_ledger: Whether the warehouse's ledger has it; None where that warehouse was not asked.
+        backup: Where the rows deleted are kept; empty for nowhere, or where it is not known.
+        undone: When it was undone, UTC; None where it stands.
     """
 
     run_tag: str
@@ -79,6 +84,8 @@ class TableLoad:
     inserted: int
     recorded: bool
     in_ledger: bool | None
+    backup: str = ""
+    undone: datetime | None = None
 
     def covers(self, other: Window) -> bool:
         """Whether the window that was replaced has all of ``other`` in it."""
@@ -193,7 +200,9 @@ def _state(found: FoundRun, loads: tuple[TableLoad, ...]) -> State:
     if found.problems:
         return State.DAMAGED
     if found.manifest:
-        return State.COMPLETE if _not_loaded(found, loads) else State.LOADED
+        if _not_loaded(found, loads):
+            return State.COMPLETE
+        return State.UNDONE if any(each.undone for each in loads) else State.LOADED
     return State.ABANDONED if found.plan else State.FOREIGN
 
 
@@ -230,7 +239,7 @@ def _removable(found: FoundRun, state: State, loads: tuple[TableLoad, ...]) -> R
     """What may go; nothing of what somebody works on, or of what is not understood."""
     if state is State.ABANDONED:
         return Removable("run", "abandoned", len(found.objects), found.size)
-    if state not in {State.COMPLETE, State.LOADED}:
+    if state not in {State.COMPLETE, State.LOADED, State.UNDONE}:
         return None
     by = _superseded_by(found, loads)
     if by:
@@ -252,7 +261,10 @@ def _superseded_by(found: FoundRun, loads: tuple[TableLoad, ...]) -> str:
         others = [
             each
             for each in loads
-            if each.table == made.table and each.run_tag != found.run_tag and each.covers(window)
+            if each.table == made.table
+            and each.run_tag != found.run_tag
+            and each.undone is None
+            and each.covers(window)
         ]
         own = [each for each in loads if (each.run_tag, each.table) == (found.run_tag, made.table)]
         places = [(each.warehouse, each.at) for each in own] or [("", found.manifest.created)]
@@ -282,11 +294,20 @@ def _next(found: FoundRun, state: State, loads: tuple[TableLoad, ...]) -> str:
     assert found.manifest is not None
     left = _not_loaded(found, loads)
     if not left:
-        return "nothing: it is loaded"
+        return _way_back(state, tag, loads)
     options = ["--skip-transform"]
     if found.manifest.damaged:
         options += ["--allow-damaged", str(len(found.manifest.damaged))]
     return f"load it: {_command(found.manifest.window, (*left, *options), tag)}"
+
+
+def _way_back(state: State, tag: str, loads: Iterable[TableLoad]) -> str:
+    """What can be done with a run that is loaded."""
+    if state is State.UNDONE:
+        return f"nothing: it was undone; to put its rows back: spade-spark undo {UNDO}{tag}"
+    if any(each.backup for each in loads):
+        return f"nothing: it is loaded; to put back what it replaced: spade-spark undo {tag}"
+    return "nothing: it is loaded"
 
 
 def _command(window: tuple[str, str], words: Iterable[str], tag: str) -> str:

@@ -25,8 +25,8 @@ from spade_spark.store import open_store
 from spade_spark.warehouse import ledger
 from spade_spark.warehouse.connection import Session, Target
 from spade_spark.warehouse.dialect import open_warehouse
+from spade_spark.warehouse.guard import Rules
 from spade_spark.warehouse.load import load_tables
-from spade_spark.warehouse.replace import Rules
 from spade_spark.warehouse.statements import Identifier, Literal, Statement, joined
 from spade_spark.window import Window
 

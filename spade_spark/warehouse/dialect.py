@@ -63,6 +63,9 @@ class Warehouse(Protocol):
     def row_hash(self, columns: Sequence[WarehouseColumn]) -> Statement:
         """A number made of a row's values in these columns, whose sum over rows fits its type."""
 
+    def table_sizes(self, session: Session, schema: str) -> dict[str, int]:
+        """Bytes of each table of a schema, as far as this user is told."""
+
     def staged_values(self, columns: Sequence[WarehouseColumn]) -> Statement:
         """The select list that gives the target's values from the stage's."""
 

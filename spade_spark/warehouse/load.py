@@ -11,11 +11,11 @@ from spade_spark.settings import WarehouseSettings
 from spade_spark.warehouse import backup, catalog, ledger
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.dialect import Warehouse
+from spade_spark.warehouse.guard import Rules
 from spade_spark.warehouse.place import Place, place_of
 from spade_spark.warehouse.replace import (
     Replaced,
     Replacement,
-    Rules,
     Staged,
     guard,
     refuse_loaded,

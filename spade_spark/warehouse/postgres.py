@@ -14,7 +14,7 @@ from spade_spark.warehouse.connection import Session, Target, WarehouseRefusal
 from spade_spark.warehouse.copy_text import RefusedValue, RowConverter, records
 from spade_spark.warehouse.files import StoredFiles, inflated, readable_problems
 from spade_spark.warehouse.load_errors import LoadError, message
-from spade_spark.warehouse.statements import Identifier, Statement, identifiers
+from spade_spark.warehouse.statements import Identifier, Literal, Statement, identifiers
 
 _CONTEXT = re.compile(
     r'COPY .*?, line (?P<line>\d+)(?:, column (?P<column>[^:]+))?(?:: "(?P<value>.*)")?', re.DOTALL
@@ -86,6 +86,15 @@ class Postgres:
         """The hash of the row as text, which tells NULL from an empty value."""
         names = identifiers(column.name for column in columns)
         return Statement("CAST(hashtextextended(CAST(ROW(", names, ") AS text), 0) AS numeric)")
+
+    def table_sizes(self, session: Session, schema: str) -> dict[str, int]:
+        """What the tables take on disk."""
+        statement = Statement(
+            "SELECT c.relname, pg_total_relation_size(c.oid) FROM pg_class c "
+            "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND n.nspname = ",
+            Literal(schema),
+        )
+        return {name: int(size) for name, size in session.rows(statement)}
 
     def staged_values(self, columns: Sequence[WarehouseColumn]) -> Statement:
         """The values as they are: they were cut on their way in."""

@@ -42,6 +42,7 @@ _NUMBER = re.compile("smallint|integer|bigint|real|double precision|numeric")
 
 _LONGEST_VARCHAR = 65535  # bytes
 _LONGEST_CHAR = 4096  # bytes
+_MEGABYTE = 1 << 20
 _LONGEST_CHARACTER = 4  # bytes of UTF-8
 
 _DENIED = re.compile(
@@ -146,6 +147,20 @@ class Redshift:
             chain = Statement("FNV_HASH(", is_null, ", ", chain, ")")
             chain = Statement("FNV_HASH(", _never_null(column), ", ", chain, ")")
         return Statement("CAST(", chain, " AS DECIMAL(38, 0))")
+
+    def table_sizes(self, session: Session, schema: str) -> dict[str, int]:
+        """From SVV_TABLE_INFO, in MB; it leaves empty tables out, and most users may not read it.
+
+        https://docs.aws.amazon.com/redshift/latest/dg/r_SVV_TABLE_INFO.html
+        """
+        statement = Statement(
+            'SELECT "table", size FROM svv_table_info WHERE "schema" = ', Literal(schema)
+        )
+        try:
+            rows = session.rows(statement)
+        except WarehouseRefusal:
+            return {}
+        return {name: int(size) * _MEGABYTE for name, size in rows}
 
     def staged_values(self, columns: Sequence[WarehouseColumn]) -> Statement:
         """Character columns are cut to the target's length by the cast, at a character's edge."""

@@ -9,7 +9,6 @@ kept before they are deleted, in the same transaction, so that there is a way ba
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -31,28 +30,10 @@ from spade_spark.warehouse.connection import BEGIN, BEGIN_SERIALIZABLE, COMMIT, 
 from spade_spark.warehouse.dialect import Warehouse
 from spade_spark.warehouse.fingerprint import fingerprint
 from spade_spark.warehouse.fit import loadable_columns, version_problem
+from spade_spark.warehouse.guard import Rules, guard_rows
 from spade_spark.warehouse.place import Place, WindowRows
 from spade_spark.warehouse.statements import Identifier, Statement, identifiers
 from spade_spark.window import Window
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What a load may do.
-
-    Attributes:
-        allow_empty: Whether a window may be left without rows.
-        min_rows_ratio: New rows to old rows in the window, below which the load stops.
-        max_truncated: How many values may be cut to their column; None: any number.
-        force: Whether a run tag that the ledger has may be loaded again.
-        skip_quiet: Whether no new rows are right where there are no old ones either.
-    """
-
-    allow_empty: bool = False
-    min_rows_ratio: float = 0.5
-    max_truncated: int | None = None
-    force: bool = False
-    skip_quiet: bool = False
 
 
 @dataclass(frozen=True)
@@ -245,37 +226,6 @@ def guard(job: Replacement, staged: Staged, rules: Rules) -> None:
             f"{job.table} was left as it was: {cut} values are longer than their column and would "
             f"be cut ({by_column}), more than --max-truncated {rules.max_truncated}; widen the "
             "columns or allow it"
-        )
-
-
-def guard_rows(
-    rows: WindowRows, before: int, after: int, rules: Rules, *, kind: str, aside: str = ""
-) -> None:
-    """Stops where the rows that come are none, or too few for those that go.
-
-    Args:
-        rows: What is to be replaced.
-        before: Rows that go.
-        after: Rows that come.
-        rules: What is allowed.
-        kind: What those that come are called.
-        aside: What is added about them where there are none.
-
-    Raises:
-        GuardFailed: They are; nothing was changed.
-    """
-    where = f"{rows.table} was left as it was: in the window {rows.window}"
-    if after == 0 and not rules.allow_empty:
-        raise GuardFailed(
-            f"{where} there are no {kind}{aside} to replace {before} old ones; if that is right, "
-            "use --allow-empty"
-        )
-    if 0 < after < before * rules.min_rows_ratio:
-        share = math.floor(1000 * after / before) / 1000
-        raise GuardFailed(
-            f"{where} there are {after} {kind} to replace {before} old ones, less "
-            f"than {rules.min_rows_ratio:g} of them; if that is right, use --min-rows-ratio with "
-            f"at most {share:g}"
         )
 
 

@@ -29,10 +29,10 @@ from spade_spark.warehouse.catalog import WarehouseColumn
 from spade_spark.warehouse.connection import BEGIN_SERIALIZABLE, Session
 from spade_spark.warehouse.dialect import Warehouse
 from spade_spark.warehouse.fingerprint import fingerprint
+from spade_spark.warehouse.guard import Rules, guard_rows
 from spade_spark.warehouse.history import LedgerRow, changes_since, ledger_rows, newest, undo_of
 from spade_spark.warehouse.load import ensure_places
 from spade_spark.warehouse.place import Place, WindowRows, place_of
-from spade_spark.warehouse.replace import Rules, guard_rows
 from spade_spark.warehouse.side import Progress, Retries, Sessions, Tries, side_by_side
 from spade_spark.warehouse.statements import Statement, identifiers
 

@@ -2,15 +2,19 @@
 
 import json
 from dataclasses import replace
+from datetime import datetime, timezone
 
 import boto3
 import pytest
 
+from spade_spark.blueprint.schema import Column, Table
 from spade_spark.cli import main
 from spade_spark.errors import UsageError
+from spade_spark.plan import Plan
 from spade_spark.run.layout import check_tag
 from spade_spark.run.locks import Claim, Locks
 from spade_spark.run.process import Process
+from spade_spark.run.run import Run
 from spade_spark.store import open_store
 from tests.warehouse.lab import NEW, OLD, REPLACED, WINDOW, Lab
 
@@ -152,3 +156,101 @@ def test_without_a_warehouse_or_an_output_the_command_is_refused(desk, capsys, m
 def test_a_run_tag_that_would_be_taken_for_an_undo_is_refused():
     with pytest.raises(UsageError, match="spade-spark undo 20171103T101500"):
         check_tag("undo-20171103T101500")
+
+
+def runs(desk, *words):
+    return main(["runs", *words, "--conf", str(desk.conf)])
+
+
+def age(desk, tag, days):
+    """Makes a load look as old as that."""
+    desk.lab.run(
+        f"UPDATE {desk.lab.control}.replay SET ts = ts - interval '{days} days' "
+        f"WHERE run_tag = '{tag}'"
+    )
+
+
+def test_runs_shows_where_rows_are_kept_and_whether_the_load_was_undone(desk, capsys):
+    plan = Plan(
+        run_tag="tag",
+        created=datetime.now(timezone.utc),
+        window=WINDOW.arguments,
+        tables=("login", "chat"),
+        all_tables=False,
+        schemas_sha256="",
+        edge="",
+        partitions=(),
+        settings={},
+        version="1",
+    )
+    run = Run(desk.store, "tag")
+    run.begin(plan, b"[]")
+    columns = (Column("time", "time", "f@timestamp@unix"),)
+    tables = [Table("login", 3, columns), Table("chat", 3, columns)]
+    run.seal(plan, tables, [], datetime.now(timezone.utc))
+    assert runs(desk, "tag") == 0
+    shown = capsys.readouterr().out
+    assert "Run tag: loaded" in shown
+    assert f"{desk.lab.backups}.tag__chat" in shown
+    assert "to put back what it replaced: spade-spark undo tag\n" in shown
+    assert desk.undo("tag", "chat") == 0
+    capsys.readouterr()
+    assert runs(desk, "tag", "--json") == 0
+    state = json.loads(capsys.readouterr().out)
+    assert state["state"] == "undone"
+    assert {load["table"]: bool(load["undone"]) for load in state["loads"]} == {
+        "login": False,
+        "chat": True,
+    }
+    assert state["next"].endswith("spade-spark undo undo-tag")
+    assert desk.undo("undo-tag") == 0
+    capsys.readouterr()
+    assert runs(desk, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["runs"][0]["state"] == "loaded"
+
+
+def test_prune_lists_expired_backups_and_drops_only_what_it_was_told_to(desk, capsys):
+    assert desk.undo("tag") == 0
+    assert runs(desk, "--prune") == 0
+    assert "Backups" not in capsys.readouterr().out
+    age(desk, "tag", 15)
+    age(desk, "undo-tag", 14.5)
+    assert runs(desk, "--prune", "--json") == 0
+    offered = json.loads(capsys.readouterr().out)["backups"]
+    assert [(each["run_tag"], each["rows"]) for each in offered] == [
+        *[("tag", 2)] * 2,
+        *[("undo-tag", 2)] * 2,
+    ]
+    assert all(each["size"] > 0 for each in offered)
+    assert runs(desk, "--prune") == 0
+    shown = capsys.readouterr().out
+    assert f"{desk.lab.backups}.tag__login" in shown
+    assert "To drop: spade-spark runs --prune --backups tag --backups undo-tag" in shown
+    assert runs(desk, "--prune", "--backups", "tag") == 2
+    assert "give --yes: " in capsys.readouterr().err
+    assert runs(desk, "--prune", "--backups", "tag", "--yes") == 0
+    assert f"dropped {desk.lab.backups}.tag__chat: 2 rows of chat, " in capsys.readouterr().out
+    left = desk.lab.run(
+        "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        f"WHERE n.nspname = '{desk.lab.backups}' ORDER BY 1"
+    )
+    assert left == [("undo-tag__chat",), ("undo-tag__login",)]
+    assert desk.undo("undo-tag") == 0
+    assert desk.undo("tag") == 1
+    assert "tag__login, where the rows that run tag tag replaced were kept, is not there" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_backup_that_has_not_expired_is_not_dropped(desk, capsys):
+    age(desk, "tag", 13)
+    assert runs(desk, "--prune", "--backups", "tag", "--yes") == 2
+    assert "no backup of run tag tag is older than warehouse.backup_keep (14 days)" in (
+        capsys.readouterr().err
+    )
+    assert desk.undo("tag") == 0
+
+
+def test_backups_without_prune_are_refused(desk, capsys):
+    assert runs(desk, "--backups", "tag") == 2
+    assert "--backups goes with --prune" in capsys.readouterr().err

@@ -15,8 +15,8 @@ import psycopg2
 from spade_spark.run.loads import LoadFile, TableFiles, TableLoaded, TableNotLoaded
 from spade_spark.settings import S3Settings, WarehouseSettings
 from spade_spark.warehouse.dialect import Warehouse, open_warehouse
+from spade_spark.warehouse.guard import Rules
 from spade_spark.warehouse.load import load_tables
-from spade_spark.warehouse.replace import Rules
 from spade_spark.warehouse.side import LoadStep, Retries
 from spade_spark.window import Window
 

@@ -13,7 +13,7 @@ import pytest
 from spade_spark.errors import ConnectionLost
 from spade_spark.run.loads import TableLoaded, TableNotLoaded
 from spade_spark.warehouse.connection import Session, Target
-from spade_spark.warehouse.replace import Rules
+from spade_spark.warehouse.guard import Rules
 from spade_spark.warehouse.side import LoadStep, Retries
 from spade_spark.warehouse.statements import Statement
 from tests.warehouse.lab import NEW, OLD, REPLACED, steps

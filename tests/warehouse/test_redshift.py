@@ -10,10 +10,11 @@ from spade_spark.warehouse.connection import Session, Target
 from spade_spark.warehouse.credentials import CopyCredentials
 from spade_spark.warehouse.dialect import open_warehouse
 from spade_spark.warehouse.fit import loadable_columns
+from spade_spark.warehouse.guard import Rules
 from spade_spark.warehouse.load import load_tables
 from spade_spark.warehouse.place import place_of
 from spade_spark.warehouse.redshift import COPY_OPTIONS, Redshift
-from spade_spark.warehouse.replace import Replacement, Rules
+from spade_spark.warehouse.replace import Replacement
 from tests.support.redshift import RedshiftServer
 from tests.warehouse.conftest import KEYS, ROLE
 from tests.warehouse.lab import NEW, OLD, QUICK, REPLACED, WINDOW, Lab

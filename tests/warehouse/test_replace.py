@@ -7,7 +7,7 @@ import threading
 import psycopg2
 import pytest
 
-from spade_spark.warehouse.replace import Rules
+from spade_spark.warehouse.guard import Rules
 from tests.warehouse.lab import NEW, OLD, REPLACED, WINDOW
 
 OUTSIDE = b'"2017-11-04 14:00:01"\t"out"\t"9"'

@@ -159,6 +159,15 @@ def test_lengths_are_bytes_and_text_is_256_of_them(cursor):
         cursor.execute("INSERT INTO u VALUES (%s, '')", ("x" * 257,))
 
 
+def test_fnv_hash_goes_on_from_its_seed_and_nothing_may_rely_on_the_hash_of_null(cursor):
+    cursor.execute(
+        "SELECT FNV_HASH(1) = FNV_HASH(1), FNV_HASH(1) = FNV_HASH(2), "
+        "FNV_HASH(2, FNV_HASH(1)) = FNV_HASH(1, FNV_HASH(2)), "
+        "FNV_HASH(CAST(1 AS bigint)) = FNV_HASH(1), FNV_HASH(CAST(NULL AS integer))"
+    )
+    assert cursor.fetchone() == (True, False, False, False, None)
+
+
 def test_names_are_kept_in_lower_case(cursor):
     cursor.execute('CREATE TEMP TABLE "Upper" ("Name" integer)')
     cursor.execute('SELECT name FROM "UPPER"')

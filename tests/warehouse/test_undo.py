@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import datetime, timedelta, timezone
 
 import psycopg2
 import pytest
@@ -11,9 +12,11 @@ from spade_spark.errors import AlreadyUndone, GuardFailed, WarehouseError
 from spade_spark.run.loads import TableNotLoaded, TableUndone
 from spade_spark.warehouse.backup import free_name
 from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.expiry import drop, kept_before
+from spade_spark.warehouse.guard import Rules
 from spade_spark.warehouse.history import ledger_rows, newest
 from spade_spark.warehouse.place import place_of
-from spade_spark.warehouse.replace import Rules
+from spade_spark.warehouse.side import Retries
 from spade_spark.warehouse.undo import find_way, undo_tables
 from tests.warehouse.lab import NEW, OLD, QUICK, REPLACED, RULES, Lab
 
@@ -425,3 +428,52 @@ def test_a_name_that_is_longer_than_postgresql_takes_is_kept_and_found_again(on_
     undone(lab, tag)
     assert lab.rows() == list(OLD)
     assert all(len(name) == 63 for name in backups(lab))
+
+
+def test_backups_are_told_with_rows_and_size_and_dropped_one_by_one(lab):
+    lab.table()
+    lab.table("other", rows=())
+    lab.load(lab.files(*NEW), lab.files(*NEW, table="other"))
+    now = datetime.now(timezone.utc)
+    with Session(lab.warehouse.target) as session:
+        assert kept_before(session, lab.warehouse, lab.control, now - timedelta(days=1)) == ()
+        kept = kept_before(session, lab.warehouse, lab.control, now + timedelta(days=1))
+        assert {(each.table, each.rows) for each in kept} == {("login", 2), ("other", 0)}
+        assert all(each.size is not None for each in kept)
+        drop(session, lab.control, kept[0])
+        assert kept_before(session, lab.warehouse, lab.control, now + timedelta(days=1)) == kept[1:]
+    assert backups(lab) == [kept[1].backup.partition(".")[2]]
+
+
+def test_sizes_that_the_user_may_not_see_are_not_known(on_redshift, redshift):
+    on_redshift.table()
+    on_redshift.loaded(on_redshift.files(*NEW))
+    redshift.inject("svv_table_info", sqlstate="42501", message="permission denied", detail="")
+    later = datetime.now(timezone.utc) + timedelta(days=1)
+    with Session(on_redshift.warehouse.target) as session:
+        (kept,) = kept_before(session, on_redshift.warehouse, on_redshift.control, later)
+    assert (kept.rows, kept.size) == (2, None)
+
+
+def test_no_failure_of_an_undo_shows_the_password(ready, redshift):
+    """Every statement is refused with the password in the message, or the connection broken."""
+    told: list[str] = []
+    (load,) = loads(ready)
+    for statement in STATEMENTS:
+        for action in ("refuse", "drop_before"):
+            said = {"message": f"near '{redshift.password}'", "sqlstate": "42601", "detail": ""}
+            redshift.inject(statement, action, times=100, **(said if action == "refuse" else {}))
+            tries = Retries(attempts=2, seconds=2, first_wait=0.01, lookup_seconds=1)
+            (outcome,) = undo_tables(
+                ready.warehouse,
+                [load],
+                ready.settings,
+                rules=Rules(),
+                retries=tries,
+                progress=lambda step: told.append(step.note),
+            )
+            told.append(getattr(outcome, "reason", ""))
+            redshift.heal()
+    assert any("***" in text for text in told)
+    assert not any(redshift.password in text for text in told)
+    assert ready.rows() == REPLACED

@@ -1,0 +1,58 @@
+"""The backups that are there, by what the replay ledger says of them, and the end of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from spade_spark.run.loads import KeptRows
+from spade_spark.warehouse import catalog, ledger
+from spade_spark.warehouse.backup import Backup
+from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.dialect import Warehouse
+from spade_spark.warehouse.history import LedgerRow, ledger_rows
+
+
+def existing(session: Session, rows: Iterable[LedgerRow]) -> frozenset[str]:
+    """The backups of ``rows``, as the ledger spells them, that are there."""
+    named = {row.backup: Backup.parse(row.backup) for row in rows if row.backup}
+    there = {
+        schema: catalog.tables(session, schema)
+        for schema in {each.schema for each in named.values()}
+    }
+    return frozenset(text for text, each in named.items() if each.name in there[each.schema])
+
+
+def kept_before(
+    session: Session, warehouse: Warehouse, control: str, moment: datetime
+) -> tuple[KeptRows, ...]:
+    """The backups that were made before ``moment`` and are there, the oldest first."""
+    rows = [row for row in ledger_rows(session, control) if row.at < moment]
+    there = existing(session, rows)
+    old = [(row, Backup.parse(row.backup)) for row in rows if row.backup in there]
+    sizes = {
+        schema: warehouse.table_sizes(session, schema)
+        for schema in {each.schema for _, each in old}
+    }
+    return tuple(
+        KeptRows(
+            run_tag=row.run_tag,
+            table=row.table,
+            backup=row.backup,
+            rows=row.deleted,
+            size=sizes[each.schema].get(each.name),
+            at=row.at,
+        )
+        for row, each in old
+    )
+
+
+def drop(session: Session, control: str, kept: KeptRows) -> None:
+    """Drops a backup, once no undo is at work on it.
+
+    Raises:
+        WarehouseError: The warehouse refuses.
+    """
+    with session.transaction():
+        session.run(ledger.lock(control))
+        session.run(Backup.parse(kept.backup).drop())
