@@ -63,22 +63,22 @@ class ObjectLines:
             DamagedObject: The object is empty, no gzip file, cut off, or its checksum or length
                 does not fit; after the whole lines before the damage.
         """
-        pending: list[bytes] = []
+        pending: list[bytes | memoryview] = []
         size = 0
-        whole_line = False
         try:
             for piece in self._pieces():
-                pending.append(piece)
                 size += len(piece)
-                whole_line = whole_line or b"\n" in piece
-                if whole_line and size >= self._chunk_bytes:
-                    lines, rest = _cut(pending)
-                    yield lines
-                    pending = [rest]
-                    size = len(rest)
-                    whole_line = False
+                cut = piece.rfind(b"\n") + 1 if size >= self._chunk_bytes else 0
+                if not cut:
+                    pending.append(piece)
+                    continue
+                view = memoryview(piece)
+                yield b"".join((*pending, view[:cut]))
+                pending = [view[cut:]]
+                size = len(piece) - cut
         except DamagedObject:
-            lines, _ = _cut(pending)
+            lines = b"".join(pending)
+            lines = lines[: lines.rfind(b"\n") + 1]
             if lines:
                 yield lines
             raise
@@ -181,10 +181,3 @@ class _Source:
         read = self._stream.read(_FEED_BYTES)
         self.bytes_read += len(read)
         return read
-
-
-def _cut(pieces: list[bytes]) -> tuple[bytes, bytes]:
-    """The whole lines, and what follows the last line feed."""
-    text = b"".join(pieces)
-    cut = text.rfind(b"\n") + 1
-    return text[:cut], text[cut:]
