@@ -125,7 +125,8 @@ def _measured(completion: Completion, wall: float, cpu: float, peak: int, floor:
         peak_rss_bytes=peak,
         bytes_in=ledger.bytes_in,
         bytes_inflated=ledger.bytes_inflated,
-        bytes_out=sum(file.size for file in (*completion.files, *completion.untracked)),
+        bytes_out=sum(file.size for file in completion.files)
+        + sum(file.size for file in completion.untracked),
         floor_cpu_seconds=floor,
     )
 

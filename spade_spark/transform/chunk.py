@@ -19,7 +19,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Literal, Union
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -348,7 +350,7 @@ class _Decoders:
         self._met: set[str] = set()
         self._met_before = 0
         self._room = MAX_UNTRACKED_NAMES
-        self._read_names = msgspec.json.Decoder(Union[_Named, list[_Named]]).decode
+        self._read_names = msgspec.json.Decoder(_Named | list[_Named]).decode
         self._plain: list[type[msgspec.Struct]] = []
         self._careful: list[type[msgspec.Struct]] = []
 
@@ -389,8 +391,8 @@ def _decoder(events: list[type[msgspec.Struct]]) -> Callable[[bytes], Any]:
     """Decodes one event, or a list of events."""
     if not events:
         return _nothing
-    one: Any = Union[(_NoEvent, *events)]
-    return msgspec.json.Decoder(Union[one, list[one]]).decode
+    one: Any = reduce(or_, events, _NoEvent)
+    return msgspec.json.Decoder(one | list[one]).decode
 
 
 def _keys(properties: msgspec.Raw) -> tuple[str, ...]:

@@ -138,7 +138,8 @@ def compile_events(
 ) -> dict[str, type[msgspec.Struct]]:
     """The Structs of events of ``table``, by function; each has its function as method ``row``.
 
-    Its method ``escaping`` does the same and escapes what was sent as text. They are tagged with the table's name, and so can be members of one union.
+    Its method ``escaping`` does the same and escapes what was sent as text. They are tagged with
+    the table's name, and so can be members of one union.
 
     Args:
         table: The table.

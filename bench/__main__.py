@@ -1,0 +1,140 @@
+"""Makes the data and prints the table of ratios: ``make bench``, or ``python -m bench --help``."""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import platform
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bench.data import Dataset, make
+
+BUILD = Path("build/bench")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: data, the ratio to reach (0 for none), events and objects."""
+
+    kind: str
+    target: float
+    events: int
+    objects: int = 1
+
+
+ROWS = (
+    Row("clean", 3.8, 300_000),
+    Row("real-life", 6, 300_000),
+    Row("rare", 1.5, 300_000),
+    Row("wide", 0, 50_000),
+)
+ONE_OBJECT = Row("memory", 0, 25_000)
+TWENTY_OBJECTS = Row("memory", 0, 500_000, objects=20)
+
+
+def main() -> None:
+    """Measures all rows some times over and shows the median of each, then memory, then peers."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="measurements of each row")
+    parser.add_argument("--scale", type=float, default=1, help="of the number of events")
+    parser.add_argument("--no-peers", action="store_true", help="without what users write instead")
+    arguments = parser.parse_args()
+    print(_machine(), flush=True)
+    data = {row: _make(row, arguments.scale) for row in (*ROWS, ONE_OBJECT, TWENTY_OBJECTS)}
+    print(
+        "\n| data | events | rows | CPU s | floor s | ratio | target | MB/s | RSS MB | of gzip 6 |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for row in ROWS:
+        runs = [_measure(data[row]) for _ in range(arguments.rounds)]
+        runs.sort(key=lambda run: run["cpu_seconds"] / run["floor_cpu_seconds"])
+        _print_row(row, runs)
+    memory = [_measure(data[row])["peak_rss_bytes"] for row in (ONE_OBJECT, TWENTY_OBJECTS)]
+    one, twenty = (size / 1e6 for size in memory)
+    print(f"\npeak RSS: {one:.0f} MB for one object, {twenty:.0f} MB for a partition of 20")
+    if not arguments.no_peers:
+        _peers(data[ROWS[0]])
+
+
+def _make(row: Row, scale: float) -> Dataset:
+    kind = "clean" if row.kind == "memory" else row.kind
+    return make(BUILD, kind, int(row.events * scale), row.objects)
+
+
+def _measure(data: Dataset) -> dict[str, Any]:
+    command = [sys.executable, "-m", "bench.transform", "--json", "--conf", str(data.conf)]
+    command += ["--out", str(BUILD / "out"), "--edge", *map(str, data.objects)]
+    if data.tables:
+        command += ["--table", *data.tables]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    measured: dict[str, Any] = json.loads(done.stdout)
+    return measured
+
+
+def _print_row(row: Row, runs: Sequence[dict[str, Any]]) -> None:
+    run = runs[len(runs) // 2]
+    ratios = [each["cpu_seconds"] / each["floor_cpu_seconds"] for each in runs]
+    print(
+        f"| {row.kind} | {run['events']:,} | {run['rows']:,} | {run['cpu_seconds']:.2f} "
+        f"| {run['floor_cpu_seconds']:.2f} "
+        f"| **{statistics.median(ratios):.2f}** ({ratios[0]:.2f} to {ratios[-1]:.2f}) "
+        f"| {row.target or 'stated'} | {run['bytes_inflated'] / 1e6 / run['cpu_seconds']:.0f} "
+        f"| {run['peak_rss_bytes'] / 1e6:.0f} | {_larger_than_gzip(BUILD / 'out'):.2f} |",
+        flush=True,
+    )
+
+
+def _larger_than_gzip(out: Path) -> float:
+    """The size of the files in ``out`` in units of what gzip at level 6 makes of one of them."""
+    largest = max(out.rglob("*.gz"), key=lambda path: path.stat().st_size)
+    return largest.stat().st_size / len(gzip.compress(gzip.decompress(largest.read_bytes()), 6))
+
+
+def _peers(data: Dataset) -> None:
+    """The same data by the peers, each in a process of its own."""
+    print("\n| on the clean data | rows | CPU s | CPU us a row |")
+    print("| --- | --- | --- | --- |")
+    ours = _measure(data)
+    _print_peer("this transform", ours["rows"], ours["cpu_seconds"])
+    objects = [str(path) for path in data.objects]
+    for name, arguments in (("plain", [str(data.conf)]), ("spark", [])):
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "out"
+            if name == "plain":
+                out.mkdir()
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            command = [sys.executable, "-m", f"bench.peers.{name}", *arguments, str(out), *objects]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            shutil.rmtree(out)
+        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        _print_peer(f"bench/peers/{name}.py", int(done.stdout.split()[-1]), seconds)
+
+
+def _print_peer(name: str, rows: int, seconds: float) -> None:
+    print(f"| {name} | {rows:,} | {seconds:.1f} | {seconds / rows * 1e6:.1f} |", flush=True)
+
+
+def _machine() -> str:
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        model = names[0].partition(":")[2].strip() if names else model
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("isal", "msgspec", "maxminddb"))
+    return f"{model}; Python {platform.python_version()}, {libraries}"
+
+
+if __name__ == "__main__":
+    main()
