@@ -10,9 +10,11 @@ from typing import Any
 import click
 
 from spade_spark.blueprint import catalog
-from spade_spark.blueprint.schema import read_tables
+from spade_spark.blueprint.schema import Table, read_tables
+from spade_spark.errors import UsageError
 from spade_spark.lookups.open import open_lookups
 from spade_spark.settings import Settings, load
+from spade_spark.transform import row
 from spade_spark.transform.exact import ExactTransform, Result
 from spade_spark.transform.registry import is_transformer
 
@@ -24,17 +26,35 @@ from spade_spark.transform.registry import is_transformer
     envvar="SPADE_CONF",
     help="The settings; [blueprint] and [lookups] are used.",
 )
-def command(conf: Path | None) -> None:
+@click.option("--show-code", metavar="TABLE", help="Print the code that makes its rows, instead.")
+def command(conf: Path | None, show_code: str | None) -> None:
     """Shows what becomes of edge lines.
 
     Reads lines of edge logs from standard input and prints a JSON array for each: an object for
     each event with its table, version, row, record, uuid and outcome. A line that is no edge
     record gives [].
     """
+    if show_code is not None:
+        click.echo(row.source(table_of(load(conf), show_code)))
+        return
     transform = open_transform(load(conf))
     for line in sys.stdin.buffer:
         results = transform.line(line.removesuffix(b"\n"))
         click.echo(json.dumps([shown(result) for result in results or ()], ensure_ascii=False))
+
+
+def table_of(settings: Settings, name: str) -> Table:
+    """The table of this name.
+
+    Raises:
+        SpadeError: There is none, or the schemas cannot be read.
+    """
+    source = settings.blueprint.schemas
+    schemas = catalog.fetch(source, settings.s3)
+    tables = read_tables(schemas, is_transformer, catalog.shown(source)).tables
+    if name not in tables:
+        raise UsageError(f"{catalog.shown(source)} has no table {name!r}; check the spelling")
+    return tables[name]
 
 
 def open_transform(settings: Settings) -> ExactTransform:

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from spade_spark.cli.parse import command
-from spade_spark.errors import SettingsError
+from spade_spark.errors import SettingsError, UsageError
 
 TABLES = [
     {
@@ -74,3 +74,16 @@ def test_settings_that_are_not_there_are_named(tmp_path):
     done = parse(tmp_path / "conf.toml", b"")
     assert isinstance(done.exception, SettingsError)
     assert str(done.exception).startswith("there is no settings file")
+
+
+def test_the_code_that_makes_a_tables_rows_can_be_looked_at(conf):
+    done = CliRunner().invoke(command, ["--conf", str(conf), "--show-code", "click"])
+    assert done.exit_code == 0
+    assert "p.x,  # 'X' ('varchar')" in done.stdout
+
+
+def test_the_code_of_a_table_that_is_not_there_is_refused(conf):
+    with pytest.raises(UsageError, match="has no table 'clack'"):
+        CliRunner().invoke(
+            command, ["--conf", str(conf), "--show-code", "clack"], catch_exceptions=False
+        )
