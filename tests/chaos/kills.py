@@ -16,7 +16,7 @@ from tests.chaos.processes import Family
 from tests.chaos.table import Case, Experiment
 from tests.chaos.trial import SECONDS, Ended, Known, Trial, settle, trial
 
-_SECONDS = 12.0  # of one trial, roughly
+_SECONDS = 16.0  # of one trial, roughly
 _BY_TASKS = re.compile(r"(GET|PUT) \S+(/edge/|/v1/|/_completed/)")
 
 

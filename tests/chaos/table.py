@@ -38,7 +38,7 @@ class Experiment:
 
     name: str
     cases: tuple[Case, ...]
-    seconds: float = 1.0
+    seconds: float = 2.5
 
     @property
     def cost(self) -> float:

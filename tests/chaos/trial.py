@@ -1,9 +1,9 @@
 """One trial: a command is disturbed, looked at, and run again. The assertion of every experiment.
 
-After the disturbance each table is as it was or as an undisturbed run makes it, row for row, and
-the ledgers balance; after the same command, run again undisturbed, all tables are as they should
-be. A trial returns in a few words how the disturbed command ended; what breaks the assertion is
-an AssertionError.
+After the disturbance each table is as it was or as an undisturbed run makes it, row for row, the
+ledgers balance, and the rows that went are kept; after the same command, run again undisturbed,
+all tables are as they should be. A trial returns in a few words how the disturbed command ended;
+what breaks the assertion is an AssertionError.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ LOADED = ("login", "chat")
 
 LOAD = ("--skip-transform", "--poolsize", "1")
 """A load alone, its statements in an order that does not change."""
+
+_LEDGER = "SELECT run_tag, table_name, rows_deleted, rows_inserted, manifest_checksum FROM {}"
 
 SECONDS = 240.0
 """How long one command may take."""
@@ -129,22 +131,43 @@ class Trial:
             )
         changed = {table for table in TABLES if now[table] != before[table]}
         self._check_ledger(changed, check_run(self.scene, self.tag), right)
+        self._check_backups(changed, before)
         return changed
 
     def _check_ledger(self, replaced: set[str], manifest: Manifest | None, right: Tables) -> None:
         """A row for each table that was replaced, and for no other, with the true figures."""
-        (there,) = self.scene.sql("SELECT to_regclass('infra.replay') IS NOT NULL", self.url)
-        rows = self.scene.sql("SELECT * FROM infra.replay", self.url) if there[0] else []
-        checksum = digest(manifest) if manifest else ""
-        found = sorted((row[0], row[1], row[4], row[5], row[6]) for row in rows)
+        found = sorted(self._sql_if_there("infra.replay", _LEDGER))
         outside = {
             table: sum(row[1] in ("before", "after") for row in right[table]) for table in TABLES
         }
+        checksum = digest(manifest) if manifest else ""
         due = sorted(
             (self.tag, table, OLD_ROWS_IN_WINDOW, len(right[table]) - outside[table], checksum)
             for table in replaced
         )
         assert found == due, f"the replay ledger has {found}, should have {due}"
+
+    def _check_backups(self, replaced: set[str], before: Tables) -> None:
+        """The rows that went are kept, all of them, once, and no others."""
+        kept = dict(self._sql_if_there("infra.replay", "SELECT backup, table_name FROM {}"))
+        there = self.scene.sql(
+            "SELECT schemaname || '.' || tablename FROM pg_tables "
+            "WHERE schemaname = 'replay_backup'",
+            self.url,
+        )
+        assert sorted(kept) == sorted(name for (name,) in there)
+        assert sorted(kept.values()) == sorted(replaced)
+        for backup, table in kept.items():
+            name = '"' + backup.replace(".", '"."', 1) + '"'
+            rows = self.scene.sql(
+                f"SELECT time::text, who, n FROM {name} ORDER BY 1, 2, 3", self.url
+            )
+            went = [row for row in before[table] if row[1] == "wrong"]
+            assert rows == went, f"of {table}, {rows} were kept; {went} went"
+
+    def _sql_if_there(self, table: str, query: str) -> list[tuple[Any, ...]]:
+        ((there,),) = self.scene.sql(f"SELECT to_regclass('{table}') IS NOT NULL", self.url)
+        return self.scene.sql(query.format(table), self.url) if there else []
 
 
 @contextmanager
