@@ -38,7 +38,7 @@ class Answer(BaseHTTPRequestHandler):
         self.send_response(status)
         if status == 301:
             self.send_header("Location", "/list")
-        body = gzip.compress(LIST) if path.endswith(".gz") else LIST
+        body = gzip.compress(LIST, mtime=0) if path.endswith(".gz") else LIST
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -71,7 +71,12 @@ def impatient():
 
 
 @pytest.mark.parametrize(
-    "body", [LIST, gzip.compress(LIST), gzip.compress(LIST[:5]) + gzip.compress(LIST[5:])]
+    "body",
+    [
+        LIST,
+        gzip.compress(LIST, mtime=0),
+        gzip.compress(LIST[:5], mtime=0) + gzip.compress(LIST[5:], mtime=0),
+    ],
 )
 def test_a_file_is_read_compressed_or_not(tmp_path, body):
     path = tmp_path / "schemas"
@@ -97,14 +102,14 @@ def test_no_source_is_a_missing_setting():
 @pytest.mark.parametrize("cut", [3, 15, 30])
 def test_a_damaged_gzip_is_named(tmp_path, cut):
     path = tmp_path / "schemas.gz"
-    path.write_bytes(gzip.compress(LIST)[:cut])
+    path.write_bytes(gzip.compress(LIST, mtime=0)[:cut])
     with pytest.raises(InputError, match=r"the gzip of .*/schemas\.gz is damaged"):
         fetch(str(path), S3Settings())
 
 
 @pytest.mark.parametrize("key", ["schemas.json.gz", "deep/er/schemas.json.gz"])
 def test_an_object_on_s3_is_read(s3_settings, bucket, key):
-    open_store(f"s3://{bucket}/", s3_settings).write(key, gzip.compress(LIST))
+    open_store(f"s3://{bucket}/", s3_settings).write(key, gzip.compress(LIST, mtime=0))
     assert fetch(f"s3://{bucket}/{key}", s3_settings) == LIST
 
 
