@@ -120,10 +120,16 @@ class _Attempt:
 
     def _feed(self, lines: ObjectLines, key: str) -> None:
         places = Places(key)
+        before = self._lines_read()
         for chunk in lines:
             self._transform.feed(self._prefilter.pass_through(chunk) if self._prefilter else chunk)
             self._keep(partial(places.find, chunk))
-            places.passed(chunk)
+            places.passed(self._lines_read() - before)
+
+    def _lines_read(self) -> int:
+        """Lines of all objects so far, which the transform and the prefilter have counted."""
+        passed_over = self._prefilter.passed_over if self._prefilter else 0
+        return self._transform.tally.lines + passed_over
 
     def _feed_again(self, lines: ObjectLines, key: str) -> None:
         """Lines of a quarantine: the edge lines in them, each from where it came first."""

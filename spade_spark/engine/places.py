@@ -24,9 +24,9 @@ class Places:
         self._from = at
         return quarantine.encode(kept, self._key, self._lines + chunk.count(b"\n", 0, at) + 1)
 
-    def passed(self, chunk: bytes) -> None:
-        """Goes on to the next chunk."""
-        self._lines += chunk.count(b"\n")
+    def passed(self, lines: int) -> None:
+        """Goes on to the next chunk, before which the object has so many lines."""
+        self._lines = lines
         self._from = 0
 
     def _start(self, chunk: bytes, line: bytes) -> int:
