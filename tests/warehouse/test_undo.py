@@ -200,6 +200,16 @@ def test_a_forced_load_keeps_the_earlier_backup_and_the_newest_load_is_undone(re
     assert "undone already" in refused(replaced)
 
 
+def test_a_run_that_was_undone_is_loaded_again_by_force_and_can_be_undone_again(replaced):
+    undone(replaced)
+    files = replaced.files(*NEW)
+    assert "use --force to load it again" in replaced.refused(files).reason
+    replaced.loaded(files, rules=FORCE)
+    assert replaced.rows() == REPLACED
+    undone(replaced)
+    assert replaced.rows() == list(OLD)
+
+
 def test_columns_that_were_added_since_get_their_defaults(replaced):
     replaced.run(f"ALTER TABLE {replaced.schema}.login ADD COLUMN x integer DEFAULT 7")
     undone(replaced)
