@@ -1,6 +1,6 @@
 """Attempts that overlap: Spark's speculation on, a worker made slow, workers that die.
 
-On a cluster of two executors on this machine, since Spark speculates on no local master.
+On a cluster, since Spark speculates on no local master.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from tests.chaos.processes import Family
+from tests.chaos.cluster import Cluster
 from tests.chaos.table import Case, Experiment
-from tests.chaos.trial import SECONDS, Ended, Known, Trial, settle, trial
+from tests.chaos.trial import Known, Trial, settle, trial
 
 _SPARK = """
-"spark.master" = "local-cluster[2,1,1024]"
 "spark.driver.host" = "127.0.0.1"
 "spark.driver.bindAddress" = "127.0.0.1"
 "spark.executor.memory" = "512m"
@@ -40,7 +39,7 @@ class _Slow:
     Attributes:
         request: A regular expression of the requests that are answered late.
         seconds: How late, one request after the other.
-        deaths: Seconds after the plan is written at which a Python worker is killed.
+        deaths: Seconds after the first object is asked for at which a Python worker is killed.
     """
 
     request: str
@@ -57,9 +56,7 @@ class _Slow:
             f"PUT .*/_completed/{partition:05d}",
         )
         seconds = (dice.uniform(6, 12), dice.uniform(0, 10))
-        return cls(
-            dice.choice(requests), seconds, tuple(dice.uniform(5, 12) for _ in range(deaths))
-        )
+        return cls(dice.choice(requests), seconds, tuple(dice.uniform(0, 6) for _ in range(deaths)))
 
 
 def experiments(known: Known, dice: random.Random, times: int) -> Iterator[Experiment]:
@@ -74,27 +71,27 @@ def experiments(known: Known, dice: random.Random, times: int) -> Iterator[Exper
 
 
 def _run(known: Known, tag: str, slow: _Slow) -> str:
-    with trial(known.scene, tag, spark=_SPARK) as run:
+    cluster = known.scene.cluster
+    spark = f'{_SPARK}"spark.master" = "{cluster.url}"\n'
+    with trial(known.scene, tag, spark=spark) as run:
         for seconds in slow.seconds:
             run.s3.inject(slow.request, "late", seconds=seconds)
-        families: list[Family] = []
-        timers = [threading.Timer(seconds, _kill_a_worker, [families]) for seconds in slow.deaths]
+        timers = [threading.Timer(seconds, _kill_a_worker, [cluster]) for seconds in slow.deaths]
 
         def start_timers() -> None:
             for timer in timers:
                 timer.start()
 
-        run.s3.inject("PUT .*/_plan.json", "call", function=start_timers)
-        families.append(run.begin())
-        ended = Ended(families[0].end(SECONDS), families[0].said)
+        run.s3.inject("GET .*/edge/.*gz", "call", function=start_timers)
+        ended = run.apart()
         for timer in timers:
             timer.cancel()
         overlapped = _overlapped(run)
         return f"{settle(run, known, ended)}; {overlapped}"
 
 
-def _kill_a_worker(families: list[Family]) -> None:
-    for worker in families[0].workers()[:1]:
+def _kill_a_worker(cluster: Cluster) -> None:
+    for worker in cluster.workers()[:1]:
         worker.kill()
 
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,21 +69,11 @@ class Family:
 
     def members(self) -> list[Process]:
         """All that live, the driver among them."""
-        return [each for each in _everybody() if each.session == self.driver.pid]
+        return in_sessions({self.driver.pid})
 
     def workers(self) -> list[Process]:
-        """The Python workers of executors: children of the daemon that forks them."""
-        daemons = [each for each in self.members() if "pyspark.daemon" in each.arguments]
-        pids = {each.pid for each in daemons}
-        return [each for each in daemons if each.parent in pids]
-
-    def executors(self) -> list[Process]:
-        """The executors of a cluster, which are Java."""
-        return [
-            each
-            for each in self.members()
-            if any("CoarseGrainedExecutorBackend" in word for word in each.arguments)
-        ]
+        """The Python workers of its executors, where these run in its own Java."""
+        return python_workers(self.members())
 
     def end(self, seconds: float) -> int:
         """Waits for the driver's end; its exit status, -9 where it was killed.
@@ -106,6 +96,18 @@ class Family:
     def said(self) -> str:
         """What it said, on either stream."""
         return self._out.read_text("utf-8", "replace")
+
+
+def in_sessions(sessions: Collection[int]) -> list[Process]:
+    """All that live in sessions of these numbers."""
+    return [each for each in _everybody() if each.session in sessions]
+
+
+def python_workers(processes: Collection[Process]) -> list[Process]:
+    """Spark's Python workers among them: children of the daemon that forks them."""
+    daemons = [each for each in processes if "pyspark.daemon" in each.arguments]
+    pids = {each.pid for each in daemons}
+    return [each for each in daemons if each.parent in pids]
 
 
 def _everybody() -> Iterator[Process]:

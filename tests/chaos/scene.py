@@ -6,7 +6,7 @@ import base64
 import random
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -19,6 +19,7 @@ import psycopg2
 from spade_spark.sandbox.services import PostgresServer, S3Server
 from spade_spark.settings import S3Settings
 from spade_spark.store import Store, open_store
+from tests.chaos.cluster import Cluster
 from tests.support import edge
 from tests.support.redshift import S3Access
 from tests.support.redshift.sql import SETUP
@@ -68,6 +69,7 @@ class Scene:
         folder: Where files go.
         bucket: The bucket of everything.
         keys: The keys of the edge logs, below ``edge/``.
+        stack: What ends with the scene.
     """
 
     s3: S3Server
@@ -75,6 +77,12 @@ class Scene:
     folder: Path
     bucket: str = field(default_factory=lambda: f"chaos-{uuid.uuid4().hex[:8]}")
     keys: tuple[str, ...] = ()
+    stack: ExitStack = field(default_factory=ExitStack)
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        """A Spark cluster, begun at its first use."""
+        return self.stack.enter_context(Cluster(self.folder))
 
     @property
     def settings(self) -> S3Settings:
@@ -192,5 +200,6 @@ def scene(folder: Path) -> Iterator[Scene]:
     """A prepared scene with servers of its own; the environment has the keys to it."""
     with S3Server() as s3, PostgresServer() as postgres:
         prepared = Scene(s3, postgres, folder)
-        prepared.prepare()
-        yield prepared
+        with prepared.stack:
+            prepared.prepare()
+            yield prepared

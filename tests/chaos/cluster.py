@@ -1,0 +1,83 @@
+"""A Spark cluster of one's own: two workers of one core each, on this machine.
+
+They stand on two addresses of the loopback network, since Spark begins no second attempt at a task
+on the host where the first one runs.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pyspark
+from typing_extensions import Self
+
+from tests.chaos.processes import Process, in_sessions, python_workers
+
+_HOSTS = ("127.0.0.1", "127.0.0.2")
+_SECONDS = 60.0  # that the master may take to listen
+
+
+class Cluster:
+    """Running inside its ``with`` block; its children have the environment of this process.
+
+    Args:
+        folder: Where logs and executors' folders go.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stack = ExitStack()
+        self._sessions: set[int] = set()
+        with socket.create_server((_HOSTS[0], 0)) as free:
+            self._port = free.getsockname()[1]
+
+    @property
+    def url(self) -> str:
+        """What ``spark.master`` is."""
+        return f"spark://{_HOSTS[0]}:{self._port}"
+
+    def __enter__(self) -> Self:
+        self._start("master.Master", "--host", _HOSTS[0], "--port", f"{self._port}")
+        deadline = time.monotonic() + _SECONDS
+        while not self._listens():
+            assert time.monotonic() < deadline, "Spark's master does not listen"
+            time.sleep(0.1)
+        for host in _HOSTS:
+            words = ("--host", host, "--cores", "1", "--memory", "1g")
+            self._start("worker.Worker", *words, "--work-dir", f"{self._folder}/work", self.url)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in in_sessions(self._sessions):
+            each.kill()
+        self._stack.close()
+
+    def workers(self) -> list[Process]:
+        """The Python workers of executors."""
+        return python_workers(in_sessions(self._sessions))
+
+    def _start(self, name: str, *words: str) -> None:
+        program = Path(pyspark.__path__[0], "bin", "spark-class")
+        log = self._stack.enter_context(
+            (self._folder / f"spark-{len(self._sessions)}.txt").open("wb")
+        )
+        process = subprocess.Popen(
+            [program, f"org.apache.spark.deploy.{name}", *words, "--webui-port", "0"],
+            env={**os.environ, "SPARK_LOCAL_IP": _HOSTS[0]},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._stack.callback(process.wait)
+        self._sessions.add(process.pid)
+
+    def _listens(self) -> bool:
+        with suppress(OSError), socket.create_connection((_HOSTS[0], self._port), 1):
+            return True
+        return False
