@@ -17,77 +17,33 @@ What each step costs stands in bench/README.md.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import reduce
-from operator import or_
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
 from spade_spark.blueprint.schema import Table
-from spade_spark.edge.strict_json import text_of
 from spade_spark.lookups import Lookups
+from spade_spark.transform.decoders import Decoders
+from spade_spark.transform.edge_lines import BACKSLASH, DOUBT, EdgeLine, EdgeLineReader
 from spade_spark.transform.exact import ExactTransform
-from spade_spark.transform.memo import MISSING, Address, Memos, Second
+from spade_spark.transform.memo import Address, Memos, Second
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.transform.printable import printable_class
 from spade_spark.transform.quoting import escape
-from spade_spark.transform.row import compile_events
 from spade_spark.transform.tally import Tally
-from spade_spark.transform.untracked import untracked_line
-
-DOUBT: Final = (
-    msgspec.MsgspecError,
-    ValueError,
-    TypeError,
-    KeyError,
-    OverflowError,
-    RecursionError,
-)
-"""What decoding and generated code raise where they are not sure."""
-
-MAX_UNTRACKED_NAMES: Final = 200
-"""Names without a table that have a decoder; clients invent names, so they are bounded."""
+from spade_spark.transform.texts import MISSING
 
 _NOT_PLAIN: Final = (msgspec.ValidationError, ValueError)
 _WHOLE_SECOND: Final = len("2006-01-02T15:04:05Z")
 _BETWEEN_ROWS: Final = '"\n"'
-_BRACE: Final = ord("{")
-_BACKSLASH: Final = ord("\\")  # finding a byte by its number is five times as fast as b"\\"
 _MARK: Final = MISSING.encode()
-_HTML: Final = re.compile(rb"[<>&]|^$")
 _UNPRINTABLE: Final = re.compile(rf"[^\x00-\x7f{printable_class()}]")
 
 
 _KEPT: Final = frozenset({Outcome.MALFORMED, Outcome.FAILED})
 """How an event ends that another try may make a row of, once a bug is mended."""
-
-
-class EdgeLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """An edge record as the edge writes it. Any other spelling is left to the exact path."""
-
-    at: str = msgspec.field(name="receivedAt")
-    ip: str = msgspec.field(name="clientIp")
-    forwarded: str = msgspec.field(name="xForwardedFor", default="")
-    uuid: str = ""
-    data: bytes = b""
-    agent: str = msgspec.field(name="userAgent", default="")
-    version: Annotated[int, msgspec.Meta(ge=0, le=2**31)] = msgspec.field(
-        name="recordversion", default=0
-    )
-    edge_type: Literal["external", "internal"] = msgspec.field(name="edgeType", default="internal")
-
-
-class _Named(msgspec.Struct, gc=False):
-    event: str
-    properties: msgspec.Raw = msgspec.Raw(b"")
-
-
-class _NoEvent(msgspec.Struct, tag_field="event", tag="", forbid_unknown_fields=True):
-    """In every union, and never decoded: msgspec asks for a tag only where it has to choose."""
-
-    properties: Annotated[int, msgspec.Meta(gt=0, lt=0)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +119,11 @@ class ChunkTransform:
         self._tables = tables
         self._exact = ExactTransform(tables, lookups, asked)
         self._memos = Memos(lookups)
-        self._decoders = _Decoders(tables, self._memos, asked)
+        self._decoders = Decoders(tables, self._memos, asked)
         self._rows = self._decoders.rows
         self._untracked = self._decoders.untracked
         self._quarantined: list[Kept] = []
-        self._read_line = msgspec.json.Decoder(EdgeLine).decode
-        self._read_lines = msgspec.json.Decoder(EdgeLine).decode_lines
+        self._reader = EdgeLineReader()
 
     def feed(self, chunk: bytes) -> None:
         """Transforms whole lines, each ended by a line feed except perhaps the last.
@@ -178,7 +133,7 @@ class ChunkTransform:
         """
         decoders = self._decoders
         seconds, addresses = self._memos.seconds, self._memos.addresses
-        records = self._read(chunk)
+        records = self._reader.read(chunk)
         lines: list[bytes] = []
         exact = 0
         for number, record in enumerate(records):
@@ -191,7 +146,7 @@ class ChunkTransform:
                     _check_whole_second(at)
                 address = addresses[record.ip]
                 payload = record.data
-                if _BACKSLASH in payload:
+                if BACKSLASH in payload:
                     self._transform_escaped(record, second, address)
                     continue
                 try:
@@ -256,26 +211,6 @@ class ChunkTransform:
             self.tally.count(table.name, Outcome.SUCCESS, count - skipped)
         return TableRows(table, text, count)
 
-    def _read(self, chunk: bytes) -> Sequence[EdgeLine | None]:
-        """The records of the lines; None where a line is in another spelling, or none."""
-        if _BACKSLASH not in chunk:
-            try:
-                records = self._read_lines(chunk)
-            except DOUBT:
-                pass
-            else:
-                if len(records) == _count_lines_of_objects(chunk):
-                    return records
-        return [self._read_one(line) for line in chunk.removesuffix(b"\n").split(b"\n")]
-
-    def _read_one(self, line: bytes) -> EdgeLine | None:
-        if _BACKSLASH in line:  # an escape must not stand in a time
-            return None
-        try:
-            return self._read_line(line)
-        except DOUBT:
-            return None
-
     def _transform_escaped(self, record: EdgeLine, second: Second, address: Address) -> None:
         """A payload with escapes in its JSON: what they stand for may need escapes in a row."""
         if b"\\u0000" in record.data:
@@ -332,116 +267,6 @@ class ChunkTransform:
                     self.tally.fail(table, result.uuid, result.error)
                 case outcome:
                     self.tally.count(table, outcome)
-
-
-class _Decoders:
-    """Decoders of the events of the tables that have been met, which grow as others come."""
-
-    def __init__(
-        self, tables: Mapping[str, Table], memos: Memos, asked: frozenset[str] | None
-    ) -> None:
-        self.rows: dict[str, list[str]] = {}
-        self.untracked: list[str] = []
-        self.plain: Callable[[bytes], Any] = _nothing
-        self.careful: Callable[[bytes], Any] = _nothing
-        self._tables = tables
-        self._memos = memos
-        self._asked = asked
-        self._met: set[str] = set()
-        self._met_before = 0
-        self._room = MAX_UNTRACKED_NAMES
-        self._read_names = msgspec.json.Decoder(_Named | list[_Named]).decode
-        self._plain: list[type[msgspec.Struct]] = []
-        self._careful: list[type[msgspec.Struct]] = []
-
-    def learn(self, payload: bytes) -> None:
-        """Sees to it that, from the next chunk on, the payload's events are decoded."""
-        read = self._read_names(payload)
-        for event in read if isinstance(read, list) else [read]:
-            if event.event not in self._met:
-                self._add(event)
-
-    def refresh(self) -> None:
-        """Takes in what was learnt. That takes its time, and so is done once a chunk."""
-        if self._met_before < len(self._met):
-            self._met_before = len(self._met)
-            self.plain = _decoder(self._plain)
-            self.careful = _decoder(self._careful)
-
-    def _add(self, event: _Named) -> None:
-        name = event.event
-        table = self._tables.get(name)
-        if self._asked is not None and (table is None or name not in self._asked):
-            return
-        if table is not None:
-            texts = self.rows.setdefault(name, [])
-            structs = compile_events(table, self._memos, texts, _keys(event.properties))
-        elif name and self._room:
-            self._room -= 1
-            struct = _untracked_event(name, self.untracked)
-            structs = {"plain": struct, "careful": struct}
-        else:
-            return
-        self._met.add(name)
-        self._plain += [structs["plain"]] if "plain" in structs else []
-        self._careful += [structs["careful"]] if "careful" in structs else []
-
-
-def _decoder(events: list[type[msgspec.Struct]]) -> Callable[[bytes], Any]:
-    """Decodes one event, or a list of events."""
-    if not events:
-        return _nothing
-    one: Any = reduce(or_, events, _NoEvent)
-    return msgspec.json.Decoder(one | list[one]).decode
-
-
-def _keys(properties: msgspec.Raw) -> tuple[str, ...]:
-    """The names of properties in the order in which they were sent, or none if that is unclear."""
-    try:
-        return tuple(msgspec.json.decode(properties, type=dict[str, msgspec.Raw]))
-    except (msgspec.MsgspecError, ValueError):
-        return ()
-
-
-def _nothing(payload: bytes) -> Any:
-    raise msgspec.ValidationError(f"no decoder of {payload!r}")
-
-
-def _untracked_event(name: str, texts: list[str]) -> type[msgspec.Struct]:
-    """A Struct of events of a name without a table, which makes their JSON lines as rows."""
-    prefix = untracked_line(name, "").removesuffix("null}")
-
-    def row(event: Any, *_: object) -> str:
-        sent = bytes(event.properties)
-        if sent.isascii() and not _HTML.search(sent):
-            return f"{prefix}{msgspec.json.format(sent, indent=-1).decode()}}}"
-        return untracked_line(name, text_of(sent))
-
-    return msgspec.defstruct(
-        "Untracked",
-        [("properties", msgspec.Raw, msgspec.Raw(b""))],
-        namespace={"row": row, "escaping": row, "texts": texts, "columns": 0},
-        tag_field="event",
-        tag=name,
-        forbid_unknown_fields=True,
-        gc=False,
-    )
-
-
-def _count_lines_of_objects(chunk: bytes) -> int:
-    """How many lines there are, or -1 if one of them does not begin with a brace.
-
-    msgspec takes two records on a line, and one on two lines, which the exact path does not. No
-    record has an object inside, so that where each line begins with a brace, each begins a record:
-    are there as many records, then each line is one.
-    """
-    count = at = 0
-    while at < len(chunk):
-        if chunk[at] != _BRACE:
-            return -1
-        count += 1
-        at = chunk.find(b"\n", at) + 1 or len(chunk)
-    return count
 
 
 def _check_whole_second(at: str) -> None:

@@ -4,8 +4,7 @@ Times, addresses, logins and user agents repeat, and making their text anew cost
 rest of a row. A memo is a dict that makes what it lacks, so that what it has costs one look-up in
 C. It forgets everything when it is full: that is cheaper than to keep an order, and bounded.
 
-Texts are escaped as in a row, without the quotes around them. :data:`MISSING` stands for a column
-that cannot be filled.
+Texts are as in :mod:`~spade_spark.transform.texts`.
 """
 
 from __future__ import annotations
@@ -19,35 +18,35 @@ from typing import Any, Final, TypeVar
 from spade_spark.blueprint.schema import Column
 from spade_spark.edge.address import canonical
 from spade_spark.edge.instants import rfc3339_seconds
-from spade_spark.edge.strict_json import Number
 from spade_spark.lookups import Lookups
 from spade_spark.transform.conversion import ConversionFailed, Converter
 from spade_spark.transform.geo import asn_number
-from spade_spark.transform.numbers import shortest
 from spade_spark.transform.quoting import escape
 from spade_spark.transform.registry import converter
+from spade_spark.transform.texts import (
+    BETWEEN,
+    FRACTIONS,
+    MISSING,
+    MISSING_FLOAT,
+    any_bool,
+    any_float,
+    any_integer,
+    any_number,
+    any_string,
+    any_text,
+    any_time,
+    any_user_id,
+    escaped,
+    float_text,
+    text_or_missing,
+)
 from spade_spark.transform.timestamps import EARLIEST, LATEST, UTC, unix_time
 from spade_spark.window import PACIFIC
-
-BETWEEN: Final = '"\t"'
-"""What stands between two values of a row. Rows are made without their first and last quote."""
 
 OF_ADDRESS: Final = frozenset(
     {"ipCity", "ipCountry", "ipRegion", "ipAsn", "ipAsnInteger", "varchar"}
 )
 """The transformers that neighbouring columns of an address are filled by together."""
-
-MISSING: Final = "\0"
-"""Stands for a column that could not be filled; no finished row has this character."""
-
-MISSING_FLOAT: Final = 2.0**62
-"""Stands for a property that was not sent where a float is due; told from the same number by
-identity. It has no fraction, and is no time."""
-
-FRACTIONS: Final = tuple(
-    f".{thousandths:03}".rstrip("0").rstrip(".") for thousandths in range(1000)
-)
-"""Thousandths of a second as a time shows them."""
 
 Address = tuple[str, ...]
 """What groups of columns show of an address; the first is the address itself."""
@@ -58,9 +57,6 @@ _ENTRIES: Final = 32_768
 _NO_FRACTION: Final = 2**53
 """Floats from here on are whole numbers."""
 _INT32_END: Final = 2**31
-_INT64_END: Final = 2**63
-_SURE_DIGITS: Final = 9
-"""Decimal digits that 32 bits have room for."""
 
 
 class Memo(dict[Any, Any]):
@@ -192,8 +188,10 @@ class Memos:
         """The texts of a column that is filled from one string."""
         name, convert = memo_name(column), self._converter(column)
         if column.transformer == "userIDWithMapping":
-            return self._once(name, lambda: _Found(lambda login: _text(convert, None, login)))
-        return self._once(name, lambda: Memo(lambda value: _text(convert, value)))
+            return self._once(
+                name, lambda: _Found(lambda login: text_or_missing(convert, None, login))
+            )
+        return self._once(name, lambda: Memo(lambda value: text_or_missing(convert, value)))
 
     def _group(self, group: tuple[Column, ...]) -> int:
         """The number of the group among the texts of a place, given to it if it has none."""
@@ -267,16 +265,6 @@ def _asn_number(asn: str) -> str:
         return MISSING
 
 
-def _text(convert: Converter, value: Any, *supporting: str) -> str:
-    """The escaped text of a column; :data:`MISSING` where it cannot be filled."""
-    if value is MISSING or MISSING in supporting:
-        return MISSING
-    try:
-        return escaped(convert(value, supporting))
-    except ConversionFailed:
-        return MISSING
-
-
 class _WallClock(Memo):
     """Whole Unix seconds to the date and time that the wall clock of ``zone`` shows.
 
@@ -296,80 +284,3 @@ class _WallClock(Memo):
             return MISSING
 
         super().__init__(text)
-
-
-def float_text(number: float) -> str:
-    """A float as its column shows it."""
-    return MISSING if number is MISSING_FLOAT else shortest(number)
-
-
-def escaped(text: str) -> str:
-    """As :func:`~spade_spark.transform.quoting.escape`, quicker where nothing is to be done.
-
-    Leaves :data:`MISSING` as it is.
-    """
-    plain = text.isascii() and text.isprintable() and '"' not in text and "\\" not in text
-    return text if plain or text is MISSING else escape(text)
-
-
-def any_string(value: Any) -> str:
-    """What was sent if it is a string, else :data:`MISSING`."""
-    return value if type(value) is str else MISSING
-
-
-def any_text(memo: Memo, value: Any) -> str:
-    """The text of a column that takes a string, whatever was sent."""
-    text: str = memo[any_string(value)]
-    return text
-
-
-_BOOLEANS: Final = {b"true": "true", b"false": "false", b"1": "true", b"0": "false"}
-
-
-def any_bool(value: Any) -> str:
-    """The text of a ``bool`` column from what was sent as it was spelt."""
-    return MISSING if value is MISSING else _BOOLEANS.get(bytes(value), MISSING)
-
-
-def any_number(convert: Converter, value: Any, *supporting: str) -> str:
-    """The text of a column that takes numbers and perhaps strings, whatever was sent.
-
-    A float may have been spelt in many ways; its converter is given the shortest.
-    """
-    kind = type(value)
-    if kind is int or kind is float:
-        return _text(convert, Number(repr(value)), *supporting)
-    return _text(convert, value, *supporting) if kind is str else MISSING
-
-
-def any_integer(convert: Converter, value: Any) -> str:
-    """The text of an ``int`` or ``bigint`` column, whatever was sent but such a number."""
-    if value is MISSING or value is None:
-        return MISSING
-    digits = type(value) is str and value.isdigit() and value.isascii()
-    if digits and len(value) <= _SURE_DIGITS and value[0] != "0":
-        return str(value)
-    return any_number(convert, value)
-
-
-def any_float(convert: Converter, value: Any) -> str:
-    """The text of a ``float`` column, whatever was sent."""
-    return shortest(value) if type(value) is float else any_number(convert, value)
-
-
-def any_time(clock: Memo, value: Any) -> str:
-    """The text of a column of Unix seconds, whatever was sent."""
-    if type(value) is not float and type(value) is not int:
-        return MISSING
-    second = int(value)
-    if not EARLIEST <= second <= LATEST:
-        return MISSING
-    return f"{clock[second]}{FRACTIONS[int((value - second) * 1e9) // 1_000_000]}"
-
-
-def any_user_id(convert: Converter, logins: Memo, value: Any, login: Any) -> str:
-    """The text of a ``userIDWithMapping`` column, whatever was sent."""
-    if type(value) is int and -_INT64_END <= value < _INT64_END:
-        return f"{value}"
-    sent = any_number(convert, value, "") if type(value) is str else MISSING
-    return sent if sent is not MISSING else any_text(logins, login)

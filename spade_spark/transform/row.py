@@ -6,13 +6,14 @@ join of one tuple, without a loop over columns and almost without a branch:
 
 ``plain``
     For events in which every property that was sent has the type that its column expects. Any
-    other type raises while the event is decoded. Texts are put into the row as they are: whoever
-    calls it makes sure that none needs an escape.
+    other type raises while the event is decoded.
 ``careful``
-    For all other events: what was sent is converted value by value. As ``escaping`` it also
-    escapes text by text.
+    For all other events: what was sent is converted value by value.
 
-What makes a plain row cheap is :data:`~spade_spark.transform.memo.MISSING`: one control character
+Both put texts into the row as they are: whoever calls them makes sure that none needs an escape.
+Each has a twin that escapes text by text.
+
+What makes a plain row cheap is :data:`~spade_spark.transform.texts.MISSING`: one control character
 that stands for every column that could not be filled. As the default of a Struct's field it
 formats like any text. No finished row has a control character, so the rows that lack a column are
 those with the mark in them, which is looked for, and removed, in many rows at once.
@@ -23,114 +24,25 @@ path makes its rows.
 
 from __future__ import annotations
 
-import keyword
-import re
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from itertools import groupby
-from typing import Annotated, Any, Final
+from collections.abc import Callable, Collection
+from typing import Any
 
 import msgspec
 
-from spade_spark.blueprint.schema import Column, Table
-from spade_spark.transform.memo import (
-    MISSING,
-    MISSING_FLOAT,
-    Memos,
-    converter_name,
-    group_name,
-    is_placed,
-    memo_name,
-)
+from spade_spark.blueprint.schema import Table
+from spade_spark.transform.memo import Memos
+from spade_spark.transform.row_code import Function, Kind, functions, groups
 
-_UNIX: Final = "f@timestamp@unix"
-_UNIX_UTC: Final = "f@timestamp@unix-utc"
-_USER_ID: Final = "userIDWithMapping"
-_PLACES: Final = frozenset({"ipCity", "ipCountry", "ipRegion", "ipAsn", "ipAsnInteger"})
-_SERVER: Final = frozenset({"time", "client_time", "ip", "user_agent"})
-_TIME_PARTS: Final = {
-    "bigint": "text",
-    "float": "text",
-    "int": "text32",
-    _UNIX: "pacific",
-    _UNIX_UTC: "utc",
-}
-
-_Field = tuple[str, tuple[str, "_Kind"]]
+_Field = tuple[str, tuple[str, Kind]]
 """An attribute, the property's name and how it is decoded."""
-
-_Group = tuple[Column, ...]
-"""Neighbouring columns that are filled together."""
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """How a property is decoded.
-
-    Attributes:
-        type: The type of the Struct's field.
-        default: What stands for a property that was not sent.
-        missing: The default's name in generated code.
-    """
-
-    type: Any
-    default: Any = MISSING
-    missing: str = "MISSING"
-
-
-_TEXT: Final = _Kind(str)
-_INT32: Final = _Kind(Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)])
-_INT64: Final = _Kind(Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)])
-_FLOAT: Final = _Kind(float, MISSING_FLOAT, "MISSING_FLOAT")
-_BOOL: Final = _Kind(bool)
-_ANY: Final = _Kind(Any)
-_SPELT: Final = _Kind(msgspec.Raw)
-
-
-_WALL_CLOCK: Final = "{clock}[s := int(x := {{value}})] + fractions[int((x - s) * 1e9) // 1000000]"
-_PLAIN: Final[Mapping[str, tuple[_Kind, str]]] = {
-    "int": (_INT32, "f'{{{value}}}'"),
-    "bigint": (_INT64, "f'{{{value}}}'"),
-    "float": (
-        _FLOAT,
-        "t if (t := f'{{{value}!r}}')[-1] != '0' and 'e' not in t else float_text({value})",
-    ),
-    "bool": (_BOOL, "'true' if (x := {value}) is True else 'false' if x is False else MISSING"),
-    _UNIX: (_FLOAT, _WALL_CLOCK.format(clock="pacific")),
-    _UNIX_UTC: (_FLOAT, _WALL_CLOCK.format(clock="utc")),
-}
-"""How properties are decoded for ``plain``, and the expressions of their texts."""
-
-_INTEGER: Final = (
-    "f'{{x}}' if type(x := {value}) is int and {low} <= x <= {high} else any_number({convert}, x)"
-)
-_CAREFUL: Final[Mapping[str, tuple[_Kind, str]]] = {
-    "int": (_ANY, _INTEGER.replace("{low}", str(-(2**31))).replace("{high}", str(2**31 - 1))),
-    "bigint": (_ANY, _INTEGER.replace("{low}", str(-(2**63))).replace("{high}", str(2**63 - 1))),
-    "float": (_ANY, "any_float({convert}, {value})"),
-    "bool": (_SPELT, "any_bool({value})"),
-    _UNIX: (_ANY, "any_time(pacific, {value})"),
-    _UNIX_UTC: (_ANY, "any_time(utc, {value})"),
-}
-"""The same for ``careful``."""
-
-
-@dataclass(frozen=True)
-class _Function:
-    """One generated function, without and with escaping, and the fields that it is given."""
-
-    name: str
-    code: str
-    escaping_code: str
-    fields: Mapping[str, tuple[str, _Kind]]
 
 
 def source(table: Table) -> str:
     """The generated code of ``table``, to be looked at."""
-    functions = _functions(table)
-    if not functions:
+    written = functions(table)
+    if not written:
         return f"# {table.name!a} is left to the exact path\n"
-    return "\n\n".join(function.code for function in functions)
+    return "\n\n".join(function.code for function in written)
 
 
 def compile_events(
@@ -148,9 +60,9 @@ def compile_events(
         order: The order in which clients send properties, as far as it is known. msgspec finds
             a member fastest where the Struct has it next.
     """
-    names = memos.names(_groups(table))
+    names = memos.names(groups(table))
     events = {}
-    for function in _functions(table):
+    for function in functions(table):
         row = _compiled(function.code, names, function.name)
         events[function.name] = msgspec.defstruct(
             "Event",
@@ -158,8 +70,6 @@ def compile_events(
             namespace={
                 "row": row,
                 "escaping": _compiled(function.escaping_code, names, function.name),
-                "table": table.name,
-                "columns": len(table.columns),
                 "texts": texts,
             },
             tag_field="event",
@@ -177,7 +87,7 @@ def _compiled(code: str, names: dict[str, Any], name: str) -> Callable[..., str]
     return row
 
 
-def _properties(function: _Function, order: Collection[str]) -> type[msgspec.Struct]:
+def _properties(function: Function, order: Collection[str]) -> type[msgspec.Struct]:
     fields = _in_order(list(function.fields.items()), order)
     return msgspec.defstruct(
         "Properties",
@@ -196,191 +106,3 @@ def _in_order(fields: list[_Field], order: Collection[str]) -> list[_Field]:
         place = sent.get(inbound, place)
         places[attribute] = place
     return sorted(fields, key=lambda field: places[field[0]])
-
-
-def _functions(table: Table) -> list[_Function]:
-    """The functions of ``table``, those of which it can have."""
-    if not table.name or not table.columns or not all(map(_sure, table.columns)):
-        return []
-    written = [_function(table, writer) for writer in (_Plain, _Careful)]
-    return [function for function in written if function is not None]
-
-
-def _sure(column: Column) -> bool:
-    """Whether the generated code knows every way in which ``column`` can be filled."""
-    name = column.transformer
-    if any("\ufffd" in text for text in (column.inbound, *column.supporting)):
-        return False  # the name would stand for bytes that are no UTF-8 as well
-    if name == _USER_ID:
-        return len(column.supporting) == 1 and _SERVER.isdisjoint(
-            (column.inbound, *column.supporting)
-        )
-    if column.inbound == "user_agent":
-        return name == "varchar"
-    return column.inbound != "ip" or name == "varchar" or name in _PLACES
-
-
-def _groups(table: Table) -> list[_Group]:
-    """The columns, those together that one memo of an address fills together."""
-    groups: list[_Group] = []
-    for (_, placed), columns in groupby(table.columns, _neighbourhood):
-        group = tuple(columns)
-        if placed and any(column.transformer in _PLACES for column in group):
-            groups.append(group)
-        else:
-            groups.extend((column,) for column in group)
-    return groups
-
-
-def _neighbourhood(column: Column) -> tuple[str, bool]:
-    placed = column.transformer in _PLACES or column.inbound == "ip"
-    return column.inbound, placed and column.inbound != "time"
-
-
-class _Writer:
-    """Writes the expressions of a table's columns, and collects the fields that they use."""
-
-    name: str
-
-    def __init__(self, table: Table, *, escaping: bool) -> None:
-        self._escaping = escaping
-        self._attributes = _attributes(table)
-        self._kinds: dict[str, list[_Kind]] = {}
-
-    def fields(self) -> dict[str, tuple[str, _Kind]] | None:
-        """Attribute to property and kind; None where two columns want one as two kinds."""
-        if any(kind != kinds[0] for kinds in self._kinds.values() for kind in kinds):
-            return None
-        return {self._attributes[name]: (name, kinds[0]) for name, kinds in self._kinds.items()}
-
-    def text(self, group: _Group) -> str:
-        """The expression of the text of ``group``."""
-        column = group[0]
-        if column.inbound == "time" and column.transformer != _USER_ID:
-            part = _TIME_PARTS.get(column.transformer)
-            return f"second.{part}" if part else "MISSING"
-        if column.inbound == "user_agent":
-            return self.agent()
-        return self.converted(group)
-
-    def agent(self) -> str:
-        """The expression of the ``varchar`` of ``user_agent``."""
-        raise NotImplementedError
-
-    def converted(self, group: _Group) -> str:
-        """As :meth:`text`, for what the client may send."""
-        raise NotImplementedError
-
-    def sent(self, inbound: str, kind: _Kind) -> str:
-        """What the client sent under this name."""
-        self._kinds.setdefault(inbound, []).append(kind)
-        return f"p.{self._attributes[inbound]}"
-
-    def value(self, inbound: str, kind: _Kind) -> str:
-        """The property of this name, server values put in."""
-        if inbound == "client_time":
-            time, own = self.sent("time", kind), self.sent(inbound, kind)
-            return f"({own} if {time} is {kind.missing} else {time})"
-        sent = self.sent(inbound, kind)
-        return f"(address[0] if {sent} is MISSING else {sent})" if inbound == "ip" else sent
-
-    def text_of(self, value: str) -> str:
-        """What is written of a string that was sent."""
-        return f"escaped({value})" if self._escaping else value
-
-    def place(self, group: _Group, kind: _Kind, form: str) -> str:
-        """The expression of columns of an address; ``form`` makes a string of what was sent."""
-        inbound = group[0].inbound
-        if inbound == "ip":
-            sent = self.sent(inbound, kind)
-            texts = f"(address if {sent} is MISSING else places[{form.format(sent)}])"
-        else:
-            texts = f"places[{form.format(self.value(inbound, kind))}]"
-        return f"{texts}[{group_name(group)}]"
-
-
-class _Plain(_Writer):
-    name = "plain"
-
-    def agent(self) -> str:
-        sent = self.sent("user_agent", _TEXT)
-        return f"agents[record.agent] if {sent} is MISSING else {self.text_of(sent)}"
-
-    def converted(self, group: _Group) -> str:
-        column = group[0]
-        if is_placed(group):
-            return self.place(group, _TEXT, "{}")
-        if column.transformer == _USER_ID:
-            sent = self.sent(column.inbound, _INT64)
-            login = self.sent(column.supporting[0], _TEXT)
-            return f"{memo_name(column)}[{login}] if {sent} is MISSING else f'{{{sent}}}'"
-        if column.transformer == "varchar":
-            return self.text_of(self.value(column.inbound, _TEXT))
-        kind, form = _PLAIN.get(column.transformer, (_TEXT, "{memo}[{value}]"))
-        return form.format(value=self.value(column.inbound, kind), memo=memo_name(column))
-
-
-class _Careful(_Writer):
-    name = "careful"
-
-    def agent(self) -> str:
-        sent = self.sent("user_agent", _ANY)
-        return (
-            f"agents[record.agent] if {sent} is MISSING else {self.text_of(f'any_string({sent})')}"
-        )
-
-    def converted(self, group: _Group) -> str:
-        column = group[0]
-        if is_placed(group):
-            return self.place(group, _ANY, "any_string({})")
-        if column.transformer == _USER_ID:
-            values = f"{self.sent(column.inbound, _ANY)}, {self.sent(column.supporting[0], _ANY)}"
-            return f"any_user_id({converter_name(column)}, {memo_name(column)}, {values})"
-        if column.transformer == "varchar":
-            value = self.value(column.inbound, _ANY)
-            return f"{self.text_of('x')} if type(x := {value}) is str else MISSING"
-        kind, form = _CAREFUL.get(column.transformer, (_ANY, "any_text({memo}, {value})"))
-        return form.format(
-            value=self.value(column.inbound, kind),
-            convert=converter_name(column),
-            memo=memo_name(column),
-        )
-
-
-def _function(table: Table, kind: type[_Writer]) -> _Function | None:
-    writer = kind(table, escaping=False)
-    code = _code(table, writer)
-    fields = writer.fields()
-    if fields is None:
-        return None
-    return _Function(kind.name, code, _code(table, kind(table, escaping=True)), fields)
-
-
-def _code(table: Table, writer: _Writer) -> str:
-    lines = [
-        f"def {writer.name}(event, record, second, address):",
-        f"    # {table.name!a}, version {table.version}",
-        "    p = event.properties",
-        "    return join((",
-    ]
-    for group in _groups(table):
-        about = ", ".join(f"{column.outbound!a} ({column.transformer!a})" for column in group)
-        lines.append(f"        {writer.text(group)},  # {about}")
-    lines.append("    ))\n")
-    return "\n".join(lines)
-
-
-def _attributes(table: Table) -> dict[str, str]:
-    """Property names to attribute names that look like them."""
-    names = list(_SERVER)
-    for column in table.columns:
-        names += [column.inbound, *column.supporting]
-    attributes: dict[str, str] = {}
-    for name in names:
-        plain = re.sub(r"[^0-9A-Za-z_]", "_", name)
-        if not plain.isidentifier() or keyword.iskeyword(plain) or plain.startswith("_"):
-            plain = f"p_{plain}"
-        while plain in attributes.values():
-            plain += "_"
-        attributes.setdefault(name, plain)
-    return attributes

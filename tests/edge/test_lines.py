@@ -17,7 +17,7 @@ from spade_spark.errors import DamagedObject, InputError
 def read(data, chunk_bytes=1000):
     """The chunks until the end or the damage, and the damage."""
     lines = ObjectLines(io.BytesIO(data), "20171103/a.gz", chunk_bytes=chunk_bytes)
-    chunks = []
+    chunks: list[bytes] = []
     try:
         chunks.extend(lines)
     except DamagedObject as damage:

@@ -37,7 +37,7 @@ def test_what_is_written_is_read_back_by_table_and_version(tmp_path_factory, wri
     directory = tmp_path_factory.mktemp("rows")
     rows = [(key, b"".join(row + b"\n" for row in rows), len(rows)) for key, rows in writes]
     closed = write_all(directory, rows)
-    expected = {}
+    expected: dict[tuple[str, int], tuple[bytes, int]] = {}
     for key, text, count in rows:
         before, rows_before = expected.get(key, (b"", 0))
         expected[key] = (before + text, rows_before + count)

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 
 from spade_spark.blueprint.schema import Column, Table, read_tables
 from spade_spark.errors import LookupDown
-from spade_spark.lookups import Lookups, Place
-from spade_spark.transform.chunk import MAX_UNTRACKED_NAMES, ChunkTransform
+from spade_spark.lookups import Lookups, LookupStats, Place
+from spade_spark.transform.chunk import ChunkTransform
+from spade_spark.transform.decoders import MAX_UNTRACKED_NAMES
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.transform.registry import is_transformer
 from tests.edge.test_prefilter import edge_line, event
@@ -39,13 +41,16 @@ class GoldenLookups:
     def user_id(self, login):
         return self._logins.get(login)
 
+    def stats(self):
+        return LookupStats()
+
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.parent.name)
 def test_the_reference_outputs_come_out_of_the_fast_path(folder):
     schema = read_tables((folder / "schemas.json").read_bytes(), is_transformer).tables
     lookups = Lookups(GoldenLookups(folder), GoldenLookups(folder))
     transform = ChunkTransform(schema, lookups)
-    wrong = Counter()
+    wrong: Counter[str] = Counter()
     for case in read_cases(folder):
         transform.feed(case.line + b"\n")  # learns the tables
         transform.drain()
@@ -58,13 +63,14 @@ def test_the_reference_outputs_come_out_of_the_fast_path(folder):
             for row in rows.text.decode().split("\n")[:-1]
         ]
         rows += [("", row) for row in drained.untracked]
+        results: Any = case.expected
         expected = [
             ("" if result["outcome"] == "untracked" else result["table"], result["row"])
-            for result in case.expected
+            for result in results
             if result["row"] is not None
         ]
         outcomes = Counter(transform.tally.outcomes()) - before
-        wanted = Counter(Outcome(result["outcome"]) for result in case.expected)
+        wanted = Counter(Outcome(result["outcome"]) for result in results)
         if sorted(rows) != sorted(expected) or outcomes != wanted:
             wrong[case.tier] += 1
     transform.tally.balance()

@@ -1,0 +1,140 @@
+"""From payloads to events: decoders that know the tables which have been met so far.
+
+A catalog may have a thousand tables, of which a partition meets some. Each is compiled when its
+first event comes, and the events themselves, which the decoder tells apart by their name, carry
+what makes their rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from spade_spark.blueprint.schema import Table
+from spade_spark.edge.strict_json import text_of
+from spade_spark.transform.memo import Memos
+from spade_spark.transform.row import compile_events
+from spade_spark.transform.untracked import untracked_line
+
+MAX_UNTRACKED_NAMES: Final = 200
+"""Names without a table that have a decoder; clients invent names, so they are bounded."""
+
+_NOT_AS_IT_IS: Final = re.compile(rb"[<>&]|^$")
+
+
+class _Named(msgspec.Struct, gc=False):
+    event: str
+    properties: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _NoEvent(msgspec.Struct, tag_field="event", tag="", forbid_unknown_fields=True):
+    """In every union, and never decoded: msgspec asks for a tag only where it has to choose."""
+
+    properties: Annotated[int, msgspec.Meta(gt=0, lt=0)]
+
+
+class Decoders:
+    """Decoders of the events of the tables that have been met, which grow as others come.
+
+    Attributes:
+        rows: The rows of each table, without their first and last quote, as they were made.
+        untracked: The JSON lines of untracked events.
+        plain: Decodes a payload to one or a list of events whose properties have the types that
+            their columns expect; raises ``msgspec.ValidationError`` where they do not.
+        careful: The same, of properties of any type.
+    """
+
+    def __init__(
+        self, tables: Mapping[str, Table], memos: Memos, asked: frozenset[str] | None
+    ) -> None:
+        self.rows: dict[str, list[str]] = {}
+        self.untracked: list[str] = []
+        self.plain: Callable[[bytes], Any] = _nothing
+        self.careful: Callable[[bytes], Any] = _nothing
+        self._tables = tables
+        self._memos = memos
+        self._asked = asked
+        self._met: set[str] = set()
+        self._met_before = 0
+        self._room = MAX_UNTRACKED_NAMES
+        self._read_names = msgspec.json.Decoder(_Named | list[_Named]).decode
+        self._plain: list[type[msgspec.Struct]] = []
+        self._careful: list[type[msgspec.Struct]] = []
+
+    def learn(self, payload: bytes) -> None:
+        """Sees to it that, from the next chunk on, the payload's events are decoded."""
+        read = self._read_names(payload)
+        for event in read if isinstance(read, list) else [read]:
+            if event.event not in self._met:
+                self._add(event)
+
+    def refresh(self) -> None:
+        """Takes in what was learnt. That takes its time, and so is done once a chunk."""
+        if self._met_before < len(self._met):
+            self._met_before = len(self._met)
+            self.plain = _decoder(self._plain)
+            self.careful = _decoder(self._careful)
+
+    def _add(self, event: _Named) -> None:
+        name = event.event
+        table = self._tables.get(name)
+        if self._asked is not None and (table is None or name not in self._asked):
+            return
+        if table is not None:
+            texts = self.rows.setdefault(name, [])
+            structs = compile_events(table, self._memos, texts, _keys(event.properties))
+        elif name and self._room:
+            self._room -= 1
+            struct = _untracked_event(name, self.untracked)
+            structs = {"plain": struct, "careful": struct}
+        else:
+            return
+        self._met.add(name)
+        self._plain += [structs["plain"]] if "plain" in structs else []
+        self._careful += [structs["careful"]] if "careful" in structs else []
+
+
+def _decoder(events: list[type[msgspec.Struct]]) -> Callable[[bytes], Any]:
+    """Decodes one event, or a list of events."""
+    if not events:
+        return _nothing
+    one: Any = reduce(or_, events, _NoEvent)
+    return msgspec.json.Decoder(one | list[one]).decode
+
+
+def _keys(properties: msgspec.Raw) -> tuple[str, ...]:
+    """The names of properties in the order in which they were sent, or none if that is unclear."""
+    try:
+        return tuple(msgspec.json.decode(properties, type=dict[str, msgspec.Raw]))
+    except (msgspec.MsgspecError, ValueError):
+        return ()
+
+
+def _nothing(payload: bytes) -> Any:
+    raise msgspec.ValidationError(f"no decoder of {payload!r}")
+
+
+def _untracked_event(name: str, texts: list[str]) -> type[msgspec.Struct]:
+    """A Struct of events of a name without a table, which makes their JSON lines as rows."""
+    prefix = untracked_line(name, "").removesuffix("null}")
+
+    def row(event: Any, *_: object) -> str:
+        sent = bytes(event.properties)
+        if sent.isascii() and not _NOT_AS_IT_IS.search(sent):
+            return f"{prefix}{msgspec.json.format(sent, indent=-1).decode()}}}"
+        return untracked_line(name, text_of(sent))
+
+    return msgspec.defstruct(
+        "Untracked",
+        [("properties", msgspec.Raw, msgspec.Raw(b""))],
+        namespace={"row": row, "escaping": row, "texts": texts},
+        tag_field="event",
+        tag=name,
+        forbid_unknown_fields=True,
+        gc=False,
+    )
