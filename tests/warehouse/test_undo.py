@@ -405,8 +405,10 @@ def test_two_undos_at_once_undo_once(replaced):
 
     def run() -> None:
         both.wait()
-        how = {"rules": Rules(), "retries": QUICK}
-        outcomes.extend(undo_tables(replaced.warehouse, [load], replaced.settings, **how))
+        undone = undo_tables(
+            replaced.warehouse, [load], replaced.settings, rules=Rules(), retries=QUICK
+        )
+        outcomes.extend(undone)
 
     threads = [threading.Thread(target=run) for _ in range(2)]
     for thread in threads:

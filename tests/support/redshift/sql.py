@@ -96,7 +96,8 @@ def rewritten(sql: str, *, last_copy_count: int, last_copy_id: int, system: tupl
         r"\bfnv_hash\s*\(": "redshift_system.fnv_hash(",
         r"\bgetdate\s*\(\s*\)": "date_trunc('second', now() AT TIME ZONE 'UTC')",
     }
-    words |= {rf"(?<![.\w]){name}\b": f"redshift_system.{name}" for name in (*system, "svv_table_info")}
+    tables = (*system, "svv_table_info")
+    words |= {rf"(?<![.\w]){name}\b": f"redshift_system.{name}" for name in tables}
     if creates_table(sql):
         # TEXT and a VARCHAR without a length are VARCHAR(256), without a word.
         words[_TEXT_TYPE] = "varchar(256)"
