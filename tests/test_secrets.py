@@ -118,10 +118,17 @@ class Watched:
 
     def _watch(self, family: Family, words: tuple[str, ...], ended: threading.Event) -> None:
         """Notes the arguments of all, but for those that the user wrote himself."""
+        own: set[tuple[str, ...]] = set()
         while not ended.wait(0.05):
-            for member in family.members():
-                is_own = member.arguments[-len(words) :] == words
-                if not (is_own and member.pid == family.driver.pid):
+            members = family.members()
+            own |= {
+                tuple(member.arguments)
+                for member in members
+                if member.pid == family.driver.pid and member.arguments[-len(words) :] == words
+            }
+            # What was forked, and is not yet another program, still shows the driver's words.
+            for member in members:
+                if tuple(member.arguments) not in own:
                     self.arguments.add(" ".join(member.arguments))
 
 

@@ -272,9 +272,9 @@ def test_the_cache_is_this_users_alone(
         open_geoip(settings, s3)
 
 
-def place_of(url: str, s3: S3Settings, start: Any) -> Place:
+def find_place(url: str, s3: S3Settings, start: Any, found: Any) -> None:
     start.wait()
-    return open_geoip(GeoipSettings(city=url), s3).place("10.1.2.3")
+    found.put(open_geoip(GeoipSettings(city=url), s3).place("10.1.2.3"))
 
 
 def test_processes_that_start_together_fetch_a_database_once(
@@ -296,8 +296,12 @@ def test_processes_that_start_together_fetch_a_database_once(
     monkeypatch.setattr(files, "_download", counted)
     # Forked, as Spark's workers are, so that they have what this test has set.
     context = multiprocessing.get_context("fork")
-    with context.Manager() as manager, context.Pool(4) as pool:
-        calls = [("s3://lookups/City.mmdb", s3, manager.Barrier(4))] * 4
-        places = pool.starmap(place_of, calls, chunksize=1)
-    assert places == [LONDON._replace(asn="")] * 4
+    start, found = context.Barrier(4), context.SimpleQueue()
+    words = ("s3://lookups/City.mmdb", s3, start, found)
+    workers = [context.Process(target=find_place, args=words) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [found.get() for _ in workers] == [LONDON._replace(asn="")] * 4
     assert downloads.read_text() == "City.mmdb\n"
