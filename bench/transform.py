@@ -94,10 +94,19 @@ def measure(objects: Sequence[Path], conf: Path, out: Path, tables: Sequence[str
     wall, cpu = time.perf_counter(), time.process_time()
     completion = run_partition(job, Partition(0, sources), 0)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = _peak_rss()
     written = [out / file.key for file in completion.files]
     written += [Path(file.url) for file in completion.untracked]
     return _measured(completion, wall, cpu, peak, _floor(objects, written, out / "floor.gz"))
+
+
+def _peak_rss() -> int:
+    """The most bytes resident since this program began; getrusage tells of its parent as well."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _settings(settings: Settings, edge: Path, out: Path) -> Settings:

@@ -9,6 +9,7 @@ import base64
 import gzip
 import json
 import sys
+import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -115,4 +116,5 @@ def main(conf: Path, out: Path, objects: list[Path]) -> int:
 
 
 if __name__ == "__main__":
-    print(main(Path(sys.argv[1]), Path(sys.argv[2]), [Path(name) for name in sys.argv[3:]]))
+    written = main(Path(sys.argv[1]), Path(sys.argv[2]), [Path(name) for name in sys.argv[3:]])
+    print(written, time.process_time())

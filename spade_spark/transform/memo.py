@@ -134,7 +134,7 @@ class Memos:
         self._utc = _WallClock(UTC)
         self.seconds = Memo(self._second)
         self.places = Memo(self._place_texts)
-        self.addresses = Memo(lambda written: self.places[_canonical(written)])
+        self.addresses = Memo(lambda written: self._place_texts(_canonical(written)))
 
     def names(self, groups: Iterable[tuple[Column, ...]]) -> dict[str, Any]:
         """What the generated code of these columns calls, by the names that it uses.
