@@ -323,6 +323,26 @@ def test_a_load_with_keys_and_with_a_role_gives_no_secret_away(made, redshift):
     assert made.given_away() == {}
 
 
+def test_an_undo_its_failures_and_the_list_of_runs_give_no_secret_away(made, redshift):
+    conf = ("--conf", str(made.world.conf))
+    made.replay("--skip-transform")
+    redshift.inject("^DELETE", message="Internal error", detail=PASSWORD, times=100)
+    made.run("undo", made.world.tag, *conf)
+    assert made.status == 1, made.said
+    assert "Internal error" in made.said
+    assert made.given_away() == {}
+    redshift.heal()
+    for words in (("undo", made.world.tag), ("runs",), ("runs", made.world.tag, "--json")):
+        made.run(*words, *conf)
+        assert made.status == 0, made.said
+        assert made.given_away() == {}
+    redshift.password = "another"
+    for word in ("undo", "runs"):
+        made.run(word, made.world.tag, *conf)
+        assert "password authentication failed" in made.said
+        assert made.given_away() == {}
+
+
 def test_a_role_that_copy_may_not_assume_gives_no_secret_away(made):
     made.environ["SPADE_WAREHOUSE__IAM_ROLE"] = f"{ROLE}-other"
     made.replay("--skip-transform")
