@@ -40,6 +40,7 @@ QUIET = timedelta(minutes=2)
 """Without a sign of life for this long a claim is taken for dead: four heartbeats."""
 
 _TRIES = 60
+_READS = 5
 _LONGEST_WAIT = 0.5
 _UNITS = {"days": 86_400, "h": 3600, "min": 60}
 
@@ -252,18 +253,24 @@ class Locks:
         )
 
     def _read(self) -> tuple[Board, str]:
-        """The board, and the object's ETag: empty where there is none."""
-        try:
-            found = self._store.snapshot(KEY)
-        except ObjectMissing:
-            return Board((), datetime.now(timezone.utc)), ""
+        """The board, and the object's ETag: empty where there is none.
+
+        What cannot be decoded is read again: an answer may be cut, and look whole.
+        """
         name = self._store.url + KEY
-        try:
-            claims = decode(found.data, _Claims, name)
-        except InputError as error:
-            raise InputError(
-                f"{error}; once you know that no replay runs below {self._store.url}, remove it"
-            ) from None
+        for left in reversed(range(_READS)):
+            try:
+                found = self._store.snapshot(KEY)
+                claims = decode(found.data, _Claims, name)
+                break
+            except ObjectMissing:
+                return Board((), datetime.now(timezone.utc)), ""
+            except InputError as error:
+                if not left:
+                    raise InputError(
+                        f"{error}; once you know that no replay runs below {self._store.url}, "
+                        "remove it"
+                    ) from None
         return Board(claims.held, found.read_at), found.etag
 
 

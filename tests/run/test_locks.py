@@ -411,3 +411,19 @@ def _until(condition, seconds=10):
     while not condition():
         assert time.monotonic() < deadline
         threading.Event().wait(0.05)
+
+
+def test_an_answer_that_is_cut_and_looks_whole_is_asked_for_again(store, monkeypatch):
+    """A claim that could not be released for such an answer would stand in everybody's way."""
+    locks = Locks(store)
+    claim = Claim.new("one", MORNING, ("login",))
+    locks.take(claim)
+    whole, cuts = store.snapshot, iter([True, True])
+
+    def snapshot(key):
+        found = whole(key)
+        return replace(found, data=found.data[:20]) if next(cuts, False) else found
+
+    monkeypatch.setattr(store, "snapshot", snapshot)
+    locks.release(claim)
+    assert locks.board().held == ()
