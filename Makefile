@@ -15,8 +15,8 @@ help: ## show this
 demo: $(READY) ## a wrong window becomes right, on an embedded S3 and warehouse (two minutes)
 	@$(RUN)/spade-spark demo
 
-test: $(READY) ## all tests
-	@$(RUN)/python -m pytest -q
+test: $(READY) ## all tests, in two processes
+	@$(RUN)/python -m pytest -q -n 2 --dist loadfile
 
 test-fast: $(READY) ## the tests without the slow ones
 	@$(RUN)/python -m pytest -q -m "not slow"
