@@ -6,15 +6,12 @@ from spade_spark.edge.listing import Listing
 from spade_spark.errors import InputError, UsageError
 from spade_spark.plan import Source
 from spade_spark.request import Request
+from spade_spark.run.layout import QUARANTINE
 from spade_spark.run.records import Manifest
 from spade_spark.run.run import Run
 from spade_spark.settings import Settings
 from spade_spark.store import open_store
 from spade_spark.window import Window
-
-SUFFIX = ".quarantine"
-"""Of the run tag. It follows from the first run's, so that the replay ledger, which has each run
-tag once, keeps the rows from being added twice."""
 
 
 def try_again(run_tag: str, settings: Settings) -> Request:
@@ -29,7 +26,7 @@ def try_again(run_tag: str, settings: Settings) -> Request:
         window=Window.parse(*manifest.window),
         tables=tuple(table.table for table in manifest.tables),
         all_tables=False,
-        run_tag=f"{run_tag}{SUFFIX}",
+        run_tag=f"{run_tag}{QUARANTINE}",
         from_quarantine=run_tag,
     )
 

@@ -13,7 +13,7 @@
     ├── WarehouseError   the warehouse refused, for good
     │   ├── LoadFailed       COPY refused values; carries the load errors it recorded
     │   ├── GuardFailed      the new rows are too few to replace the old ones
-    │   ├── AlreadyLoaded    the replay ledger has this run tag for the table
+    │   ├── AlreadyLoaded    the run tag was loaded before, otherwise or no longer
     │   └── AlreadyUndone    the load that is to be undone was undone before
     ├── PassingFault     tried again with back-off before it is shown
     │   ├── Conflict         serialization conflict (1023, SQLSTATE 40001)
@@ -80,7 +80,7 @@ class GuardFailed(WarehouseError):
 
 
 class AlreadyLoaded(WarehouseError):
-    """The replay ledger says that this run tag is in this table's window already."""
+    """The replay ledger has the run tag for the table, but that load does not stand any more."""
 
 
 class AlreadyUndone(WarehouseError):

@@ -235,7 +235,9 @@ class _Story:
                 poolsize=request.poolsize,
                 progress=next_step,
             )
-        self.run.write_load(LoadRecord.of(loads, request.window, self.warehouse.target.place))
+        record = LoadRecord.of(loads, request.window, self.warehouse.target.place)
+        if record.loaded or record.not_loaded:
+            self.run.write_load(record)
         return replace(report, loads=loads)
 
 

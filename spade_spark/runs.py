@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 
-from spade_spark.errors import ConnectionLost, SettingsError, UsageError, WarehouseError
+from spade_spark.errors import PassingFault, SettingsError, UsageError, WarehouseError
 from spade_spark.run.heartbeat import holding
 from spade_spark.run.loads import KeptRows
 from spade_spark.run.locks import Claim, Locks
@@ -24,6 +24,7 @@ from spade_spark.warehouse.credentials import CopyCredentials
 from spade_spark.warehouse.dialect import open_warehouse
 from spade_spark.warehouse.expiry import drop, existing, kept_before
 from spade_spark.warehouse.history import LedgerRow, ledger_rows, undo_of
+from spade_spark.warehouse.retries import ask
 from spade_spark.window import Window
 
 
@@ -126,8 +127,8 @@ def expired_backups(settings: Settings) -> tuple[KeptRows, ...]:
     # Nothing is copied from S3, so COPY's credentials are not asked for.
     warehouse = open_warehouse(settings.warehouse, settings.s3, CopyCredentials())
     moment = datetime.now(timezone.utc) - settings.warehouse.backup_keep
-    with Session(warehouse.target) as session:
-        return kept_before(session, warehouse, settings.warehouse.control, moment)
+    control = settings.warehouse.control
+    return ask(warehouse.target, lambda session: kept_before(session, warehouse, control, moment))
 
 
 def offered_backups(settings: Settings, run_tags: Iterable[str]) -> tuple[KeptRows, ...]:
@@ -244,11 +245,14 @@ def _read_ledger(settings: Settings) -> _Ledger:
         note = "no warehouse is set (SPADE_RSURL): of loads, the runs' own records alone are known"
         return _Ledger(notes=(note,))
     target = Target.parse(url)
+
+    def everything(session: Session) -> _Ledger:
+        rows = ledger_rows(session, settings.warehouse.control)
+        return _Ledger(target.place, rows, existing(session, rows))
+
     try:
-        with Session(target) as session:
-            rows = ledger_rows(session, settings.warehouse.control)
-            return _Ledger(target.place, rows, existing(session, rows))
-    except (ConnectionLost, WarehouseError) as error:
+        return ask(target, everything)
+    except (PassingFault, WarehouseError) as error:
         note = f"of loads, the runs' own records alone are known: {error}"
         return _Ledger(notes=(note,))
 

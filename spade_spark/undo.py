@@ -18,6 +18,7 @@ from spade_spark.report.screen import Screen
 from spade_spark.report.undo import UndoReport
 from spade_spark.run.heartbeat import Lock, holding
 from spade_spark.run.layout import UNDO
+from spade_spark.run.loads import TableNotLoaded, TableUndone
 from spade_spark.run.locks import Claim, Locks
 from spade_spark.settings import Settings
 from spade_spark.store import open_store
@@ -28,6 +29,7 @@ from spade_spark.warehouse.dialect import Warehouse, open_warehouse
 from spade_spark.warehouse.guard import Rules
 from spade_spark.warehouse.history import LedgerRow, ledger_rows, newest
 from spade_spark.warehouse.place import Place, place_of
+from spade_spark.warehouse.retries import ask
 from spade_spark.warehouse.side import LoadStep
 from spade_spark.warehouse.undo import Way, find_way, undo_tables
 from spade_spark.window import Window
@@ -94,6 +96,8 @@ class _Story:
     def tell(self) -> UndoReport:
         """Looks, shows, asks, locks, undoes."""
         looked = self._look()
+        if not looked.ways and not looked.problems:
+            return self._report((), looked.passed)
         self._agree(looked)
         loads = [way.load for way in looked.ways]
         claim = Claim.new(self.request.run_tag, _hull(loads), tuple(each.table for each in loads))
@@ -114,20 +118,21 @@ class _Story:
     def _look(self) -> _Looked:
         """Looks for the way back of each table; nothing is changed."""
         place = place_of(self.settings.warehouse)
-        with Session(self.warehouse.target) as session:
+
+        def everything(session: Session) -> tuple[list[str], dict[str, Way | WarehouseError]]:
             loads = self._loads(ledger_rows(session, place.control))
             problems = backup.schema_problems(session, self.warehouse, place)
-            found = {load.table: self._way(session, place, load) for load in loads}
-        ways = tuple(each for each in found.values() if isinstance(each, Way))
+            return problems, {load.table: self._way(session, place, load) for load in loads}
+
+        problems, found = ask(self.warehouse.target, everything)
+        # The same command again goes on where it stopped: what it has undone is passed over.
         undone = {table for table, each in found.items() if isinstance(each, AlreadyUndone)}
-        # The same command again goes on where it stopped: what it has undone is passed over,
-        # unless it was named, or nothing is left to undo.
-        refused = undone if self.request.tables or not ways else set()
         problems += [
             str(each)
             for table, each in found.items()
-            if isinstance(each, WarehouseError) and (table not in undone or table in refused)
+            if isinstance(each, WarehouseError) and table not in undone
         ]
+        ways = tuple(each for each in found.values() if isinstance(each, Way))
         return _Looked(ways, tuple(sorted(undone)), tuple(problems))
 
     def _way(self, session: Session, place: Place, load: LedgerRow) -> Way | WarehouseError:
@@ -196,8 +201,13 @@ class _Story:
                 poolsize=self.request.poolsize,
                 progress=next_step,
             )
-        tag = UNDO + self.request.run_tag
-        return UndoReport(self.request.run_tag, self._place, tag, undone, passed)
+        return self._report(undone, passed)
+
+    def _report(
+        self, undone: tuple[TableUndone | TableNotLoaded, ...], passed: tuple[str, ...]
+    ) -> UndoReport:
+        run_tag = self.request.run_tag
+        return UndoReport(run_tag, self._place, UNDO + run_tag, undone, passed)
 
     @property
     def _place(self) -> str:

@@ -9,6 +9,7 @@ import zlib
 
 import pytest
 
+from spade_spark.warehouse.retries import Retries
 from tests.support import edge
 from tests.support.redshift import RedshiftServer, S3Access
 from tests.support.world import World, log_full_window
@@ -84,12 +85,14 @@ def test_a_table_that_cannot_be_compiled(world, refused):
     )
 
 
-def test_a_warehouse_that_nobody_serves(refused):
+def test_a_warehouse_that_nobody_serves(refused, monkeypatch):
+    monkeypatch.setattr("spade_spark.warehouse.retries.BEFOREHAND", Retries(2, first_wait=0.01))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     assert refused("login", "--rsurl", f"postgres://me:marked-word@127.0.0.1:{port}/dev") == (
         f"the warehouse me@127.0.0.1:{port}/dev does not answer: connection to server at "
-        f'"127.0.0.1", port {port} failed: Connection refused; check host, port and network'
+        f'"127.0.0.1", port {port} failed: Connection refused; check host, port and network; '
+        "nothing was changed, run the same command again"
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from spade_spark.run.loads import TableLoaded, TableNotLoaded
+from spade_spark.run.loads import LoadOutcome, TableLoaded, TableLoadedBefore, TableNotLoaded
 from spade_spark.run.records import Manifest
 from spade_spark.transform.outcomes import Outcome
 
@@ -44,7 +44,7 @@ class Report:
     url: str
     window: str
     manifest: Manifest
-    loads: tuple[TableLoaded | TableNotLoaded, ...] = ()
+    loads: tuple[LoadOutcome, ...] = ()
     left_out: tuple[LeftOutTable, ...] = ()
     unnamed: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
@@ -59,6 +59,11 @@ class Report:
     def loaded(self) -> tuple[TableLoaded, ...]:
         """The tables whose window was replaced."""
         return tuple(load for load in self.loads if isinstance(load, TableLoaded))
+
+    @property
+    def loaded_before(self) -> tuple[TableLoadedBefore, ...]:
+        """The tables that an earlier command loaded this run into."""
+        return tuple(load for load in self.loads if isinstance(load, TableLoadedBefore))
 
     @property
     def failed_events(self) -> int:

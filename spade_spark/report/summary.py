@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spade_spark.report.report import Report
-from spade_spark.run.loads import TableLoaded
+from spade_spark.run.loads import TableLoaded, TableLoadedBefore
 from spade_spark.transform.outcomes import Outcome
 
 _MOST = 10
@@ -103,6 +103,9 @@ def _loads(report: Report) -> Table:
             table.add_row(
                 load.table, *(f"{figure:,}" for figure in figures), f"{load.seconds:.1f}", "loaded"
             )
+        elif isinstance(load, TableLoadedBefore):
+            cells = ("", f"{load.deleted:,}", f"{load.inserted:,}", "", "", "loaded before")
+            table.add_row(load.table, *cells)
         else:
             state = "UNKNOWN" if load.unknown else "unchanged"
             table.add_row(load.table, *[""] * 5, Text(state, style="red"))
@@ -121,6 +124,11 @@ def _remarks(report: Report) -> Iterator[str]:
         )
     if report.unnamed:
         yield f"{len(report.unnamed)} objects have no time in their name: {report.unnamed[0]} …"
+    for before in report.loaded_before:
+        yield (
+            f"Table {before.table}: nothing to do, this run was loaded into it at "
+            f"{before.at:%Y-%m-%d %H:%M:%S} UTC (--force loads it again)"
+        )
     for load in report.loaded:
         for column, count in load.truncated.items():
             yield f"{load.table}.{column}: {count:,} values were cut to the column's length"

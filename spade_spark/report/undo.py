@@ -54,7 +54,8 @@ def undo_json(report: UndoReport) -> str:
 
 def _parts(report: UndoReport) -> Iterator[RenderableType]:
     yield Text()
-    yield _tables(report)
+    if report.tables:
+        yield _tables(report)
     for table in report.passed:
         yield Text(f"Table {table} was undone before", style="yellow")
     for each in report.tables:
@@ -64,8 +65,12 @@ def _parts(report: UndoReport) -> Iterator[RenderableType]:
         yield Text("NOT everything was undone, see above", style="bold red")
         return
     yield Text(f"Done. Run tag {report.run_tag} is undone.", style="bold green")
-    if any(isinstance(each, TableUndone) and each.backup for each in report.tables):
+    if report.passed or any(_has_backup(each) for each in report.tables):
         yield Text(f"To put its rows back: spade-spark undo {report.tag}")
+
+
+def _has_backup(outcome: TableUndone | TableNotLoaded) -> bool:
+    return isinstance(outcome, TableUndone) and bool(outcome.backup)
 
 
 def _tables(report: UndoReport) -> Table:

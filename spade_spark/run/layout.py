@@ -32,6 +32,12 @@ _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 UNDO = "undo-"
 """What an undo's tag in the warehouse's replay ledger begins with, before the run tag undone."""
 
+QUARANTINE = ".quarantine"
+"""What the run tag ends with under which another run's quarantine is tried again.
+
+It follows from the first run's tag, so that the replay ledger, which has each run tag once, keeps
+the rows from being added twice."""
+
 
 def generate_tag(now: datetime, namespace: str = "") -> str:
     """``[NAMESPACE-]YYYYMMDDTHHMMSS`` of ``now``."""

@@ -91,6 +91,27 @@ class TableNotLoaded:
 
 
 @dataclass(frozen=True)
+class TableLoadedBefore:
+    """One table that an earlier command loaded the same run into, and that was left as it was.
+
+    Attributes:
+        table: The table's name.
+        at: When, UTC.
+        deleted: Rows deleted then.
+        inserted: Rows inserted then.
+    """
+
+    table: str
+    at: datetime
+    deleted: int
+    inserted: int
+
+
+LoadOutcome = TableLoaded | TableLoadedBefore | TableNotLoaded
+"""What came of one table's load."""
+
+
+@dataclass(frozen=True)
 class TableUndone:
     """One table's window, as it was before a load.
 
@@ -154,9 +175,7 @@ class LoadRecord:
     not_loaded: tuple[TableNotLoaded, ...]
 
     @classmethod
-    def of(
-        cls, loads: Iterable[TableLoaded | TableNotLoaded], window: Window, warehouse: str
-    ) -> LoadRecord:
+    def of(cls, loads: Iterable[LoadOutcome], window: Window, warehouse: str) -> LoadRecord:
         """The record of a load that has just ended."""
         every = tuple(loads)
         return cls(

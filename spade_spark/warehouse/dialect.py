@@ -12,6 +12,7 @@ from spade_spark.warehouse.connection import Session, Target
 from spade_spark.warehouse.credentials import CopyCredentials
 from spade_spark.warehouse.postgres import Postgres
 from spade_spark.warehouse.redshift import Redshift
+from spade_spark.warehouse.retries import ask
 from spade_spark.warehouse.statements import Statement
 
 
@@ -86,8 +87,7 @@ def open_warehouse(
         WarehouseError: The warehouse refuses the connection.
     """
     target = Target.parse(settings.url.get_secret_value())
-    with Session(target) as session:
-        ((version,),) = session.rows(Statement("SELECT version()"))
+    ((version,),) = ask(target, lambda session: session.rows(Statement("SELECT version()")))
     if "Redshift" not in version:
         return Postgres(target, s3)
     return Redshift(target, s3, credentials or CopyCredentials.find(settings.iam_role, s3))

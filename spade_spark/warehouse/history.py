@@ -29,6 +29,7 @@ class LedgerRow:
         at: When, UTC.
         backup: Where the rows deleted are kept; empty for nowhere.
         fingerprint: Of the window's rows when it was done; empty where it was not taken.
+        checksum: SHA-256 (hex) of the manifest loaded; empty for an undo.
     """
 
     run_tag: str
@@ -40,6 +41,7 @@ class LedgerRow:
     at: datetime
     backup: str = ""
     fingerprint: str = ""
+    checksum: str = ""
 
     @property
     def window(self) -> Window:
@@ -75,7 +77,7 @@ def ledger_rows(session: Session, control: str) -> tuple[LedgerRow, ...]:
     """
     statement = Statement(
         "SELECT run_tag, table_name, window_start, window_end, rows_deleted, rows_inserted, ts, "
-        "backup, fingerprint FROM ",
+        "backup, fingerprint, manifest_checksum FROM ",
         Identifier(control, ledger.NAME),
         " ORDER BY ts",
     )

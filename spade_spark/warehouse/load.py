@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from spade_spark.errors import ConnectionLost
-from spade_spark.run.loads import TableFiles, TableLoaded, TableNotLoaded
+from spade_spark.run.loads import (
+    LoadOutcome,
+    TableFiles,
+    TableLoaded,
+    TableLoadedBefore,
+    TableNotLoaded,
+)
 from spade_spark.settings import WarehouseSettings
 from spade_spark.warehouse import backup, catalog, ledger
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.dialect import Warehouse
 from spade_spark.warehouse.guard import Rules
+from spade_spark.warehouse.history import LedgerRow
 from spade_spark.warehouse.place import Place, place_of
 from spade_spark.warehouse.replace import (
     Replaced,
     Replacement,
     Staged,
+    done_before,
     guard,
-    refuse_loaded,
     replace,
     stage,
 )
-from spade_spark.warehouse.side import Progress, Retries, Sessions, Tries, side_by_side
+from spade_spark.warehouse.retries import Retries, advised
+from spade_spark.warehouse.side import Progress, Sessions, Tries, side_by_side
 from spade_spark.window import Window
 
 
@@ -38,7 +46,7 @@ def load_tables(
     poolsize: int = 4,
     retries: Retries | None = None,
     progress: Progress = lambda step: None,  # noqa: ARG005 - the default does nothing
-) -> tuple[TableLoaded | TableNotLoaded, ...]:
+) -> tuple[LoadOutcome, ...]:
     """Replaces the window of each table, ``poolsize`` at a time.
 
     With ``add_to`` the rows are added to those that this run tag loaded, and none are deleted.
@@ -56,8 +64,9 @@ def load_tables(
     place = place_of(settings)
     retries = retries or Retries()
     sessions = Sessions(warehouse.target)
-    retries.of(sessions.stop)(ensure_places, warehouse, place)
-    loads = []
+    with advised():
+        retries.of(sessions.stop)(ensure_places, warehouse, place)
+    loads: list[Callable[[], LoadOutcome]] = []
     for one in files:
         job = Replacement(warehouse, place, one, window, run_tag, add_to)
         tries = Tries(job.rows, retries, sessions, progress, "loaded")
@@ -87,7 +96,7 @@ class _TableLoad:
         self._tries = tries
         self._staged: Staged | None = None
 
-    def run(self) -> TableLoaded | TableNotLoaded:
+    def run(self) -> LoadOutcome:
         """Replaces the table's window; every failure is an answer."""
         started = time.monotonic()
         try:
@@ -96,6 +105,9 @@ class _TableLoad:
             self._drop_stage()
         if isinstance(ended, TableNotLoaded):
             return ended
+        if isinstance(ended, LedgerRow):
+            self._tries.tell("loaded before", f"at {ended.at:%Y-%m-%d %H:%M:%S} UTC")
+            return TableLoadedBefore(self._job.table, ended.at, ended.deleted, ended.inserted)
         staged, done = ended
         self._tries.tell("loaded", f"{done.deleted} rows deleted, {done.inserted} inserted")
         return TableLoaded(
@@ -109,23 +121,28 @@ class _TableLoad:
             truncated=staged.cut,
         )
 
-    def _once(self) -> tuple[Staged, Replaced]:
-        """One try."""
+    def _once(self) -> tuple[Staged, Replaced] | LedgerRow:
+        """One try; the load of before where there is nothing to do."""
         staged = self._staged or self._stage()
+        if isinstance(staged, LedgerRow):
+            return staged
         self._tries.sessions.check()
         self._tries.tell("replacing", f"{staged.before} rows by {staged.inside}")
         try:
-            return staged, replace(self._job, staged, self._rules, self._tries.was_committed)
+            done = replace(self._job, staged, self._rules, self._tries.was_committed)
         except ConnectionLost:
             self._drop_stage()
             raise
+        return done if isinstance(done, LedgerRow) else (staged, done)
 
-    def _stage(self) -> Staged:
+    def _stage(self) -> Staged | LedgerRow:
         sessions = self._tries.sessions
         session = sessions.open()
         try:
-            if not self._rules.force:
-                refuse_loaded(session, self._job)
+            before = None if self._rules.force else done_before(session, self._job)
+            if before:
+                sessions.close(session)
+                return before
             self._tries.tell("staging", f"{self._job.files.rows} rows")
             staged = stage(session, self._job)
             guard(self._job, staged, self._rules)

@@ -15,6 +15,7 @@ from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.dialect import Warehouse
 from spade_spark.warehouse.fit import loadable_columns, version_problem
 from spade_spark.warehouse.place import Place, place_of
+from spade_spark.warehouse.retries import ask
 from spade_spark.warehouse.statements import Identifier, Literal, Statement
 from spade_spark.window import Window
 
@@ -73,23 +74,15 @@ def look(
     """Looks at tables, versions, privileges, the ledger, and whether ``output`` can be read.
 
     Raises:
-        ConnectionLost: The warehouse does not answer.
+        PassingFault: The warehouse does not answer, or another transaction won, each time.
     """
-    place = place_of(settings)
-    states: list[TableState] = []
-    with Session(warehouse.target) as session:
-        looking = _Look(session, warehouse, place, window)
-        problems = looking.schema_problems()
-        if not problems:
-            problems += looking.ledger_problems()
-            problems += backup.schema_problems(session, warehouse, place)
-            for table in tables:
-                columns, found = looking.table_problems(table)
-                problems += found
-                if not found:
-                    states.append(looking.state(table, columns))
-        problems += warehouse.storage_problems(session, output)
-    return Outlook(tuple(states), tuple(problems))
+
+    def everything(session: Session) -> Outlook:
+        found = _Look(session, warehouse, place_of(settings), window).everything(tables)
+        problems = warehouse.storage_problems(session, output)
+        return Outlook(found.states, (*found.problems, *problems))
+
+    return ask(warehouse.target, everything)
 
 
 def check(
@@ -104,7 +97,7 @@ def check(
 
     Raises:
         WarehouseError: With all problems that were found, one a line, each with what to do.
-        ConnectionLost: The warehouse does not answer.
+        PassingFault: The warehouse does not answer, or another transaction won, each time.
     """
     outlook = look(warehouse, tables, window, settings, output=output)
     if outlook.problems:
@@ -124,6 +117,21 @@ class _Look:
     warehouse: Warehouse
     place: Place
     window: Window
+
+    def everything(self, tables: Sequence[Table]) -> Outlook:
+        """All of it, for all of ``tables``; without the schemas there is nothing more to see."""
+        problems = self.schema_problems()
+        if problems:
+            return Outlook((), tuple(problems))
+        problems += self.ledger_problems()
+        problems += backup.schema_problems(self.session, self.warehouse, self.place)
+        states = []
+        for table in tables:
+            columns, found = self.table_problems(table)
+            problems += found
+            if not found:
+                states.append(self.state(table, columns))
+        return Outlook(tuple(states), tuple(problems))
 
     def schema_problems(self) -> list[str]:
         """Schemas that are not there or may not be used."""

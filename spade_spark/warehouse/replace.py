@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from spade_spark.errors import (
-    AlreadyLoaded,
     Bug,
     CommitUnknown,
     ConnectionLost,
@@ -31,7 +30,9 @@ from spade_spark.warehouse.dialect import Warehouse
 from spade_spark.warehouse.fingerprint import fingerprint
 from spade_spark.warehouse.fit import loadable_columns, version_problem
 from spade_spark.warehouse.guard import Rules, guard_rows
+from spade_spark.warehouse.history import LedgerRow
 from spade_spark.warehouse.place import Place, WindowRows
+from spade_spark.warehouse.standing import loaded_before
 from spade_spark.warehouse.statements import Identifier, Statement, identifiers
 from spade_spark.window import Window
 
@@ -167,20 +168,17 @@ class Replaced:
     inserted: int
 
 
-def refuse_loaded(session: Session, job: Replacement) -> None:
-    """Refuses a run tag that the ledger has, and an addition to a load that does not stand.
+def done_before(session: Session, job: Replacement) -> LedgerRow | None:
+    """The load by an earlier command that left nothing to do; None where there is something.
 
     Raises:
-        AlreadyLoaded: It has.
-        GuardFailed: It does not.
+        AlreadyLoaded: The run tag was loaded, but that load does not stand.
+        GuardFailed: The load to which rows are to be added does not stand.
     """
-    for (ts,) in session.rows(job.rows.entry.select()):
-        raise AlreadyLoaded(
-            f"{job.table} has run tag {job.run_tag} already, loaded at {ts} UTC "
-            f"({job.place.control}.{ledger.NAME}): nothing to do; use --force to load it again"
-        )
-    if job.add_to:
+    before = loaded_before(session, job.rows, job.files.checksum)
+    if job.add_to and not before:
         refuse_to_add(session, job.rows, job.add_to)
+    return before
 
 
 def stage(session: Session, job: Replacement) -> Staged:
@@ -231,7 +229,7 @@ def guard(job: Replacement, staged: Staged, rules: Rules) -> None:
 
 def replace(
     job: Replacement, staged: Staged, rules: Rules, look: Callable[[datetime], bool]
-) -> Replaced:
+) -> Replaced | LedgerRow:
     """Deletes the window's rows, inserts the staged ones and writes the ledger, in one commit.
 
     Args:
@@ -241,8 +239,11 @@ def replace(
         look: Says, where the answer to the commit was lost, whether the try whose ledger row has
             this time was committed.
 
+    Returns:
+        What was done; or the load by which another session of the run tag did it meanwhile.
+
     Raises:
-        AlreadyLoaded: Another session loaded the run tag meanwhile.
+        AlreadyLoaded: Another session loaded the run tag meanwhile, otherwise.
         Conflict: Another transaction won; nothing was changed.
         ConnectionLost: The connection broke; nothing was changed.
         CommitUnknown: The answer to the commit was lost, and ``look`` could not tell.
@@ -255,8 +256,9 @@ def replace(
             # ledger's times are in the order of its commits.
             session.run(ledger.lock(job.place.control))
             ts = datetime.now(timezone.utc).replace(tzinfo=None)
-            if not rules.force:
-                refuse_loaded(session, job)
+            before = None if rules.force else done_before(session, job)
+            if before:
+                return before
             backup, deleted = keep_all(session, rows) if job.add_to else delete_kept(session, rows)
             inserted = session.run(job.insert(staged.columns))
             if inserted != staged.inside:

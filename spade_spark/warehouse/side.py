@@ -10,22 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception,
-    sleep_using_event,
-    stop_after_attempt,
-    stop_after_delay,
-    wait_exponential,
-    wait_random,
-)
+from tenacity import RetryCallState
 
 from spade_spark.errors import CommitUnknown, ConnectionLost, PassingFault, SpadeError
 from spade_spark.run.loads import TableNotLoaded
 from spade_spark.warehouse import ledger
 from spade_spark.warehouse.connection import Session, Target, WarehouseRefusal
 from spade_spark.warehouse.place import WindowRows
+from spade_spark.warehouse.retries import Retries
 from spade_spark.warehouse.statements import Literal, Statement
 
 T = TypeVar("T")
@@ -34,48 +26,13 @@ _CANCEL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class Retries:
-    """How long passing faults are tried again.
-
-    Attributes:
-        attempts: The most tries of one table.
-        seconds: The time after which no new try is begun.
-        first_wait: Seconds before the second try; it doubles, with jitter.
-        longest_wait: The most seconds between two tries.
-        lookup_seconds: How long a look at the ledger may wait for a lost session to end.
-    """
-
-    attempts: int = 6
-    seconds: float = 4 * 3600
-    first_wait: float = 1
-    longest_wait: float = 60
-    lookup_seconds: float = 180
-
-    def of(
-        self, stop: threading.Event, before_wait: Callable[[RetryCallState], None] = lambda _: None
-    ) -> Retrying:
-        """Calls a function, and again while it raises passing faults and ``stop`` is not set."""
-        return Retrying(
-            retry=retry_if_exception(
-                lambda error: isinstance(error, PassingFault) and not stop.is_set()
-            ),
-            stop=stop_after_attempt(self.attempts) | stop_after_delay(self.seconds),
-            wait=wait_exponential(self.first_wait, self.longest_wait)
-            + wait_random(0, self.first_wait),
-            sleep=sleep_using_event(stop),
-            before_sleep=before_wait,
-            reraise=True,
-        )
-
-
-@dataclass(frozen=True)
 class LoadStep:
     """A table goes on to its next step.
 
     Attributes:
         table: The table's name.
-        step: ``staging``, ``replacing``, ``waiting`` (before another try), ``loaded``,
-            ``undone``, ``not loaded`` or ``not undone``.
+        step: ``staging``, ``replacing``, ``waiting`` (before another try), ``loaded``, ``loaded
+            before``, ``undone``, ``not loaded`` or ``not undone``.
         note: More about it: rows, or why it waits.
     """
 

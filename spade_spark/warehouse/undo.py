@@ -33,7 +33,8 @@ from spade_spark.warehouse.guard import Rules, guard_rows
 from spade_spark.warehouse.history import LedgerRow, changes_since, ledger_rows, newest, undo_of
 from spade_spark.warehouse.load import ensure_places
 from spade_spark.warehouse.place import Place, WindowRows, place_of
-from spade_spark.warehouse.side import Progress, Retries, Sessions, Tries, side_by_side
+from spade_spark.warehouse.retries import Retries, advised
+from spade_spark.warehouse.side import Progress, Sessions, Tries, side_by_side
 from spade_spark.warehouse.statements import Statement, identifiers
 
 
@@ -143,7 +144,8 @@ def undo_tables(
     place = place_of(settings)
     retries = retries or Retries()
     sessions = Sessions(warehouse.target)
-    retries.of(sessions.stop)(ensure_places, warehouse, place)
+    with advised():
+        retries.of(sessions.stop)(ensure_places, warehouse, place)
     work: list[Callable[[], TableUndone | TableNotLoaded]] = []
     for load in loads:
         rows = WindowRows(warehouse, place, load.table, load.window, UNDO + load.run_tag)

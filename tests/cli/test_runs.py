@@ -22,6 +22,7 @@ from spade_spark.store import open_store
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.warehouse import ledger
 from spade_spark.warehouse.connection import Session, Target
+from spade_spark.warehouse.retries import Retries
 from spade_spark.window import Window
 
 NOW = datetime(2017, 11, 4, 12, tzinfo=timezone.utc)
@@ -234,7 +235,8 @@ def test_without_a_warehouse_the_records_count_and_a_note_says_so(lake, listed, 
     assert "the runs' own records alone are known" in capsys.readouterr().out
 
 
-def test_a_warehouse_that_does_not_answer_is_a_note(lake, capsys):
+def test_a_warehouse_that_does_not_answer_is_a_note(lake, capsys, monkeypatch):
+    monkeypatch.setattr("spade_spark.warehouse.retries.BEFOREHAND", Retries(2, first_wait=0.01))
     lake.seal("r")
     lake.url = "postgres://loader:marked-secret@127.0.0.1:1/none"
     assert lake.runs() == 0

@@ -79,15 +79,21 @@ def test_a_named_table_is_undone_and_the_others_are_left_alone(desk):
 
 def test_the_same_command_again_goes_on_with_what_is_left(desk, capsys):
     assert desk.undo("tag", "chat") == 0
-    assert desk.undo("tag", "chat") == 1
-    assert "chat was left as it was: run tag tag was undone already" in capsys.readouterr().err
     assert desk.undo("tag") == 0
     assert "Table chat was undone before" in capsys.readouterr().out
-    assert desk.undo("tag") == 1
-    message = capsys.readouterr().err
-    assert "so nothing was begun:" in message
-    assert message.count("undone already") == 2
-    assert len(desk.lab.ledger()) == 4
+    assert desk.lab.rows("login") == desk.lab.rows("chat") == list(OLD)
+
+
+@pytest.mark.parametrize("words", [(), ("chat",)])
+def test_what_is_undone_is_not_undone_again_and_the_command_says_so(desk, capsys, words):
+    assert desk.undo("tag", *words) == 0
+    ledger = desk.lab.ledger()
+    capsys.readouterr()
+    assert desk.undo("tag", *words) == 0
+    shown = capsys.readouterr().out
+    assert "Table chat was undone before" in shown
+    assert "To put its rows back: spade-spark undo undo-tag" in shown
+    assert desk.lab.ledger() == ledger
 
 
 def test_an_undo_is_undone_by_its_own_tag(desk):

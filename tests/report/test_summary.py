@@ -12,7 +12,7 @@ from rich.console import Console
 from spade_spark.report.report import LeftOutTable, Report
 from spade_spark.report.summary import counted, print_summary, size_text
 from spade_spark.run.ledger import Ledger
-from spade_spark.run.loads import TableLoaded, TableNotLoaded
+from spade_spark.run.loads import TableLoaded, TableLoadedBefore, TableNotLoaded
 from spade_spark.run.records import Damaged, Manifest, ManifestTable, RowFile
 from spade_spark.transform.outcomes import Outcome
 
@@ -86,6 +86,17 @@ def test_whatever_is_not_done_is_named_and_never_hidden(change, said):
     assert said in printed(report)
     assert "NOT everything was done" in printed(report)
     assert not report.complete
+
+
+def test_what_an_earlier_command_loaded_is_done_and_said_to_be():
+    at = datetime(2017, 11, 3, 12, 30, tzinfo=timezone.utc)
+    report = replace(REPORT, loads=(TableLoadedBefore("login", at, 1000, 1234),))
+    assert "loaded before" in printed(report)
+    assert (
+        "Table login: nothing to do, this run was loaded into it at 2017-11-03 12:30:00 UTC"
+        in printed(report)
+    )
+    assert report.complete
 
 
 def test_a_failed_event_fails_the_run():

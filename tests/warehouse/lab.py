@@ -12,12 +12,20 @@ from typing import Any
 
 import psycopg2
 
-from spade_spark.run.loads import LoadFile, TableFiles, TableLoaded, TableNotLoaded
+from spade_spark.run.loads import (
+    LoadFile,
+    LoadOutcome,
+    TableFiles,
+    TableLoaded,
+    TableLoadedBefore,
+    TableNotLoaded,
+)
 from spade_spark.settings import S3Settings, WarehouseSettings
 from spade_spark.warehouse.dialect import Warehouse, open_warehouse
 from spade_spark.warehouse.guard import Rules
 from spade_spark.warehouse.load import load_tables
-from spade_spark.warehouse.side import LoadStep, Retries
+from spade_spark.warehouse.retries import Retries
+from spade_spark.warehouse.side import LoadStep
 from spade_spark.window import Window
 
 WINDOW = Window.parse("2017-11-04 13:00:00", "2017-11-04 14:00:00")
@@ -153,14 +161,15 @@ class Lab:
         self,
         *files: TableFiles,
         run_tag: str = "tag",
+        window: Window = WINDOW,
         rules: Rules = RULES,
         retries: Retries = QUICK,
         **how: Any,
-    ) -> tuple[TableLoaded | TableNotLoaded, ...]:
+    ) -> tuple[LoadOutcome, ...]:
         return load_tables(
             self.warehouse,
             files,
-            WINDOW,
+            window,
             run_tag=run_tag,
             rules=rules,
             retries=retries,
@@ -177,6 +186,12 @@ class Lab:
         """Loads one table, which must fail."""
         (outcome,) = self.load(files, **how)
         assert isinstance(outcome, TableNotLoaded), outcome
+        return outcome
+
+    def passed(self, files: TableFiles, **how: Any) -> TableLoadedBefore:
+        """Loads one table, into which an earlier load must have brought the run."""
+        (outcome,) = self.load(files, **how)
+        assert isinstance(outcome, TableLoadedBefore), outcome
         return outcome
 
     def rows(self, table: str = "login", columns: str = "*") -> list[tuple[Any, ...]]:

@@ -16,7 +16,7 @@ from spade_spark.warehouse.expiry import drop, kept_before
 from spade_spark.warehouse.guard import Rules
 from spade_spark.warehouse.history import ledger_rows, newest
 from spade_spark.warehouse.place import place_of
-from spade_spark.warehouse.side import Retries
+from spade_spark.warehouse.retries import Retries
 from spade_spark.warehouse.undo import find_way, undo_tables
 from tests.warehouse.lab import NEW, OLD, QUICK, REPLACED, RULES, Lab
 
