@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.edge.listing import Listing
 from spade_spark.prepare import Prepared, prepare
-from spade_spark.report.outlook import Outlook, TableOutlook, hours_text
+from spade_spark.report.outlook import Outlook, StreamOutlook, TableOutlook, hours_text
 from spade_spark.request import Request
 from spade_spark.run.layout import Layout
 from spade_spark.run.loads import TableFiles
@@ -95,6 +95,7 @@ def outlook_of(
         cores=_cores(settings),
         warehouse=f"{warehouse.name} {warehouse.target}" if warehouse else "",
         tables=tuple(_tables(request, settings, warehouse, prepared, found)) if warehouse else (),
+        streams=tuple(_streams(settings, prepared)),
         remarks=tuple(_remarks(request, prepared)),
         problems=found.problems,
     )
@@ -176,12 +177,29 @@ def _statements(
     return [str(statement) for statement in job.script(state.columns, state.every)]
 
 
+def _streams(settings: Settings, prepared: Prepared) -> Iterator[StreamOutlook]:
+    made = {table.name for table in prepared.tables}
+    for target in prepared.streams.targets:
+        stream = target.stream
+        yield StreamOutlook(
+            stream=target.id,
+            region=stream.stream_region or settings.s3.region,
+            role=bool(stream.stream_role),
+            compressed=stream.compress,
+            events=tuple(sorted(stream.events.keys() & made)),
+            others=tuple(sorted(stream.events.keys() - made)),
+        )
+
+
 def _remarks(request: Request, prepared: Prepared) -> Iterator[str]:
     hours = empty_hours(request.window, prepared.listing)
     if hours:
         yield f"Hours of the window without any object: {hours_text(hours)}"
     if request.window.last > datetime.now(timezone.utc):
         yield "END lies in the future: logs that come later are not in the plan"
+    if prepared.streams.idle:
+        yield f"Streams that take none of the tables: {', '.join(prepared.streams.idle)}"
+    yield from prepared.streams.remarks
     for left_out in prepared.left_out:
         yield f"Table {left_out.name} would be left out: {left_out.reason}"
     if prepared.listing.unnamed:

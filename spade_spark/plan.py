@@ -73,6 +73,8 @@ class Plan:
         partitions: How the objects are dealt to tasks.
         settings: The settings that bear on the rows, without secrets, by full name.
         version: The version of this program.
+        streams: The streams that the rows are published to; none where that was not asked.
+        streams_sha256: Hash of their configuration (hex).
     """
 
     run_tag: str
@@ -85,6 +87,8 @@ class Plan:
     partitions: tuple[Partition, ...]
     settings: dict[str, str]
     version: str
+    streams: tuple[str, ...] = ()
+    streams_sha256: str = ""
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -127,7 +131,7 @@ def _count(sources: Sequence[_Sized]) -> int:
 def differences(old: Plan, new: Plan) -> list[str]:
     """What keeps a run of ``old`` from being gone on with as ``new``, a sentence each."""
     found = []
-    for name in ("window", "tables", "schemas_sha256", "edge"):
+    for name in ("window", "tables", "schemas_sha256", "edge", "streams", "streams_sha256"):
         before, now = getattr(old, name), getattr(new, name)
         if before != now:
             found.append(f"{name} was {_short(before)}, is {_short(now)}")

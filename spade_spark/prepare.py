@@ -21,6 +21,8 @@ from spade_spark.request import Request
 from spade_spark.run.run import Sealed, sha256
 from spade_spark.settings import Settings
 from spade_spark.store import open_store
+from spade_spark.streams.choose import Chosen
+from spade_spark.streams.choose import choose as choose_streams
 from spade_spark.transform.registry import is_transformer
 
 
@@ -34,6 +36,7 @@ class Prepared:
         tables: The tables to make.
         listing: The window's objects.
         left_out: Tables that cannot be made, where all were asked for.
+        streams: The streams that the rows are published to.
     """
 
     plan: Plan
@@ -41,28 +44,33 @@ class Prepared:
     tables: tuple[Table, ...]
     listing: Listing
     left_out: tuple[LeftOut, ...]
+    streams: Chosen
 
 
 def prepare(request: Request, settings: Settings) -> Prepared:
     """Reads the schemas and lists the window; writes nothing.
 
     Raises:
-        UsageError: A table that Blueprint does not have, or whose schema cannot be used.
-        InputError: No schemas, no edge store, or no object in the window.
+        UsageError: A table that Blueprint does not have, or whose schema cannot be used; a stream
+            that it does not have, or that takes none of the tables.
+        InputError: No schemas, no edge store, no object in the window, or a stream that must not
+            be written to.
     """
     schemas = catalog.fetch(settings.blueprint.schemas, settings.s3)
     reading = read_tables(schemas, is_transformer, catalog.shown(settings.blueprint.schemas))
     tables = choose(request, reading)
+    streams = choose_streams(request.publish, [table.name for table in tables], settings)
     if request.from_quarantine:
         listing = list_quarantine(request.from_quarantine, settings)
     else:
         listing = _list(request, settings)
     return Prepared(
-        plan=_plan(request, settings, schemas, tables, listing),
+        plan=_plan(request, settings, schemas, tables, listing, streams=streams),
         schemas=schemas,
         tables=tuple(tables),
         listing=listing,
         left_out=reading.left_out if request.all_tables else (),
+        streams=streams,
     )
 
 
@@ -123,6 +131,8 @@ def _plan(
     schemas: bytes,
     tables: Sequence[Table],
     listing: Listing,
+    *,
+    streams: Chosen,
 ) -> Plan:
     return Plan(
         run_tag=request.run_tag,
@@ -135,4 +145,6 @@ def _plan(
         partitions=deal(listing.sources),
         settings=settings.bearing_on_rows(),
         version=__version__,
+        streams=streams.ids,
+        streams_sha256=streams.sha256,
     )

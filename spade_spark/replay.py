@@ -20,11 +20,12 @@ from datetime import datetime, timezone
 from spade_spark.blueprint import catalog
 from spade_spark.blueprint.schema import Table, read_tables
 from spade_spark.engine.java import require_java
-from spade_spark.engine.job import Job
+from spade_spark.engine.job import Job, Publishing
 from spade_spark.errors import InputError, UsageError, WarehouseError
 from spade_spark.outlook import outlook_of
 from spade_spark.plan import Plan
 from spade_spark.prepare import Prepared, choose, choose_made, prepare
+from spade_spark.report.outlook import REPEATS
 from spade_spark.report.report import LeftOutTable, Report
 from spade_spark.report.screen import Screen
 from spade_spark.report.summary import counted
@@ -37,6 +38,7 @@ from spade_spark.run.records import digest
 from spade_spark.run.run import Run, Sealed
 from spade_spark.settings import Settings
 from spade_spark.store import open_store
+from spade_spark.streams.select import Span
 from spade_spark.transform.registry import is_transformer
 from spade_spark.warehouse import preflight
 from spade_spark.warehouse.dialect import Warehouse, open_warehouse
@@ -147,6 +149,10 @@ class _Story:
                 + "\n  ".join(outlook.problems)
             )
         self._ask(sum(table.rows for table in outlook.tables))
+        if outlook.streams and not self.screen.agree(
+            f"Publish to {counted(len(outlook.streams), 'stream')}? {REPEATS}"
+        ):
+            raise UsageError("nothing was begun, since the answer was no")
 
     def _agree_to_load(self, sealed: Sealed, tables: Sequence[Table]) -> None:
         """As :meth:`_agree`, for rows that were made before."""
@@ -190,10 +196,20 @@ class _Story:
             schemas=prepared.schemas,
             asked=None if plan.all_tables else frozenset(plan.tables),
             again=bool(self.request.from_quarantine),
+            publishing=self._publishing(prepared),
         )
         with self.screen.transforming(left) as watch:
             returned = spark.transform(job, left, self.settings.spark, lock.guarding(watch))
         return self.run.seal(plan, prepared.tables, [*done, *returned], datetime.now(timezone.utc))
+
+    def _publishing(self, prepared: Prepared) -> Publishing | None:
+        """What is published, of rows whose time the load would take for the window's."""
+        targets = prepared.streams.targets
+        window = self.request.window
+        span = Span(
+            self.settings.warehouse.time_column, str(window.wall_start), str(window.wall_end)
+        )
+        return Publishing(targets, span) if targets else None
 
     def _load(self, sealed: Sealed, tables: Sequence[Table], lock: Lock) -> Report:
         """Replaces each table's window, unless the input is too damaged for that."""

@@ -29,6 +29,7 @@ class Request:
         from_quarantine: Try again what this run tag could make no row of, and add its rows to the
             window instead of replacing it; empty for a replay of edge logs.
         take_over: Run tags of replays whose place is taken though they are locked.
+        publish: Streams that the rows are published to, or ``all``; empty for none.
     """
 
     window: Window
@@ -45,6 +46,7 @@ class Request:
     force: bool = False
     from_quarantine: str = ""
     take_over: tuple[str, ...] = ()
+    publish: tuple[str, ...] = ()
 
     @property
     def replaces(self) -> tuple[str, ...] | None:
@@ -69,6 +71,10 @@ class Request:
             raise UsageError(
                 "--by-prefix loads an earlier tool's files: give it with --skip-transform --runtag"
             )
+        if self.publish and self.skip_transform:
+            raise UsageError(
+                "--publish goes with the making of rows: leave it or --skip-transform out"
+            )
         if self.all_tables and self.tables:
             raise UsageError("name tables or give --all-tables, not both")
         if not self.all_tables and not self.tables:
@@ -83,6 +89,8 @@ class Request:
             needed["blueprint.schemas"] = settings.blueprint.schemas
         if not self.skip_transform and not self.from_quarantine:
             needed["input.edge"] = settings.input.edge
+        if self.publish:
+            needed["blueprint.streams"] = settings.blueprint.streams
         for name, value in needed.items():
             if not value:
                 raise SettingsError(f"{name} is not set: give --conf FILE with it")

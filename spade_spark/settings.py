@@ -114,6 +114,31 @@ class LookupSettings(_Section):
     users: UsersSettings = UsersSettings()
 
 
+def _tuple(value: object) -> object:
+    """TOML has lists where settings are tuples; anything else is left to be refused."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+class FilterCondition(_Section):
+    """What one field of a row must, or must not, be."""
+
+    field: Annotated[str, Field(min_length=1)]
+    operator: Literal["in_set", "not_in_set"]
+    values: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_tuple)]
+
+
+Conditions = Annotated[tuple[FilterCondition, ...], BeforeValidator(_tuple)]
+
+
+class StreamSettings(_Section):
+    """What publishing to streams needs beside Blueprint's configuration."""
+
+    endpoint_url: str = ""
+    regions: Annotated[tuple[str, ...], BeforeValidator(_tuple)] = ("us-east-1", "us-west-2")
+    default_filter: Conditions = ()
+    filters: Mapping[str, Conditions] = Field(default_factory=dict)
+
+
 class S3Settings(_Section):
     """The S3 API to talk to."""
 
@@ -129,6 +154,7 @@ class Settings(_Section):
     output: OutputSettings = OutputSettings()
     warehouse: WarehouseSettings = WarehouseSettings()
     lookups: LookupSettings = LookupSettings()
+    streams: StreamSettings = StreamSettings()
     s3: S3Settings = S3Settings()
     spark: Mapping[str, str] = Field(default_factory=dict)
 

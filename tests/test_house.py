@@ -19,7 +19,7 @@ ROOMS = (
     ("warehouse",),
     ("report",),
     ("run",),
-    ("output",),
+    ("output", "streams"),
     ("transform",),
     ("lookups",),
     ("edge",),
@@ -33,7 +33,7 @@ LEVELS = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 ALONE = {
     "pyspark": {"engine/spark.py"},
     "psycopg2": {"warehouse/connection.py"},
-    "boto3": {"store/s3.py", "warehouse/credentials.py"},
+    "boto3": {"store/s3.py", "warehouse/credentials.py", "streams/client.py"},
     "maxminddb": {"lookups/geoip.py"},
 }
 

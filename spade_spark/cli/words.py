@@ -109,6 +109,13 @@ _WORDS: tuple[Callable[[_Command], _Command], ...] = (
         multiple=True,
         help="Take the place of the replay TAG, which holds the lock: stop it first.",
     ),
+    click.option(
+        "--publish",
+        metavar="NAME",
+        multiple=True,
+        help="Publish the rows to this stream of Blueprint's as well, or to 'all'; its consumers "
+        "must expect repeats.",
+    ),
 )
 
 
@@ -141,6 +148,7 @@ class Words:
     force: bool
     from_quarantine: str
     take_over: tuple[str, ...]
+    publish: tuple[str, ...]
 
     def read(self) -> tuple[Request, Settings]:
         """What the words ask for, checked as far as the words alone can be.
@@ -174,6 +182,7 @@ class Words:
             max_truncated=self.max_truncated,
             force=self.force,
             take_over=self.take_over,
+            publish=self.publish,
         )
 
     def _again(self, settings: Settings) -> Request:
@@ -193,6 +202,7 @@ class Words:
             max_truncated=self.max_truncated,
             force=self.force,
             take_over=self.take_over,
+            publish=self.publish,
         )
 
     def _settings(self) -> Settings:

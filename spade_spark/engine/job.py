@@ -5,6 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spade_spark.settings import Settings
+from spade_spark.streams.choose import Target
+from spade_spark.streams.select import Span
+
+
+@dataclass(frozen=True)
+class Publishing:
+    """What of a run is published.
+
+    Attributes:
+        targets: The streams.
+        span: The window.
+        patience: Seconds after which a task without a sign of life is taken for dead by another
+            that has its partition.
+    """
+
+    targets: tuple[Target, ...]
+    span: Span
+    patience: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -19,6 +37,7 @@ class Job:
         schemas: The schemas, byte for byte.
         asked: The tables to make; None for all.
         again: Whether what is read is a quarantine instead of edge logs.
+        publishing: What is published; None where that was not asked.
     """
 
     run_tag: str
@@ -28,6 +47,7 @@ class Job:
     schemas: bytes
     asked: frozenset[str] | None
     again: bool = False
+    publishing: Publishing | None = None
 
     @property
     def edge(self) -> str:

@@ -21,6 +21,7 @@ from spade_spark.edge.prefilter import Prefilter
 from spade_spark.engine.job import Job
 from spade_spark.engine.outputs import Outputs
 from spade_spark.engine.places import Places
+from spade_spark.engine.publish import publish
 from spade_spark.errors import DamagedObject, InputError, ObjectChanged, ObjectMissing
 from spade_spark.lookups.open import worker_lookups
 from spade_spark.output import quarantine
@@ -34,7 +35,8 @@ from spade_spark.run.records import (
     encode,
 )
 from spade_spark.store import Store, open_store
-from spade_spark.transform.chunk import ChunkTransform, Kept
+from spade_spark.transform.chunk import ChunkTransform
+from spade_spark.transform.drained import Kept
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.transform.registry import is_transformer
 
@@ -44,7 +46,8 @@ def run_partition(job: Job, partition: Partition, attempt: int) -> Completion:
 
     Several attempts at one partition may run at once (speculation, a lost executor): their files
     have names of their own, and the first to write the record is the one that counts. A later one
-    returns the first one's record.
+    returns the first one's record. Where the job publishes, the rows of that record are then
+    published, and the completion returned has in its ledger what came of that.
 
     Raises:
         InputError: An object is gone or has changed since it was planned, or the like.
@@ -52,6 +55,12 @@ def run_partition(job: Job, partition: Partition, attempt: int) -> Completion:
         Bug: The partition's ledger does not balance.
     """
     store = open_store(job.settings.output.base, job.settings.s3)
+    completion = _complete(job, partition, attempt, store)
+    return publish(job, store, completion) if job.publishing else completion
+
+
+def _complete(job: Job, partition: Partition, attempt: int, store: Store) -> Completion:
+    """The partition's first completion record, which is written where there is none."""
     key = Layout(job.run_tag).completion(partition.number)
     done = _completed(store, key, job.plan)
     if done:

@@ -15,6 +15,12 @@ from spade_spark.report.summary import counted, size_text
 
 _MOST = 12
 
+REPEATS = (
+    "Consumers must expect repeats: what was published before is published again, and after a "
+    "fault some of it twice."
+)
+"""What is said before anything is published."""
+
 
 @dataclass(frozen=True)
 class TableOutlook:
@@ -38,6 +44,27 @@ class TableOutlook:
 
 
 @dataclass(frozen=True)
+class StreamOutlook:
+    """One stream that would be published to.
+
+    Attributes:
+        stream: What it is called.
+        region: Where it is.
+        role: Whether a role of its own is assumed for it.
+        compressed: Whether it is sent globs.
+        events: The tables whose rows would go there.
+        others: Events that it takes too, of which no rows would be made.
+    """
+
+    stream: str
+    region: str
+    role: bool
+    compressed: bool
+    events: tuple[str, ...]
+    others: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Outlook:
     """A replay, before it is begun.
 
@@ -54,6 +81,7 @@ class Outlook:
         cores: The cores that the master is known to have; 0 where that is not known.
         warehouse: The warehouse in words; empty where none is needed.
         tables: The tables that are fit to be replayed.
+        streams: The streams that would be published to.
         remarks: What may surprise, a sentence each.
         problems: What would keep the replay from starting, a sentence each.
     """
@@ -70,6 +98,7 @@ class Outlook:
     cores: int
     warehouse: str
     tables: tuple[TableOutlook, ...]
+    streams: tuple[StreamOutlook, ...]
     remarks: tuple[str, ...]
     problems: tuple[str, ...]
 
@@ -107,6 +136,16 @@ def _head(outlook: Outlook) -> Iterator[RenderableType]:
     yield Text(f"Once Spark is up, the transform takes about {_time(outlook)}.")
     if outlook.warehouse:
         yield Text(f"Load into {outlook.warehouse}.")
+    for stream in outlook.streams:
+        form = ", compressed" if stream.compressed else ""
+        yield Text(f"Publish to {stream.stream} in {stream.region}{form}: {_events(stream)}")
+    if outlook.streams:
+        yield Text(REPEATS, style="bold yellow")
+
+
+def _events(stream: StreamOutlook) -> str:
+    others = f" (no rows are made of {', '.join(stream.others)})" if stream.others else ""
+    return ", ".join(stream.events) + others
 
 
 def _time(outlook: Outlook) -> str:

@@ -71,9 +71,20 @@ class Report:
         return self.manifest.ledger.outcomes[Outcome.FAILED]
 
     @property
+    def unpublished(self) -> int:
+        """Rows that streams were to get and did not."""
+        return sum(counts.dropped for counts in self.manifest.ledger.streams.values())
+
+    @property
     def complete(self) -> bool:
         """Whether all that was asked for is done."""
-        return not (self.problems or self.not_loaded or self.left_out or self.failed_events)
+        return not (
+            self.problems
+            or self.not_loaded
+            or self.left_out
+            or self.failed_events
+            or self.unpublished
+        )
 
     def to_json(self) -> bytes:
         """The report as JSON, with the figures that are computed."""

@@ -59,6 +59,8 @@ def _parts(report: Report) -> Iterator[RenderableType]:
     )
     yield _outcomes(report)
     yield _loads(report) if report.loads else _made(report)
+    if ledger.streams:
+        yield _published(report)
     yield from (Text(line, style="yellow") for line in _remarks(report))
     yield from (Text(line, style="red") for line in _failures(report))
     yield _verdict(report)
@@ -112,6 +114,19 @@ def _loads(report: Report) -> Table:
     return table
 
 
+def _published(report: Report) -> Table:
+    table = Table(title="What was published: rows", title_justify="left")
+    table.add_column("stream", overflow="fold")
+    for name in ("published", "records", "held back", "outside", "throttled", "dropped"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for stream, counts in report.manifest.ledger.streams.items():
+        held = counts.filtered + counts.empty
+        figures = (counts.published, counts.records, held, counts.outside, counts.throttled)
+        dropped = Text(f"{counts.dropped:,}", style="red" if counts.dropped else "")
+        table.add_row(stream, *(f"{figure:,}" for figure in figures), dropped)
+    return table
+
+
 def _remarks(report: Report) -> Iterator[str]:
     """What went on all the same and should be known."""
     manifest = report.manifest
@@ -129,6 +144,12 @@ def _remarks(report: Report) -> Iterator[str]:
             f"Table {before.table}: nothing to do, this run was loaded into it at "
             f"{before.at:%Y-%m-%d %H:%M:%S} UTC (--force loads it again)"
         )
+    for stream, counts in manifest.ledger.streams.items():
+        if counts.repeated:
+            yield (
+                f"Stream {stream}: up to {counts.repeated:,} rows may have been published twice "
+                "(a task or an answer was lost); records that were have the same UUID"
+            )
     for load in report.loaded:
         for column, count in load.truncated.items():
             yield f"{load.table}.{column}: {count:,} values were cut to the column's length"
@@ -143,6 +164,14 @@ def _failures(report: Report) -> Iterator[str]:
     for left_out in report.left_out:
         yield f"Table {left_out.name} was left out: {left_out.reason}"
     yield from report.problems
+    for stream, counts in report.manifest.ledger.streams.items():
+        if counts.dropped:
+            yield (
+                f"Stream {stream}: {counts.dropped:,} rows were not published: their records were "
+                "too large, or refused as often as MaxAttemptsPerRecord allows "
+                f"({counts.throttled:,} times throttled, {counts.internal_errors:,} times failed, "
+                f"{counts.other_errors:,} times for other reasons)"
+            )
     for load in report.not_loaded:
         yield f"Table {load.table} was not loaded: {load.reason}"
 

@@ -5,6 +5,7 @@
     <runtag>/_plan.json              what was to be read; written first
     <runtag>/_schemas.json           the schemas as they were
     <runtag>/_completed/00012.json   one a partition, its task's last act
+    <runtag>/_published/00012.json   what of a partition is published, where that was asked
     <runtag>/<table>/v<version>/…gz  the rows
     <runtag>/_untracked/…gz          events without a table
     <runtag>/_quarantine/…gz         records that no row could be made of
@@ -117,6 +118,10 @@ class Layout:
     def completion(self, partition: int) -> str:
         """One partition's completion record."""
         return f"{self.completed}{partition:05d}.json"
+
+    def publication(self, partition: int) -> str:
+        """What of one partition is published."""
+        return f"{self.run_tag}/_published/{partition:05d}.json"
 
     def copy_manifest(self, table: str) -> str:
         """Redshift's own manifest of one table's files."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 
 from spade_spark.errors import Bug
+from spade_spark.streams.counts import StreamCounts
 from spade_spark.transform.outcomes import Outcome
 
 WRITTEN = (Outcome.SUCCESS, Outcome.SKIPPED_COLUMNS)
@@ -25,6 +26,7 @@ class Ledger:
         filtered: Lines passed over, since they cannot hold a table that was asked for.
         records: Edge records decoded.
         events: Events by table and outcome; the table is ``""`` where the event has none.
+        streams: What was published, by the stream's id.
     """
 
     objects: int = 0
@@ -35,14 +37,23 @@ class Ledger:
     filtered: int = 0
     records: int = 0
     events: dict[str, dict[Outcome, int]] = field(default_factory=dict)
+    streams: dict[str, StreamCounts] = field(default_factory=dict)
 
     def __add__(self, other: Ledger) -> Ledger:
         sums = {
             each.name: getattr(self, each.name) + getattr(other, each.name)
             for each in fields(self)
-            if each.name != "events"
+            if each.name not in {"events", "streams"}
         }
-        return Ledger(**sums, events=_add(self.events, other.events))
+        return Ledger(
+            **sums,
+            events=_add(self.events, other.events),
+            streams={
+                name: self.streams.get(name, StreamCounts())
+                + other.streams.get(name, StreamCounts())
+                for name in [*self.streams, *(other.streams.keys() - self.streams.keys())]
+            },
+        )
 
     @property
     def outcomes(self) -> dict[Outcome, int]:
@@ -89,6 +100,13 @@ class Ledger:
                     f"{where}: the ledger does not balance: {self.rows(table)} rows of {table} "
                     f"made, {written.get(table, 0)} in files; nothing was loaded, please report "
                     "this"
+                )
+        for stream, counts in self.streams.items():
+            if not counts.balances:
+                raise Bug(
+                    f"{where}: the ledger does not balance: {counts.rows} rows for {stream}, but "
+                    f"{counts.outside} outside + {counts.filtered} filtered + {counts.empty} empty "
+                    f"+ {counts.published} published + {counts.dropped} dropped; please report this"
                 )
 
 

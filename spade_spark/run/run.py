@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from spade_spark.blueprint.schema import Table
@@ -12,6 +12,7 @@ from spade_spark.errors import InputError, ObjectMissing, UsageError
 from spade_spark.plan import Plan, differences
 from spade_spark.run.layout import Layout
 from spade_spark.run.loads import LoadRecord, TableFiles
+from spade_spark.run.publication import read_publication
 from spade_spark.run.records import (
     Completion,
     Manifest,
@@ -93,6 +94,8 @@ class Run:
     def completions(self, plan: Plan) -> list[Completion]:
         """The partitions that are done, in no order.
 
+        Where the plan has streams, that is those whose rows are published too.
+
         Raises:
             InputError: A completion record of another plan.
         """
@@ -103,7 +106,17 @@ class Run:
             if completion.plan != digest(plan):
                 raise InputError(f"{name} belongs to another plan; use a new run tag")
             found.append(completion)
-        return found
+        return list(filter(None, map(self._published, found))) if plan.streams else found
+
+    def _published(self, completion: Completion) -> Completion | None:
+        """The completion with what was published, or None where not everything is."""
+        try:
+            record = read_publication(self.store, self.layout.publication(completion.partition))
+        except ObjectMissing:
+            return None
+        if not record.published:
+            return None
+        return replace(completion, ledger=completion.ledger + record.ledger)
 
     def seal(
         self,

@@ -1,0 +1,154 @@
+"""Publishes the rows of one partition, once it is known which files have them.
+
+What is read are the files that the partition's completion record names, in its order: whoever
+publishes them, after whatever went wrong, finds the same rows under the same numbers. Memory does
+not grow with them: they are read as they are sent.
+"""
+
+from __future__ import annotations
+
+import gzip
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import replace
+from functools import lru_cache
+from itertools import islice
+from typing import Final
+
+from spade_spark.blueprint.schema import read_tables
+from spade_spark.engine.job import Job, Publishing
+from spade_spark.errors import Bug
+from spade_spark.run.layout import Layout
+from spade_spark.run.publication import Overtaken, Progress, PublicationLog
+from spade_spark.run.records import Completion, RowFile
+from spade_spark.store import Store
+from spade_spark.streams.choose import Target
+from spade_spark.streams.client import AwsService
+from spade_spark.streams.durations import read_duration
+from spade_spark.streams.publisher import Publisher
+from spade_spark.streams.records import Envelope
+from spade_spark.streams.select import Selector
+from spade_spark.streams.send import Sender
+from spade_spark.transform.quoting import unquote_row
+from spade_spark.transform.registry import is_transformer
+
+STRETCH: Final = 20_000
+"""Rows between two notes of how far a stream is: no more than these are ever in doubt."""
+
+
+def publish(job: Job, store: Store, completion: Completion) -> Completion:
+    """Publishes what of ``completion`` is not published yet.
+
+    Returns:
+        The completion, with what was published in its ledger.
+
+    Raises:
+        InputError: A service refuses, and would refuse again.
+        PassingFault: What a further attempt may mend.
+        Bug: Rows were lost or counted twice on the way.
+    """
+    assert job.publishing is not None
+    log = PublicationLog(
+        store,
+        Layout(job.run_tag).publication(completion.partition),
+        job.plan,
+        completion.partition,
+        holder=uuid.uuid4().hex,
+        patience=_patience(job.publishing),
+    )
+    while log.take():
+        with suppress(Overtaken):  # by another attempt, whose end is waited for
+            for target in job.publishing.targets:
+                _Task(job, store, completion, log, target).run()
+            log.finish()
+    ledger = log.record.ledger
+    ledger.check({}, f"publishing partition {completion.partition}")
+    return replace(completion, ledger=completion.ledger + ledger)
+
+
+def _patience(publishing: Publishing) -> float:
+    """Longer than any task goes without a sign of life, which is given at each attempt to send."""
+    delays = [read_duration(target.stream.retry_delay) for target in publishing.targets]
+    return publishing.patience + 2 * max(delays, default=0)
+
+
+class _Task:
+    """The rows of one partition to one stream."""
+
+    def __init__(
+        self, job: Job, store: Store, completion: Completion, log: PublicationLog, target: Target
+    ) -> None:
+        assert job.publishing is not None
+        self._store, self._log, self._target = store, log, target
+        self._files = [file for file in completion.files if file.table in target.stream.events]
+        self._rows = sum(file.rows for file in self._files)
+        columns = _columns(job.schemas)
+        self._selectors = {
+            name: Selector(
+                target.stream, name, columns[name], job.settings.streams, job.publishing.span
+            )
+            for name in {file.table for file in self._files}
+        }
+        place = store.url + Layout(job.run_tag).publication(completion.partition)
+        progress = log.progress(target.id)
+        self._publisher = Publisher(
+            target.stream,
+            Sender(target.stream, AwsService(target.stream, job.settings), time.sleep, log.beat),
+            Envelope(target.stream, f"{place}#{job.plan}/{target.id}"),
+            settled=progress.settled,
+            counts=progress.counts,
+        )
+
+    def run(self) -> None:
+        """Publishes what is not settled yet."""
+        try:
+            self._publish()
+        except Overtaken:
+            raise
+        except BaseException:
+            known = self._publisher.settled
+            self._log.let_go(self._target.id, Progress(known, known, self._publisher.counts))
+            raise
+
+    def _publish(self) -> None:
+        publisher = self._publisher
+        rows = enumerate(self._read())
+        for _ in islice(rows, publisher.settled):
+            pass
+        while publisher.settled < self._rows:
+            upto = min(publisher.settled + STRETCH, self._rows)
+            self._note(sending=upto)
+            for row, (table, line) in islice(rows, upto - publisher.settled):
+                publisher.add(row, table, self._selectors[table].fields(unquote_row(line)))
+            publisher.flush(upto)
+        if publisher.counts.rows != self._rows:
+            raise Bug(
+                f"{self._target.id}: {self._rows} rows were to be published, "
+                f"{publisher.counts.rows} were counted; please report this"
+            )
+        self._note(sending=self._rows)
+
+    def _note(self, sending: int) -> None:
+        known = Progress(self._publisher.settled, sending, self._publisher.counts)
+        self._log.note(self._target.id, known)
+
+    def _read(self) -> Iterator[tuple[str, str]]:
+        for file in self._files:
+            for line in self._lines(file):
+                yield file.table, line
+
+    def _lines(self, file: RowFile) -> Iterator[str]:
+        with (
+            closing(self._store.open(file.key, size=file.size)) as packed,
+            gzip.GzipFile(fileobj=packed) as stream,
+        ):
+            for line in stream:
+                yield line[:-1].decode()
+
+
+@lru_cache(maxsize=2)  # as many partitions of one run are a worker's, its schemas are read once
+def _columns(schemas: bytes) -> dict[str, tuple[str, ...]]:
+    tables = read_tables(schemas, is_transformer).tables
+    return {name: tuple(c.outbound for c in table.columns) for name, table in tables.items()}

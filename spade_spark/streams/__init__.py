@@ -1,0 +1,1 @@
+"""Rows to Kinesis Streams and Firehose, as Blueprint's stream configuration says."""

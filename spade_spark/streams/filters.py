@@ -1,0 +1,76 @@
+"""Filters: which rows a stream gets.
+
+Those by name were constants of the live processor once, and stood in its settings later; the
+settings here can bring more, or others of the same name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from spade_spark.settings import FilterCondition, StreamSettings
+from spade_spark.streams.config import Condition, EventRule
+
+IN_SET: Final = "in_set"
+NOT_IN_SET: Final = "not_in_set"
+OPERATORS: Final = (IN_SET, NOT_IN_SET)
+
+PARAMETERIZED: Final = "isOneOf"
+"""The filter whose conditions stand beside it, in ``FilterParameters``."""
+
+Filter = Callable[[Mapping[str, str]], bool]
+"""Whether a row passes, from its values by outbound name; what is missing is the empty text."""
+
+
+def _condition(field: str, operator: str, *values: str) -> FilterCondition:
+    return FilterCondition.model_validate({"field": field, "operator": operator, "values": values})
+
+
+KNOWN: Final[Mapping[str, tuple[FilterCondition, ...]]] = MappingProxyType(
+    {
+        "isAGSEvent": (
+            _condition(
+                "adg_product_id",
+                IN_SET,
+                "600505cc-de2f-4b99-9960-c47ee5d23f04",
+                "9233cb11-d375-4dd1-bd5e-b6d328fd5403",
+            ),
+        ),
+        "isChannelIDSet": (_condition("channel_id", NOT_IN_SET, ""),),
+        "isUserIDSet": (_condition("user_id", NOT_IN_SET, ""),),
+        "isVod": (
+            _condition("vod_id", NOT_IN_SET, ""),
+            _condition("vod_type", NOT_IN_SET, "clip"),
+        ),
+        "isLiveClipContent": (_condition("source_content_type", IN_SET, "live"),),
+        "isTwilightApp": (_condition("client_app", IN_SET, "twilight"),),
+    }
+)
+"""The filters that go without settings."""
+
+
+def is_known(name: str, settings: StreamSettings) -> bool:
+    """Whether there is a filter ``name``."""
+    return name == PARAMETERIZED or name in settings.filters or name in KNOWN
+
+
+def filter_of(rule: EventRule, settings: StreamSettings) -> Filter:
+    """What a row must pass by ``rule``: its own filter, and the default one unless it is skipped.
+
+    A rule without a filter lets its parameters lie, as the live processor does.
+    """
+    conditions: list[Condition | FilterCondition] = []
+    if not rule.skip_default_filter:
+        conditions += settings.default_filter
+    if rule.filter == PARAMETERIZED:
+        conditions += rule.filter_parameters
+    elif rule.filter:
+        conditions += settings.filters.get(rule.filter) or KNOWN[rule.filter]
+    tests = [(each.field, frozenset(each.values), each.operator == IN_SET) for each in conditions]
+
+    def passes(record: Mapping[str, str]) -> bool:
+        return all((record.get(field, "") in values) is wanted for field, values, wanted in tests)
+
+    return passes
