@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spade_spark.output import quarantine
-from spade_spark.transform.chunk import Kept
+from spade_spark.transform.drained import Kept
 
 
 class Places:

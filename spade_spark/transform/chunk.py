@@ -16,9 +16,7 @@ What each step costs stands in bench/README.md.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -26,73 +24,19 @@ import msgspec
 from spade_spark.blueprint.schema import Table
 from spade_spark.lookups import Lookups
 from spade_spark.transform.decoders import Decoders
+from spade_spark.transform.drained import Drained, Kept, RowEncoder, TableRows
 from spade_spark.transform.edge_lines import BACKSLASH, DOUBT, EdgeLine, EdgeLineReader
 from spade_spark.transform.exact import ExactTransform
 from spade_spark.transform.memo import Address, Memos, Second
 from spade_spark.transform.outcomes import Outcome
-from spade_spark.transform.printable import printable_class
-from spade_spark.transform.quoting import escape
 from spade_spark.transform.tally import Tally
 from spade_spark.transform.texts import MISSING
 
 _NOT_PLAIN: Final = (msgspec.ValidationError, ValueError)
 _WHOLE_SECOND: Final = len("2006-01-02T15:04:05Z")
-_BETWEEN_ROWS: Final = '"\n"'
-_MARK: Final = MISSING.encode()
-_UNPRINTABLE: Final = re.compile(rf"[^\x00-\x7f{printable_class()}]")
-
 
 _KEPT: Final = frozenset({Outcome.MALFORMED, Outcome.FAILED})
 """How an event ends that another try may make a row of, once a bug is mended."""
-
-
-@dataclass(frozen=True, slots=True)
-class TableRows:
-    """Rows of one table.
-
-    Attributes:
-        table: The table.
-        text: The rows, each ended by a line feed, in UTF-8.
-        count: How many they are.
-    """
-
-    table: Table
-    text: bytes
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A line of which an event, or all, ended without a row though there should be one.
-
-    Attributes:
-        line: The line, without its line end.
-        outcome: ``malformed`` or ``failed``.
-        error: What was wrong.
-        uuid: The event's id, or the record's.
-        event: The event's name; empty for a whole record.
-    """
-
-    line: bytes
-    outcome: Outcome
-    error: str
-    uuid: str
-    event: str
-
-
-@dataclass(frozen=True)
-class Drained:
-    """What has come of the chunks since the last time.
-
-    Attributes:
-        rows: The rows by table name.
-        untracked: JSON lines of untracked events, without line ends.
-        quarantined: What is to be kept for another try, in the lines' order.
-    """
-
-    rows: dict[str, TableRows] = field(default_factory=dict)
-    untracked: list[str] = field(default_factory=list)
-    quarantined: list[Kept] = field(default_factory=list)
 
 
 class ChunkTransform:
@@ -124,6 +68,7 @@ class ChunkTransform:
         self._untracked = self._decoders.untracked
         self._quarantined: list[Kept] = []
         self._reader = EdgeLineReader()
+        self._encoder = RowEncoder()
 
     def feed(self, chunk: bytes) -> None:
         """Transforms whole lines, each ended by a line feed except perhaps the last.
@@ -131,12 +76,25 @@ class ChunkTransform:
         Raises:
             LookupDown: A service that a column asks does not answer.
         """
-        decoders = self._decoders
-        seconds, addresses = self._memos.seconds, self._memos.addresses
         records = self._reader.read(chunk)
-        lines: list[bytes] = []
-        exact = 0
-        for number, record in enumerate(records):
+        doubtful = self._transform(records, range(len(records)))
+        if doubtful and self._decoders.refresh():
+            doubtful = self._transform(records, doubtful)
+        if doubtful:
+            lines = chunk.split(b"\n")
+            for number in doubtful:
+                self._transform_exactly(lines[number])
+        self.tally.lines += len(records)
+        self.tally.records += len(records) - len(doubtful)
+
+    def _transform(
+        self, records: Sequence[EdgeLine | None], numbers: Sequence[int]
+    ) -> Sequence[int]:
+        """Makes the rows of some of the records; the numbers of those left to the exact path."""
+        plain = self._decoders.plain
+        seconds, addresses = self._memos.seconds, self._memos.addresses
+        doubtful = []
+        for number, record in zip(numbers, map(records.__getitem__, numbers), strict=True):
             try:
                 if record is None:
                     raise ValueError("no record in the edge's own spelling")
@@ -150,21 +108,20 @@ class ChunkTransform:
                     self._transform_escaped(record, second, address)
                     continue
                 try:
-                    event = decoders.plain(payload)
+                    event = plain(payload)
                     if type(event) is list:
                         _check_list(payload)
                         _append([e.row(record, second, address) for e in event], event)
                     else:
-                        event.texts.append(event.row(record, second, address))
+                        batch = event.batch
+                        batch += (event, record, second, address)
                 except _NOT_PLAIN:
                     self._transform_carefully(record, second, address)
             except DOUBT:
-                exact += 1
-                lines = lines or chunk.split(b"\n")
-                self._transform_exactly(lines[number])
-        decoders.refresh()
-        self.tally.lines += len(records)
-        self.tally.records += len(records) - exact
+                doubtful.append(number)
+        left = set(map(id, self._make_batches()))
+        doubtful += [number for number in numbers if id(records[number]) in left] if left else []
+        return sorted(doubtful)
 
     def again(self, line: bytes, uuid: str = "") -> None:
         """Transforms one line that was kept; with ``uuid`` that event of it alone.
@@ -175,41 +132,46 @@ class ChunkTransform:
         self._transform_exactly(line, uuid)
         self.tally.lines += 1
 
-    def drain(self) -> Drained:
-        """Hands over what is buffered, and counts how the rows ended."""
+    def drain(self, at_least: int = 1) -> Drained:
+        """Hands over what is buffered, and counts how the rows ended.
+
+        Args:
+            at_least: Tables with fewer rows keep them until the next time.
+        """
         rows = {
             name: self._take(self._tables[name], texts)
             for name, texts in self._rows.items()
-            if texts
+            if len(texts) >= at_least
         }
-        untracked = self._untracked.copy()
-        self._untracked.clear()
+        untracked = self._untracked.copy() if len(self._untracked) >= at_least else []
         if untracked:
+            self._untracked.clear()
             self.tally.count("", Outcome.UNTRACKED, len(untracked))
         quarantined, self._quarantined = self._quarantined, []
         return Drained(rows, untracked, quarantined)
 
     def _take(self, table: Table, texts: list[str]) -> TableRows:
-        count = len(texts)
-        if all(map(str.isascii, texts)):
-            text = f'"{_BETWEEN_ROWS.join(texts)}"\n'.encode()
-        else:  # row by row: joined, one of them would make all others wide, and slow to encode
-            rows = [row.encode() if row.isascii() else _escape_others(row) for row in texts]
-            text = b'"%b"\n' % _BETWEEN_ROWS.encode().join(rows)
-        if not table.columns:
-            text = b"\n" * count
-        if b"\x7f" in text:
-            text = text.replace(b"\x7f", b"\\x7f")
-        skipped = 0
-        if _MARK in text:
-            skipped = len([row for row in texts if MISSING in row])
-            text = text.replace(_MARK, b"")
+        rows = self._encoder.encode(table, texts)
         texts.clear()
-        if skipped:
-            self.tally.count(table.name, Outcome.SKIPPED_COLUMNS, skipped)
-        if count > skipped:
-            self.tally.count(table.name, Outcome.SUCCESS, count - skipped)
-        return TableRows(table, text, count)
+        if rows.skipped:
+            self.tally.count(table.name, Outcome.SKIPPED_COLUMNS, rows.skipped)
+        if rows.count > rows.skipped:
+            self.tally.count(table.name, Outcome.SUCCESS, rows.count - rows.skipped)
+        return rows
+
+    def _make_batches(self) -> list[EdgeLine]:
+        """Makes the rows of the events that wait, table by table; the records of those left."""
+        left: list[EdgeLine] = []
+        for kind in self._decoders.plain_events:
+            batch, texts = kind.batch, kind.texts
+            if not batch:
+                continue
+            try:
+                texts += kind.rows(batch)
+            except DOUBT:
+                left += _make_singly(batch, texts)
+            batch.clear()
+        return left
 
     def _transform_escaped(self, record: EdgeLine, second: Second, address: Address) -> None:
         """A payload with escapes in its JSON: what they stand for may need escapes in a row."""
@@ -275,6 +237,17 @@ def _check_whole_second(at: str) -> None:
         raise ValueError("another form of time")
 
 
+def _make_singly(batch: list[Any], texts: list[str]) -> list[EdgeLine]:
+    """Makes the rows of a batch one by one; the records of those that are left."""
+    left: list[EdgeLine] = []
+    for event, record, second, address in zip(*[iter(batch)] * 4, strict=True):
+        try:
+            texts.append(event.row(record, second, address))
+        except DOUBT:  # noqa: PERF203 - each of them may
+            left.append(record)
+    return left
+
+
 def _append(rows: list[str], events: list[Any]) -> None:
     """Adds the rows of one payload's events, all of which have been made."""
     for event, row in zip(events, rows, strict=True):
@@ -285,8 +258,3 @@ def _check_list(payload: bytes) -> None:
     """Raises ValueError where a list is no list of events to the exact path."""
     if not payload.startswith(b"[{"):
         raise ValueError("a list that does not begin with [{")
-
-
-def _escape_others(row: str) -> bytes:
-    """``row`` in UTF-8, with escapes for what is neither ASCII nor printable."""
-    return _UNPRINTABLE.sub(lambda match: escape(match[0]), row).encode()

@@ -47,6 +47,7 @@ class Decoders:
         plain: Decodes a payload to one or a list of events whose properties have the types that
             their columns expect; raises ``msgspec.ValidationError`` where they do not.
         careful: The same, of properties of any type.
+        plain_events: The Structs that ``plain`` decodes to.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Decoders:
         self._met_before = 0
         self._room = MAX_UNTRACKED_NAMES
         self._read_names = msgspec.json.Decoder(_Named | list[_Named]).decode
-        self._plain: list[type[msgspec.Struct]] = []
+        self.plain_events: list[Any] = []
         self._careful: list[type[msgspec.Struct]] = []
 
     def learn(self, payload: bytes) -> None:
@@ -73,12 +74,14 @@ class Decoders:
             if event.event not in self._met:
                 self._add(event)
 
-    def refresh(self) -> None:
-        """Takes in what was learnt. That takes its time, and so is done once a chunk."""
-        if self._met_before < len(self._met):
-            self._met_before = len(self._met)
-            self.plain = _decoder(self._plain)
-            self.careful = _decoder(self._careful)
+    def refresh(self) -> bool:
+        """Takes in what was learnt, if anything. That takes its time: it is done once a chunk."""
+        if self._met_before == len(self._met):
+            return False
+        self._met_before = len(self._met)
+        self.plain = _decoder(self.plain_events)
+        self.careful = _decoder(self._careful)
+        return True
 
     def _add(self, event: _Named) -> None:
         name = event.event
@@ -95,7 +98,7 @@ class Decoders:
         else:
             return
         self._met.add(name)
-        self._plain += [structs["plain"]] if "plain" in structs else []
+        self.plain_events += [structs["plain"]] if "plain" in structs else []
         self._careful += [structs["careful"]] if "careful" in structs else []
 
 
@@ -129,10 +132,19 @@ def _untracked_event(name: str, texts: list[str]) -> type[msgspec.Struct]:
             return f"{prefix}{msgspec.json.format(sent, indent=-1).decode()}}}"
         return untracked_line(name, text_of(sent))
 
+    def rows(batch: list[Any]) -> list[str]:
+        return [row(event) for event in batch[::4]]
+
     return msgspec.defstruct(
         "Untracked",
         [("properties", msgspec.Raw, msgspec.Raw(b""))],
-        namespace={"row": row, "escaping": row, "texts": texts},
+        namespace={
+            "row": row,
+            "escaping": row,
+            "rows": staticmethod(rows),
+            "batch": [],
+            "texts": texts,
+        },
         tag_field="event",
         tag=name,
         forbid_unknown_fields=True,

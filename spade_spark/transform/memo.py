@@ -25,9 +25,11 @@ from spade_spark.transform.quoting import escape
 from spade_spark.transform.registry import converter
 from spade_spark.transform.texts import (
     BETWEEN,
+    BOOLEANS,
     FRACTIONS,
     MISSING,
     MISSING_FLOAT,
+    MISSING_TIME,
     any_bool,
     any_float,
     any_integer,
@@ -38,6 +40,7 @@ from spade_spark.transform.texts import (
     any_user_id,
     escaped,
     float_text,
+    float_texts,
     text_or_missing,
 )
 from spade_spark.transform.timestamps import EARLIEST, LATEST, UTC, unix_time
@@ -149,9 +152,12 @@ class Memos:
             "join": BETWEEN.join,
             "MISSING": MISSING,
             "MISSING_FLOAT": MISSING_FLOAT,
+            "MISSING_TIME": MISSING_TIME,
+            "booleans": BOOLEANS,
             "agents": self._once("agents", lambda: Memo(_agent)),
             "fractions": FRACTIONS,
             "float_text": float_text,
+            "float_texts": float_texts,
             "pacific": self._pacific,
             "utc": self._utc,
             "escaped": escaped,

@@ -42,7 +42,7 @@ def source(table: Table) -> str:
     written = functions(table)
     if not written:
         return f"# {table.name!a} is left to the exact path\n"
-    return "\n\n".join(function.code for function in written)
+    return "\n\n".join(code for made in written for code in (made.batch_code, made.code) if code)
 
 
 def compile_events(
@@ -70,6 +70,8 @@ def compile_events(
             namespace={
                 "row": row,
                 "escaping": _compiled(function.escaping_code, names, function.name),
+                "rows": _rows(function, names),
+                "batch": [],
                 "texts": texts,
             },
             tag_field="event",
@@ -78,6 +80,11 @@ def compile_events(
             gc=False,
         )
     return events
+
+
+def _rows(function: Function, names: dict[str, Any]) -> Any:
+    code = function.batch_code
+    return staticmethod(_compiled(code, names, "rows")) if code else None
 
 
 def _compiled(code: str, names: dict[str, Any], name: str) -> Callable[..., str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Annotated, Any, Final
@@ -13,7 +13,7 @@ import msgspec
 
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.transform.memo import converter_name, group_name, is_placed, memo_name
-from spade_spark.transform.texts import MISSING, MISSING_FLOAT
+from spade_spark.transform.texts import MISSING, MISSING_FLOAT, MISSING_TIME
 
 _UNIX: Final = "f@timestamp@unix"
 _UNIX_UTC: Final = "f@timestamp@unix-utc"
@@ -51,6 +51,7 @@ _TEXT: Final = Kind(str)
 _INT32: Final = Kind(Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)])
 _INT64: Final = Kind(Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)])
 _FLOAT: Final = Kind(float, MISSING_FLOAT, "MISSING_FLOAT")
+_TIME: Final = Kind(float, MISSING_TIME, "MISSING_TIME")
 _BOOL: Final = Kind(bool)
 _ANY: Final = Kind(Any)
 _SPELT: Final = Kind(msgspec.Raw)
@@ -60,13 +61,9 @@ _WALL_CLOCK: Final = "{clock}[s := int(x := {{value}})] + fractions[int((x - s) 
 _PLAIN: Final[Mapping[str, tuple[Kind, str]]] = {
     "int": (_INT32, "f'{{{value}}}'"),
     "bigint": (_INT64, "f'{{{value}}}'"),
-    "float": (
-        _FLOAT,
-        "t if (t := f'{{{value}!r}}')[-1] != '0' and 'e' not in t else float_text({value})",
-    ),
-    "bool": (_BOOL, "'true' if (x := {value}) is True else 'false' if x is False else MISSING"),
-    _UNIX: (_FLOAT, _WALL_CLOCK.format(clock="pacific")),
-    _UNIX_UTC: (_FLOAT, _WALL_CLOCK.format(clock="utc")),
+    "bool": (_BOOL, "booleans[{value}]"),
+    _UNIX: (_TIME, _WALL_CLOCK.format(clock="pacific")),
+    _UNIX_UTC: (_TIME, _WALL_CLOCK.format(clock="utc")),
 }
 """How properties are decoded for ``plain``, and the expressions of their texts."""
 
@@ -86,12 +83,21 @@ _CAREFUL: Final[Mapping[str, tuple[Kind, str]]] = {
 
 @dataclass(frozen=True)
 class Function:
-    """One generated function, without and with escaping, and the fields that it is given."""
+    """What is generated of a table for events of one kind.
+
+    Attributes:
+        name: The functions' name.
+        code: Makes one row.
+        escaping_code: The same with escaping.
+        fields: What they are given: attribute to property and kind.
+        batch_code: Makes the rows of many events, with the name ``rows``; empty if there is none.
+    """
 
     name: str
     code: str
     escaping_code: str
     fields: Mapping[str, tuple[str, Kind]]
+    batch_code: str = ""
 
 
 def functions(table: Table) -> list[Function]:
@@ -141,6 +147,7 @@ class _Writer:
     def __init__(self, table: Table, *, escaping: bool) -> None:
         self._escaping = escaping
         self._attributes = _attributes(table)
+        self._times = _times(table)
         self._kinds: dict[str, list[Kind]] = {}
 
     def fields(self) -> dict[str, tuple[str, Kind]] | None:
@@ -212,8 +219,36 @@ class _Plain(_Writer):
             return f"{memo_name(column)}[{login}] if {sent} is MISSING else f'{{{sent}}}'"
         if column.transformer == "varchar":
             return self.text_of(self.value(column.inbound, _TEXT))
+        if column.transformer == "float":
+            return self.float_text(column.inbound)
         kind, form = _PLAIN.get(column.transformer, (_TEXT, "{memo}[{value}]"))
         return form.format(value=self.value(column.inbound, kind), memo=memo_name(column))
+
+    def float_text(self, inbound: str) -> str:
+        """The expression of a ``float`` column."""
+        return f"float_text({self.value(inbound, self.float_kind(inbound))})"
+
+    def float_kind(self, inbound: str) -> Kind:
+        """How a float is decoded, which a column of another kind may show as a time."""
+        return _TIME if inbound in self._times else _FLOAT
+
+
+class _Batch(_Plain):
+    """Of many rows: texts that are cheaper to make of many values at once are made before."""
+
+    name = "rows"
+
+    def __init__(self, table: Table) -> None:
+        super().__init__(table, escaping=False)
+        self.columns: dict[str, str] = {}
+
+    def float_text(self, inbound: str) -> str:
+        kind = self.float_kind(inbound)
+        if kind is _TIME:
+            return super().float_text(inbound)
+        name = f"text_{self._attributes[inbound]}"
+        self.columns[name] = f"float_texts([{self.value(inbound, kind)} for p in sent])"
+        return name
 
 
 class _Careful(_Writer):
@@ -249,21 +284,55 @@ def _function(table: Table, kind: type[_Writer]) -> Function | None:
     fields = writer.fields()
     if fields is None:
         return None
-    return Function(kind.name, code, _code(table, kind(table, escaping=True)), fields)
+    escaping = _code(table, kind(table, escaping=True))
+    batch = _batch_code(table, _Batch(table)) if kind is _Plain else ""
+    return Function(kind.name, code, escaping, fields, batch)
 
 
 def _code(table: Table, writer: _Writer) -> str:
-    lines = [
-        f"def {writer.name}(event, record, second, address):",
-        f"    # {table.name!a}, version {table.version}",
-        "    p = event.properties",
-        "    return join((",
-    ]
+    return "\n".join(
+        (
+            f"def {writer.name}(event, record, second, address):",
+            f"    # {table.name!a}, version {table.version}",
+            "    p = event.properties",
+            "    return join((",
+            *_texts(table, writer),
+            "    ))\n",
+        )
+    )
+
+
+def _batch_code(table: Table, writer: _Batch) -> str:
+    texts = list(_texts(table, writer))
+    names = "".join(f", {name}" for name in writer.columns)
+    lists = "".join(f", all_{name}" for name in writer.columns)
+    return "\n".join(
+        (
+            f"def {writer.name}(batch):",
+            f"    # {table.name!a}, version {table.version}",
+            "    events, records = batch[::4], batch[1::4]",
+            "    seconds, addresses = batch[2::4], batch[3::4]",
+            "    sent = [event.properties for event in events]",
+            *(f"    all_{name} = {made}" for name, made in writer.columns.items()),
+            "    return [join((",
+            *texts,
+            f"    )) for p, record, second, address{names}",
+            f"        in zip(sent, records, seconds, addresses{lists})]\n",
+        )
+    )
+
+
+def _texts(table: Table, writer: _Writer) -> Iterator[str]:
+    """The lines of the texts that a row is joined of."""
     for group in groups(table):
         about = ", ".join(f"{column.outbound!a} ({column.transformer!a})" for column in group)
-        lines.append(f"        {writer.text(group)},  # {about}")
-    lines.append("    ))\n")
-    return "\n".join(lines)
+        yield f"        {writer.text(group)},  # {about}"
+
+
+def _times(table: Table) -> frozenset[str]:
+    """The properties that a column shows as a time."""
+    times = {column.inbound for column in table.columns if column.transformer in (_UNIX, _UNIX_UTC)}
+    return frozenset(times | {"time"} if "client_time" in times else times)
 
 
 def _attributes(table: Table) -> dict[str, str]:

@@ -6,8 +6,11 @@ that cannot be filled.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
+
+import msgspec
 
 from spade_spark.edge.strict_json import Number
 from spade_spark.transform.conversion import ConversionFailed, Converter
@@ -21,15 +24,22 @@ BETWEEN: Final = '"\t"'
 MISSING: Final = "\0"
 """Stands for a column that could not be filled; no finished row has this character."""
 
-MISSING_FLOAT: Final = 2.0**62
-"""Stands for a property that was not sent where a float is due; told from the same number by
-identity. It has no fraction, and is no time."""
+MISSING_FLOAT: Final = math.nan
+"""Stands for a property that was not sent where a float is due. JSON cannot spell it."""
+
+MISSING_TIME: Final = 2.0**62
+"""The same where the float is a time; told from that number by identity. It is no time, and has no
+fraction, so that it goes through the arithmetic of times."""
+
+BOOLEANS: Final = {True: "true", False: "false", MISSING: MISSING}
+"""Texts of a ``bool`` column."""
 
 FRACTIONS: Final = tuple(
     f".{thousandths:03}".rstrip("0").rstrip(".") for thousandths in range(1000)
 )
 """Thousandths of a second as a time shows them."""
 
+_encode: Final = msgspec.json.Encoder().encode
 _INT64_END: Final = 2**63
 _SURE_DIGITS: Final = 9
 """Decimal digits that 32 bits have room for."""
@@ -47,7 +57,21 @@ def text_or_missing(convert: Converter, value: Any, *supporting: str) -> str:
 
 def float_text(number: float) -> str:
     """A float as its column shows it."""
-    return MISSING if number is MISSING_FLOAT else shortest(number)
+    return MISSING if number is MISSING_TIME or math.isnan(number) else shortest(number)
+
+
+def float_texts(numbers: list[float]) -> list[str]:
+    """As :func:`float_text`, of many at once, in a fourth of the time.
+
+    JSON spells a double by the same shortest digits. Only where it does so with an exponent, or
+    spells a negative zero, a column shows another text.
+    """
+    encoded = _encode(numbers)
+    if b"e" in encoded or b"-0.0" in encoded:
+        return [float_text(number) for number in numbers]
+    texts = f"{encoded[1:-1].decode()},".replace(".0,", ",").replace("null", MISSING).split(",")
+    texts.pop()
+    return texts
 
 
 def escaped(text: str) -> str:

@@ -17,9 +17,9 @@ _WRITTEN = (Outcome.SUCCESS, Outcome.SKIPPED_COLUMNS)
 
 @dataclass
 class Came:
-    """What lines came to: rows by table, untracked lines, counts."""
+    """What lines came to: rows by table and untracked lines, both sorted; counts."""
 
-    rows: dict[str, bytes] = field(default_factory=dict)
+    rows: dict[str, list[bytes]] = field(default_factory=dict)
     untracked: list[str] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
 
@@ -46,10 +46,10 @@ def exactly(
             else:
                 came.tally.count(table, result.outcome)
             if result.outcome in _WRITTEN:
-                came.rows[table] = came.rows.get(table, b"") + f"{result.row}\n".encode()
+                came.rows.setdefault(table, []).append((result.row or "").encode())
             if result.outcome is Outcome.UNTRACKED:
                 came.untracked.append(result.row or "")
-    return came
+    return _sorted(came)
 
 
 def fast(
@@ -58,21 +58,18 @@ def fast(
     lookups: Lookups,
     asked: frozenset[str] | None = None,
 ) -> Came:
-    """What the fast path makes of the lines, handed over as one chunk.
-
-    It is handed over twice, and the second time is looked at: what tables there are is learnt from
-    the first, of which the exact path makes the rows.
-    """
+    """What the fast path makes of the lines, handed over as one chunk."""
     transform = ChunkTransform(tables, lookups, asked)
-    chunk = b"".join(line + b"\n" for line in lines)
-    transform.feed(chunk)
-    transform.drain()
-    transform.tally = Tally()
-    transform.feed(chunk)
+    transform.feed(b"".join(line + b"\n" for line in lines))
     drained = transform.drain()
     transform.tally.balance()
-    rows = {name: rows.text for name, rows in drained.rows.items()}
-    return Came(rows, drained.untracked, transform.tally)
+    rows = {name: rows.text.split(b"\n")[:-1] for name, rows in drained.rows.items()}
+    return _sorted(Came(rows, drained.untracked, transform.tally))
+
+
+def _sorted(came: Came) -> Came:
+    rows = {name: sorted(rows) for name, rows in came.rows.items()}
+    return Came(rows, sorted(came.untracked), came.tally)
 
 
 def differing(

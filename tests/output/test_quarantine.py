@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from spade_spark.errors import InputError
 from spade_spark.output.quarantine import decode, encode
-from spade_spark.transform.chunk import Kept
+from spade_spark.transform.drained import Kept
 from spade_spark.transform.outcomes import Outcome
 
 
