@@ -11,12 +11,14 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
+
+from tests.support.strikes import Strikes
 
 Kind = Literal[
     "error",
@@ -46,7 +48,7 @@ _REFUSALS = {
 
 
 @dataclass
-class Fault:
+class Fault(Strikes):
     """Something that goes wrong at a request.
 
     Attributes:
@@ -61,28 +63,15 @@ class Fault:
             byte is another. ``call``: a function is called first.
         seconds: How late.
         function: What ``call`` calls, in the request's thread.
-        skip: How many such requests pass first.
-        times: How many are struck.
     """
 
     request: str
     kind: Kind
     seconds: float = 0
     function: Callable[[], None] = lambda: None
-    skip: int = 0
-    times: int = 1
-    struck: int = field(default=0, init=False)
 
     def strikes(self, request: str) -> bool:
-        if not re.search(self.request, request):
-            return False
-        if self.skip:
-            self.skip -= 1
-            return False
-        if self.struck >= self.times:
-            return False
-        self.struck += 1
-        return True
+        return self.takes(re.search(self.request, request) is not None)
 
 
 @dataclass(frozen=True)

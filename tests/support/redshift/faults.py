@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
+
+from tests.support.strikes import Strikes
 
 Action = Literal["refuse", "drop_before", "drop_after", "drop_then_run", "call"]
 
 
 @dataclass
-class Fault:
+class Fault(Strikes):
     """Something that goes wrong at a statement.
 
     Attributes:
@@ -25,8 +27,6 @@ class Fault:
         seconds: How long the session lives on in the warehouse after a drop; with
             ``drop_then_run``, how long before the statement is carried out.
         function: What ``call`` calls, in the session's thread.
-        skip: How many such statements pass first.
-        times: How many are struck.
     """
 
     statement: str
@@ -39,20 +39,9 @@ class Fault:
     sqlstate: str = "XX000"
     seconds: float = 0
     function: Callable[[], None] = lambda: None
-    skip: int = 0
-    times: int = 1
-    struck: int = field(default=0, init=False)
 
     def strikes(self, sql: str) -> bool:
-        if not re.search(self.statement, sql, re.IGNORECASE):
-            return False
-        if self.skip:
-            self.skip -= 1
-            return False
-        if self.struck >= self.times:
-            return False
-        self.struck += 1
-        return True
+        return self.takes(re.search(self.statement, sql, re.IGNORECASE) is not None)
 
 
 class Faults:
