@@ -6,21 +6,20 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import boto3
-import botocore.session
 import urllib3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
-from botocore.loaders import Loader, create_loader
 
 from spade_spark.errors import InputError, ObjectChanged, ObjectMissing, PassingFault
 from spade_spark.settings import S3Settings
 from spade_spark.store import Snapshot, StoredObject
+from spade_spark.store.aws import new_session
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -53,10 +52,7 @@ class S3Store:
 
     @cached_property
     def _client(self) -> S3Client:
-        # A session of its own: boto3's default session is shared and not safe among threads.
-        session = botocore.session.get_session()
-        session.register_component("data_loader", _models(session.get_config_variable("data_path")))
-        return boto3.session.Session(botocore_session=session).client(
+        return boto3.session.Session(botocore_session=new_session()).client(
             "s3",
             region_name=self._settings.region,
             endpoint_url=self._settings.endpoint_url or None,
@@ -211,12 +207,6 @@ class _ResumingBody(io.RawIOBase):
         if not self.closed:
             self._body.close()
         super().close()
-
-
-@cache  # All but a tenth of what a client costs is reading these: 60 to 170 ms of 70 to 180.
-def _models(data_path: str | None) -> Loader:
-    """What botocore knows of S3's API, read once a process."""
-    return create_loader(data_path)
 
 
 def _code(error: ClientError) -> str:

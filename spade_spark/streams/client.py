@@ -10,10 +10,11 @@ import boto3
 from botocore import exceptions as aws
 from botocore.config import Config
 from botocore.credentials import RefreshableCredentials
-from botocore.session import get_session
+from botocore.session import Session
 
 from spade_spark.errors import InputError
 from spade_spark.settings import Settings
+from spade_spark.store.aws import new_session
 from spade_spark.streams.config import Stream
 from spade_spark.streams.limits import FIREHOSE
 from spade_spark.streams.records import Record
@@ -69,6 +70,12 @@ class AwsService:
             ) from None
         except aws.BotoCoreError as error:
             raise InputError(f"{name}: {error}; check the credentials and the region") from None
+        if len(answers) != len(records):  # a body that was cut can look like an empty answer
+            raise Unanswered(
+                f"{name} answered {len(answers)} of {len(records)} records; run the same command "
+                "again",
+                in_doubt=True,
+            )
         return [str(answer.get("ErrorCode") or "") for answer in answers]
 
     def _put(self, records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -77,29 +84,29 @@ class AwsService:
             answer = self._client.put_record_batch(
                 DeliveryStreamName=name, Records=[{"Data": each.data} for each in records]
             )
-            return list(answer["RequestResponses"])
+            return list(answer.get("RequestResponses", ()))
         answer = self._client.put_records(
             StreamName=name,
             Records=[{"Data": each.data, "PartitionKey": each.key} for each in records],
         )
-        return list(answer["Records"])
+        return list(answer.get("Records", ()))
 
     @cached_property
     def _client(self) -> Any:
         service = "firehose" if self._stream.stream_type == FIREHOSE else "kinesis"
-        session = get_session()
+        session = new_session()
         if self._stream.stream_role:
             # There is no public way to give a session credentials that renew themselves.
             session._credentials = self._role()  # type: ignore[attr-defined] # noqa: SLF001
-        return self._open(boto3.Session(botocore_session=session), service)
+        return self._open(session, service)
 
     def _role(self) -> RefreshableCredentials:
-        sts = self._open(boto3.Session(), "sts")
+        sts = self._open(new_session(), "sts")
         assume = _assuming(sts, self._stream.stream_role)
         return RefreshableCredentials.create_from_metadata(assume(), assume, "sts-assume-role")
 
-    def _open(self, session: boto3.Session, service: str) -> Any:
-        client: Callable[..., Any] = session.client
+    def _open(self, session: Session, service: str) -> Any:
+        client: Callable[..., Any] = boto3.Session(botocore_session=session).client
         return client(
             service, region_name=self._region, endpoint_url=self._endpoint, config=_CONFIG
         )

@@ -1,0 +1,105 @@
+"""A proxy in front of Kinesis and Firehose that refuses single records, as they do under load."""
+
+from __future__ import annotations
+
+import json
+import re
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from urllib.parse import urlsplit
+
+_MOST = 500
+
+
+class PartialFailures:
+    """Passes requests on, without the records that are refused.
+
+    ::
+
+        with PartialFailures(s3_server.endpoint_url) as partial:
+            partial.refuse = lambda number, index: "InternalFailure" if index == 0 else ""
+
+    Attributes:
+        refuse: The error code for a record, from the number of the request that puts records (from
+            0) and the record's place in it; empty where it is passed on.
+        before: Called before a request that puts records is passed on.
+        puts: What each such request held: the places of its records' keys, or data.
+        signers: The access key that signed each of them.
+        tokens: The session token of each of them; None where there was none.
+        assumed: The roles that were assumed.
+    """
+
+    def __init__(self, endpoint_url):
+        self._behind = urlsplit(endpoint_url).netloc
+        self.refuse = lambda number, index: ""
+        self.before = lambda number: None
+        self.puts, self.signers, self.tokens, self.assumed = [], [], [], []
+        partial = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                status, answer = partial.answer(dict(self.headers), body)
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.endpoint_url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self):
+        Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._server.server_close()
+
+    def answer(self, headers, body):
+        target = headers.get("X-Amz-Target", "").rpartition(".")[2]
+        if target not in {"PutRecords", "PutRecordBatch"}:
+            self.assumed += re.findall(rb"Action=AssumeRole.*RoleArn=([^&]+)", body)
+            return self._pass_on(headers, body)
+        return self._put(headers, json.loads(body), target)
+
+    def _put(self, headers, asked, target):
+        number = len(self.puts)
+        records = asked["Records"]
+        assert 1 <= len(records) <= _MOST
+        self.puts.append([each.get("PartitionKey", each["Data"]) for each in records])
+        self.signers.append(re.search(r"Credential=([^/]+)", headers["Authorization"])[1])
+        self.tokens.append(headers.get("X-Amz-Security-Token"))
+        self.before(number)
+        codes = [self.refuse(number, index) for index in range(len(records))]
+        taken = [each for each, code in zip(records, codes, strict=True) if not code]
+        answers = iter(())
+        name = "Records" if target == "PutRecords" else "RequestResponses"
+        if taken:
+            body = json.dumps({**asked, "Records": taken}).encode()
+            status, answer = self._pass_on(headers, body)
+            if status != 200:
+                return status, answer
+            answers = iter(json.loads(answer)[name])
+        results = [
+            {"ErrorCode": code, "ErrorMessage": "no"} if code else next(answers) for code in codes
+        ]
+        failed = len(records) - len(taken)
+        whole = {"FailedRecordCount": failed, "FailedPutCount": failed, name: results}
+        return 200, json.dumps(whole).encode()
+
+    def _pass_on(self, headers, body):
+        connection = HTTPConnection(self._behind)
+        kept = {name: value for name, value in headers.items() if name != "Content-Length"}
+        connection.request("POST", "/", body, {**kept, "Content-Length": str(len(body))})
+        answer = connection.getresponse()
+        data = answer.read()
+        connection.close()
+        return answer.status, data
