@@ -18,11 +18,13 @@ class Publishing:
         span: The window.
         patience: Seconds after which a task without a sign of life is taken for dead by another
             that has its partition.
+        stretch: Rows between two notes of how far a stream is: no more are ever in doubt.
     """
 
     targets: tuple[Target, ...]
     span: Span
     patience: float = 60.0
+    stretch: int = 20_000
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
-from typing import Final
 
 from spade_spark.blueprint.schema import read_tables
 from spade_spark.engine.job import Job, Publishing
@@ -33,9 +32,6 @@ from spade_spark.streams.select import Selector
 from spade_spark.streams.send import Sender
 from spade_spark.transform.quoting import unquote_row
 from spade_spark.transform.registry import is_transformer
-
-STRETCH: Final = 20_000
-"""Rows between two notes of how far a stream is: no more than these are ever in doubt."""
 
 
 def publish(job: Job, store: Store, completion: Completion) -> Completion:
@@ -82,6 +78,7 @@ class _Task:
     ) -> None:
         assert job.publishing is not None
         self._store, self._log, self._target = store, log, target
+        self._stretch = job.publishing.stretch
         self._files = [file for file in completion.files if file.table in target.stream.events]
         self._rows = sum(file.rows for file in self._files)
         columns = _columns(job.schemas)
@@ -118,7 +115,7 @@ class _Task:
         for _ in islice(rows, publisher.settled):
             pass
         while publisher.settled < self._rows:
-            upto = min(publisher.settled + STRETCH, self._rows)
+            upto = min(publisher.settled + self._stretch, self._rows)
             self._note(sending=upto)
             for row, (table, line) in islice(rows, upto - publisher.settled):
                 publisher.add(row, table, self._selectors[table].fields(unquote_row(line)))

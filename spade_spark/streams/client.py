@@ -10,6 +10,7 @@ import boto3
 from botocore import exceptions as aws
 from botocore.config import Config
 from botocore.credentials import RefreshableCredentials
+from botocore.parsers import ResponseParserError
 from botocore.session import Session
 
 from spade_spark.errors import InputError
@@ -41,42 +42,50 @@ class AwsService:
     def __init__(self, stream: Stream, settings: Settings) -> None:
         self._stream = stream
         self._region = stream.stream_region or settings.s3.region
+        self._name = f"{stream.stream_type} {stream.stream_name} in {self._region}"
         self._endpoint = settings.streams.endpoint_url or None
 
     def put(self, records: Sequence[Record]) -> list[str]:
         """See :class:`~spade_spark.streams.send.Service`."""
-        name = f"{self._stream.stream_type} {self._stream.stream_name}"
         try:
             answers = self._put(records)
         except aws.ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code", ""))
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            if code in THROTTLED:
-                return [code] * len(records)
-            if status >= _SERVER_FAULT:
-                raise Unanswered(
-                    f"{name} answered {status} {code}; run the same command again", in_doubt=True
-                ) from None
-            raise InputError(
-                f"{name} in {self._region} refused what was sent ({status} {code}): check its "
-                "name, region and role in Blueprint, and the role's permissions; then run the "
-                "same command again"
-            ) from None
-        except (aws.HTTPClientError, aws.ConnectionError) as error:
+            return [self._throttle(error)] * len(records)
+        except (aws.HTTPClientError, aws.ConnectionError, ResponseParserError) as error:
             raise Unanswered(
-                f"{name} in {self._region} does not answer ({type(error).__name__}); check the "
-                "network, then run the same command again",
+                f"{self._name} does not answer ({type(error).__name__}); check the network, then "
+                "run the same command again",
                 in_doubt=not isinstance(error, aws.ConnectionError),  # that was never sent
             ) from None
         except aws.BotoCoreError as error:
-            raise InputError(f"{name}: {error}; check the credentials and the region") from None
+            raise InputError(f"{self._name}: {error}; check the credentials") from None
         if len(answers) != len(records):  # a body that was cut can look like an empty answer
             raise Unanswered(
-                f"{name} answered {len(answers)} of {len(records)} records; run the same command "
-                "again",
+                f"{self._name} answered {len(answers)} of {len(records)} records; run the same "
+                "command again",
                 in_doubt=True,
             )
         return [str(answer.get("ErrorCode") or "") for answer in answers]
+
+    def _throttle(self, error: aws.ClientError) -> str:
+        """The code of a refusal that was for all records, since there were too many.
+
+        Raises:
+            Unanswered: The service failed instead.
+            InputError: It refused for another reason.
+        """
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code in THROTTLED:
+            return code
+        if status >= _SERVER_FAULT:
+            raise Unanswered(
+                f"{self._name} answered {status} {code}; run the same command again", in_doubt=True
+            ) from None
+        raise InputError(
+            f"{self._name} refused what was sent ({status} {code}): check name, region and role "
+            "in Blueprint, and the role's permissions; then run the same command again"
+        ) from None
 
     def _put(self, records: Sequence[Record]) -> list[dict[str, Any]]:
         name = self._stream.stream_name

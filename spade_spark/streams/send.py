@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -91,20 +91,24 @@ class Sender:
         """
         pending = [each for each in records if self._size(each) <= self._limits.record_bytes]
         taken: list[Record] = []
+        doubtful: set[Record] = set()
         try:
-            pending = self._send_until_taken(pending, taken)
+            self._send_until_taken(pending, taken, doubtful)
         except BaseException:
-            self._count(repeated=_rows(taken))
+            self._count(repeated=_rows(doubtful.union(taken)))  # all of them are sent again
             raise
         lost = _rows(records) - _rows(taken)
         self._count(rows=_rows(records), published=_rows(taken), dropped=lost, records=len(taken))
+        self._count(repeated=_rows(doubtful))
 
     def requests(self, records: Sequence[Record]) -> Iterator[list[Record]]:
         """Records in their order, as many at a time as one request may hold."""
         return cut(records, self._limits, self._size)
 
-    def _send_until_taken(self, pending: list[Record], taken: list[Record]) -> list[Record]:
-        """Adds to ``taken`` what the service took; returns what it refused to the last."""
+    def _send_until_taken(
+        self, pending: list[Record], taken: list[Record], doubtful: set[Record]
+    ) -> None:
+        """Adds to ``taken`` what the service took, to ``doubtful`` what it may have taken twice."""
         for attempt in range(self._attempts):
             if not pending:
                 break
@@ -114,19 +118,20 @@ class Sender:
             try:
                 codes = self._put(pending)
             except Unanswered as error:
+                if error.in_doubt:
+                    doubtful.update(pending)
                 if attempt + 1 == self._attempts:
                     raise PassingFault(str(error)) from None
                 continue
             taken += [each for each, code in zip(pending, codes, strict=True) if not code]
             pending = [each for each, code in zip(pending, codes, strict=True) if code]
-        return pending
 
     def _put(self, records: Sequence[Record]) -> list[str]:
         self._count(requests=1)
         try:
             codes = self._service.put(records)
-        except Unanswered as error:
-            self._count(unanswered=1, repeated=_rows(records) if error.in_doubt else 0)
+        except Unanswered:
+            self._count(unanswered=1)
             raise
         refused = [code for code in codes if code]
         throttled = sum(code in THROTTLED for code in refused)
@@ -166,5 +171,5 @@ def cut(
         yield part
 
 
-def _rows(records: Sequence[Record]) -> int:
+def _rows(records: Iterable[Record]) -> int:
     return sum(record.rows for record in records)

@@ -34,7 +34,7 @@ def records(names="abc", rows=1):
 
 
 def sender(service, **more):
-    slept = []
+    slept: list[float] = []
     made = Sender(stream(RetryDelay="300ms", **more), service, slept.append)
     return made, slept
 

@@ -25,9 +25,9 @@ class Consumer:
     def _client(self, service):
         return boto3.client(service, endpoint_url=self._endpoint_url, region_name=REGION)
 
-    def new_stream(self, shards=2):
+    def new_stream(self, shards=2, named=""):
         """A new stream's name."""
-        name = f"stream-{uuid.uuid4().hex[:12]}"
+        name = named or f"stream-{uuid.uuid4().hex[:12]}"
         self._client("kinesis").create_stream(StreamName=name, ShardCount=shards)
         return name
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spade_spark.transform.printable import PRINTABLE_RANGES
-from spade_spark.transform.quoting import escape, quote
+from spade_spark.transform.quoting import escape, quote, unquote_row
 
 ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8})|(.))")
@@ -52,6 +52,11 @@ def test_characters_of_later_unicode_versions_are_not_printable():
 @given(ANY_TEXT)
 def test_quoting_can_be_undone(text):
     assert unquoted(quote(text)) == text
+
+
+@given(st.lists(ANY_TEXT))
+def test_a_rows_values_can_be_read_back(texts):
+    assert unquote_row("\t".join(map(quote, texts))) == texts
 
 
 @given(ANY_TEXT)
