@@ -1,6 +1,8 @@
 """Publishing, from the command line to what consumers read."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,8 @@ from tests.streams.kit import published, spade_config, unpack
 from tests.support.partial import PartialFailures
 from tests.support.streams import Consumer
 from tests.support.world import WINDOW, World, log_full_window
+
+README = Path(__file__).parent.parent / "README.md"
 
 
 @pytest.fixture
@@ -79,6 +83,18 @@ def test_a_replay_publishes_what_blueprint_says(world, consumer, partial, capsys
         f"stream/{views}": (2, 2),
         f"firehose/{archive}": (1, 0),
     }
+
+
+def test_the_readmes_example_does_what_it_says(world, consumer):
+    section = README.read_text("utf-8").partition("\n## Streams\n")[2].partition("\n## ")[0]
+    configuration, record = re.findall(r"```json\n(.*?)```", section, re.DOTALL)
+    world.store.write("streams.json", configuration.encode())
+    consumer.new_stream(named="viewers")
+    assert replay(world, "--publish", "viewers") == 0
+    (published_record,) = [read for _, read in consumer.read_stream("viewers")]
+    shown = json.loads(record)
+    assert published_record.keys() == shown.keys()
+    assert (published_record["Version"], published_record["Data"]) == (1, shown["Data"])
 
 
 def test_only_the_streams_that_are_named_are_published_to(world, consumer):

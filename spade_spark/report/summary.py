@@ -117,11 +117,11 @@ def _loads(report: Report) -> Table:
 def _published(report: Report) -> Table:
     table = Table(title="What was published: rows", title_justify="left")
     table.add_column("stream", overflow="fold")
-    for name in ("published", "records", "held back", "outside", "throttled", "dropped"):
+    for name in ("published", "records", "held back", "outside", "dropped"):
         table.add_column(name, justify="right", no_wrap=True)
     for stream, counts in report.manifest.ledger.streams.items():
         held = counts.filtered + counts.empty
-        figures = (counts.published, counts.records, held, counts.outside, counts.throttled)
+        figures = (counts.published, counts.records, held, counts.outside)
         dropped = Text(f"{counts.dropped:,}", style="red" if counts.dropped else "")
         table.add_row(stream, *(f"{figure:,}" for figure in figures), dropped)
     return table
@@ -145,6 +145,8 @@ def _remarks(report: Report) -> Iterator[str]:
             f"{before.at:%Y-%m-%d %H:%M:%S} UTC (--force loads it again)"
         )
     for stream, counts in manifest.ledger.streams.items():
+        if counts.throttled:
+            yield f"Stream {stream}: records were throttled {counts.throttled:,} times"
         if counts.repeated:
             yield (
                 f"Stream {stream}: up to {counts.repeated:,} rows may have been published twice "

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from isal import igzip
 
+from spade_spark.sandbox import sample_streams
 from spade_spark.sandbox.sample_logs import edge_objects
 from spade_spark.sandbox.sample_schemas import MISTAKES, TABLES, published
 from spade_spark.sandbox.sample_world import (
@@ -43,6 +44,7 @@ EVENTS = 210_000
 DATABASE = "dev"
 _BUCKETS = ("blueprint", "edge-logs", "compacter")
 _SCHEMAS_KEY = "schemas.json.gz"
+_STREAMS_KEY = "streams.json"
 _SEED = 20261014
 
 
@@ -127,6 +129,7 @@ class Sandbox:
     def _write_settings(self, users_url: str) -> None:
         places = SandboxPlaces(
             schemas=f"s3://blueprint/{_SCHEMAS_KEY}",
+            streams=f"s3://blueprint/{_STREAMS_KEY}",
             edge="s3://edge-logs/",
             base="s3://compacter/",
             warehouse=self.warehouse_url,
@@ -141,7 +144,10 @@ class Sandbox:
 
     def _fill(self) -> None:
         s3 = self.settings.s3
-        open_store("s3://blueprint/", s3).write(_SCHEMAS_KEY, igzip.compress(published(TABLES)))
+        blueprint = open_store("s3://blueprint/", s3)
+        blueprint.write(_SCHEMAS_KEY, igzip.compress(published(TABLES)))
+        blueprint.write(_STREAMS_KEY, sample_streams.published())
+        sample_streams.create_streams(s3)
         edge = open_store(self.settings.input.edge, s3)
         objects = events = 0
         start, end = WHOLE.start, _full_hour(WHOLE.end)

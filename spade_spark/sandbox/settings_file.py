@@ -11,6 +11,7 @@ _TEXT = """\
 
 [blueprint]
 schemas = {schemas}
+streams = {streams}
 
 [input]
 edge = {edge}
@@ -36,6 +37,9 @@ url = {users}
 timeout = "10s"        # a sandbox shares its machine with Spark
 rate_per_second = 5000
 
+[streams]
+endpoint_url = {endpoint}
+
 [s3]
 endpoint_url = {endpoint}
 region = "us-east-1"
@@ -51,16 +55,18 @@ class SandboxPlaces:
 
     Attributes:
         schemas: URL of the Blueprint schemas.
+        streams: URL of the configuration of streams.
         edge: URL of the edge bucket.
         base: URL of the output bucket.
         warehouse: The warehouse's URL.
         city: Path of the city database.
         asn: Path of the database of autonomous systems.
         users: URL of the users service.
-        endpoint: URL of the S3 server.
+        endpoint: URL of the S3 server, which has Kinesis too.
     """
 
     schemas: str
+    streams: str
     edge: str
     base: str
     warehouse: str

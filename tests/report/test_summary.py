@@ -14,6 +14,7 @@ from spade_spark.report.summary import counted, print_summary, size_text
 from spade_spark.run.ledger import Ledger
 from spade_spark.run.loads import TableLoaded, TableLoadedBefore, TableNotLoaded
 from spade_spark.run.records import Damaged, Manifest, ManifestTable, RowFile
+from spade_spark.streams.counts import StreamCounts
 from spade_spark.transform.outcomes import Outcome
 
 EVENTS = {"login": {Outcome.SUCCESS: 1234}, "": {Outcome.MALFORMED: 5}}
@@ -132,3 +133,34 @@ def test_sizes_are_short(size):
 def test_one_is_not_many():
     assert counted(1, "table") == "1 table"
     assert counted(2000, "table") == "2,000 tables"
+
+
+def published(**counted):
+    ledger = replace(MANIFEST.ledger, streams={"stream/views": StreamCounts(**counted)})
+    return replace(REPORT, manifest=replace(MANIFEST, ledger=ledger))
+
+
+def test_what_was_published_stands_in_a_table_of_its_own():
+    report = published(rows=1234, published=1000, records=7, filtered=200, empty=4, outside=30)
+    (line,) = [line for line in printed(report).splitlines() if "stream/views" in line]
+    cells = [cell.strip() for cell in line.strip("│").split("│")]
+    assert cells == ["stream/views", "1,000", "7", "204", "30", "0"]
+    assert report.complete
+    assert "What was published" not in printed(REPORT)
+
+
+def test_throttling_and_what_may_be_repeated_are_said_and_are_no_failure():
+    report = published(throttled=12, repeated=2000)
+    text = printed(report, width=300)
+    assert "Stream stream/views: records were throttled 12 times" in text
+    assert "up to 2,000 rows may have been published twice" in text
+    assert report.complete
+
+
+def test_rows_that_a_stream_did_not_take_are_a_failure():
+    report = published(rows=9, dropped=9, throttled=20, internal_errors=1)
+    text = printed(report, width=300)
+    assert "Stream stream/views: 9 rows were not published" in text
+    assert "(20 times throttled, 1 times failed, 0 times for other reasons)" in text
+    assert "NOT everything was done" in text
+    assert not report.complete

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from spade_spark.errors import Bug
 from spade_spark.run.ledger import Ledger, total
+from spade_spark.streams.counts import StreamCounts
 from spade_spark.transform.outcomes import Outcome
 
 counts = st.dictionaries(
@@ -50,3 +51,21 @@ def test_a_line_that_was_not_counted_fails_the_run():
     lost = BALANCED + Ledger(lines=1)
     with pytest.raises(Bug, match="11 lines read, but 1 undecodable"):
         lost.check({"login": 4}, "partition 1")
+
+
+def test_what_was_published_adds_up_by_stream():
+    one = Ledger(streams={"a": StreamCounts(rows=3, published=3), "b": StreamCounts(rows=1)})
+    other = Ledger(streams={"a": StreamCounts(rows=2, filtered=2), "c": StreamCounts(rows=5)})
+    assert (one + other).streams == {
+        "a": StreamCounts(rows=5, published=3, filtered=2),
+        "b": StreamCounts(rows=1),
+        "c": StreamCounts(rows=5),
+    }
+
+
+@pytest.mark.parametrize("end", ["outside", "filtered", "empty", "published", "dropped"])
+def test_a_row_that_no_stream_accounts_for_fails_the_run(end):
+    ledger = Ledger(streams={"stream/views": StreamCounts(**{"rows": 4, end: 4})})
+    ledger.check({}, "here")
+    with pytest.raises(Bug, match="5 rows for stream/views"):
+        (ledger + Ledger(streams={"stream/views": StreamCounts(rows=1)})).check({}, "here")

@@ -18,6 +18,10 @@ else:
 EXAMPLE = Path(__file__).parents[2] / "conf" / "production.example.toml"
 
 
+BY_NAME = {"spark", "streams.filters"}
+"""Settings whose names are the user's own."""
+
+
 def _names(model, prefix=""):
     for name, field in model.model_fields.items():
         shown = prefix + (field.alias or name)
@@ -29,7 +33,7 @@ def _names(model, prefix=""):
 
 def _flat(values, prefix=""):
     for name, value in values.items():
-        if isinstance(value, dict) and prefix + name != "spark":
+        if isinstance(value, dict) and prefix + name not in BY_NAME:
             yield from _flat(value, prefix + name + ".")
         else:
             yield prefix + name, value
@@ -65,7 +69,7 @@ def test_what_the_example_comments_out_is_the_default(uncommented):
 
 def test_the_sandboxs_file_keeps_any_path():
     odd = 'quote " backslash \\ é'
-    places = SandboxPlaces(odd, odd, odd, odd, Path(odd), Path(odd), odd, odd)
+    places = SandboxPlaces(odd, odd, odd, odd, odd, Path(odd), Path(odd), odd, odd)
     settings = build(tomllib.loads(places.toml()), "sandbox", strict=True)
     assert settings.lookups.geoip.city == odd
     assert settings.warehouse.url.get_secret_value() == odd
