@@ -158,5 +158,5 @@ def _input_differences(old: Plan, new: Plan) -> list[str]:
 def _short(value: object, most: int = 3) -> str:
     if isinstance(value, tuple):
         more = f" and {len(value) - most} more" if len(value) > most else ""
-        return ", ".join(str(part) for part in value[:most]) + more
+        return ", ".join(str(part) for part in value[:most]) + more or "none"
     return str(value)

@@ -157,7 +157,7 @@ def test_a_run_is_not_gone_on_with_for_other_streams(world, consumer, capsys):
     in_blueprint(world, spade_config(name))
     assert replay(world) == 0
     assert replay(world, "--publish", name) == 2
-    assert f"streams was , is stream/{name}" in said(capsys)
+    assert f"streams was none, is stream/{name}" in said(capsys)
 
 
 def test_rows_that_are_refused_to_the_last_are_named_and_the_exit_status_says_so(

@@ -21,10 +21,11 @@ from typing import Final
 from spade_spark.errors import InputError, SpadeError
 from spade_spark.run.ledger import Ledger
 from spade_spark.run.records import decode, encode
-from spade_spark.store import Snapshot, Store
+from spade_spark.store import Store
 from spade_spark.streams.counts import StreamCounts
 
 _POLL_SECONDS: Final = 1.0
+_READS: Final = 3
 _NOBODY: Final = ""
 
 
@@ -119,7 +120,7 @@ class PublicationLog:
             InputError: The record belongs to another plan.
         """
         if self._store.write(self._key, encode(self._new), if_absent=True):
-            self._see(self._read())
+            self._look()
         while not self._record.published and not self._holds():
             self._await_end()
         return not self._record.published
@@ -167,11 +168,11 @@ class PublicationLog:
 
     def _await_end(self) -> None:
         """Waits for a sign of life of the holder, and takes its place where none comes."""
-        seen = self._see(self._read())
+        seen = self._look()
         until = time.monotonic() + self._patience
         while seen.holder != _NOBODY and not seen.published and time.monotonic() < until:
             time.sleep(min(_POLL_SECONDS, self._patience / 4))
-            if self._see(self._read()) != seen:
+            if self._look() != seen:
                 return
         if self._record.published or self._holds():
             return
@@ -185,21 +186,28 @@ class PublicationLog:
             self._etag = ""
             raise Overtaken
         self._written = time.monotonic()
-        snapshot = self._read()
-        if self._see(snapshot) != record:
+        if self._look() != record:
             self._etag = ""
             raise Overtaken
 
-    def _read(self) -> Snapshot:
-        return self._store.snapshot(self._key)
+    def _look(self) -> Publication:
+        """The record as it is now.
 
-    def _see(self, snapshot: Snapshot) -> Publication:
+        What cannot be decoded is read again: an answer may be cut, and look whole.
+        """
         name = self._store.url + self._key
-        record = decode(snapshot.data, Publication, name)
-        if record.plan != self._new.plan:
+        for left in reversed(range(_READS)):
+            snapshot = self._store.snapshot(self._key)
+            try:
+                self._record = decode(snapshot.data, Publication, name)
+                break
+            except InputError:
+                if not left:
+                    raise
+        if self._record.plan != self._new.plan:
             raise InputError(f"{name} belongs to another plan; use a new run tag")
-        self._record, self._etag = record, snapshot.etag
-        return record
+        self._etag = snapshot.etag
+        return self._record
 
 
 def read_publication(store: Store, key: str) -> Publication:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -290,7 +290,8 @@ def _next(found: FoundRun, state: State, loads: tuple[TableLoad, ...]) -> str:
         )
     if found.plan:
         tables = ("--all-tables",) if found.plan.all_tables else found.plan.tables
-        return f"go on with it: {_command(found.plan.window, tables, tag)}"
+        words = (*tables, *_publish_words(found.plan.streams))
+        return f"go on with it: {_command(found.plan.window, words, tag)}"
     assert found.manifest is not None
     left = _not_loaded(found, loads)
     if not left:
@@ -308,6 +309,12 @@ def _way_back(state: State, tag: str, loads: Iterable[TableLoad]) -> str:
     if any(each.backup for each in loads):
         return f"nothing: it is loaded; to put back what it replaced: spade-spark undo {tag}"
     return "nothing: it is loaded"
+
+
+def _publish_words(streams: Iterable[str]) -> Iterator[str]:
+    """What a command says to publish to ``streams``, each of which ends in its name at AWS."""
+    for name in dict.fromkeys(stream.rpartition("/")[2] for stream in streams):
+        yield from ("--publish", name)
 
 
 def _command(window: tuple[str, str], words: Iterable[str], tag: str) -> str:

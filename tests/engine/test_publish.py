@@ -249,7 +249,7 @@ def test_after_a_kill_only_what_was_on_its_way_is_in_doubt(scene, consumer, part
 
     partial.before = kill
     child.start()
-    child.join(60)
+    child.join(120)
     assert child.exitcode == -signal.SIGKILL
     partial.before = lambda number: None
     job = scene.job(stream(name=name, Batcher=BATCHER), patience=0.2)
