@@ -51,7 +51,7 @@ class Ledger:
             streams={
                 name: self.streams.get(name, StreamCounts())
                 + other.streams.get(name, StreamCounts())
-                for name in [*self.streams, *(other.streams.keys() - self.streams.keys())]
+                for name in dict.fromkeys([*self.streams, *other.streams])
             },
         )
 
