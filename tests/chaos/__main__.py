@@ -14,9 +14,9 @@ import click
 from rich.console import Console
 
 from tests.chaos.experiments import every
+from tests.chaos.known import know
 from tests.chaos.scene import KEYS, scene
 from tests.chaos.table import run_all, show
-from tests.chaos.trial import know
 
 
 @click.command()

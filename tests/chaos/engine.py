@@ -1,4 +1,4 @@
-"""The transform on threads in place of Spark, where Spark is not what an experiment is about."""
+"""What experiments do without, where they are not about it: Spark, and waits between tries."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from unittest import mock
 
 from spade_spark.engine import spark
@@ -15,6 +16,7 @@ from spade_spark.errors import PassingFault
 from spade_spark.plan import Partition
 from spade_spark.run.progress import Progress
 from spade_spark.run.records import Completion
+from spade_spark.warehouse import load, retries, undo
 
 _TRIES = 4  # spark.task.maxFailures
 
@@ -44,4 +46,16 @@ def _task(job: Job, partition: Partition) -> Completion:
 def on_threads() -> Iterator[None]:
     """Replays of this process do their partitions on threads inside the block."""
     with mock.patch.object(spark, "transform", _transform):
+        yield
+
+
+@contextlib.contextmanager
+def without_waits() -> Iterator[None]:
+    """What passes is tried again as often as ever, and nearly at once, inside the block."""
+    soon = partial(retries.Retries, first_wait=0.02, longest_wait=0.2)
+    with (
+        mock.patch.object(retries, "BEFOREHAND", soon(attempts=retries.BEFOREHAND.attempts)),
+        mock.patch.object(load, "Retries", soon),
+        mock.patch.object(undo, "Retries", soon),
+    ):
         yield

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
+from tests.chaos.known import Known, settle
 from tests.chaos.scene import fill, log
 from tests.chaos.table import Case, Experiment
-from tests.chaos.trial import Ended, Known, Trial, settle, trial
+from tests.chaos.trial import Ended, Trial, trial
 
 _EDGE = "edge-of-inputs/"
 
@@ -78,7 +79,7 @@ def _damaged(known: Known, number: int, key: str, damage: Damage, dice: random.R
     with trial(known.scene, tag, environ=_environ(known)) as run:
         try:
             ended = run.here()
-            assert run.look(known.before, known.right) == set(), "damaged, and loaded all the same"
+            assert run.look(known.replay()) == set(), "damaged, and loaded all the same"
         finally:
             known.scene.store.write(_EDGE + key, whole)
         assert ended.status == 1, ended.said

@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from tests.chaos.cluster import Cluster
+from tests.chaos.known import Known, settle
 from tests.chaos.table import Case, Experiment
-from tests.chaos.trial import Known, Trial, settle, trial
+from tests.chaos.trial import Trial, trial
+
+SPECULATION = "speculation, a worker slow"
 
 _SPARK = """
 "spark.driver.host" = "127.0.0.1"
@@ -47,24 +50,36 @@ class _Slow:
     deaths: tuple[float, ...]
 
     @classmethod
-    def random(cls, known: Known, dice: random.Random, deaths: int) -> _Slow:
+    def random(cls, known: Known, dice: random.Random, deaths: int, slowest: float) -> _Slow:
         """The reading of an object is slow, or the writing of rows, or of a completion record."""
-        partition = dice.randrange(sum("PUT" in r and "_completed" in r for r in known.requests))
+        partition = dice.randrange(
+            sum("PUT" in r and "_completed" in r for r in known.whole.requests)
+        )
         requests = (
             f"GET .*{dice.choice(known.scene.keys)}",
             f"PUT .*/v1/{partition:05d}-",
             f"PUT .*/_completed/{partition:05d}",
         )
-        seconds = (dice.uniform(6, 12), dice.uniform(0, 10))
-        return cls(dice.choice(requests), seconds, tuple(dice.uniform(0, 6) for _ in range(deaths)))
+        seconds = (dice.uniform(slowest / 2, slowest), dice.uniform(0, slowest))
+        moments = tuple(dice.uniform(0, slowest / 2) for _ in range(deaths))
+        return cls(dice.choice(requests), seconds, moments)
 
 
-def experiments(known: Known, dice: random.Random, times: int) -> Iterator[Experiment]:
-    """Speculation, alone and with task failures, ``times`` each."""
-    for name, deaths in (("speculation, a worker slow", 0), ("the same, and workers die", 3)):
+def experiments(
+    known: Known, dice: random.Random, times: int, slowest: float
+) -> Iterator[Experiment]:
+    """Speculation, alone and with task failures, ``times`` each.
+
+    Args:
+        known: What an undisturbed run comes to.
+        dice: What decides.
+        times: How often.
+        slowest: The most seconds that an answer comes late.
+    """
+    for name, deaths in ((SPECULATION, 0), ("the same, and workers die", 3)):
         cases = []
         for number in range(times):
-            slow = _Slow.random(known, dice, deaths)
+            slow = _Slow.random(known, dice, deaths, slowest)
             tag = f"overlap-{deaths}-{number:03d}"
             cases.append(Case(str(slow), partial(_run, known, tag, slow)))
         yield Experiment(name, tuple(cases), seconds=_SECONDS)

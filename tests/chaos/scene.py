@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import random
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import psycopg2
@@ -33,7 +34,11 @@ KEYS = {"AWS_ACCESS_KEY_ID": "AKIACHAOS", "AWS_SECRET_ACCESS_KEY": "secret-of-ch
 _EVENTS = 60  # of one object
 _PADDING = 7000  # bytes of an event that hardly compress: 8 objects make 4 partitions
 _FIRST = datetime(2017, 11, 3, 17)  # noqa: DTZ001 - UTC, as edge.record writes it
-_TEMPLATE = "chaos_before"
+BEFORE = "chaos_before"
+"""The warehouse whose window is wrong."""
+
+# Its payload is cut behind a table's name: it is decoded, and then kept in quarantine.
+_SPOILT = edge.envelope('{"event": "login"')
 
 _DDL = """
 CREATE SCHEMA physical;
@@ -53,7 +58,6 @@ INSERT INTO physical.{0} VALUES ('2017-11-03 09:59:59', 'before', 1),
     ('2017-11-03 11:30:00', 'wrong', 3), ('2017-11-03 12:00:00', 'after', 4);
 GRANT SELECT, INSERT, DELETE ON physical.{0} TO loader;
 """
-OLD_ROWS_IN_WINDOW = 3
 
 Tables = dict[str, list[tuple[Any, ...]]]
 """Each table's rows, sorted."""
@@ -126,19 +130,29 @@ region = "us-west-2"
         self.store.write("schemas.json", _schemas())
         self.keys = tuple(fill(self.store, "edge/"))
         self.sql("CREATE ROLE loader LOGIN", self.postgres.url())
-        self.sql(f"CREATE DATABASE {_TEMPLATE}", self.postgres.url())
+        self.sql(f"CREATE DATABASE {BEFORE}", self.postgres.url())
         ddl = _DDL + "".join(_TABLE_DDL.format(table) for table in TABLES) + SETUP
-        self.sql(ddl, self.postgres.url(_TEMPLATE))
+        self.sql(ddl, self.postgres.url(BEFORE))
 
     @contextmanager
-    def warehouse(self) -> Iterator[str]:
-        """The URL, for the owner of everything, of a warehouse whose window is wrong."""
+    def warehouse(self, like: str = BEFORE) -> Iterator[str]:
+        """The URL, for the owner of everything, of a copy of a warehouse."""
         name = f"chaos_{uuid.uuid4().hex[:8]}"
-        self.sql(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}", self.postgres.url())
+        self.sql(f"CREATE DATABASE {name} TEMPLATE {like}", self.postgres.url())
         try:
             yield self.postgres.url(name)
         finally:
             self.sql(f"DROP DATABASE {name} WITH (FORCE)", self.postgres.url())
+
+    def keep(self, url: str, name: str) -> None:
+        """Keeps a warehouse as it is now, for copies by this name."""
+        like = urlsplit(url).path.strip("/")
+        self.sql(f"CREATE DATABASE {name} TEMPLATE {like}", self.postgres.url())
+
+    def clear(self, prefix: str) -> None:
+        """Removes all objects below a prefix."""
+        for entry in list(self.store.list(prefix)):
+            self.store.delete(entry.key)
 
     @staticmethod
     def sql(statements: str, url: str) -> list[tuple[Any, ...]]:
@@ -154,9 +168,14 @@ region = "us-west-2"
             f"SELECT '{table}', time::text, who, n FROM physical.{table}" for table in TABLES
         )
         tables: Tables = {table: [] for table in TABLES}
-        for table, *row in self.sql(f"{query} ORDER BY 1, 2, 3, 4", url):
+        for table, *row in self.sql(query, url):
             tables[table].append(tuple(row))
-        return tables
+        return {table: in_order(found) for table, found in tables.items()}
+
+
+def in_order(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Rows, NULL among their values, in an order that follows from them alone."""
+    return sorted(rows, key=repr)
 
 
 def fill(store: Store, prefix: str) -> Iterator[str]:
@@ -173,7 +192,7 @@ def log(number: int) -> bytes:
     dice = random.Random(number)
     lines = [_line(dice) for _ in range(_EVENTS)]
     data: bytes = edge.log(
-        [*lines, edge.record("unknown", {"a": 1}), edge.envelope("no json"), b"none"]
+        [*lines, edge.record("unknown", {"a": 1}), _SPOILT, edge.envelope("no json"), b"none"]
     )
     return data
 

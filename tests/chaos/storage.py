@@ -6,9 +6,12 @@ import random
 from collections.abc import Iterator
 from functools import partial
 
+from tests.chaos.known import Known, settle
 from tests.chaos.table import Case, Experiment
-from tests.chaos.trial import Known, settle, trial
+from tests.chaos.trial import trial
 from tests.support.faulty_s3 import KINDS, Kind
+
+ALL = "S3, 5 % of requests: all of these"
 
 _SHARE = 0.05
 _SECONDS = 4.0  # of one trial, roughly, without late answers
@@ -32,7 +35,7 @@ def experiments(
         name = f"S3, 5 % of requests: {_NAMES.get(kind, kind)}"
         yield Experiment(name, cases, seconds=late if kind == "late" else _SECONDS)
     yield Experiment(
-        "S3, 5 % of requests: all of these",
+        ALL,
         _cases(known, dice, KINDS, times, late_seconds),
         seconds=late,
     )

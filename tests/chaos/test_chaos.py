@@ -5,9 +5,9 @@ import os
 import pytest
 
 from tests.chaos.experiments import part
+from tests.chaos.known import know
 from tests.chaos.scene import KEYS, scene
 from tests.chaos.table import Case, Experiment, run_all
-from tests.chaos.trial import know
 
 SEED = 20171103
 SECONDS = 700.0  # two minutes on an idle machine

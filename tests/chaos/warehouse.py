@@ -1,6 +1,7 @@
-"""The warehouse, through the wire-protocol server: whatever it can do to a load.
+"""The warehouse, through the wire-protocol server: whatever it can do to a load or an undo.
 
-Loads of a run that was made before, so that hundreds of them fit.
+Loads of a run that was made before, undos of a load, and a quarantine tried again whose rows are
+made: no transform is in the way, so that hundreds of trials fit.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from tests.chaos.scene import TABLES
+from tests.chaos.known import LOADED, MADE, Command, Known, settle
+from tests.chaos.scene import TABLES, WINDOW
 from tests.chaos.table import Case, Experiment
-from tests.chaos.trial import LOAD, LOADED, Known, Trial, settle, trial
+from tests.chaos.trial import Trial, trial
 
 _DISK_FULL = {"sqlstate": "53100", "message": "Disk Full", "detail": ""}
 
@@ -59,27 +61,59 @@ _ALTERED = (
 )
 _MOMENTS = ("^CREATE TABLE IF NOT", "^CREATE TEMP TABLE", "^COPY", "^LOCK TABLE")
 
+# What somebody does to rows of a window that a load has replaced, and what undoes it.
+_CHANGED = (
+    (
+        "INSERT INTO physical.login VALUES ('2017-11-03 10:20:00', 'stranger', 1)",
+        "DELETE FROM physical.login WHERE who = 'stranger'",
+    ),
+    (
+        "UPDATE physical.login SET n = n + 1000000 WHERE who = 'ann'",
+        "UPDATE physical.login SET n = n - 1000000 WHERE who = 'ann'",
+    ),
+    (
+        "CREATE TABLE away AS SELECT * FROM physical.login WHERE who = 'ann'; "
+        "DELETE FROM physical.login WHERE who = 'ann'",
+        "INSERT INTO physical.login SELECT * FROM away; DROP TABLE away",
+    ),
+    (
+        "UPDATE physical.login SET who = NULL WHERE who = 'ann'",
+        "UPDATE physical.login SET who = 'ann' WHERE who IS NULL",
+    ),
+)
+_SECONDS = {"load": 1.5, "undo": 0.7, "replay --from-quarantine": 2.3}  # of one trial, roughly
+_BEFORE_THE_UNDO = ("version", "^LOCK TABLE")
+
 
 def experiments(known: Known, dice: random.Random) -> Iterator[Experiment]:
     """All that is done to the warehouse."""
-    yield _at_each_statement(known, "1023 at each statement", "refuse")
-    yield _at_each_statement(known, "connection dropped before each statement", "drop_before")
-    yield _at_each_statement(known, "answer lost after each statement", "drop_after")
-    yield _late_commits(known, dice)
-    yield _at_each_statement(known, "disk full at each statement", "refuse", **_DISK_FULL)
-    yield _meanwhile(known, "a permission taken away after the plan", _TAKEN)
-    yield _meanwhile(known, "a table altered after the plan", _ALTERED)
+    for command in (known.load, known.undo, known.again):
+        yield _at_each_statement(known, command, "1023 at each statement", "refuse")
+        yield _at_each_statement(
+            known, command, "connection dropped before each statement", "drop_before"
+        )
+        yield _at_each_statement(known, command, "answer lost after each statement", "drop_after")
+        yield _late_commits(known, command, dice)
+        yield _at_each_statement(
+            known, command, "disk full at each statement", "refuse", **_DISK_FULL
+        )
+    yield _meanwhile(known, "load: a permission taken away after the plan", _TAKEN)
+    yield _meanwhile(known, "load: a table altered after the plan", _ALTERED)
     yield _load_errors(known)
+    yield _changed_since(known)
+    yield _no_longer_there(known)
 
 
-def _load(known: Known, disturb: Callable[[Trial], None], mend: str = "") -> str:
-    """A load that is disturbed."""
-    with trial(known.scene, known.made, words=LOADED) as load:
-        disturb(load)
-        ended = load.here(*LOAD)
+def _disturbed(
+    known: Known, command: Command, disturb: Callable[[Trial], None], mend: str = ""
+) -> str:
+    """A command that is disturbed."""
+    with command.trial() as run:
+        disturb(run)
+        ended = run.here(*command.more)
         if mend:
-            load.scene.sql(mend, load.url)
-        return settle(load, known, ended, *LOAD)
+            run.scene.sql(mend, run.url)
+        return settle(run, known, ended, *command.more)
 
 
 @dataclass(frozen=True)
@@ -90,8 +124,8 @@ class _Fault:
     action: str
     how: Mapping[str, Any]
 
-    def __call__(self, load: Trial) -> None:
-        load.redshift.inject(self.statement, self.action, **self.how)
+    def __call__(self, run: Trial) -> None:
+        run.redshift.inject(self.statement, self.action, **self.how)
 
 
 @dataclass(frozen=True)
@@ -101,43 +135,41 @@ class _Change:
     statement: str
     sql: str
 
-    def __call__(self, load: Trial) -> None:
+    def __call__(self, run: Trial) -> None:
         def change() -> None:
-            load.scene.sql(self.sql, load.url)
+            run.scene.sql(self.sql, run.url)
 
-        load.redshift.inject(self.statement, "call", function=change)
+        run.redshift.inject(self.statement, "call", function=change)
 
 
-def _at_each_statement(known: Known, name: str, action: str, **how: str) -> Experiment:
+def _at_each_statement(
+    known: Known, command: Command, name: str, action: str, **how: str
+) -> Experiment:
     return Experiment(
-        name,
+        f"{command.name}: {name}",
         tuple(
             Case(
                 f"{number}: {statement[:60]}",
-                partial(_load, known, _Fault("", action, {**how, "skip": number})),
+                partial(_disturbed, known, command, _Fault("", action, {**how, "skip": number})),
             )
-            for number, statement in enumerate(known.load)
+            for number, statement in enumerate(command.course.statements)
         ),
+        seconds=_SECONDS[command.name],
     )
 
 
-def _late_commits(known: Known, dice: random.Random) -> Experiment:
+def _late_commits(known: Known, command: Command, dice: random.Random) -> Experiment:
     """The connection drops at a commit, which goes through only while it is looked for."""
-    commits = [number for number, each in enumerate(known.load) if each == "COMMIT"]
+    commits = sum(each == "COMMIT" for each in command.course.statements)
+
+    def case(number: int, seconds: float) -> Case:
+        fault = _Fault("^COMMIT", "drop_then_run", {"skip": number, "seconds": seconds})
+        name = f"commit {number}, {seconds:.1f} s late"
+        return Case(name, partial(_disturbed, known, command, fault))
+
     return Experiment(
-        "a commit that goes through late, its answer lost",
-        tuple(
-            Case(
-                f"commit {number}, {seconds:.1f} s late",
-                partial(
-                    _load,
-                    known,
-                    _Fault("^COMMIT", "drop_then_run", {"skip": number, "seconds": seconds}),
-                ),
-            )
-            for number in range(len(commits))
-            for seconds in (dice.uniform(0, 1.5) for _ in range(3))
-        ),
+        f"{command.name}: a commit that goes through late, its answer lost",
+        tuple(case(number, dice.uniform(0, 1.5)) for number in range(commits) for _ in range(3)),
     )
 
 
@@ -145,11 +177,15 @@ def _meanwhile(known: Known, name: str, changes: tuple[tuple[str, str], ...]) ->
     return Experiment(
         name,
         tuple(
-            Case(f"{change} before {moment}", partial(_load, known, _Change(moment, change), undo))
+            Case(
+                f"{change} before {moment}",
+                partial(_disturbed, known, known.load, _Change(moment, change), undo),
+            )
             for change, undo in changes
             for moment in _MOMENTS
             if not (moment == _MOMENTS[0] and "infra.replay" in change)  # it is not there yet
         ),
+        seconds=1.0,
     )
 
 
@@ -157,7 +193,7 @@ def _load_errors(known: Known) -> Experiment:
     """One of the five tables has a column that is too small for the new rows."""
 
     def run(table: str) -> str:
-        with trial(known.scene, known.made) as load:
+        with trial(known.scene, MADE) as load:
             load.scene.sql(f"ALTER TABLE physical.{table} ALTER COLUMN n TYPE smallint", load.url)
             ended = load.here("--skip-transform")
             assert ended.status == 1
@@ -169,6 +205,57 @@ def _load_errors(known: Known) -> Experiment:
             return settle(load, known, ended, "--skip-transform")
 
     return Experiment(
-        "a load error in one of five tables",
+        "load: a load error in one of five tables",
         tuple(Case(table, partial(run, table)) for table in TABLES),
+    )
+
+
+def _changed_since(known: Known) -> Experiment:
+    """Somebody changed rows after the load: they are not undone until that is mended."""
+
+    def run(moment: str, change: str, mend: str) -> str:
+        with known.undo.trial() as undo:
+            _Change(moment, change)(undo)
+            ended = undo.here(*known.undo.more)
+            assert ended.status == 1, ended.said
+            assert "was changed since" in ended.said
+            undo.scene.sql(mend, undo.url)
+            return settle(undo, known, ended, *known.undo.more)
+
+    return Experiment(
+        "undo: a table changed since the load",
+        tuple(
+            Case(f"{change} before {moment}", partial(run, moment, change, mend))
+            for change, mend in _CHANGED
+            for moment in _BEFORE_THE_UNDO
+        ),
+        seconds=1.0,
+    )
+
+
+def _no_longer_there(known: Known) -> Experiment:
+    """The load that rows are added to was undone, or its window replaced: nothing is added."""
+
+    def run(*other: str) -> str:
+        with known.again.trial() as again:
+            command = again.command
+            again.command = other
+            done = again.here()
+            assert done.status == 0, done.said
+            again.command, before, ledger = command, again.rows(), again.ledger()
+            for _ in range(2):
+                ended = again.here(*known.again.more)
+                assert ended.status == 1, ended.said
+                assert again.rows() == before, "added to a load that does not stand"
+                assert again.ledger() == ledger
+            return f"exit status {ended.status}, tables untouched"
+
+    others = {
+        "it was undone": ("undo", MADE, "--min-rows-ratio", "0"),
+        "its window was replaced": ("replay", *WINDOW, *LOADED, "--runtag", "another"),
+    }
+    return Experiment(
+        "replay --from-quarantine: the load does not stand any more",
+        tuple(Case(name, partial(run, *other)) for name, other in others.items()),
+        seconds=1.0,
     )
