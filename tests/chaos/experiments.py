@@ -45,5 +45,5 @@ def _all(known: Known, dice: random.Random, kill_count: int) -> Iterator[Experim
     yield from clock.experiments(known, dice)
     yield from warehouse.experiments(known, dice)
     yield from kills.experiments(known, dice, kill_count)
-    yield from overlap.experiments(known, dice, 6, _SLOWEST_SECONDS)
-    yield from storage.experiments(known, dice, 6, _LATE_SECONDS)
+    yield from overlap.experiments(known, dice, 4, _SLOWEST_SECONDS)
+    yield from storage.experiments(known, dice, 4, _LATE_SECONDS)

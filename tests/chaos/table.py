@@ -38,7 +38,7 @@ class Experiment:
 
     name: str
     cases: tuple[Case, ...]
-    seconds: float = 2.5
+    seconds: float = 3.0
 
     @property
     def cost(self) -> float:

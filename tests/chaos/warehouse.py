@@ -7,6 +7,7 @@ made: no transform is in the way, so that hundreds of trials fit.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,7 @@ from tests.chaos.scene import TABLES, WINDOW
 from tests.chaos.table import Case, Experiment
 from tests.chaos.trial import Trial, trial
 
+_WRITES = "CREATE|COPY|INSERT|DELETE|COMMIT"
 _DISK_FULL = {"sqlstate": "53100", "message": "Disk Full", "detail": ""}
 
 # What is done, and what undoes it.
@@ -94,9 +96,8 @@ def experiments(known: Known, dice: random.Random) -> Iterator[Experiment]:
         )
         yield _at_each_statement(known, command, "answer lost after each statement", "drop_after")
         yield _late_commits(known, command, dice)
-        yield _at_each_statement(
-            known, command, "disk full at each statement", "refuse", **_DISK_FULL
-        )
+        name = "disk full at each statement that writes"
+        yield _at_each_statement(known, command, name, "refuse", only=_WRITES, **_DISK_FULL)
     yield _meanwhile(known, "load: a permission taken away after the plan", _TAKEN)
     yield _meanwhile(known, "load: a table altered after the plan", _ALTERED)
     yield _load_errors(known)
@@ -143,7 +144,7 @@ class _Change:
 
 
 def _at_each_statement(
-    known: Known, command: Command, name: str, action: str, **how: str
+    known: Known, command: Command, name: str, action: str, only: str = "", **how: str
 ) -> Experiment:
     return Experiment(
         f"{command.name}: {name}",
@@ -153,6 +154,7 @@ def _at_each_statement(
                 partial(_disturbed, known, command, _Fault("", action, {**how, "skip": number})),
             )
             for number, statement in enumerate(command.course.statements)
+            if re.match(only, statement)
         ),
         seconds=_SECONDS[command.name],
     )
