@@ -44,7 +44,7 @@ from spade_spark.warehouse import preflight
 from spade_spark.warehouse.dialect import Warehouse, open_warehouse
 from spade_spark.warehouse.guard import Rules
 from spade_spark.warehouse.load import load_tables
-from spade_spark.warehouse.side import LoadStep
+from spade_spark.warehouse.side import held
 from spade_spark.window import Window
 
 
@@ -149,10 +149,9 @@ class _Story:
                 + "\n  ".join(outlook.problems)
             )
         self._ask(sum(table.rows for table in outlook.tables))
-        if outlook.streams and not self.screen.agree(
-            f"Publish to {counted(len(outlook.streams), 'stream')}? {REPEATS}"
-        ):
-            raise UsageError("nothing was begun, since the answer was no")
+        if outlook.streams:
+            streams = counted(len(outlook.streams), "stream")
+            self.screen.agree(f"Publish to {streams}? {REPEATS}")
 
     def _agree_to_load(self, sealed: Sealed, tables: Sequence[Table]) -> None:
         """As :meth:`_agree`, for rows that were made before."""
@@ -173,10 +172,9 @@ class _Story:
 
     def _ask(self, rows: int) -> None:
         verb = "Add to" if self.request.from_quarantine else "Replace"
-        if self.warehouse and not self.screen.agree(
-            f"{verb} {rows:,} rows in {self.warehouse.name} {self.warehouse.target}?"
-        ):
-            raise UsageError("nothing was begun, since the answer was no")
+        if self.warehouse:
+            where = f"{self.warehouse.name} {self.warehouse.target}"
+            self.screen.agree(f"{verb} {rows:,} rows in {where}?")
 
     def _transform(self, plan: Plan, prepared: Prepared, lock: Lock) -> Sealed:
         """Does the partitions that are not done yet, on Spark, and seals the run."""
@@ -234,12 +232,6 @@ class _Story:
         )
         lock.confirm()
         with self.screen.loading([each.table for each in files]) as tell:
-
-            def next_step(step: LoadStep) -> None:
-                if step.step == "replacing":
-                    lock.confirm()  # a lock that is lost leaves this table as it was
-                tell(step.table, step.step, step.note)
-
             loads = load_tables(
                 self.warehouse,
                 files,
@@ -249,7 +241,7 @@ class _Story:
                 add_to=request.from_quarantine,
                 rules=rules,
                 poolsize=request.poolsize,
-                progress=next_step,
+                progress=held(lock, tell),
             )
         record = LoadRecord.of(loads, request.window, self.warehouse.target.place)
         if record.loaded or record.not_loaded:

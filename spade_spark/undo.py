@@ -30,7 +30,7 @@ from spade_spark.warehouse.guard import Rules
 from spade_spark.warehouse.history import LedgerRow, ledger_rows, newest
 from spade_spark.warehouse.place import Place, place_of
 from spade_spark.warehouse.retries import ask
-from spade_spark.warehouse.side import LoadStep
+from spade_spark.warehouse.side import held
 from spade_spark.warehouse.undo import Way, find_way, undo_tables
 from spade_spark.window import Window
 
@@ -178,28 +178,21 @@ class _Story:
         if not self.settings.warehouse.backup:
             self.screen.say("The rows that go are not kept: warehouse.backup is false")
         rows = sum(way.now for way in looked.ways)
-        if not self.screen.agree(
+        self.screen.agree(
             f"Undo run tag {self.request.run_tag}, replacing {rows:,} rows in "
             f"{self.warehouse.name} {self.warehouse.target}?"
-        ):
-            raise UsageError("nothing was begun, since the answer was no")
+        )
 
     def _undo(self, loads: Sequence[LedgerRow], passed: tuple[str, ...], lock: Lock) -> UndoReport:
         lock.confirm()
         with self.screen.loading([each.table for each in loads]) as tell:
-
-            def next_step(step: LoadStep) -> None:
-                if step.step == "replacing":
-                    lock.confirm()  # a lock that is lost leaves this table as it was
-                tell(step.table, step.step, step.note)
-
             undone = undo_tables(
                 self.warehouse,
                 loads,
                 self.settings.warehouse,
                 rules=self._rules,
                 poolsize=self.request.poolsize,
-                progress=next_step,
+                progress=held(lock, tell),
             )
         return self._report(undone, passed)
 

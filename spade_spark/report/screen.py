@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.prompt import Confirm
 
+from spade_spark.errors import UsageError
 from spade_spark.plan import Partition
 from spade_spark.report.outlook import Outlook, print_outlook
 from spade_spark.report.summary import size_text
@@ -35,9 +36,14 @@ class Screen:
         """What is going to happen, in short."""
         print_outlook(outlook, self.console, short=True)
 
-    def agree(self, question: str) -> bool:
-        """Whether to go on: asked on a terminal, taken for granted elsewhere."""
-        return not self._asks or Confirm.ask(question, console=self.console, default=False)
+    def agree(self, question: str) -> None:
+        """Whether to begin: asked on a terminal, taken for granted elsewhere.
+
+        Raises:
+            UsageError: The answer was no.
+        """
+        if self._asks and not Confirm.ask(question, console=self.console, default=False):
+            raise UsageError("nothing was begun, since the answer was no")
 
     @contextmanager
     def transforming(

@@ -13,6 +13,7 @@ from typing import TypeVar
 from tenacity import RetryCallState
 
 from spade_spark.errors import CommitUnknown, ConnectionLost, PassingFault, SpadeError
+from spade_spark.run.heartbeat import Lock
 from spade_spark.run.loads import TableNotLoaded
 from spade_spark.warehouse import ledger
 from spade_spark.warehouse.connection import Session, Target, WarehouseRefusal
@@ -43,6 +44,20 @@ class LoadStep:
 
 Progress = Callable[[LoadStep], None]
 """Called from several threads."""
+
+
+def held(lock: Lock, tell: Callable[[str, str, str], None]) -> Progress:
+    """Tells ``tell`` of each step: table, step, note; before a table is replaced, asks ``lock``.
+
+    The step raises LockLost where somebody took the lock over: the table is left as it was.
+    """
+
+    def next_step(step: LoadStep) -> None:
+        if step.step == "replacing":
+            lock.confirm()
+        tell(step.table, step.step, step.note)
+
+    return next_step
 
 
 def side_by_side(work: Sequence[Callable[[], T]], sessions: Sessions, poolsize: int) -> list[T]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -198,6 +200,30 @@ class Lab:
         """The table's rows in order of time, times as text."""
         found = self.run(f'SELECT {columns} FROM {self.schema}."{table}" ORDER BY time')
         return [tuple(str(v) if hasattr(v, "year") else v for v in row) for row in found]
+
+    @contextmanager
+    def reader(self) -> Iterator[set[tuple[tuple[str, int], ...]]]:
+        """Somebody reads while the block runs: each count of rows by name that was seen."""
+        seen: set[tuple[tuple[str, int], ...]] = set()
+        stop = threading.Event()
+
+        def read() -> None:
+            with closing(psycopg2.connect(self.url)) as connection:
+                connection.autocommit = True
+                with connection.cursor() as cursor:
+                    while not stop.is_set():
+                        cursor.execute(
+                            f"SELECT name, COUNT(*) FROM {self.schema}.login GROUP BY name"
+                        )
+                        seen.add(tuple((name, count) for name, count in cursor.fetchall()))
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        try:
+            yield seen
+        finally:
+            stop.set()
+            thread.join()
 
     def ledger(self) -> list[tuple[Any, ...]]:
         """The ledger's rows without their times."""

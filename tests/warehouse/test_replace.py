@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
-import psycopg2
 import pytest
 
 from spade_spark.warehouse.guard import Rules
@@ -219,24 +216,9 @@ def test_a_version_that_changed_since_the_plan_is_refused(lab):
 def test_a_reader_sees_the_old_rows_or_the_new_rows_and_never_neither_or_both(lab):
     lab.table(rows=[(f"2017-11-04 13:00:{second:02}", "old", second) for second in range(40)])
     rows = [f'"2017-11-04 13:01:{second:02}"\t"new"\t"1"'.encode() for second in range(50)]
-    seen: set[tuple[tuple[str, int], ...]] = set()
-    stop = threading.Event()
-
-    def read() -> None:
-        connection = psycopg2.connect(lab.url)
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            while not stop.is_set():
-                cursor.execute(f"SELECT name, COUNT(*) FROM {lab.schema}.login GROUP BY name")
-                seen.add(tuple((name, count) for name, count in cursor.fetchall()))
-        connection.close()
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    for turn in range(3):
-        lab.loaded(lab.files(*rows), run_tag=f"tag{turn}")
-    stop.set()
-    reader.join()
+    with lab.reader() as seen:
+        for turn in range(3):
+            lab.loaded(lab.files(*rows), run_tag=f"tag{turn}")
     assert seen <= {(("old", 40),), (("new", 50),)}
     assert (("new", 50),) in seen
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from datetime import datetime, timedelta, timezone
 
-import psycopg2
 import pytest
 
 from spade_spark.errors import AlreadyUndone, GuardFailed, WarehouseError
@@ -294,24 +293,9 @@ def test_a_reader_sees_the_rows_before_or_after_an_undo_and_never_neither_or_bot
     lab.table(rows=[(f"2017-11-04 13:00:{second:02}", "old", second) for second in range(40)])
     rows = [f'"2017-11-04 13:01:{second:02}"\t"new"\t"1"'.encode() for second in range(50)]
     lab.loaded(lab.files(*rows))
-    seen: set[tuple[tuple[str, int], ...]] = set()
-    stop = threading.Event()
-
-    def read() -> None:
-        connection = psycopg2.connect(lab.url)
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            while not stop.is_set():
-                cursor.execute(f"SELECT name, COUNT(*) FROM {lab.schema}.login GROUP BY name")
-                seen.add(tuple((name, count) for name, count in cursor.fetchall()))
-        connection.close()
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    for tag in ("tag", "undo-tag", "undo-undo-tag"):
-        undone(lab, tag)
-    stop.set()
-    reader.join()
+    with lab.reader() as seen:
+        for tag in ("tag", "undo-tag", "undo-undo-tag"):
+            undone(lab, tag)
     assert seen <= {(("old", 40),), (("new", 50),)}
     assert (("old", 40),) in seen
 
