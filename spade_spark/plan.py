@@ -91,6 +91,11 @@ class Plan:
     streams_sha256: str = ""
 
     @property
+    def day(self) -> str:
+        """``YYYYMMDD`` that the run's files in a bucket of untracked events lie below."""
+        return self.created.strftime("%Y%m%d")
+
+    @property
     def sources(self) -> tuple[Source, ...]:
         """Every object of the plan."""
         return tuple(source for part in self.partitions for source in part.sources)

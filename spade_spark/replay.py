@@ -189,7 +189,7 @@ class _Story:
         job = Job(
             run_tag=plan.run_tag,
             plan=digest(plan),
-            day=plan.created.strftime("%Y%m%d"),
+            day=plan.day,
             settings=self.settings.for_tasks(),
             schemas=prepared.schemas,
             asked=None if plan.all_tables else frozenset(plan.tables),

@@ -15,8 +15,8 @@ from spade_spark.errors import PassingFault, SettingsError, UsageError, Warehous
 from spade_spark.run.heartbeat import holding
 from spade_spark.run.loads import KeptRows
 from spade_spark.run.locks import Claim, Locks
-from spade_spark.run.runs import FoundRun, find_runs, remove
-from spade_spark.run.state import Removable, RunState, TableLoad, state_of
+from spade_spark.run.runs import FoundRun, Removable, find_runs, remove
+from spade_spark.run.state import RunState, TableLoad, state_of
 from spade_spark.settings import Settings
 from spade_spark.store import Store, open_store
 from spade_spark.warehouse.connection import Session, Target
@@ -92,7 +92,7 @@ def survey(settings: Settings) -> Survey:
     """
     store = _store(settings)
     ledger = _read_ledger(settings)
-    found = find_runs(store)
+    found = find_runs(store, _untracked(settings))
     loads = ledger.merge(found)
     known = tuple(KnownRun(state_of(each, loads), each) for each in found)
     return Survey(store.url, known, ledger.notes)
@@ -105,15 +105,21 @@ def prune(settings: Settings, known: KnownRun) -> None:
         Locked: Somebody works on the run.
         UsageError: What was offered is offered no longer.
     """
-    offer, run_tag, store = known.state.removable, known.state.run_tag, _store(settings)
+    offer, run_tag = known.state.removable, known.state.run_tag
+    store, untracked = _store(settings), _untracked(settings)
     assert offer is not None  # the caller has looked
     assert known.state.window is not None  # nothing is offered of a run without one
     with holding(Locks(store), Claim.new(run_tag, Window.parse(*known.state.window), ())):
-        found = find_runs(store)
+        found = find_runs(store, untracked)
         mine = next((each for each in found if each.run_tag == run_tag), None)
         if mine is None or _offer_without_lock(mine, found, settings) != offer:
             raise UsageError(f"run tag {run_tag} has changed since it was looked at: look again")
-        remove(store, mine.objects if offer.what == "run" else mine.leftovers, run_tag)
+        whole = offer.what == "run"
+        entries = [(store, each) for each in (mine.objects if whole else mine.leftovers)]
+        if untracked:
+            events = mine.untracked if whole else mine.untracked_leftovers
+            entries += [(untracked, each) for each in events]
+        remove(entries, run_tag)
 
 
 def expired_backups(settings: Settings) -> tuple[KeptRows, ...]:
@@ -261,3 +267,9 @@ def _store(settings: Settings) -> Store:
     if not settings.output.base:
         raise SettingsError("output.base is not set: give --conf FILE with it")
     return open_store(settings.output.base, settings.s3)
+
+
+def _untracked(settings: Settings) -> Store | None:
+    """Where untracked events lie, if that is not below their run tags."""
+    url = settings.output.untracked
+    return open_store(url, settings.s3) if url else None

@@ -83,7 +83,7 @@ class Outputs:
         output, store = self._job.settings.output, self._store
         if output.untracked:
             store = open_store(output.untracked, self._job.settings.s3)
-            key = f"{self._job.day}/{self._job.run_tag}/{name}"
+            key = self._layout.untracked_by_day(self._job.day, name)
         else:
             key = self._layout.untracked(name)
         store.upload(key, file.path)

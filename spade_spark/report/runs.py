@@ -13,8 +13,8 @@ from rich.text import Text
 from spade_spark.report.summary import counted, size_text
 from spade_spark.run.loads import KeptRows
 from spade_spark.run.locks import age_text
-from spade_spark.run.runs import FoundRun
-from spade_spark.run.state import Removable, RunState, State, TableLoad
+from spade_spark.run.runs import FoundRun, Removable
+from spade_spark.run.state import RunState, State, TableLoad
 
 _COLORS = {
     State.TRANSFORMING: "cyan",
@@ -103,7 +103,7 @@ def _offers(url: str, offers: Sequence[tuple[RunState, Removable]]) -> Table:
             offer.reason,
             _window(run),
             _names(run),
-            f"{offer.objects:,}",
+            _objects(offer),
             size_text(offer.size),
         )
     return table
@@ -132,8 +132,13 @@ def _backups(backups: Sequence[KeptRows]) -> Table:
 def offer_text(offer: Removable) -> str:
     """What would go, in one line."""
     what = "all of the run" if offer.what == "run" else "leftovers of failed attempts"
-    objects = counted(offer.objects, "object")
-    return f"{what} ({offer.reason}), {objects}, {size_text(offer.size)}"
+    return f"{what} ({offer.reason}), {_objects(offer)}, {size_text(offer.size)}"
+
+
+def _objects(offer: Removable) -> str:
+    """How many, and how many of them are not below the run tag."""
+    elsewhere = f" ({offer.untracked:,} under output.untracked)" if offer.untracked else ""
+    return counted(offer.objects, "object") + elsewhere
 
 
 def runs_json(

@@ -135,6 +135,15 @@ class Layout:
         """A file of events without a table, where the settings name no bucket for them."""
         return f"{self.run_tag}/_untracked/{name}"
 
+    def untracked_by_day(self, day: str, name: str) -> str:
+        """The same below ``output.untracked``, the bucket that the settings name for them.
+
+        Args:
+            day: ``YYYYMMDD`` of the plan.
+            name: The file's name.
+        """
+        return f"{day}/{self.run_tag}/{name}"
+
     def quarantine(self, name: str) -> str:
         """A file of records that no row could be made of."""
         return f"{self.run_tag}/_quarantine/{name}"

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 
-from spade_spark.errors import InputError
+from spade_spark.errors import InputError, ObjectMissing
 from spade_spark.plan import Plan
 from spade_spark.run.layout import Layout, is_tag
 from spade_spark.run.loads import LoadRecord
@@ -32,6 +32,7 @@ class FoundRun:
         run_tag: The run tag.
         url: Where it lies.
         objects: All that lies below it, by key.
+        untracked: Its untracked events, where the settings name another store for them.
         plan: What was to be done; None where there is none, or it cannot be read, or a manifest
             says it all.
         manifest: What was made; None where the run is not complete, or it cannot be read.
@@ -43,6 +44,7 @@ class FoundRun:
     run_tag: str
     url: str
     objects: tuple[StoredObject, ...]
+    untracked: tuple[StoredObject, ...]
     plan: Plan | None
     manifest: Manifest | None
     loads: tuple[LoadRecord, ...]
@@ -83,63 +85,116 @@ class FoundRun:
         None before there is a manifest, and none of a run that an earlier tool made: what of its
         files counts, nothing can tell.
         """
+        return self._unnamed(self.objects)
+
+    @property
+    def untracked_leftovers(self) -> tuple[StoredObject, ...]:
+        """The same in the other store for untracked events."""
+        return self._unnamed(self.untracked)
+
+    def _unnamed(self, objects: tuple[StoredObject, ...]) -> tuple[StoredObject, ...]:
         if self.manifest is None or not self.manifest.plan:
             return ()
-        named = {self._below(file.key) for table in self.manifest.tables for file in table.files}
-        named |= {file.url.removeprefix(self.url) for file in self.manifest.untracked}
+        # No two files of any attempts have the same name, wherever they lie.
+        keys = [file.key for table in self.manifest.tables for file in table.files]
+        keys += [file.url for file in self.manifest.untracked]
+        keys += [file.key for file in self.manifest.quarantine]
+        named = {_name(key) for key in keys}
         return tuple(
             each
-            for each in self.objects
-            if _ATTEMPT.fullmatch(each.key.rpartition("/")[2])
-            and self._below(each.key) not in named
+            for each in objects
+            if _ATTEMPT.fullmatch(_name(each.key)) and _name(each.key) not in named
         )
 
-    def _below(self, key: str) -> str:
-        """A key of the store as one below the run tag."""
-        return key.removeprefix(f"{self.run_tag}/")
+
+@dataclass(frozen=True)
+class Removable:
+    """What can be removed of a run.
+
+    Attributes:
+        what: ``run`` or ``leftovers`` (of failed attempts).
+        reason: Why.
+        objects: Objects that would go.
+        size: Their bytes.
+        untracked: How many of them lie below ``output.untracked``.
+    """
+
+    what: str
+    reason: str
+    objects: int
+    size: int
+    untracked: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        what: str,
+        reason: str,
+        objects: tuple[StoredObject, ...],
+        untracked: tuple[StoredObject, ...],
+    ) -> Removable | None:
+        """These objects; None where there are none."""
+        every = (*objects, *untracked)
+        size = sum(each.size for each in every)
+        return cls(what, reason, len(every), size, len(untracked)) if every else None
 
 
-def find_runs(store: Store) -> list[FoundRun]:
-    """All runs below ``store``, by one listing and the records of each run."""
+def find_runs(store: Store, untracked: Store | None = None) -> list[FoundRun]:
+    """All runs below ``store``, by one listing and the records of each run.
+
+    Args:
+        store: The output store.
+        untracked: Where untracked events lie, if that is not below their run tags.
+    """
     board = Locks(store).board()
     groups = groupby(store.list(), key=lambda entry: entry.key.partition("/")[0])
     found = [(tag, tuple(entries)) for tag, entries in groups if is_tag(tag)]
     with ThreadPoolExecutor(_READERS, "runs") as pool:
-        return list(pool.map(lambda each: _look(store, each[0], each[1], board), found))
+        return list(pool.map(lambda each: _look(store, untracked, each[0], each[1], board), found))
 
 
-def remove(store: Store, objects: Iterable[StoredObject], run_tag: str) -> None:
+def remove(entries: Iterable[tuple[Store, StoredObject]], run_tag: str) -> None:
     """Removes objects of a run, in an order in which no step leaves it in a worse state.
 
     First what makes it loadable, then what makes partitions count as done, then files, last of
-    all the plan: a removal that dies half-way leaves an abandoned run that can be removed again.
+    all the plan, which tells where untracked events lie: a removal that dies half-way leaves an
+    abandoned run that can be removed again.
     """
     layout = Layout(run_tag)
 
-    def rank(entry: StoredObject) -> int:
-        if entry.key == layout.manifest:
+    def rank(entry: tuple[Store, StoredObject]) -> int:
+        key = entry[1].key
+        if key == layout.manifest:
             return 0
-        if entry.key.startswith(layout.completed):
+        if key.startswith(layout.completed):
             return 1
-        return 3 if entry.key == layout.plan else 2
+        return 3 if key == layout.plan else 2
 
-    ordered = sorted(objects, key=rank)
     with ThreadPoolExecutor(_READERS, "remove") as pool:
-        for _, step in groupby(ordered, key=rank):
-            list(pool.map(store.delete, [entry.key for entry in step]))
+        for _, step in groupby(sorted(entries, key=rank), key=rank):
+            list(pool.map(lambda entry: entry[0].delete(entry[1].key), step))
 
 
-def _look(store: Store, run_tag: str, objects: tuple[StoredObject, ...], board: Board) -> FoundRun:
+def _look(
+    store: Store,
+    untracked: Store | None,
+    run_tag: str,
+    objects: tuple[StoredObject, ...],
+    board: Board,
+) -> FoundRun:
     run = Run(store, run_tag)
     keys = {each.key: each for each in objects}
     problems: list[str] = []
     manifest = plan = None
+    events: tuple[StoredObject, ...] = ()
     try:
         if run.layout.manifest in keys:
             sealed = run.sealed()
             manifest = sealed.manifest if sealed else None
         if manifest is None and run.layout.plan in keys:
             plan = run.plan()
+        if untracked:
+            events = _untracked(run, plan or run.plan(), untracked)
     except InputError as error:
         problems.append(str(error))
     if manifest:
@@ -148,12 +203,28 @@ def _look(store: Store, run_tag: str, objects: tuple[StoredObject, ...], board: 
         run_tag=run_tag,
         url=run.url,
         objects=objects,
+        untracked=events,
         plan=plan,
         manifest=manifest,
         loads=tuple(_loads(run, keys, problems)),
         board=board,
         problems=tuple(problems),
     )
+
+
+def _untracked(run: Run, plan: Plan | None, store: Store) -> tuple[StoredObject, ...]:
+    """The run's untracked events in a store of their own; none of a run without a plan."""
+    if plan is None:
+        return ()
+    try:
+        return tuple(store.list(run.layout.untracked_by_day(plan.day, "")))
+    except ObjectMissing:  # nothing was ever written there
+        return ()
+
+
+def _name(key: str) -> str:
+    """A file's name, of its key or URL."""
+    return key.rpartition("/")[2]
 
 
 def _missing(manifest: Manifest, keys: dict[str, StoredObject]) -> Iterator[str]:

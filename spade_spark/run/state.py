@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import Enum
 
 from spade_spark.run.layout import UNDO
-from spade_spark.run.runs import FoundRun
+from spade_spark.run.runs import FoundRun, Removable
 from spade_spark.window import Window
 
 
@@ -105,23 +105,6 @@ class Holder:
     process: str
     seconds: int
     live: bool
-
-
-@dataclass(frozen=True)
-class Removable:
-    """What can be removed of a run.
-
-    Attributes:
-        what: ``run`` or ``leftovers`` (of failed attempts).
-        reason: Why.
-        objects: Objects that would go.
-        size: Their bytes.
-    """
-
-    what: str
-    reason: str
-    objects: int
-    size: int
 
 
 @dataclass(frozen=True)
@@ -238,15 +221,14 @@ def _holder(found: FoundRun) -> Holder | None:
 def _removable(found: FoundRun, state: State, loads: tuple[TableLoad, ...]) -> Removable | None:
     """What may go; nothing of what somebody works on, or of what is not understood."""
     if state is State.ABANDONED:
-        return Removable("run", "abandoned", len(found.objects), found.size)
+        return Removable.of("run", "abandoned", found.objects, found.untracked)
     if state not in {State.COMPLETE, State.LOADED, State.UNDONE}:
         return None
     by = _superseded_by(found, loads)
     if by:
-        return Removable("run", f"superseded by {by}", len(found.objects), found.size)
-    left = found.leftovers
-    size = sum(each.size for each in left)
-    return Removable("leftovers", "named by no manifest", len(left), size) if left else None
+        return Removable.of("run", f"superseded by {by}", found.objects, found.untracked)
+    left = found.leftovers, found.untracked_leftovers
+    return Removable.of("leftovers", "named by no manifest", *left)
 
 
 def _superseded_by(found: FoundRun, loads: tuple[TableLoad, ...]) -> str:

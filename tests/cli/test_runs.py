@@ -15,9 +15,16 @@ from spade_spark.run.ledger import Ledger
 from spade_spark.run.loads import LoadRecord, TableLoaded, TableNotLoaded
 from spade_spark.run.locks import Claim, Locks
 from spade_spark.run.process import Process
-from spade_spark.run.records import Completion, RowFile, UntrackedFile, digest, encode
+from spade_spark.run.records import (
+    Completion,
+    QuarantineFile,
+    RowFile,
+    UntrackedFile,
+    digest,
+    encode,
+)
 from spade_spark.run.run import Run
-from spade_spark.settings import S3Settings
+from spade_spark.settings import S3Settings, load
 from spade_spark.store import open_store
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.warehouse import ledger
@@ -65,8 +72,10 @@ class Lake:
         tag = plan.run_tag
         name = f"{number:05d}-0-0123456789ab-0000.gz"
         file = RowFile("login", 3, f"{tag}/login/v3/{name}", rows, 10, "00")
-        untracked = f"{tag}/_untracked/{name}"
-        for key in (file.key, untracked, f"{tag}/login/v3/{name.replace('ab-', 'cd-')}"):
+        untracked = f"{tag}/_untracked/{name.replace('-0000', '-0001')}"
+        quarantined = f"{tag}/_quarantine/{name.replace('-0000', '-0002')}"
+        failed = f"{tag}/login/v3/{name.replace('ab-', 'cd-')}"
+        for key in (file.key, untracked, quarantined, failed):
             self.store.write(key, bytes(10))
         completion = Completion(
             plan=digest(plan),
@@ -75,6 +84,7 @@ class Lake:
             ledger=Ledger(1, 9, 90, rows, 0, 0, rows, {"login": {Outcome.SUCCESS: rows}}),
             files=(file,),
             untracked=(UntrackedFile(self.store.url + untracked, 1, 10),),
+            quarantine=(QuarantineFile(quarantined, 1, 10),),
         )
         self.store.write(Run(self.store, tag).layout.completion(number), encode(completion))
         return completion
@@ -383,6 +393,52 @@ def test_prune_removes_what_it_was_told_to_and_nothing_else(lake, capsys):
     }
     assert Run(lake.store, "left").sealed() == sealed
     assert Locks(lake.store).board().held == ()
+
+
+@pytest.fixture
+def elsewhere(lake, tmp_path):
+    """A store of untracked events, as the settings name it."""
+    url = lake.store.url.replace("/out/", "/untracked/")
+    (tmp_path / "untracked").mkdir()
+    lake.conf.write_text(lake.conf.read_text().replace("[s3]", f'untracked = "{url}"\n[s3]'))
+    return open_store(url, load(lake.conf, {}).s3)
+
+
+def test_untracked_events_in_a_bucket_of_their_own_go_with_their_run(lake, elsewhere, capsys):
+    lake.begin("dead")
+    file = "00000-0-0123456789ab-0000.gz"
+    others = [f"20171104/dead-2/{file}", f"20171103/dead/{file}"]
+    for key in (f"20171104/dead/{file}", *others):
+        elsewhere.write(key, bytes(100))
+    assert lake.runs("--prune") == 0
+    assert "3 objects (1 under output.untracked)" in capsys.readouterr().out
+    assert lake.runs("--prune", "dead", "--yes") == 0
+    assert "3 objects (1 under output.untracked), " in capsys.readouterr().out
+    assert lake.keys("dead") == []
+    assert sorted(each.key for each in elsewhere.list()) == sorted(others)
+
+
+def test_of_a_complete_run_only_untracked_events_that_no_manifest_names_are_offered(
+    lake, elsewhere, capsys
+):
+    plan = lake.begin("left")
+    named, failed = (f"20171104/left/00000-0-{name}-0000.gz" for name in ("aa" * 6, "bb" * 6))
+    for key in (named, failed):
+        elsewhere.write(key, bytes(100))
+    done = lake.complete(plan, 0)
+    events = (UntrackedFile(elsewhere.url + named, 1, 100),)
+    Run(lake.store, "left").seal(
+        plan, TABLES, [replace(done, untracked=events), lake.complete(plan, 1)], NOW
+    )
+    assert lake.runs("--prune", "left", "--yes") == 0
+    assert "(1 under output.untracked)" in capsys.readouterr().out
+    assert [each.key for each in elsewhere.list()] == [named]
+
+
+def test_a_bucket_of_untracked_events_that_is_not_there_is_no_problem_of_a_run(lake, listed):
+    lake.conf.write_text(lake.conf.read_text().replace("[s3]", 'untracked = "nowhere/"\n[s3]'))
+    lake.begin("dead")
+    assert listed()["dead"]["state"] == "abandoned"
 
 
 def test_one_run_tag_that_is_not_offered_keeps_all_from_being_removed(lake, capsys):
