@@ -68,8 +68,12 @@ def test_all_tables_are_replayed_and_untracked_events_kept(full):
 
 def test_a_run_tag_that_is_loaded_is_not_loaded_again_unless_forced(full, capsys):
     full.replay("login")
-    assert full.replay("login") == 1
-    assert "--force" in capsys.readouterr().out
+    record = [entry.key for entry in full.store.list(f"out/{full.tag}/_loads/")]
+    assert full.replay("login") == 0
+    said = capsys.readouterr().out
+    assert "Table login: nothing to do, this run was loaded into it at" in said
+    assert "Done." in said
+    assert [entry.key for entry in full.store.list(f"out/{full.tag}/_loads/")] == record
     assert full.replay("login", "--force") == 0
     assert len(full.rows("login")) == 4
 
