@@ -14,6 +14,7 @@ from contextlib import closing
 from dataclasses import asdict
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Final
 
 from spade_spark.blueprint.schema import Table, read_tables
 from spade_spark.edge.lines import ObjectLines
@@ -36,9 +37,12 @@ from spade_spark.run.records import (
 )
 from spade_spark.store import Store, open_store
 from spade_spark.transform.chunk import ChunkTransform
-from spade_spark.transform.drained import Kept
+from spade_spark.transform.drained import Drained, Kept
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.transform.registry import is_transformer
+
+_ROWS_AT_ONCE: Final = 32
+"""Tables with fewer rows wait for more of them: a chunk has one or two of most."""
 
 
 def run_partition(job: Job, partition: Partition, attempt: int) -> Completion:
@@ -108,6 +112,7 @@ class _Attempt:
         """Reads every object, then closes and uploads what is open."""
         for source in self._partition.sources:
             self._read_object(source)
+        self._add(self._transform.drain())
         self._outputs.close()
         return self._completion()
 
@@ -149,11 +154,14 @@ class _Attempt:
                 self._keep(partial(quarantine.encode, source=before.object, line=before.line))
 
     def _keep(self, encode_kept: Callable[[Kept], bytes]) -> None:
-        drained = self._transform.drain()
+        drained = self._transform.drain(at_least=_ROWS_AT_ONCE)
+        self._add(drained)
+        self._outputs.add_quarantined(encode_kept(kept) for kept in drained.quarantined)
+
+    def _add(self, drained: Drained) -> None:
         for rows in drained.rows.values():
             self._outputs.add_rows(rows.table, rows.text, rows.count)
         self._outputs.add_untracked(drained.untracked)
-        self._outputs.add_quarantined(encode_kept(kept) for kept in drained.quarantined)
 
     def _completion(self) -> Completion:
         tally = self._transform.tally
