@@ -76,7 +76,7 @@ def experiments(
         times: How often.
         slowest: The most seconds that an answer comes late.
     """
-    for name, deaths in ((SPECULATION, 0), ("the same, and workers die", 3)):
+    for name, deaths in ((SPECULATION, 0), (f"{SPECULATION}, and workers die", 3)):
         cases = []
         for number in range(times):
             slow = _Slow.random(known, dice, deaths, slowest)

@@ -11,7 +11,7 @@ from tests.chaos.table import Case, Experiment
 from tests.chaos.trial import trial
 from tests.support.faulty_s3 import KINDS, Kind
 
-ALL = "S3, 5 % of requests: all of these"
+ALL = "5 % of requests to S3: all of these"
 
 _SHARE = 0.05
 _SECONDS = 4.0  # of one trial, roughly, without late answers
@@ -32,7 +32,7 @@ def experiments(
     late = _SECONDS + 2 * late_seconds
     for kind in KINDS:
         cases = _cases(known, dice, (kind,), max(1, times // 2), late_seconds)
-        name = f"S3, 5 % of requests: {_NAMES.get(kind, kind)}"
+        name = f"5 % of requests to S3: {_NAMES.get(kind, kind)}"
         yield Experiment(name, cases, seconds=late if kind == "late" else _SECONDS)
     yield Experiment(
         ALL,
@@ -40,7 +40,7 @@ def experiments(
         seconds=late,
     )
     yield Experiment(
-        "the same, under Spark",
+        "5 % of requests to S3 under Spark: all of these",
         _cases(known, dice, KINDS, max(1, times // 3), late_seconds, with_spark=True),
         seconds=late,
     )

@@ -40,11 +40,6 @@ class Experiment:
     cases: tuple[Case, ...]
     seconds: float = 3.0
 
-    @property
-    def cost(self) -> float:
-        """What all its trials may take, roughly, in seconds."""
-        return self.seconds * len(self.cases)
-
     def sample(self, most: int, dice: random.Random) -> Experiment:
         """The same with ``most`` of its trials, in random order."""
         return replace(self, cases=tuple(dice.sample(self.cases, min(most, len(self.cases)))))
@@ -73,28 +68,37 @@ class Result:
         """How many trials were run."""
         return sum(self.outcomes.values()) + len(self.broken)
 
+    @property
+    def left(self) -> int:
+        """How many were not."""
+        return self.planned - self.run
+
 
 def run_all(
     experiments: Sequence[Experiment], seconds: float, say: Callable[[str], None]
 ) -> list[Result]:
     """Runs the experiments within ``seconds``, roughly.
 
-    Each has its share of the time that is left; where that is not enough, the rest of its trials
-    is left out, and the table says so.
+    In each round every experiment that is not done has its share of the time that is left. What
+    is not done when the time is over is left out, and the table says so.
     """
     end = time.monotonic() + seconds
-    results = []
-    for number, experiment in enumerate(experiments):
-        left = end - time.monotonic()
-        share = experiment.cost / sum(each.cost for each in experiments[number:])
-        results.append(_run(experiment, time.monotonic() + left * share, say))
+    results = [Result(each.name, len(each.cases)) for each in experiments]
+    both = list(zip(experiments, results, strict=True))
+    while time.monotonic() < end and (left := [each for each in both if each[1].left]):
+        for number, (experiment, result) in enumerate(left):
+            costs = [each.seconds * result.left for each, result in left[number:]]
+            now = time.monotonic()
+            _go_on(experiment, result, now + (end - now) * costs[0] / sum(costs), say)
     return results
 
 
-def _run(experiment: Experiment, deadline: float, say: Callable[[str], None]) -> Result:
-    result = Result(experiment.name, len(experiment.cases))
+def _go_on(
+    experiment: Experiment, result: Result, deadline: float, say: Callable[[str], None]
+) -> None:
+    """Runs the trials that were not run yet until the deadline."""
     began = time.monotonic()
-    for number, case in enumerate(experiment.cases, 1):
+    for number, case in enumerate(experiment.cases[result.run :], result.run + 1):
         if time.monotonic() > deadline:
             break
         try:
@@ -105,8 +109,7 @@ def _run(experiment: Experiment, deadline: float, say: Callable[[str], None]) ->
             trace = "".join(traceback.format_exception(error)[-3:])
             result.broken.append(f"{experiment.name}, {case.name}: {trace}")
         say(f"{experiment.name} {number}/{result.planned}, {case.name}: {outcome}")
-    result.seconds = time.monotonic() - began
-    return result
+    result.seconds += time.monotonic() - began
 
 
 def show(results: Sequence[Result], console: Console) -> None:
