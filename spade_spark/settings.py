@@ -58,6 +58,7 @@ class Input(_Section):
     """Where the edge logs lie and which of them belong to a window."""
 
     edge: str = ""
+    form: Literal["lines", "globs"] = "lines"
     time_source: Literal["last_modified", "key"] = "last_modified"
     margin: Duration = timedelta(hours=1)
 
@@ -166,6 +167,7 @@ class Settings(_Section):
         """The settings that decide which rows a run makes, by full name; no secrets."""
         geoip, users = self.lookups.geoip, self.lookups.users
         return {
+            "input.form": self.input.form,
             "input.time_source": self.input.time_source,
             "input.margin": str(self.input.margin),
             "output.format": self.output.format,

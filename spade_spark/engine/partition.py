@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Final
 
 from spade_spark.blueprint.schema import Table, read_tables
+from spade_spark.edge.globs import GlobLines
 from spade_spark.edge.lines import ObjectLines
 from spade_spark.edge.prefilter import Prefilter
+from spade_spark.engine.inputs import Inputs, counted
 from spade_spark.engine.job import Job
 from spade_spark.engine.outputs import Outputs
 from spade_spark.engine.places import Places
@@ -98,6 +100,7 @@ class _Attempt:
         self._job, self._partition, self._name, self._store = job, partition, name, store
         settings = job.settings
         self._edge = open_store(job.edge, settings.s3)
+        self._inputs = Inputs(job)
         self._lookups = worker_lookups(settings.lookups, settings.s3)
         self._tables = _tables(job.schemas)
         self._transform = ChunkTransform(self._tables, self._lookups, job.asked)
@@ -124,15 +127,15 @@ class _Attempt:
 
     def _read_as_planned(self, source: Source) -> None:
         with closing(self._edge.open(source.key, source.etag, source.size)) as stream:
-            lines = ObjectLines(stream, source.key)
+            lines = self._inputs.lines(stream, source.key)
             try:
                 feed = self._feed_again if self._job.again else self._feed
                 feed(lines, source.key)
             except DamagedObject as damage:
                 self._damaged.append(Damaged(source.key, str(damage)))
-            self._read += Ledger(1, lines.bytes_in, lines.bytes_inflated)
+            self._read += counted(lines)
 
-    def _feed(self, lines: ObjectLines, key: str) -> None:
+    def _feed(self, lines: ObjectLines | GlobLines, key: str) -> None:
         places = Places(key)
         before = self._lines_read()
         for chunk in lines:
@@ -145,7 +148,7 @@ class _Attempt:
         passed_over = self._prefilter.passed_over if self._prefilter else 0
         return self._transform.tally.lines + passed_over
 
-    def _feed_again(self, lines: ObjectLines, key: str) -> None:
+    def _feed_again(self, lines: ObjectLines | GlobLines, key: str) -> None:
         """Lines of a quarantine: the edge lines in them, each from where it came first."""
         for chunk in lines:
             for line in chunk.splitlines():
@@ -172,7 +175,7 @@ class _Attempt:
         events: dict[str, dict[Outcome, int]] = {}
         for (table, outcome), count in tally.events.items():
             events.setdefault(table, {})[outcome] = count
-        counted = Ledger(
+        transformed = Ledger(
             lines=tally.lines,
             undecodable=tally.undecodable,
             filtered=tally.filtered,
@@ -184,7 +187,7 @@ class _Attempt:
             plan=self._job.plan,
             partition=self._partition.number,
             attempt=self._name,
-            ledger=self._read + counted,
+            ledger=self._read + transformed,
             files=tuple(self._outputs.files),
             untracked=tuple(self._outputs.untracked),
             quarantine=tuple(self._outputs.quarantine),

@@ -75,6 +75,11 @@ def _outcomes(report: Report) -> Table:
     for name, count, meaning in (
         ("undecodable lines", ledger.undecodable, "lines that are no edge record"),
         ("lines passed over", ledger.filtered, "cannot hold a table that was named"),
+        (
+            "lines repeated",
+            ledger.repeated,
+            f"of {ledger.repeated_globs:,} of {ledger.globs:,} globs, which were sent twice",
+        ),
     ):
         if count:
             table.add_row(name, f"{count:,}", meaning)

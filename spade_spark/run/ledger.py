@@ -27,6 +27,9 @@ class Ledger:
         records: Edge records decoded.
         events: Events by table and outcome; the table is ``""`` where the event has none.
         streams: What was published, by the stream's id.
+        globs: Globs read, where the input is of globs.
+        repeated_globs: Those of them that had been read before.
+        repeated: Lines that were dropped, since they are of repeated globs.
     """
 
     objects: int = 0
@@ -38,6 +41,9 @@ class Ledger:
     records: int = 0
     events: dict[str, dict[Outcome, int]] = field(default_factory=dict)
     streams: dict[str, StreamCounts] = field(default_factory=dict)
+    globs: int = 0
+    repeated_globs: int = 0
+    repeated: int = 0
 
     def __add__(self, other: Ledger) -> Ledger:
         sums = {
@@ -88,11 +94,12 @@ class Ledger:
         Raises:
             Bug: The ledger does not balance.
         """
-        if self.lines != self.undecodable + self.filtered + self.records:
+        if self.lines != self.undecodable + self.filtered + self.repeated + self.records:
             raise Bug(
                 f"{where}: the ledger does not balance: {self.lines} lines read, but "
                 f"{self.undecodable} undecodable + {self.filtered} passed over + "
-                f"{self.records} records; nothing was loaded, please report this"
+                f"{self.repeated} of repeated globs + {self.records} records; nothing was "
+                "loaded, please report this"
             )
         for table in sorted(self.events.keys() | written.keys()):
             if self.rows(table) != written.get(table, 0):

@@ -74,6 +74,7 @@ WHOLE = gzip.compress(LINES)
     [
         (b"", "it is empty", b""),
         (b"no gzip at all, but long enough", "no gzip file: byte 0", b""),
+        (b"\x01 a glob of the edge's stream", "gzip header (a glob? see input.form)", b""),
         (b"\x1f", "cut off", b""),
         (WHOLE[:-1], "cut off", LINES),
         (WHOLE[:-8], "cut off", LINES),

@@ -8,7 +8,7 @@ import pytest
 
 from spade_spark.engine.job import Job
 from spade_spark.engine.partition import run_partition
-from spade_spark.errors import ObjectChanged, ObjectMissing
+from spade_spark.errors import Bug, ObjectChanged, ObjectMissing
 from spade_spark.plan import Partition, Source
 from spade_spark.run.records import Completion, decode
 from spade_spark.settings import S3Settings, Settings
@@ -16,6 +16,7 @@ from spade_spark.store import open_store
 from spade_spark.transform import exact
 from spade_spark.transform.outcomes import Outcome
 from tests.support import edge
+from tests.support.globs import FORMS, glob
 
 GOOD = [
     edge.record("login", {"login": "zoë", "n": 5}),
@@ -232,3 +233,32 @@ def test_a_completion_is_json_that_people_can_read(world):
     run_partition(world.job, world.partition(edge.log(GOOD)), 0)
     kept = json.loads(world.output.read("r/_completed/00007.json"))
     assert kept["ledger"]["events"]["login"] == {"success": 1, "skipped_columns": 1}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_globs_give_the_rows_and_counts_of_a_deglobbed_log(world, form):
+    logs = run_partition(world.job, world.partition(edge.log(GOOD)), 0)
+    rows = {table: world.rows(logs, table) for table in ("login", "chat")}
+    read = world.job.settings.input.model_copy(update={"form": "globs"})
+    settings = world.job.settings.model_copy(update={"input": read})
+    job = replace(world.job, run_tag="globs", settings=settings)
+    parts = [
+        [edge.record("x", {}, uuid="first"), *GOOD[:4]],
+        [edge.record("x", {}, uuid="second"), *GOOD[4:]],
+    ]
+    archive = form([glob(part) for part in parts])
+    globs = run_partition(job, world.partition(archive, archive), 0)
+    assert {table: world.rows(globs, table) for table in rows} == rows
+    ledger = globs.ledger
+    assert ledger.events["login"] == logs.ledger.events["login"]
+    assert (ledger.globs, ledger.repeated_globs, ledger.repeated) == (4, 2, 9)
+    assert ledger.lines == 2 * (len(GOOD) + 2)
+    assert ledger.lines == ledger.undecodable + ledger.records + ledger.repeated
+    assert [record["raw"] for record in kept(world, globs)] == [GOOD[4].decode()]
+
+
+def test_a_repeated_glob_takes_part_in_the_balance(world):
+    completion = run_partition(world.job, world.partition(edge.log(GOOD)), 0)
+    lost = replace(completion, ledger=replace(completion.ledger, repeated=1))
+    with pytest.raises(Bug, match=r"7 lines read, but 1 undecodable .* 1 of repeated globs"):
+        lost.check()
