@@ -16,6 +16,7 @@ _SLOWEST_SECONDS = 12.0
 _DONE_BY_OTHERS = {
     storage.ALL,  # the same is done under Spark
     overlap.SPECULATION,  # the same is done while workers die
+    kills.WORKER,  # they die while attempts overlap
 }
 
 

@@ -19,6 +19,8 @@ from tests.chaos.processes import COMMAND, Family
 from tests.chaos.table import Case, Experiment
 from tests.chaos.trial import ON_THREADS, SECONDS, Ended, Trial, trial
 
+WORKER = "replay: kill -9 of a Python worker"
+
 _SECONDS = 12.0  # of one trial, roughly
 _SECONDS_WITHOUT_SPARK = 4.0
 _BEGIN = 1.0  # of a process, before the command does anything, roughly
@@ -49,7 +51,7 @@ def experiments(known: Known, dice: random.Random, kills: int) -> Iterator[Exper
     drivers = [_replay(known, f"kill-driver-{number:03d}") for number in range(0, kills, 2)]
     yield _of_drivers(known, dice, "replay: kill -9 of the driver", drivers, _SECONDS)
     yield Experiment(
-        "replay: kill -9 of a Python worker",
+        WORKER,
         tuple(_worker_case(known, dice, number) for number in range(1, kills, 2)),
         seconds=_SECONDS,
     )
