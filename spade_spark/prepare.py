@@ -16,6 +16,7 @@ from spade_spark.blueprint import catalog
 from spade_spark.blueprint.schema import LeftOut, Reading, Table, read_tables
 from spade_spark.edge.listing import Listing, list_window
 from spade_spark.errors import InputError, UsageError
+from spade_spark.output.lake_needs import need_columns, need_pyarrow
 from spade_spark.plan import Plan, deal
 from spade_spark.request import Request
 from spade_spark.run.run import Sealed, sha256
@@ -59,6 +60,9 @@ def prepare(request: Request, settings: Settings) -> Prepared:
     schemas = catalog.fetch(settings.blueprint.schemas, settings.s3)
     reading = read_tables(schemas, is_transformer, catalog.shown(settings.blueprint.schemas))
     tables = choose(request, reading)
+    if "parquet" in settings.output.format:
+        need_pyarrow()
+        need_columns(tables)
     streams = choose_streams(request.publish, [table.name for table in tables], settings)
     if request.from_quarantine:
         listing = list_quarantine(request.from_quarantine, settings)

@@ -107,6 +107,12 @@ class _Story:
                 "without --skip-transform to go on with it (or, if an earlier tool made it, with "
                 "--by-prefix to load whatever lies there)"
             )
+        if not sealed.manifest.has_tsv:
+            raise UsageError(
+                f"run tag {self.request.run_tag} has no TSV files for a warehouse to load, but "
+                "Parquet alone: make the rows again with --format tsv,parquet, or put them into a "
+                f"lake by spade-spark export publish {self.request.run_tag} --to URL"
+            )
         made = Window.parse(*sealed.manifest.window)
         window = self.request.window
         if window.first < made.first or made.last < window.last:
@@ -195,6 +201,7 @@ class _Story:
             asked=None if plan.all_tables else frozenset(plan.tables),
             again=bool(self.request.from_quarantine),
             publishing=self._publishing(prepared),
+            time_column=self.settings.warehouse.time_column,
         )
         with self.screen.transforming(left) as watch:
             returned = spark.transform(job, left, self.settings.spark, lock.guarding(watch))

@@ -75,6 +75,7 @@ class Request:
             raise UsageError(
                 "--publish goes with the making of rows: leave it or --skip-transform out"
             )
+        self._check_format(settings.output.format)
         if self.all_tables and self.tables:
             raise UsageError("name tables or give --all-tables, not both")
         if not self.all_tables and not self.tables:
@@ -94,3 +95,18 @@ class Request:
         for name, value in needed.items():
             if not value:
                 raise SettingsError(f"{name} is not set: give --conf FILE with it")
+
+    def _check_format(self, formats: str) -> None:
+        """Refuses what reads TSV files where none are to be made."""
+        if "tsv" in formats or self.skip_transform:
+            return
+        if not self.skip_load:
+            raise UsageError(
+                "a warehouse loads TSV files and the format is parquet alone: give --format "
+                "tsv,parquet, or stop after the transform with --skip-ace-upload"
+            )
+        if self.publish:
+            raise UsageError(
+                "--publish reads TSV files and the format is parquet alone: give --format "
+                "tsv,parquet"
+            )

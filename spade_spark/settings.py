@@ -63,13 +63,21 @@ class Input(_Section):
     margin: Duration = timedelta(hours=1)
 
 
+def _formats(value: object) -> object:
+    """``"parquet, tsv"`` as ``"tsv,parquet"``; anything else is left to be refused."""
+    if not isinstance(value, str):
+        return value
+    return ",".join(sorted({word.strip() for word in value.split(",")}, reverse=True))
+
+
 class OutputSettings(_Section):
     """Where run tags lie and how large their files are."""
 
     base: str = ""
     untracked: str = ""
-    format: Literal["tsv", "parquet"] = "tsv"
+    format: Annotated[Literal["tsv", "parquet", "tsv,parquet"], BeforeValidator(_formats)] = "tsv"
     max_file_bytes: Annotated[int, Field(gt=0)] = 128 * 1024 * 1024
+    row_group_bytes: Annotated[int, Field(gt=0)] = 128 * 1024 * 1024
 
 
 class WarehouseSettings(_Section):
@@ -171,6 +179,7 @@ class Settings(_Section):
             "input.time_source": self.input.time_source,
             "input.margin": str(self.input.margin),
             "output.format": self.output.format,
+            **self._bearing_on_days(),
             "lookups.geoip.city": geoip.city,
             "lookups.geoip.asn": geoip.asn,
             "lookups.geoip.table": geoip.table,
@@ -178,6 +187,12 @@ class Settings(_Section):
             "lookups.users.table": users.table,
             "lookups.users.on_failure": users.on_failure,
         }
+
+    def _bearing_on_days(self) -> dict[str, str]:
+        """What decides into which Parquet file a row goes, where there are any."""
+        if "parquet" not in self.output.format:
+            return {}
+        return {"warehouse.time_column": self.warehouse.time_column}
 
 
 def load(

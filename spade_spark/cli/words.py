@@ -116,6 +116,13 @@ _WORDS: tuple[Callable[[_Command], _Command], ...] = (
         help="Publish the rows to this stream of Blueprint's as well, or to 'all'; its consumers "
         "must expect repeats.",
     ),
+    click.option(
+        "--format",
+        "formats",
+        metavar="FORMATS",
+        type=click.Choice(["tsv", "parquet", "tsv,parquet"]),
+        help="What the rows are written as: tsv, parquet or tsv,parquet; default: the settings'.",
+    ),
 )
 
 
@@ -149,6 +156,7 @@ class Words:
     from_quarantine: str
     take_over: tuple[str, ...]
     publish: tuple[str, ...]
+    formats: str | None
 
     def read(self) -> tuple[Request, Settings]:
         """What the words ask for, checked as far as the words alone can be.
@@ -208,11 +216,15 @@ class Words:
     def _settings(self) -> Settings:
         ratio = self.min_rows_ratio
         more = {} if ratio is None else {"min_rows_ratio": str(ratio)}
-        return read_settings(self.conf, self.rsurl, more)
+        output = {"format": self.formats} if self.formats else {}
+        return read_settings(self.conf, self.rsurl, more, output)
 
 
 def read_settings(
-    conf: Path | None, rsurl: str | None, warehouse: Mapping[str, str] = MappingProxyType({})
+    conf: Path | None,
+    rsurl: str | None,
+    warehouse: Mapping[str, str] = MappingProxyType({}),
+    output: Mapping[str, str] = MappingProxyType({}),
 ) -> Settings:
     """The settings: file < environment < flag.
 
@@ -220,6 +232,7 @@ def read_settings(
         conf: The file; None for a sandbox's, if one runs here.
         rsurl: The warehouse's URL, if it was given.
         warehouse: What other flags set of the warehouse's settings.
+        output: What they set of the output's.
 
     Raises:
         SettingsError: A setting is wrong.
@@ -227,4 +240,4 @@ def read_settings(
     if conf is None and _SANDBOX_CONF.is_file():
         conf = _SANDBOX_CONF
     url = {"url": rsurl} if rsurl and rsurl != "-" else {}
-    return settings_module.load(conf, flags={"warehouse": {**url, **warehouse}})
+    return settings_module.load(conf, flags={"warehouse": {**url, **warehouse}, "output": output})

@@ -40,6 +40,7 @@ class Job:
         asked: The tables to make; None for all.
         again: Whether what is read is a quarantine instead of edge logs.
         publishing: What is published; None where that was not asked.
+        time_column: The column whose day decides into which Parquet file a row goes.
     """
 
     run_tag: str
@@ -50,6 +51,7 @@ class Job:
     asked: frozenset[str] | None
     again: bool = False
     publishing: Publishing | None = None
+    time_column: str = "time"
 
     @property
     def edge(self) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from spade_spark.blueprint.schema import Table
 from spade_spark.engine.job import Job
+from spade_spark.engine.parquet import ParquetOutput
 from spade_spark.output.tsv import ClosedFile, RowFiles
 from spade_spark.run.layout import Layout
 from spade_spark.run.records import QuarantineFile, RowFile, UntrackedFile
@@ -30,6 +31,7 @@ class Outputs:
         files: The rows' files that were uploaded.
         untracked: Those of events without a table.
         quarantine: Those of records that no row could be made of.
+        parquet: The rows' Parquet files; None where they were not asked for.
     """
 
     def __init__(self, job: Job, name: str, store: Store, spool: Path) -> None:
@@ -40,6 +42,9 @@ class Outputs:
         self._layout = Layout(job.run_tag)
         self._spooled = RowFiles(spool, job.settings.output.max_file_bytes)
         self._shipped = 0
+        formats = job.settings.output.format
+        self._tsv = "tsv" in formats
+        self.parquet = ParquetOutput(job, name, store, spool) if "parquet" in formats else None
 
     def add_rows(self, table: Table, rows: bytes, count: int) -> None:
         """Rows of a table, each ended by a line feed."""
@@ -74,6 +79,10 @@ class Outputs:
             file.path.unlink()
 
     def _ship_rows(self, file: ClosedFile, name: str) -> None:
+        if self.parquet:
+            self.parquet.add(file)
+        if not self._tsv:
+            return
         key = self._layout.rows(file.table, file.version, name)
         self._store.upload(key, file.path)
         made = RowFile(file.table, file.version, key, file.rows, file.bytes, file.sha256)

@@ -183,17 +183,20 @@ class _Attempt:
             events=events,
         )
         asked = self._lookups.stats() - self._asked_before
+        parquet = self._outputs.parquet
         return Completion(
             plan=self._job.plan,
             partition=self._partition.number,
             attempt=self._name,
-            ledger=self._read + transformed,
+            ledger=self._read + transformed + (parquet.ledger if parquet else Ledger()),
             files=tuple(self._outputs.files),
             untracked=tuple(self._outputs.untracked),
             quarantine=tuple(self._outputs.quarantine),
             damaged=tuple(self._damaged),
             failures=tuple(tally.failures),
             lookups=asdict(asked),
+            format=self._job.settings.output.format,
+            parquet=tuple(parquet.files) if parquet else (),
         )
 
 

@@ -7,6 +7,7 @@
     <runtag>/_completed/00012.json   one a partition, its task's last act
     <runtag>/_published/00012.json   what of a partition is published, where that was asked
     <runtag>/<table>/v<version>/…gz  the rows
+    <runtag>/<table>/date=<day>/…    the rows in Parquet, where that was asked
     <runtag>/_untracked/…gz          events without a table
     <runtag>/_quarantine/…gz         records that no row could be made of
     <runtag>/_copy/<table>.json      Redshift's own manifest of a table's files
@@ -26,6 +27,7 @@ from datetime import datetime
 from urllib.parse import quote
 
 from spade_spark.errors import UsageError
+from spade_spark.output.days import day_folder
 
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 
@@ -130,6 +132,10 @@ class Layout:
     def rows(self, table: str, version: int, name: str) -> str:
         """A file of one table's rows."""
         return f"{self.run_tag}/{table_folder(table)}/v{version}/{name}"
+
+    def day(self, table: str, day: str, name: str) -> str:
+        """A Parquet file of one table's rows of one day."""
+        return f"{self.run_tag}/{table_folder(table)}/{day_folder(day)}/{name}"
 
     def untracked(self, name: str) -> str:
         """A file of events without a table, where the settings name no bucket for them."""

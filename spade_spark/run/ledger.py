@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 
@@ -30,6 +31,8 @@ class Ledger:
         globs: Globs read, where the input is of globs.
         repeated_globs: Those of them that had been read before.
         repeated: Lines that were dropped, since they are of repeated globs.
+        parquet: Rows in Parquet files, by table.
+        undated: Those of them that belong to no day, by table.
     """
 
     objects: int = 0
@@ -44,12 +47,14 @@ class Ledger:
     globs: int = 0
     repeated_globs: int = 0
     repeated: int = 0
+    parquet: dict[str, int] = field(default_factory=dict)
+    undated: dict[str, int] = field(default_factory=dict)
 
     def __add__(self, other: Ledger) -> Ledger:
         sums = {
             each.name: getattr(self, each.name) + getattr(other, each.name)
             for each in fields(self)
-            if each.name not in {"events", "streams"}
+            if each.name not in {"events", "streams", "parquet", "undated"}
         }
         return Ledger(
             **sums,
@@ -59,6 +64,8 @@ class Ledger:
                 + other.streams.get(name, StreamCounts())
                 for name in dict.fromkeys([*self.streams, *other.streams])
             },
+            parquet=dict(Counter(self.parquet) + Counter(other.parquet)),
+            undated=dict(Counter(self.undated) + Counter(other.undated)),
         )
 
     @property

@@ -13,6 +13,7 @@ import msgspec
 
 from spade_spark.blueprint.schema import Table
 from spade_spark.errors import Bug, InputError
+from spade_spark.output.days import DayFile
 from spade_spark.plan import Plan
 from spade_spark.run.layout import Layout
 from spade_spark.run.ledger import Ledger, total
@@ -100,6 +101,8 @@ class Completion:
         damaged: Objects that are not whole.
         failures: Some of the events that this program failed on: ``(uuid, error)``.
         lookups: What the lookups were asked, by name.
+        format: In which formats the rows were written, as in the settings.
+        parquet: The rows' files in Parquet.
     """
 
     plan: str
@@ -112,10 +115,13 @@ class Completion:
     damaged: tuple[Damaged, ...] = ()
     failures: tuple[tuple[str, str], ...] = ()
     lookups: dict[str, int] = field(default_factory=dict)
+    format: str = "tsv"
+    parquet: tuple[DayFile, ...] = ()
 
     def check(self) -> None:
         """Raises Bug where the partition's ledger does not balance."""
-        self.ledger.check(_rows_by_table(self.files), f"partition {self.partition}")
+        where = f"partition {self.partition}"
+        _check(self.ledger, self.format, self.files, self.parquet, where)
 
 
 @dataclass(frozen=True)
@@ -127,17 +133,24 @@ class ManifestTable:
         version: The Blueprint version that made the rows.
         columns: The outbound names, in the rows' order.
         files: The files that count.
+        parquet: The Parquet files that count, of the same rows.
     """
 
     table: str
     version: int
     columns: tuple[str, ...]
     files: tuple[RowFile, ...]
+    parquet: tuple[DayFile, ...] = ()
 
     @property
     def rows(self) -> int:
-        """Rows in all files."""
-        return sum(file.rows for file in self.files)
+        """Rows made, which each format has once."""
+        return sum(file.rows for file in self.files or self.parquet)
+
+    @property
+    def every(self) -> tuple[RowFile | DayFile, ...]:
+        """The files of all formats."""
+        return (*self.files, *self.parquet)
 
 
 @dataclass(frozen=True)
@@ -156,6 +169,7 @@ class Manifest:
         damaged: Objects that are not whole.
         failures: Some of the events that this program failed on: ``(uuid, error)``.
         lookups: What the lookups were asked, by name.
+        format: In which formats the rows were written, as in the settings.
     """
 
     run_tag: str
@@ -169,6 +183,17 @@ class Manifest:
     damaged: tuple[Damaged, ...] = ()
     failures: tuple[tuple[str, str], ...] = ()
     lookups: dict[str, int] = field(default_factory=dict)
+    format: str = "tsv"
+
+    @property
+    def has_tsv(self) -> bool:
+        """Whether there are files that a warehouse can load."""
+        return "tsv" in self.format
+
+    @property
+    def has_parquet(self) -> bool:
+        """Whether there are files that a lake can take in."""
+        return "parquet" in self.format
 
 
 def seal(
@@ -184,12 +209,14 @@ def seal(
         raise Bug(f"{plan.run_tag}: {len(plan.partitions)} partitions were planned, got {numbers}")
     ordered = sorted(completions, key=lambda completion: completion.partition)
     files = [file for completion in ordered for file in completion.files]
+    parquet = [file for completion in ordered for file in completion.parquet]
+    format_ = plan.settings.get("output.format", "tsv")
     ledger = total(completion.ledger for completion in ordered)
     if ledger.objects != len(plan.sources):
         raise Bug(
             f"{plan.run_tag}: {len(plan.sources)} objects were planned, {ledger.objects} were read"
         )
-    ledger.check(_rows_by_table(files), plan.run_tag)
+    _check(ledger, format_, files, parquet, plan.run_tag)
     lookups: Counter[str] = Counter()
     for completion in ordered:
         lookups.update(completion.lookups)
@@ -198,13 +225,14 @@ def seal(
         plan=digest(plan),
         window=plan.window,
         created=now,
-        tables=tuple(_manifest_table(table, files) for table in tables),
+        tables=tuple(_manifest_table(table, files, parquet) for table in tables),
         ledger=ledger,
         untracked=tuple(file for completion in ordered for file in completion.untracked),
         quarantine=tuple(file for completion in ordered for file in completion.quarantine),
         damaged=tuple(damaged for completion in ordered for damaged in completion.damaged),
         failures=tuple(failure for completion in ordered for failure in completion.failures),
         lookups=dict(lookups),
+        format=format_,
     )
 
 
@@ -266,13 +294,30 @@ def decode(data: bytes, kind: type[Record], name: str) -> Record:
         ) from None
 
 
-def _manifest_table(table: Table, files: Iterable[RowFile]) -> ManifestTable:
+def _manifest_table(
+    table: Table, files: Iterable[RowFile], parquet: Iterable[DayFile]
+) -> ManifestTable:
     columns = tuple(column.outbound for column in table.columns)
     mine = tuple(file for file in files if file.table == table.name)
-    return ManifestTable(table.name, table.version, columns, mine)
+    days = tuple(file for file in parquet if file.table == table.name)
+    return ManifestTable(table.name, table.version, columns, mine, days)
 
 
-def _rows_by_table(files: Iterable[RowFile]) -> dict[str, int]:
+def _check(
+    ledger: Ledger,
+    format_: str,
+    files: Iterable[RowFile],
+    parquet: Iterable[DayFile],
+    where: str,
+) -> None:
+    """Compares the ledger with the files of each format that was asked for."""
+    if "tsv" in format_:
+        ledger.check(_rows_by_table(files), where)
+    if "parquet" in format_:
+        ledger.check(_rows_by_table(parquet), where)
+
+
+def _rows_by_table(files: Iterable[RowFile | DayFile]) -> dict[str, int]:
     rows: Counter[str] = Counter()
     for file in files:
         rows[file.table] += file.rows

@@ -135,7 +135,7 @@ class Run:
     def write_manifest(self, manifest: Manifest) -> Sealed:
         """Writes the COPY manifests and then, last of all, ``manifest``."""
         sealed = self._sealed(manifest)
-        for files in sealed.files:
+        for files in sealed.files if manifest.has_tsv else ():
             self.store.write(self.layout.copy_manifest(files.table), copy_manifest(files))
         self.store.write(self.layout.manifest, encode(manifest))
         return sealed

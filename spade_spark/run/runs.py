@@ -21,7 +21,7 @@ _READERS = 8
 _MOST = 5
 
 # What an attempt at a partition calls its files (engine/partition.py), and nobody else.
-_ATTEMPT = re.compile(r"\d{5,}-\d+-[0-9a-f]{12}-\d{4,}\.gz", re.ASCII)
+_ATTEMPT = re.compile(r"\d{5,}-\d+-[0-9a-f]{12}-\d{4,}\.(?:gz|parquet)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class FoundRun:
         if self.manifest is None or not self.manifest.plan:
             return ()
         # No two files of any attempts have the same name, wherever they lie.
-        keys = [file.key for table in self.manifest.tables for file in table.files]
+        keys = [file.key for table in self.manifest.tables for file in table.every]
         keys += [file.url for file in self.manifest.untracked]
         keys += [file.key for file in self.manifest.quarantine]
         named = {_name(key) for key in keys}
@@ -231,7 +231,7 @@ def _missing(manifest: Manifest, keys: dict[str, StoredObject]) -> Iterator[str]
     """The manifest's files that are not there as it says."""
     wrong = []
     for table in manifest.tables:
-        for file in table.files:
+        for file in table.every:
             there = keys.get(file.key)
             if there is None:
                 wrong.append(f"{file.key} is not there")

@@ -203,8 +203,8 @@ def _tables(found: FoundRun) -> tuple[RunTable, ...]:
                 made.table,
                 made.version,
                 made.rows,
-                len(made.files),
-                sum(file.size for file in made.files),
+                len(made.every),
+                sum(file.size for file in made.every),
             )
             for made in found.manifest.tables
         )

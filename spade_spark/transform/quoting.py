@@ -45,7 +45,12 @@ def unquote_row(row: str) -> list[str]:
     if not row:
         return []
     values = row[1:-1].split(_BETWEEN)
-    return [_ESCAPE.sub(_meant, value) if "\\" in value else value for value in values]
+    return [unescape(value) if "\\" in value else value for value in values]
+
+
+def unescape(text: str) -> str:
+    """What :func:`escape` made ``text`` of."""
+    return _ESCAPE.sub(_meant, text)
 
 
 def _meant(match: re.Match[str]) -> str:
