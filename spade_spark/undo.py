@@ -18,7 +18,7 @@ from spade_spark.report.screen import Screen
 from spade_spark.report.undo import UndoReport
 from spade_spark.run.heartbeat import Lock, holding
 from spade_spark.run.layout import UNDO
-from spade_spark.run.loads import TableNotLoaded, TableUndone
+from spade_spark.run.loads import TableNotLoaded, TableUndone, TableUndoneBefore
 from spade_spark.run.locks import Claim, Locks
 from spade_spark.settings import Settings
 from spade_spark.store import open_store
@@ -194,7 +194,9 @@ class _Story:
                 poolsize=self.request.poolsize,
                 progress=held(lock, tell),
             )
-        return self._report(undone, passed)
+        before = {each.table for each in undone if isinstance(each, TableUndoneBefore)}
+        rest = tuple(each for each in undone if not isinstance(each, TableUndoneBefore))
+        return self._report(rest, tuple(sorted({*passed, *before})))
 
     def _report(
         self, undone: tuple[TableUndone | TableNotLoaded, ...], passed: tuple[str, ...]

@@ -133,6 +133,21 @@ class TableUndone:
 
 
 @dataclass(frozen=True)
+class TableUndoneBefore:
+    """One table of which an earlier undo put the rows back, and that was left as it was.
+
+    Attributes:
+        table: The table's name.
+    """
+
+    table: str
+
+
+UndoOutcome = TableUndone | TableUndoneBefore | TableNotLoaded
+"""What came of one table's undo."""
+
+
+@dataclass(frozen=True)
 class KeptRows:
     """Rows that a load or an undo replaced, and that are kept.
 

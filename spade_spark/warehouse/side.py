@@ -33,7 +33,7 @@ class LoadStep:
     Attributes:
         table: The table's name.
         step: ``staging``, ``replacing``, ``waiting`` (before another try), ``loaded``, ``loaded
-            before``, ``undone``, ``not loaded`` or ``not undone``.
+            before``, ``undone``, ``undone before``, ``not loaded`` or ``not undone``.
         note: More about it: rows, or why it waits.
     """
 

@@ -21,7 +21,12 @@ from spade_spark.errors import (
     WarehouseError,
 )
 from spade_spark.run.layout import UNDO
-from spade_spark.run.loads import TableNotLoaded, TableUndone
+from spade_spark.run.loads import (
+    TableNotLoaded,
+    TableUndone,
+    TableUndoneBefore,
+    UndoOutcome,
+)
 from spade_spark.settings import WarehouseSettings
 from spade_spark.warehouse import catalog, ledger
 from spade_spark.warehouse.backup import Backup, delete_kept
@@ -129,7 +134,7 @@ def undo_tables(
     poolsize: int = 4,
     retries: Retries | None = None,
     progress: Progress = lambda step: None,  # noqa: ARG005 - the default does nothing
-) -> tuple[TableUndone | TableNotLoaded, ...]:
+) -> tuple[UndoOutcome, ...]:
     """Undoes each of ``loads``, ``poolsize`` at a time.
 
     Returns:
@@ -146,7 +151,7 @@ def undo_tables(
     sessions = Sessions(warehouse.target)
     with advised():
         retries.of(sessions.stop)(ensure_places, warehouse, place)
-    work: list[Callable[[], TableUndone | TableNotLoaded]] = []
+    work: list[Callable[[], UndoOutcome]] = []
     for load in loads:
         rows = WindowRows(warehouse, place, load.table, load.window, UNDO + load.run_tag)
         tries = Tries(rows, retries, sessions, progress, "undone")
@@ -162,11 +167,13 @@ class _TableUndo:
     rules: Rules
     tries: Tries
 
-    def run(self) -> TableUndone | TableNotLoaded:
+    def run(self) -> UndoOutcome:
         """Undoes the load; every failure is an answer."""
         started = time.monotonic()
         ended = self.tries.settle(self._once)
-        if isinstance(ended, TableNotLoaded):
+        if isinstance(ended, TableUndoneBefore):
+            self.tries.tell("undone before")
+        if isinstance(ended, TableUndoneBefore | TableNotLoaded):
             return ended
         deleted, inserted, backup = ended
         self.tries.tell("undone", f"{deleted} rows deleted, {inserted} put back")
@@ -179,7 +186,7 @@ class _TableUndo:
             seconds=time.monotonic() - started,
         )
 
-    def _once(self) -> tuple[int, int, str]:
+    def _once(self) -> tuple[int, int, str] | TableUndoneBefore:
         """One try, in one commit: rows deleted, rows put back, and where the former are kept."""
         sessions = self.tries.sessions
         session = sessions.open()
@@ -189,9 +196,12 @@ class _TableUndo:
         try:
             with session.transaction(BEGIN_SERIALIZABLE):
                 session.run(ledger.lock(self.tries.rows.place.control))
+                # Here too: of a driver that died, the commit may have gone through since.
                 way = self._find_way(session)
                 ts = _after(way.newest)
                 done = self._replace(session, way, ts)
+        except AlreadyUndone:
+            return TableUndoneBefore(self.load.table)
         except CommitUnknown:
             if done is None or not self.tries.was_committed(ts):
                 raise ConnectionLost(

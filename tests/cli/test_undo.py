@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 import boto3
 import pytest
 
+from spade_spark import undo
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.cli import main
 from spade_spark.errors import UsageError
@@ -94,6 +95,23 @@ def test_what_is_undone_is_not_undone_again_and_the_command_says_so(desk, capsys
     assert "Table chat was undone before" in shown
     assert "To put its rows back: spade-spark undo undo-tag" in shown
     assert desk.lab.ledger() == ledger
+
+
+def test_an_undo_that_another_has_done_since_the_look_is_passed_over(desk, capsys, monkeypatch):
+    """As where a driver died with its commit on the way: it goes through after the next look."""
+    look = undo._Story._look
+
+    def look_and_be_late(story):
+        looked = look(story)
+        with monkeypatch.context() as undisturbed:
+            undisturbed.setattr(undo._Story, "_look", look)
+            assert desk.undo("tag") == 0
+        return looked
+
+    monkeypatch.setattr(undo._Story, "_look", look_and_be_late)
+    assert desk.undo("tag") == 0
+    assert "Table login was undone before" in capsys.readouterr().out
+    assert len(desk.lab.ledger()) == 4
 
 
 def test_an_undo_is_undone_by_its_own_tag(desk):
