@@ -5,7 +5,7 @@ A replay carries it out, ``spade-spark plan`` prints it: both ask here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from difflib import get_close_matches
@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from spade_spark import __version__
 from spade_spark.again import list_quarantine
 from spade_spark.blueprint import catalog
+from spade_spark.blueprint.metadata import read_edge_types
 from spade_spark.blueprint.schema import LeftOut, Reading, Table, read_tables
 from spade_spark.edge.listing import Listing, list_window
 from spade_spark.errors import InputError, UsageError
@@ -38,6 +39,8 @@ class Prepared:
         listing: The window's objects.
         left_out: Tables that cannot be made, where all were asked for.
         streams: The streams that the rows are published to.
+        edge_types: The type of edge that is expected of an event; None where no event metadata are
+            configured, and for a quarantine, whose events were counted before.
     """
 
     plan: Plan
@@ -46,6 +49,7 @@ class Prepared:
     listing: Listing
     left_out: tuple[LeftOut, ...]
     streams: Chosen
+    edge_types: Mapping[str, str] | None
 
 
 def prepare(request: Request, settings: Settings) -> Prepared:
@@ -54,8 +58,8 @@ def prepare(request: Request, settings: Settings) -> Prepared:
     Raises:
         UsageError: A table that Blueprint does not have, or whose schema cannot be used; a stream
             that it does not have, or that takes none of the tables.
-        InputError: No schemas, no edge store, no object in the window, or a stream that must not
-            be written to.
+        InputError: No schemas, no edge store, no object in the window, no event metadata where they
+            are configured, or a stream that must not be written to.
     """
     schemas = catalog.fetch(settings.blueprint.schemas, settings.s3)
     reading = read_tables(schemas, is_transformer, catalog.shown(settings.blueprint.schemas))
@@ -75,7 +79,15 @@ def prepare(request: Request, settings: Settings) -> Prepared:
         listing=listing,
         left_out=reading.left_out if request.all_tables else (),
         streams=streams,
+        edge_types=None if request.from_quarantine else _edge_types(settings),
     )
+
+
+def _edge_types(settings: Settings) -> Mapping[str, str] | None:
+    source = settings.blueprint.metadata
+    if not source:
+        return None
+    return read_edge_types(catalog.fetch(source, settings.s3), catalog.shown(source))
 
 
 def choose(request: Request, reading: Reading) -> list[Table]:

@@ -201,6 +201,7 @@ class _Story:
             asked=None if plan.all_tables else frozenset(plan.tables),
             again=bool(self.request.from_quarantine),
             publishing=self._publishing(prepared),
+            edge_types=prepared.edge_types,
             time_column=self.settings.warehouse.time_column,
         )
         with self.screen.transforming(left) as watch:

@@ -20,6 +20,7 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from ahocorasick_rs import BytesAhoCorasick, MatchKind
+from stringzilla import count
 
 _HEX_ESCAPE: Final = b"\\u00"
 _SURE: Final = re.compile(r'[^\x00-\x1f"/>?\\~\x7f-\U0010ffff]+')
@@ -82,6 +83,5 @@ def _lines_at(places: list[int], chunk: bytes) -> Iterator[bytes]:
 
 
 def _count_lines(chunk: bytes) -> int:
-    """By what is left without the line ends: bytes.count takes four times as long."""
-    line_feeds = len(chunk) - len(chunk.replace(b"\n", b""))
+    line_feeds: int = count(chunk, b"\n")
     return line_feeds + (not chunk.endswith(b"\n") and bool(chunk))

@@ -153,7 +153,16 @@ def read_events(data: str) -> list[Event]:
     Raises:
         Malformed: Wrongly encoded, no JSON, or an event of the wrong type.
     """
-    payload = strict_json.text_of(decode_payload(data))
+    return read_payload(decode_payload(data))
+
+
+def read_payload(decoded: bytes) -> list[Event]:
+    """The events of a payload that is decoded, in order.
+
+    Raises:
+        Malformed: No JSON, or an event of the wrong type.
+    """
+    payload = strict_json.text_of(decoded)
     try:
         whole = strict_json.read(payload)
         if isinstance(whole, Elements) and payload.startswith("[{"):

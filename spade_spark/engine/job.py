@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from spade_spark.settings import Settings
@@ -40,6 +41,7 @@ class Job:
         asked: The tables to make; None for all.
         again: Whether what is read is a quarantine instead of edge logs.
         publishing: What is published; None where that was not asked.
+        edge_types: The type of edge that is expected of an event; None where that is not counted.
         time_column: The column whose day decides into which Parquet file a row goes.
     """
 
@@ -51,6 +53,7 @@ class Job:
     asked: frozenset[str] | None
     again: bool = False
     publishing: Publishing | None = None
+    edge_types: Mapping[str, str] | None = None
     time_column: str = "time"
 
     @property

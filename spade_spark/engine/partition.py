@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict
 from functools import lru_cache, partial
@@ -40,6 +40,7 @@ from spade_spark.run.records import (
 from spade_spark.store import Store, open_store
 from spade_spark.transform.chunk import ChunkTransform
 from spade_spark.transform.drained import Drained, Kept
+from spade_spark.transform.edge_types import EdgeTypeCounter
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.transform.registry import is_transformer
 
@@ -106,6 +107,7 @@ class _Attempt:
         self._transform = ChunkTransform(self._tables, self._lookups, job.asked)
         whole = job.asked is None or job.again
         self._prefilter = None if whole else Prefilter(job.asked or ())
+        self._edge_types = _edge_types(job, self._tables)
         self._outputs = Outputs(job, name, store, spool)
         self._asked_before = self._lookups.stats()  # the worker's lookups outlive its tasks
         self._damaged: list[Damaged] = []
@@ -139,7 +141,10 @@ class _Attempt:
         places = Places(key)
         before = self._lines_read()
         for chunk in lines:
-            self._transform.feed(self._prefilter.pass_through(chunk) if self._prefilter else chunk)
+            passed = self._prefilter.pass_through(chunk) if self._prefilter else chunk
+            self._transform.feed(passed)
+            if self._edge_types:
+                self._edge_types.feed(passed)
             self._keep(partial(places.find, chunk))
             places.passed(self._lines_read() - before)
 
@@ -181,6 +186,7 @@ class _Attempt:
             filtered=tally.filtered,
             records=tally.records,
             events=events,
+            edge_types=self._edge_types.counts() if self._edge_types else {},
         )
         asked = self._lookups.stats() - self._asked_before
         parquet = self._outputs.parquet
@@ -203,3 +209,10 @@ class _Attempt:
 @lru_cache(maxsize=2)  # A worker process does many tasks of one run: the schemas are read once.
 def _tables(schemas: bytes) -> dict[str, Table]:
     return dict(read_tables(schemas, is_transformer).tables)
+
+
+def _edge_types(job: Job, tables: Mapping[str, Table]) -> EdgeTypeCounter | None:
+    """What counts the types of edge; None where the job does not ask for it."""
+    if job.edge_types is None:
+        return None
+    return EdgeTypeCounter(tables if job.asked is None else job.asked, job.edge_types)

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from spade_spark.report.report import Report
 from spade_spark.run.loads import TableLoaded, TableLoadedBefore
+from spade_spark.transform.edge_types import EdgeTypeCounts
 from spade_spark.transform.outcomes import Outcome
 
 _MOST = 10
@@ -61,6 +62,8 @@ def _parts(report: Report) -> Iterator[RenderableType]:
     yield _loads(report) if report.loads else _made(report)
     if ledger.streams:
         yield _published(report)
+    if _strays(report):
+        yield _edge_types(report)
     yield from (Text(line, style="yellow") for line in _remarks(report))
     yield from (Text(line, style="red") for line in _failures(report))
     yield _verdict(report)
@@ -129,6 +132,29 @@ def _published(report: Report) -> Table:
         figures = (counts.published, counts.records, held, counts.outside)
         dropped = Text(f"{counts.dropped:,}", style="red" if counts.dropped else "")
         table.add_row(stream, *(f"{figure:,}" for figure in figures), dropped)
+    return table
+
+
+def _strays(report: Report) -> list[tuple[str, EdgeTypeCounts]]:
+    """The events that came from another edge than was expected, or from none; most first."""
+    counted = report.manifest.ledger.edge_types.items()
+    return sorted(
+        ((name, each) for name, each in counted if each.mismatched or each.unknown),
+        key=lambda item: (-item[1].mismatched - item[1].unknown, item[0]),
+    )
+
+
+def _edge_types(report: Report) -> Table:
+    strays = _strays(report)
+    more = f", the {_MOST} worst of {len(strays)}" if len(strays) > _MOST else ""
+    table = Table(title=f"Events from another edge than expected{more}", title_justify="left")
+    table.add_column("event", overflow="fold")
+    table.add_column("expected", no_wrap=True)
+    for name in ("events", "from the other", "from an unknown"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for event, counts in strays[:_MOST]:
+        figures = (counts.events, counts.mismatched, counts.unknown)
+        table.add_row(event, counts.expected or "-", *(f"{figure:,}" for figure in figures))
     return table
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from typing import TypeVar
 
 from spade_spark.errors import Bug
 from spade_spark.streams.counts import StreamCounts
+from spade_spark.transform.edge_types import EdgeTypeCounts
 from spade_spark.transform.outcomes import Outcome
+
+Counts = TypeVar("Counts", StreamCounts, EdgeTypeCounts)
 
 WRITTEN = (Outcome.SUCCESS, Outcome.SKIPPED_COLUMNS)
 """The outcomes that leave a row."""
@@ -31,6 +35,8 @@ class Ledger:
         globs: Globs read, where the input is of globs.
         repeated_globs: Those of them that had been read before.
         repeated: Lines that were dropped, since they are of repeated globs.
+        edge_types: Which type of edge the tables' events came from, where Blueprint's event
+            metadata say which is expected; by table.
         parquet: Rows in Parquet files, by table.
         undated: Those of them that belong to no day, by table.
     """
@@ -47,6 +53,7 @@ class Ledger:
     globs: int = 0
     repeated_globs: int = 0
     repeated: int = 0
+    edge_types: dict[str, EdgeTypeCounts] = field(default_factory=dict)
     parquet: dict[str, int] = field(default_factory=dict)
     undated: dict[str, int] = field(default_factory=dict)
 
@@ -54,16 +61,13 @@ class Ledger:
         sums = {
             each.name: getattr(self, each.name) + getattr(other, each.name)
             for each in fields(self)
-            if each.name not in {"events", "streams", "parquet", "undated"}
+            if isinstance(getattr(self, each.name), int)
         }
         return Ledger(
             **sums,
             events=_add(self.events, other.events),
-            streams={
-                name: self.streams.get(name, StreamCounts())
-                + other.streams.get(name, StreamCounts())
-                for name in dict.fromkeys([*self.streams, *other.streams])
-            },
+            streams=_merge(self.streams, other.streams, StreamCounts()),
+            edge_types=_merge(self.edge_types, other.edge_types, EdgeTypeCounts()),
             parquet=dict(Counter(self.parquet) + Counter(other.parquet)),
             undated=dict(Counter(self.undated) + Counter(other.undated)),
         )
@@ -127,6 +131,16 @@ class Ledger:
 def total(ledgers: Iterable[Ledger]) -> Ledger:
     """The sum of all ledgers."""
     return sum(ledgers, Ledger())
+
+
+def _merge(
+    left: Mapping[str, Counts], right: Mapping[str, Counts], none: Counts
+) -> dict[str, Counts]:
+    """The sums of what has the same name, in the order of ``left``."""
+    return {
+        name: left.get(name, none) + right.get(name, none)
+        for name in dict.fromkeys([*left, *right])
+    }
 
 
 def _add(

@@ -16,21 +16,22 @@ What each step costs stands in bench/README.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from spade_spark.blueprint.schema import Table
+from spade_spark.edge.record import EdgeRecord
 from spade_spark.lookups import Lookups
 from spade_spark.transform.decoders import Decoders
 from spade_spark.transform.drained import Drained, Kept, RowEncoder, TableRows
 from spade_spark.transform.edge_lines import BACKSLASH, DOUBT, EdgeLine, EdgeLineReader
-from spade_spark.transform.exact import ExactTransform
+from spade_spark.transform.exact import ExactTransform, Result
 from spade_spark.transform.memo import Address, Memos, Second
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.transform.tally import Tally
-from spade_spark.transform.texts import MISSING
+from spade_spark.transform.texts import BETWEEN, MISSING
 
 _NOT_PLAIN: Final = (msgspec.ValidationError, ValueError)
 _WHOLE_SECOND: Final = len("2006-01-02T15:04:05Z")
@@ -80,10 +81,8 @@ class ChunkTransform:
         doubtful = self._transform(records, range(len(records)))
         if doubtful and self._decoders.refresh():
             doubtful = self._transform(records, doubtful)
-        if doubtful:
-            lines = chunk.split(b"\n")
-            for number in doubtful:
-                self._transform_exactly(lines[number])
+        for number, line in _numbered_lines(doubtful, chunk):
+            self._count(line, self._exactly(line, records[number]))
         self.tally.lines += len(records)
         self.tally.records += len(records) - len(doubtful)
 
@@ -102,7 +101,7 @@ class ChunkTransform:
                 at = record.at
                 second = seconds(at[:20]) or new_second(at[:20])
                 if not (at[20:-1].isdigit() and at[-1] == "Z" and at.isascii()):
-                    _check_whole_second(at)
+                    _check_time(at)
                 address = addresses(record.ip) or new_address(record.ip)
                 payload = record.data
                 if BACKSLASH in payload:
@@ -130,7 +129,7 @@ class ChunkTransform:
         Raises:
             LookupDown: As for :meth:`feed`.
         """
-        self._transform_exactly(line, uuid)
+        self._count(line, self._exact.line(line), uuid)
         self.tally.lines += 1
 
     def drain(self, at_least: int = 1) -> Drained:
@@ -181,7 +180,10 @@ class ChunkTransform:
         try:
             events = self._decoders.plain(record.data)
             if type(events) is not list:
-                events.texts.append(events.escaping(record, second, address))
+                row = events.row(record, second, address)
+                if _needs_escapes(row):
+                    row = events.escaping(record, second, address)
+                events.texts.append(row)
                 return
             _check_list(record.data)
         except _NOT_PLAIN:
@@ -204,37 +206,62 @@ class ChunkTransform:
         _check_list(payload)
         return events
 
-    def _transform_exactly(self, line: bytes, uuid: str = "") -> None:
-        results = self._exact.line(line)
+    def _exactly(self, line: bytes, record: EdgeLine | None) -> list[Result] | None:
+        """What the exact path makes of a line, of which all but the payload may be read already."""
+        if record is None:
+            return self._exact.line(line)
+        try:
+            second = self._memos.seconds[record.at[:20]]
+            _check_time(record.at)
+            address = self._memos.addresses[record.ip]
+        except DOUBT:
+            return self._exact.line(line)
+        read = EdgeRecord(int(second.text), address[0], record.uuid, "", record.agent)
+        return self._exact.payload(record.data, read)
+
+    def _count(self, line: bytes, results: list[Result] | None, uuid: str = "") -> None:
+        """Takes in what the exact path made of a line; with ``uuid`` of that event alone."""
         if results is None:
             self.tally.undecodable += 1
             return
         self.tally.records += 1
         for result in results:
-            if uuid and result.uuid != uuid:
-                continue
-            if result.outcome in _KEPT:
-                event = result.table or ""
-                self._quarantined.append(
-                    Kept(line, result.outcome, result.error, result.uuid, event)
-                )
-            table = result.table or ""
-            match result.outcome:
-                case Outcome.SUCCESS:
-                    self._rows.setdefault(table, []).append((result.row or "")[1:-1])
-                case Outcome.SKIPPED_COLUMNS:
-                    self._rows.setdefault(table, []).append(MISSING + (result.row or "")[1:-1])
-                case Outcome.UNTRACKED:
-                    self._untracked.append(result.row or "")
-                case Outcome.FAILED:
-                    self.tally.fail(table, result.uuid, result.error)
-                case outcome:
-                    self.tally.count(table, outcome)
+            if not uuid or result.uuid == uuid:
+                self._count_event(line, result)
+
+    def _count_event(self, line: bytes, result: Result) -> None:
+        table = result.table or ""
+        if result.outcome in _KEPT:
+            kept = Kept(line, result.outcome, result.error, result.uuid, table)
+            self._quarantined.append(kept)
+        match result.outcome:
+            case Outcome.SUCCESS:
+                self._rows.setdefault(table, []).append((result.row or "")[1:-1])
+            case Outcome.SKIPPED_COLUMNS:
+                self._rows.setdefault(table, []).append(MISSING + (result.row or "")[1:-1])
+            case Outcome.UNTRACKED:
+                self._untracked.append(result.row or "")
+            case Outcome.FAILED:
+                self.tally.fail(table, result.uuid, result.error)
+            case outcome:
+                self.tally.count(table, outcome)
 
 
-def _check_whole_second(at: str) -> None:
-    """Raises ValueError unless the time has no fraction, and ``Z`` is its 20th character."""
-    if len(at) != _WHOLE_SECOND or at[-1] != "Z":
+def _numbered_lines(numbers: Sequence[int], chunk: bytes) -> Iterator[tuple[int, bytes]]:
+    """Lines of a chunk by their numbers, which ascend."""
+    at = passed = 0
+    for number in numbers:
+        while passed < number:
+            at = chunk.find(b"\n", at) + 1
+            passed += 1
+        end = chunk.find(b"\n", at)
+        yield number, chunk[at:] if end < 0 else chunk[at:end]
+
+
+def _check_time(at: str) -> None:
+    """Raises ValueError unless ``at`` ends in ``Z``, after a fraction's digits if it has one."""
+    fraction = at[20:-1].isdigit() and at.isascii()
+    if not (fraction or len(at) == _WHOLE_SECOND) or at[-1] != "Z":
         raise ValueError("another form of time")
 
 
@@ -247,6 +274,12 @@ def _make_singly(batch: list[Any], texts: list[str]) -> list[EdgeLine]:
         except DOUBT:  # noqa: PERF203 - each of them may
             left.append(record)
     return left
+
+
+def _needs_escapes(row: str) -> bool:
+    """Whether a text of a row, or more, is not to be written as it is."""
+    texts = row.replace(BETWEEN, "").replace(MISSING, "")
+    return '"' in texts or "\\" in texts or not texts.isprintable()
 
 
 def _append(rows: list[str], events: list[Any]) -> None:

@@ -13,12 +13,14 @@ from typing import Final
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.edge.record import (
     EdgeRecord,
+    Event,
     Malformed,
     Undecodable,
     read_events,
+    read_payload,
     read_record,
 )
-from spade_spark.edge.strict_json import Members, NotJson, Number, Value, read, text_of
+from spade_spark.edge.strict_json import Members, Number, Value, read
 from spade_spark.errors import SpadeError
 from spade_spark.lookups import Lookups
 from spade_spark.transform.conversion import ConversionFailed, Converter
@@ -97,9 +99,18 @@ class ExactTransform:
             LookupDown: As for :meth:`line`.
         """
         try:
-            events = read_events(record.data)
+            return self._events(read_events(record.data), record)
         except Malformed as error:
             return [malformed(record.uuid, str(error))]
+
+    def payload(self, payload: bytes, record: EdgeRecord) -> list[Result]:
+        """As :meth:`record`, of a payload that is decoded; that of the record is not looked at."""
+        try:
+            return self._events(read_payload(payload), record)
+        except Malformed as error:
+            return [malformed(record.uuid, str(error))]
+
+    def _events(self, events: list[Event], record: EdgeRecord) -> list[Result]:
         if len(events) == 1:
             return [self._event(events[0].name, events[0].properties, record, record.uuid)]
         return [
@@ -107,27 +118,12 @@ class ExactTransform:
             for number, event in enumerate(events)
         ]
 
-    def event(self, name: str, properties: bytes, record: EdgeRecord, uuid: str) -> Result:
-        """The result of one event whose record and payload are read already.
-
-        Args:
-            name: The event's name.
-            properties: Its properties as they are spelt, JSON; empty where missing.
-            record: The record that it came in; its payload is not looked at.
-            uuid: The event's own id.
-
-        Raises:
-            LookupDown: As for :meth:`line`.
-            NotJson: The properties are no JSON, so that the whole record is malformed.
-        """
-        return self._event(name, text_of(properties), record, uuid)
-
     def _event(self, name: str, properties: str, record: EdgeRecord, uuid: str) -> Result:
         table = self._tables.get(name)
         version = table.version if table else None
         try:
             return self._outcome(name, table, properties, record, uuid)
-        except (SpadeError, NotJson):
+        except SpadeError:
             raise
         except Exception as error:  # noqa: BLE001 - a bug costs one event, which is quarantined
             reason = f"{type(error).__name__}: {error}"

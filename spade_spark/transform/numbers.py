@@ -89,7 +89,10 @@ def shortest(number: float) -> str:
     """The shortest decimal that reads back as ``number``, written out without an exponent."""
     if abs(number) < SMALLEST:
         return "0"
-    mantissa, _, exponent = repr(number).partition("e")
+    spelling = repr(number)
+    if spelling[-1] != "0" and "e" not in spelling:
+        return spelling
+    mantissa, _, exponent = spelling.partition("e")
     whole, _, fraction = mantissa.removesuffix(".0").partition(".")
     if not exponent:
         return f"{whole}.{fraction}" if fraction else whole

@@ -13,7 +13,13 @@ import msgspec
 
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.transform.memo import converter_name, group_name, is_placed, memo_name
-from spade_spark.transform.texts import MISSING, MISSING_FLOAT, MISSING_TIME
+from spade_spark.transform.texts import (
+    MISSING,
+    MISSING_FLOAT,
+    MISSING_TIME,
+    SURE_DIGITS_32,
+    SURE_DIGITS_64,
+)
 
 _UNIX: Final = "f@timestamp@unix"
 _UNIX_UTC: Final = "f@timestamp@unix-utc"
@@ -71,12 +77,18 @@ _PLAIN: Final[Mapping[str, tuple[Kind, str]]] = {
 }
 """How properties are decoded for ``plain``, and the expressions of their texts."""
 
-_INTEGER: Final = (
-    "f'{{x}}' if type(x := {value}) is int and {low} <= x <= {high} else any_number({convert}, x)"
-)
+
+def _integer(bits: int, digits: int) -> str:
+    end = 2 ** (bits - 1)
+    return (
+        f"f'{{{{x}}}}' if type(x := {{value}}) is int and {-end} <= x < {end}"
+        f" else any_integer({{convert}}, {digits}, x)"
+    )
+
+
 _CAREFUL: Final[Mapping[str, tuple[Kind, str]]] = {
-    "int": (_ANY, _INTEGER.replace("{low}", str(-(2**31))).replace("{high}", str(2**31 - 1))),
-    "bigint": (_ANY, _INTEGER.replace("{low}", str(-(2**63))).replace("{high}", str(2**63 - 1))),
+    "int": (_ANY, _integer(32, SURE_DIGITS_32)),
+    "bigint": (_ANY, _integer(64, SURE_DIGITS_64)),
     "float": (_ANY, "any_float({convert}, {value})"),
     "bool": (_SPELT, "any_bool({value})"),
     _UNIX: (_ANY, "any_time(pacific, {value})"),

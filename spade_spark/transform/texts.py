@@ -41,8 +41,9 @@ FRACTIONS: Final = tuple(
 
 _encode: Final = msgspec.json.Encoder().encode
 _INT64_END: Final = 2**63
-_SURE_DIGITS: Final = 9
-"""Decimal digits that 32 bits have room for."""
+SURE_DIGITS_32: Final = 9
+SURE_DIGITS_64: Final = 18
+"""Decimal digits that integers of so many bits have room for, whichever they are."""
 
 
 def text_or_missing(convert: Converter, value: Any, *supporting: str) -> str:
@@ -113,14 +114,21 @@ def any_number(convert: Converter, value: Any, *supporting: str) -> str:
     return text_or_missing(convert, value, *supporting) if kind is str else MISSING
 
 
-def any_integer(convert: Converter, value: Any) -> str:
-    """The text of an ``int`` or ``bigint`` column, whatever was sent but such a number."""
-    if value is MISSING or value is None:
+def any_integer(convert: Converter, sure_digits: int, value: Any, *supporting: str) -> str:
+    """The text of a column that takes integers, whatever was sent.
+
+    Args:
+        convert: The column's converter.
+        sure_digits: How many decimal digits it has room for, whichever they are.
+        value: What was sent.
+        supporting: What the converter is given besides.
+    """
+    if type(value) is str and value.isdigit() and value.isascii():
+        if len(value) <= sure_digits and value[0] != "0":
+            return value
+    elif value is MISSING or value is None:
         return MISSING
-    digits = type(value) is str and value.isdigit() and value.isascii()
-    if digits and len(value) <= _SURE_DIGITS and value[0] != "0":
-        return str(value)
-    return any_number(convert, value)
+    return any_number(convert, value, *supporting)
 
 
 def any_float(convert: Converter, value: Any) -> str:
@@ -142,5 +150,5 @@ def any_user_id(convert: Converter, logins: Mapping[str, str], value: Any, login
     """The text of a ``userIDWithMapping`` column, whatever was sent."""
     if type(value) is int and -_INT64_END <= value < _INT64_END:
         return f"{value}"
-    sent = any_number(convert, value, "") if type(value) is str else MISSING
+    sent = any_integer(convert, SURE_DIGITS_64, value, "") if type(value) is str else MISSING
     return sent if sent is not MISSING else any_text(logins, login)

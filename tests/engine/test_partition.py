@@ -14,6 +14,7 @@ from spade_spark.run.records import Completion, decode
 from spade_spark.settings import S3Settings, Settings
 from spade_spark.store import open_store
 from spade_spark.transform import exact
+from spade_spark.transform.edge_types import EdgeTypeCounts
 from spade_spark.transform.outcomes import Outcome
 from tests.support import edge
 from tests.support.globs import FORMS, glob
@@ -255,6 +256,26 @@ def test_globs_give_the_rows_and_counts_of_a_deglobbed_log(world, form):
     assert ledger.lines == 2 * (len(GOOD) + 2)
     assert ledger.lines == ledger.undecodable + ledger.records + ledger.repeated
     assert [record["raw"] for record in kept(world, globs)] == [GOOD[4].decode()]
+
+
+def test_edge_types_are_counted_where_they_are_asked_for_and_rows_are_as_without(world):
+    lines = [*GOOD, edge.record("login", {"login": "eve", "n": 6}, edgeType="external")]
+    partition = world.partition(edge.log(lines))
+    without = run_partition(world.job, partition, 0)
+    job = replace(world.job, run_tag="typed", edge_types={"login": "internal", "unknown": "x"})
+    with_types = run_partition(job, partition, 0)
+    assert with_types.ledger.edge_types == {
+        "login": EdgeTypeCounts("internal", 3, 1, 0),
+        "chat": EdgeTypeCounts("", 1, 0, 0),
+    }
+    assert without.ledger == replace(with_types.ledger, edge_types={})
+    assert world.rows(with_types, "login") == world.rows(without, "login")
+
+
+def test_edge_types_are_counted_of_the_tables_asked_for_alone(world):
+    job = replace(world.job, asked=frozenset({"chat"}), edge_types={"login": "internal"})
+    ledger = run_partition(job, world.partition(edge.log(GOOD)), 0).ledger
+    assert ledger.edge_types == {"chat": EdgeTypeCounts("", 1, 0, 0)}
 
 
 def test_a_repeated_glob_takes_part_in_the_balance(world):

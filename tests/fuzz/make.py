@@ -129,7 +129,18 @@ def _column(rng: Random, inbound: str, number: int) -> Column:
 def line(rng: Random, schema: dict[str, Table]) -> bytes:
     """One line, without its line feed."""
     written = _record(rng, _payload(rng, schema))
+    if rng.random() < 0.03:
+        written = _repeat(rng, written)
     return _damage(rng, written) if rng.random() < 0.05 else written
+
+
+def _repeat(rng: Random, written: bytes) -> bytes:
+    """The record with one member more, perhaps of a name that it has already."""
+    name = rng.choice(("receivedAt", "clientIp", "uuid", "data", "edgeType"))
+    value = rng.choice(("no time", "no address", *_TIMES, *ADDRESSES))
+    member = json.dumps({name: value})[1:-1].encode()
+    inside = written[1:-1]
+    return b"{%b}" % b",".join(rng.sample([member, inside], 2))
 
 
 def _record(rng: Random, payload: bytes) -> bytes:

@@ -15,6 +15,7 @@ from spade_spark.run.ledger import Ledger
 from spade_spark.run.loads import TableLoaded, TableLoadedBefore, TableNotLoaded
 from spade_spark.run.records import Damaged, Manifest, ManifestTable, RowFile
 from spade_spark.streams.counts import StreamCounts
+from spade_spark.transform.edge_types import EdgeTypeCounts
 from spade_spark.transform.outcomes import Outcome
 
 EVENTS = {"login": {Outcome.SUCCESS: 1234}, "": {Outcome.MALFORMED: 5}}
@@ -164,3 +165,43 @@ def test_rows_that_a_stream_did_not_take_are_a_failure():
     assert "(20 times throttled, 1 times failed, 0 times for other reasons)" in text
     assert "NOT everything was done" in text
     assert not report.complete
+
+
+def of_ledger(**counted_too):
+    ledger = replace(MANIFEST.ledger, **counted_too)
+    return printed(replace(REPORT, manifest=replace(MANIFEST, ledger=ledger)), width=100)
+
+
+def test_lines_of_repeated_globs_are_told_with_the_globs():
+    text = of_ledger(globs=20, repeated_globs=2, repeated=70)
+    assert "lines repeated" in text
+    assert "of 2 of 20 globs, which were sent twice" in text
+
+
+def test_events_from_another_edge_are_told_and_the_run_is_complete_all_the_same():
+    counts = {
+        "login": EdgeTypeCounts("internal", 1234, 30, 4),
+        "chat": EdgeTypeCounts("external", 10, 0, 0),
+        "page": EdgeTypeCounts("", 50, 0, 50),
+    }
+    text = of_ledger(edge_types=counts)
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines()]
+    assert ["page", "-", "50", "0", "50"] in rows
+    assert rows.index(["page", "-", "50", "0", "50"]) < rows.index(
+        ["login", "internal", "1,234", "30", "4"]
+    )
+    assert not any(row[:1] == ["chat"] for row in rows)
+    assert "Done." in text
+
+
+def test_edges_are_not_spoken_of_where_all_is_as_expected():
+    text = of_ledger(edge_types={"a": EdgeTypeCounts("internal", 5)})
+    assert "from another edge" not in text
+
+
+def test_of_many_events_from_another_edge_the_worst_are_told():
+    strays = {f"event-{n}": EdgeTypeCounts("internal", 100, n) for n in range(1, 31)}
+    text = of_ledger(edge_types=strays)
+    assert "the 10 worst of 30" in text
+    assert "event-30" in text
+    assert "event-20 " not in text

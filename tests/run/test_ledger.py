@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from spade_spark.errors import Bug
 from spade_spark.run.ledger import Ledger, total
 from spade_spark.streams.counts import StreamCounts
+from spade_spark.transform.edge_types import EdgeTypeCounts
 from spade_spark.transform.outcomes import Outcome
 
 counts = st.dictionaries(
@@ -22,6 +23,18 @@ def test_a_sum_counts_what_its_parts_count(parts):
     assert whole.lines == sum(part.lines for part in parts)
     assert whole.event_count == sum(part.event_count for part in parts)
     assert whole.rows("login") == sum(part.rows("login") for part in parts)
+
+
+def test_what_is_counted_by_name_is_summed_by_name_in_its_order():
+    internal = EdgeTypeCounts("internal", 3, 1, 1)
+    left = Ledger(edge_types={"b": internal}, streams={"s": StreamCounts(rows=1)}, repeated=1)
+    right = Ledger(edge_types={"a": EdgeTypeCounts(events=1), "b": internal}, repeated=2)
+    whole = left + right
+    assert list(whole.edge_types.items()) == [
+        ("b", EdgeTypeCounts("internal", 6, 2, 2)),
+        ("a", EdgeTypeCounts(events=1)),
+    ]
+    assert (whole.streams, whole.repeated) == ({"s": StreamCounts(rows=1)}, 3)
 
 
 BALANCED = Ledger(

@@ -201,3 +201,12 @@ def test_a_thousand_tables_are_compiled_as_they_come():
     schema = {f"t{n}": Table(f"t{n}", 1, PLAY.columns) for n in range(1000)}
     lines = [edge_line(event(f"t{n}", x="a", n=n)) for n in range(0, 1000, 7)]
     assert fast(lines, schema, LOOKUPS) == exactly(lines, schema, LOOKUPS)
+
+
+@pytest.mark.parametrize("first", [b'"clientIp":"nowhere"', b'"receivedAt":"never"'])
+def test_a_repeated_member_counts_though_a_later_one_stands(first):
+    good = edge_line(event("play", x="a"))
+    repeated = b"{%b,%b" % (first, good[1:])
+    came = fast([good, repeated, good], {"play": PLAY}, LOOKUPS)
+    assert came == exactly([good, repeated, good], {"play": PLAY}, LOOKUPS)
+    assert came.tally.undecodable == 1

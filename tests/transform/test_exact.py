@@ -10,7 +10,6 @@ import pytest
 
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.edge.record import EdgeRecord
-from spade_spark.edge.strict_json import NotJson
 from spade_spark.errors import LookupDown
 from spade_spark.lookups import Lookups
 from spade_spark.lookups.tables import FixedLogins, FixedPlaces
@@ -133,17 +132,17 @@ def test_ids_are_numbered_where_there_is_more_than_one_event(transform):
     ],
 )
 def test_server_values_stand_over_time_and_beside_the_rest(transform, properties, values):
-    result = transform.event("served", properties.encode(), RECORD, "id")
+    [result] = transform.payload(event("served", properties).encode(), RECORD)
     assert result.row == "\t".join(f'"{value}"' for value in values)
 
 
 def test_a_record_without_address_and_agent_adds_neither(transform):
-    result = transform.event("served", b"{}", EdgeRecord(), "id")
+    [result] = transform.payload(event("served", "{}").encode(), EdgeRecord())
     assert result.row == '"-62135596800"\t""\t""\t""'
 
 
 def test_a_supporting_property_does_for_a_missing_one(transform):
-    result = transform.event("people", b'{"login":"ada"}', RECORD, "id")
+    [result] = transform.payload(event("people", '{"login":"ada"}').encode(), RECORD)
     assert (result.row, result.outcome) == ('"1"', Outcome.SUCCESS)
 
 
@@ -190,8 +189,7 @@ def test_a_service_that_is_down_stops_the_line():
         results_of(transform, line(event("people", '{"login":"ada"}')))
 
 
-def test_properties_that_are_no_json_are_the_whole_records_affair(transform):
-    with pytest.raises(NotJson):
-        transform.event("two", b'{"a":01}', RECORD, "id")
-    with pytest.raises(NotJson):
-        transform.event("two", b'{"a":1} x', RECORD, "id")
+@pytest.mark.parametrize("properties", ['{"a":01}', '{"a":1} x'])
+def test_properties_that_are_no_json_make_the_record_malformed(transform, properties):
+    [result] = transform.payload(event("two", properties).encode(), RECORD)
+    assert result.outcome is Outcome.MALFORMED

@@ -1,0 +1,157 @@
+"""Counts, event by event, which type of edge they came from, beside the transform.
+
+A pass of its own over the lines, made only where Blueprint's event metadata are configured: what is
+counted changes no row, and so the transform need not know of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated, Final
+
+import msgspec
+
+from spade_spark.edge.address import canonical
+from spade_spark.edge.instants import rfc3339_seconds
+from spade_spark.edge.record import Malformed, Undecodable, read_events, read_record
+from spade_spark.edge.strict_json import Members, read
+from spade_spark.transform.edge_lines import BACKSLASH, DOUBT
+
+KNOWN: Final = frozenset({"internal", "external"})
+"""The types of edge that there are."""
+
+_MAX_KNOWN: Final = 4096
+_SECOND: Final = 19
+"""The characters of ``2006-01-02T15:04:05``."""
+
+_FRACTION: Final = re.compile(r"\.[0-9]+")
+
+
+@dataclass(frozen=True)
+class EdgeTypeCounts:
+    """The events of one name that have properties, whether a row was made of them or not.
+
+    Attributes:
+        expected: The type of edge that they should come from; empty where that is not known.
+        events: How many they are.
+        mismatched: Those that came from the other type of edge than was expected.
+        unknown: Those whose record names no type of edge that there is.
+    """
+
+    expected: str = ""
+    events: int = 0
+    mismatched: int = 0
+    unknown: int = 0
+
+    def __add__(self, other: EdgeTypeCounts) -> EdgeTypeCounts:
+        return EdgeTypeCounts(
+            self.expected or other.expected,
+            self.events + other.events,
+            self.mismatched + other.mismatched,
+            self.unknown + other.unknown,
+        )
+
+
+class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """An edge record in the edge's own spelling, of whichever type of edge, or of none."""
+
+    at: str = msgspec.field(name="receivedAt")
+    ip: str = msgspec.field(name="clientIp")
+    forwarded: str = msgspec.field(name="xForwardedFor", default="")
+    uuid: str = ""
+    data: bytes = b""
+    agent: str = msgspec.field(name="userAgent", default="")
+    version: Annotated[int, msgspec.Meta(ge=0, le=2**31)] = msgspec.field(
+        name="recordversion", default=0
+    )
+    edge_type: str = msgspec.field(name="edgeType", default="")
+
+
+class _Event(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    event: str
+    properties: msgspec.Raw = msgspec.Raw(b"")
+
+
+class EdgeTypeCounter:
+    """Counts the events of the names that are asked for.
+
+    Args:
+        names: The events to count.
+        expected: The type of edge that is expected of an event.
+    """
+
+    def __init__(self, names: Collection[str], expected: Mapping[str, str]) -> None:
+        self._names = frozenset(names)
+        self._expected = expected
+        self._counted: Counter[tuple[str, str]] = Counter()
+        self._read_line = msgspec.json.Decoder(_Line).decode
+        self._read_events = msgspec.json.Decoder(_Event | list[_Event]).decode
+        self._check_second = lru_cache(_MAX_KNOWN)(rfc3339_seconds)
+        self._check_address = lru_cache(_MAX_KNOWN)(canonical)
+
+    def feed(self, chunk: bytes) -> None:
+        """Counts the events of whole lines, each ended by a line feed except perhaps the last."""
+        for line in chunk.removesuffix(b"\n").split(b"\n"):
+            edge_type, names = self._read(line)
+            kind = edge_type if edge_type in KNOWN else ""
+            self._counted.update((name, kind) for name in names)
+
+    def counts(self) -> dict[str, EdgeTypeCounts]:
+        """What was counted so far, by event."""
+        counts: dict[str, EdgeTypeCounts] = {}
+        for (name, kind), events in self._counted.items():
+            expected = self._expected.get(name, "")
+            mismatched = events if kind and expected not in {"", kind} else 0
+            found = EdgeTypeCounts(expected, events, mismatched, 0 if kind else events)
+            counts[name] = counts.get(name, EdgeTypeCounts()) + found
+        return counts
+
+    def _read(self, line: bytes) -> tuple[str, list[str]]:
+        """The type of edge that a line names, and the names of its events that count."""
+        if BACKSLASH not in line:
+            try:
+                return self._read_quickly(line)
+            except DOUBT:
+                pass
+        try:
+            record = read_record(line)
+            events = read_events(record.data)
+        except (Undecodable, Malformed):
+            return "", []
+        return record.edge_type, [
+            event.name
+            for event in events
+            if event.name in self._names
+            and event.properties
+            and isinstance(read(event.properties), Members)
+        ]
+
+    def _read_quickly(self, line: bytes) -> tuple[str, list[str]]:
+        """The same, of a line in the edge's own spelling; raises where it is not surely one."""
+        record = self._read_line(line)
+        if line.count(b'"receivedAt"') + line.count(b'"clientIp"') > 2:  # noqa: PLR2004 - one each
+            raise ValueError("a bad time or address may stand before a good one")
+        self._check_time(record.at)
+        if record.ip:
+            self._check_address(record.ip)
+        if BACKSLASH in record.data:
+            raise ValueError("an escape may be a wrong one, or spell a name otherwise")
+        read = self._read_events(record.data)
+        if isinstance(read, list) and not record.data.startswith(b"[{"):
+            raise ValueError("a list that does not begin with [{")
+        events = read if isinstance(read, list) else [read]
+        return record.edge_type, [
+            event.event
+            for event in events
+            if event.event in self._names and bytes(event.properties).startswith(b"{")
+        ]
+
+    def _check_time(self, at: str) -> None:
+        self._check_second(at[:_SECOND] + "Z")
+        fraction = at[_SECOND:-1]
+        if at[-1] != "Z" or (fraction and not _FRACTION.fullmatch(fraction)):
+            raise ValueError("another form of time")
