@@ -92,13 +92,15 @@ class RowEncoder:
     def _encoded(self, texts: list[str]) -> bytes:
         wide = [row for row in texts if not row.isascii()]
         if not wide:
-            return f'"{_BETWEEN_ROWS.join(texts)}"\n'.encode()
-        if self._all_printable(wide):
-            rows = map(str.encode, texts)
-        else:
-            rows = map(str.encode, map(_escape_others, texts))
-        # Row by row: joined as text, one of them would make all others wide, and slow to encode.
-        return b'"%b"\n' % _BETWEEN.join(rows)
+            return _framed(_BETWEEN_ROWS.join(texts).encode())
+        if not self._all_printable(wide):
+            wide = [_escape_others(row) for row in wide]
+        # By themselves: joined to them as text, all others would be wide too, and slow to encode.
+        narrow = [row for row in texts if row.isascii()]
+        rows = list(map(str.encode, wide))
+        if narrow:
+            rows.append(_BETWEEN_ROWS.join(narrow).encode())
+        return _framed(_BETWEEN.join(rows))
 
     def _all_printable(self, rows: list[str]) -> bool:
         """Whether the rows have no character but such as are known to be printable.
@@ -117,4 +119,8 @@ class RowEncoder:
 
 def _escape_others(row: str) -> str:
     """``row`` with escapes for what is neither ASCII nor printable."""
-    return row if row.isascii() else _UNPRINTABLE.sub(lambda match: escape(match[0]), row)
+    return _UNPRINTABLE.sub(lambda match: escape(match[0]), row)
+
+
+def _framed(rows: bytes) -> bytes:
+    return b'"%b"\n' % rows

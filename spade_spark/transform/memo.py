@@ -58,6 +58,8 @@ Address = tuple[str, ...]
 _Made = TypeVar("_Made")
 
 _ENTRIES: Final = 32_768
+_SECONDS: Final = 1_024
+"""Lines come nearly in the order of their time, so that few seconds do."""
 _NO_FRACTION: Final = 2**53
 """Floats from here on are whole numbers."""
 _INT32_END: Final = 2**31
@@ -75,11 +77,12 @@ class Memo:
         known: What is remembered.
     """
 
-    __slots__ = ("_make", "known")
+    __slots__ = ("_entries", "_make", "known")
 
-    def __init__(self, make: Callable[[Any], Any]) -> None:
+    def __init__(self, make: Callable[[Any], Any], entries: int = _ENTRIES) -> None:
         self.known: dict[Any, Any] = {}
         self._make = make
+        self._entries = entries
 
     def __getitem__(self, key: Any) -> Any:
         return self.known[key] if key in self.known else self.fill(key)
@@ -87,7 +90,7 @@ class Memo:
     def fill(self, key: Any) -> Any:
         """What is made of a key that is not known."""
         made = self._make(key)
-        if len(self.known) >= _ENTRIES:
+        if len(self.known) >= self._entries:
             self.known.clear()
         self.known[key] = made
         return made
@@ -151,7 +154,7 @@ class Memos:
         self._utc = _WallClock(UTC)
         self._minutes = Memo(self._minute)
         self._escaped = Memo(escaped)
-        self.seconds = Memo(self._second)
+        self.seconds = Memo(self._second, _SECONDS)
         self.places = Memo(self._place_texts)
         self.addresses = Memo(lambda written: self._place_texts(_canonical(written)))
 
