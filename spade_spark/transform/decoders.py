@@ -46,7 +46,8 @@ class Decoders:
         untracked: The JSON lines of untracked events.
         plain: Decodes a payload to one or a list of events whose properties have the types that
             their columns expect; raises ``msgspec.ValidationError`` where they do not.
-        careful: The same, of properties of any type.
+        plain_one: The same, of one event.
+        careful: As ``plain``, of properties of any type.
         plain_events: The Structs that ``plain`` decodes to.
     """
 
@@ -55,6 +56,8 @@ class Decoders:
     ) -> None:
         self.rows: dict[str, list[str]] = {}
         self.untracked: list[str] = []
+        self.plain_events: list[Any] = []
+        self.plain_one: Callable[[bytes], Any] = _nothing
         self.plain: Callable[[bytes], Any] = _nothing
         self.careful: Callable[[bytes], Any] = _nothing
         self._tables = tables
@@ -64,7 +67,6 @@ class Decoders:
         self._met_before = 0
         self._room = MAX_UNTRACKED_NAMES
         self._read_names = msgspec.json.Decoder(_Named | list[_Named]).decode
-        self.plain_events: list[Any] = []
         self._careful: list[type[msgspec.Struct]] = []
 
     def learn(self, payload: bytes) -> None:
@@ -79,8 +81,9 @@ class Decoders:
         if self._met_before == len(self._met):
             return False
         self._met_before = len(self._met)
-        self.plain = _decoder(self.plain_events)
-        self.careful = _decoder(self._careful)
+        self.plain_one = _decoder(_union(self.plain_events))
+        self.plain = _decoder(_or_list(_union(self.plain_events)))
+        self.careful = _decoder(_or_list(_union(self._careful)))
         return True
 
     def _add(self, event: _Named) -> None:
@@ -102,12 +105,16 @@ class Decoders:
         self._careful += [structs["careful"]] if "careful" in structs else []
 
 
-def _decoder(events: list[type[msgspec.Struct]]) -> Callable[[bytes], Any]:
-    """Decodes one event, or a list of events."""
-    if not events:
-        return _nothing
-    one: Any = reduce(or_, events, _NoEvent)
-    return msgspec.json.Decoder(one | list[one]).decode
+def _union(events: list[Any]) -> Any:
+    return reduce(or_, events, _NoEvent)
+
+
+def _or_list(event: Any) -> Any:
+    return event | list[event]
+
+
+def _decoder(kind: Any) -> Callable[[bytes], Any]:
+    return msgspec.json.Decoder(kind).decode
 
 
 def _keys(properties: msgspec.Raw) -> tuple[str, ...]:

@@ -31,7 +31,8 @@ import msgspec
 
 from spade_spark.blueprint.schema import Table
 from spade_spark.transform.memo import Memos
-from spade_spark.transform.row_code import Function, Kind, functions, groups
+from spade_spark.transform.row_code import Function, functions, groups
+from spade_spark.transform.row_expressions import Kind
 
 _Field = tuple[str, tuple[str, Kind]]
 """An attribute, the property's name and how it is decoded."""

@@ -7,8 +7,7 @@ that cannot be filled.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -44,6 +43,12 @@ _INT64_END: Final = 2**63
 SURE_DIGITS_32: Final = 9
 SURE_DIGITS_64: Final = 18
 """Decimal digits that integers of so many bits have room for, whichever they are."""
+
+
+class Remembered(Protocol):
+    """A memo of texts."""
+
+    def __getitem__(self, key: Any, /) -> str: ...
 
 
 def text_or_missing(convert: Converter, value: Any, *supporting: str) -> str:
@@ -89,7 +94,7 @@ def any_string(value: Any) -> str:
     return value if type(value) is str else MISSING
 
 
-def any_text(memo: Mapping[str, str], value: Any) -> str:
+def any_text(memo: Remembered, value: Any) -> str:
     """The text of a column that takes a string, whatever was sent."""
     text: str = memo[any_string(value)]
     return text
@@ -136,7 +141,7 @@ def any_float(convert: Converter, value: Any) -> str:
     return shortest(value) if type(value) is float else any_number(convert, value)
 
 
-def any_time(clock: Mapping[int, str], value: Any) -> str:
+def any_time(clock: Remembered, value: Any) -> str:
     """The text of a column of Unix seconds, whatever was sent."""
     if type(value) is not float and type(value) is not int:
         return MISSING
@@ -146,7 +151,7 @@ def any_time(clock: Mapping[int, str], value: Any) -> str:
     return f"{clock[second]}{FRACTIONS[int((value - second) * 1e9) // 1_000_000]}"
 
 
-def any_user_id(convert: Converter, logins: Mapping[str, str], value: Any, login: Any) -> str:
+def any_user_id(convert: Converter, logins: Remembered, value: Any, login: Any) -> str:
     """The text of a ``userIDWithMapping`` column, whatever was sent."""
     if type(value) is int and -_INT64_END <= value < _INT64_END:
         return f"{value}"
