@@ -18,6 +18,7 @@ ROOMS = (
     ("engine",),
     ("warehouse", "lake"),
     ("report",),
+    ("suggest",),
     ("run",),
     ("output", "streams"),
     ("transform",),

@@ -19,6 +19,7 @@ _COMMANDS = {
     "replay": "Make a window's rows again and replace them in the warehouse.",
     "runs": "Show the runs under the output, one whole, or remove what is of no use.",
     "sandbox": "Start an S3 and a warehouse with sample logs, to try things on.",
+    "suggest": "Propose tables for a run's events that have none.",
     "undo": "Put back the rows that a run's load replaced.",
 }
 
