@@ -97,6 +97,21 @@ def read_tables(
     return Reading(tables, tuple(entry for entry in read if isinstance(entry, LeftOut)))
 
 
+def as_published(table: Table) -> dict[str, object]:
+    """The entry of the published list that ``table`` is read from."""
+    columns = [
+        {
+            "InboundName": column.inbound,
+            "OutboundName": column.outbound,
+            "Transformer": column.transformer,
+            "ColumnCreationOptions": column.options,
+            "SupportingColumns": ",".join(column.supporting),
+        }
+        for column in table.columns
+    ]
+    return {"EventName": table.name, "Version": table.version, "Columns": columns}
+
+
 def _read_entry(
     entry: object, number: int, is_transformer: Callable[[str], bool]
 ) -> Table | LeftOut:

@@ -13,11 +13,13 @@ from spade_spark.errors import SpadeError
 # By name, imported when called for: help must answer at once, and Spark and boto3 do not.
 _COMMANDS = {
     "demo": "Show a replay on the sandbox: wrong rows, a replay, right rows.",
+    "export": "Put what a run made into a lake.",
     "parse": "Show what becomes of edge lines, line by line.",
     "plan": "Show what a replay would do, without doing it.",
     "replay": "Make a window's rows again and replace them in the warehouse.",
     "runs": "Show the runs under the output, one whole, or remove what is of no use.",
     "sandbox": "Start an S3 and a warehouse with sample logs, to try things on.",
+    "suggest": "Propose tables for a run's events that have none.",
     "undo": "Put back the rows that a run's load replaced.",
 }
 

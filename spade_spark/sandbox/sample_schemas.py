@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from spade_spark.blueprint.schema import Column, Table
+from spade_spark.blueprint.schema import Column, Table, as_published
 
 _SERVER_TIME = Column("time", "time", "f@timestamp@unix")
 _USER_ID = Column("user_id", "user_id", "userIDWithMapping", supporting=("login",))
@@ -157,22 +157,4 @@ def _spoilt(table: Table, mistake: Mistake) -> Table:
 
 def published(tables: Iterable[Table]) -> bytes:
     """The tables as Blueprint publishes them: a JSON list."""
-    entries = [
-        {
-            "EventName": table.name,
-            "Version": table.version,
-            "Columns": [_published(column) for column in table.columns],
-        }
-        for table in tables
-    ]
-    return msgspec.json.encode(entries)
-
-
-def _published(column: Column) -> dict[str, str]:
-    return {
-        "InboundName": column.inbound,
-        "OutboundName": column.outbound,
-        "Transformer": column.transformer,
-        "ColumnCreationOptions": column.options,
-        "SupportingColumns": ",".join(column.supporting),
-    }
+    return msgspec.json.encode([as_published(table) for table in tables])

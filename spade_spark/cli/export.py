@@ -1,0 +1,135 @@
+"""``spade-spark export``: what a run made, put into a lake."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from spade_spark.cli.words import CONF, read_settings
+from spade_spark.output.lake_needs import need_pyarrow
+
+
+@click.group("export", context_settings={"max_content_width": 100})
+def command() -> None:
+    """Put what a run made into a lake."""
+
+
+@command.command("publish", context_settings={"max_content_width": 100})
+@click.argument("tag", metavar="TAG")
+@click.argument("tables", metavar="[TABLE ...]", nargs=-1)
+@click.option("--to", metavar="URL", required=True, help="The lake: s3://bucket/prefix/.")
+@click.option(
+    "--ddl",
+    "dialect",
+    metavar="ENGINE",
+    type=click.Choice(["athena", "spectrum"]),
+    default="athena",
+    show_default=True,
+    help="Whose statements are printed: athena or spectrum.",
+)
+@click.option(
+    "--schema", metavar="NAME", default="", help="The database, or external schema, in them."
+)
+@click.option("--allow-empty", is_flag=True, help="Replace rows by none where there are none.")
+@click.option(
+    "--min-rows-ratio",
+    metavar="X",
+    type=click.FloatRange(min=0),
+    help="New rows to old rows below which a table is left alone; default: the settings'.",
+)
+@click.option("--force", is_flag=True, help="Publish over a run that was published over this one.")
+@click.option("--yes", is_flag=True, help="Do not ask; elsewhere than on a terminal it never asks.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@CONF
+def publish_command(
+    *,
+    tag: str,
+    tables: tuple[str, ...],
+    to: str,
+    dialect: Literal["athena", "spectrum"],
+    schema: str,
+    allow_empty: bool,
+    min_rows_ratio: float | None,
+    force: bool,
+    yes: bool,
+    as_json: bool,
+    conf: Path | None,
+) -> int:
+    """Replace the window of run TAG in a lake: its partitions, table by table, whole or not at all.
+
+    What was done goes to standard error, the statements for the catalog to standard output.
+
+    Exit status: 0 all is done, 1 something failed, 2 the command line is refused.
+    """
+    need_pyarrow()
+    settings = read_settings(conf, None)
+    ratio = settings.warehouse.min_rows_ratio if min_rows_ratio is None else min_rows_ratio
+
+    # Imported here: pyarrow and boto3 take longer than help may.
+    from rich.console import Console  # noqa: PLC0415 - see above
+
+    from spade_spark.export import ExportRequest, publish  # noqa: PLC0415 - see above
+    from spade_spark.lake.publish import ExportRules  # noqa: PLC0415 - see above
+    from spade_spark.report.export import export_json, print_export  # noqa: PLC0415 - see above
+    from spade_spark.report.screen import Screen  # noqa: PLC0415 - see above
+
+    console = Console(stderr=True)
+    request = ExportRequest(
+        tag,
+        to,
+        tables,
+        dialect,
+        schema,
+        ExportRules(allow_empty, ratio, force),
+    )
+    report = publish(request, settings, Screen(console, ask=not yes))
+    if as_json:
+        click.echo(export_json(report))
+    else:
+        print_export(report, console)
+        click.echo(report.ddl, nl=False)
+    return 0 if report.complete else 1
+
+
+@command.command("prune", context_settings={"max_content_width": 100})
+@click.option("--to", metavar="URL", required=True, help="The lake: s3://bucket/prefix/.")
+@click.option(
+    "--older-than",
+    metavar="DAYS",
+    type=click.FloatRange(min=0),
+    default=7,
+    show_default=True,
+    help="For how long a file must have been of no use.",
+)
+@click.option("--yes", is_flag=True, help="Remove without asking.")
+@CONF
+def prune_command(*, to: str, older_than: float, yes: bool, conf: Path | None) -> int:
+    """Remove files of a lake that no pointer names: replaced days, and publications that died.
+
+    Elsewhere than on a terminal, and without --yes, it only lists them.
+    """
+    settings = read_settings(conf, None)
+
+    # Imported here: pyarrow and boto3 take longer than help may.
+    from spade_spark.lake.prune import unread  # noqa: PLC0415 - see above
+    from spade_spark.report.summary import counted, size_text  # noqa: PLC0415 - see above
+    from spade_spark.store import open_store  # noqa: PLC0415 - see above
+
+    lake = open_store(to, settings.s3)
+    found = unread(lake, datetime.now(timezone.utc) - timedelta(days=older_than))
+    for each in found:
+        click.echo(f"{each.table}: {counted(len(each.objects), 'file')}, {size_text(each.size)}")
+    if not found:
+        click.echo(f"{lake.url} has nothing that can go")
+        return 0
+    if not yes:
+        if not sys.stdin.isatty():
+            return 0
+        click.confirm("Remove this for good?", abort=True)
+    for entry in (entry for each in found for entry in each.objects):
+        lake.delete(entry.key)
+    return 0

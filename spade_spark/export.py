@@ -1,0 +1,171 @@
+"""The story of a publication into a lake: a run's Parquet files become the window's rows there.
+
+::
+
+    manifest ─► ask ─► table by table: days, guard, swap of the pointer ─► DDL ─► report
+
+What one table's failure leaves undone does not touch the others.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from spade_spark.blueprint.schema import Table, read_tables
+from spade_spark.errors import InputError, SettingsError, SpadeError, UsageError
+from spade_spark.lake.ddl import Catalog, Dialect
+from spade_spark.lake.parts import Workshop
+from spade_spark.lake.pointer import Current, Source
+from spade_spark.lake.publish import ExportRules, Publication, TablePublisher
+from spade_spark.output.arrow_types import TIME, arrow_schema
+from spade_spark.output.days import NO_DAY
+from spade_spark.report.export import ExportReport
+from spade_spark.report.screen import Screen
+from spade_spark.report.summary import counted
+from spade_spark.run.exports import ExportOutcome, TableNotPublished, TablePublished
+from spade_spark.run.records import Manifest, ManifestTable, digest
+from spade_spark.run.run import Run
+from spade_spark.settings import Settings
+from spade_spark.store import Store, open_store
+from spade_spark.transform.registry import is_transformer
+from spade_spark.window import Window
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What is asked for.
+
+    Attributes:
+        run_tag: The run.
+        to: The lake: ``s3://bucket/prefix/``, or a directory.
+        tables: The tables; none for all that the run made.
+        dialect: Whose statements for the catalog are wanted.
+        schema: The database, or external schema, in them; empty for the session's.
+        rules: What is allowed.
+    """
+
+    run_tag: str
+    to: str
+    tables: tuple[str, ...]
+    dialect: Dialect
+    schema: str
+    rules: ExportRules
+
+
+def publish(request: ExportRequest, settings: Settings, screen: Screen) -> ExportReport:
+    """Carries out ``request``.
+
+    Returns:
+        What it came to; ``report.complete`` says whether all that was asked for is done.
+
+    Raises:
+        SpadeError: What ended it before anything was published.
+    """
+    if not settings.output.base:
+        raise SettingsError("output.base is not set, where runs lie: give --conf FILE with it")
+    run = Run(open_store(settings.output.base, settings.s3), request.run_tag)
+    sealed = run.sealed()
+    if sealed is None:
+        raise InputError(
+            f"{run.url} has no manifest: the run did not complete, go on with it first"
+        )
+    manifest = sealed.manifest
+    tables = _chosen(request, manifest)
+    window = Window.parse(*manifest.window)
+    lake = open_store(request.to, settings.s3)
+    rows = sum(table.rows for table in tables)
+    screen.agree(
+        f"Replace {window} of {counted(len(tables), 'table')} in {lake.url} by {rows:,} rows?"
+    )
+    schemas = read_tables(run.read_schemas(), is_transformer).tables
+    story = _Story(request, settings, run.store, lake, manifest, window)
+    return ExportReport(
+        run_tag=request.run_tag,
+        lake=lake.url,
+        window=str(window),
+        tables=tuple(story.publish(each, schemas[each.table]) for each in tables),
+    )
+
+
+def _chosen(request: ExportRequest, manifest: Manifest) -> list[ManifestTable]:
+    """The tables asked for.
+
+    Raises:
+        UsageError: The run did not make one of them, or made no Parquet files.
+    """
+    if not manifest.has_parquet:
+        raise UsageError(
+            f"run tag {request.run_tag} has no Parquet files, but TSV alone: make the rows again "
+            "with --format parquet, or tsv,parquet"
+        )
+    made = {each.table: each for each in manifest.tables}
+    missing = sorted(set(request.tables) - made.keys())
+    if missing:
+        raise UsageError(f"run tag {request.run_tag} did not make: {', '.join(missing)}")
+    return [made[name] for name in sorted(set(request.tables) or made)]
+
+
+@dataclass(frozen=True)
+class _Story:
+    """What every table's publication needs to know."""
+
+    request: ExportRequest
+    settings: Settings
+    run: Store
+    lake: Store
+    manifest: Manifest
+    window: Window
+
+    def publish(self, made: ManifestTable, table: Table) -> ExportOutcome:
+        """One table's window; an error is its outcome."""
+        try:
+            with tempfile.TemporaryDirectory(prefix="spade-") as scratch:
+                return self._publish(made, table, Path(scratch))
+        except SpadeError as error:
+            return TableNotPublished(made.table, str(error))
+
+    def _publish(self, made: ManifestTable, table: Table, scratch: Path) -> TablePublished:
+        schema = arrow_schema(table)
+        time_column = self.settings.warehouse.time_column
+        number = schema.get_field_index(time_column)
+        if number < 0 or schema.field(number).type != TIME:
+            raise InputError(
+                f"{table.name} has no time in a column {time_column}, so that no window of it can "
+                f"be replaced; its rows lie under {self.run.url}{self.request.run_tag}/"
+            )
+        publisher = TablePublisher(
+            self.run,
+            made,
+            Source.of(self.request.run_tag, digest(self.manifest), self.window),
+            Workshop(self.lake, schema, time_column, scratch, self.settings.output.row_group_bytes),
+            self.request.rules,
+        )
+        return self._outcome(made, publisher.publish())
+
+    def _outcome(self, made: ManifestTable, done: Publication) -> TablePublished:
+        undated = sum(file.rows for file in made.parquet if file.day == NO_DAY)
+        published = sum(day.published for day in done.days.values())
+        repeated = not done.days
+        return TablePublished(
+            table=made.table,
+            serial=done.after.serial if done.after else 0,
+            days=tuple(done.days),
+            replaced=sum(day.replaced for day in done.days.values()),
+            published=published,
+            carried=sum(day.carried for day in done.days.values()),
+            outside=0 if repeated else made.rows - undated - published,
+            undated=undated,
+            files=sum(len(day.after.files) for day in done.days.values() if day.after),
+            ddl=tuple(self._ddl(done.before, done.after, done.asked)),
+            before=repeated,
+        )
+
+    def _ddl(
+        self, before: Current | None, after: Current | None, days: tuple[str, ...]
+    ) -> Iterator[str]:
+        if after:
+            catalog = Catalog(self.request.dialect, self.lake.url, self.request.schema)
+            yield from catalog.statements(before, after, days)

@@ -1,0 +1,127 @@
+"""The statements that tell Athena's or Redshift Spectrum's catalog of a table in the lake.
+
+Formats: Amazon Athena User Guide, "CREATE TABLE" and "ALTER TABLE ADD PARTITION", "… SET LOCATION",
+"… DROP PARTITION"; Amazon Redshift Database Developer Guide, "CREATE EXTERNAL TABLE" and "ALTER
+TABLE (external tables)". Names and values are quoted, never formatted in as they are.
+
+A reader that follows the catalog sees each day as one publication left it: a partition's location
+is that publication's own folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from spade_spark.lake.pointer import Current, LakeColumn
+from spade_spark.output.days import DAY_COLUMN
+from spade_spark.run.layout import table_folder
+
+Dialect = Literal["athena", "spectrum"]
+
+_TYPES: Final[dict[str, dict[str, str]]] = {
+    "athena": {
+        "int32": "int",
+        "int64": "bigint",
+        "double": "double",
+        "bool": "boolean",
+        "timestamp[ms]": "timestamp",
+        "string": "string",
+    },
+    "spectrum": {
+        "int32": "integer",
+        "int64": "bigint",
+        "double": "double precision",
+        "bool": "boolean",
+        "timestamp[ms]": "timestamp",
+        "string": "varchar(65535)",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """A catalog that a lake's tables are told of.
+
+    Attributes:
+        dialect: Whose statements.
+        url: The lake's URL, ending in a slash.
+        schema: The database, or external schema, of the tables; empty for the session's.
+    """
+
+    dialect: Dialect
+    url: str
+    schema: str = ""
+
+    def statements(
+        self, before: Current | None, after: Current, days: Iterable[str]
+    ) -> tuple[str, ...]:
+        """What brings the catalog from ``before`` to ``after``, as far as ``days`` go.
+
+        Statements that were run before change nothing when they are run again.
+        """
+        return tuple(self._statements(before, after, days))
+
+    def _statements(
+        self, before: Current | None, after: Current, days: Iterable[str]
+    ) -> Iterator[str]:
+        name, key = self._table(after.table), partition_column(after)
+        if before is None or self.dialect == "athena":
+            yield self._create(after, key)
+        known = {column.name for column in before.columns} if before else set()
+        for column in after.columns if before else ():
+            if column.name not in known:
+                yield f"ALTER TABLE {name} ADD {self._added(column)}"
+        for day in days:
+            partition = f"PARTITION ({self._name(key)} = {self._text(day)})"
+            there = after.partitions.get(day)
+            if there is None:
+                yield f"ALTER TABLE {name} DROP {self._if_exists}{partition}"
+                continue
+            location = self._text(self.url + there.location)
+            yield f"ALTER TABLE {name} ADD IF NOT EXISTS {partition} LOCATION {location}"
+            if before and day in before.partitions:
+                yield f"ALTER TABLE {name} {partition} SET LOCATION {location}"
+
+    def _create(self, table: Current, key: str) -> str:
+        columns = ",\n".join(f"  {self._column(column)}" for column in table.columns)
+        place = self._text(f"{self.url}{table_folder(table.table)}/")
+        unless = "IF NOT EXISTS " if self.dialect == "athena" else ""
+        return (
+            f"CREATE EXTERNAL TABLE {unless}{self._table(table.table)} (\n{columns}\n)\n"
+            f"PARTITIONED BY ({self._name(key)} date)\nSTORED AS PARQUET\nLOCATION {place}"
+        )
+
+    def _added(self, column: LakeColumn) -> str:
+        added = self._column(column)
+        return f"COLUMNS ({added})" if self.dialect == "athena" else f"COLUMN {added}"
+
+    def _column(self, column: LakeColumn) -> str:
+        return f"{self._name(column.name)} {_TYPES[self.dialect][column.type]}"
+
+    @property
+    def _if_exists(self) -> str:
+        return "IF EXISTS " if self.dialect == "athena" else ""
+
+    def _table(self, table: str) -> str:
+        parts = [self.schema, table] if self.schema else [table]
+        return ".".join(self._name(part) for part in parts)
+
+    def _name(self, name: str) -> str:
+        quote = "`" if self.dialect == "athena" else '"'
+        return quote + name.replace(quote, quote * 2) + quote
+
+    def _text(self, text: str) -> str:
+        if self.dialect == "athena":
+            text = text.replace("\\", "\\\\").replace("'", "\\'")
+        return "'" + text.replace("'", "''") + "'" if self.dialect != "athena" else f"'{text}'"
+
+
+def partition_column(table: Current) -> str:
+    """What the catalog calls the day: ``date``, unless the table has a column of that name."""
+    names = {column.name.lower() for column in table.columns}
+    name = DAY_COLUMN
+    while name in names:
+        name = f"partition_{name}"
+    return name

@@ -1,0 +1,230 @@
+"""Which files of a table count: ``<table>/_current.json``, the one object that is ever replaced.
+
+::
+
+    <table>/_current.json                                the pointer
+    <table>/date=2017-11-03/_<publication>/….parquet     rows
+
+Each publication of a day goes to a folder of its own, which is never written to again, and the
+pointer is swapped on condition that nobody else has swapped it. A reader that takes the files from
+the pointer thus sees a table as one publication left it. A folder's name begins with ``_``: engines
+that list (Hive and what comes of it, Spark, Arrow) pass over such names, and so do not take the
+days' old rows for more rows; a catalog's partition points at the folder itself.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from spade_spark.errors import CommitUnknown, InputError, ObjectMissing, PassingFault
+from spade_spark.output.days import day_folder, moment
+from spade_spark.run.layout import table_folder
+from spade_spark.run.records import decode, encode
+from spade_spark.store import Store
+from spade_spark.window import Window
+
+POINTER: Final = "_current.json"
+_READS: Final = 3
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run that was published.
+
+    Attributes:
+        run_tag: The run.
+        manifest: SHA-256 of its manifest (hex).
+        window: START and END as the time column holds them, as
+            :func:`~spade_spark.output.days.moment` has them.
+    """
+
+    run_tag: str
+    manifest: str
+    window: tuple[str, str]
+
+    @classmethod
+    def of(cls, run_tag: str, manifest: str, window: Window) -> Source:
+        """A run's window, published whole."""
+        return cls(run_tag, manifest, (moment(window.wall_start), moment(window.wall_end)))
+
+    def within(self, day: str) -> tuple[str, str]:
+        """The part of the window that lies in ``day``; the first after the second for none."""
+        start, end = self.window
+        return max(start, f"{day} 00:00:00.000"), min(end, f"{day} 23:59:59.999")
+
+    def overlaps(self, other: Source, day: str) -> bool:
+        """Whether both windows have a moment of ``day`` in common."""
+        mine, theirs = self.within(day), other.within(day)
+        return max(mine[0], theirs[0]) <= min(mine[1], theirs[1])
+
+    def covers(self, other: Source, day: str) -> bool:
+        """Whether this window has all of the other's part of ``day``."""
+        mine, theirs = self.within(day), other.within(day)
+        return mine[0] <= theirs[0] and theirs[1] <= mine[1]
+
+
+@dataclass(frozen=True)
+class LakeFile:
+    """A Parquet file that counts.
+
+    Attributes:
+        key: Its key below the lake's URL.
+        rows: Rows in it.
+        size: Bytes.
+        sha256: Of the bytes (hex).
+        first: The earliest time in it.
+        last: The latest.
+    """
+
+    key: str
+    rows: int
+    size: int
+    sha256: str
+    first: str
+    last: str
+
+
+@dataclass(frozen=True)
+class Partition:
+    """One day of a table.
+
+    Attributes:
+        location: The folder of its files, a key that ends in a slash.
+        files: The files that count.
+        sources: The runs that rows of it are of, in the order in which they were published.
+    """
+
+    location: str
+    files: tuple[LakeFile, ...]
+    sources: tuple[Source, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows of the day."""
+        return sum(file.rows for file in self.files)
+
+    def standing(self, source: Source, day: str) -> bool:
+        """Whether ``source`` was published and nothing of its window was published over since."""
+        return source in self.sources and not self.over(source, day)
+
+    def over(self, source: Source, day: str) -> tuple[Source, ...]:
+        """The runs that were published over ``source``, which was published before them."""
+        if source not in self.sources:
+            return ()
+        later = self.sources[self.sources.index(source) + 1 :]
+        return tuple(each for each in later if each.overlaps(source, day))
+
+
+@dataclass(frozen=True)
+class LakeColumn:
+    """A column of a table in the lake.
+
+    Attributes:
+        name: Its name.
+        type: Its Arrow type, as Arrow spells it.
+    """
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True)
+class Current:
+    """A table as it stands in the lake.
+
+    Attributes:
+        table: The table's name.
+        serial: How often it was published.
+        published: When it was last, UTC.
+        columns: The columns that there are: the last publication's, then what older ones had.
+        partitions: The days that there are, ``YYYY-MM-DD``.
+    """
+
+    table: str
+    serial: int
+    published: datetime
+    columns: tuple[LakeColumn, ...] = ()
+    partitions: dict[str, Partition] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """A pointer as it was read.
+
+    Attributes:
+        current: What it says; None where the table was never published.
+        etag: What a swap of it needs; empty where there is none.
+    """
+
+    current: Current | None
+    etag: str = ""
+
+
+def pointer_key(table: str) -> str:
+    """Where a table's pointer lies."""
+    return f"{table_folder(table)}/{POINTER}"
+
+
+def publication_folder(table: str, day: str, publication: str) -> str:
+    """Where one publication of a day lies."""
+    return f"{table_folder(table)}/{day_folder(day)}/_{publication}/"
+
+
+def read_pointer(lake: Store, table: str) -> Pointer:
+    """A table's pointer as it is now.
+
+    What cannot be decoded is read again: an answer may be cut, and look whole.
+
+    Raises:
+        InputError: What lies there is none.
+        PassingFault: The store does not answer.
+    """
+    return read_pointer_at(lake, pointer_key(table))
+
+
+def read_pointer_at(lake: Store, key: str) -> Pointer:
+    """As :func:`read_pointer`, of the pointer that lies at ``key``."""
+    for _ in range(_READS - 1):
+        with suppress(InputError):
+            return _read_once(lake, key)
+    return _read_once(lake, key)
+
+
+def _read_once(lake: Store, key: str) -> Pointer:
+    try:
+        snapshot = lake.snapshot(key)
+    except ObjectMissing:
+        return Pointer(None)
+    return Pointer(decode(snapshot.data, Current, lake.url + key), snapshot.etag)
+
+
+def swap_pointer(lake: Store, before: Pointer, after: Current) -> bool:
+    """Makes ``after`` what counts, where the pointer is still the one of ``before``.
+
+    Returns:
+        False where somebody else was first; nothing was changed.
+
+    Raises:
+        CommitUnknown: The answer was lost, and the pointer cannot be read.
+    """
+    key, data = pointer_key(after.table), encode(after)
+    try:
+        if before.current is None:
+            return lake.write(key, data, if_absent=True)
+        return lake.replace(key, data, before.etag)
+    except PassingFault as fault:
+        return _look_for(lake, after, fault)
+
+
+def _look_for(lake: Store, after: Current, fault: PassingFault) -> bool:
+    """Whether a swap happened whose answer was lost."""
+    try:
+        return read_pointer(lake, after.table).current == after
+    except PassingFault:
+        raise CommitUnknown(
+            f"whether {lake.url}{pointer_key(after.table)} was replaced is not known ({fault}): "
+            "run the same command again, which looks first"
+        ) from None

@@ -1,0 +1,88 @@
+"""What lies in a lake and nobody reads any more: days that were replaced, and dead publications.
+
+When a day was replaced, the files that took its place tell. Readers that had the older pointer, and
+catalogs that are yet to be told of the newer one, have until then and a grace period.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from spade_spark.lake.pointer import POINTER, Current, read_pointer_at
+from spade_spark.store import Store, StoredObject
+
+# What a publication calls its files (lake/publish.py), and nobody else.
+_FILE: Final = re.compile(
+    r"(?P<table>[^/]+)/date=(?P<day>\d{4}-\d\d-\d\d)/_[^/]+-[0-9a-f]{12}/"
+    r"(?:new|carried)-\d{5}\.parquet",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True)
+class Unread:
+    """What of one table can go.
+
+    Attributes:
+        table: The table's name.
+        objects: Files that no reader of its pointer reads.
+    """
+
+    table: str
+    objects: tuple[StoredObject, ...]
+
+    @property
+    def size(self) -> int:
+        """Their bytes."""
+        return sum(each.size for each in self.objects)
+
+
+def unread(lake: Store, before: datetime) -> list[Unread]:
+    """What can go of every table that has a pointer.
+
+    Args:
+        lake: The lake.
+        before: Since when it must have been of no use, an aware time.
+    """
+    days: dict[str, dict[str, list[StoredObject]]] = defaultdict(lambda: defaultdict(list))
+    pointers = []
+    for entry in lake.list():
+        folder, _, rest = entry.key.partition("/")
+        match = _FILE.fullmatch(entry.key)
+        if match:
+            days[folder][match["day"]].append(entry)
+        elif rest == POINTER:
+            pointers.append(folder)
+    found = []
+    for folder in pointers:
+        # After the listing: what has come to count since is named here.
+        current = read_pointer_at(lake, f"{folder}/{POINTER}").current
+        if current:
+            objects = [
+                each
+                for day, files in days[folder].items()
+                for each in _of_no_use(current, day, files, before)
+            ]
+            found.append(Unread(current.table, tuple(objects)))
+    return [each for each in found if each.objects]
+
+
+def _of_no_use(
+    current: Current, day: str, files: Iterable[StoredObject], before: datetime
+) -> list[StoredObject]:
+    partition = current.partitions.get(day)
+    location = partition.location if partition else ""
+    others, since = [], [] if partition else [current.published]
+    for file in files:
+        if location and file.key.startswith(location):
+            since.append(file.last_modified)
+        else:
+            others.append(file)
+    if not since or max(since) >= before:
+        return []
+    return [file for file in others if file.last_modified < before]

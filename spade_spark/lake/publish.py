@@ -1,0 +1,267 @@
+"""One table's window in the lake, replaced.
+
+::
+
+    pointer ─► the window's days, each in a new folder ─► guard ─► swap ─► DDL
+
+Nothing that counts is written to: files go to new folders, and then the pointer is swapped on
+condition that it is still the one that was read. Killed before that, nothing has happened but that
+there are files which nobody reads; killed after it, all has. Who runs again finds out from the
+pointer. Of two at once, the second to swap reads the pointer of the first and makes anew the days
+that the first has changed.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import Final
+
+import pyarrow as pa
+
+from spade_spark.errors import AlreadyLoaded, GuardFailed, PassingFault
+from spade_spark.lake.parts import Span, Workshop
+from spade_spark.lake.pointer import (
+    Current,
+    LakeColumn,
+    LakeFile,
+    Partition,
+    Source,
+    publication_folder,
+    read_pointer,
+    swap_pointer,
+)
+from spade_spark.output.days import NO_DAY, DayFile
+from spade_spark.run.records import ManifestTable
+from spade_spark.store import Store
+
+_SWAPS: Final = 20
+_WAIT_SECONDS: Final = 0.2
+_DAY_LENGTH: Final = len("2017-11-03")
+
+
+@dataclass(frozen=True)
+class ExportRules:
+    """What a publication may do.
+
+    Attributes:
+        allow_empty: Whether a window may be left without rows.
+        min_rows_ratio: New rows to old rows in the window, below which nothing is done.
+        force: Whether a run may be published again over one that was published over it.
+    """
+
+    allow_empty: bool = False
+    min_rows_ratio: float = 0.5
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class MadeDay:
+    """One day as it was made, from what was there.
+
+    Attributes:
+        before: What was there.
+        after: What is there then; None for no rows.
+        published: Rows of the run.
+        replaced: Rows that went.
+    """
+
+    before: Partition | None
+    after: Partition | None
+    published: int
+    replaced: int
+
+    @property
+    def carried(self) -> int:
+        """Rows that stayed."""
+        return (self.after.rows if self.after else 0) - self.published
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What a publication came to.
+
+    Attributes:
+        before: The table as it stood; None where it was never published.
+        after: As it stands.
+        days: The days that were replaced; none where an earlier command did it.
+        asked: The days of the window that there are, or were.
+    """
+
+    before: Current | None
+    after: Current | None
+    days: dict[str, MadeDay]
+    asked: tuple[str, ...]
+
+
+class TablePublisher:
+    """Publishes one table of a run.
+
+    Args:
+        run: The store of the run's files.
+        made: The table as the run made it.
+        source: The run and its window.
+        workshop: What makes files in the lake.
+        rules: What is allowed.
+    """
+
+    def __init__(
+        self,
+        run: Store,
+        made: ManifestTable,
+        source: Source,
+        workshop: Workshop,
+        rules: ExportRules,
+    ) -> None:
+        self._run, self._made, self._source = run, made, source
+        self._workshop, self._rules = workshop, rules
+        self._lake = workshop.lake
+        self._days: dict[str, MadeDay] = {}
+
+    def publish(self) -> Publication:
+        """Replaces the window's rows.
+
+        Raises:
+            GuardFailed: The run's rows are none, or too few; nothing was changed.
+            AlreadyLoaded: Another run was published over this one since; nothing was changed.
+            InputError: A file is not as its record says, or rows that stay have other types.
+            PassingFault: Others were first, time and again, or the store does not answer.
+            CommitUnknown: The answer to the swap was lost.
+        """
+        for _ in range(_SWAPS):
+            pointer = read_pointer(self._lake, self._made.table)
+            current = pointer.current
+            asked = self._asked(current)
+            made = {day: self._make(day, current) for day in self._unsettled(asked, current)}
+            # The run may have rows of a day and none in the window.
+            days = {day: each for day, each in made.items() if each.before or each.after}
+            if not days:
+                return Publication(current, current, {}, asked)
+            self._guard(days)
+            after = self._after(current, days)
+            if swap_pointer(self._lake, pointer, after):
+                return Publication(current, after, days, asked)
+            time.sleep(random.uniform(0, _WAIT_SECONDS))  # noqa: S311 - no secret, but a pause
+        raise PassingFault(
+            f"{self._made.table} was published by others {_SWAPS} times while it was made: run the "
+            "same command again"
+        )
+
+    def _asked(self, current: Current | None) -> tuple[str, ...]:
+        """The days of the window that the run has rows of, or the lake."""
+        first, last = (end[:_DAY_LENGTH] for end in self._source.window)
+        days = {file.day for file in self._made.parquet if file.day != NO_DAY}
+        days |= current.partitions.keys() if current else set()
+        return tuple(sorted(day for day in days if first <= day <= last))
+
+    def _unsettled(self, days: Iterable[str], current: Current | None) -> Iterator[str]:
+        """Those of which the run is not what was published last."""
+        for day in days:
+            there = _partition(current, day)
+            over = there.over(self._source, day) if there else ()
+            if over and not self._rules.force:
+                raise AlreadyLoaded(
+                    f"{self._made.table} was left as it was: run tag {over[-1].run_tag} was "
+                    f"published over {self._source.run_tag} in {day} since; if its rows are to go, "
+                    "use --force"
+                )
+            if there is None or over or self._source not in there.sources:
+                yield day
+
+    def _make(self, day: str, current: Current | None) -> MadeDay:
+        """The day, made anew; what was made of the same before is made already."""
+        before = _partition(current, day)
+        known = self._days.get(day)
+        if known is None or known.before != before:
+            known = self._days[day] = self._make_anew(day, before)
+        return known
+
+    def _make_anew(self, day: str, before: Partition | None) -> MadeDay:
+        name = f"{self._source.run_tag}-{uuid.uuid4().hex[:12]}"
+        folder = publication_folder(self._made.table, day, name)
+        window = Span(*self._source.window)
+        mine = [file for file in self._made.parquet if file.day == day]
+        new = self._bring(self._run, mine, window, day, f"{folder}new")
+        old = before.files if before else ()
+        stay = self._bring(self._lake, old, replace(window, inside=False), day, f"{folder}carried")
+        sources = [
+            each
+            for each in (before.sources if before else ())
+            if not self._source.covers(each, day)
+        ]
+        files = (*new, *stay)
+        return MadeDay(
+            before=before,
+            after=Partition(folder, files, (*sources, self._source)) if files else None,
+            published=_rows(new),
+            replaced=_rows(old) - _rows(stay),
+        )
+
+    def _bring(
+        self,
+        store: Store,
+        files: Iterable[LakeFile | DayFile],
+        span: Span,
+        day: str,
+        name: str,
+    ) -> tuple[LakeFile, ...]:
+        brought = (
+            self._workshop.bring(store, file, span, day, f"{name}-{number:05d}.parquet")
+            for number, file in enumerate(files)
+        )
+        return tuple(file for file in brought if file)
+
+    def _guard(self, days: Mapping[str, MadeDay]) -> None:
+        before = sum(day.replaced for day in days.values())
+        after = sum(day.published for day in days.values())
+        where = f"{self._made.table} was left as it was: in the window {self._window}"
+        if before and not after and not self._rules.allow_empty:
+            raise GuardFailed(
+                f"{where} run tag {self._source.run_tag} has no rows to replace {before} old ones; "
+                "if that is right, use --allow-empty"
+            )
+        if 0 < after < before * self._rules.min_rows_ratio:
+            raise GuardFailed(
+                f"{where} there are {after} new rows to replace {before} old ones, less than "
+                f"{self._rules.min_rows_ratio:g} of them; if that is right, use --min-rows-ratio "
+                f"with at most {math.floor(1000 * after / before) / 1000:g}"
+            )
+
+    @property
+    def _window(self) -> str:
+        return " to ".join(self._source.window)
+
+    def _after(self, current: Current | None, days: Mapping[str, MadeDay]) -> Current:
+        partitions = dict(current.partitions) if current else {}
+        for day, made in days.items():
+            partitions.pop(day, None)
+            if made.after:
+                partitions[day] = made.after
+        return Current(
+            table=self._made.table,
+            serial=current.serial + 1 if current else 1,
+            published=datetime.now(timezone.utc),
+            columns=_columns(self._workshop.schema, current),
+            partitions=partitions,
+        )
+
+
+def _partition(current: Current | None, day: str) -> Partition | None:
+    return current.partitions.get(day) if current else None
+
+
+def _rows(files: Iterable[LakeFile]) -> int:
+    return sum(file.rows for file in files)
+
+
+def _columns(schema: pa.Schema, current: Current | None) -> tuple[LakeColumn, ...]:
+    """The run's columns, and behind them those that older rows have."""
+    columns = {each.name: LakeColumn(each.name, str(each.type)) for each in schema}
+    for column in current.columns if current else ():
+        columns.setdefault(column.name, column)
+    return tuple(columns.values())

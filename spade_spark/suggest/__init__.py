@@ -1,0 +1,1 @@
+"""Untracked events to the Blueprint schemas that would take them."""
