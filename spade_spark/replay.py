@@ -25,6 +25,7 @@ from spade_spark.errors import InputError, UsageError, WarehouseError
 from spade_spark.outlook import outlook_of
 from spade_spark.plan import Plan
 from spade_spark.prepare import Prepared, choose, choose_made, prepare
+from spade_spark.report.metrics import Metrics, of_loads, of_run
 from spade_spark.report.outlook import REPEATS
 from spade_spark.report.report import LeftOutTable, Report
 from spade_spark.report.screen import Screen
@@ -60,7 +61,8 @@ def replay(request: Request, settings: Settings, screen: Screen) -> Report:
     began = time.monotonic()
     run = Run(open_store(settings.output.base, settings.s3), request.run_tag)
     warehouse = None if request.skip_load else open_warehouse(settings.warehouse, settings.s3)
-    story = _Story(request, settings, run, warehouse, screen)
+    metrics = Metrics(settings.metrics, screen.say)
+    story = _Story(request, settings, run, warehouse, screen, metrics)
     report = story.take() if request.skip_transform else story.make()
     report = replace(report, seconds=time.monotonic() - began)
     run.write_report(report.to_json())
@@ -76,6 +78,7 @@ class _Story:
     run: Run
     warehouse: Warehouse | None
     screen: Screen
+    metrics: Metrics
 
     def make(self) -> Report:
         """Plans, looks at the warehouse, transforms, seals, loads."""
@@ -204,9 +207,13 @@ class _Story:
             edge_types=prepared.edge_types,
             time_column=self.settings.warehouse.time_column,
         )
+        began = time.monotonic()
         with self.screen.transforming(left) as watch:
             returned = spark.transform(job, left, self.settings.spark, lock.guarding(watch))
-        return self.run.seal(plan, prepared.tables, [*done, *returned], datetime.now(timezone.utc))
+        now = datetime.now(timezone.utc)
+        sealed = self.run.seal(plan, prepared.tables, [*done, *returned], now)
+        self.metrics.send(of_run(sealed.manifest.ledger, time.monotonic() - began))
+        return sealed
 
     def _publishing(self, prepared: Prepared) -> Publishing | None:
         """What is published, of rows whose time the load would take for the window's."""
@@ -251,6 +258,7 @@ class _Story:
                 poolsize=request.poolsize,
                 progress=held(lock, tell),
             )
+        self.metrics.send(of_loads(loads))
         record = LoadRecord.of(loads, request.window, self.warehouse.target.place)
         if record.loaded or record.not_loaded:
             self.run.write_load(record)

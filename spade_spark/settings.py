@@ -25,6 +25,8 @@ else:
 
 PREFIX = "SPADE_"
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
+_HOST_PORT = r"^(?:(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+)(?::(\d{1,5}))?)?$"
+_STATSD_PORT = 8125
 _UNIT_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -148,6 +150,20 @@ class StreamSettings(_Section):
     filters: Mapping[str, Conditions] = Field(default_factory=dict)
 
 
+class MetricsSettings(_Section):
+    """The StatsD server that counters and timings go to; none where no host is set."""
+
+    statsd: Annotated[str, Field(pattern=_HOST_PORT)] = ""
+    prefix: str = ""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port; the port is StatsD's own where none is set."""
+        match = re.fullmatch(_HOST_PORT, self.statsd)
+        assert match is not None  # it was checked when the settings were read
+        return (match[1] or "").strip("[]"), int(match[2] or _STATSD_PORT)
+
+
 class S3Settings(_Section):
     """The S3 API to talk to."""
 
@@ -164,6 +180,7 @@ class Settings(_Section):
     warehouse: WarehouseSettings = WarehouseSettings()
     lookups: LookupSettings = LookupSettings()
     streams: StreamSettings = StreamSettings()
+    metrics: MetricsSettings = MetricsSettings()
     s3: S3Settings = S3Settings()
     spark: Mapping[str, str] = Field(default_factory=dict)
 
