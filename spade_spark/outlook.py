@@ -197,6 +197,9 @@ def _remarks(request: Request, prepared: Prepared) -> Iterator[str]:
         yield f"Hours of the window without any object: {hours_text(hours)}"
     if request.window.last > datetime.now(timezone.utc):
         yield "END lies in the future: logs that come later are not in the plan"
+    formats = prepared.plan.settings["output.format"]
+    if "parquet" in formats:
+        yield f"Rows are written as Parquet for a lake (output.format is {formats})"
     if prepared.streams.idle:
         yield f"Streams that take none of the tables: {', '.join(prepared.streams.idle)}"
     yield from prepared.streams.remarks

@@ -59,7 +59,7 @@ class Catalog:
     ) -> tuple[str, ...]:
         """What brings the catalog from ``before`` to ``after``, as far as ``days`` go.
 
-        Statements that were run before change nothing when they are run again.
+        Statements on partitions that were run before change nothing when they are run again.
         """
         return tuple(self._statements(before, after, days))
 
@@ -67,12 +67,12 @@ class Catalog:
         self, before: Current | None, after: Current, days: Iterable[str]
     ) -> Iterator[str]:
         name, key = self._table(after.table), partition_column(after)
-        if before is None or self.dialect == "athena":
+        known = {column.name for column in (before or after).columns}
+        added = [column for column in after.columns if column.name not in known]
+        if before is None or (self.dialect == "athena" and not added):
             yield self._create(after, key)
-        known = {column.name for column in before.columns} if before else set()
-        for column in after.columns if before else ():
-            if column.name not in known:
-                yield f"ALTER TABLE {name} ADD {self._added(column)}"
+        for column in added:
+            yield f"ALTER TABLE {name} ADD {self._added(column)}"
         for day in days:
             partition = f"PARTITION ({self._name(key)} = {self._text(day)})"
             there = after.partitions.get(day)

@@ -55,11 +55,13 @@ def _parts(report: Report) -> Iterator[RenderableType]:
         f"Read {counted(ledger.objects, 'object')}, {size_text(ledger.bytes_in)} "
         f"({size_text(ledger.bytes_inflated)} inflated), {ledger.lines:,} lines; "
         f"wrote {ledger.row_count:,} rows in "
-        f"{counted(sum(len(table.files) for table in report.manifest.tables), 'file')}; "
+        f"{counted(sum(len(table.every) for table in report.manifest.tables), 'file')}; "
         f"{report.seconds:.0f} s in all."
     )
     yield _outcomes(report)
     yield _loads(report) if report.loads else _made(report)
+    if report.manifest.has_parquet:
+        yield _parquet(report)
     if ledger.streams:
         yield _published(report)
     if _strays(report):
@@ -97,7 +99,7 @@ def _made(report: Report) -> Table:
     for name in ("table", "version", "rows", "files"):
         table.add_column(name, justify="left" if name == "table" else "right")
     for made in report.manifest.tables:
-        table.add_row(made.table, str(made.version), f"{made.rows:,}", f"{len(made.files):,}")
+        table.add_row(made.table, str(made.version), f"{made.rows:,}", f"{len(made.every):,}")
     return table
 
 
@@ -119,6 +121,21 @@ def _loads(report: Report) -> Table:
         else:
             state = "UNKNOWN" if load.unknown else "unchanged"
             table.add_row(load.table, *[""] * 5, Text(state, style="red"))
+    return table
+
+
+def _parquet(report: Report) -> Table:
+    table = Table(title="What was written as Parquet", title_justify="left")
+    table.add_column("table", overflow="fold")
+    for name in ("days", "rows", "of no day", "files", "size"):
+        table.add_column(name, justify="right", no_wrap=True)
+    ledger = report.manifest.ledger
+    for made in report.manifest.tables:
+        days = {file.day for file in made.parquet if file.first}
+        undated = ledger.undated.get(made.table, 0)
+        figures = (len(days), ledger.parquet.get(made.table, 0), undated, len(made.parquet))
+        size = size_text(sum(file.size for file in made.parquet))
+        table.add_row(made.table, *(f"{figure:,}" for figure in figures), size)
     return table
 
 

@@ -1,9 +1,13 @@
 """One partition: what a task reads, writes and returns."""
 
 import gzip
+import io
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
+import pyarrow.parquet
 import pytest
 
 from spade_spark.engine.job import Job
@@ -130,6 +134,31 @@ def test_files_are_closed_at_their_size(world):
     completion = run_partition(job, world.partition(edge.log(lines)), 0)
     assert len(completion.files) > 2
     assert len(world.rows(completion, "login")) == 20_000
+
+
+def as_parquet(world, formats):
+    output = world.job.settings.output.model_copy(update={"format": formats})
+    return replace(world.job, settings=world.job.settings.model_copy(update={"output": output}))
+
+
+@pytest.mark.parametrize("formats", ["tsv,parquet", "parquet"])
+def test_rows_lie_in_parquet_where_that_is_asked(world, formats):
+    partition = world.partition(edge.log(GOOD))
+    completion = run_partition(as_parquet(world, formats), partition, 0)
+    assert bool(completion.files) == ("tsv" in formats)
+    logins, chats = completion.parquet
+    assert logins.key.startswith("r/login/date=2017-11-03/00007-0-")
+    read = pyarrow.parquet.read_table(io.BytesIO(world.output.read(logins.key)))
+    assert [tuple(row.values())[1:] for row in read.to_pylist()] == [("zoë", 5), ("bob", None)]
+    assert (logins.rows, logins.version, chats.rows) == (2, 3, 1)
+    assert completion.ledger.parquet == {"login": 2, "chat": 1}
+    assert not [entry for entry in world.output.list("r/login/v") if formats == "parquet"]
+
+
+def test_tsv_alone_does_without_pyarrow(world):
+    program = "import sys; from spade_spark.engine import partition; print('pyarrow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout == b"False\n"
 
 
 DAMAGED = {

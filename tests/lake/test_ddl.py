@@ -1,0 +1,93 @@
+"""The statements for catalogs, to the letter."""
+
+from datetime import datetime, timezone
+
+import pytest
+
+from spade_spark.lake.ddl import Catalog
+from spade_spark.lake.pointer import Current, LakeColumn, Partition
+
+DAY = "2017-11-03"
+TYPES = ["timestamp[ms]", "int32", "int64", "double", "bool", "string"]
+
+
+def current(*days, columns=(("time", "timestamp[ms]"),), table="login"):
+    made = tuple(LakeColumn(*column) for column in columns)
+    partitions = {day: Partition(f"{table}/date={day}/_p/", (), ()) for day in days}
+    return Current(table, 1, datetime(2026, 1, 1, tzinfo=timezone.utc), made, partitions)
+
+
+EVERY = current(DAY, columns=[(f"c{number}", type_) for number, type_ in enumerate(TYPES)])
+
+
+def test_athena_is_told_of_a_new_table_and_its_days():
+    created, added = Catalog("athena", "s3://lake/x/", "events").statements(None, EVERY, [DAY])
+    assert created == (
+        "CREATE EXTERNAL TABLE IF NOT EXISTS `events`.`login` (\n"
+        "  `c0` timestamp,\n  `c1` int,\n  `c2` bigint,\n  `c3` double,\n  `c4` boolean,\n"
+        "  `c5` string\n)\n"
+        "PARTITIONED BY (`date` date)\nSTORED AS PARQUET\nLOCATION 's3://lake/x/login/'"
+    )
+    assert added == (
+        "ALTER TABLE `events`.`login` ADD IF NOT EXISTS PARTITION (`date` = '2017-11-03') "
+        "LOCATION 's3://lake/x/login/date=2017-11-03/_p/'"
+    )
+
+
+def test_spectrum_is_told_of_a_new_table_and_its_days():
+    created, added = Catalog("spectrum", "s3://lake/", "spectrum").statements(None, EVERY, [DAY])
+    assert created == (
+        'CREATE EXTERNAL TABLE "spectrum"."login" (\n'
+        '  "c0" timestamp,\n  "c1" integer,\n  "c2" bigint,\n  "c3" double precision,\n'
+        '  "c4" boolean,\n  "c5" varchar(65535)\n)\n'
+        "PARTITIONED BY (\"date\" date)\nSTORED AS PARQUET\nLOCATION 's3://lake/login/'"
+    )
+    assert added == (
+        'ALTER TABLE "spectrum"."login" ADD IF NOT EXISTS PARTITION ("date" = \'2017-11-03\') '
+        "LOCATION 's3://lake/login/date=2017-11-03/_p/'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (
+            current(DAY),
+            current(DAY),
+            [
+                "ADD IF NOT EXISTS PARTITION (\"date\" = '2017-11-03') LOCATION 's3://l/login/",
+                "PARTITION (\"date\" = '2017-11-03') SET LOCATION 's3://l/login/",
+            ],
+        ),
+        (current(DAY), current(), ["DROP PARTITION (\"date\" = '2017-11-03')"]),
+        (
+            current(),
+            current(columns=[("time", "timestamp[ms]"), ("n", "int32")]),
+            ['ADD COLUMN "n" integer'],
+        ),
+    ],
+    ids=["a day replaced", "a day gone", "a column added"],
+)
+def test_what_changed_is_told_and_nothing_else(before, after, expected):
+    days = [DAY] if before.partitions else []
+    told = Catalog("spectrum", "s3://l/").statements(before, after, days)
+    assert len(told) == len(expected)
+    for statement, begins in zip(told, expected, strict=True):
+        assert statement.startswith(f'ALTER TABLE "login" {begins}')
+
+
+def test_a_table_with_a_column_date_has_its_days_under_another_name():
+    table = current(DAY, columns=[("time", "timestamp[ms]"), ("Date", "string")])
+    created, added = Catalog("athena", "s3://l/").statements(None, table, [DAY])
+    assert "PARTITIONED BY (`partition_date` date)" in created
+    assert "PARTITION (`partition_date` = '2017-11-03')" in added
+
+
+def test_names_and_places_are_quoted():
+    table = current(DAY, columns=[('a`"b', "int32")])
+    created, _ = Catalog("athena", "s3://it's/").statements(None, table, [DAY])
+    assert '`a``"b` int' in created
+    assert "LOCATION 's3://it\\'s/login/'" in created
+    created, _ = Catalog("spectrum", "s3://it's/").statements(None, table, [DAY])
+    assert '"a`""b" integer' in created
+    assert "LOCATION 's3://it''s/login/'" in created

@@ -1,0 +1,331 @@
+"""Publishing into a lake: what readers of the pointer see, whatever happens meanwhile."""
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow.dataset
+import pytest
+
+from spade_spark import export
+from spade_spark.errors import UsageError
+from spade_spark.store import open_store
+from tests.lake.kit import LOGIN, NOVEMBER_3, Lab
+from tests.support import edge
+from tests.support.duck import query
+from tests.support.faulty_s3 import FaultyS3
+
+EARLY = ("2017-11-03 09:59:59", "early", "1")
+OLD = ("2017-11-03 10:00:00", "old", "2")
+OLD_END = ("2017-11-03 11:59:59", "old end", "3")
+LATE = ("2017-11-03 12:00:00", "late", "4")
+NEW = ("2017-11-03 10:30:00", "new", "5")
+NEW_END = ("2017-11-03 11:59:59", "new end", "")
+OUTSIDE = ("2017-11-03 12:30:00", "of the margin", "6")
+BEFORE = [EARLY, OLD, OLD_END, LATE]
+AFTER = [EARLY, NEW, NEW_END, LATE]
+
+
+def values(rows):
+    return [(time, login, int(n) if n else None) for time, login, n in rows]
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """A lake whose day has old rows, and a run of two hours of that day."""
+    return prepared(Lab(tmp_path))
+
+
+def prepared(lab):
+    lab.published(lab.run("old", *BEFORE, window=NOVEMBER_3))
+    lab.run("new", NEW, NEW_END, OUTSIDE)
+    return lab
+
+
+def test_the_windows_rows_are_replaced_and_the_days_others_stay(lab):
+    done = lab.published("new")
+    assert lab.rows() == values(AFTER)
+    assert (done.replaced, done.published, done.carried, done.outside) == (2, 2, 2, 1)
+    assert done.days == ("2017-11-03",)
+
+
+def test_a_file_on_one_side_of_the_window_is_copied_as_it_is(tmp_path):
+    lab = Lab(tmp_path)
+    lab.published(lab.run("old", EARLY, OLD, window=NOVEMBER_3, files=2))
+    before = {file.sha256 for file in lab.current.partitions["2017-11-03"].files}
+    lab.published(lab.run("new", NEW))
+    after = {file.sha256 for file in lab.current.partitions["2017-11-03"].files}
+    assert lab.rows() == values([EARLY, NEW])
+    assert len(before & after) == 1
+
+
+def test_other_days_are_left_alone(lab):
+    lab.published(
+        lab.run(
+            "next",
+            ("2017-11-04 00:00:00", "next", "1"),
+            window=("2017-11-04 00:00:00", "2017-11-04 23:59:59"),
+        )
+    )
+    location = lab.current.partitions["2017-11-04"].location
+    lab.published("new")
+    assert lab.current.partitions["2017-11-04"].location == location
+    assert lab.rows() == values([*AFTER, ("2017-11-04 00:00:00", "next", "1")])
+
+
+def test_a_run_that_is_published_is_not_published_twice(lab):
+    lab.published("new")
+    before = lab.current
+    again = lab.published("new")
+    assert (again.before, again.days, lab.current) == (True, (), before)
+    assert again.ddl
+
+
+def test_a_run_that_has_no_row_in_the_window_changes_nothing(tmp_path):
+    lab = Lab(tmp_path)
+    assert lab.published(lab.run("margin", OUTSIDE)).before
+    assert lab.current is None
+
+
+def test_a_run_is_not_published_over_one_that_came_after_it_unless_it_is_forced(lab):
+    lab.published("new")
+    assert "run tag new was published over old in 2017-11-03 since" in lab.refused("old")
+    lab.published("old", force=True)
+    assert lab.rows() == values(BEFORE)
+
+
+def test_rows_are_not_replaced_by_none_or_by_few_unless_that_is_allowed(lab):
+    lab.run("none", OUTSIDE)
+    assert "has no rows to replace 2 old ones" in lab.refused("none")
+    assert "there are 1 new rows to replace 2 old ones" in lab.refused(
+        lab.run("few", NEW), min_rows_ratio=0.6
+    )
+    assert lab.rows() == values(BEFORE)
+    lab.published("none", allow_empty=True)
+    assert lab.rows() == values([EARLY, LATE])
+
+
+def test_a_day_without_rows_goes(tmp_path):
+    lab = Lab(tmp_path)
+    lab.published(lab.run("old", OLD))
+    done = lab.published(lab.run("none"), allow_empty=True)
+    assert lab.current.partitions == {}
+    assert done.ddl[-1] == "ALTER TABLE `login` DROP IF EXISTS PARTITION (`date` = '2017-11-03')"
+
+
+def test_rows_of_no_day_are_counted_and_not_published(tmp_path):
+    lab = Lab(tmp_path)
+    done = lab.published(lab.run("new", NEW, ("", "timeless", "1")))
+    assert (done.published, done.undated) == (1, 1)
+    assert lab.rows() == values([NEW])
+
+
+def test_a_table_without_a_time_is_refused_and_said_where_its_rows_lie(tmp_path):
+    lab = Lab(tmp_path)
+    table = edge.table("login", edge.column("time", "varchar"), *LOGIN["Columns"][1:])
+    assert f"{tmp_path}/out/new/" in lab.refused(lab.run("new", NEW, table=table))
+
+
+def test_a_run_without_parquet_files_is_refused(lab):
+    with pytest.raises(UsageError, match="has no Parquet files, but TSV alone"):
+        lab.publish(lab.run("tsv", NEW, formats="tsv"))
+
+
+def test_a_table_that_the_run_did_not_make_is_refused(lab):
+    with pytest.raises(UsageError, match="run tag new did not make: logn"):
+        lab.publish("new", "logn")
+
+
+def test_a_file_that_is_not_what_its_record_says_is_not_published(lab):
+    (entry,) = lab.store.list("new/login/date=")
+    lab.store.write(entry.key, lab.store.read(entry.key)[:-1] + b"?")
+    assert "has other bytes than its record says" in lab.refused("new")
+    assert lab.rows() == values(BEFORE)
+
+
+WIDER = edge.table(
+    "login",
+    edge.column("time", "f@timestamp@unix"),
+    edge.column("login", "varchar"),
+    edge.column("n", "bigint"),
+    edge.column("more", "bool"),
+    version=4,
+)
+
+
+def test_rows_that_stay_take_the_new_columns_and_types(lab):
+    done = lab.published(lab.run("wider", (*NEW, "true"), table=WIDER))
+    assert done.ddl[0] == "ALTER TABLE `login` ADD COLUMNS (`more` boolean)"
+    paths = [lab._local(file.key) for file in lab.current.partitions["2017-11-03"].files]
+    types, rows = query(f"SELECT login, n, more FROM read_parquet({paths}) ORDER BY time")
+    assert types == ["VARCHAR", "BIGINT", "BOOLEAN"]
+    assert rows == [("early", 1, None), ("new", 5, True), ("late", 4, None)]
+
+
+def test_columns_that_went_are_kept_in_the_rows_that_stay(lab):
+    narrow = edge.table("login", *LOGIN["Columns"][:2], version=4)
+    lab.published(lab.run("narrow", NEW[:2], table=narrow))
+    assert lab.rows() == [*values([EARLY]), (*NEW[:2], None), *values([LATE])]
+    assert [column.name for column in lab.current.columns] == ["time", "login", "n"]
+
+
+def test_rows_that_stay_and_cannot_take_a_new_type_are_named(lab):
+    numbers = edge.table("login", LOGIN["Columns"][0], edge.column("login", "int"), version=4)
+    reason = lab.refused(lab.run("numbers", (NEW[0], "5"), table=numbers))
+    assert "have a column login that is no int32" in reason
+    assert lab.rows() == values(BEFORE)
+
+
+def test_who_lists_the_lake_sees_no_row_twice(lab):
+    """Engines that list pass over names that begin with an underscore, as Arrow does."""
+    lab.published("new")
+    listed = pyarrow.dataset.dataset(f"{lab.to}login/", format="parquet", partitioning="hive")
+    assert listed.files == []
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+class Breaking:
+    """A store at one of whose calls, just before or just after it is done, the process dies."""
+
+    def __init__(self, store, at, *, done):
+        self._store, self._left, self._done = store, at, done
+        self.url = store.url
+
+    def __getattr__(self, name):
+        call = getattr(self._store, name)
+
+        def counted(*arguments, **named):
+            self._left -= 1
+            if self._left == -1 and not self._done:
+                raise Killed
+            answer = call(*arguments, **named)
+            if self._left == -1:
+                raise Killed
+            return answer
+
+        return counted
+
+    @property
+    def broke(self):
+        return self._left < 0
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+def test_killed_at_any_call_and_run_again_it_is_done_once(lab, tmp_path, monkeypatch, done):
+    kept = tmp_path / "kept"
+    shutil.copytree(lab.to, kept)
+    for at in range(100):
+        shutil.rmtree(lab.to)
+        shutil.copytree(kept, lab.to)
+        breaking = Breaking(lab.lake, at, done=done)
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                export,
+                "open_store",
+                lambda url, s3, broken=breaking: broken if url == lab.to else open_store(url, s3),
+            )
+            if not_killed(lab):
+                break
+        assert breaking.broke
+        assert lab.rows() in (values(BEFORE), values(AFTER))
+        lab.published("new")
+        assert lab.rows() == values(AFTER)
+        assert lab.current.serial == 2
+    assert 3 < at < 99
+
+
+def not_killed(lab):
+    try:
+        lab.published("new")
+    except Killed:
+        return False
+    return True
+
+
+class Preceded:
+    """A store whose pointer is swapped by somebody else right before the first swap."""
+
+    def __init__(self, store, first):
+        self._store, self._first = store, first
+        self.url = store.url
+
+    def __getattr__(self, name):
+        if name in {"replace", "write"} and self._first:
+            first, self._first = self._first, None
+            first()
+        return getattr(self._store, name)
+
+
+@pytest.fixture
+def on_s3(tmp_path, bucket, s3_settings):
+    return prepared(Lab(tmp_path, f"s3://{bucket}/lake/", s3_settings))
+
+
+@pytest.mark.parametrize("kind", ["lab", "on_s3"])
+def test_of_two_at_once_the_second_goes_on_from_what_the_first_has_made(request, monkeypatch, kind):
+    lab = request.getfixturevalue(kind)
+    other = ("2017-11-03 12:00:00", "other", "7")
+    lab.run("other", other, window=("2017-11-03 12:00:00", "2017-11-03 12:59:59"))
+    preceded = Preceded(lab.lake, lambda: lab.published("other"))
+    with monkeypatch.context() as patch:
+        stores = iter([lab.store, preceded])
+        patch.setattr(export, "open_store", lambda *where: next(stores, None) or open_store(*where))
+        lab.published("new")
+    assert lab.rows() == values([EARLY, NEW, NEW_END, other])
+    assert lab.current.serial == 3
+
+
+def test_many_at_once_all_end_right(tmp_path):
+    lab = Lab(tmp_path)
+    rows = [(f"2017-11-03 {hour:02}:30:00", f"user {hour}", str(hour)) for hour in range(6)]
+    tags = [
+        lab.run(
+            f"run{hour}",
+            row,
+            window=(f"2017-11-03 {hour:02}:00:00", f"2017-11-03 {hour:02}:59:59"),
+        )
+        for hour, row in enumerate(rows)
+    ]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lab.published, tags))
+    assert lab.rows() == values(rows)
+    assert lab.current.serial == 6
+
+
+@pytest.mark.parametrize("kind", ["cut", "error", "throttled", "wrong_length"])
+def test_faults_of_the_store_leave_no_row_out_and_none_twice(
+    tmp_path, bucket, s3_server, s3_settings, kind
+):
+    with FaultyS3(s3_server.endpoint_url) as faulty:
+        faulty_settings = s3_settings.model_copy(update={"endpoint_url": faulty.endpoint_url})
+        lab = prepared(Lab(tmp_path, f"s3://{bucket}/lake/", faulty_settings))
+        for request in ("PUT .*_current", "GET .*_current", "PUT .*new-"):
+            faulty.inject(request, kind)
+        lab.published("new")
+        assert faulty.struck[kind] >= 3
+        faulty.heal()
+        assert lab.rows() == values(AFTER)
+        assert lab.current.serial == 2
+
+
+def test_a_window_over_midnight_replaces_a_part_of_both_days(tmp_path):
+    lab = Lab(tmp_path)
+    last, first = ("2017-11-03 23:30:00", "a", "1"), ("2017-11-04 00:30:00", "b", "2")
+    kept = ("2017-11-04 02:00:00", "c", "3")
+    lab.published(
+        lab.run("old", EARLY, last, first, kept, window=(NOVEMBER_3[0], "2017-11-04 23:59:59"))
+    )
+    done = lab.published(
+        lab.run(
+            "new",
+            ("2017-11-03 23:59:59", "d", "4"),
+            ("2017-11-04 00:00:00", "e", "5"),
+            window=("2017-11-03 23:00:00", "2017-11-04 00:59:59"),
+        )
+    )
+    assert done.days == ("2017-11-03", "2017-11-04")
+    assert lab.rows() == values(
+        [EARLY, ("2017-11-03 23:59:59", "d", "4"), ("2017-11-04 00:00:00", "e", "5"), kept]
+    )
