@@ -150,6 +150,7 @@ def _untracked_event(name: str, texts: list[str]) -> type[msgspec.Struct]:
             "escaping": row,
             "rows": staticmethod(rows),
             "batch": [],
+            "columns": 1,
             "texts": texts,
         },
         tag_field="event",

@@ -172,7 +172,7 @@ class FastPath:
             events = self._decoders.plain(record.data)
             if type(events) is not list:
                 row = events.row(record, second, address)
-                if _needs_escapes(row):
+                if _needs_escapes(row, events.columns):
                     row = events.escaping(record, second, address)
                 events.texts.append(row)
                 return
@@ -216,9 +216,15 @@ def _make_rows(batch: list[Any], texts: list[str]) -> list[EdgeLine]:
     return left
 
 
-def _needs_escapes(row: str) -> bool:
-    """Whether a text of a row, or more, is not to be written as it is."""
-    texts = row.replace(BETWEEN, "").replace(MISSING, "")
+def _needs_escapes(row: str, columns: int) -> bool:
+    """Whether a text of a row, or more, is not to be written as it is.
+
+    A text may have in it what stands between two texts: then that is there more often.
+    """
+    texts = row.replace(BETWEEN, "")
+    if len(row) - len(texts) != len(BETWEEN) * (columns - 1):
+        return True
+    texts = texts.replace(MISSING, "")
     return '"' in texts or "\\" in texts or not texts.isprintable()
 
 

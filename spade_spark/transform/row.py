@@ -73,6 +73,7 @@ def compile_events(
                 "escaping": _compiled(function.escaping_code, names, function.name),
                 "rows": _rows(function, names),
                 "batch": [],
+                "columns": len(table.columns),
                 "texts": texts,
             },
             tag_field="event",

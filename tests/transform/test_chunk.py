@@ -210,3 +210,11 @@ def test_a_repeated_member_counts_though_a_later_one_stands(first):
     came = fast([good, repeated, good], {"play": PLAY}, LOOKUPS)
     assert came == exactly([good, repeated, good], {"play": PLAY}, LOOKUPS)
     assert came.tally.undecodable == 1
+
+
+@pytest.mark.parametrize("text", ['"\t"', '"\t', '\t"', '"', "\\", "\t", "/", "\u00e9", "\x7f"])
+def test_what_escapes_in_json_stand_for_is_escaped_in_a_row_where_it_must_be(text):
+    spelt = "".join(f"\\u{ord(char):04x}" for char in text)
+    payload = b'{"event":"play","properties":{"x":"%b","n":1}}' % spelt.encode()
+    lines = [edge_line(payload)]
+    assert fast(lines, {"play": PLAY}, LOOKUPS) == exactly(lines, {"play": PLAY}, LOOKUPS)
