@@ -153,7 +153,7 @@ def _notes(values: PropertySeen, seen: EventSeen, transformer: str) -> Iterator[
     lost = values.values - _taken(transformer, values)
     if lost:
         kinds = ", ".join(f"{count:,} {kind.value}" for kind, count in values.kinds.most_common())
-        yield f"mixed types ({kinds}): {lost:,} values would be left empty"
+        yield f"mixed types ({kinds}): {lost:,} of {values.values:,} left empty"
     if transformer != "varchar":
         return
     if values.max_bytes > _LENGTHS[-1]:
@@ -168,6 +168,6 @@ def _event_notes(name: str, seen: EventSeen) -> Iterator[str]:
     if not is_event_name(name):
         yield "Blueprint refuses this name: a letter or _, then letters, digits, _ and -"
     if seen.without:
-        yield f"{seen.without:,} events have no properties, and would give no row"
+        yield f"no properties, and so no row: {seen.without:,} of {seen.events:,} events"
     if seen.further:
-        yield f"{seen.further:,} values of further properties were not looked at"
+        yield f"further properties were not looked at ({seen.further:,} values)"

@@ -68,9 +68,9 @@ def test_a_column_takes_all_values_of_its_property(values, column):
 @pytest.mark.parametrize(
     ("values", "column", "note"),
     [
-        (["1", "2", '"x"'], "int", "mixed types (2 int, 1 text): 1 values would be left empty"),
-        (['"x"', '"y"', "3"], "varchar(16)", "1 values would be left empty"),
-        (["true", "2"], "bool", "1 values would be left empty"),
+        (["1", "2", '"x"'], "int", "mixed types (2 int, 1 text): 1 of 3 left empty"),
+        (['"x"', '"y"', "3"], "varchar(16)", "1 of 3 left empty"),
+        (["true", "2"], "bool", "1 of 2 left empty"),
         (["1", "[]"], "int", "mixed types (1 int, 1 list or object)"),
         (['"1"', '"22"'], "varchar(16)", "all are integers as text"),
         (['"10.1.0.1"', '"::1"'], "varchar(16)", "all are addresses"),
@@ -143,7 +143,7 @@ def test_events_without_properties_and_names_that_blueprint_refuses_are_noted():
     found = suggestion("null", {"a": 1}, name="a b")
     assert len(found.notes) == 2
     assert "Blueprint refuses this name" in found.notes[0]
-    assert "1 events have no properties" in found.notes[1]
+    assert "no properties, and so no row: 1 of 2 events" in found.notes[1]
 
 
 @pytest.mark.parametrize(
