@@ -198,6 +198,8 @@ def test_a_run_of_parquet_alone_cannot_be_loaded(world, capsys):
     with on_threads():
         assert main([*alone, "--format", "parquet", "--skip-ace-upload"]) == 0
     assert "Parquet" in capsys.readouterr().out
+    assert main(["runs", "alone", "--conf", str(world.conf)]) == 0
+    assert "spade-spark export publish alone --to URL" in capsys.readouterr().out
     assert main([*alone, "--skip-transform"]) == 2
     assert "has no TSV files for a warehouse to load" in capsys.readouterr().err
     assert [entry.key for entry in world.store.list("out/alone/_copy/")] == []

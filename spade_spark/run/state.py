@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import Enum
 
 from spade_spark.run.layout import UNDO
+from spade_spark.run.records import Manifest
 from spade_spark.run.runs import FoundRun, Removable
 from spade_spark.window import Window
 
@@ -276,12 +277,18 @@ def _next(found: FoundRun, state: State, loads: tuple[TableLoad, ...]) -> str:
         return f"go on with it: {_command(found.plan.window, words, tag)}"
     assert found.manifest is not None
     left = _not_loaded(found, loads)
-    if not left:
-        return _way_back(state, tag, loads)
+    return _way_in(found.manifest, left) if left else _way_back(state, tag, loads)
+
+
+def _way_in(manifest: Manifest, tables: Iterable[str]) -> str:
+    """What can be done with a run that is complete."""
+    tag = manifest.run_tag
+    if not manifest.has_tsv:
+        return f"put it into a lake: spade-spark export publish {tag} --to URL"
     options = ["--skip-transform"]
-    if found.manifest.damaged:
-        options += ["--allow-damaged", str(len(found.manifest.damaged))]
-    return f"load it: {_command(found.manifest.window, (*left, *options), tag)}"
+    if manifest.damaged:
+        options += ["--allow-damaged", str(len(manifest.damaged))]
+    return f"load it: {_command(manifest.window, (*tables, *options), tag)}"
 
 
 def _way_back(state: State, tag: str, loads: Iterable[TableLoad]) -> str:

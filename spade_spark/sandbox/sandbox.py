@@ -42,7 +42,7 @@ MISTAKEN = Window.parse("2026-10-14 16:00:00", "2026-10-14 18:59:59")
 
 EVENTS = 210_000
 DATABASE = "dev"
-_BUCKETS = ("blueprint", "edge-logs", "compacter")
+_BUCKETS = ("blueprint", "edge-logs", "compacter", "lake")
 _SCHEMAS_KEY = "schemas.json.gz"
 _STREAMS_KEY = "streams.json"
 _SEED = 20261014

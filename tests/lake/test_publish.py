@@ -1,5 +1,6 @@
 """Publishing into a lake: what readers of the pointer see, whatever happens meanwhile."""
 
+import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,6 +8,7 @@ import pyarrow.dataset
 import pytest
 
 from spade_spark import export
+from spade_spark.cli import main
 from spade_spark.errors import UsageError
 from spade_spark.store import open_store
 from tests.lake.kit import LOGIN, NOVEMBER_3, Lab
@@ -140,6 +142,21 @@ def test_a_file_that_is_not_what_its_record_says_is_not_published(lab):
     lab.store.write(entry.key, lab.store.read(entry.key)[:-1] + b"?")
     assert "has other bytes than its record says" in lab.refused("new")
     assert lab.rows() == values(BEFORE)
+
+
+def test_the_command_tells_what_it_did_as_json_too(lab, capsys):
+    conf = lab.folder / "conf.toml"
+    conf.write_text(f'[output]\nbase = "{lab.folder}/out/"\n')
+    words = ["--to", lab.to, "--conf", str(conf), "--json", "--ddl", "spectrum", "--schema", "s"]
+    assert main(["export", "publish", "new", "login", *words]) == 0
+    told = json.loads(capsys.readouterr().out)
+    (table,) = told["tables"]
+    assert (told["complete"], table["published"]) == (True, 2)
+    assert table["ddl"][0].startswith('ALTER TABLE "s"."login" ADD IF NOT EXISTS PARTITION')
+    assert main(["export", "publish", "old", *words]) == 1
+    assert "use --force" in json.loads(capsys.readouterr().out)["tables"][0]["reason"]
+    assert main(["export", "publish", "gone", *words]) == 1
+    assert "has no manifest" in capsys.readouterr().err
 
 
 WIDER = edge.table(

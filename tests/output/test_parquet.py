@@ -2,7 +2,9 @@
 
 import gzip
 import json
+from contextlib import contextmanager
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -35,6 +37,18 @@ def made(folder, rows, of=TWO, size=1 << 27, time_column="time"):
     return list(convert(source, of, folder, time_column, size))
 
 
+@contextmanager
+def arrow_memory():
+    """What Arrow takes of memory inside the block."""
+    before = pa.default_memory_pool()
+    pool = pa.proxy_memory_pool(before)
+    pa.set_memory_pool(pool)
+    try:
+        yield pool
+    finally:
+        pa.set_memory_pool(before)
+
+
 def test_rows_lie_in_a_file_a_day_and_what_has_no_day_in_one_of_its_own(tmp_path):
     times = (*TIMES, "10000-01-01 00:00:00")
     files = made(tmp_path, [(time, str(number)) for number, time in enumerate(times)])
@@ -62,9 +76,11 @@ def test_a_table_without_a_time_has_one_file_of_no_day(tmp_path, time_column):
     assert (file.day, file.rows, file.first) == (NO_DAY, 2, "")
 
 
-def test_a_row_group_is_as_large_as_was_asked(tmp_path):
+def test_a_row_group_is_as_large_as_was_asked_and_no_more_is_held(tmp_path):
     rows = [("2017-11-03 10:00:00", f"{number:0100}") for number in range(200_000)]
-    (file,) = made(tmp_path, rows, size=8_000_000)
+    with arrow_memory() as memory:
+        (file,) = made(tmp_path, rows, size=8_000_000)
+    assert memory.max_memory() < 2.5 * 8_000_000
     groups = pq.read_metadata(file.path)
     each = 100 + 4 + 8  # a text, its offset and a time, in Arrow's memory
     sizes = [groups.row_group(n).num_rows * each for n in range(groups.num_row_groups)]
