@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
+from stringzilla import count
 
 from spade_spark.edge.address import canonical
 from spade_spark.edge.instants import rfc3339_seconds
@@ -28,7 +28,7 @@ _MAX_KNOWN: Final = 4096
 _SECOND: Final = 19
 """The characters of ``2006-01-02T15:04:05``."""
 
-_FRACTION: Final = re.compile(r"\.[0-9]+")
+_FRACTION: Final = re.compile(r"\.[0-9]+Z")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class EdgeTypeCounts:
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """An edge record in the edge's own spelling, of whichever type of edge, or of none."""
+    """An edge record in the edge's own spelling; it may be of no type of edge, too."""
 
     at: str = msgspec.field(name="receivedAt")
     ip: str = msgspec.field(name="clientIp")
@@ -68,12 +68,16 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     version: Annotated[int, msgspec.Meta(ge=0, le=2**31)] = msgspec.field(
         name="recordversion", default=0
     )
-    edge_type: str = msgspec.field(name="edgeType", default="")
+    edge_type: Literal["external", "internal", ""] = msgspec.field(name="edgeType", default="")
+
+
+class _Properties(msgspec.Struct, gc=False):
+    """Any object at all; none of its members is looked at."""
 
 
 class _Event(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     event: str
-    properties: msgspec.Raw = msgspec.Raw(b"")
+    properties: _Properties
 
 
 class EdgeTypeCounter:
@@ -90,28 +94,29 @@ class EdgeTypeCounter:
         self._counted: Counter[tuple[str, str]] = Counter()
         self._read_line = msgspec.json.Decoder(_Line).decode
         self._read_events = msgspec.json.Decoder(_Event | list[_Event]).decode
-        self._check_second = lru_cache(_MAX_KNOWN)(rfc3339_seconds)
-        self._check_address = lru_cache(_MAX_KNOWN)(canonical)
+        self._seconds: set[str] = set()
+        self._addresses = {""}
 
     def feed(self, chunk: bytes) -> None:
         """Counts the events of whole lines, each ended by a line feed except perhaps the last."""
+        found: list[tuple[str, str]] = []
         for line in chunk.removesuffix(b"\n").split(b"\n"):
             edge_type, names = self._read(line)
-            kind = edge_type if edge_type in KNOWN else ""
-            self._counted.update((name, kind) for name in names)
+            found += [(name, edge_type) for name in names if name in self._names]
+        self._counted.update(found)
 
     def counts(self) -> dict[str, EdgeTypeCounts]:
         """What was counted so far, by event."""
         counts: dict[str, EdgeTypeCounts] = {}
-        for (name, kind), events in self._counted.items():
+        for (name, edge_type), events in self._counted.items():
             expected = self._expected.get(name, "")
-            mismatched = events if kind and expected not in {"", kind} else 0
-            found = EdgeTypeCounts(expected, events, mismatched, 0 if kind else events)
+            mismatched = events if edge_type and expected not in {"", edge_type} else 0
+            found = EdgeTypeCounts(expected, events, mismatched, 0 if edge_type else events)
             counts[name] = counts.get(name, EdgeTypeCounts()) + found
         return counts
 
     def _read(self, line: bytes) -> tuple[str, list[str]]:
-        """The type of edge that a line names, and the names of its events that count."""
+        """The type of edge of a line, empty for an unknown one; its events that have properties."""
         if BACKSLASH not in line:
             try:
                 return self._read_quickly(line)
@@ -122,36 +127,43 @@ class EdgeTypeCounter:
             events = read_events(record.data)
         except (Undecodable, Malformed):
             return "", []
-        return record.edge_type, [
+        edge_type = record.edge_type if record.edge_type in KNOWN else ""
+        return edge_type, [
             event.name
             for event in events
-            if event.name in self._names
-            and event.properties
-            and isinstance(read(event.properties), Members)
+            if event.properties and isinstance(read(event.properties), Members)
         ]
 
     def _read_quickly(self, line: bytes) -> tuple[str, list[str]]:
         """The same, of a line in the edge's own spelling; raises where it is not surely one."""
         record = self._read_line(line)
-        if line.count(b'"receivedAt"') + line.count(b'"clientIp"') > 2:  # noqa: PLR2004 - one each
+        if count(line, b'"receivedAt"') > 1 or count(line, b'"clientIp"') > 1:
             raise ValueError("a bad time or address may stand before a good one")
         self._check_time(record.at)
-        if record.ip:
-            self._check_address(record.ip)
-        if BACKSLASH in record.data:
-            raise ValueError("an escape may be a wrong one, or spell a name otherwise")
-        read = self._read_events(record.data)
-        if isinstance(read, list) and not record.data.startswith(b"[{"):
+        if record.ip not in self._addresses:
+            self._learn(self._addresses, record.ip, canonical)
+        events = self._read_events(record.data)
+        if not isinstance(events, list):
+            return record.edge_type, [events.event]
+        if not record.data.startswith(b"[{"):
             raise ValueError("a list that does not begin with [{")
-        events = read if isinstance(read, list) else [read]
-        return record.edge_type, [
-            event.event
-            for event in events
-            if event.event in self._names and bytes(event.properties).startswith(b"{")
-        ]
+        return record.edge_type, [event.event for event in events]
 
     def _check_time(self, at: str) -> None:
-        self._check_second(at[:_SECOND] + "Z")
-        fraction = at[_SECOND:-1]
-        if at[-1] != "Z" or (fraction and not _FRACTION.fullmatch(fraction)):
+        second, rest = at[:_SECOND], at[_SECOND:]
+        if second not in self._seconds:
+            self._learn(self._seconds, second, _check_second)
+        if rest != "Z" and not _FRACTION.fullmatch(rest):
             raise ValueError("another form of time")
+
+    @staticmethod
+    def _learn(known: set[str], text: str, check: Callable[[str], object]) -> None:
+        """Adds ``text``, which ``check`` raises ValueError for where it is not good."""
+        check(text)
+        if len(known) >= _MAX_KNOWN:
+            known.clear()
+        known.add(text)
+
+
+def _check_second(text: str) -> None:
+    rfc3339_seconds(f"{text}Z")
