@@ -158,6 +158,16 @@ def test_of_the_repeat_of_a_damaged_glob_what_is_new_is_taken():
     assert (read.globs.repeated_globs, read.globs.repeated) == (1, 2)
 
 
+def test_a_glob_that_is_larger_than_the_edge_makes_them_reads_the_same():
+    many = records(0, 6000)
+    whole = b"\x01" + deflate(b"[" + b",\n".join(many) + b"]")
+    assert Read(whole, chunk_bytes=128 * 1024).lines == many
+    cut = Read(whole[: len(whole) // 2])
+    assert cut.lines == many[: len(cut.lines)]
+    assert len(cut.lines) > 1000
+    assert "the glob at byte 0 is cut off" in cut.damage
+
+
 def test_memory_is_bounded_by_chunks_not_by_globs():
     record = edge.record("login", {"n": 1, "more": "x" * 200})
     big = b"\x01" + deflate(b"[" + b",".join([record] * 40_000) + b"]")

@@ -156,7 +156,9 @@ def test_rows_lie_in_parquet_where_that_is_asked(world, formats):
 
 
 def test_tsv_alone_does_without_pyarrow(world):
-    program = "import sys; from spade_spark.engine import partition; print('pyarrow' in sys.modules)"
+    program = (
+        "import sys; from spade_spark.engine import partition; print('pyarrow' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert done.stdout == b"False\n"
 
@@ -305,6 +307,16 @@ def test_edge_types_are_counted_of_the_tables_asked_for_alone(world):
     job = replace(world.job, asked=frozenset({"chat"}), edge_types={"login": "internal"})
     ledger = run_partition(job, world.partition(edge.log(GOOD)), 0).ledger
     assert ledger.edge_types == {"chat": EdgeTypeCounts("", 1, 0, 0)}
+
+
+def test_a_quarantine_is_of_lines_whatever_the_input_was(world):
+    first = run_partition(world.job, world.partition(edge.log(GOOD)), 0)
+    read = world.job.settings.input.model_copy(update={"form": "globs"})
+    settings = world.job.settings.model_copy(update={"input": read})
+    again = replace(world.job, run_tag="r.quarantine", again=True, settings=settings)
+    sources = [Source(f.key, f.size, "") for f in first.quarantine]
+    second = run_partition(again, Partition(0, tuple(sources)), 0)
+    assert kept(world, second) == kept(world, first)
 
 
 def test_a_repeated_glob_takes_part_in_the_balance(world):
