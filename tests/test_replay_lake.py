@@ -190,6 +190,17 @@ def test_the_readmes_example_publishes_what_the_warehouse_has(world, tmp_path, c
     assert "'s3://lake/events/login/date=2017-11-03/_" in partitions[0]
 
 
+def test_what_a_failed_attempt_left_of_parquet_is_offered_for_removal(world, capsys):
+    key = f"out/{world.tag}/login/date=2017-11-03/00000-9-aaaaaaaaaaaa-0000.parquet"
+    world.store.write(key, b"left")
+    try:
+        assert main(["runs", "--prune", "--json", "--conf", str(world.conf)]) == 0
+        runs = {run["run_tag"]: run for run in json.loads(capsys.readouterr().out)["runs"]}
+        assert runs[world.tag]["removable"]["objects"] == 1
+    finally:
+        world.store.delete(key)
+
+
 def test_a_run_of_parquet_alone_cannot_be_loaded(world, capsys):
     words = ["replay", *WINDOW, "login", "--conf", str(world.conf), "--rsurl", world.url]
     assert main([*words, "--format", "parquet"]) == 2

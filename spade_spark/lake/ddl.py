@@ -69,7 +69,8 @@ class Catalog:
         name, key = self._table(after.table), partition_column(after)
         known = {column.name for column in (before or after).columns}
         added = [column for column in after.columns if column.name not in known]
-        if before is None or (self.dialect == "athena" and not added):
+        # Redshift has no IF NOT EXISTS here: it is told once, when the table is new in the lake.
+        if after.serial == 1 or (self.dialect == "athena" and not added):
             yield self._create(after, key)
         for column in added:
             yield f"ALTER TABLE {name} ADD {self._added(column)}"

@@ -163,7 +163,7 @@ class Workshop:
                 continue
             try:
                 arrays.append(rows.column(each.name).cast(each.type))
-            except pa.ArrowInvalid as error:
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
                 raise InputError(
                     f"{name}: rows outside the window, which stay, have a column {each.name} that "
                     f"is no {each.type} ({error}); publish a run of whole days, which replaces them"

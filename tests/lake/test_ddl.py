@@ -11,10 +11,10 @@ DAY = "2017-11-03"
 TYPES = ["timestamp[ms]", "int32", "int64", "double", "bool", "string"]
 
 
-def current(*days, columns=(("time", "timestamp[ms]"),), table="login"):
+def current(*days, columns=(("time", "timestamp[ms]"),), table="login", serial=1):
     made = tuple(LakeColumn(*column) for column in columns)
     partitions = {day: Partition(f"{table}/date={day}/_p/", (), ()) for day in days}
-    return Current(table, 1, datetime(2026, 1, 1, tzinfo=timezone.utc), made, partitions)
+    return Current(table, serial, datetime(2026, 1, 1, tzinfo=timezone.utc), made, partitions)
 
 
 EVERY = current(DAY, columns=[(f"c{number}", type_) for number, type_ in enumerate(TYPES)])
@@ -53,16 +53,16 @@ def test_spectrum_is_told_of_a_new_table_and_its_days():
     [
         (
             current(DAY),
-            current(DAY),
+            current(DAY, serial=2),
             [
                 "ADD IF NOT EXISTS PARTITION (\"date\" = '2017-11-03') LOCATION 's3://l/login/",
                 "PARTITION (\"date\" = '2017-11-03') SET LOCATION 's3://l/login/",
             ],
         ),
-        (current(DAY), current(), ["DROP PARTITION (\"date\" = '2017-11-03')"]),
+        (current(DAY), current(serial=2), ["DROP PARTITION (\"date\" = '2017-11-03')"]),
         (
             current(),
-            current(columns=[("time", "timestamp[ms]"), ("n", "int32")]),
+            current(columns=[("time", "timestamp[ms]"), ("n", "int32")], serial=2),
             ['ADD COLUMN "n" integer'],
         ),
     ],
