@@ -12,6 +12,7 @@ LOCAL = {"spark.master": "local[1]", "spark.ui.enabled": "false", "spark.task.ma
 
 @pytest.mark.slow
 @pytest.mark.spark
+@pytest.mark.usefixtures("aws_keys")  # the tests after it share its JVM, and so its environment
 def test_a_bug_in_a_task_is_shown_by_its_own_last_line():
     broken = Job("r", "plan", "20171103", None, b"[]", None)  # type: ignore[arg-type] # the bug
     with pytest.raises(Bug) as raised:
