@@ -185,6 +185,8 @@ def _remarks(report: Report) -> Iterator[str]:
             f"… {len(manifest.damaged) - _MOST} more damaged objects; all of them in "
             f"{report.url}_report.json"
         )
+    if manifest.untracked:
+        yield f"spade-spark suggest {report.run_tag} proposes tables for the untracked events"
     if report.unnamed:
         yield f"{len(report.unnamed)} objects have no time in their name: {report.unnamed[0]} …"
     for before in report.loaded_before:

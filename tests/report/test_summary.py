@@ -13,7 +13,7 @@ from spade_spark.report.report import LeftOutTable, Report
 from spade_spark.report.summary import counted, print_summary, size_text
 from spade_spark.run.ledger import Ledger
 from spade_spark.run.loads import TableLoaded, TableLoadedBefore, TableNotLoaded
-from spade_spark.run.records import Damaged, Manifest, ManifestTable, RowFile
+from spade_spark.run.records import Damaged, Manifest, ManifestTable, RowFile, UntrackedFile
 from spade_spark.streams.counts import StreamCounts
 from spade_spark.transform.edge_types import EdgeTypeCounts
 from spade_spark.transform.outcomes import Outcome
@@ -176,6 +176,13 @@ def test_lines_of_repeated_globs_are_told_with_the_globs():
     text = of_ledger(globs=20, repeated_globs=2, repeated=70)
     assert "lines repeated" in text
     assert "of 2 of 20 globs, which were sent twice" in text
+
+
+def test_a_table_for_untracked_events_is_one_command_away():
+    untracked = (UntrackedFile("s3://out/r/_untracked/a.gz", 3, 9),)
+    text = printed(replace(REPORT, manifest=replace(MANIFEST, untracked=untracked)))
+    assert "spade-spark suggest r proposes tables" in text
+    assert "suggest" not in printed(REPORT)
 
 
 def test_events_from_another_edge_are_told_and_the_run_is_complete_all_the_same():
