@@ -38,7 +38,7 @@ class EdgeLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     version: Annotated[int, msgspec.Meta(ge=0, le=2**31)] = msgspec.field(
         name="recordversion", default=0
     )
-    edge_type: Literal["external", "internal"] = msgspec.field(name="edgeType", default="internal")
+    edge_type: Literal["external", "internal", ""] = msgspec.field(name="edgeType", default="")
 
 
 class EdgeLineReader:

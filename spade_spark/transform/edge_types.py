@@ -10,16 +10,15 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal
+from typing import Final
 
 import msgspec
-from stringzilla import count
 
 from spade_spark.edge.address import canonical
 from spade_spark.edge.instants import rfc3339_seconds
 from spade_spark.edge.record import Malformed, Undecodable, read_events, read_record
 from spade_spark.edge.strict_json import Members, read
-from spade_spark.transform.edge_lines import BACKSLASH, DOUBT
+from spade_spark.transform.edge_lines import DOUBT, EdgeLine, EdgeLineReader
 
 KNOWN: Final = frozenset({"internal", "external"})
 """The types of edge that there are."""
@@ -56,21 +55,6 @@ class EdgeTypeCounts:
         )
 
 
-class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """An edge record in the edge's own spelling; it may be of no type of edge, too."""
-
-    at: str = msgspec.field(name="receivedAt")
-    ip: str = msgspec.field(name="clientIp")
-    forwarded: str = msgspec.field(name="xForwardedFor", default="")
-    uuid: str = ""
-    data: bytes = b""
-    agent: str = msgspec.field(name="userAgent", default="")
-    version: Annotated[int, msgspec.Meta(ge=0, le=2**31)] = msgspec.field(
-        name="recordversion", default=0
-    )
-    edge_type: Literal["external", "internal", ""] = msgspec.field(name="edgeType", default="")
-
-
 class _Properties(msgspec.Struct, gc=False):
     """Any object at all; none of its members is looked at."""
 
@@ -92,7 +76,7 @@ class EdgeTypeCounter:
         self._names = frozenset(names)
         self._expected = expected
         self._counted: Counter[tuple[str, str]] = Counter()
-        self._read_line = msgspec.json.Decoder(_Line).decode
+        self._reader = EdgeLineReader()
         self._read_events = msgspec.json.Decoder(_Event | list[_Event]).decode
         self._seconds: set[str] = set()
         self._addresses = {""}
@@ -100,8 +84,10 @@ class EdgeTypeCounter:
     def feed(self, chunk: bytes) -> None:
         """Counts the events of whole lines, each ended by a line feed except perhaps the last."""
         found: list[tuple[str, str]] = []
-        for line in chunk.removesuffix(b"\n").split(b"\n"):
-            edge_type, names = self._read(line)
+        records = self._reader.read(chunk)
+        lines = chunk.split(b"\n")  # and what stands behind the last line feed: nothing, or a line
+        for line, record in zip(lines, records, strict=False):
+            edge_type, names = self._read(line, record)
             found += [(name, edge_type) for name in names if name in self._names]
         self._counted.update(found)
 
@@ -115,30 +101,27 @@ class EdgeTypeCounter:
             counts[name] = counts.get(name, EdgeTypeCounts()) + found
         return counts
 
-    def _read(self, line: bytes) -> tuple[str, list[str]]:
+    def _read(self, line: bytes, record: EdgeLine | None) -> tuple[str, list[str]]:
         """The type of edge of a line, empty for an unknown one; its events that have properties."""
-        if BACKSLASH not in line:
+        if record:
             try:
-                return self._read_quickly(line)
+                return self._read_quickly(record)
             except DOUBT:
                 pass
         try:
-            record = read_record(line)
-            events = read_events(record.data)
+            read_exactly = read_record(line)
+            events = read_events(read_exactly.data)
         except (Undecodable, Malformed):
             return "", []
-        edge_type = record.edge_type if record.edge_type in KNOWN else ""
+        edge_type = read_exactly.edge_type if read_exactly.edge_type in KNOWN else ""
         return edge_type, [
             event.name
             for event in events
             if event.properties and isinstance(read(event.properties), Members)
         ]
 
-    def _read_quickly(self, line: bytes) -> tuple[str, list[str]]:
-        """The same, of a line in the edge's own spelling; raises where it is not surely one."""
-        record = self._read_line(line)
-        if count(line, b'"receivedAt"') > 1 or count(line, b'"clientIp"') > 1:
-            raise ValueError("a bad time or address may stand before a good one")
+    def _read_quickly(self, record: EdgeLine) -> tuple[str, list[str]]:
+        """The same, of a record in the edge's own spelling; raises where its payload is not."""
         self._check_time(record.at)
         if record.ip not in self._addresses:
             self._learn(self._addresses, record.ip, canonical)
