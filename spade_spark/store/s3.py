@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import boto3
 import urllib3
+from boto3.exceptions import S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
@@ -220,6 +221,10 @@ def _translated(name: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise _translate(name, error) from None
+    except S3UploadFailedError as error:  # boto3's own, around what an upload was answered
+        if not isinstance(error.__context__, ClientError):
+            raise
+        raise _translate(name, error.__context__) from None
     except HTTPClientError as error:
         raise PassingFault(
             f"{name}: S3 does not answer ({type(error).__name__}); check s3.endpoint_url and the "

@@ -6,9 +6,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from spade_spark.errors import PassingFault
+from spade_spark.errors import InputError, PassingFault
 from spade_spark.settings import S3Settings
 from spade_spark.store import open_store
+from tests.support.faulty_s3 import FaultyS3
 
 
 class Faulty(ThreadingHTTPServer):
@@ -100,3 +101,27 @@ def test_a_replace_that_somebody_else_was_before_is_refused(server, store):
     server.data = b"another's"
     assert not store.replace("k", b"second", seen.etag)
     assert server.data == b"another's"
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "said"),
+    [
+        ("throttled", PassingFault, "S3 answered 503 SlowDown; run the same command again"),
+        (
+            "denied",
+            InputError,
+            "S3 refused it \\(403 AccessDenied\\): check the role's permissions",
+        ),
+    ],
+)
+def test_an_upload_that_is_refused_to_the_end_is_told_like_everything_else(
+    s3_settings, bucket, tmp_path, monkeypatch, *, kind, error, said
+):
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda seconds: None)
+    file = tmp_path / "file"
+    file.write_bytes(b"rows")
+    with FaultyS3(s3_settings.endpoint_url) as faulty:
+        faulty.inject("PUT", kind, times=100)
+        settings = S3Settings(endpoint_url=faulty.endpoint_url, region=s3_settings.region)
+        with pytest.raises(error, match=f"^s3://{bucket}/key: {said}$"):
+            open_store(f"s3://{bucket}/", settings).upload("key", file)
