@@ -78,12 +78,18 @@ class Catalog:
             partition = f"PARTITION ({self._name(key)} = {self._text(day)})"
             there = after.partitions.get(day)
             if there is None:
-                yield f"ALTER TABLE {name} DROP {self._if_exists}{partition}"
                 continue
             location = self._text(self.url + there.location)
-            yield f"ALTER TABLE {name} ADD IF NOT EXISTS {partition} LOCATION {location}"
-            if before and day in before.partitions:
-                yield f"ALTER TABLE {name} {partition} SET LOCATION {location}"
+            add = f"ALTER TABLE {name} ADD IF NOT EXISTS {partition} LOCATION {location}"
+            if there.files:
+                yield add
+                if before and day in before.partitions:
+                    yield f"ALTER TABLE {name} {partition} SET LOCATION {location}"
+            elif self.dialect == "athena":
+                yield f"ALTER TABLE {name} DROP IF EXISTS {partition}"
+            else:
+                # Redshift has no IF EXISTS here: what is dropped is there.
+                yield from (add, f"ALTER TABLE {name} DROP {partition}")
 
     def _create(self, table: Current, key: str) -> str:
         columns = ",\n".join(f"  {self._column(column)}" for column in table.columns)
@@ -100,10 +106,6 @@ class Catalog:
 
     def _column(self, column: LakeColumn) -> str:
         return f"{self._name(column.name)} {_TYPES[self.dialect][column.type]}"
-
-    @property
-    def _if_exists(self) -> str:
-        return "IF EXISTS " if self.dialect == "athena" else ""
 
     def _table(self, table: str) -> str:
         parts = [self.schema, table] if self.schema else [table]

@@ -60,11 +60,6 @@ class Source:
         mine, theirs = self.within(day), other.within(day)
         return max(mine[0], theirs[0]) <= min(mine[1], theirs[1])
 
-    def covers(self, other: Source, day: str) -> bool:
-        """Whether this window has all of the other's part of ``day``."""
-        mine, theirs = self.within(day), other.within(day)
-        return mine[0] <= theirs[0] and theirs[1] <= mine[1]
-
 
 @dataclass(frozen=True)
 class LakeFile:
@@ -93,8 +88,9 @@ class Partition:
 
     Attributes:
         location: The folder of its files, a key that ends in a slash.
-        files: The files that count.
-        sources: The runs that rows of it are of, in the order in which they were published.
+        files: The files that count; none where the day was emptied.
+        sources: The runs that were published into it, each once, in the order of their last
+            publication. Those whose rows went stay: their coming back is to be told.
     """
 
     location: str
@@ -140,7 +136,7 @@ class Current:
         serial: How often it was published.
         published: When it was last, UTC.
         columns: The columns that there are: the last publication's, then what older ones had.
-        partitions: The days that there are, ``YYYY-MM-DD``.
+        partitions: The days that there are, or were, ``YYYY-MM-DD``.
     """
 
     table: str

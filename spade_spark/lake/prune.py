@@ -77,7 +77,8 @@ def _of_no_use(
 ) -> list[StoredObject]:
     partition = current.partitions.get(day)
     location = partition.location if partition else ""
-    others, since = [], [] if partition else [current.published]
+    there = partition and partition.files
+    others, since = [], [] if there else [current.published]
     for file in files:
         if location and file.key.startswith(location):
             since.append(file.last_modified)

@@ -66,7 +66,7 @@ class MadeDay:
 
     Attributes:
         before: What was there.
-        after: What is there then; None for no rows.
+        after: What is there then; None where there is nothing, and was not.
         published: Rows of the run.
         replaced: Rows that went.
     """
@@ -139,7 +139,7 @@ class TablePublisher:
             asked = self._asked(current)
             made = {day: self._make(day, current) for day in self._unsettled(asked, current)}
             # The run may have rows of a day and none in the window.
-            days = {day: each for day, each in made.items() if each.before or each.after}
+            days = {day: each for day, each in made.items() if each.after}
             if not days:
                 return Publication(current, current, {}, asked)
             self._guard(days)
@@ -189,15 +189,13 @@ class TablePublisher:
         new = self._bring(self._run, mine, window, day, f"{folder}new")
         old = before.files if before else ()
         stay = self._bring(self._lake, old, replace(window, inside=False), day, f"{folder}carried")
-        sources = [
-            each
-            for each in (before.sources if before else ())
-            if not self._source.covers(each, day)
-        ]
+        earlier = [each for each in (before.sources if before else ()) if each != self._source]
         files = (*new, *stay)
+        # A day that is emptied stays, so that it knows what it was emptied by.
+        there = files or before
         return MadeDay(
             before=before,
-            after=Partition(folder, files, (*sources, self._source)) if files else None,
+            after=Partition(folder, files, (*earlier, self._source)) if there else None,
             published=_rows(new),
             replaced=_rows(old) - _rows(stay),
         )
@@ -238,10 +236,7 @@ class TablePublisher:
 
     def _after(self, current: Current | None, days: Mapping[str, MadeDay]) -> Current:
         partitions = dict(current.partitions) if current else {}
-        for day, made in days.items():
-            partitions.pop(day, None)
-            if made.after:
-                partitions[day] = made.after
+        partitions |= {day: made.after for day, made in days.items() if made.after}
         return Current(
             table=self._made.table,
             serial=current.serial + 1 if current else 1,

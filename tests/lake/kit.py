@@ -127,9 +127,11 @@ class Lab:
     def rows(self):
         """The table's rows as a reader of the pointer sees them, times as text."""
         current = self.current
-        if current is None or not current.partitions:
+        if current is None:
             return []
         paths = [self._local(file.key) for day in current.partitions.values() for file in day.files]
+        if not paths:
+            return []
         _, rows = query(
             "SELECT time::text, login, n "
             f"FROM read_parquet({paths}, union_by_name=true) ORDER BY 1, 2"

@@ -1,11 +1,12 @@
 """The statements for catalogs, to the letter."""
 
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
 
 from spade_spark.lake.ddl import Catalog
-from spade_spark.lake.pointer import Current, LakeColumn, Partition
+from spade_spark.lake.pointer import Current, LakeColumn, LakeFile, Partition
 
 DAY = "2017-11-03"
 TYPES = ["timestamp[ms]", "int32", "int64", "double", "bool", "string"]
@@ -13,8 +14,14 @@ TYPES = ["timestamp[ms]", "int32", "int64", "double", "bool", "string"]
 
 def current(*days, columns=(("time", "timestamp[ms]"),), table="login", serial=1):
     made = tuple(LakeColumn(*column) for column in columns)
-    partitions = {day: Partition(f"{table}/date={day}/_p/", (), ()) for day in days}
+    file = LakeFile("a.parquet", 1, 1, "", f"{DAY} 00:00:00.000", f"{DAY} 00:00:00.000")
+    partitions = {day: Partition(f"{table}/date={day}/_p/", (file,), ()) for day in days}
     return Current(table, serial, datetime(2026, 1, 1, tzinfo=timezone.utc), made, partitions)
+
+
+def emptied():
+    gone = {DAY: Partition(f"login/date={DAY}/_q/", (), ())}
+    return replace(current(serial=2), partitions=gone)
 
 
 EVERY = current(DAY, columns=[(f"c{number}", type_) for number, type_ in enumerate(TYPES)])
@@ -59,7 +66,14 @@ def test_spectrum_is_told_of_a_new_table_and_its_days():
                 "PARTITION (\"date\" = '2017-11-03') SET LOCATION 's3://l/login/",
             ],
         ),
-        (current(DAY), current(serial=2), ["DROP PARTITION (\"date\" = '2017-11-03')"]),
+        (
+            current(DAY),
+            emptied(),
+            [
+                "ADD IF NOT EXISTS PARTITION (\"date\" = '2017-11-03') LOCATION 's3://l/login/",
+                "DROP PARTITION (\"date\" = '2017-11-03')",
+            ],
+        ),
         (
             current(),
             current(columns=[("time", "timestamp[ms]"), ("n", "int32")], serial=2),
@@ -74,6 +88,10 @@ def test_what_changed_is_told_and_nothing_else(before, after, expected):
     assert len(told) == len(expected)
     for statement, begins in zip(told, expected, strict=True):
         assert statement.startswith(f'ALTER TABLE "login" {begins}')
+
+
+def test_a_day_that_never_was_is_not_spoken_of():
+    assert Catalog("athena", "s3://l/").statements(current(), current(serial=2), [DAY])[1:] == ()
 
 
 def test_a_table_with_a_column_date_has_its_days_under_another_name():

@@ -52,6 +52,12 @@ def test_what_was_replaced_just_now_stays_however_old_it_is(lab):
     assert len(keys(lab, in_days(-7))) == 1
 
 
+def test_what_a_day_was_before_it_was_emptied_can_go(lab):
+    lab.published(lab.run("none"), allow_empty=True)
+    assert keys(lab, in_days(-1)) == []
+    assert len(keys(lab, in_days(1))) == 2
+
+
 def test_files_that_are_not_of_a_publication_stay(lab):
     lab.lake.write("login/date=2017-11-03/theirs.parquet", b"")
     lab.lake.write("login/date=2017-11-03/_theirs/new-00000.parquet", b"")

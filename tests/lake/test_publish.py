@@ -95,6 +95,20 @@ def test_a_run_is_not_published_over_one_that_came_after_it_unless_it_is_forced(
     assert lab.rows() == values(BEFORE)
 
 
+@pytest.mark.parametrize(
+    "window",
+    [NOVEMBER_3, ("2017-11-03 00:00:00", "2017-11-04 23:59:59")],
+    ids=["the same window", "a wider one"],
+)
+def test_a_run_all_of_whose_rows_went_does_not_come_back_unless_it_is_forced(lab, window):
+    lab.published(lab.run("whole", NEW, NEW_END, window=window))
+    assert "run tag whole was published over old in 2017-11-03 since" in lab.refused("old")
+    assert lab.rows() == values([NEW, NEW_END])
+    lab.published("old", force=True)
+    assert lab.rows() == values(BEFORE)
+    assert "run tag old was published over whole in 2017-11-03 since" in lab.refused("whole")
+
+
 def test_rows_are_not_replaced_by_none_or_by_few_unless_that_is_allowed(lab):
     lab.run("none", OUTSIDE)
     assert "has no rows to replace 2 old ones" in lab.refused("none")
@@ -110,8 +124,21 @@ def test_a_day_without_rows_goes(tmp_path):
     lab = Lab(tmp_path)
     lab.published(lab.run("old", OLD))
     done = lab.published(lab.run("none"), allow_empty=True)
-    assert lab.current.partitions == {}
+    assert lab.rows() == []
     assert done.ddl[-1] == "ALTER TABLE `login` DROP IF EXISTS PARTITION (`date` = '2017-11-03')"
+    again = lab.published("none", allow_empty=True)
+    assert (again.before, again.ddl[-1]) == (True, done.ddl[-1])
+
+
+def test_a_day_that_was_emptied_does_not_come_back_unless_it_is_forced(tmp_path):
+    lab = Lab(tmp_path)
+    lab.published(lab.run("old", OLD))
+    lab.published(lab.run("none"), allow_empty=True)
+    assert "run tag none was published over old in 2017-11-03 since" in lab.refused("old")
+    assert lab.rows() == []
+    done = lab.published(lab.run("new", NEW))
+    assert lab.rows() == values([NEW])
+    assert "SET LOCATION" in done.ddl[-1]  # where nobody had told the catalog that it went
 
 
 def test_rows_of_no_day_are_counted_and_not_published(tmp_path):
