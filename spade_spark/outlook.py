@@ -19,6 +19,7 @@ from spade_spark.run.locks import Claim, Locks
 from spade_spark.run.run import Run
 from spade_spark.settings import Settings
 from spade_spark.store import open_store
+from spade_spark.streams.rules import region_of
 from spade_spark.warehouse import preflight
 from spade_spark.warehouse.dialect import Warehouse, open_warehouse
 from spade_spark.warehouse.place import place_of
@@ -183,7 +184,7 @@ def _streams(settings: Settings, prepared: Prepared) -> Iterator[StreamOutlook]:
         stream = target.stream
         yield StreamOutlook(
             stream=target.id,
-            region=stream.stream_region or settings.s3.region,
+            region=region_of(stream, settings),
             role=bool(stream.stream_role),
             compressed=stream.compress,
             events=tuple(sorted(stream.events.keys() & made)),

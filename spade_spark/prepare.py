@@ -159,7 +159,7 @@ def _plan(
         schemas_sha256=sha256(schemas),
         edge=settings.output.base if request.from_quarantine else settings.input.edge,
         partitions=deal(listing.sources),
-        settings=settings.bearing_on_rows(),
+        settings=settings.bearing_on_rows(publishing=bool(streams.targets)),
         version=__version__,
         streams=streams.ids,
         streams_sha256=streams.sha256,

@@ -188,15 +188,19 @@ class Settings(_Section):
         """What executors are sent: nothing of the warehouse, whose URL holds a password."""
         return self.model_copy(update={"warehouse": WarehouseSettings(), "spark": {}})
 
-    def bearing_on_rows(self) -> dict[str, str]:
-        """The settings that decide which rows a run makes, by full name; no secrets."""
+    def bearing_on_rows(self, *, publishing: bool = False) -> dict[str, str]:
+        """The settings that decide which rows a run makes, by full name; no secrets.
+
+        Args:
+            publishing: Whether rows are published, which the settings decide of as well.
+        """
         geoip, users = self.lookups.geoip, self.lookups.users
         return {
             "input.form": self.input.form,
             "input.time_source": self.input.time_source,
             "input.margin": str(self.input.margin),
             "output.format": self.output.format,
-            **self._bearing_on_days(),
+            **self._bearing_on_times(publishing=publishing),
             "lookups.geoip.city": geoip.city,
             "lookups.geoip.asn": geoip.asn,
             "lookups.geoip.table": geoip.table,
@@ -205,9 +209,9 @@ class Settings(_Section):
             "lookups.users.on_failure": users.on_failure,
         }
 
-    def _bearing_on_days(self) -> dict[str, str]:
-        """What decides into which Parquet file a row goes, where there are any."""
-        if "parquet" not in self.output.format:
+    def _bearing_on_times(self, *, publishing: bool) -> dict[str, str]:
+        """What decides into which Parquet file a row goes, and whether it is published."""
+        if "parquet" not in self.output.format and not publishing:
             return {}
         return {"warehouse.time_column": self.warehouse.time_column}
 

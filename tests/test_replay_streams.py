@@ -161,6 +161,15 @@ def test_a_run_is_not_gone_on_with_for_other_streams(world, consumer, capsys):
     assert f"streams was none, is stream/{name}" in said(capsys)
 
 
+def test_a_run_is_not_gone_on_with_for_another_windows_column(world, capsys):
+    """Which rows are published follows from it, and the first of them are with consumers."""
+    in_blueprint(world, spade_config("never-there"))
+    assert replay(world, "--publish", "all") == 1
+    world.configure("[spark]", '[warehouse]\n            time_column = "seen"\n            [spark]')
+    assert replay(world, "--publish", "all") == 2
+    assert "setting warehouse.time_column was 'time', is 'seen'" in said(capsys)
+
+
 def test_rows_that_are_refused_to_the_last_are_named_and_the_exit_status_says_so(
     world, consumer, partial, capsys
 ):

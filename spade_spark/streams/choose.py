@@ -12,7 +12,7 @@ from spade_spark.blueprint import catalog
 from spade_spark.errors import InputError, UsageError
 from spade_spark.settings import Settings
 from spade_spark.streams.config import Entry, Stream, Unreadable, read_entries
-from spade_spark.streams.rules import oddities, problems
+from spade_spark.streams.rules import oddities, problems, region_of
 
 ALL: Final = "all"
 """What stands for every stream on the command line."""
@@ -130,7 +130,7 @@ def _refuse_invalid(
     """Nothing is published by half: one stream that breaks a rule stops all that were asked for."""
     said = [f"{each.name}: {each.reason}" for each in unreadable]
     for entry in entries:
-        broken = "; ".join(problems(entry.spade_config, settings.streams))
+        broken = "; ".join(problems(entry.spade_config, settings))
         if broken:
             said.append(f"{entry.spade_config.stream_name or '(no name)'}: {broken}")
     if said:
@@ -144,7 +144,10 @@ def _refuse_invalid(
 def _digest(targets: Iterable[Target], settings: Settings) -> str:
     """What would make a run that is gone on with publish something else changes it."""
     bearing = (
-        *(target.id + target.stream.model_dump_json() for target in targets),
-        settings.streams.model_dump_json(include={"default_filter", "filters"}),
+        *(
+            target.id + region_of(target.stream, settings) + target.stream.model_dump_json()
+            for target in targets
+        ),
+        settings.streams.model_dump_json(include={"endpoint_url", "default_filter", "filters"}),
     )
     return hashlib.sha256("\n".join(bearing).encode()).hexdigest()

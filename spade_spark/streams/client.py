@@ -19,6 +19,7 @@ from spade_spark.store.aws import new_session
 from spade_spark.streams.config import Stream
 from spade_spark.streams.limits import FIREHOSE
 from spade_spark.streams.records import Record
+from spade_spark.streams.rules import region_of
 from spade_spark.streams.send import THROTTLED, Unanswered
 
 _SERVER_FAULT: Final = 500
@@ -41,7 +42,7 @@ class AwsService:
 
     def __init__(self, stream: Stream, settings: Settings) -> None:
         self._stream = stream
-        self._region = stream.stream_region or settings.s3.region
+        self._region = region_of(stream, settings)
         self._name = f"{stream.stream_type} {stream.stream_name} in {self._region}"
         self._endpoint = settings.streams.endpoint_url or None
 

@@ -8,24 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from spade_spark.settings import StreamSettings
+from spade_spark.settings import Settings, StreamSettings
 from spade_spark.streams.config import BatcherConfig, Condition, EventRule, GlobberConfig, Stream
 from spade_spark.streams.durations import read_duration
 from spade_spark.streams.filters import OPERATORS, PARAMETERIZED, is_known
 from spade_spark.streams.limits import FIREHOSE, LIMITS
 
 
-def problems(stream: Stream, settings: StreamSettings) -> Iterator[str]:
+def problems(stream: Stream, settings: Settings) -> Iterator[str]:
     """What forbids to write to ``stream``, a clause each; nothing where it may be written to."""
+    regions = settings.streams.regions
     if not stream.stream_name:
         yield "StreamName is missing"
     if stream.stream_type not in LIMITS:
         yield f"StreamType is {stream.stream_type!r}, should be {' or '.join(LIMITS)}"
-    if stream.stream_region and stream.stream_region not in settings.regions:
-        yield (
-            f"StreamRegion {stream.stream_region} is none of {', '.join(settings.regions)} (see "
-            "streams.regions in the settings)"
+    if region_of(stream, settings) not in regions:
+        named = (
+            f"StreamRegion {stream.stream_region}"
+            if stream.stream_region
+            else f"StreamRegion is missing, and s3.region {settings.s3.region}"
         )
+        yield f"{named} is none of {', '.join(regions)} (see streams.regions in the settings)"
     if stream.firehose_redshift_stream and (stream.stream_type != FIREHOSE or stream.compress):
         yield "FirehoseRedshiftStream goes with a firehose that is not compressed, and no other"
     if stream.max_attempts_per_record < 1:
@@ -34,7 +37,12 @@ def problems(stream: Stream, settings: StreamSettings) -> Iterator[str]:
     yield from (f"Globber: {each}" for each in _gathering(stream.globber))
     yield from (f"Batcher: {each}" for each in _batcher(stream.batcher))
     for name, rule in stream.events.items():
-        yield from (f"event {name}: {each}" for each in _event(rule, settings))
+        yield from (f"event {name}: {each}" for each in _event(rule, settings.streams))
+
+
+def region_of(stream: Stream, settings: Settings) -> str:
+    """The region that ``stream`` is in: the settings' where it names none."""
+    return stream.stream_region or settings.s3.region
 
 
 def oddities(stream: Stream) -> Iterator[str]:

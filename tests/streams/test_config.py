@@ -16,11 +16,11 @@ CONDITION = {"Field": "country", "Values": ["US"], "Operator": "in_set"}
 def blueprint(tmp_path):
     """Chooses out of what is published."""
 
-    def chosen(*entries, names=("all",), tables=("login", "chat"), streams=None):
+    def chosen(*entries, names=("all",), tables=("login", "chat"), streams=None, s3=None):
         path = tmp_path / "streams.json"
         path.write_text(json.dumps(list(entries)))
         settings = Settings.model_validate(
-            {"blueprint": {"streams": str(path)}, "streams": streams or {}}
+            {"blueprint": {"streams": str(path)}, "streams": streams or {}, "s3": s3 or {}}
         )
         return choose(names, tables, settings)
 
@@ -171,6 +171,14 @@ def test_the_settings_bring_filters_and_regions(blueprint):
     assert blueprint(entry(config), streams={**isolated, "regions": ["eu-west-1"]}).ids
 
 
+def test_a_stream_without_a_region_has_that_of_the_settings_and_is_held_to_the_same_rule(blueprint):
+    said = "s3.region eu-west-1 is none of us-east-1, us-west-2 .see streams.regions"
+    with pytest.raises(InputError, match=said):
+        blueprint(entry(spade_config()), s3={"region": "eu-west-1"})
+    own = entry(spade_config(StreamRegion="us-east-1"))
+    assert blueprint(own, s3={"region": "eu-west-1"}).ids
+
+
 def test_what_is_allowed_and_has_no_effect_is_said(blueprint):
     batcher = {"MaxSize": 10**8, "MaxEntries": 1000, "MaxAge": "1s"}
     config = spade_config(Batcher=batcher, **rule(FilterParameters=[CONDITION]))
@@ -187,6 +195,8 @@ def test_whatever_decides_what_is_published_changes_the_hash(blueprint):
         blueprint(entry(spade_config(ExcludeEmptyFields=True))),
         blueprint(entry(spade_config()), streams={"default_filter": [condition]}),
         blueprint(entry(spade_config(), AWSAccount=1)),
+        blueprint(entry(spade_config()), streams={"endpoint_url": "http://other.example"}),
+        blueprint(entry(spade_config()), s3={"region": "us-east-1"}),
     ]
     assert len({each.sha256 for each in configurations}) == len(configurations)
 
