@@ -102,10 +102,6 @@ class Partition:
         """Rows of the day."""
         return sum(file.rows for file in self.files)
 
-    def standing(self, source: Source, day: str) -> bool:
-        """Whether ``source`` was published and nothing of its window was published over since."""
-        return source in self.sources and not self.over(source, day)
-
     def over(self, source: Source, day: str) -> tuple[Source, ...]:
         """The runs that were published over ``source``, which was published before them."""
         if source not in self.sources:
