@@ -258,10 +258,10 @@ class _Story:
                 poolsize=request.poolsize,
                 progress=held(lock, tell),
             )
-        self.metrics.send(of_loads(loads))
         record = LoadRecord.of(loads, request.window, self.warehouse.target.place)
         if record.loaded or record.not_loaded:
             self.run.write_load(record)
+        self.metrics.send(of_loads(loads))
         return replace(report, loads=loads)
 
 

@@ -14,7 +14,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
 
 from spade_spark.errors import SettingsError
 
@@ -27,6 +35,7 @@ PREFIX = "SPADE_"
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 _HOST_PORT = r"^(?:(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+)(?::(\d{1,5}))?)?$"
 _STATSD_PORT = 8125
+_MOST_PORT = 65535
 _UNIT_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -150,10 +159,19 @@ class StreamSettings(_Section):
     filters: Mapping[str, Conditions] = Field(default_factory=dict)
 
 
+def _host_port(text: str) -> str:
+    """``text``, unless its port is none."""
+    port = re.fullmatch(_HOST_PORT, text)
+    if port and port[2] and not 0 < int(port[2]) <= _MOST_PORT:
+        msg = f"a port lies between 1 and {_MOST_PORT}"
+        raise ValueError(msg)
+    return text
+
+
 class MetricsSettings(_Section):
     """The StatsD server that counters and timings go to; none where no host is set."""
 
-    statsd: Annotated[str, Field(pattern=_HOST_PORT)] = ""
+    statsd: Annotated[str, Field(pattern=_HOST_PORT), AfterValidator(_host_port)] = ""
     prefix: str = ""
 
     @property

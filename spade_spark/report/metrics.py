@@ -67,8 +67,11 @@ class Metrics:
             return
         try:
             socket.getaddrinfo(*self._address, type=socket.SOCK_DGRAM)
-        except OSError as error:  # all that can be known of a server that UDP does not reach
-            self._tell(f"metrics could not be sent to {self._server}: {error.strerror}")
+        # All that can be known of a server that UDP does not reach; a name that could be none is
+        # refused by the codec of names.
+        except (OSError, UnicodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else f"no host's name: {error}"
+            self._tell(f"metrics could not be sent to {self._server}: {reason}")
             return
         with self._client as batch:
             for metric in metrics:

@@ -111,6 +111,14 @@ def test_a_server_that_is_not_there_fails_nothing_and_is_told_of():
     assert line.startswith("metrics could not be sent to statsd.invalid:8125: ")
 
 
+@pytest.mark.parametrize("host", ["statsd..example.com", f"{'a' * 64}.example.com"])
+def test_what_can_be_no_hosts_name_fails_nothing_and_is_told_of(host):
+    said: list[str] = []
+    Metrics(MetricsSettings(statsd=host), said.append).send([Metric("replay.login.success", 1)])
+    (line,) = said
+    assert line.startswith(f"metrics could not be sent to {host}: ")
+
+
 def test_a_server_that_does_not_listen_fails_nothing():
     with StatsdServer() as closed:
         pass
@@ -130,7 +138,7 @@ def test_a_host_may_have_a_port(text, address):
     assert MetricsSettings(statsd=text).address == address
 
 
-@pytest.mark.parametrize("text", ["http://x", "a:b", "::1", "a b", "a:1:2"])
+@pytest.mark.parametrize("text", ["http://x", "a:b", "::1", "a b", "a:1:2", "a:0", "a:65536"])
 def test_what_is_no_host_is_refused_by_its_full_name(text):
     with pytest.raises(SettingsError, match=r"metrics\.statsd"):
         build({"metrics": {"statsd": text}}, "conf.toml")
