@@ -89,13 +89,18 @@ def _client(settings: MetricsSettings) -> DogStatsd:
             "'spade-spark[metrics]', or leave it out"
         ) from None
     host, port = settings.address
-    return DogStatsd(
+    client = DogStatsd(
         host=host,
         port=port,
         namespace=settings.prefix or None,
         disable_telemetry=True,
         origin_detection_enabled=False,
     )
+    # DD_ENV, DATADOG_TAGS and their like, which are set where Datadog's agent runs, would add
+    # fields to each line that StatsD does not have, and its servers refuse.
+    client.constant_tags = []
+    client._external_data = None  # noqa: SLF001 - of DD_EXTERNAL_ENV; there is no public way
+    return client
 
 
 def of_run(ledger: Ledger, seconds: float) -> Iterator[Metric]:

@@ -66,6 +66,15 @@ def test_a_run_is_counted_by_table_outcome_stream_and_edge(server):
     }
 
 
+def test_lines_are_statsds_own_where_datadogs_variables_are_set(server, monkeypatch):
+    tags = ("DD_ENV", "DD_SERVICE", "DD_VERSION", "DD_ENTITY_ID", "DATADOG_TAGS")
+    for variable in (*tags, "DD_EXTERNAL_ENV", "DD_ORIGIN_DETECTION_ENABLED"):
+        monkeypatch.setenv(variable, "true")
+    send(server, [Metric("replay.login.success", 1), Metric("replay.transform", 2, timing=True)])
+    lines = "".join(server.packets()).splitlines()
+    assert sorted(lines) == ["replay.login.success:1|c", "replay.transform:2|ms"]
+
+
 def test_loads_are_timed_and_counted_and_those_of_before_are_not(server):
     now = datetime(2017, 11, 3, tzinfo=timezone.utc)
     loads = (
