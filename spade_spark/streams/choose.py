@@ -58,7 +58,7 @@ def choose(names: Sequence[str], tables: Collection[str], settings: Settings) ->
 
     Raises:
         UsageError: A name that Blueprint does not have, that was dropped, or that takes none of
-            the tables.
+            the tables; or of all streams none that takes one.
         InputError: The list cannot be read, or a stream asked for breaks a rule.
     """
     if not names:
@@ -83,6 +83,8 @@ def choose(names: Sequence[str], tables: Collection[str], settings: Settings) ->
             f"stream {', '.join(sorted(useless))} takes none of the tables to be made: leave it "
             "out of --publish, or name a table of it"
         )
+    if not busy:
+        raise UsageError("Blueprint has no stream that takes these tables: leave --publish out")
     targets = tuple(Target(_id(entry), entry.spade_config) for entry in busy)
     return Chosen(
         targets=targets,
@@ -92,7 +94,7 @@ def choose(names: Sequence[str], tables: Collection[str], settings: Settings) ->
             for target in targets
             for oddity in oddities(target.stream)
         ),
-        sha256=_digest(targets, settings) if targets else "",
+        sha256=_digest(targets, settings),
     )
 
 

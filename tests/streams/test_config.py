@@ -161,8 +161,20 @@ def test_a_name_that_is_not_there_is_refused_with_the_closest(blueprint):
 def test_a_stream_that_takes_none_of_the_tables_is_refused_or_passed_over(blueprint):
     with pytest.raises(UsageError, match="stream views takes none of the tables"):
         blueprint(entry(spade_config()), names=["views"], tables=["chat"])
-    chosen = blueprint(entry(spade_config()), tables=["chat"])
-    assert (chosen.targets, chosen.idle, chosen.sha256) == ((), ("views",), "")
+    chosen = blueprint(
+        entry(spade_config()),
+        entry(spade_config("chats", Events={"chat": {"AllFields": True}})),
+        tables=["chat"],
+    )
+    assert (chosen.ids, chosen.idle) == (("stream/chats",), ("views",))
+
+
+@pytest.mark.parametrize("entries", [[], [entry(spade_config())]])
+def test_all_streams_where_none_takes_a_table_are_refused_and_not_taken_for_done(
+    blueprint, entries
+):
+    with pytest.raises(UsageError, match="no stream that takes these tables: leave --publish out"):
+        blueprint(*entries, tables=["chat"])
 
 
 def test_the_settings_bring_filters_and_regions(blueprint):
