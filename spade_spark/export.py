@@ -9,6 +9,7 @@ What one table's failure leaves undone does not touch the others.
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ class ExportRequest:
         dialect: Whose statements for the catalog are wanted.
         schema: The database, or external schema, in them; empty for the session's.
         rules: What is allowed.
+        allow_damaged: So many of the objects that the run read need not have been whole.
     """
 
     run_tag: str
@@ -53,6 +55,7 @@ class ExportRequest:
     dialect: Dialect
     schema: str
     rules: ExportRules
+    allow_damaged: int = 0
 
 
 def publish(request: ExportRequest, settings: Settings, screen: Screen) -> ExportReport:
@@ -73,6 +76,7 @@ def publish(request: ExportRequest, settings: Settings, screen: Screen) -> Expor
             f"{run.url} has no manifest: the run did not complete, go on with it first"
         )
     manifest = sealed.manifest
+    _refuse_damaged(request, manifest)
     tables = _chosen(request, manifest)
     window = Window.parse(*manifest.window)
     lake = open_store(request.to, settings.s3)
@@ -88,6 +92,23 @@ def publish(request: ExportRequest, settings: Settings, screen: Screen) -> Expor
         window=str(window),
         tables=tuple(story.publish(each, schemas[each.table]) for each in tables),
     )
+
+
+def _refuse_damaged(request: ExportRequest, manifest: Manifest) -> None:
+    """Raises :class:`InputError` where too much of what the run read was not whole, as a load."""
+    damaged = len(manifest.damaged)
+    if damaged > request.allow_damaged:
+        again = shlex.join(
+            [
+                *("spade-spark", "export", "publish", request.run_tag, *request.tables),
+                *("--to", request.to, "--allow-damaged", str(damaged)),
+            ]
+        )
+        raise InputError(
+            f"run tag {request.run_tag} read {counted(damaged, 'damaged object')}, and so nothing "
+            f"was published: mend what is damaged and begin a new run, or publish what was made "
+            f"with {again}"
+        )
 
 
 def _chosen(request: ExportRequest, manifest: Manifest) -> list[ManifestTable]:

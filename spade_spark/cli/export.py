@@ -41,6 +41,14 @@ def command() -> None:
     type=click.FloatRange(min=0),
     help="New rows to old rows below which a table is left alone; default: the settings'.",
 )
+@click.option(
+    "--allow-damaged",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Publish although up to N objects that the run read are damaged.",
+)
 @click.option("--force", is_flag=True, help="Publish over a run that was published over this one.")
 @click.option("--yes", is_flag=True, help="Do not ask; elsewhere than on a terminal it never asks.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -54,6 +62,7 @@ def publish_command(
     schema: str,
     allow_empty: bool,
     min_rows_ratio: float | None,
+    allow_damaged: int,
     force: bool,
     yes: bool,
     as_json: bool,
@@ -85,6 +94,7 @@ def publish_command(
         dialect,
         schema,
         ExportRules(allow_empty, ratio, force),
+        allow_damaged,
     )
     report = publish(request, settings, Screen(console, ask=not yes))
     if as_json:

@@ -283,11 +283,11 @@ def _next(found: FoundRun, state: State, loads: tuple[TableLoad, ...]) -> str:
 def _way_in(manifest: Manifest, tables: Iterable[str]) -> str:
     """What can be done with a run that is complete."""
     tag = manifest.run_tag
+    damaged = ("--allow-damaged", str(len(manifest.damaged))) if manifest.damaged else ()
     if not manifest.has_tsv:
-        return f"put it into a lake: spade-spark export publish {tag} --to URL"
-    options = ["--skip-transform"]
-    if manifest.damaged:
-        options += ["--allow-damaged", str(len(manifest.damaged))]
+        words = ("spade-spark", "export", "publish", tag, "--to", "URL", *damaged)
+        return f"put it into a lake: {shlex.join(words)}"
+    options = ("--skip-transform", *damaged)
     return f"load it: {_command(manifest.window, (*tables, *options), tag)}"
 
 

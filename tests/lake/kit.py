@@ -52,8 +52,11 @@ class Lab:
         self.to = lake or f"{folder}/lake/"
         self.lake = open_store(self.to, s3)
 
-    def run(self, tag, *rows, window=HOURS, table=LOGIN, files=1, formats="parquet"):
-        """A sealed run of ``rows``, each a time, a login and a number, as texts."""
+    def run(self, tag, *rows, window=HOURS, table=LOGIN, files=1, formats="parquet", **more):
+        """A sealed run of ``rows``, each a time, a login and a number, as texts.
+
+        What else the manifest has is ``more``.
+        """
         schemas = edge.schemas(table)
         ((name, read),) = read_tables(schemas, is_transformer).tables.items()
         made = [
@@ -80,6 +83,7 @@ class Lab:
                 ),
                 ledger=Ledger(),
                 format=formats,
+                **more,
             )
         )
         return tag
@@ -104,8 +108,10 @@ class Lab:
                 made.last,
             )
 
-    def publish(self, tag, *tables, dialect="athena", **rules):
-        request = ExportRequest(tag, self.to, tables, dialect, "", ExportRules(**rules))
+    def publish(self, tag, *tables, dialect="athena", allow_damaged=0, **rules):
+        request = ExportRequest(
+            tag, self.to, tables, dialect, "", ExportRules(**rules), allow_damaged
+        )
         return publish(request, self.settings, Screen(Console(file=io.StringIO())))
 
     def published(self, tag, **rules):

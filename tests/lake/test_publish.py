@@ -10,6 +10,7 @@ import pytest
 from spade_spark import export
 from spade_spark.cli import main
 from spade_spark.errors import UsageError
+from spade_spark.run.records import Damaged
 from spade_spark.store import open_store
 from tests.lake.kit import LOGIN, NOVEMBER_3, Lab
 from tests.support import edge
@@ -157,6 +158,20 @@ def test_a_table_without_a_time_is_refused_and_said_where_its_rows_lie(tmp_path)
 def test_a_run_without_parquet_files_is_refused(lab):
     with pytest.raises(UsageError, match="has no Parquet files, but TSV alone"):
         lab.publish(lab.run("tsv", NEW, formats="tsv"))
+
+
+def test_a_run_whose_input_was_damaged_is_refused_unless_that_is_allowed(lab, capsys):
+    lab.run("cut", NEW, damaged=(Damaged("20171103/a.gz", "it is cut off"),))
+    command = f"spade-spark export publish cut --to {lab.to} --allow-damaged 1"
+    conf = lab.folder / "conf.toml"
+    conf.write_text(f'[output]\nbase = "{lab.folder}/out/"\n')
+    assert main(["export", "publish", "cut", "--to", lab.to, "--conf", str(conf)]) == 1
+    said = capsys.readouterr().err
+    assert "run tag cut read 1 damaged object, and so nothing was published" in said
+    assert command in said
+    assert lab.rows() == values(BEFORE)
+    assert main([*command.split()[1:], "--conf", str(conf)]) == 0
+    assert lab.rows() == values([EARLY, NEW, LATE])
 
 
 def test_a_table_that_the_run_did_not_make_is_refused(lab):
