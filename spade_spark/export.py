@@ -27,6 +27,7 @@ from spade_spark.report.export import ExportReport
 from spade_spark.report.screen import Screen
 from spade_spark.report.summary import counted
 from spade_spark.run.exports import ExportOutcome, TableNotPublished, TablePublished
+from spade_spark.run.layout import QUARANTINE
 from spade_spark.run.records import Manifest, ManifestTable, digest
 from spade_spark.run.run import Run
 from spade_spark.settings import Settings
@@ -67,6 +68,12 @@ def publish(request: ExportRequest, settings: Settings, screen: Screen) -> Expor
     Raises:
         SpadeError: What ended it before anything was published.
     """
+    if request.run_tag.endswith(QUARANTINE):
+        raise UsageError(
+            f"{request.run_tag} has what was left out of run tag "
+            f"{request.run_tag.removesuffix(QUARANTINE)}: its rows are to be added to that window, "
+            "and a publication replaces it; replay the window again and publish that run"
+        )
     if not settings.output.base:
         raise SettingsError("output.base is not set, where runs lie: give --conf FILE with it")
     run = Run(open_store(settings.output.base, settings.s3), request.run_tag)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from spade_spark.run.layout import UNDO
+from spade_spark.run.layout import QUARANTINE, UNDO
 from spade_spark.run.records import Manifest
 from spade_spark.run.runs import FoundRun, Removable
 from spade_spark.window import Window
@@ -284,6 +284,8 @@ def _way_in(manifest: Manifest, tables: Iterable[str]) -> str:
     """What can be done with a run that is complete."""
     tag = manifest.run_tag
     damaged = ("--allow-damaged", str(len(manifest.damaged))) if manifest.damaged else ()
+    if not manifest.has_tsv and tag.endswith(QUARANTINE):
+        return "nothing: a lake does not add rows; replay the window again and publish that run"
     if not manifest.has_tsv:
         words = ("spade-spark", "export", "publish", tag, "--to", "URL", *damaged)
         return f"put it into a lake: {shlex.join(words)}"

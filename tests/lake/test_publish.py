@@ -174,6 +174,12 @@ def test_a_run_whose_input_was_damaged_is_refused_unless_that_is_allowed(lab, ca
     assert lab.rows() == values([EARLY, NEW, LATE])
 
 
+def test_a_quarantine_does_not_take_the_place_of_what_it_was_left_out_of(lab):
+    with pytest.raises(UsageError, match="replay the window again and publish that run"):
+        lab.publish(lab.run("old.quarantine", NEW))
+    assert lab.rows() == values(BEFORE)
+
+
 def test_a_table_that_the_run_did_not_make_is_refused(lab):
     with pytest.raises(UsageError, match="run tag new did not make: logn"):
         lab.publish("new", "logn")
