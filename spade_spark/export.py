@@ -77,12 +77,7 @@ def publish(request: ExportRequest, settings: Settings, screen: Screen) -> Expor
     if not settings.output.base:
         raise SettingsError("output.base is not set, where runs lie: give --conf FILE with it")
     run = Run(open_store(settings.output.base, settings.s3), request.run_tag)
-    sealed = run.sealed()
-    if sealed is None:
-        raise InputError(
-            f"{run.url} has no manifest: the run did not complete, go on with it first"
-        )
-    manifest = sealed.manifest
+    manifest = _manifest(run)
     _refuse_damaged(request, manifest)
     tables = _chosen(request, manifest)
     window = Window.parse(*manifest.window)
@@ -98,6 +93,23 @@ def publish(request: ExportRequest, settings: Settings, screen: Screen) -> Expor
         lake=lake.url,
         window=str(window),
         tables=tuple(story.publish(each, schemas[each.table]) for each in tables),
+    )
+
+
+def _manifest(run: Run) -> Manifest:
+    """The manifest of a run that is complete.
+
+    Raises:
+        InputError: It is not, or there is no such run.
+    """
+    sealed, tag = run.sealed(), run.layout.run_tag
+    if sealed:
+        return sealed.manifest
+    if run.plan() is None:
+        raise InputError(f"there is no run in {run.url}: spade-spark runs lists those that are")
+    raise InputError(
+        f"{run.url} has no manifest: the run did not complete; go on with it first, as "
+        f"spade-spark runs {tag} says"
     )
 
 

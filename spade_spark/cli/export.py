@@ -11,6 +11,7 @@ import click
 
 from spade_spark.cli.words import CONF, read_settings
 from spade_spark.output.lake_needs import need_pyarrow
+from spade_spark.run.layout import check_tag
 
 
 @click.group("export", context_settings={"max_content_width": 100})
@@ -88,7 +89,7 @@ def publish_command(
 
     console = Console(stderr=True)
     request = ExportRequest(
-        tag,
+        check_tag(tag),
         to,
         tables,
         dialect,

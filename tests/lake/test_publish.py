@@ -3,6 +3,7 @@
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pyarrow.dataset
 import pytest
@@ -10,9 +11,10 @@ import pytest
 from spade_spark import export
 from spade_spark.cli import main
 from spade_spark.errors import UsageError
-from spade_spark.run.records import Damaged
+from spade_spark.run.records import Damaged, encode
 from spade_spark.store import open_store
 from tests.lake.kit import LOGIN, NOVEMBER_3, Lab
+from tests.run.test_run import PLAN
 from tests.support import edge
 from tests.support.duck import query
 from tests.support.faulty_s3 import FaultyS3
@@ -204,7 +206,12 @@ def test_the_command_tells_what_it_did_as_json_too(lab, capsys):
     assert main(["export", "publish", "old", *words]) == 1
     assert "use --force" in json.loads(capsys.readouterr().out)["tables"][0]["reason"]
     assert main(["export", "publish", "gone", *words]) == 1
-    assert "has no manifest" in capsys.readouterr().err
+    assert f"there is no run in {lab.folder}/out/gone/" in capsys.readouterr().err
+    lab.store.write("begun/_plan.json", encode(replace(PLAN, run_tag="begun")))
+    assert main(["export", "publish", "begun", *words]) == 1
+    assert "go on with it first, as spade-spark runs begun says" in capsys.readouterr().err
+    assert main(["export", "publish", "../gone", *words]) == 2
+    assert "is no run tag" in capsys.readouterr().err
 
 
 WIDER = edge.table(
