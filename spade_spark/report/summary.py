@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from rich.console import Console, RenderableType
@@ -222,10 +223,20 @@ def _failures(report: Report) -> Iterator[str]:
                 f"Stream {stream}: {counts.dropped:,} rows were not published: their records were "
                 "too large, or refused as often as MaxAttemptsPerRecord allows "
                 f"({counts.throttled:,} times throttled, {counts.internal_errors:,} times failed, "
-                f"{counts.other_errors:,} times for other reasons)"
+                f"{counts.other_errors:,} times for other reasons). Mend the stream, then publish "
+                "again under a new run tag (consumers get repeats of all others): "
+                f"{_publishing_again(report, stream)}"
             )
     for load in report.not_loaded:
         yield f"Table {load.table} was not loaded: {load.reason}"
+
+
+def _publishing_again(report: Report, stream: str) -> str:
+    """The command that publishes the run's window to one stream, which ends in its name at AWS."""
+    tables = [table.table for table in report.manifest.tables]
+    command = ["spade-spark", "replay", *report.manifest.window]
+    command += tables if len(tables) <= _MOST else ["TABLE"]
+    return shlex.join([*command, "--skip-ace-upload", "--publish", stream.rpartition("/")[2]])
 
 
 def _verdict(report: Report) -> Text:

@@ -163,6 +163,8 @@ def test_rows_that_a_stream_did_not_take_are_a_failure():
     text = printed(report, width=300)
     assert "Stream stream/views: 9 rows were not published" in text
     assert "(20 times throttled, 1 times failed, 0 times for other reasons)" in text
+    assert "under a new run tag (consumers get repeats of all others)" in text
+    assert "spade-spark replay a b login --skip-ace-upload --publish views" in text
     assert "NOT everything was done" in text
     assert not report.complete
 
