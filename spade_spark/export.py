@@ -79,6 +79,7 @@ def publish(request: ExportRequest, settings: Settings, screen: Screen) -> Expor
     run = Run(open_store(settings.output.base, settings.s3), request.run_tag)
     manifest = _manifest(run)
     _refuse_damaged(request, manifest)
+    _refuse_other_column(manifest, settings.warehouse.time_column)
     tables = _chosen(request, manifest)
     window = Window.parse(*manifest.window)
     lake = open_store(request.to, settings.s3)
@@ -127,6 +128,15 @@ def _refuse_damaged(request: ExportRequest, manifest: Manifest) -> None:
             f"run tag {request.run_tag} read {counted(damaged, 'damaged object')}, and so nothing "
             f"was published: mend what is damaged and begin a new run, or publish what was made "
             f"with {again}"
+        )
+
+
+def _refuse_other_column(manifest: Manifest, time_column: str) -> None:
+    """Raises :class:`SettingsError` where the run's days are of another column."""
+    if manifest.time_column not in {"", time_column}:
+        raise SettingsError(
+            f"warehouse.time_column is {time_column}, and run tag {manifest.run_tag} was made by "
+            f"{manifest.time_column}: give --conf FILE with the settings that it was made by"
         )
 
 

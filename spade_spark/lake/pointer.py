@@ -133,6 +133,7 @@ class Current:
         published: When it was last, UTC.
         columns: The columns that there are: the last publication's, then what older ones had.
         partitions: The days that there are, or were, ``YYYY-MM-DD``.
+        time_column: The column that days and windows are of; empty where it was not kept yet.
     """
 
     table: str
@@ -140,6 +141,7 @@ class Current:
     published: datetime
     columns: tuple[LakeColumn, ...] = ()
     partitions: dict[str, Partition] = field(default_factory=dict)
+    time_column: str = ""
 
 
 @dataclass(frozen=True)

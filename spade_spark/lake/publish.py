@@ -24,7 +24,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from spade_spark.errors import AlreadyLoaded, GuardFailed, PassingFault
+from spade_spark.errors import AlreadyLoaded, GuardFailed, InputError, PassingFault
 from spade_spark.lake.parts import Span, Workshop
 from spade_spark.lake.pointer import (
     Current,
@@ -129,13 +129,15 @@ class TablePublisher:
         Raises:
             GuardFailed: The run's rows are none, or too few; nothing was changed.
             AlreadyLoaded: Another run was published over this one since; nothing was changed.
-            InputError: A file is not as its record says, or rows that stay have other types.
+            InputError: A file is not as its record says, or rows that stay have other types, or
+                their days are of another column.
             PassingFault: Others were first, time and again, or the store does not answer.
             CommitUnknown: The answer to the swap was lost.
         """
         for _ in range(_SWAPS):
             pointer = read_pointer(self._lake, self._made.table)
             current = pointer.current
+            self._refuse_other_column(current)
             asked = self._asked(current)
             made = {day: self._make(day, current) for day in self._unsettled(asked, current)}
             # The run may have rows of a day and none in the window.
@@ -151,6 +153,15 @@ class TablePublisher:
             f"{self._made.table} was published by others {_SWAPS} times while it was made: run the "
             "same command again"
         )
+
+    def _refuse_other_column(self, current: Current | None) -> None:
+        mine, theirs = self._workshop.time_column, current.time_column if current else ""
+        if theirs and theirs != mine:
+            raise InputError(
+                f"{self._made.table} lies in {self._lake.url} by the days of its column {theirs}, "
+                f"and run tag {self._source.run_tag} was made by {mine}: set warehouse.time_column "
+                "to the former and make the rows again, or publish into another lake"
+            )
 
     def _asked(self, current: Current | None) -> tuple[str, ...]:
         """The days of the window that the run has rows of, or the lake."""
@@ -243,6 +254,7 @@ class TablePublisher:
             published=datetime.now(timezone.utc),
             columns=_columns(self._workshop.schema, current),
             partitions=partitions,
+            time_column=self._workshop.time_column,
         )
 
 

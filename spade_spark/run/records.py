@@ -170,6 +170,7 @@ class Manifest:
         failures: Some of the events that this program failed on: ``(uuid, error)``.
         lookups: What the lookups were asked, by name.
         format: In which formats the rows were written, as in the settings.
+        time_column: The column that decided on the days of rows; empty where none did.
     """
 
     run_tag: str
@@ -184,6 +185,7 @@ class Manifest:
     failures: tuple[tuple[str, str], ...] = ()
     lookups: dict[str, int] = field(default_factory=dict)
     format: str = "tsv"
+    time_column: str = ""
 
     @property
     def has_tsv(self) -> bool:
@@ -233,6 +235,7 @@ def seal(
         failures=tuple(failure for completion in ordered for failure in completion.failures),
         lookups=dict(lookups),
         format=format_,
+        time_column=plan.settings.get("warehouse.time_column", ""),
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from spade_spark import export
 from spade_spark.cli import main
-from spade_spark.errors import UsageError
+from spade_spark.errors import SettingsError, UsageError
 from spade_spark.run.records import Damaged, encode
 from spade_spark.store import open_store
 from tests.lake.kit import LOGIN, NOVEMBER_3, Lab
@@ -155,6 +155,25 @@ def test_a_table_without_a_time_is_refused_and_said_where_its_rows_lie(tmp_path)
     lab = Lab(tmp_path)
     table = edge.table("login", edge.column("time", "varchar"), *LOGIN["Columns"][1:])
     assert f"{tmp_path}/out/new/" in lab.refused(lab.run("new", NEW, table=table))
+
+
+SEEN = edge.table("login", *LOGIN["Columns"], edge.column("seen", "f@timestamp@unix"), version=4)
+
+
+def test_a_run_that_was_made_by_another_column_than_the_settings_say_is_refused(lab):
+    lab.run("seen", (*NEW, OUTSIDE[0]), table=SEEN, time_column="seen")
+    with pytest.raises(SettingsError, match="time_column is time, and run tag seen was made by se"):
+        lab.publish("seen")
+
+
+def test_days_of_one_column_are_not_replaced_by_days_of_another(lab):
+    lab.run("seen", (*OUTSIDE, NEW[0]), table=SEEN, time_column="seen")
+    warehouse = lab.settings.warehouse.model_copy(update={"time_column": "seen"})
+    lab.settings = lab.settings.model_copy(update={"warehouse": warehouse})
+    assert "by the days of its column time, and run tag seen was made by seen" in lab.refused(
+        "seen"
+    )
+    assert lab.rows() == values(BEFORE)
 
 
 def test_a_run_without_parquet_files_is_refused(lab):

@@ -128,3 +128,9 @@ def test_a_broken_manifest_is_named(run):
     run.store.write(run.layout.manifest, b"{")
     with pytest.raises(InputError, match=r"_manifest.json is no manifest of this program"):
         run.sealed()
+
+
+def test_a_manifest_says_which_column_its_days_are_of(run):
+    plan = replace(PLAN, settings={"warehouse.time_column": "seen"})
+    done = [replace(completion(number), plan=digest(plan)) for number in (0, 1)]
+    assert run.seal(plan, TABLES, done, NOW).manifest.time_column == "seen"
