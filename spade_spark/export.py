@@ -197,8 +197,8 @@ class _Story:
 
     def _outcome(self, made: ManifestTable, done: Publication) -> TablePublished:
         undated = sum(file.rows for file in made.parquet if file.day == NO_DAY)
+        settled = sum(file.rows for file in made.parquet if file.day in done.settled)
         published = sum(day.published for day in done.days.values())
-        repeated = not done.days
         return TablePublished(
             table=made.table,
             serial=done.after.serial if done.after else 0,
@@ -206,11 +206,11 @@ class _Story:
             replaced=sum(day.replaced for day in done.days.values()),
             published=published,
             carried=sum(day.carried for day in done.days.values()),
-            outside=0 if repeated else made.rows - undated - published,
+            outside=made.rows - undated - settled - published,
             undated=undated,
             files=sum(len(day.after.files) for day in done.days.values() if day.after),
             ddl=tuple(self._ddl(done.before, done.after, done.asked)),
-            before=repeated,
+            before=done.repeated,
         )
 
     def _ddl(

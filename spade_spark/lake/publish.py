@@ -89,14 +89,21 @@ class Publication:
     Attributes:
         before: The table as it stood; None where it was never published.
         after: As it stands.
-        days: The days that were replaced; none where an earlier command did it.
+        days: The days that were replaced; none where there was nothing to do.
         asked: The days of the window that there are, or were.
+        settled: Those that an earlier command replaced by this run's rows.
     """
 
     before: Current | None
     after: Current | None
     days: dict[str, MadeDay]
     asked: tuple[str, ...]
+    settled: tuple[str, ...]
+
+    @property
+    def repeated(self) -> bool:
+        """Whether an earlier command did all that there was to do."""
+        return bool(self.settled) and not self.days
 
 
 class TablePublisher:
@@ -142,12 +149,13 @@ class TablePublisher:
             made = {day: self._make(day, current) for day in self._unsettled(asked, current)}
             # The run may have rows of a day and none in the window.
             days = {day: each for day, each in made.items() if each.after}
+            settled = tuple(day for day in asked if day not in made)
             if not days:
-                return Publication(current, current, {}, asked)
+                return Publication(current, current, {}, asked, settled)
             self._guard(days)
             after = self._after(current, days)
             if swap_pointer(self._lake, pointer, after):
-                return Publication(current, after, days, asked)
+                return Publication(current, after, days, asked, settled)
             time.sleep(random.uniform(0, _WAIT_SECONDS))  # noqa: S311 - no secret, but a pause
         raise PassingFault(
             f"{self._made.table} was published by others {_SWAPS} times while it was made: run the "

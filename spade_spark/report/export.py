@@ -90,10 +90,15 @@ def _tables(report: ExportReport) -> Table:
             table.add_row(Text(each.table), *[""] * 5, Text("unchanged", style="red"))
             continue
         figures = (each.replaced, each.published, each.carried, each.outside)
-        cells = [f"{figure:,}" for figure in figures] if each.days else [""] * 4
-        state = "published before" if each.before else "published"
-        table.add_row(Text(each.table), _days(each.days), *cells, state)
+        cells = [""] * 4 if each.before else [f"{figure:,}" for figure in figures]
+        table.add_row(Text(each.table), _days(each.days), *cells, _state(each))
     return table
+
+
+def _state(table: TablePublished) -> str:
+    if table.before:
+        return "published before"
+    return "published" if table.days else "nothing to publish"
 
 
 def _days(days: tuple[str, ...]) -> str:

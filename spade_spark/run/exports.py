@@ -7,20 +7,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TablePublished:
-    """One table, whose window is the run's now.
+    """One table, whose rows in the window are the run's now.
 
     Attributes:
         table: The table's name.
         serial: Which state of the table in the lake this is, counted from 1.
-        days: The days whose partition was replaced.
+        days: The days whose partition was replaced; none where nothing was to be done.
         replaced: Rows that went.
         published: Rows that came.
         carried: Rows of these days outside the window, which stayed.
-        outside: Rows of the run outside the window, not published.
+        outside: Rows of the run outside the window, not published; those of days that an earlier
+            command replaced are not counted again.
         undated: Rows of the run that belong to no day, not published.
         files: Files that these days have now.
         ddl: The statements that bring Athena's or Redshift's catalog up to date, in their order.
-        before: Whether an earlier command published the run, and nothing was to be done.
+        before: Whether an earlier command published the run, so that nothing was to be done.
     """
 
     table: str

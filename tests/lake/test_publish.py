@@ -1,5 +1,6 @@
 """Publishing into a lake: what readers of the pointer see, whatever happens meanwhile."""
 
+import io
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -7,10 +8,12 @@ from dataclasses import replace
 
 import pyarrow.dataset
 import pytest
+from rich.console import Console
 
 from spade_spark import export
 from spade_spark.cli import main
 from spade_spark.errors import SettingsError, UsageError
+from spade_spark.report.export import print_export
 from spade_spark.run.records import Damaged, encode
 from spade_spark.store import open_store
 from tests.lake.kit import LOGIN, NOVEMBER_3, Lab
@@ -87,8 +90,23 @@ def test_a_run_that_is_published_is_not_published_twice(lab):
 
 def test_a_run_that_has_no_row_in_the_window_changes_nothing(tmp_path):
     lab = Lab(tmp_path)
-    assert lab.published(lab.run("margin", OUTSIDE)).before
+    report = lab.publish(lab.run("margin", OUTSIDE))
+    (done,) = report.tables
+    assert (done.before, done.days, done.published, done.outside) == (False, (), 0, 1)
     assert lab.current is None
+    print_export(report, Console(file=(shown := io.StringIO()), width=120))
+    assert "nothing to publish" in shown.getvalue()
+
+
+def test_only_the_days_that_were_replaced_by_others_since_are_published_again(tmp_path):
+    lab = Lab(tmp_path)
+    next_day = ("2017-11-04 10:00:00", "next", "1")
+    lab.run("both", OLD, next_day, window=(NOVEMBER_3[0], "2017-11-04 23:59:59"))
+    lab.published("both")
+    lab.published(lab.run("new", NEW))
+    done = lab.published("both", force=True)
+    assert (done.days, done.published, done.outside) == (("2017-11-03",), 1, 0)
+    assert lab.rows() == values([OLD, next_day])
 
 
 def test_a_run_is_not_published_over_one_that_came_after_it_unless_it_is_forced(lab):
