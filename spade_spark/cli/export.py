@@ -111,10 +111,11 @@ def publish_command(
 @click.option(
     "--older-than",
     metavar="DAYS",
-    type=click.FloatRange(min=0),
+    type=click.FloatRange(min=1),
     default=7,
     show_default=True,
-    help="For how long a file must have been of no use.",
+    help="For how long a file must have been of no use: longer than any publication takes, whose "
+    "files are named by no pointer until it is done.",
 )
 @click.option("--yes", is_flag=True, help="Remove without asking.")
 @CONF

@@ -64,10 +64,19 @@ def test_files_that_are_not_of_a_publication_stay(lab):
     assert len(keys(lab, in_days(1))) == 1
 
 
+def test_files_of_a_publication_that_may_be_under_way_are_not_removed(lab, capsys):
+    assert main(["export", "prune", "--to", lab.to, "--older-than", "0.9", "--yes"]) == 2
+    assert "0.9 is not in the range x>=1" in capsys.readouterr().err
+    assert len(keys(lab, in_days(1))) == 1
+
+
 def test_the_command_lists_and_removes_only_when_told(lab, capsys):
     conf = lab.folder / "conf.toml"
     conf.write_text("")
-    words = ["export", "prune", "--to", lab.to, "--older-than", "0", "--conf", str(conf)]
+    words = ["export", "prune", "--to", lab.to, "--older-than", "1", "--conf", str(conf)]
+    assert main(words) == 0
+    assert "has nothing that can go" in capsys.readouterr().out
+    make_older(lab, "/date=", 2)
     assert main(words) == 0
     assert "login: 1 file, " in capsys.readouterr().out
     assert len(keys(lab, in_days(1))) == 1
