@@ -224,6 +224,7 @@ def test_streams_are_published_from_tsv(world, capsys):
 
 def test_the_plan_says_that_parquet_is_written(world, capsys):
     words = ["plan", *WINDOW, "login", "--conf", str(world.conf), "--skip-ace-upload", "--json"]
-    assert main([*words, "--format", "parquet"]) == 0
-    remarks = json.loads(capsys.readouterr().out)["remarks"]
-    assert any("Parquet" in remark for remark in remarks)
+    for formats in ("parquet", "parquet,tsv"):
+        assert main([*words, "--format", formats]) == 0
+        remarks = json.loads(capsys.readouterr().out)["remarks"]
+        assert any("Parquet" in remark for remark in remarks)

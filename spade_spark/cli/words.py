@@ -120,7 +120,8 @@ _WORDS: tuple[Callable[[_Command], _Command], ...] = (
         "--format",
         "formats",
         metavar="FORMATS",
-        type=click.Choice(["tsv", "parquet", "tsv,parquet"]),
+        # In either order, as the setting, which makes one of both.
+        type=click.Choice(["tsv", "parquet", "tsv,parquet", "parquet,tsv"]),
         help="What the rows are written as: tsv, parquet or tsv,parquet; default: the settings'.",
     ),
 )
