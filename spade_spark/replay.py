@@ -25,6 +25,7 @@ from spade_spark.errors import InputError, UsageError, WarehouseError
 from spade_spark.outlook import outlook_of
 from spade_spark.plan import Plan
 from spade_spark.prepare import Prepared, choose, choose_made, prepare
+from spade_spark.report.damage import damage, withheld
 from spade_spark.report.metrics import Metrics, of_loads, of_run
 from spade_spark.report.outlook import REPEATS
 from spade_spark.report.report import LeftOutTable, Report
@@ -35,7 +36,7 @@ from spade_spark.run.adopt import adopt
 from spade_spark.run.heartbeat import Lock, holding
 from spade_spark.run.loads import LoadRecord
 from spade_spark.run.locks import Claim, Locks
-from spade_spark.run.records import digest
+from spade_spark.run.records import Completion, digest
 from spade_spark.run.run import Run, Sealed
 from spade_spark.settings import Settings
 from spade_spark.store import open_store
@@ -210,6 +211,7 @@ class _Story:
         began = time.monotonic()
         with self.screen.transforming(left) as watch:
             returned = spark.transform(job, left, self.settings.spark, lock.guarding(watch))
+        self._refuse_withheld(job.publishing, returned, [*done, *returned])
         now = datetime.now(timezone.utc)
         sealed = self.run.seal(plan, prepared.tables, [*done, *returned], now)
         self.metrics.send(of_run(sealed.manifest.ledger, time.monotonic() - began))
@@ -222,7 +224,19 @@ class _Story:
         span = Span(
             self.settings.warehouse.time_column, str(window.wall_start), str(window.wall_end)
         )
-        return Publishing(targets, span) if targets else None
+        allowed = self.request.allow_damaged
+        return Publishing(targets, span, allow_damaged=allowed) if targets else None
+
+    def _refuse_withheld(
+        self,
+        publishing: Publishing | None,
+        returned: Sequence[Completion],
+        completions: Sequence[Completion],
+    ) -> None:
+        """Leaves a run open of which rows are not published, so that it can be gone on with."""
+        held = [each for each in returned if publishing and publishing.withholds(each)]
+        if publishing and held:
+            raise InputError(withheld(held, completions, publishing.tables, self.request))
 
     def _load(self, sealed: Sealed, tables: Sequence[Table], lock: Lock) -> Report:
         """Replaces each table's window, unless the input is too damaged for that."""
@@ -263,20 +277,3 @@ class _Story:
             self.run.write_load(record)
         self.metrics.send(of_loads(loads))
         return replace(report, loads=loads)
-
-
-def damage(sealed: Sealed, request: Request) -> str:
-    """What forbids to go on with what was made, or nothing."""
-    damaged = len(sealed.manifest.damaged)
-    if damaged <= request.allow_damaged:
-        return ""
-    options = f"--runtag {request.run_tag} --allow-damaged {damaged}"
-    if request.skip_load:
-        return (
-            f"{counted(damaged, 'object')} damaged: mend them and begin a new run, or accept what "
-            f"was made with {options}"
-        )
-    return (
-        f"{counted(damaged, 'object')} damaged, and so nothing was loaded: mend them and begin a "
-        f"new run, or load what was made with --skip-transform {options}"
-    )

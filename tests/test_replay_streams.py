@@ -10,6 +10,7 @@ from spade_spark.cli import main
 from spade_spark.report.outlook import REPEATS
 from tests.chaos.engine import on_threads
 from tests.streams.kit import published, spade_config, unpack
+from tests.support import edge
 from tests.support.partial import PartialFailures
 from tests.support.streams import Consumer
 from tests.support.world import WINDOW, World, log_full_window
@@ -151,6 +152,24 @@ def test_a_run_that_stopped_publishes_the_rest_by_the_same_command(world, consum
     puts = len(partial.puts)
     assert replay(world, "--publish", "all") == 0
     assert len(partial.puts) == puts
+
+
+def test_rows_beside_a_damaged_object_are_published_only_where_that_is_allowed(
+    world, consumer, capsys
+):
+    """What is published cannot be taken back: the run waits, and goes on by what it says."""
+    key = edge.key("2017-11-03T18:15:00", "broken")
+    world.put(key, edge.log([edge.record("login", {"login": "x", "n": 1})])[:-4])
+    name = consumer.new_stream()
+    in_blueprint(world, spade_config(name))
+    assert replay(world, "--publish", name) == 1
+    assert consumer.rows(name) == []
+    text = said(capsys)
+    assert f"1 object damaged: {key} is damaged: it is cut off" in text
+    assert "5 rows of their partitions were not published." in text
+    assert f"by the same command with --runtag {world.tag} --allow-damaged 1" in text
+    assert replay(world, "--publish", name, "--allow-damaged", "1") == 0
+    assert len(consumer.rows(name)) == 3
 
 
 def test_a_run_is_not_gone_on_with_for_other_streams(world, consumer, capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from spade_spark.run.records import Completion
 from spade_spark.settings import Settings
 from spade_spark.streams.choose import Target
 from spade_spark.streams.select import Span
@@ -20,12 +21,23 @@ class Publishing:
         patience: Seconds after which a task without a sign of life is taken for dead by another
             that has its partition.
         stretch: Rows between two notes of how far a stream is: no more are ever in doubt.
+        allow_damaged: Damaged objects in one partition up to which its rows are published.
     """
 
     targets: tuple[Target, ...]
     span: Span
     patience: float = 60.0
     stretch: int = 20_000
+    allow_damaged: int = 0
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """The tables whose rows a stream takes."""
+        return frozenset(table for target in self.targets for table in target.stream.events)
+
+    def withholds(self, completion: Completion) -> bool:
+        """Whether the rows of a partition wait, since what is published cannot be taken back."""
+        return len(completion.damaged) > self.allow_damaged
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,8 @@ def run_partition(job: Job, partition: Partition, attempt: int) -> Completion:
     Several attempts at one partition may run at once (speculation, a lost executor): their files
     have names of their own, and the first to write the record is the one that counts. A later one
     returns the first one's record. Where the job publishes, the rows of that record are then
-    published, and the completion returned has in its ledger what came of that.
+    published, unless too many objects are damaged, and the completion returned has in its ledger
+    what came of that.
 
     Raises:
         InputError: An object is gone or has changed since it was planned, or the like.
@@ -63,7 +64,9 @@ def run_partition(job: Job, partition: Partition, attempt: int) -> Completion:
     """
     store = open_store(job.settings.output.base, job.settings.s3)
     completion = _complete(job, partition, attempt, store)
-    return publish(job, store, completion) if job.publishing else completion
+    if job.publishing is None or job.publishing.withholds(completion):
+        return completion
+    return publish(job, store, completion)
 
 
 def _complete(job: Job, partition: Partition, attempt: int, store: Store) -> Completion:

@@ -160,6 +160,23 @@ def test_what_is_published_is_not_published_again(scene, consumer):
     assert scene.record().published
 
 
+def test_rows_beside_a_damaged_object_wait_until_it_is_allowed(scene, consumer):
+    """They are made once, and published by whoever is allowed to."""
+    whole = scene.edge.read("20171103/0.gz")
+    scene.edge.write("20171103/0.gz", whole + b"no gzip")
+    (found,) = scene.edge.list("20171103/")
+    scene.partition = Partition(7, (Source(found.key, found.size, found.etag),))
+    name = consumer.new_stream()
+    job = scene.job(stream(name=name))
+    held = scene.run(job)
+    assert (len(held.damaged), held.ledger.streams) == (1, {})
+    assert consumer.rows(name) == []
+    assert list(scene.output.list("r/_published/")) == []
+    allowed = scene.run(replace(job, publishing=replace(job.publishing, allow_damaged=1)))
+    assert numbers(consumer.rows(name)) == list(range(ROWS))
+    assert allowed.files == held.files
+
+
 def test_it_is_intended_before_anything_is_sent(scene, consumer, partial):
     seen = []
     partial.before = lambda number: seen.append(scene.record())
