@@ -235,9 +235,12 @@ def _removable(found: FoundRun, state: State, loads: tuple[TableLoad, ...]) -> R
 def _superseded_by(found: FoundRun, loads: tuple[TableLoad, ...]) -> str:
     """The runs that were loaded over all of this one since, or nothing.
 
-    Where this one was loaded itself, they must have been loaded there, after it.
+    Where this one was loaded itself, they must have been loaded there, after it. A run of Parquet
+    alone is for a lake, in which no load takes its place.
     """
     assert found.manifest is not None
+    if not found.manifest.has_tsv:
+        return ""
     window = Window.parse(*found.manifest.window)
     by = set()
     for made in found.manifest.tables:

@@ -1,0 +1,39 @@
+"""What people are told of runs with Parquet files."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from spade_spark.run.ledger import Ledger
+from spade_spark.run.locks import Board
+from spade_spark.run.records import Manifest, ManifestTable
+from spade_spark.run.runs import FoundRun
+from spade_spark.run.state import TableLoad, state_of
+from spade_spark.store import StoredObject
+from spade_spark.window import Window
+
+NOW = datetime(2017, 11, 4, 12, tzinfo=timezone.utc)
+WINDOW = Window.parse("2017-11-03 10:00:00", "2017-11-03 11:59:59")
+
+
+def found(tag="r", plan=None, manifest=None):
+    return FoundRun(tag, f"s3://out/{tag}/", (), (), plan, manifest, (), Board((), NOW), ())
+
+
+def complete(formats, tag="r"):
+    table = ManifestTable("login", 3, ("time",), ())
+    manifest = Manifest(tag, "p", WINDOW.arguments, NOW, (table,), Ledger(), format=formats)
+    return found(tag, manifest=manifest)
+
+
+def later_load():
+    at = NOW + timedelta(hours=1)
+    ends = WINDOW.wall_start, WINDOW.wall_end
+    return TableLoad("new", "login", "w:5439/x", at, *ends, 5, 5, 4, recorded=True, in_ledger=True)
+
+
+@pytest.mark.parametrize(("formats", "superseded"), [("tsv", True), ("parquet", False)])
+def test_a_load_does_not_take_the_place_of_what_is_for_a_lake(formats, superseded):
+    run = replace(complete(formats), objects=(StoredObject("r/_manifest.json", 9, "e", NOW),))
+    assert bool(state_of(run, [later_load()]).removable) is superseded
