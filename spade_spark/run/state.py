@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
+from spade_spark.plan import Plan
 from spade_spark.run.layout import QUARANTINE, UNDO
 from spade_spark.run.records import Manifest
 from spade_spark.run.runs import FoundRun, Removable
@@ -275,9 +276,7 @@ def _next(found: FoundRun, state: State, loads: tuple[TableLoad, ...]) -> str:
             f"load it, if it is an earlier tool's, with --skip-transform --by-prefix --runtag {tag}"
         )
     if found.plan:
-        tables = ("--all-tables",) if found.plan.all_tables else found.plan.tables
-        words = (*tables, *_publish_words(found.plan.streams))
-        return f"go on with it: {_command(found.plan.window, words, tag)}"
+        return f"go on with it: {_command(found.plan.window, _plan_words(found.plan), tag)}"
     assert found.manifest is not None
     left = _not_loaded(found, loads)
     return _way_in(found.manifest, left) if left else _way_back(state, tag, loads)
@@ -303,6 +302,17 @@ def _way_back(state: State, tag: str, loads: Iterable[TableLoad]) -> str:
     if any(each.backup for each in loads):
         return f"nothing: it is loaded; to put back what it replaced: spade-spark undo {tag}"
     return "nothing: it is loaded"
+
+
+def _plan_words(plan: Plan) -> Iterator[str]:
+    """What a command says so that its plan is this one, where the settings are."""
+    yield from ("--all-tables",) if plan.all_tables else plan.tables
+    yield from _publish_words(plan.streams)
+    formats = plan.settings.get("output.format", "tsv")
+    if formats != "tsv":
+        yield from ("--format", formats)
+    if "tsv" not in formats:
+        yield "--skip-ace-upload"
 
 
 def _publish_words(streams: Iterable[str]) -> Iterator[str]:

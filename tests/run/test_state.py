@@ -12,6 +12,7 @@ from spade_spark.run.runs import FoundRun
 from spade_spark.run.state import TableLoad, state_of
 from spade_spark.store import StoredObject
 from spade_spark.window import Window
+from tests.run.test_run import PLAN
 
 NOW = datetime(2017, 11, 4, 12, tzinfo=timezone.utc)
 WINDOW = Window.parse("2017-11-03 10:00:00", "2017-11-03 11:59:59")
@@ -37,3 +38,26 @@ def later_load():
 def test_a_load_does_not_take_the_place_of_what_is_for_a_lake(formats, superseded):
     run = replace(complete(formats), objects=(StoredObject("r/_manifest.json", 9, "e", NOW),))
     assert bool(state_of(run, [later_load()]).removable) is superseded
+
+
+@pytest.mark.parametrize(
+    ("formats", "words"),
+    [
+        ("tsv", ""),
+        ("tsv,parquet", "--format tsv,parquet "),
+        ("parquet", "--format parquet --skip-ace-upload "),
+    ],
+)
+def test_a_run_is_gone_on_with_in_the_formats_that_it_was_begun_with(formats, words):
+    plan = replace(PLAN, window=WINDOW.arguments, settings={"output.format": formats})
+    said = state_of(found(plan=plan), []).next
+    start, end = WINDOW.arguments
+    assert said == (
+        f"go on with it: spade-spark replay '{start}' '{end}' login quiet {words}--runtag r"
+    )
+
+
+def test_what_was_left_out_of_a_run_is_not_offered_to_a_lake():
+    said = state_of(complete("parquet", "r.quarantine"), []).next
+    assert "replay the window again and publish that run" in said
+    assert state_of(complete("parquet"), []).next.endswith("export publish r --to URL")
