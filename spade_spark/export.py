@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import shlex
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from spade_spark.blueprint.schema import Table, read_tables
 from spade_spark.errors import InputError, SettingsError, SpadeError, UsageError
 from spade_spark.lake.ddl import Catalog, Dialect
 from spade_spark.lake.parts import Workshop
-from spade_spark.lake.pointer import Current, Source
+from spade_spark.lake.pointer import Source
 from spade_spark.lake.publish import ExportRules, Publication, TablePublisher
 from spade_spark.output.arrow_types import TIME, arrow_schema
 from spade_spark.output.days import NO_DAY
@@ -197,6 +196,7 @@ class _Story:
 
     def _outcome(self, made: ManifestTable, done: Publication) -> TablePublished:
         undated = sum(file.rows for file in made.parquet if file.day == NO_DAY)
+        catalog = Catalog(self.request.dialect, self.lake.url, self.request.schema)
         settled = sum(file.rows for file in made.parquet if file.day in done.settled)
         published = sum(day.published for day in done.days.values())
         return TablePublished(
@@ -209,13 +209,7 @@ class _Story:
             outside=made.rows - undated - settled - published,
             undated=undated,
             files=sum(len(day.after.files) for day in done.days.values() if day.after),
-            ddl=tuple(self._ddl(done.before, done.after, done.asked)),
+            ddl=catalog.statements(done.before, done.after, done.asked) if done.after else (),
+            if_lacking=catalog.late_columns(done.after) if done.repeated and done.after else (),
             before=done.repeated,
         )
-
-    def _ddl(
-        self, before: Current | None, after: Current | None, days: tuple[str, ...]
-    ) -> Iterator[str]:
-        if after:
-            catalog = Catalog(self.request.dialect, self.lake.url, self.request.schema)
-            yield from catalog.statements(before, after, days)

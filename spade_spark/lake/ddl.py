@@ -63,6 +63,15 @@ class Catalog:
         """
         return tuple(self._statements(before, after, days))
 
+    def late_columns(self, table: Current) -> tuple[str, ...]:
+        """What adds the columns that came after the table did, each to a catalog that lacks it.
+
+        Neither catalog has an IF NOT EXISTS for a column, so that who knows must say whether it is
+        lacking.
+        """
+        name = self._table(table.table)
+        return tuple(self._add(name, column) for column in table.columns if column.since > 1)
+
     def _statements(
         self, before: Current | None, after: Current, days: Iterable[str]
     ) -> Iterator[str]:
@@ -73,7 +82,7 @@ class Catalog:
         if after.serial == 1 or (self.dialect == "athena" and not added):
             yield self._create(after, key)
         for column in added:
-            yield f"ALTER TABLE {name} ADD {self._added(column)}"
+            yield self._add(name, column)
         for day in days:
             partition = f"PARTITION ({self._name(key)} = {self._text(day)})"
             there = after.partitions.get(day)
@@ -100,9 +109,10 @@ class Catalog:
             f"PARTITIONED BY ({self._name(key)} date)\nSTORED AS PARQUET\nLOCATION {place}"
         )
 
-    def _added(self, column: LakeColumn) -> str:
+    def _add(self, table: str, column: LakeColumn) -> str:
         added = self._column(column)
-        return f"COLUMNS ({added})" if self.dialect == "athena" else f"COLUMN {added}"
+        words = f"COLUMNS ({added})" if self.dialect == "athena" else f"COLUMN {added}"
+        return f"ALTER TABLE {table} ADD {words}"
 
     def _column(self, column: LakeColumn) -> str:
         return f"{self._name(column.name)} {_TYPES[self.dialect][column.type]}"

@@ -117,10 +117,12 @@ class LakeColumn:
     Attributes:
         name: Its name.
         type: Its Arrow type, as Arrow spells it.
+        since: The serial of the publication that it came with.
     """
 
     name: str
     type: str
+    since: int = 1
 
 
 @dataclass(frozen=True)

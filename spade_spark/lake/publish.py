@@ -256,11 +256,12 @@ class TablePublisher:
     def _after(self, current: Current | None, days: Mapping[str, MadeDay]) -> Current:
         partitions = dict(current.partitions) if current else {}
         partitions |= {day: made.after for day, made in days.items() if made.after}
+        serial = current.serial + 1 if current else 1
         return Current(
             table=self._made.table,
-            serial=current.serial + 1 if current else 1,
+            serial=serial,
             published=datetime.now(timezone.utc),
-            columns=_columns(self._workshop.schema, current),
+            columns=_columns(self._workshop.schema, current, serial),
             partitions=partitions,
             time_column=self._workshop.time_column,
         )
@@ -274,9 +275,10 @@ def _rows(files: Iterable[LakeFile]) -> int:
     return sum(file.rows for file in files)
 
 
-def _columns(schema: pa.Schema, current: Current | None) -> tuple[LakeColumn, ...]:
+def _columns(schema: pa.Schema, current: Current | None, serial: int) -> tuple[LakeColumn, ...]:
     """The run's columns, and behind them those that older rows have."""
-    columns = {each.name: LakeColumn(each.name, str(each.type)) for each in schema}
-    for column in current.columns if current else ():
-        columns.setdefault(column.name, column)
+    columns = {each.name: LakeColumn(each.name, str(each.type), serial) for each in schema}
+    for older in current.columns if current else ():
+        newer = columns.get(older.name)
+        columns[older.name] = replace(newer, since=older.since) if newer else older
     return tuple(columns.values())

@@ -65,16 +65,28 @@ def _parts(report: ExportReport) -> Iterator[RenderableType]:
     for each in report.tables:
         if isinstance(each, TableNotPublished):
             yield Text(f"Table {each.table} was not published: {each.reason}", style="red")
-        elif each.undated:
-            yield Text(
-                f"Table {each.table}: {counted(each.undated, 'row')} of the run belong to no day "
-                "and were not published",
-                style="yellow",
-            )
+        else:
+            yield from _remarks(each)
     if report.complete:
         yield Text(f"Done. Run tag {report.run_tag} is published.", style="bold green")
     else:
         yield Text("NOT everything was published, see above", style="bold red")
+
+
+def _remarks(table: TablePublished) -> Iterator[Text]:
+    if table.undated:
+        yield Text(
+            f"Table {table.table}: {counted(table.undated, 'row')} of the run belong to no day "
+            "and were not published",
+            style="yellow",
+        )
+    if table.if_lacking:
+        yield Text(
+            f"Table {table.table} has had columns added. Where the catalog lacks one, run its "
+            "statement before those that are printed:",
+            style="yellow",
+        )
+        yield Text("".join(f"  {statement};\n" for statement in table.if_lacking).rstrip("\n"))
 
 
 def _tables(report: ExportReport) -> Table:

@@ -21,6 +21,8 @@ class TablePublished:
         undated: Rows of the run that belong to no day, not published.
         files: Files that these days have now.
         ddl: The statements that bring Athena's or Redshift's catalog up to date, in their order.
+        if_lacking: Where an earlier command published the run: the statements for columns that were
+            added since the table was made, each for a catalog that lacks its column.
         before: Whether an earlier command published the run, so that nothing was to be done.
     """
 
@@ -34,6 +36,7 @@ class TablePublished:
     undated: int
     files: int
     ddl: tuple[str, ...]
+    if_lacking: tuple[str, ...] = ()
     before: bool = False
 
 

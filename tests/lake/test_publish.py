@@ -270,6 +270,18 @@ def test_rows_that_stay_take_the_new_columns_and_types(lab):
     assert rows == [("early", 1, None), ("new", 5, True), ("late", 4, None)]
 
 
+def test_who_lost_the_statements_for_a_new_column_is_told_them_again(lab):
+    lab.run("wider", (*NEW, "true"), table=WIDER)
+    assert lab.published("wider").if_lacking == ()
+    lab.published(lab.run("later", LATE, window=("2017-11-03 12:00:00", "2017-11-03 12:59:59")))
+    report = lab.publish("wider")
+    (again,) = report.tables
+    assert again.if_lacking == ("ALTER TABLE `login` ADD COLUMNS (`more` boolean)",)
+    assert again.if_lacking[0] not in again.ddl  # which are run as they are
+    print_export(report, Console(file=(shown := io.StringIO()), width=120))
+    assert f"  {again.if_lacking[0]};\n" in shown.getvalue()
+
+
 def test_columns_that_went_are_kept_in_the_rows_that_stay(lab):
     narrow = edge.table("login", *LOGIN["Columns"][:2], version=4)
     lab.published(lab.run("narrow", NEW[:2], table=narrow))
