@@ -16,6 +16,7 @@ from boto3.exceptions import S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NotConnected
 
 from spade_spark.errors import InputError, ObjectChanged, ObjectMissing, PassingFault
 from spade_spark.settings import S3Settings
@@ -225,7 +226,7 @@ def _translated(name: str) -> Iterator[None]:
         if not isinstance(error.__context__, ClientError):
             raise
         raise _translate(name, error.__context__) from None
-    except HTTPClientError as error:
+    except (HTTPClientError, NotConnected) as error:
         raise PassingFault(
             f"{name}: S3 does not answer ({type(error).__name__}); check s3.endpoint_url and the "
             "network, then run the same command again"

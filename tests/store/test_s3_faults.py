@@ -103,6 +103,15 @@ def test_a_replace_that_somebody_else_was_before_is_refused(server, store):
     assert server.data == b"another's"
 
 
+def test_a_connection_that_is_refused_is_a_fault_that_passes(server, store, monkeypatch):
+    """A gateway that restarts, for example; credentials have nothing to do with it."""
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda seconds: None)
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(PassingFault, match=r"s3://b/k: S3 does not answer \(EndpointConnection"):
+        store.read("k")
+
+
 @pytest.mark.parametrize(
     ("kind", "error", "said"),
     [
