@@ -150,9 +150,12 @@ class GlobLines:
 
     def _of_lines(self, texts: Iterable[bytes]) -> Iterator[bytes]:
         """The records of JSON lines, of which each has a glob of its own to be damaged."""
-        lines = (line for text in texts for line in text.split(_LINE_FEED))
-        for number, line in enumerate(filter(None, lines), 1):
-            yield from self._of_line(line, number)
+        number = 0
+        for text in texts:
+            for line in text.removesuffix(_LINE_FEED).split(_LINE_FEED):
+                number += 1
+                if line.strip():
+                    yield from self._of_line(line, number)
 
     def _of_line(self, line: bytes, number: int) -> Iterator[bytes]:
         try:
@@ -168,11 +171,10 @@ class GlobLines:
     def _of_globs(self, source: ByteSource) -> Iterator[bytes]:
         """The records of globs that stand one behind the other."""
         while True:
-            at = source.position
-            while source.peek() == _LINE_FEED:
-                at += len(source.take(1))
+            _skip_line_feeds(source)
             if not source.more():
                 return
+            at = source.position
             if source.take(1) != VERSION:
                 raise _Broken(f"byte {at} should begin a glob, and is not 0x01")
             self.globs += 1
@@ -217,6 +219,7 @@ class GlobLines:
         """
         begun: list[bytes] = []
         size = 0
+        broken: Exception | None = None
         try:
             for piece in pieces:
                 begun.append(piece)
@@ -229,14 +232,19 @@ class GlobLines:
                     yield [_one_line(bytes(record)) for record in records[at : at + _SOME]]
                 return
         except (EOFError, DeflateError, DamagedObject) as damage:  # type: ignore[misc] # as below
-            pieces = _raising(damage)
+            broken, pieces = damage, _raising(damage)
         except (msgspec.MsgspecError, RecursionError):
             pass
         array = ArraySplitter()
-        for piece in chain(begun, pieces):
-            for record in array.feed(piece):
-                yield [_one_line(record)]
-        array.finish()
+        try:
+            for piece in chain(begun, pieces):
+                for record in array.feed(piece):
+                    yield [_one_line(record)]
+            array.finish()
+        except NotAnArray:
+            if broken:  # and then nothing behind the glob can be read
+                raise broken from None
+            raise
 
     def _counted(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         for piece in pieces:
@@ -250,6 +258,11 @@ class GlobLines:
     def _account(self) -> str:
         more = f", and {self._broken - 1} more like it" if self._broken > 1 else ""
         return self._first_broken + more
+
+
+def _skip_line_feeds(source: ByteSource) -> None:
+    while source.peek() == _LINE_FEED:
+        source.give_back(source.feed().lstrip(_LINE_FEED))
 
 
 def _digest(uuid: str) -> bytes:

@@ -2,7 +2,7 @@
 
 An element is whatever stands between two commas of the array, or a comma and one of its brackets:
 whether it is JSON is left to whoever reads it, as it would be with a line. Memory is bounded by the
-longest element; each byte is looked at once, however the array is cut.
+longest element; each byte is looked at once or twice, however the array is cut.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ class ArraySplitter:
                 self._begun.append(piece[start:])
                 return len(piece)
             at = token.end()
-            if token[0] == b"{" and (plain := _end_of_plain_object(piece, at)):
+            record = token[0] == b"{" and self._depth == 1
+            if record and (plain := _end_of_plain_object(piece, at)):
                 at = plain
             elif self._ends_element(token[0]):
                 yield from self._element(piece[start : token.start()])

@@ -20,7 +20,7 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from ahocorasick_rs import BytesAhoCorasick, MatchKind
-from stringzilla import count
+from stringzilla import count, find_first_of
 
 _HEX_ESCAPE: Final = b"\\u00"
 _SURE: Final = re.compile(r'[^\x00-\x1f"/>?\\~\x7f-\U0010ffff]+')
@@ -30,7 +30,7 @@ make no ``+`` or ``/`` in base64: these stand for themselves in one of its alpha
 _MANY: Final = 20
 """Of more names, the search would be slow."""
 
-_SPELT_OTHERWISE: Final = (b"%", b"\\")
+_SPELT_OTHERWISE: Final = b"%\\"
 
 
 class Prefilter:
@@ -43,25 +43,21 @@ class Prefilter:
     def __init__(self, names: Collection[str]) -> None:
         self.passed_over = 0
         self._search: BytesAhoCorasick | None = None
-        self._odd = _searching(_SPELT_OTHERWISE)
         if len(names) <= _MANY and all(map(_SURE.fullmatch, names)):
             texts = {text for name in names for text in _in_base64(f'"{name}"'.encode())}
             texts.update(_in_base64(_HEX_ESCAPE))
-            self._search = _searching(texts)
+            self._search = BytesAhoCorasick(sorted(texts), matchkind=MatchKind.LeftmostFirst)
 
     def pass_through(self, chunk: bytes) -> bytes:
         """The lines of ``chunk`` that may hold one of the names, in order, perhaps none."""
         if self._search is None:
             return chunk
-        found = self._search.find_matches_as_indexes(chunk)
-        found += self._odd.find_matches_as_indexes(chunk)
-        passed = list(_lines_at([start for _, start, _ in found], chunk))
+        found = [start for _, start, _ in self._search.find_matches_as_indexes(chunk)]
+        if find_first_of(chunk, _SPELT_OTHERWISE) >= 0:
+            found += _odd_lines(chunk)
+        passed = list(_lines_at(found, chunk))
         self.passed_over += _count_lines(chunk) - len(passed)
         return b"".join(passed)
-
-
-def _searching(texts: Collection[bytes]) -> BytesAhoCorasick:
-    return BytesAhoCorasick(sorted(texts), matchkind=MatchKind.LeftmostFirst)
 
 
 def _in_base64(text: bytes) -> Iterator[bytes]:
@@ -70,6 +66,16 @@ def _in_base64(text: bytes) -> Iterator[bytes]:
         encoded = base64.b64encode(bytes(offset) + text)
         # Only the characters all of whose six bits are the text's.
         yield encoded[-(-offset * 8 // 6) : (offset + len(text)) * 8 // 6]
+
+
+def _odd_lines(chunk: bytes) -> Iterator[int]:
+    """A place in each line that may spell base64 otherwise."""
+    start = 0
+    while start < len(chunk):
+        end = chunk.find(b"\n", start) + 1 or len(chunk)
+        if any(chunk.find(byte, start, end) >= 0 for byte in _SPELT_OTHERWISE):
+            yield start
+        start = end
 
 
 def _lines_at(places: list[int], chunk: bytes) -> Iterator[bytes]:

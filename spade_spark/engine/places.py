@@ -16,13 +16,16 @@ class Places:
     def __init__(self, key: str) -> None:
         self._key = key
         self._lines = 0
-        self._from = 0
+        self._from = self._at = 0
+        self._last: bytes | None = None
 
     def find(self, chunk: bytes, kept: Kept) -> bytes:
         """The quarantine's JSON line of ``kept``, a line of ``chunk``."""
-        at = self._start(chunk, kept.line)
-        self._from = at
-        before = chunk[:at]
+        if kept.line is not self._last:  # several events of one line come one after the other
+            self._at = self._start(chunk, kept.line)
+            self._from = self._at + len(kept.line)
+            self._last = kept.line
+        before = chunk[: self._at]
         number = len(before) - len(before.replace(b"\n", b"")) + 1  # in a quarter of count's time
         return quarantine.encode(kept, self._key, self._lines + number)
 
@@ -30,9 +33,14 @@ class Places:
         """Goes on to the next chunk, before which the object has so many lines."""
         self._lines = lines
         self._from = 0
+        self._last = None
 
     def _start(self, chunk: bytes, line: bytes) -> int:
         at = chunk.find(line, self._from)
-        while at > 0 and chunk[at - 1 : at] != b"\n":
+        while at >= 0 and not _is_line(chunk, at, at + len(line)):
             at = chunk.find(line, at + 1)
         return max(at, 0)
+
+
+def _is_line(chunk: bytes, start: int, end: int) -> bool:
+    return (not start or chunk[start - 1 : start] == b"\n") and chunk[end : end + 1] in (b"", b"\n")

@@ -22,7 +22,8 @@ _KEPT: Final = frozenset({Outcome.MALFORMED, Outcome.FAILED})
 class ChunkTransform:
     """Turns chunks of lines into rows, which the caller takes with :meth:`drain`.
 
-    What is buffered between two drains is what the chunks fed since then came to.
+    What is buffered is what the chunks came to since it was drained. Not to be fed any more once
+    that raised.
 
     Args:
         tables: The tables by name. Each is compiled when its first event comes.
@@ -30,7 +31,7 @@ class ChunkTransform:
         asked: The tables whose rows are wanted; None for all.
 
     Attributes:
-        tally: What was counted; events are complete after each :meth:`drain`.
+        tally: What was counted; rows and untracked events as they are drained.
     """
 
     def __init__(
@@ -71,10 +72,11 @@ class ChunkTransform:
         self.tally.lines += 1
 
     def drain(self, at_least: int = 1) -> Drained:
-        """Hands over what is buffered, and counts how the rows ended.
+        """Hands over rows, untracked and kept events, and counts how the rows ended.
 
         Args:
-            at_least: Tables with fewer rows keep them until the next time.
+            at_least: Of tables with fewer rows, and of fewer untracked events, none is handed over
+                yet.
         """
         rows = {
             name: self._take(self._tables[name], texts)

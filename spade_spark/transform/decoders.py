@@ -17,7 +17,7 @@ import msgspec
 
 from spade_spark.blueprint.schema import Table
 from spade_spark.edge.strict_json import text_of
-from spade_spark.transform.memo import Memos
+from spade_spark.transform.memos import Memos
 from spade_spark.transform.row import compile_events
 from spade_spark.transform.untracked import untracked_line
 
@@ -70,7 +70,7 @@ class Decoders:
         self._careful: list[type[msgspec.Struct]] = []
 
     def learn(self, payload: bytes) -> None:
-        """Sees to it that, from the next chunk on, the payload's events are decoded."""
+        """Sees to it that, from the next :meth:`refresh` on, the payload's events are decoded."""
         read = self._read_names(payload)
         for event in read if isinstance(read, list) else [read]:
             if event.event not in self._met:

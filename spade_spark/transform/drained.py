@@ -58,7 +58,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Drained:
-    """What has come of the chunks since the last time.
+    """What has come of chunks.
 
     Attributes:
         rows: The rows by table name.

@@ -11,6 +11,8 @@ A line takes the first of these ways that is sure of it:
 
 Doubt is an exception: the Structs forbid what they do not know, so that another spelling of a
 member, an unknown name or a wrong type raises while it is decoded, and the line goes a step down.
+So does a line on which a converter or a lookup fails that should not: the exact path fails again,
+and says of which event.
 Plain events wait in a batch for their table until the chunk is read; their rows are made together.
 What each step costs stands in bench/README.md.
 """
@@ -24,10 +26,11 @@ import msgspec
 
 from spade_spark.blueprint.schema import Table
 from spade_spark.edge.record import EdgeRecord
+from spade_spark.errors import SpadeError
 from spade_spark.lookups import Lookups
 from spade_spark.transform.decoders import Decoders
-from spade_spark.transform.edge_lines import BACKSLASH, DOUBT, EdgeLine
-from spade_spark.transform.memo import Address, Memos, Second
+from spade_spark.transform.edge_lines import BACKSLASH, EdgeLine
+from spade_spark.transform.memos import Address, Memos, Second
 from spade_spark.transform.texts import BETWEEN, MISSING
 
 _NOT_PLAIN: Final = (msgspec.ValidationError, ValueError)
@@ -67,6 +70,13 @@ class FastPath:
         Raises:
             LookupDown: A service that a column asks does not answer.
         """
+        try:
+            return self._make(records)
+        except SpadeError:
+            self._forget_batches()
+            raise
+
+    def _make(self, records: Sequence[EdgeLine | None]) -> Sequence[int]:
         numbers = range(len(records))
         left: Sequence[int]
         if self._smooth and self._wait_at_once(records):
@@ -77,20 +87,26 @@ class FastPath:
             left = self._make_singly(records, left)
         return left
 
+    def _forget_batches(self) -> None:
+        for kind in self._decoders.plain_events:
+            kind.batch.clear()
+
     def read(self, record: EdgeLine) -> EdgeRecord | None:
         """A record as the exact path knows it, but for the payload; None where that is unsure."""
         try:
-            second = self._memos.seconds[record.at[:20]]
+            second = self._memos.second(record.at)
             _check_time(record.at)
             address = self._memos.addresses[record.ip]
-        except DOUBT:
+        except SpadeError:
+            raise
+        except Exception:  # noqa: BLE001 - doubt; a bug is met again by the exact path
             return None
         return EdgeRecord(int(second.text), address[0], record.uuid, "", record.agent)
 
     def _wait_at_once(self, records: Sequence[Any]) -> bool:
         """Puts the events of all records in batches, or of none if one of them is not plain."""
         plain = self._decoders.plain_one
-        seconds, new_second = self._memos.seconds.known.get, self._memos.seconds.fill
+        seconds, new_second = self._memos.seconds.known.get, self._memos.second
         addresses, new_address = self._memos.addresses.known.get, self._memos.addresses.fill
         try:
             payloads = [record.data for record in records]
@@ -98,14 +114,15 @@ class FastPath:
                 return False
             for event, record in zip(list(map(plain, payloads)), records, strict=True):
                 at = record.at
-                second = seconds(at[:20]) or new_second(at[:20])
+                second = seconds(at[:20]) or new_second(at)
                 if not (at[20:-1].isdigit() and at[-1] == "Z" and at.isascii()):
                     _check_time(at)
                 batch = event.batch
                 batch += (event, record, second, addresses(record.ip) or new_address(record.ip))
-        except (*DOUBT, AttributeError):  # the last where a line is no record
-            for kind in self._decoders.plain_events:
-                kind.batch.clear()
+        except SpadeError:
+            raise
+        except Exception:  # noqa: BLE001 - doubt; a bug of a lookup is met again, and counted then
+            self._forget_batches()
             self._smooth = False
             return False
         return True
@@ -115,7 +132,7 @@ class FastPath:
     ) -> Sequence[int]:
         """Makes the rows of some of the records, each in its way; the numbers of those left."""
         plain = self._decoders.plain
-        seconds, new_second = self._memos.seconds.known.get, self._memos.seconds.fill
+        seconds, new_second = self._memos.seconds.known.get, self._memos.second
         addresses, new_address = self._memos.addresses.known.get, self._memos.addresses.fill
         doubtful = []
         for number, record in zip(numbers, map(records.__getitem__, numbers), strict=True):
@@ -123,7 +140,7 @@ class FastPath:
                 if record is None:
                     raise ValueError("no record in the edge's own spelling")
                 at = record.at
-                second = seconds(at[:20]) or new_second(at[:20])
+                second = seconds(at[:20]) or new_second(at)
                 if not (at[20:-1].isdigit() and at[-1] == "Z" and at.isascii()):
                     _check_time(at)
                 address = addresses(record.ip) or new_address(record.ip)
@@ -141,7 +158,9 @@ class FastPath:
                         batch += (event, record, second, address)
                 except _NOT_PLAIN:
                     self._make_carefully(record, second, address)
-            except DOUBT:
+            except SpadeError:
+                raise
+            except Exception:  # noqa: BLE001 - doubt; a bug is met again by the exact path
                 doubtful.append(number)
         waiting = sum(len(kind.batch) for kind in self._decoders.plain_events)
         self._smooth = waiting == len(numbers) * _BATCHED
@@ -158,7 +177,9 @@ class FastPath:
                 continue
             try:
                 texts += kind.rows(batch)
-            except DOUBT:
+            except SpadeError:
+                raise
+            except Exception:  # noqa: BLE001 - the same
                 left += _make_rows(batch, texts)
             batch.clear()
         ids = set(map(id, left))
@@ -211,7 +232,9 @@ def _make_rows(batch: list[Any], texts: list[str]) -> list[EdgeLine]:
     for event, record, second, address in zip(*[iter(batch)] * _BATCHED, strict=True):
         try:
             texts.append(event.row(record, second, address))
-        except DOUBT:  # noqa: PERF203 - each of them may
+        except SpadeError:  # noqa: PERF203 - each of them may
+            raise
+        except Exception:  # noqa: BLE001 - the same
             left.append(record)
     return left
 

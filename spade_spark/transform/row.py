@@ -30,7 +30,7 @@ from typing import Any
 import msgspec
 
 from spade_spark.blueprint.schema import Table
-from spade_spark.transform.memo import Memos
+from spade_spark.transform.memos import Memos
 from spade_spark.transform.row_code import Function, functions, groups
 from spade_spark.transform.row_expressions import Kind
 
@@ -52,7 +52,9 @@ def compile_events(
     """The Structs of events of ``table``, by function; each has its function as method ``row``.
 
     Its method ``escaping`` does the same and escapes what was sent as text. They are tagged with
-    the table's name, and so can be members of one union.
+    the table's name, and so can be members of one union. ``batch`` is a list of their own for what
+    is to be made together, by ``rows`` where they are plain; ``columns`` says how many texts a row
+    has.
 
     Args:
         table: The table.

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.transform.memo import converter_name, group_name, is_placed, memo_name
+from spade_spark.transform.memos import converter_name, group_name, is_placed, memo_name
 from spade_spark.transform.texts import (
     MISSING,
     MISSING_FLOAT,

@@ -179,3 +179,15 @@ def test_memory_is_bounded_by_chunks_not_by_globs():
     finally:
         tracemalloc.stop()
     assert globs.bytes_inflated > 15_000_000
+
+
+def test_a_glob_that_is_cut_off_and_no_array_is_said_to_be_cut_off():
+    whole = b"\x01" + deflate(b'{"not": "an array"}' + bytes(range(200)))
+    with pytest.raises(DamagedObject, match="cut off"):
+        list(GlobLines(io.BytesIO(whole[:-20]), "o", Repeats()))
+
+
+def test_a_broken_line_is_named_by_its_number_and_blank_lines_are_passed_over():
+    good = data_lines([glob([edge.record("a", {})])]).removesuffix(b"\n")
+    with pytest.raises(DamagedObject, match="line 4 has no glob"):
+        list(GlobLines(io.BytesIO(good + b"\n\r\n \n{bad\n"), "o", Repeats()))

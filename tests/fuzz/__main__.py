@@ -10,7 +10,7 @@ from random import Random
 
 from spade_spark.lookups import Lookups
 from tests.fuzz.compare import differing, exactly, fast
-from tests.fuzz.make import FixedGeo, FixedLogins, line, tables
+from tests.fuzz.make import FixedGeo, FixedLogins, lines, tables
 
 LINES_PER_CHUNK = 500
 
@@ -29,18 +29,17 @@ def main() -> int:
         rng = Random(f"{arguments.seed}-{done}")
         schema = tables(rng)
         asked = frozenset(list(schema)[:1]) if rng.random() < 0.1 else None
-        lines = [line(rng, schema) for _ in range(min(LINES_PER_CHUNK, arguments.lines - done))]
-        lines = [part for line in lines for part in line.split(b"\n")]
-        wrong = differing(lines, schema, lookups, asked)
+        made = lines(rng, schema, min(LINES_PER_CHUNK, arguments.lines - done))
+        wrong = differing(made, schema, lookups, asked)
         if wrong:
             print(f"the paths differ on {wrong[0]!r}\ntables: {schema!r}\nasked: {asked}")
             print(f"exact: {exactly(wrong[:1], schema, lookups, asked)}")
             print(f"fast:  {fast(wrong[:1], schema, lookups, asked)}")
             return 1
-        tally = fast(lines, schema, lookups, asked).tally
+        tally = fast(made, schema, lookups, asked).tally
         outcomes.update({key.value: number for key, number in tally.outcomes().items()})
         outcomes["undecodable"] += tally.undecodable
-        done += len(lines)
+        done += len(made)
     seconds = time.monotonic() - begun
     print(f"{done:,} random lines (seed {arguments.seed}), both paths equal; {seconds:.0f} s")
     print(", ".join(f"{name}: {number:,}" for name, number in outcomes.most_common()))

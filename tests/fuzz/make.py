@@ -70,7 +70,12 @@ _TIMES = (
         "2017-11-03T11:00:00",
         "0001-01-01T00:00:00Z",
     ),
-    *("2017-11-03T11:00:00,5Z", "2500-01-01T00:00:00Z", "2017-11-03T11:00:00.\u0661Z"),
+    *(
+        "2017-11-03T11:00:00Z5Z",
+        "2017-11-03T11:00:00,5Z",
+        "2500-01-01T00:00:00Z",
+        "2017-11-03T11:00:00.\u0661Z",
+    ),
     *("2017-11-03t11:00:00z", "2017-11-03T11:00:00.5ZZ", "2017-11-03T11:00:00.5Z5Z"),
 )
 
@@ -132,6 +137,48 @@ def line(rng: Random, schema: dict[str, Table]) -> bytes:
     if rng.random() < 0.03:
         written = _repeat(rng, written)
     return _damage(rng, written) if rng.random() < 0.05 else written
+
+
+def lines(rng: Random, schema: dict[str, Table], count: int) -> list[bytes]:
+    """Lines, of which none, nearly all, or all are as they are in most logs."""
+    share = rng.choice((0.0, 0.95, 1.0))
+    made = (_calm(rng, schema) if rng.random() < share else line(rng, schema) for _ in range(count))
+    return [part for each in made for part in each.split(b"\n")]
+
+
+def _calm(rng: Random, schema: dict[str, Table]) -> bytes:
+    """A line of one event, whose properties have the types of their columns."""
+    table = rng.choice(list(schema.values()))
+    properties = {
+        column.inbound: _typed(rng, column.transformer)
+        for column in table.columns
+        if rng.random() < 0.9
+    }
+    payload = json.dumps({"event": table.name, "properties": properties}, ensure_ascii=False)
+    record = {
+        "receivedAt": rng.choice(_TIMES[:3]),
+        "clientIp": rng.choice(ADDRESSES[:2]),
+        "uuid": "e4bb-52af",
+        "data": base64.b64encode(payload.encode("utf-8", "replace")).decode(),
+        "userAgent": "curl/7",
+    }
+    return json.dumps(record, separators=(",", ":")).encode()
+
+
+def _typed(rng: Random, transformer: str) -> Any:
+    match transformer:
+        case "int" | "userIDWithMapping":
+            return rng.randrange(-(2**31), 2**31)
+        case "bigint":
+            return rng.randrange(-(2**63), 2**63)
+        case "float":
+            return rng.choice((0.0, -0.0, 1e22, 5e-324, 100.0, 0.125, rng.random()))
+        case "bool":
+            return rng.random() < 0.5
+        case "f@timestamp@unix" | "f@timestamp@unix-utc":
+            return 1_509_706_800 + rng.randrange(10**6) / 1000
+        case _:
+            return rng.choice(("", "text", "bob", "10.1.0.2", "caf\u00e9", "\ufffd", "\x7f"))
 
 
 def _repeat(rng: Random, written: bytes) -> bytes:

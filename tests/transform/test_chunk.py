@@ -15,11 +15,12 @@ from spade_spark.errors import LookupDown
 from spade_spark.lookups import Lookups, LookupStats, Place
 from spade_spark.transform.chunk import ChunkTransform
 from spade_spark.transform.decoders import MAX_UNTRACKED_NAMES
+from spade_spark.transform.memo import Memo
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.transform.registry import is_transformer
 from tests.edge.test_prefilter import edge_line, event
 from tests.fuzz.compare import differing, exactly, fast
-from tests.fuzz.make import FixedGeo, FixedLogins, line, tables
+from tests.fuzz.make import FixedGeo, FixedLogins, lines, tables
 from tests.test_golden import LARGER, OWN, read_cases
 
 LOOKUPS = Lookups(FixedGeo(), FixedLogins())
@@ -84,8 +85,7 @@ def test_both_paths_make_the_same_of_random_lines(seed, some_asked):
     rng = Random(seed)
     schema = tables(rng)
     asked = frozenset(list(schema)[:1]) if some_asked else None
-    lines = [part for _ in range(20) for part in line(rng, schema).split(b"\n")]
-    assert differing(lines, schema, LOOKUPS, asked) == []
+    assert differing(lines(rng, schema, 20), schema, LOOKUPS, asked) == []
 
 
 SCALARS = (
@@ -119,8 +119,7 @@ def test_random_chunks_of_many_lines():
     for seed in range(4):
         rng = Random(seed)
         schema = tables(rng)
-        lines = [part for _ in range(400) for part in line(rng, schema).split(b"\n")]
-        assert differing(lines, schema, LOOKUPS) == []
+        assert differing(lines(rng, schema, 400), schema, LOOKUPS) == []
 
 
 def test_a_chunk_may_lack_its_last_line_feed():
@@ -218,3 +217,37 @@ def test_what_escapes_in_json_stand_for_is_escaped_in_a_row_where_it_must_be(tex
     payload = b'{"event":"play","properties":{"x":"%b","n":1}}' % spelt.encode()
     lines = [edge_line(payload)]
     assert fast(lines, {"play": PLAY}, LOOKUPS) == exactly(lines, {"play": PLAY}, LOOKUPS)
+
+
+def test_tables_with_few_rows_and_few_untracked_events_wait_until_they_are_asked_for():
+    transform = ChunkTransform({"play": PLAY}, LOOKUPS)
+    lines = [edge_line(event(name, x="a", n=1)) for name in ("play", "nowhere")]
+    transform.feed(b"\n".join(lines * 31))
+    waiting = transform.drain(at_least=32)
+    assert (waiting.rows, waiting.untracked) == ({}, [])
+    transform.feed(b"\n".join(lines))
+    drained = transform.drain(at_least=32)
+    assert (drained.rows["play"].count, len(drained.untracked)) == (32, 32)
+    transform.feed(b"\n".join(lines))
+    assert transform.drain().rows["play"].count == 1
+    assert transform.tally.events == {("play", Outcome.SUCCESS): 33, ("", Outcome.UNTRACKED): 33}
+
+
+@pytest.mark.parametrize("error", [RuntimeError, IndexError, AttributeError, ValueError, KeyError])
+def test_a_bug_of_a_lookup_costs_its_events_and_no_others(error):
+    class Broken:
+        def place(self, address):
+            raise error("oh")
+
+    table = Table("play", 1, (Column("x", "x", "varchar"), Column("y", "city", "ipCity")))
+    lookups = Lookups(Broken(), FixedLogins())
+    lines = [edge_line(event("play", x="a", y="10.1.0.1")), edge_line(event("nowhere", x="b"))]
+    came = fast(lines * 3, {"play": table}, lookups)
+    assert came == exactly(lines * 3, {"play": table}, lookups)
+    assert came.tally.events == {("", Outcome.UNTRACKED): 3, ("play", Outcome.FAILED): 3}
+
+
+def test_long_texts_are_not_remembered():
+    memo = Memo(len)
+    assert [memo["a" * size] for size in (1024, 1025)] == [1024, 1025]
+    assert list(memo.known) == ["a" * 1024]

@@ -6,7 +6,7 @@ import msgspec
 
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.lookups import Lookups
-from spade_spark.transform.memo import Memos
+from spade_spark.transform.memos import Memos
 from spade_spark.transform.row import compile_events, source
 from tests.fuzz.make import PROPERTIES, TRANSFORMERS, FixedGeo, FixedLogins
 

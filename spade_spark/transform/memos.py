@@ -1,0 +1,291 @@
+"""What generated row functions call: memos, conversions, and the names that it knows them by.
+
+Texts are as in :mod:`~spade_spark.transform.texts`.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import tzinfo
+from typing import Any, Final, TypeVar, cast
+
+from spade_spark.blueprint.schema import Column
+from spade_spark.edge.address import canonical
+from spade_spark.edge.instants import rfc3339_seconds
+from spade_spark.lookups import Lookups
+from spade_spark.transform.conversion import ConversionFailed, Converter
+from spade_spark.transform.geo import asn_number
+from spade_spark.transform.memo import Found, Memo
+from spade_spark.transform.quoting import escape
+from spade_spark.transform.registry import converter
+from spade_spark.transform.texts import (
+    BETWEEN,
+    BOOLEANS,
+    FRACTIONS,
+    MISSING,
+    MISSING_FLOAT,
+    MISSING_TIME,
+    any_bool,
+    any_float,
+    any_integer,
+    any_string,
+    any_text,
+    any_time,
+    any_user_id,
+    escaped,
+    float_text,
+    float_texts,
+    text_or_missing,
+)
+from spade_spark.transform.timestamps import EARLIEST, LATEST, UTC, unix_time
+from spade_spark.window import PACIFIC
+
+OF_ADDRESS: Final = frozenset(
+    {"ipCity", "ipCountry", "ipRegion", "ipAsn", "ipAsnInteger", "varchar"}
+)
+"""The transformers that neighbouring columns of an address are filled by together."""
+
+Address = tuple[str, ...]
+"""What groups of columns show of an address; the first is the address itself."""
+
+_Made = TypeVar("_Made")
+
+_SECONDS: Final = 1_024
+"""Lines come nearly in the order of their time, so that few seconds do."""
+_NO_FRACTION: Final = 2**53
+"""Floats from here on are whole numbers."""
+_INT32_END: Final = 2**31
+_MINUTE: Final = len("2006-01-02T15:04:")
+_WHOLE_SECOND: Final = len("2006-01-02T15:04:05Z")
+_SIXTIETH: Final = re.compile("[0-5][0-9]")
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """A whole second of Unix time, as columns of ``time`` show it.
+
+    Attributes:
+        text: In base 10.
+        text32: The same, missing where it has more than 32 bits.
+        pacific: Date and time on the Pacific wall clock.
+        utc: Date and time in UTC.
+    """
+
+    text: str
+    text32: str
+    pacific: str
+    utc: str
+
+
+def _canonical(address: str) -> str:
+    """As :func:`~spade_spark.edge.address.canonical`, quicker for an IPv4 address that is so."""
+    try:
+        if socket.inet_ntoa(socket.inet_pton(socket.AF_INET, address)) == address:
+            return address
+    except (OSError, ValueError):
+        pass
+    return canonical(address)
+
+
+class Memos:
+    """The memos of one worker's transform, shared by its tables.
+
+    Attributes:
+        seconds: The first 20 characters of a ``receivedAt`` with a fraction to its
+            :class:`Second`; see :meth:`second`.
+        addresses: An address as the edge wrote it to the texts of ``places`` for its canonical
+            form, the first of which is that form.
+        places: The text of an address to the texts of groups of columns, each by the number that
+            :func:`group_name` stands for in generated code.
+    """
+
+    def __init__(self, lookups: Lookups) -> None:
+        self._lookups = lookups
+        self._groups: list[tuple[str, ...]] = [("varchar",)]
+        self._made: dict[str, Any] = {}
+        self._pacific = _WallClock(PACIFIC)
+        self._utc = _WallClock(UTC)
+        self._minutes = Memo(self._minute)
+        self._escaped = Memo(escaped)
+        self.seconds = Memo(self._second, _SECONDS)
+        self.places = Memo(self._place_texts)
+        self.addresses = Memo(lambda written: self._place_texts(_canonical(written)))
+
+    def names(self, groups: Iterable[tuple[Column, ...]]) -> dict[str, Any]:
+        """What the generated code of these columns calls, by the names that it uses.
+
+        Args:
+            groups: A table's columns, those together that show parts of one address.
+        """
+        groups = list(groups)
+        columns = [column for group in groups for column in group]
+        placed = [group for group in groups if is_placed(group)]
+        return {
+            "join": BETWEEN.join,
+            "MISSING": MISSING,
+            "MISSING_FLOAT": MISSING_FLOAT,
+            "MISSING_TIME": MISSING_TIME,
+            "booleans": BOOLEANS,
+            **_parts("agents", self._once("agents", lambda: Memo(_agent))),
+            "fractions": FRACTIONS,
+            "float_text": float_text,
+            "float_texts": float_texts,
+            **_parts("pacific", self._pacific),
+            **_parts("utc", self._utc),
+            "escaped": escaped,
+            "any_integer": any_integer,
+            "any_text": any_text,
+            "any_bool": any_bool,
+            "any_float": any_float,
+            "any_time": any_time,
+            "any_user_id": any_user_id,
+            "places": self.places,
+            "any_string": any_string,
+            **{group_name(group): self._group(group) for group in placed},
+            **{
+                name: part
+                for column in columns
+                for name, part in _parts(memo_name(column), self._memo(column)).items()
+            },
+            **{converter_name(column): self._converter(column) for column in columns},
+        }
+
+    def second(self, at: str) -> Second:
+        """The second that a ``receivedAt`` in UTC lies in; of its fraction nothing is looked at.
+
+        Raises:
+            ValueError: It is no time, or one that a generated row does not show.
+        """
+        whole = len(at) == _WHOLE_SECOND and at[-1] == "Z"
+        return cast("Second", self.seconds[f"{at[:-1]}." if whole else at[:_WHOLE_SECOND]])
+
+    def _second(self, prefix: str) -> Second:
+        """The second of times with these first 20 characters, which end in a dot or a comma.
+
+        Raises:
+            ValueError: As for :meth:`second`.
+        """
+        minute, digits, end = prefix[:_MINUTE], prefix[_MINUTE:-1], prefix[-1:]
+        if end not in (".", ",") or not _SIXTIETH.fullmatch(digits):
+            raise ValueError("another form of time")
+        start, pacific, utc = self._minutes[minute]
+        seconds = start + int(digits)
+        if not EARLIEST <= seconds <= LATEST:
+            raise ValueError("a time out of range")
+        text = str(seconds)
+        text32 = text if seconds < _INT32_END else MISSING
+        return Second(text, text32, f"{pacific}{digits}", f"{utc}{digits}")
+
+    def _minute(self, prefix: str) -> tuple[int, str, str]:
+        """Where a minute begins: the Unix seconds, and the wall clocks without their seconds."""
+        start = rfc3339_seconds(f"{prefix}00Z")
+        return start, self._pacific[start][:-2], self._utc[start][:-2]
+
+    def _memo(self, column: Column) -> Memo:
+        """The texts of a column that is filled from one string."""
+        name, convert = memo_name(column), self._converter(column)
+        if column.transformer == "userIDWithMapping":
+            return self._once(
+                name, lambda: Found(lambda login: text_or_missing(convert, None, login))
+            )
+        return self._once(name, lambda: Memo(lambda value: text_or_missing(convert, value)))
+
+    def _group(self, group: tuple[Column, ...]) -> int:
+        """The number of the group among the texts of a place, given to it if it has none."""
+        names = tuple(column.transformer for column in group)
+        if names not in self._groups:
+            self._groups.append(names)
+            self.places.known.clear()
+            self.addresses.known.clear()
+        return self._groups.index(names)
+
+    def _place_texts(self, address: str) -> tuple[str, ...]:
+        """What each group of columns shows of an address, which is looked up once for all."""
+        if address is MISSING:
+            return tuple([BETWEEN.join([MISSING] * len(group)) for group in self._groups])
+        place, text = self._lookups.geo.place(address), self._escaped
+        texts = {
+            "varchar": escaped(address),
+            "ipCity": text[place.city],
+            "ipCountry": text[place.country],
+            "ipRegion": text[place.region],
+            "ipAsn": text[place.asn],
+            "ipAsnInteger": _asn_number(place.asn),
+        }
+        return tuple([BETWEEN.join([texts[name] for name in group]) for group in self._groups])
+
+    def _converter(self, column: Column) -> Converter:
+        name = converter_name(column)
+        return self._once(name, lambda: converter(column, self._lookups))
+
+    def _once(self, name: str, make: Callable[[], _Made]) -> _Made:
+        if name not in self._made:
+            self._made[name] = make()
+        made: _Made = self._made[name]
+        return made
+
+
+def is_placed(group: tuple[Column, ...]) -> bool:
+    """Whether ``group`` shows an address and what is known of its place."""
+    names = {column.transformer for column in group}
+    return names <= OF_ADDRESS and names != {"varchar"}
+
+
+def group_name(group: tuple[Column, ...]) -> str:
+    """The name by which generated code knows the number of a group of columns of an address."""
+    return "group_" + "_".join(_identifier(column.transformer) for column in group)
+
+
+def memo_name(column: Column) -> str:
+    """The name by which generated code knows the memo of a column filled from one string."""
+    return "memo_" + _identifier(column.transformer)
+
+
+def converter_name(column: Column) -> str:
+    """The name by which generated code knows the converter of a column."""
+    return "convert_" + _identifier(column.transformer)
+
+
+def _parts(name: str, memo: Memo) -> dict[str, Any]:
+    """The memo and its parts, by the names by which generated code knows them."""
+    return {name: memo, f"known_{name}": memo.known, f"fill_{name}": memo.fill}
+
+
+def _identifier(text: str) -> str:
+    """``text`` as a part of an identifier, different for each text."""
+    return "".join(c if c.isascii() and c.isalnum() else f"_{ord(c):x}_" for c in text)
+
+
+def _agent(agent: str) -> str:
+    return escape(agent) if agent else MISSING
+
+
+def _asn_number(asn: str) -> str:
+    try:
+        return asn_number(asn)
+    except ConversionFailed:
+        return MISSING
+
+
+class _WallClock(Memo):
+    """Whole Unix seconds to the date and time that the wall clock of ``zone`` shows.
+
+    Raises ValueError for what is no time and, having been a float, may have had a fraction.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, zone: tzinfo) -> None:
+        minutes = Memo(lambda minute: unix_time(minute * 60, zone)[:-2])
+
+        def text(seconds: int) -> str:
+            if EARLIEST <= seconds <= LATEST:
+                return f"{minutes[seconds // 60]}{seconds % 60:02}"
+            if seconds < _NO_FRACTION:
+                raise ValueError("no time")
+            return MISSING
+
+        super().__init__(text)
