@@ -187,7 +187,7 @@ def test_the_readmes_example_publishes_what_the_warehouse_has(world, tmp_path, c
     assert as_copied(row[:-1] for row in sorted(found)) == loaded(world)
     created, *partitions = statements.split(";\n")
     assert created.startswith("CREATE EXTERNAL TABLE IF NOT EXISTS `login` (\n  `time` timestamp,")
-    assert "'s3://lake/events/login/date=2017-11-03/_" in partitions[0]
+    assert f"'s3://lake/events/publications/login/date=2017-11-03/{world.tag}-" in partitions[0]
 
 
 def test_what_a_failed_attempt_left_of_parquet_is_offered_for_removal(world, capsys):

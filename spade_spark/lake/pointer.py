@@ -2,14 +2,18 @@
 
 ::
 
-    <table>/_current.json                                the pointer
-    <table>/date=2017-11-03/_<publication>/….parquet     rows
+    <table>/_current.json                                              the pointer
+    publications/<table>/date=2017-11-03/<publication>/….parquet       rows
 
 Each publication of a day goes to a folder of its own, which is never written to again, and the
 pointer is swapped on condition that nobody else has swapped it. A reader that takes the files from
-the pointer thus sees a table as one publication left it. A folder's name begins with ``_``: engines
-that list (Hive and what comes of it, Spark, Arrow) pass over such names, and so do not take the
-days' old rows for more rows; a catalog's partition points at the folder itself.
+the pointer thus sees a table as one publication left it.
+
+A catalog's partition points at such a folder itself. Its name does not begin with ``_``: engines
+pass over such names, and of a partition's location Athena's guide forbids them ("Specify a table
+location in Amazon S3"), so that a day could be empty without an error. All folders lie elsewhere
+than the table, since who lists the table would take a day's old rows for more rows. A table that is
+called ``publications`` harms nobody: keys of pointers and of rows differ in their depth.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from spade_spark.store import Store
 from spade_spark.window import Window
 
 POINTER: Final = "_current.json"
+PUBLICATIONS: Final = "publications"
 _READS: Final = 3
 
 
@@ -166,7 +171,7 @@ def pointer_key(table: str) -> str:
 
 def publication_folder(table: str, day: str, publication: str) -> str:
     """Where one publication of a day lies."""
-    return f"{table_folder(table)}/{day_folder(day)}/_{publication}/"
+    return f"{PUBLICATIONS}/{table_folder(table)}/{day_folder(day)}/{publication}/"
 
 
 def read_pointer(lake: Store, table: str) -> Pointer:

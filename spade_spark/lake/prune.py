@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from spade_spark.lake.pointer import POINTER, Current, read_pointer_at
+from spade_spark.lake.pointer import POINTER, PUBLICATIONS, Current, read_pointer_at
 from spade_spark.store import Store, StoredObject
 
 # What a publication calls its files (lake/publish.py), and nobody else.
 _FILE: Final = re.compile(
-    r"(?P<table>[^/]+)/date=(?P<day>\d{4}-\d\d-\d\d)/_[^/]+-[0-9a-f]{12}/"
+    PUBLICATIONS + r"/(?P<folder>[^/]+)/date=(?P<day>\d{4}-\d\d-\d\d)/[^/]+-[0-9a-f]{12}/"
     r"(?:new|carried)-\d{5}\.parquet",
     re.ASCII,
 )
@@ -55,7 +55,7 @@ def unread(lake: Store, before: datetime) -> list[Unread]:
         folder, _, rest = entry.key.partition("/")
         match = _FILE.fullmatch(entry.key)
         if match:
-            days[folder][match["day"]].append(entry)
+            days[match["folder"]][match["day"]].append(entry)
         elif rest == POINTER:
             pointers.append(folder)
     found = []

@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 import pytest
 
 from spade_spark.lake.ddl import Catalog
-from spade_spark.lake.pointer import Current, LakeColumn, LakeFile, Partition
+from spade_spark.lake.pointer import Current, LakeColumn, LakeFile, Partition, publication_folder
 
 DAY = "2017-11-03"
 TYPES = ["timestamp[ms]", "int32", "int64", "double", "bool", "string"]
@@ -15,12 +15,12 @@ TYPES = ["timestamp[ms]", "int32", "int64", "double", "bool", "string"]
 def current(*days, columns=(("time", "timestamp[ms]"),), table="login", serial=1):
     made = tuple(LakeColumn(*column) for column in columns)
     file = LakeFile("a.parquet", 1, 1, "", f"{DAY} 00:00:00.000", f"{DAY} 00:00:00.000")
-    partitions = {day: Partition(f"{table}/date={day}/_p/", (file,), ()) for day in days}
+    partitions = {day: Partition(publication_folder(table, day, "p"), (file,), ()) for day in days}
     return Current(table, serial, datetime(2026, 1, 1, tzinfo=timezone.utc), made, partitions)
 
 
 def emptied():
-    gone = {DAY: Partition(f"login/date={DAY}/_q/", (), ())}
+    gone = {DAY: Partition(publication_folder("login", DAY, "q"), (), ())}
     return replace(current(serial=2), partitions=gone)
 
 
@@ -37,7 +37,7 @@ def test_athena_is_told_of_a_new_table_and_its_days():
     )
     assert added == (
         "ALTER TABLE `events`.`login` ADD IF NOT EXISTS PARTITION (`date` = '2017-11-03') "
-        "LOCATION 's3://lake/x/login/date=2017-11-03/_p/'"
+        "LOCATION 's3://lake/x/publications/login/date=2017-11-03/p/'"
     )
 
 
@@ -51,7 +51,7 @@ def test_spectrum_is_told_of_a_new_table_and_its_days():
     )
     assert added == (
         'ALTER TABLE "spectrum"."login" ADD IF NOT EXISTS PARTITION ("date" = \'2017-11-03\') '
-        "LOCATION 's3://lake/login/date=2017-11-03/_p/'"
+        "LOCATION 's3://lake/publications/login/date=2017-11-03/p/'"
     )
 
 
@@ -62,15 +62,15 @@ def test_spectrum_is_told_of_a_new_table_and_its_days():
             current(DAY),
             current(DAY, serial=2),
             [
-                "ADD IF NOT EXISTS PARTITION (\"date\" = '2017-11-03') LOCATION 's3://l/login/",
-                "PARTITION (\"date\" = '2017-11-03') SET LOCATION 's3://l/login/",
+                "ADD IF NOT EXISTS PARTITION (\"date\" = '2017-11-03') LOCATION 's3://l/pub",
+                "PARTITION (\"date\" = '2017-11-03') SET LOCATION 's3://l/pub",
             ],
         ),
         (
             current(DAY),
             emptied(),
             [
-                "ADD IF NOT EXISTS PARTITION (\"date\" = '2017-11-03') LOCATION 's3://l/login/",
+                "ADD IF NOT EXISTS PARTITION (\"date\" = '2017-11-03') LOCATION 's3://l/pub",
                 "DROP PARTITION (\"date\" = '2017-11-03')",
             ],
         ),

@@ -40,15 +40,15 @@ def make_older(lab, part, days):
 
 def test_what_was_replaced_can_go_and_what_counts_never(lab):
     (key,) = keys(lab, in_days(1))
-    assert "/_old-" in key
+    assert "/old-" in key
     assert lab.rows() == [(*NEW[:2], 2)]
 
 
 def test_what_was_replaced_just_now_stays_however_old_it_is(lab):
     """Somebody may still read by the pointer as it was."""
-    make_older(lab, "/_old-", 30)
+    make_older(lab, "/old-", 30)
     assert keys(lab, in_days(-7)) == []
-    make_older(lab, "/_new-", 8)
+    make_older(lab, "/new-", 8)
     assert len(keys(lab, in_days(-7))) == 1
 
 
@@ -59,8 +59,9 @@ def test_what_a_day_was_before_it_was_emptied_can_go(lab):
 
 
 def test_files_that_are_not_of_a_publication_stay(lab):
-    lab.lake.write("login/date=2017-11-03/theirs.parquet", b"")
-    lab.lake.write("login/date=2017-11-03/_theirs/new-00000.parquet", b"")
+    lab.lake.write("publications/login/date=2017-11-03/theirs.parquet", b"")
+    lab.lake.write("publications/login/date=2017-11-03/theirs/new-00000.parquet", b"")
+    lab.lake.write("login/date=2017-11-03/old-0123456789ab/new-00000.parquet", b"")
     assert len(keys(lab, in_days(1))) == 1
 
 

@@ -5,6 +5,8 @@ import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pyarrow.dataset
 import pytest
@@ -13,6 +15,8 @@ from rich.console import Console
 from spade_spark import export
 from spade_spark.cli import main
 from spade_spark.errors import SettingsError, UsageError
+from spade_spark.lake.pointer import read_pointer
+from spade_spark.lake.prune import unread
 from spade_spark.report.export import print_export
 from spade_spark.run.records import Damaged, encode
 from spade_spark.store import open_store
@@ -296,11 +300,33 @@ def test_rows_that_stay_and_cannot_take_a_new_type_are_named(lab):
     assert lab.rows() == values(BEFORE)
 
 
-def test_who_lists_the_lake_sees_no_row_twice(lab):
-    """Engines that list pass over names that begin with an underscore, as Arrow does."""
+def test_who_lists_a_table_sees_no_row_twice(lab):
     lab.published("new")
+    assert [entry.key for entry in lab.lake.list("login/")] == ["login/_current.json"]
     listed = pyarrow.dataset.dataset(f"{lab.to}login/", format="parquet", partitioning="hive")
     assert listed.files == []
+
+
+def test_who_lists_what_a_catalog_points_at_sees_that_day(lab):
+    """As Athena and Redshift Spectrum do: no part of a folder's name makes them pass over it."""
+    lab.published("new")
+    location = lab.current.partitions["2017-11-03"].location
+    listed = pyarrow.dataset.dataset(lab.to + location, format="parquet", partitioning="hive")
+    assert listed.count_rows() == len(AFTER)
+    assert not any(part.startswith(("_", ".")) for part in Path(location).parts)
+
+
+def test_a_table_that_is_called_like_the_folder_of_all_is_published_like_others(tmp_path):
+    lab = Lab(tmp_path)
+    table = edge.table("publications", *LOGIN["Columns"])
+    for tag in ("old", "new"):
+        lab.published(lab.run(tag, NEW, table=table))
+    current = read_pointer(lab.lake, "publications").current
+    assert current
+    ((file,),) = [day.files for day in current.partitions.values()]
+    later = datetime.now(timezone.utc) + timedelta(days=1)
+    ((old,),) = [each.objects for each in unread(lab.lake, later)]
+    assert (current.serial, "/old-" in old.key, "/new-" in file.key) == (2, True, True)
 
 
 class Killed(BaseException):
