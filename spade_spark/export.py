@@ -27,8 +27,8 @@ from spade_spark.report.screen import Screen
 from spade_spark.report.summary import counted
 from spade_spark.run.exports import ExportOutcome, TableNotPublished, TablePublished
 from spade_spark.run.layout import QUARANTINE
-from spade_spark.run.records import Manifest, ManifestTable, digest
-from spade_spark.run.run import Run
+from spade_spark.run.records import Manifest, ManifestTable
+from spade_spark.run.run import Run, Sealed
 from spade_spark.settings import Settings
 from spade_spark.store import Store, open_store
 from spade_spark.transform.registry import is_transformer
@@ -76,7 +76,8 @@ def publish(request: ExportRequest, settings: Settings, screen: Screen) -> Expor
     if not settings.output.base:
         raise SettingsError("output.base is not set, where runs lie: give --conf FILE with it")
     run = Run(open_store(settings.output.base, settings.s3), request.run_tag)
-    manifest = _manifest(run)
+    sealed = _sealed(run)
+    manifest = sealed.manifest
     _refuse_damaged(request, manifest)
     _refuse_other_column(manifest, settings.warehouse.time_column)
     tables = _chosen(request, manifest)
@@ -87,7 +88,7 @@ def publish(request: ExportRequest, settings: Settings, screen: Screen) -> Expor
         f"Replace {window} of {counted(len(tables), 'table')} in {lake.url} by {rows:,} rows?"
     )
     schemas = read_tables(run.read_schemas(), is_transformer).tables
-    story = _Story(request, settings, run.store, lake, manifest, window)
+    story = _Story(request, settings, run.store, lake, sealed.checksum, window)
     return ExportReport(
         run_tag=request.run_tag,
         lake=lake.url,
@@ -96,15 +97,15 @@ def publish(request: ExportRequest, settings: Settings, screen: Screen) -> Expor
     )
 
 
-def _manifest(run: Run) -> Manifest:
-    """The manifest of a run that is complete.
+def _sealed(run: Run) -> Sealed:
+    """A run that is complete.
 
     Raises:
         InputError: It is not, or there is no such run.
     """
     sealed, tag = run.sealed(), run.layout.run_tag
     if sealed:
-        return sealed.manifest
+        return sealed
     if run.plan() is None:
         raise InputError(f"there is no run in {run.url}: spade-spark runs lists those that are")
     raise InputError(
@@ -165,7 +166,7 @@ class _Story:
     settings: Settings
     run: Store
     lake: Store
-    manifest: Manifest
+    checksum: str
     window: Window
 
     def publish(self, made: ManifestTable, table: Table) -> ExportOutcome:
@@ -188,7 +189,7 @@ class _Story:
         publisher = TablePublisher(
             self.run,
             made,
-            Source.of(self.request.run_tag, digest(self.manifest), self.window),
+            Source.of(self.request.run_tag, self.checksum, self.window),
             Workshop(self.lake, schema, time_column, scratch, self.settings.output.row_group_bytes),
             self.request.rules,
         )

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from spade_spark.settings import Settings
+
 PARTITION_BYTES = 32 * 1024 * 1024
 """Compressed input of one partition: some seconds of a core's time."""
 
@@ -140,8 +142,10 @@ def differences(old: Plan, new: Plan) -> list[str]:
         before, now = getattr(old, name), getattr(new, name)
         if before != now:
             found.append(f"{name} was {_short(before)}, is {_short(now)}")
+    # A plan of a former version lacks the settings that came later: it went by their defaults.
+    defaults = Settings().bearing_on_rows(publishing=True)
     for name in sorted(old.settings.keys() | new.settings.keys()):
-        before, now = old.settings.get(name, ""), new.settings.get(name, "")
+        before, now = (plan.settings.get(name, defaults.get(name, "")) for plan in (old, new))
         if before != now:
             found.append(f"setting {name} was {before!r}, is {now!r}")
     return found + _input_differences(old, new)

@@ -36,7 +36,7 @@ from spade_spark.run.adopt import adopt
 from spade_spark.run.heartbeat import Lock, holding
 from spade_spark.run.loads import LoadRecord
 from spade_spark.run.locks import Claim, Locks
-from spade_spark.run.records import Completion, digest
+from spade_spark.run.records import Completion
 from spade_spark.run.run import Run, Sealed
 from spade_spark.settings import Settings
 from spade_spark.store import open_store
@@ -198,7 +198,7 @@ class _Story:
             self.screen.say(f"going on: {len(done):,} of {len(plan.partitions):,} partitions done")
         job = Job(
             run_tag=plan.run_tag,
-            plan=digest(plan),
+            plan=self.run.plan_digest(),
             day=plan.day,
             settings=self.settings.for_tasks(),
             schemas=prepared.schemas,

@@ -69,6 +69,13 @@ def test_equal_plans_have_no_differences():
     assert differences(plan(), later) == []
 
 
+def test_a_setting_that_a_former_version_did_not_have_was_its_default():
+    later = plan(settings={"input.margin": "1:00:00", "input.form": "lines"})
+    assert differences(plan(), later) == []
+    other = plan(settings={"input.margin": "1:00:00", "input.form": "globs"})
+    assert differences(plan(), other) == ["setting input.form was 'lines', is 'globs'"]
+
+
 def test_each_difference_is_a_sentence_that_names_it():
     other = plan(
         schemas_sha256="def",

@@ -18,7 +18,6 @@ from spade_spark.run.records import (
     Manifest,
     copy_manifest,
     decode,
-    digest,
     encode,
     seal,
     table_files,
@@ -33,10 +32,12 @@ class Sealed:
     Attributes:
         manifest: The manifest.
         files: What the loader is given, table by table.
+        checksum: SHA-256 (hex) of the manifest as it was written.
     """
 
     manifest: Manifest
     files: tuple[TableFiles, ...]
+    checksum: str
 
 
 class Run:
@@ -80,6 +81,16 @@ class Run:
             return None
         return decode(data, Plan, self.store.url + self.layout.plan)
 
+    def plan_digest(self) -> str:
+        """SHA-256 (hex) of the plan as it was written, by which partitions belong to it.
+
+        A former version's plan has not all fields that it has once it is read.
+
+        Raises:
+            ObjectMissing: The run was not begun.
+        """
+        return sha256(self.store.read(self.layout.plan))
+
     def plan_problem(self, plan: Plan) -> str:
         """What keeps ``plan`` from being carried out under this run tag, or nothing."""
         begun = self.plan()
@@ -100,10 +111,11 @@ class Run:
             InputError: A completion record of another plan.
         """
         found = []
+        begun = self.plan_digest()
         for entry in self.store.list(self.layout.completed):
             name = self.store.url + entry.key
             completion = decode(self.store.read(entry.key), Completion, name)
-            if completion.plan != digest(plan):
+            if completion.plan != begun:
                 raise InputError(f"{name} belongs to another plan; use a new run tag")
             found.append(completion)
         return list(filter(None, map(self._published, found))) if plan.streams else found
@@ -134,10 +146,11 @@ class Run:
 
     def write_manifest(self, manifest: Manifest) -> Sealed:
         """Writes the COPY manifests and then, last of all, ``manifest``."""
-        sealed = self._sealed(manifest)
+        data = encode(manifest)
+        sealed = self._sealed(manifest, data)
         for files in sealed.files if manifest.has_tsv else ():
             self.store.write(self.layout.copy_manifest(files.table), copy_manifest(files))
-        self.store.write(self.layout.manifest, encode(manifest))
+        self.store.write(self.layout.manifest, data)
         return sealed
 
     def sealed(self) -> Sealed | None:
@@ -147,7 +160,7 @@ class Run:
             data = self.store.read(self.layout.manifest)
         except ObjectMissing:
             return None
-        return self._sealed(decode(data, Manifest, name))
+        return self._sealed(decode(data, Manifest, name), data)
 
     def write_schemas(self, schemas: bytes) -> None:
         """Keeps the schemas that the run's rows are of."""
@@ -173,8 +186,13 @@ class Run:
         """Keeps the newest report beside the manifest."""
         self.store.write(self.layout.report, report)
 
-    def _sealed(self, manifest: Manifest) -> Sealed:
-        return Sealed(manifest, table_files(manifest, self.store.url, digest(manifest)))
+    def _sealed(self, manifest: Manifest, data: bytes) -> Sealed:
+        """The run by its manifest and the bytes that it lies in.
+
+        The replay ledger has the hash of these, whichever version wrote them.
+        """
+        checksum = sha256(data)
+        return Sealed(manifest, table_files(manifest, self.store.url, checksum), checksum)
 
 
 def sha256(data: bytes) -> str:

@@ -20,7 +20,7 @@ TWO = (Damaged("a", "a is cut off"), Damaged("b", "b is empty"))
 def test_rows_that_were_published_are_told_where_nothing_is_loaded():
     """Each partition had as few as was allowed, all of them together had more."""
     ledger = replace(MANIFEST.ledger, streams={"stream/v": StreamCounts(rows=7, published=7)})
-    sealed = Sealed(replace(MANIFEST, damaged=TWO, ledger=ledger), ())
+    sealed = Sealed(replace(MANIFEST, damaged=TWO, ledger=ledger), (), "")
     said = damage(sealed, replace(REQUEST, allow_damaged=1))
     assert said.startswith("2 objects damaged, and so nothing was loaded (7 rows went to streams)")
     assert damage(sealed, replace(REQUEST, allow_damaged=2)) == ""

@@ -11,7 +11,7 @@ from spade_spark.errors import Bug, InputError, UsageError
 from spade_spark.plan import Plan, Source, deal
 from spade_spark.run.ledger import Ledger
 from spade_spark.run.records import Completion, Damaged, RowFile, digest, encode
-from spade_spark.run.run import Run
+from spade_spark.run.run import Run, sha256
 from spade_spark.settings import S3Settings
 from spade_spark.store import open_store
 from spade_spark.transform.outcomes import Outcome
@@ -122,6 +122,32 @@ def test_completion_records_are_found_again(run):
     run.begin(PLAN, b"[]")
     run.store.write(run.layout.completion(0), encode(completion(0)))
     assert run.completions(PLAN) == [completion(0)]
+
+
+def shorn(record, *names):
+    """What a former version wrote, which knew nothing of these fields."""
+    document = json.loads(encode(record))
+    for name in names:
+        del document[name]
+    return json.dumps(document, indent=1).encode()
+
+
+def test_a_run_that_a_former_version_began_is_gone_on_with(run):
+    begun = shorn(PLAN, "streams", "streams_sha256")
+    run.store.write(run.layout.plan, begun)
+    done = replace(completion(0), plan=sha256(begun))
+    run.store.write(run.layout.completion(0), encode(done))
+    assert run.begin(PLAN, b"[]") == PLAN
+    assert run.completions(PLAN) == [done]
+
+
+def test_a_run_that_a_former_version_sealed_has_the_checksum_that_it_was_loaded_by(run):
+    sealed = run.seal(PLAN, TABLES, [completion(0), completion(1)], NOW)
+    stored = shorn(sealed.manifest, "lookups", "format")
+    run.store.write(run.layout.manifest, stored)
+    again = run.sealed()
+    assert again.checksum == sha256(stored)
+    assert {files.checksum for files in again.files} == {again.checksum}
 
 
 def test_a_broken_manifest_is_named(run):
