@@ -110,6 +110,7 @@ class Memos:
         self._utc = _WallClock(UTC)
         self._minutes = Memo(self._minute)
         self._escaped = Memo(escaped)
+        self._asn_numbers = Memo(_asn_number)
         self.seconds = Memo(self._second, _SECONDS)
         self.places = Memo(self._place_texts)
         self.addresses = Memo(lambda written: self._place_texts(_canonical(written)))
@@ -213,7 +214,7 @@ class Memos:
             "ipCountry": text[place.country],
             "ipRegion": text[place.region],
             "ipAsn": text[place.asn],
-            "ipAsnInteger": _asn_number(place.asn),
+            "ipAsnInteger": self._asn_numbers[place.asn],
         }
         return tuple([BETWEEN.join([texts[name] for name in group]) for group in self._groups])
 
