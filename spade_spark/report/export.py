@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import msgspec
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from spade_spark.report.parts import as_json, print_parts
 from spade_spark.report.summary import counted
 from spade_spark.run.exports import ExportOutcome, TableNotPublished, TablePublished
 
@@ -46,17 +46,12 @@ class ExportReport:
 
 def print_export(report: ExportReport, console: Console) -> None:
     """Prints what was published, and what to do next."""
-    for part in _parts(report):
-        # As in the summary of a replay: what is to be copied comes without line breaks.
-        console.print(part, soft_wrap=isinstance(part, Text))
+    print_parts(_parts(report), console)
 
 
 def export_json(report: ExportReport) -> str:
     """The report as JSON: ``{"run_tag", "lake", "window", "tables", "complete"}``."""
-    plain = msgspec.to_builtins(report)
-    assert isinstance(plain, dict)
-    document = msgspec.json.encode({**plain, "complete": report.complete})
-    return msgspec.json.format(document, indent=1).decode()
+    return as_json(report)
 
 
 def _parts(report: ExportReport) -> Iterator[RenderableType]:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spade_spark.blueprint.schema import Column, as_published
+from spade_spark.report.parts import print_parts
 from spade_spark.report.summary import counted
 from spade_spark.suggest.propose import PropertySuggestion, Suggestion
 from spade_spark.suggest.story import Suggestions
@@ -25,8 +26,7 @@ def suggestions_json(found: Suggestions) -> str:
 
 def print_suggestions(found: Suggestions, console: Console) -> None:
     """Prints each event with its properties and the columns that would take them."""
-    for part in _parts(found):
-        console.print(part, soft_wrap=isinstance(part, Text))
+    print_parts(_parts(found), console)
 
 
 def _observed(suggestion: Suggestion) -> dict[str, object]:

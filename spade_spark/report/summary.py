@@ -9,6 +9,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from spade_spark.report.parts import print_parts
 from spade_spark.report.report import Report
 from spade_spark.run.loads import TableLoaded, TableLoadedBefore
 from spade_spark.transform.edge_types import EdgeTypeCounts
@@ -28,10 +29,7 @@ _MEANINGS = {
 
 def print_summary(report: Report, console: Console) -> None:
     """Prints what was read, what became of it, what was loaded, and what to do next."""
-    for part in _parts(report):
-        # Tables fit themselves to the width; sentences are left to the terminal, so that what
-        # is to be copied from them comes without line breaks.
-        console.print(part, soft_wrap=isinstance(part, Text))
+    print_parts(_parts(report), console)
 
 
 def size_text(size: float) -> str:

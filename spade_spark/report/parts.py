@@ -1,0 +1,36 @@
+"""What the reports share: how their parts reach a screen, and their form as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import msgspec
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+
+class Completable(Protocol):
+    """A report, which says whether all that was asked for is done."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether it is."""
+
+
+def print_parts(parts: Iterable[RenderableType], console: Console) -> None:
+    """Prints the parts of a report.
+
+    Tables fit themselves to the width; sentences are left to the terminal, so that what is to be
+    copied from them comes without line breaks.
+    """
+    for part in parts:
+        console.print(part, soft_wrap=isinstance(part, Text))
+
+
+def as_json(report: Completable) -> str:
+    """The report's members as JSON, and whether it is ``complete``."""
+    plain = msgspec.to_builtins(report)
+    assert isinstance(plain, dict)
+    document = msgspec.json.encode({**plain, "complete": report.complete})
+    return msgspec.json.format(document, indent=1).decode()
