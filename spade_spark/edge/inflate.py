@@ -99,6 +99,9 @@ class ByteSource:
 def inflate(source: ByteSource, piece_bytes: int) -> Iterator[bytes]:
     """What the raw DEFLATE stream (RFC 1951) holds that begins here; the source is left behind it.
 
+    A piece may be empty. None is kept here while the caller has it: memory that is used again is
+    in the processor's cache.
+
     Args:
         source: The compressed bytes.
         piece_bytes: The most that a piece has.
@@ -109,10 +112,7 @@ def inflate(source: ByteSource, piece_bytes: int) -> Iterator[bytes]:
     """
     inflater = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_DEFLATE)
     while not inflater.eof:
-        fed = source.feed() if inflater.needs_input else b""
-        piece = inflater.decompress(fed, piece_bytes)
-        if piece:
-            yield piece
+        yield inflater.decompress(source.feed() if inflater.needs_input else b"", piece_bytes)
     source.give_back(inflater.unused_data)
 
 
@@ -130,6 +130,7 @@ class GzipPieces:
 
     def __init__(self, source: ByteSource, name: str, piece_bytes: int) -> None:
         self.bytes_inflated = 0
+        self._crc = 0
         self._source = source
         self._name = name
         self._piece_bytes = piece_bytes
@@ -170,14 +171,16 @@ class GzipPieces:
 
     def _member(self) -> Iterator[bytes]:
         """One member's data, after its header."""
-        crc = length = 0
-        for piece in inflate(self._source, self._piece_bytes):
-            crc = isal_zlib.crc32(piece, crc)
-            length += len(piece)
-            self.bytes_inflated += len(piece)
-            yield piece
-        if _TRAILER.unpack(self._source.take(_TRAILER.size)) != (crc, length & 0xFFFFFFFF):
+        before, self._crc = self.bytes_inflated, 0
+        yield from map(self._counted, inflate(self._source, self._piece_bytes))
+        length = (self.bytes_inflated - before) & 0xFFFFFFFF
+        if _TRAILER.unpack(self._source.take(_TRAILER.size)) != (self._crc, length):
             raise self._damaged("the checksum or the length after its data does not fit them")
+
+    def _counted(self, piece: bytes) -> bytes:
+        self._crc = isal_zlib.crc32(piece, self._crc)
+        self.bytes_inflated += len(piece)
+        return piece
 
     def _damaged(self, how: str) -> DamagedObject:
         return damaged(self._name, how, self._source.bytes_read, self.bytes_inflated)

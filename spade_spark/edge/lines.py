@@ -58,19 +58,17 @@ def chunks(pieces: Iterable[bytes], chunk_bytes: int) -> Iterator[bytes]:
     Raises:
         DamagedObject: As ``pieces`` does; after the whole lines before it.
     """
-    pending: list[bytes | memoryview] = []
+    pending: list[bytes] = []
     size = 0
     try:
         for piece in pieces:
+            pending.append(piece)
             size += len(piece)
             cut = piece.rfind(b"\n") + 1 if size >= chunk_bytes else 0
-            if not cut:
-                pending.append(piece)
-                continue
-            view = memoryview(piece)
-            yield b"".join((*pending, view[:cut]))
-            pending = [view[cut:]]
-            size = len(piece) - cut
+            del piece  # so that its memory is used again at once, while the processor has it cached
+            if cut:
+                yield _whole_lines(pending, cut)
+                size = len(pending[0])
     except DamagedObject:
         lines = b"".join(pending)
         lines = lines[: lines.rfind(b"\n") + 1]
@@ -80,3 +78,11 @@ def chunks(pieces: Iterable[bytes], chunk_bytes: int) -> Iterator[bytes]:
     last = b"".join(pending)
     if last:
         yield last
+
+
+def _whole_lines(pending: list[bytes], cut: int) -> bytes:
+    """Takes out the pieces up to ``cut`` in the last of them."""
+    last = pending.pop()
+    lines = b"".join((*pending, memoryview(last)[:cut]))
+    pending[:] = [last[cut:]]
+    return lines

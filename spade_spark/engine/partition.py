@@ -150,6 +150,7 @@ class _Attempt:
                 self._edge_types.feed(passed)
             self._keep(partial(places.find, chunk))
             places.passed(self._lines_read() - before)
+            del chunk, passed  # their memory is used again for the next, in the processor's cache
 
     def _lines_read(self) -> int:
         """Lines of all objects so far, which the transform and the prefilter have counted."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import compress
+from operator import not_
 from typing import Final
 
 from spade_spark.blueprint.schema import Table
@@ -90,13 +92,14 @@ class RowEncoder:
         return TableRows(table, text, count, skipped)
 
     def _encoded(self, texts: list[str]) -> bytes:
-        wide = [row for row in texts if not row.isascii()]
-        if not wide:
+        are_narrow = list(map(str.isascii, texts))
+        if all(are_narrow):
             return _framed(_BETWEEN_ROWS.join(texts).encode())
+        wide = list(compress(texts, map(not_, are_narrow)))
         if not self._all_printable(wide):
             wide = [_escape_others(row) for row in wide]
         # By themselves: joined to them as text, all others would be wide too, and slow to encode.
-        narrow = [row for row in texts if row.isascii()]
+        narrow = list(compress(texts, are_narrow))
         rows = list(map(str.encode, wide))
         if narrow:
             rows.append(_BETWEEN_ROWS.join(narrow).encode())

@@ -79,7 +79,7 @@ class FastPath:
     def _make(self, records: Sequence[EdgeLine | None]) -> Sequence[int]:
         numbers = range(len(records))
         left: Sequence[int]
-        if self._smooth and self._wait_at_once(records):
+        if self._smooth and len(records) > 1 and self._wait_at_once(records):
             left = self._make_batches(records, numbers)
         else:
             left = self._make_singly(records, numbers)
@@ -107,18 +107,19 @@ class FastPath:
         """Puts the events of all records in batches, or of none if one of them is not plain."""
         plain = self._decoders.plain_one
         seconds, new_second = self._memos.seconds.known.get, self._memos.second
-        addresses, new_address = self._memos.addresses.known.get, self._memos.addresses.fill
         try:
             payloads = [record.data for record in records]
             if BACKSLASH in b"".join(payloads):
                 return False
-            for event, record in zip(list(map(plain, payloads)), records, strict=True):
+            events = list(map(plain, payloads))
+            addresses = self._memos.addresses.all_of([record.ip for record in records])
+            for event, record, address in zip(events, records, addresses, strict=True):
                 at = record.at
                 second = seconds(at[:20]) or new_second(at)
                 if not (at[20:-1].isdigit() and at[-1] == "Z" and at.isascii()):
                     _check_time(at)
                 batch = event.batch
-                batch += (event, record, second, addresses(record.ip) or new_address(record.ip))
+                batch += (event, record, second, address)
         except SpadeError:
             raise
         except Exception:  # noqa: BLE001 - doubt; a bug of a lookup is met again, and counted then

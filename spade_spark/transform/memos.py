@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import tzinfo
+from operator import itemgetter
 from typing import Any, Final, TypeVar, cast
 
 from spade_spark.blueprint.schema import Column
@@ -43,10 +44,9 @@ from spade_spark.transform.texts import (
 from spade_spark.transform.timestamps import EARLIEST, LATEST, UTC, unix_time
 from spade_spark.window import PACIFIC
 
-OF_ADDRESS: Final = frozenset(
-    {"ipCity", "ipCountry", "ipRegion", "ipAsn", "ipAsnInteger", "varchar"}
-)
-"""The transformers that neighbouring columns of an address are filled by together."""
+OF_ADDRESS: Final = ("varchar", "ipCity", "ipCountry", "ipRegion", "ipAsn", "ipAsnInteger")
+"""The transformers that neighbouring columns of an address are filled by together: the address, the
+members of its :class:`~spade_spark.lookups.Place`, and what is made of the last of them."""
 
 Address = tuple[str, ...]
 """What groups of columns show of an address; the first is the address itself."""
@@ -104,7 +104,9 @@ class Memos:
 
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups
-        self._groups: list[tuple[str, ...]] = [("varchar",)]
+        self._groups: list[tuple[int, ...]] = [(0,)]  # each of places in OF_ADDRESS
+        self._shown: list[Callable[[list[str]], str]] = [_joined((0,))]
+        self._asn_number_shown = False
         self._made: dict[str, Any] = {}
         self._pacific = _WallClock(PACIFIC)
         self._utc = _WallClock(UTC)
@@ -196,27 +198,23 @@ class Memos:
 
     def _group(self, group: tuple[Column, ...]) -> int:
         """The number of the group among the texts of a place, given to it if it has none."""
-        names = tuple(column.transformer for column in group)
-        if names not in self._groups:
-            self._groups.append(names)
+        shown = tuple(OF_ADDRESS.index(column.transformer) for column in group)
+        if shown not in self._groups:
+            self._groups.append(shown)
+            self._shown.append(_joined(shown))
+            self._asn_number_shown |= len(OF_ADDRESS) - 1 in shown
             self.places.known.clear()
             self.addresses.known.clear()
-        return self._groups.index(names)
+        return self._groups.index(shown)
 
     def _place_texts(self, address: str) -> tuple[str, ...]:
         """What each group of columns shows of an address, which is looked up once for all."""
         if address is MISSING:
             return tuple([BETWEEN.join([MISSING] * len(group)) for group in self._groups])
-        place, text = self._lookups.geo.place(address), self._escaped
-        texts = {
-            "varchar": escaped(address),
-            "ipCity": text[place.city],
-            "ipCountry": text[place.country],
-            "ipRegion": text[place.region],
-            "ipAsn": text[place.asn],
-            "ipAsnInteger": self._asn_numbers[place.asn],
-        }
-        return tuple([BETWEEN.join([texts[name] for name in group]) for group in self._groups])
+        place = self._lookups.geo.place(address)
+        asn_number = self._asn_numbers[place.asn] if self._asn_number_shown else ""
+        texts = [escaped(address), *map(self._escaped.__getitem__, place), asn_number]
+        return tuple([shown(texts) for shown in self._shown])
 
     def _converter(self, column: Column) -> Converter:
         name = converter_name(column)
@@ -229,10 +227,16 @@ class Memos:
         return made
 
 
+def _joined(shown: tuple[int, ...]) -> Callable[[list[str]], str]:
+    """What gives these of some texts, joined as in a row."""
+    take = itemgetter(*shown)
+    return take if len(shown) == 1 else lambda texts: BETWEEN.join(take(texts))
+
+
 def is_placed(group: tuple[Column, ...]) -> bool:
     """Whether ``group`` shows an address and what is known of its place."""
     names = {column.transformer for column in group}
-    return names <= OF_ADDRESS and names != {"varchar"}
+    return names.issubset(OF_ADDRESS) and names != {"varchar"}
 
 
 def group_name(group: tuple[Column, ...]) -> str:

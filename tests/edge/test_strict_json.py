@@ -72,6 +72,41 @@ def test_every_tree_is_read_level_by_level(tree, indent, ascii_only):
         assert whole == shallow(tree)
 
 
+def taken_by_the_standard_library(text):
+    def refuse(constant):
+        raise ValueError(constant)
+
+    try:
+        json.loads(text, parse_constant=refuse)
+    except ValueError:
+        return False
+    return True
+
+
+@given(
+    st.lists(st.dictionaries(st.text("ab", min_size=1), TREES, max_size=9), min_size=1, max_size=3),
+    st.sampled_from(["", *'"\\,:{}[]01e.-tn \x01a']),
+    st.floats(0, 1, exclude_max=True),
+    st.integers(0, 1),
+)
+def test_damage_inside_a_nested_value_is_found_wherever_it_is(objects, char, place, replaced):
+    text = json.dumps({"p": objects}, separators=(",", ":"))
+    at = int(place * len(text))
+    damaged = text[:at] + char + text[at + replaced :]
+    if taken_by_the_standard_library(damaged):
+        read(damaged)
+    else:
+        with pytest.raises(NotJson):
+            read(damaged)
+
+
+def test_an_object_of_very_many_members_is_read_to_its_end():
+    members = ",".join(f'"{number}":{number}' for number in range(1000))
+    assert read(f'{{"p":{{{members}}}}}')
+    with pytest.raises(NotJson, match="no member's name"):
+        read(f'{{"p":{{{members},}}}}')
+
+
 @given(st.binary(max_size=30))
 def test_a_string_of_any_bytes_has_a_replacement_for_each_that_is_no_utf8(data):
     data = bytes(byte for byte in data if byte >= 0x20 and byte not in b'"\\')
