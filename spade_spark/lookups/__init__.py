@@ -65,8 +65,13 @@ class LookupStats:
 class GeoLookup(Protocol):
     """Addresses to places."""
 
-    def place(self, address: str) -> Place:
-        """The place of ``address`` (any text); all members empty where nothing is known."""
+    def place(self, address: str, *, asn: bool = True) -> Place:
+        """The place of ``address`` (any text); all members empty where nothing is known.
+
+        Args:
+            address: The address.
+            asn: Whether the autonomous system is wanted; else it may be left empty.
+        """
 
 
 class LoginLookup(Protocol):

@@ -30,7 +30,7 @@ class GeoIP:
         self._city = city
         self._asn = asn
 
-    def place(self, address: str) -> Place:
+    def place(self, address: str, *, asn: bool = True) -> Place:
         """See :class:`~spade_spark.lookups.GeoLookup`.
 
         Raises:
@@ -40,7 +40,7 @@ class GeoIP:
         if plain is None:
             return Place()
         city = self._city.find(plain) if self._city else _NOTHING
-        asn = self._asn.find(plain) if self._asn else _NOTHING
+        system = self._asn.find(plain) if self._asn and asn else _NOTHING
         try:
             # The first subdivision is the largest: of an English town, England and not the county.
             region = city.get("subdivisions") or (_NOTHING,)
@@ -48,7 +48,7 @@ class GeoIP:
                 city.get("city", _NOTHING).get("names", _NOTHING).get("en", ""),
                 city.get("country", _NOTHING).get("iso_code", ""),
                 region[0].get("iso_code", ""),
-                _system(asn),
+                _system(system),
             )
         except (AttributeError, TypeError, LookupError):
             raise SettingsError(

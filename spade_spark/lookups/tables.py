@@ -36,7 +36,7 @@ class FixedPlaces:
     def __init__(self, places: Mapping[str, Place]) -> None:
         self._places = dict(places)
 
-    def place(self, address: str) -> Place:
+    def place(self, address: str, *, asn: bool = True) -> Place:  # noqa: ARG002 - costs nothing
         """See :class:`~spade_spark.lookups.GeoLookup`."""
         return self._places.get(address, NOWHERE)
 

@@ -106,7 +106,7 @@ class Memos:
         self._lookups = lookups
         self._groups: list[tuple[int, ...]] = [(0,)]  # each of places in OF_ADDRESS
         self._shown: list[Callable[[list[str]], str]] = [_joined((0,))]
-        self._asn_number_shown = False
+        self._shows: set[str] = set()  # the members of OF_ADDRESS that any group has
         self._made: dict[str, Any] = {}
         self._pacific = _WallClock(PACIFIC)
         self._utc = _WallClock(UTC)
@@ -202,7 +202,7 @@ class Memos:
         if shown not in self._groups:
             self._groups.append(shown)
             self._shown.append(_joined(shown))
-            self._asn_number_shown |= len(OF_ADDRESS) - 1 in shown
+            self._shows.update(column.transformer for column in group)
             self.places.known.clear()
             self.addresses.known.clear()
         return self._groups.index(shown)
@@ -211,8 +211,11 @@ class Memos:
         """What each group of columns shows of an address, which is looked up once for all."""
         if address is MISSING:
             return tuple([BETWEEN.join([MISSING] * len(group)) for group in self._groups])
-        place = self._lookups.geo.place(address)
-        asn_number = self._asn_numbers[place.asn] if self._asn_number_shown else ""
+        if not self._shows:  # of the place
+            return (escaped(address),)
+        has_number = "ipAsnInteger" in self._shows
+        place = self._lookups.geo.place(address, asn=has_number or "ipAsn" in self._shows)
+        asn_number = self._asn_numbers[place.asn] if has_number else ""
         texts = [escaped(address), *map(self._escaped.__getitem__, place), asn_number]
         return tuple([shown(texts) for shown in self._shown])
 

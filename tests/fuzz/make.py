@@ -84,7 +84,7 @@ _TIMES = (
 class FixedGeo:
     """Places of a few addresses, nasty ones among them."""
 
-    def place(self, address: str) -> Place:
+    def place(self, address: str, *, asn: bool = True) -> Place:
         """See :class:`~spade_spark.lookups.GeoLookup`."""
         places = {
             "10.1.0.1": Place("San Francisco", "US", "CA", "AS64496 Example, Inc."),
@@ -92,7 +92,8 @@ class FixedGeo:
             "10.1.0.5": Place('a"b\\c\td', "X\n", " ", "ASX1 letters"),
             "2001:db8::1": Place("Six", "NL", "", "AS64512 Example"),
         }
-        return places.get(address, Place())
+        place = places.get(address, Place())
+        return place if asn else place._replace(asn="")
 
 
 @dataclass(frozen=True)

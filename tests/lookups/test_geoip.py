@@ -88,6 +88,10 @@ def test_an_address_has_the_members_that_are_known_of_it(
     assert geo.place(address) == place
 
 
+def test_the_autonomous_system_is_left_out_where_it_is_not_wanted(geo: GeoIP) -> None:
+    assert geo.place("10.1.2.3", asn=False) == LONDON._replace(asn="")
+
+
 def test_an_ipv4_address_inside_ipv6_has_the_place_of_the_ipv4_address(geo: GeoIP) -> None:
     assert geo.place("::ffff:10.1.2.3") == LONDON
     assert geo.place("::FFFF:0a01:0203") == LONDON

@@ -35,9 +35,10 @@ class GoldenLookups:
         self._places = json.loads((folder / "geo.json").read_text("utf-8"))
         self._logins = json.loads((folder / "logins.json").read_text("utf-8"))
 
-    def place(self, address):
+    def place(self, address, *, asn=True):
         place = self._places.get(address, {})
-        return Place(*(place.get(name, "") for name in ("City", "Country", "Region", "Asn")))
+        names = ("City", "Country", "Region", "Asn") if asn else ("City", "Country", "Region")
+        return Place(*(place.get(name, "") for name in names))
 
     def user_id(self, login):
         return self._logins.get(login)
@@ -236,7 +237,7 @@ def test_tables_with_few_rows_and_few_untracked_events_wait_until_they_are_asked
 @pytest.mark.parametrize("error", [RuntimeError, IndexError, AttributeError, ValueError, KeyError])
 def test_a_bug_of_a_lookup_costs_its_events_and_no_others(error):
     class Broken:
-        def place(self, address):
+        def place(self, address, *, asn=True):
             raise error("oh")
 
     table = Table("play", 1, (Column("x", "x", "varchar"), Column("y", "city", "ipCity")))
@@ -245,6 +246,44 @@ def test_a_bug_of_a_lookup_costs_its_events_and_no_others(error):
     came = fast(lines * 3, {"play": table}, lookups)
     assert came == exactly(lines * 3, {"play": table}, lookups)
     assert came.tally.events == {("", Outcome.UNTRACKED): 3, ("play", Outcome.FAILED): 3}
+
+
+@pytest.mark.parametrize(
+    ("shown", "asked"),
+    [
+        ("varchar", []),
+        ("ipCity", [False]),
+        ("ipAsn", [True]),
+        ("ipAsnInteger", [True]),
+    ],
+)
+def test_the_databases_are_asked_for_what_columns_show(shown, asked):
+    class Asked(FixedGeo):
+        def place(self, address, *, asn=True):
+            wanted.append(asn)
+            return super().place(address, asn=asn)
+
+    wanted: list[bool] = []
+    table = Table("play", 1, (Column("x", "x", "varchar"), Column("ip", "place", shown)))
+    transform = ChunkTransform({"play": table}, Lookups(Asked(), FixedLogins()))
+    line = edge_line(event("play", x="a"))
+    transform.feed(b"\n".join([line] * 3))
+    assert transform.drain().rows["play"].count == 3
+    assert sorted(set(wanted)) == asked
+
+
+def test_what_a_second_table_shows_of_an_address_is_asked_for_when_it_comes():
+    tables = {
+        name: Table(name, 1, (Column("x", "x", "varchar"), Column("ip", "place", shown)))
+        for name, shown in [("play", "ipCity"), ("stop", "ipAsn"), ("seek", "varchar")]
+    }
+    lines = [edge_line(event(name, x="a")) for name in ("seek", "play", "stop") * 2]
+    lookups = Lookups(FixedGeo(), FixedLogins())
+    one_by_one = ChunkTransform(tables, lookups)
+    for line in lines:
+        one_by_one.feed(line)
+    rows = {name: made.text.splitlines() for name, made in one_by_one.drain().rows.items()}
+    assert rows == exactly(lines, tables, lookups).rows
 
 
 def test_long_texts_are_not_remembered():
