@@ -286,6 +286,15 @@ def test_what_a_second_table_shows_of_an_address_is_asked_for_when_it_comes():
     assert rows == exactly(lines, tables, lookups).rows
 
 
+def test_of_several_at_once_those_that_are_not_known_are_made():
+    memo = Memo(len)
+    for _ in range(2):
+        assert list(memo.all_of(["a", "bb", "a", "ccc"])) == [1, 2, 1, 3]
+    assert memo.known == {"a": 1, "bb": 2, "ccc": 3}
+    with pytest.raises(TypeError):
+        memo.all_of(["a", 4])
+
+
 def test_long_texts_are_not_remembered():
     memo = Memo(len)
     assert [memo["a" * size] for size in (1024, 1025)] == [1024, 1025]
