@@ -79,7 +79,7 @@ class FastPath:
     def _make(self, records: Sequence[EdgeLine | None]) -> Sequence[int]:
         numbers = range(len(records))
         left: Sequence[int]
-        if self._smooth and len(records) > 1 and self._wait_at_once(records):
+        if self._smooth and self._wait_at_once(records):
             left = self._make_batches(records, numbers)
         else:
             left = self._make_singly(records, numbers)

@@ -51,6 +51,12 @@ members of its :class:`~spade_spark.lookups.Place`, and what is made of the last
 Address = tuple[str, ...]
 """What groups of columns show of an address; the first is the address itself."""
 
+_ADDRESS: Final = ("varchar",)
+"""The group of the address alone."""
+
+_Join = Callable[[list[str]], str]
+"""The texts of :data:`OF_ADDRESS` to those of a group of them, as a row has them."""
+
 _Made = TypeVar("_Made")
 
 _SECONDS: Final = 1_024
@@ -104,9 +110,8 @@ class Memos:
 
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups
-        self._groups: list[tuple[int, ...]] = [(0,)]  # each of places in OF_ADDRESS
-        self._shown: list[Callable[[list[str]], str]] = [_joined((0,))]
-        self._shows: set[str] = set()  # the members of OF_ADDRESS that any group has
+        self._groups: dict[tuple[str, ...], _Join] = {_ADDRESS: _join_of(_ADDRESS)}
+        self._shown: set[str] = set()  # the transformers of groups that show a place
         self._made: dict[str, Any] = {}
         self._pacific = _WallClock(PACIFIC)
         self._utc = _WallClock(UTC)
@@ -198,26 +203,25 @@ class Memos:
 
     def _group(self, group: tuple[Column, ...]) -> int:
         """The number of the group among the texts of a place, given to it if it has none."""
-        shown = tuple(OF_ADDRESS.index(column.transformer) for column in group)
-        if shown not in self._groups:
-            self._groups.append(shown)
-            self._shown.append(_joined(shown))
-            self._shows.update(column.transformer for column in group)
+        names = tuple(column.transformer for column in group)
+        if names not in self._groups:
+            self._groups[names] = _join_of(names)
+            self._shown.update(names)
             self.places.known.clear()
             self.addresses.known.clear()
-        return self._groups.index(shown)
+        return list(self._groups).index(names)
 
     def _place_texts(self, address: str) -> tuple[str, ...]:
         """What each group of columns shows of an address, which is looked up once for all."""
         if address is MISSING:
             return tuple([BETWEEN.join([MISSING] * len(group)) for group in self._groups])
-        if not self._shows:  # of the place
+        if not self._shown:
             return (escaped(address),)
-        has_number = "ipAsnInteger" in self._shows
-        place = self._lookups.geo.place(address, asn=has_number or "ipAsn" in self._shows)
+        has_number = "ipAsnInteger" in self._shown
+        place = self._lookups.geo.place(address, asn=has_number or "ipAsn" in self._shown)
         asn_number = self._asn_numbers[place.asn] if has_number else ""
         texts = [escaped(address), *map(self._escaped.__getitem__, place), asn_number]
-        return tuple([shown(texts) for shown in self._shown])
+        return tuple([join(texts) for join in self._groups.values()])
 
     def _converter(self, column: Column) -> Converter:
         name = converter_name(column)
@@ -230,10 +234,10 @@ class Memos:
         return made
 
 
-def _joined(shown: tuple[int, ...]) -> Callable[[list[str]], str]:
-    """What gives these of some texts, joined as in a row."""
-    take = itemgetter(*shown)
-    return take if len(shown) == 1 else lambda texts: BETWEEN.join(take(texts))
+def _join_of(names: tuple[str, ...]) -> _Join:
+    """What joins the texts of these transformers, out of those of all of them."""
+    take = itemgetter(*map(OF_ADDRESS.index, names))
+    return take if len(names) == 1 else lambda texts: BETWEEN.join(take(texts))
 
 
 def is_placed(group: tuple[Column, ...]) -> bool:

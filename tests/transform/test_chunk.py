@@ -290,6 +290,8 @@ def test_of_several_at_once_those_that_are_not_known_are_made():
     memo = Memo(len)
     for _ in range(2):
         assert list(memo.all_of(["a", "bb", "a", "ccc"])) == [1, 2, 1, 3]
+        assert list(memo.all_of(["bb"])) == [2]
+        assert list(memo.all_of([])) == []
     assert memo.known == {"a": 1, "bb": 2, "ccc": 3}
     with pytest.raises(TypeError):
         memo.all_of(["a", 4])
