@@ -65,12 +65,6 @@ class Elements(tuple[Item, ...]):
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
-_SIMPLE_STRING: Final = r'"[^"\\\x00-\x1f]*"'
-_SIMPLE_MEMBERS = re.compile(
-    rf"(?:{_SIMPLE_STRING}:(?:{_SIMPLE_STRING}|{_NUMBER.pattern}|true|false|null),(?=\")){{0,64}}"
-)
-"""Members of an object that are sure to be right, each with the comma behind it, and a name next:
-they are passed over in less than half the time. A match takes memory for each: hence a bound."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LITERALS: Final = {"t": ("true", True), "f": ("false", False), "n": ("null", None)}
 _CLOSER: Final = {"{": "}", "[": "]"}
@@ -210,7 +204,7 @@ def _end_of_nested(text: str, at: int) -> int:
                 raise NotJson(f"more than {MAX_DEPTH} brackets within each other")
             at = _skip_space(text, at + 1)
             if text[at : at + 1] != closers[-1]:
-                at = _value_of_next(text, at) if first == "{" else at
+                at = _name(text, at)[1] if first == "{" else at
                 continue
         else:
             at = _skip_space(text, _scalar(text, at)[1])
@@ -221,14 +215,7 @@ def _end_of_nested(text: str, at: int) -> int:
             at = _skip_space(text, at + 1)
         at = _after_comma(text, at)
         if closers[-1] == "}":
-            at = _value_of_next(text, at)
-
-
-def _value_of_next(text: str, at: int) -> int:
-    """The index of the value of a member that is due at ``at``, or of a later one of its object."""
-    simple = _SIMPLE_MEMBERS.match(text, at)
-    assert simple is not None  # it matches the empty text
-    return _name(text, simple.end())[1]
+            at = _name(text, at)[1]
 
 
 def _after_comma(text: str, at: int) -> int:

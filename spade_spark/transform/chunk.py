@@ -9,7 +9,7 @@ from spade_spark.blueprint.schema import Table
 from spade_spark.lookups import Lookups
 from spade_spark.transform.drained import Drained, Kept, RowEncoder, TableRows
 from spade_spark.transform.edge_lines import EdgeLine, EdgeLineReader
-from spade_spark.transform.exact import ExactTransform, Result
+from spade_spark.transform.exact import ExactTransform, Result, malformed
 from spade_spark.transform.fast import FastPath
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.transform.tally import Tally
@@ -17,6 +17,7 @@ from spade_spark.transform.texts import MISSING
 
 _KEPT: Final = frozenset({Outcome.MALFORMED, Outcome.FAILED})
 """How an event ends that another try may make a row of, once a bug is mended."""
+_CUT_OFF: Final = "the payload is no JSON: it ends too early"
 
 
 class ChunkTransform:
@@ -56,9 +57,13 @@ class ChunkTransform:
             LookupDown: A service that a column asks does not answer.
         """
         records = self._reader.read(chunk)
-        left = self._fast.make(records)
+        left, cut_off = self._fast.make(records)
         for number, line in _numbered_lines(left, chunk):
-            self._count(line, self._exactly(line, records[number]))
+            record = records[number]
+            if record and number in cut_off:
+                self._count(line, [malformed(record.uuid, _CUT_OFF)])
+            else:
+                self._count(line, self._exactly(line, record))
         self.tally.lines += len(records)
         self.tally.records += len(records) - len(left)
 

@@ -43,10 +43,11 @@ class Decoders:
     Attributes:
         rows: The rows of each table, without their first and last quote, as they were made.
         untracked: The JSON lines of untracked events.
-        plain: Decodes a payload to one or a list of events whose properties have the types that
-            their columns expect; raises ``msgspec.ValidationError`` where they do not.
-        plain_one: The same, of one event.
+        plain: Decodes a payload of one event whose properties have the types that their columns
+            expect; raises ``msgspec.ValidationError`` where they do not.
+        plain_list: The same, of a list of events.
         careful: As ``plain``, of properties of any type.
+        careful_list: The same, of a list of events.
         plain_events: The Structs that ``plain`` decodes to.
     """
 
@@ -56,9 +57,10 @@ class Decoders:
         self.rows: dict[str, list[str]] = {}
         self.untracked: list[str] = []
         self.plain_events: list[Any] = []
-        self.plain_one: Callable[[bytes], Any] = _nothing
         self.plain: Callable[[bytes], Any] = _nothing
+        self.plain_list: Callable[[bytes], Any] = _nothing
         self.careful: Callable[[bytes], Any] = _nothing
+        self.careful_list: Callable[[bytes], Any] = _nothing
         self._tables = tables
         self._memos = memos
         self._asked = asked
@@ -80,9 +82,8 @@ class Decoders:
         if self._met_before == len(self._met):
             return False
         self._met_before = len(self._met)
-        self.plain_one = _decoder(_union(self.plain_events))
-        self.plain = _decoder(_or_list(_union(self.plain_events)))
-        self.careful = _decoder(_or_list(_union(self._careful)))
+        self.plain, self.plain_list = _decoders(self.plain_events)
+        self.careful, self.careful_list = _decoders(self._careful)
         return True
 
     def _add(self, event: _Named) -> None:
@@ -91,8 +92,8 @@ class Decoders:
         if self._asked is not None and (table is None or name not in self._asked):
             return
         if table is not None:
-            texts = self.rows.setdefault(name, [])
-            structs = compile_events(table, self._memos, texts, _keys(event.properties))
+            made = self.rows.setdefault(name, [])
+            structs = compile_events(table, self._memos, made, _keys(event.properties))
         elif name and self._room:
             self._room -= 1
             struct = _untracked_event(name, self.untracked)
@@ -104,16 +105,10 @@ class Decoders:
         self._careful += [structs["careful"]] if "careful" in structs else []
 
 
-def _union(events: list[Any]) -> Any:
-    return reduce(or_, events, _NoEvent)
-
-
-def _or_list(event: Any) -> Any:
-    return event | list[event]
-
-
-def _decoder(kind: Any) -> Callable[[bytes], Any]:
-    return msgspec.json.Decoder(kind).decode
+def _decoders(events: list[Any]) -> tuple[Callable[[bytes], Any], Callable[[bytes], Any]]:
+    """What decodes one of these events, and a list of them."""
+    union: Any = reduce(or_, events, _NoEvent)
+    return msgspec.json.Decoder(union).decode, msgspec.json.Decoder(list[union]).decode
 
 
 def _keys(properties: msgspec.Raw) -> tuple[str, ...]:
@@ -128,29 +123,28 @@ def _nothing(payload: bytes) -> Any:
     raise msgspec.ValidationError(f"no decoder of {payload!r}")
 
 
-def _untracked_event(name: str, texts: list[str]) -> type[msgspec.Struct]:
+def _untracked_event(name: str, made: list[str]) -> type[msgspec.Struct]:
     """A Struct of events of a name without a table, which makes their JSON lines as rows."""
     prefix = untracked_line(name, "").removesuffix("null}")
 
-    def row(event: Any, *_: object) -> str:
+    def texts(event: Any, *_: object) -> tuple[str]:
         sent = bytes(event.properties)
         if sent and sent.isascii() and not any(map(sent.__contains__, _HTML)):
-            return f"{prefix}{msgspec.json.format(sent, indent=-1).decode()}}}"
-        return untracked_line(name, text_of(sent))
+            return (f"{prefix}{msgspec.json.format(sent, indent=-1).decode()}}}",)
+        return (untracked_line(name, text_of(sent)),)
 
     def rows(batch: list[Any]) -> list[str]:
-        return [row(event) for event in batch[::4]]
+        return [text for event in batch[::4] for text in texts(event)]
 
     return msgspec.defstruct(
         "Untracked",
         [("properties", msgspec.Raw, msgspec.Raw(b""))],
         namespace={
-            "row": row,
-            "escaping": row,
+            "texts": texts,
             "rows": staticmethod(rows),
             "batch": [],
-            "columns": 1,
-            "texts": texts,
+            "sent_texts": (),
+            "made": made,
         },
         tag_field="event",
         tag=name,

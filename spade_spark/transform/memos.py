@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import tzinfo
 from operator import itemgetter
 from typing import Any, Final, TypeVar, cast
+
+import msgspec
 
 from spade_spark.blueprint.schema import Column
 from spade_spark.edge.address import canonical
@@ -20,7 +21,7 @@ from spade_spark.lookups import Lookups
 from spade_spark.transform.conversion import ConversionFailed, Converter
 from spade_spark.transform.geo import asn_number
 from spade_spark.transform.memo import Found, Memo
-from spade_spark.transform.quoting import escape
+from spade_spark.transform.received import WHOLE_SECOND
 from spade_spark.transform.registry import converter
 from spade_spark.transform.texts import (
     BETWEEN,
@@ -49,10 +50,7 @@ OF_ADDRESS: Final = ("varchar", "ipCity", "ipCountry", "ipRegion", "ipAsn", "ipA
 members of its :class:`~spade_spark.lookups.Place`, and what is made of the last of them."""
 
 Address = tuple[str, ...]
-"""What groups of columns show of an address; the first is the address itself."""
-
-_ADDRESS: Final = ("varchar",)
-"""The group of the address alone."""
+"""The address itself, not escaped, and what groups of columns show of it."""
 
 _Join = Callable[[list[str]], str]
 """The texts of :data:`OF_ADDRESS` to those of a group of them, as a row has them."""
@@ -65,12 +63,10 @@ _NO_FRACTION: Final = 2**53
 """Floats from here on are whole numbers."""
 _INT32_END: Final = 2**31
 _MINUTE: Final = len("2006-01-02T15:04:")
-_WHOLE_SECOND: Final = len("2006-01-02T15:04:05Z")
 _SIXTIETH: Final = re.compile("[0-5][0-9]")
 
 
-@dataclass(frozen=True, slots=True)
-class Second:
+class Second(msgspec.Struct, frozen=True, gc=False):
     """A whole second of Unix time, as columns of ``time`` show it.
 
     Attributes:
@@ -110,13 +106,12 @@ class Memos:
 
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups
-        self._groups: dict[tuple[str, ...], _Join] = {_ADDRESS: _join_of(_ADDRESS)}
+        self._groups: dict[tuple[str, ...], _Join] = {}
         self._shown: set[str] = set()  # the transformers of groups that show a place
         self._made: dict[str, Any] = {}
         self._pacific = _WallClock(PACIFIC)
         self._utc = _WallClock(UTC)
         self._minutes = Memo(self._minute)
-        self._escaped = Memo(escaped)
         self._asn_numbers = Memo(_asn_number)
         self.seconds = Memo(self._second, _SECONDS)
         self.places = Memo(self._place_texts)
@@ -137,13 +132,11 @@ class Memos:
             "MISSING_FLOAT": MISSING_FLOAT,
             "MISSING_TIME": MISSING_TIME,
             "booleans": BOOLEANS,
-            **_parts("agents", self._once("agents", lambda: Memo(_agent))),
             "fractions": FRACTIONS,
             "float_text": float_text,
             "float_texts": float_texts,
             **_parts("pacific", self._pacific),
             **_parts("utc", self._utc),
-            "escaped": escaped,
             "any_integer": any_integer,
             "any_text": any_text,
             "any_bool": any_bool,
@@ -167,8 +160,8 @@ class Memos:
         Raises:
             ValueError: It is no time, or one that a generated row does not show.
         """
-        whole = len(at) == _WHOLE_SECOND and at[-1] == "Z"
-        return cast("Second", self.seconds[f"{at[:-1]}." if whole else at[:_WHOLE_SECOND]])
+        whole = len(at) == WHOLE_SECOND and at[-1] == "Z"
+        return cast("Second", self.seconds[f"{at[:-1]}." if whole else at[:WHOLE_SECOND]])
 
     def _second(self, prefix: str) -> Second:
         """The second of times with these first 20 characters, which end in a dot or a comma.
@@ -209,19 +202,19 @@ class Memos:
             self._shown.update(names)
             self.places.known.clear()
             self.addresses.known.clear()
-        return list(self._groups).index(names)
+        return 1 + list(self._groups).index(names)
 
     def _place_texts(self, address: str) -> tuple[str, ...]:
         """What each group of columns shows of an address, which is looked up once for all."""
         if address is MISSING:
-            return tuple([BETWEEN.join([MISSING] * len(group)) for group in self._groups])
+            return (MISSING, *[BETWEEN.join([MISSING] * len(group)) for group in self._groups])
         if not self._shown:
-            return (escaped(address),)
+            return (address,)
         has_number = "ipAsnInteger" in self._shown
         place = self._lookups.geo.place(address, asn=has_number or "ipAsn" in self._shown)
         asn_number = self._asn_numbers[place.asn] if has_number else ""
-        texts = [escaped(address), *map(self._escaped.__getitem__, place), asn_number]
-        return tuple([join(texts) for join in self._groups.values()])
+        texts = [escaped(address), *map(escaped, place), asn_number]
+        return (address, *[join(texts) for join in self._groups.values()])
 
     def _converter(self, column: Column) -> Converter:
         name = converter_name(column)
@@ -269,10 +262,6 @@ def _parts(name: str, memo: Memo) -> dict[str, Any]:
 def _identifier(text: str) -> str:
     """``text`` as a part of an identifier, different for each text."""
     return "".join(c if c.isascii() and c.isalnum() else f"_{ord(c):x}_" for c in text)
-
-
-def _agent(agent: str) -> str:
-    return escape(agent) if agent else MISSING
 
 
 def _asn_number(asn: str) -> str:

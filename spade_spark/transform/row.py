@@ -1,8 +1,8 @@
 """A table compiled once: to msgspec Structs that hold what its columns need, and to row functions.
 
 This is the one place that looks unusual, because it is where the time of a replay is spent
-(bench/README.md has the measurements). For each table, code is generated that makes a row by one
-join of one tuple, without a loop over columns and almost without a branch:
+(bench/README.md has the measurements). For each table, code is generated that makes the texts of a
+row as one tuple, to be joined at once, without a loop over columns and almost without a branch:
 
 ``plain``
     For events in which every property that was sent has the type that its column expects. Any
@@ -11,7 +11,6 @@ join of one tuple, without a loop over columns and almost without a branch:
     For all other events: what was sent is converted value by value.
 
 Both put texts into the row as they are: whoever calls them makes sure that none needs an escape.
-Each has a twin that escapes text by text.
 
 What makes a plain row cheap is :data:`~spade_spark.transform.texts.MISSING`: one control character
 that stands for every column that could not be filled. As the default of a Struct's field it
@@ -31,7 +30,7 @@ import msgspec
 
 from spade_spark.blueprint.schema import Table
 from spade_spark.transform.memos import Memos
-from spade_spark.transform.row_code import Function, functions, groups
+from spade_spark.transform.row_code import Function, functions, groups, sent_texts
 from spade_spark.transform.row_expressions import Kind
 
 _Field = tuple[str, tuple[str, Kind]]
@@ -47,36 +46,33 @@ def source(table: Table) -> str:
 
 
 def compile_events(
-    table: Table, memos: Memos, texts: list[str], order: Collection[str] = ()
+    table: Table, memos: Memos, made: list[str], order: Collection[str] = ()
 ) -> dict[str, type[msgspec.Struct]]:
-    """The Structs of events of ``table``, by function; each has its function as method ``row``.
+    """The Structs of events of ``table``, by function; each has its function as method ``texts``.
 
-    Its method ``escaping`` does the same and escapes what was sent as text. They are tagged with
-    the table's name, and so can be members of one union. ``batch`` is a list of their own for what
-    is to be made together, by ``rows`` where they are plain; ``columns`` says how many texts a row
-    has.
+    They are tagged with the table's name, and so can be members of one union. ``sent_texts`` says
+    which of a row's texts may need escapes; ``batch`` is a list of their own for what is to be made
+    together, by ``rows`` where they are plain.
 
     Args:
         table: The table.
         memos: What the generated code calls.
-        texts: The list that each Struct has as ``texts``.
+        made: The list for their rows, which each Struct has as ``made``.
         order: The order in which clients send properties, as far as it is known. msgspec finds
             a member fastest where the Struct has it next.
     """
     names = memos.names(groups(table))
     events = {}
     for function in functions(table):
-        row = _compiled(function.code, names, function.name)
         events[function.name] = msgspec.defstruct(
             "Event",
             [("properties", _properties(function, order))],
             namespace={
-                "row": row,
-                "escaping": _compiled(function.escaping_code, names, function.name),
+                "texts": _compiled(function.code, names, function.name),
                 "rows": _rows(function, names),
                 "batch": [],
-                "columns": len(table.columns),
-                "texts": texts,
+                "sent_texts": sent_texts(table),
+                "made": made,
             },
             tag_field="event",
             tag=table.name,
@@ -91,11 +87,11 @@ def _rows(function: Function, names: dict[str, Any]) -> Any:
     return staticmethod(_compiled(code, names, "rows")) if code else None
 
 
-def _compiled(code: str, names: dict[str, Any], name: str) -> Callable[..., str]:
+def _compiled(code: str, names: dict[str, Any], name: str) -> Callable[..., Any]:
     made = dict(names)
     exec(compile(code, "<a table's row>", "exec"), made)  # noqa: S102 - our own; names of others
-    row: Callable[..., str] = made[name]  # stand in comments only, escaped
-    return row
+    function: Callable[..., Any] = made[name]  # stand in comments only, escaped
+    return function
 
 
 def _properties(function: Function, order: Collection[str]) -> type[msgspec.Struct]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from spade_spark.blueprint.schema import Column, Table
+from spade_spark.transform.memos import is_placed
 from spade_spark.transform.row_expressions import (
     PLACES,
     SERVER,
@@ -25,16 +26,14 @@ class Function:
     """What is generated of a table for events of one kind.
 
     Attributes:
-        name: The functions' name.
-        code: Makes one row.
-        escaping_code: The same with escaping.
+        name: The function's name.
+        code: Makes the texts of one row.
         fields: What they are given: attribute to property and kind.
         batch_code: Makes the rows of many events, with the name ``rows``; empty if there is none.
     """
 
     name: str
     code: str
-    escaping_code: str
     fields: Mapping[str, tuple[str, Kind]]
     batch_code: str = ""
 
@@ -73,20 +72,28 @@ def groups(table: Table) -> list[Group]:
     return groups
 
 
+def sent_texts(table: Table) -> tuple[int, ...]:
+    """Which of the texts of a row stand there as they were sent, and so may need escapes."""
+    return tuple(
+        number
+        for number, group in enumerate(groups(table))
+        if group[0].transformer == "varchar" and not is_placed(group)
+    )
+
+
 def _neighbourhood(column: Column) -> tuple[str, bool]:
     placed = column.transformer in PLACES or column.inbound == "ip"
     return column.inbound, placed and column.inbound != "time"
 
 
 def _function(table: Table, kind: type[Writer]) -> Function | None:
-    writer = kind(table, escaping=False)
+    writer = kind(table)
     code = _code(table, writer)
     fields = writer.fields()
     if fields is None:
         return None
-    escaping = _code(table, kind(table, escaping=True))
     batch = _batch_code(table, Batch(table)) if kind is Plain else ""
-    return Function(kind.name, code, escaping, fields, batch)
+    return Function(kind.name, code, fields, batch)
 
 
 def _code(table: Table, writer: Writer) -> str:
@@ -95,9 +102,9 @@ def _code(table: Table, writer: Writer) -> str:
             f"def {writer.name}(event, record, second, address):",
             f"    # {table.name!a}, version {table.version}",
             "    p = event.properties",
-            "    return join((",
+            "    return (",
             *_texts(table, writer),
-            "    ))\n",
+            "    )\n",
         )
     )
 

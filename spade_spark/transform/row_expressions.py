@@ -65,8 +65,10 @@ _SPELT: Final = Kind(msgspec.Raw)
 _REMEMBERED: Final = "known_{memo}.get(x := {value}) or fill_{memo}(x)"
 _WALL_CLOCK: Final = (
     "(known_{clock}.get(s := int(x := {{value}})) or fill_{clock}(s))"
-    " + fractions[int((x - s) * 1e9) // 1000000]"
+    " + fractions[int((x - s) * 1e3)]"
 )
+"""Cut to nanoseconds and then to milliseconds would give the same: the fraction of a double from
+2**29 on, which times are, has at most 23 bits, and neither product is rounded."""
 _PLAIN: Final[Mapping[str, tuple[Kind, str]]] = {
     "int": (_INT32, "f'{{{value}}}'"),
     "bigint": (_INT64, "f'{{{value}}}'"),
@@ -101,8 +103,7 @@ class Writer:
 
     name: str
 
-    def __init__(self, table: Table, *, escaping: bool) -> None:
-        self._escaping = escaping
+    def __init__(self, table: Table) -> None:
         self._attributes = _attributes(table)
         self._times = _times(table)
         self._kinds: dict[str, list[Kind]] = {}
@@ -144,10 +145,6 @@ class Writer:
         sent = self.sent(inbound, kind)
         return f"(address[0] if {sent} is MISSING else {sent})" if inbound == "ip" else sent
 
-    def text_of(self, value: str) -> str:
-        """What is written of a string that was sent."""
-        return f"escaped({value})" if self._escaping else value
-
     def place(self, group: Group, kind: Kind, form: str) -> str:
         """The expression of columns of an address; ``form`` makes a string of what was sent."""
         inbound = group[0].inbound
@@ -167,8 +164,7 @@ class Plain(Writer):
     def agent(self) -> str:
         """See :class:`Writer`."""
         sent = self.sent("user_agent", _TEXT)
-        text = _REMEMBERED.format(memo="agents", value="record.agent")
-        return f"{text} if {sent} is MISSING else {self.text_of(sent)}"
+        return f"(record.agent or MISSING) if {sent} is MISSING else {sent}"
 
     def converted(self, group: Group) -> str:
         """See :class:`Writer`."""
@@ -181,7 +177,7 @@ class Plain(Writer):
             text = _REMEMBERED.format(memo=memo_name(column), value=login)
             return f"{text} if {sent} is MISSING else f'{{{sent}}}'"
         if column.transformer == "varchar":
-            return self.text_of(self.value(column.inbound, _TEXT))
+            return self.value(column.inbound, _TEXT)
         if column.transformer == "float":
             return self.float_text(column.inbound)
         kind, form = _PLAIN.get(column.transformer, (_TEXT, _REMEMBERED))
@@ -202,7 +198,7 @@ class Batch(Plain):
     name = "rows"
 
     def __init__(self, table: Table) -> None:
-        super().__init__(table, escaping=False)
+        super().__init__(table)
         self.columns: dict[str, str] = {}
 
     def float_text(self, inbound: str) -> str:
@@ -223,9 +219,7 @@ class Careful(Writer):
     def agent(self) -> str:
         """See :class:`Writer`."""
         sent = self.sent("user_agent", _ANY)
-        return (
-            f"agents[record.agent] if {sent} is MISSING else {self.text_of(f'any_string({sent})')}"
-        )
+        return f"(record.agent or MISSING) if {sent} is MISSING else any_string({sent})"
 
     def converted(self, group: Group) -> str:
         """See :class:`Writer`."""
@@ -237,7 +231,7 @@ class Careful(Writer):
             return f"any_user_id({converter_name(column)}, {memo_name(column)}, {values})"
         if column.transformer == "varchar":
             value = self.value(column.inbound, _ANY)
-            return f"{self.text_of('x')} if type(x := {value}) is str else MISSING"
+            return f"x if type(x := {value}) is str else MISSING"
         kind, form = _CAREFUL.get(column.transformer, (_ANY, "any_text({memo}, {value})"))
         return form.format(
             value=self.value(column.inbound, kind),

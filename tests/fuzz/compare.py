@@ -61,7 +61,7 @@ def fast(
 ) -> Came:
     """What the fast path makes of the lines, in chunks of one line and of more.
 
-    After a line that is plain, the next chunk is taken at once; rows are handed over now and then.
+    Rows are handed over now and then.
     """
     transform = ChunkTransform(tables, lookups, asked)
     rows: dict[str, list[bytes]] = {}

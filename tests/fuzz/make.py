@@ -246,6 +246,11 @@ def _encode(rng: Random, payload: bytes) -> str:  # noqa: PLR0911 - one for each
 
 
 def _payload(rng: Random, schema: dict[str, Table]) -> bytes:
+    whole = _whole_payload(rng, schema)
+    return _damage(rng, whole) if rng.random() < 0.05 else whole
+
+
+def _whole_payload(rng: Random, schema: dict[str, Table]) -> bytes:
     if rng.random() < 0.15:
         events = [_event(rng, schema) for _ in range(rng.randint(0, 4))]
         return b"[" + b",".join(events) + rng.choice((b"]", b"]", b"]", b",null]", b"] "))

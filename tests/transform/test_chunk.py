@@ -6,6 +6,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -297,7 +298,107 @@ def test_of_several_at_once_those_that_are_not_known_are_made():
         memo.all_of(["a", 4])
 
 
+@pytest.mark.parametrize("entries", [100, 50, 3])
+def test_of_many_at_once_all_are_made_though_the_memo_is_full_before(entries):
+    memo = Memo(len, entries)
+    keys = ["a" * size for size in (*range(1, 60), 2000, 2001)]
+    for _ in range(2):
+        assert list(memo.all_of(keys)) == list(map(len, keys))
+    assert len(memo.known) <= entries
+
+
 def test_long_texts_are_not_remembered():
     memo = Memo(len)
     assert [memo["a" * size] for size in (1024, 1025)] == [1024, 1025]
     assert list(memo.known) == ["a" * 1024]
+
+
+PAYLOAD = b'{"event":"play","properties":{"x":"a","n":1,"y":[1.5,true,null],"z":"\xc3\xa9"}}'
+
+
+@pytest.mark.parametrize("payload", [PAYLOAD, b"[" + PAYLOAD + b"," + PAYLOAD + b"]"])
+def test_a_payload_that_is_cut_off_anywhere_is_malformed(payload):
+    whole = edge_line(payload)
+    lines = [edge_line(payload[:end], uuid="cut") for end in range(len(payload))]
+    came = fast([whole, *lines, whole], {"play": PLAY}, LOOKUPS)
+    assert came == exactly([whole, *lines, whole], {"play": PLAY}, LOOKUPS)
+    assert came.tally.events["", Outcome.MALFORMED] == len(payload)
+
+
+def test_a_line_that_is_no_record_is_not_malformed_though_its_payload_is_cut_off():
+    cut = PAYLOAD[:-9]
+    lines = [edge_line(PAYLOAD), edge_line(cut, clientIp="nowhere"), edge_line(cut, receivedAt="2")]
+    came = fast(lines, {"play": PLAY}, LOOKUPS)
+    assert came == exactly(lines, {"play": PLAY}, LOOKUPS)
+    assert came.tally.undecodable == 2
+
+
+@pytest.mark.parametrize("n", ["1", '"1"', "[]"])
+@pytest.mark.parametrize("form", ["%b", "[%b]", "[%b,%b]"])
+@pytest.mark.parametrize("text", ["a", r"\u00e9"])
+def test_a_bug_that_says_what_cut_off_json_says_is_still_a_bug(n, form, text):
+    class Broken(FixedLogins):
+        def user_id(self, login):
+            return msgspec.json.decode(b'{"a"')
+
+    columns = (*PLAY.columns, Column("id", "id", "userIDWithMapping", supporting=("x",)))
+    schema = {"play": Table("play", 1, columns)}
+    payload = f'{{"event":"play","properties":{{"x":"{text}","n":{n}}}}}'.encode()
+    lines = [edge_line(form.replace("%b", payload.decode()).encode())] * 3
+    came = fast(lines, schema, Lookups(FixedGeo(), Broken()))
+    assert came == exactly(lines, schema, Lookups(FixedGeo(), Broken()))
+    assert set(came.tally.outcomes()) == {Outcome.FAILED}
+
+
+@pytest.mark.parametrize("char", ["\x7f", "\u200b", "\u00ad", "\U0001fae8", "\u00e9"])
+@pytest.mark.parametrize("text", ["plain", 'with "escapes"'])
+def test_what_is_not_printable_is_escaped_once_wherever_it_came_from(char, text):
+    columns = (*PLAY.columns, Column("user_agent", "agent", "varchar"))
+    schema = {"play": Table("play", 1, columns)}
+    payload = json.dumps(
+        {"event": "play", "properties": {"x": f"{char} {text}", "n": 1}}, ensure_ascii=False
+    )
+    line = edge_line(payload.encode(), userAgent="of CHAR").replace(b"CHAR", char.encode())
+    assert differing([line, line], schema, LOOKUPS) == []
+
+
+def test_a_payload_that_is_cut_off_is_kept_with_the_reason_and_the_id():
+    transform = ChunkTransform({"play": PLAY}, LOOKUPS)
+    for payload in (PAYLOAD, PAYLOAD[:-9]):  # the table is met, then known
+        transform.feed(edge_line(payload, uuid="cut"))
+    (kept,) = transform.drain().quarantined
+    assert (kept.outcome, kept.uuid) == (Outcome.MALFORMED, "cut")
+    assert kept.error == "the payload is no JSON: it ends too early"
+
+
+@pytest.mark.parametrize("spelt", [r"\ud800", r"\udbff\"", r"a\ud83d"])
+def test_half_a_surrogate_pair_at_the_end_is_not_taken_for_a_payload_that_is_cut_off(spelt):
+    payload = b'{"event":"play","properties":{"n":1,"x":"%b"}}' % spelt.encode()
+    lines = [edge_line(PAYLOAD), edge_line(payload)]
+    assert exactly(lines, {"play": PLAY}, LOOKUPS).tally.outcomes()[Outcome.SUCCESS] == 2
+    assert differing(lines, {"play": PLAY}, LOOKUPS) == []
+
+
+def test_a_chunk_of_all_kinds_of_lines_gives_each_its_due():
+    lines = [
+        edge_line(event("play", x="plain", n=1)),
+        b"no record",
+        edge_line(event("play", x="other type", n="2")),
+        edge_line(PAYLOAD[:20], uuid="cut"),
+        edge_line(event("new", x="of a table that was not met before")),
+        edge_line(event("play", x='"escapes"\t', n=3)),
+        edge_line(b"[" + event("play", x="one of two", n=4) + b"," + event("new", x='"') + b"]"),
+        edge_line(event("play", x="bad address", n=5), clientIp="nowhere"),
+        edge_line(event("play", x="bad time", n=6), receivedAt="2017-11-03T11:00:00.5+00:00"),
+        edge_line(event("play", x="plain too", n=7), receivedAt="2017-11-03T11:00:00.5Z"),
+    ]
+    schema = {"play": PLAY, "new": Table("new", 2, (Column("x", "x", "varchar"),))}
+    transform = ChunkTransform(schema, LOOKUPS)
+    for _ in range(2):
+        transform.feed(b"\n".join(lines))
+    made = {
+        name: sorted(rows.text.split(b"\n")[:-1]) for name, rows in transform.drain().rows.items()
+    }
+    assert made == exactly(lines * 2, schema, LOOKUPS).rows
+    transform.tally.balance()
+    assert transform.tally.undecodable == exactly(lines * 2, schema, LOOKUPS).tally.undecodable
