@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stringzilla import count
+from stringzilla import count, find
 
 from spade_spark.output import quarantine
 from spade_spark.transform.drained import Kept
@@ -37,9 +37,9 @@ class Places:
         self._last = None
 
     def _start(self, chunk: bytes, line: bytes) -> int:
-        at = chunk.find(line, self._from)
+        at: int = find(chunk, line, self._from)
         while at >= 0 and not _is_line(chunk, at, at + len(line)):
-            at = chunk.find(line, at + 1)
+            at = find(chunk, line, at + 1)
         return max(at, 0)
 
 

@@ -118,11 +118,11 @@ class RowFiles:
         return [file.close(key)]
 
     def _flush(self, file: _OpenFile) -> None:
-        rows = file.take_pending()
-        if rows:
-            self._pending -= len(rows)
-            deflated = self._compressor.compress(rows)
-            file.append(deflated + self._compressor.flush(isal_zlib.Z_FULL_FLUSH))
+        if file.pending_bytes:
+            self._pending -= file.pending_bytes
+            deflated = [self._compressor.compress(rows) for rows in file.take_pending()]
+            deflated.append(self._compressor.flush(isal_zlib.Z_FULL_FLUSH))
+            file.append(b"".join(deflated))
 
 
 @dataclass(slots=True)
@@ -141,13 +141,13 @@ class _OpenFile:
         self.pending_bytes += len(rows)
         self.rows += count
 
-    def take_pending(self) -> bytes:
-        rows = b"".join(self._pending)
-        self._pending.clear()
+    def take_pending(self) -> list[bytes]:
+        pending, self._pending = self._pending, []
+        for rows in pending:
+            self._crc = isal_zlib.crc32(rows, self._crc)
+        self.raw_size += self.pending_bytes
         self.pending_bytes = 0
-        self.raw_size += len(rows)
-        self._crc = isal_zlib.crc32(rows, self._crc)
-        return rows
+        return pending
 
     def append(self, data: bytes) -> None:
         if not self.size:
