@@ -1,8 +1,7 @@
 """Texts remembered by what they were made of.
 
-Times, addresses and logins repeat, and making their text anew costs more than the
-rest of a row. A memo forgets everything when it is full: that is cheaper than to keep an order,
-and bounded.
+Times, addresses and logins repeat, and making their text anew costs more than the rest of a row. A
+memo forgets everything when it is full: that is cheaper than to keep an order, and bounded.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ def check_end(at: str) -> None:
 
 
 def have_fractions(times: Sequence[str]) -> bool:
-    """Whether all ``times`` pass :func:`check_end` and have a fraction, and quicker.
+    """Whether all ``times`` pass :func:`check_end` and have a fraction; quicker than to ask each.
 
     Holds for times that begin with a second and a dot, which is for the caller to see to. What is
     left of them without their digits is then as below only if behind each dot there is one ``Z``
