@@ -34,7 +34,7 @@ from spade_spark.lookups import Lookups
 from spade_spark.transform.decoders import Decoders
 from spade_spark.transform.edge_lines import BACKSLASH, EdgeLine
 from spade_spark.transform.memos import Address, Memos, Second
-from spade_spark.transform.received import check_end, have_fractions
+from spade_spark.transform.received import WHOLE_SECOND, check_end, have_fractions
 from spade_spark.transform.texts import BETWEEN, escaped, is_plain
 
 _TRUNCATED: Final = "Input data was truncated"
@@ -151,7 +151,7 @@ class FastPath:
         for event, record, address in zip(events, records, addresses, strict=True):
             try:
                 at = record.at
-                second = seconds(at[:20]) or new_second(at)
+                second = seconds(at[:WHOLE_SECOND]) or new_second(at)
                 if some_other_time:
                     check_end(at)
                 if (some_not_plain and (address is None or type(event) is _Doubt)) or (

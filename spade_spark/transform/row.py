@@ -61,7 +61,7 @@ def compile_events(
         order: The order in which clients send properties, as far as it is known. msgspec finds
             a member fastest where the Struct has it next.
     """
-    names = memos.names(groups(table))
+    names, sent = memos.names(groups(table)), sent_texts(table)
     events = {}
     for function in functions(table):
         events[function.name] = msgspec.defstruct(
@@ -71,7 +71,7 @@ def compile_events(
                 "texts": _compiled(function.code, names, function.name),
                 "rows": _rows(function, names),
                 "batch": [],
-                "sent_texts": sent_texts(table),
+                "sent_texts": sent,
                 "made": made,
             },
             tag_field="event",
