@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 SEED ?= 1
 KILLS ?= 40
 
-.PHONY: help demo test test-fast check bench chaos fuzz setup prerequisites clean
+.PHONY: help demo test test-fast check docs bench chaos fuzz setup prerequisites clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -25,6 +25,9 @@ check: $(READY) ## lint, format and types
 	@$(RUN)/ruff check .
 	@$(RUN)/ruff format --check .
 	@$(RUN)/mypy
+
+docs: $(READY) ## regenerate docs/cli.md, docs/settings.md and the output of the examples
+	@$(RUN)/python -m tests.docs
 
 bench: $(READY) ## the transform's speed as ratios (see bench/README.md)
 	@$(RUN)/python -m bench

@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -16,11 +15,10 @@ from spade_spark.settings import S3Settings
 from spade_spark.store import open_store
 from spade_spark.transform.quoting import escape
 from tests.chaos.engine import on_threads
+from tests.docs.pages import examples
 from tests.support import edge
 from tests.support.duck import query
 from tests.support.world import WINDOW, World
-
-README = Path(__file__).parent.parent / "README.md"
 
 LOGIN = edge.table(
     "login",
@@ -168,14 +166,14 @@ def test_the_summary_and_the_report_count_what_is_in_parquet(world):
     assert manifest["format"] == "tsv,parquet"
 
 
-def test_the_readmes_example_publishes_what_the_warehouse_has(world, tmp_path, capsys):
-    section = README.read_text("utf-8").partition("\n## Lake\n")[2].partition("\n## ")[0]
-    (line,) = re.findall(r"^spade-spark (export publish TAG .*)$", section, re.MULTILINE)
+def test_the_documented_example_publishes_what_the_warehouse_has(world, tmp_path, capsys):
+    (commands,) = examples("lake.md", "Write Parquet", "sh")
+    (line,) = re.findall(r"^spade-spark (export publish TAG .*)$", commands, re.MULTILINE)
     words = line.replace("TAG", world.tag).replace("replay.toml", str(world.conf)).split()
     words = words[: words.index(">")]
     assert main(words) == 0
     statements = capsys.readouterr().out
-    (example,) = re.findall(r"```sql\n(SET VARIABLE.*?)```", section, re.DOTALL)
+    (example,) = examples("lake.md", "Read a table", "sql")
     lake = open_store("s3://lake/events/", world.s3)
     local = tmp_path / "events"
     for entry in lake.list():

@@ -1,21 +1,18 @@
 """Publishing, from the command line to what consumers read."""
 
 import json
-import re
-from pathlib import Path
 
 import pytest
 
 from spade_spark.cli import main
 from spade_spark.report.outlook import REPEATS
 from tests.chaos.engine import on_threads
+from tests.docs.pages import examples
 from tests.streams.kit import published, spade_config, unpack
 from tests.support import edge
 from tests.support.partial import PartialFailures
 from tests.support.streams import Consumer
 from tests.support.world import WINDOW, World, log_full_window
-
-README = Path(__file__).parent.parent / "README.md"
 
 
 @pytest.fixture
@@ -87,9 +84,9 @@ def test_a_replay_publishes_what_blueprint_says(world, consumer, partial, capsys
     }
 
 
-def test_the_readmes_example_does_what_it_says(world, consumer):
-    section = README.read_text("utf-8").partition("\n## Streams\n")[2].partition("\n## ")[0]
-    configuration, record = re.findall(r"```json\n(.*?)```", section, re.DOTALL)
+def test_the_documented_example_does_what_it_says(world, consumer):
+    (configuration,) = examples("streams.md", "Stream configuration", "json")
+    (record,) = examples("streams.md", "Record format", "json")
     world.store.write("streams.json", configuration.encode())
     consumer.new_stream(named="viewers")
     assert replay(world, "--publish", "viewers") == 0

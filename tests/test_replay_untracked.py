@@ -1,17 +1,16 @@
-"""From an archive of the edge's stream to a table that nobody had, as the README shows it: globs,
+"""From an archive of the edge's stream to a new table, as the documentation shows it: globs,
 suggestions, edge types, metrics, from end to end.
 """
 
 import json
-import re
 import shlex
-from pathlib import Path
 
 import pytest
 
 from spade_spark.blueprint.schema import read_tables
 from spade_spark.cli import main
 from spade_spark.transform.registry import is_transformer
+from tests.docs.pages import examples
 from tests.support import edge
 from tests.support.globs import FORMS, glob
 from tests.support.statsd import StatsdServer
@@ -19,7 +18,6 @@ from tests.support.world import WINDOW, World
 
 pytestmark = pytest.mark.spark
 
-README = Path(__file__).parent.parent / "README.md"
 IN_WINDOW = "2017-11-03T17:30:00Z"
 TYPES = {
     "varchar": "varchar",
@@ -29,12 +27,6 @@ TYPES = {
     "f@timestamp@unix": "timestamp",
     "ipAsnInteger": "int",
 }
-
-
-def shown(title, language):
-    """The blocks of a language in a section of the README."""
-    section = README.read_text("utf-8").partition(f"\n## {title}\n")[2].partition("\n## ")[0]
-    return re.findall(rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -51,12 +43,13 @@ def _elsewhere(tmp_path, monkeypatch):
 
 @pytest.fixture
 def world(tmp_path, bucket, s3_settings, database, server):
-    """A world with the settings of the README's sections."""
+    """A world with the settings that the documentation shows."""
     world = World(tmp_path, bucket, s3_settings, database)
     url = f"s3://{bucket}"
-    (metadata,) = shown("Edge types", "json")
+    (metadata,) = examples("input.md", "Edge types", "json")
     world.store.write("metadata.json", metadata.encode())
-    (form,), (metrics,) = shown("Globs as input", "toml"), shown("Metrics", "toml")
+    (form,) = examples("input.md", "Globs", "toml")
+    (metrics,) = examples("metrics.md", "Enable metrics", "toml")
     world.configure("[input]", f'metadata = "{url}/metadata.json"\n{form}')
     world.configure("[s3]", f'untracked = "{url}/untracked/"\n[s3]')
     metrics = metrics.replace("statsd.example.com:8125", server.address)
@@ -96,7 +89,7 @@ def create(world, table):
 
 
 def run(world, line):
-    """Runs a command of the README."""
+    """Runs a command of the documentation."""
     line = line.partition(" > ")[0].replace("START END", shlex.join(WINDOW))
     words = line.replace("TAG", world.tag).replace("replay.toml", str(world.conf))
     assert main(shlex.split(words)[1:]) == 0
@@ -104,8 +97,8 @@ def run(world, line):
 
 def test_untracked_events_get_a_table_by_suggestion_and_a_replay(world, server, capsys):
     world.put(edge.key("2017-11-03T18:00:00"), FORMS["globs"](stream()))
-    commands, as_json = shown("Events that have no table", "sh")
-    (table,) = shown("Events that have no table", "text")
+    commands, as_json = examples("input.md", "Untracked events", "sh")
+    (table,) = examples("input.md", "Untracked events", "text")
     make, look = commands.splitlines()
 
     run(world, make)

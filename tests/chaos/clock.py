@@ -52,7 +52,7 @@ def experiments(
         command: How a process in another zone is begun.
     """
     yield Experiment(
-        "windows over both DST changes",
+        "windows across both DST changes",
         tuple(
             Case(f"{start} to {end}, TZ={zone}", partial(_over_a_change, known, *window, zone))
             for window in _WINDOWS

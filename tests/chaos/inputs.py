@@ -37,10 +37,10 @@ def _one_bit(data: bytes, dice: random.Random) -> bytes:
 
 
 _DAMAGES: dict[str, Damage] = {
-    "cut": _cut,
+    "truncated": _cut,
     "emptied": _emptied,
     "replaced by random bytes": _random,
-    "of one wrong bit": _one_bit,
+    "with one flipped bit": _one_bit,
 }
 
 

@@ -17,7 +17,7 @@ from tests.chaos.known import Known, settle
 from tests.chaos.table import Case, Experiment
 from tests.chaos.trial import Trial, trial
 
-SPECULATION = "speculation, a worker slow"
+SPECULATION = "speculation with a slow worker"
 
 _SPARK = """
 "spark.driver.host" = "127.0.0.1"
@@ -76,7 +76,7 @@ def experiments(
         times: How often.
         slowest: The most seconds that an answer comes late.
     """
-    for name, deaths in ((SPECULATION, 0), (f"{SPECULATION}, and workers die", 3)):
+    for name, deaths in ((SPECULATION, 0), (f"{SPECULATION} and worker deaths", 3)):
         cases = []
         for number in range(times):
             slow = _Slow.random(known, dice, deaths, slowest)

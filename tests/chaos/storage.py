@@ -11,17 +11,17 @@ from tests.chaos.table import Case, Experiment
 from tests.chaos.trial import trial
 from tests.support.faulty_s3 import KINDS, Kind
 
-ALL = "5 % of requests to S3: all of these"
+ALL = "5 % of S3 requests: all of these faults"
 
 _SHARE = 0.05
 _SECONDS = 4.0  # of one trial, roughly, without late answers
 _NAMES = {
-    "error": "500",
-    "unavailable": "503",
-    "throttled": "throttled, three in a row",
-    "cut": "cut in the middle of the body",
-    "late": "answers late",
-    "wrong_length": "half a body, its length that of the half",
+    "error": "HTTP 500",
+    "unavailable": "HTTP 503",
+    "throttled": "throttled three times in a row",
+    "cut": "connection cut in the middle of the body",
+    "late": "delayed responses",
+    "wrong_length": "half a body with a matching length",
 }
 
 
@@ -32,7 +32,7 @@ def experiments(
     late = _SECONDS + 2 * late_seconds
     for kind in KINDS:
         cases = _cases(known, dice, (kind,), max(1, times // 2), late_seconds)
-        name = f"5 % of requests to S3: {_NAMES.get(kind, kind)}"
+        name = f"5 % of S3 requests: {_NAMES.get(kind, kind)}"
         yield Experiment(name, cases, seconds=late if kind == "late" else _SECONDS)
     yield Experiment(
         ALL,
@@ -40,7 +40,7 @@ def experiments(
         seconds=late,
     )
     yield Experiment(
-        "5 % of requests to S3 under Spark: all of these",
+        "5 % of S3 requests under Spark: all of these faults",
         _cases(known, dice, KINDS, max(1, times // 3), late_seconds, with_spark=True),
         seconds=late,
     )

@@ -3,7 +3,6 @@
 import os
 import time
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -11,8 +10,8 @@ from tests.chaos.experiments import every, part
 from tests.chaos.known import know
 from tests.chaos.scene import KEYS, scene
 from tests.chaos.table import Case, Experiment, run_all
+from tests.docs.pages import section
 
-README = Path(__file__).parents[2] / "README.md"
 SEED = 20171103
 SECONDS = 700.0  # two minutes on an idle machine
 
@@ -41,9 +40,9 @@ def test_whatever_happens_to_a_replay_no_row_is_lost_or_doubled(known, capsys):
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_the_readme_promises_what_is_tried_and_nothing_else(known):
-    section = README.read_text("utf-8").partition("## What it guarantees")[2].partition("\n## ")[0]
-    rows = [line.split(" | ")[0].strip("| ") for line in section.splitlines() if line[:1] == "|"]
+def test_the_documentation_shows_exactly_the_experiments_that_exist(known):
+    text = section("guarantees.md", "Test results")
+    rows = [line.split(" | ")[0].strip("| ") for line in text.splitlines() if line[:1] == "|"]
     promised = [name for row in rows[2:] for name in names(row)]
     assert sorted(promised) == sorted(each.name for each in every(known, 1, 4))
 

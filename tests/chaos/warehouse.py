@@ -94,11 +94,11 @@ def experiments(known: Known, dice: random.Random) -> Iterator[Experiment]:
         yield _at_each_statement(
             known, command, "connection dropped before each statement", "drop_before"
         )
-        yield _at_each_statement(known, command, "answer lost after each statement", "drop_after")
+        yield _at_each_statement(known, command, "reply lost after each statement", "drop_after")
         yield _late_commits(known, command, dice)
-        name = "disk full at each statement that writes"
+        name = "disk full at each write statement"
         yield _at_each_statement(known, command, name, "refuse", only=_WRITES, **_DISK_FULL)
-    yield _meanwhile(known, "load: a permission taken away after the plan", _TAKEN)
+    yield _meanwhile(known, "load: a privilege revoked after the plan", _TAKEN)
     yield _meanwhile(known, "load: a table altered after the plan", _ALTERED)
     yield _load_errors(known)
     yield _changed_since(known)
@@ -170,7 +170,7 @@ def _late_commits(known: Known, command: Command, dice: random.Random) -> Experi
         return Case(name, partial(_disturbed, known, command, fault))
 
     return Experiment(
-        f"{command.name}: a commit that goes through late, its answer lost",
+        f"{command.name}: late commit with a lost reply",
         tuple(case(number, dice.uniform(0, 1.5)) for number in range(commits) for _ in range(3)),
     )
 
@@ -225,7 +225,7 @@ def _changed_since(known: Known) -> Experiment:
             return settle(undo, known, ended, *known.undo.more)
 
     return Experiment(
-        "undo: a table changed since the load",
+        "undo: rows changed since the load",
         tuple(
             Case(f"{change} before {moment}", partial(run, moment, change, mend))
             for change, mend in _CHANGED
@@ -257,7 +257,7 @@ def _no_longer_there(known: Known) -> Experiment:
         "its window was replaced": ("replay", *WINDOW, *LOADED, "--runtag", "another"),
     }
     return Experiment(
-        "replay --from-quarantine: the load does not stand any more",
+        "replay --from-quarantine: the load was undone or replaced",
         tuple(Case(name, partial(run, *other)) for name, other in others.items()),
         seconds=1.0,
     )

@@ -1,0 +1,175 @@
+"""Examples: what the documentation shows is accepted by the program, and prints what is shown."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from collections.abc import Callable
+from contextlib import closing, suppress
+
+import click
+import pytest
+
+from spade_spark import settings
+from spade_spark.blueprint.metadata import read_edge_types
+from spade_spark.blueprint.schema import read_tables
+from spade_spark.cli import cli
+from spade_spark.settings import Settings
+from spade_spark.streams.config import read_entries
+from spade_spark.streams.rules import problems
+from spade_spark.transform.registry import is_transformer
+from tests.docs.harness import Servers, comparable
+from tests.docs.pages import all_pages, blocks, inline_code, name_of
+from tests.docs.settings_reference import settings as defaults
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PAGES = all_pages()
+SHELL = {"sh", "console"}
+# Options of other programs that the pages mention.
+FOREIGN_OPTIONS = {"--archives", "--master"}
+
+
+def published_schemas(text):
+    catalog = read_tables(text.encode(), is_transformer)
+    assert catalog.tables
+    assert not catalog.left_out
+
+
+def published_streams(text):
+    entries, unreadable = read_entries(text.encode(), "the example")
+    assert entries
+    assert not unreadable
+    for entry in entries:
+        assert list(problems(entry.spade_config, Settings())) == []
+
+
+def event_metadata(text):
+    assert read_edge_types(text.encode())
+
+
+LOADERS: dict[str, Callable[[str], object]] = {
+    "schemas": published_schemas,
+    "streams": published_streams,
+    "metadata": event_metadata,
+    "output": json.loads,  # what the program prints or writes, in part
+}
+
+
+def found(language):
+    """All blocks of one language, each with the page that it is on."""
+    return [
+        pytest.param(block, id=f"{name_of(page)}-{number}")
+        for page in PAGES
+        for number, block in enumerate(blocks(page.read_text("utf-8")))
+        if block.language == language
+    ]
+
+
+@pytest.mark.parametrize("block", found("toml"))
+def test_settings_are_accepted(block):
+    settings.build(tomllib.loads(block.text), "the example", strict=True)
+
+
+@pytest.mark.parametrize("block", found("json"))
+def test_json_is_accepted_by_what_reads_it(block):
+    (kind,) = block.flags
+    LOADERS[kind](block.text)
+
+
+def commands(page):
+    """The command lines of spade-spark in a page: in blocks, and inline."""
+    text = page.read_text("utf-8")
+    for block in blocks(text):
+        if block.language in SHELL:
+            lines = block.text.replace("\\\n", " ").splitlines()
+            yield from (line.removeprefix("$ ").partition(" > ")[0] for line in lines)
+    yield from inline_code(text)
+
+
+def parse(line):
+    """Parses a command line as the program would; a missing argument is not an error here."""
+    name, *words = shlex.split(line, comments=True)
+    assert name == "spade-spark"
+    command: click.Command = cli
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        name, *words = words
+        found = command.get_command(click.Context(command), name)
+        assert found is not None, f"there is no command {name}"
+        command = found
+    with suppress(
+        click.MissingParameter, click.exceptions.Exit, click.exceptions.NoArgsIsHelpError
+    ):
+        command.make_context(name, words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_command_lines_are_accepted(page):
+    for line in commands(page):
+        if line.startswith("spade-spark "):
+            parse(line.partition(" < ")[0])
+
+
+@pytest.mark.parametrize("line", ["spade-spark nothing", "spade-spark undo TAG --nothing"])
+def test_a_command_line_that_is_wrong_is_found(line):
+    with pytest.raises((AssertionError, click.UsageError)):
+        parse(line)
+
+
+def options(command):
+    """All options of a command and of its subcommands."""
+    for parameter in command.params:
+        yield from parameter.opts
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            yield from options(command.get_command(context, name))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_options_that_are_mentioned_exist(page):
+    known = {*options(cli), "--help", *FOREIGN_OPTIONS}
+    mentioned = {
+        word
+        for code in inline_code(page.read_text("utf-8"))
+        if not code.startswith(("git ", "pip ", "make ", "python ", "spark-submit "))
+        for word in re.findall(r"(?<![\w-])--[a-z][a-z-]*", code)
+    }
+    assert mentioned - known == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_settings_that_are_mentioned_exist(page):
+    known = set(defaults())
+    sections = {name.partition(".")[0] for name in known if "." in name}
+    codes = inline_code(page.read_text("utf-8"))
+    mentioned = {
+        match[0]
+        for code in codes
+        if (match := re.match(r"([a-z]\w*)\.[\w.]+(?= = |$)", code)) and match[1] in sections
+    }
+    files = {"spark.py", "metrics.md", "warehouse.md", "streams.json", "metadata.json"}
+    assert {name for name in mentioned - known if name not in files and name[:6] != "spark."} == (
+        set()
+    )
+
+
+@pytest.fixture(scope="module")
+def servers():
+    with closing(Servers()) as servers:
+        yield servers
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "```console run" in page.read_text("utf-8")], ids=name_of
+)
+def test_commands_print_what_is_shown(servers, page, tmp_path):
+    shown = page.read_text("utf-8")
+    printed = servers.run_examples(shown, tmp_path)
+    assert comparable(printed) == comparable(shown), "run `make docs`, and look at the difference"
