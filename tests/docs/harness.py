@@ -120,7 +120,7 @@ class Servers:
         if not examples:
             return page
         parts, end = [], 0
-        with self._environment(folder):
+        with self.environment(folder):
             for example in examples:
                 start, after = example.span
                 parts += [page[end:start], _run(example)]
@@ -128,8 +128,12 @@ class Servers:
         return "".join((*parts, page[end:]))
 
     @contextmanager
-    def _environment(self, folder: Path) -> Iterator[None]:
-        """The environment of one page's examples; the working directory is ``folder``."""
+    def environment(self, folder: Path) -> Iterator[str]:
+        """The environment of one page's examples; the working directory is ``folder``.
+
+        Yields:
+            The URL of the PostgreSQL database behind the warehouse, for its owner.
+        """
         self._fill_buckets()
         database = self.postgres.create_database(_DATABASE)
         access = S3Access(
@@ -139,9 +143,7 @@ class Servers:
         (folder / "edge.log").write_bytes(b"".join(line + b"\n" for line in _lines()[0]))
         before = Path.cwd()
         with RedshiftServer(database, access) as redshift, ExitStack() as stack:
-            with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
-                cursor.execute(_DDL)
-                connection.commit()
+            self.execute(database, _DDL)
             environment = {
                 **KEYS,
                 "COLUMNS": _WIDTH,
@@ -156,13 +158,17 @@ class Servers:
             stack.enter_context(on_threads())
             stack.callback(os.chdir, before)
             os.chdir(folder)
-            yield
+            yield database
+
+    @staticmethod
+    def execute(url: str, statements: str) -> None:
+        """Runs SQL statements in a PostgreSQL database, each committed."""
+        with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+            connection.autocommit = True
+            cursor.execute(statements)
 
     def _drop_database(self) -> None:
-        with closing(psycopg2.connect(self.postgres.url())) as connection:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(f"DROP DATABASE {_DATABASE} WITH (FORCE)")
+        self.execute(self.postgres.url(), f"DROP DATABASE {_DATABASE} WITH (FORCE)")
 
     def _fill_buckets(self) -> None:
         resource = boto3.resource(
@@ -218,11 +224,11 @@ def _run(example: Block) -> str:
     text = ""
     for line in example.text.splitlines():
         if line.startswith(_PROMPT):
-            text += f"{line}\n{_output(line.removeprefix(_PROMPT))}"
+            text += f"{line}\n{output_of(line.removeprefix(_PROMPT))}"
     return text
 
 
-def _output(line: str) -> str:
+def output_of(line: str) -> str:
     """What a command line prints: its standard output, or its error where that is empty."""
     words = shlex.split(line)
     data = b""

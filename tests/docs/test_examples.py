@@ -20,8 +20,8 @@ from spade_spark.settings import Settings
 from spade_spark.streams.config import read_entries
 from spade_spark.streams.rules import problems
 from spade_spark.transform.registry import is_transformer
-from tests.docs.harness import Servers, comparable
-from tests.docs.pages import all_pages, blocks, inline_code, name_of
+from tests.docs.harness import Servers, comparable, output_of
+from tests.docs.pages import all_pages, blocks, examples, inline_code, name_of
 from tests.docs.settings_reference import settings as defaults
 
 if sys.version_info >= (3, 11):
@@ -30,9 +30,15 @@ else:
     import tomli as tomllib
 
 PAGES = all_pages()
-SHELL = {"sh", "console"}
+# Where a command line begins, in blocks of a language.
+PROMPTS = {
+    "sh": re.compile(r"^ *(.+)$", re.MULTILINE),
+    "console": re.compile(r"^\$ (.+)$", re.MULTILINE),
+}
 # Options of other programs that the pages mention.
 FOREIGN_OPTIONS = {"--archives", "--master"}
+# An inline command is a name more often than a complete command line.
+NOT_WRONG = (click.MissingParameter, click.exceptions.Exit, click.exceptions.NoArgsIsHelpError)
 
 
 def published_schemas(text):
@@ -85,11 +91,10 @@ def test_json_is_accepted_by_what_reads_it(block):
 def commands(page):
     """The command lines of spade-spark in a page: in blocks, and inline."""
     text = page.read_text("utf-8")
+    lines = inline_code(text)
     for block in blocks(text):
-        if block.language in SHELL:
-            lines = block.text.replace("\\\n", " ").splitlines()
-            yield from (line.removeprefix("$ ").partition(" > ")[0] for line in lines)
-    yield from inline_code(text)
+        lines += PROMPTS[block.language].findall(block.text) if block.language in PROMPTS else []
+    return [re.split(" [<>] ", line)[0] for line in lines if line.startswith("spade-spark ")]
 
 
 def parse(line):
@@ -102,17 +107,14 @@ def parse(line):
         found = command.get_command(click.Context(command), name)
         assert found is not None, f"there is no command {name}"
         command = found
-    with suppress(
-        click.MissingParameter, click.exceptions.Exit, click.exceptions.NoArgsIsHelpError
-    ):
+    with suppress(*NOT_WRONG):
         command.make_context(name, words)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_command_lines_are_accepted(page):
     for line in commands(page):
-        if line.startswith("spade-spark "):
-            parse(line.partition(" < ")[0])
+        parse(line)
 
 
 @pytest.mark.parametrize("line", ["spade-spark nothing", "spade-spark undo TAG --nothing"])
@@ -153,10 +155,8 @@ def test_settings_that_are_mentioned_exist(page):
         for code in codes
         if (match := re.match(r"([a-z]\w*)\.[\w.]+(?= = |$)", code)) and match[1] in sections
     }
-    files = {"spark.py", "metrics.md", "warehouse.md", "streams.json", "metadata.json"}
-    assert {name for name in mentioned - known if name not in files and name[:6] != "spark."} == (
-        set()
-    )
+    others = {name for name in mentioned if name.startswith("spark.") or name.endswith(".py")}
+    assert mentioned - known - others == set()
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +173,15 @@ def test_commands_print_what_is_shown(servers, page, tmp_path):
     shown = page.read_text("utf-8")
     printed = servers.run_examples(shown, tmp_path)
     assert comparable(printed) == comparable(shown), "run `make docs`, and look at the difference"
+
+
+@pytest.mark.slow
+def test_the_documented_grants_are_all_that_a_replay_needs(servers, tmp_path, monkeypatch):
+    (grants,) = examples("redshift.md", "Prepare the warehouse", "sql")
+    plan = "plan '2017-11-03 10:00:00' '2017-11-03 12:59:59' --all-tables --json --conf replay.toml"
+    with servers.environment(tmp_path) as url:
+        servers.execute(url, "CREATE ROLE loader LOGIN; " + grants)
+        monkeypatch.setenv("SPADE_RSURL", url.replace("postgres@", "loader@"))
+        assert json.loads(output_of(f"spade-spark {plan}"))["problems"] == []
+        servers.execute(url, "REVOKE DELETE ON physical.login FROM loader")
+        assert "DELETE" in str(json.loads(output_of(f"spade-spark {plan}"))["problems"])
