@@ -230,22 +230,22 @@ def _run(example: Block) -> str:
 
 def output_of(line: str) -> str:
     """What a command line prints: its standard output, or its error where that is empty."""
-    words = shlex.split(line)
+    arguments = shlex.split(line)
     data = b""
-    if "<" in words:
-        position = words.index("<")
-        data = Path(words[position + 1]).read_bytes()
-        words[position : position + 2] = []
-    if words[0] == "cat":
-        return Path(words[1]).read_text("utf-8")
-    assert words[0] == "spade-spark", f"an example runs {words[0]}"
+    if "<" in arguments:
+        position = arguments.index("<")
+        data = Path(arguments[position + 1]).read_bytes()
+        arguments[position : position + 2] = []
+    if arguments[0] == "cat":
+        return Path(arguments[1]).read_text("utf-8")
+    assert arguments[0] == "spade-spark", f"an example runs {arguments[0]}"
     output, errors = io.StringIO(), io.StringIO()
     stdin = io.TextIOWrapper(io.BytesIO(data))
     # A handler that is there already keeps the command from adding one of its own.
     logging.getLogger().addHandler(_SILENT)
     try:
         with redirect_stdout(output), redirect_stderr(errors), mock.patch("sys.stdin", stdin):
-            main(words[1:])
+            main(arguments[1:])
     finally:
         logging.getLogger().removeHandler(_SILENT)
     shown = output.getvalue() or errors.getvalue()

@@ -20,8 +20,8 @@ from spade_spark.settings import Settings
 from spade_spark.streams.config import read_entries
 from spade_spark.streams.rules import problems
 from spade_spark.transform.registry import is_transformer
-from tests.docs.harness import Servers, comparable, output_of
-from tests.docs.pages import all_pages, blocks, examples, inline_code, name_of
+from tests.docs.harness import Servers, comparable, output_of, same_output
+from tests.docs.pages import README, all_pages, blocks, examples, inline_code, name_of
 from tests.docs.settings_reference import settings as defaults
 
 if sys.version_info >= (3, 11):
@@ -38,7 +38,7 @@ PROMPTS = {
 # Options of other programs that the pages mention.
 FOREIGN_OPTIONS = {"--archives", "--master"}
 # An inline command is a name more often than a complete command line.
-NOT_WRONG = (click.MissingParameter, click.exceptions.Exit, click.exceptions.NoArgsIsHelpError)
+NOT_WRONG = (click.MissingParameter, click.exceptions.Exit)
 
 
 def published_schemas(text):
@@ -105,8 +105,10 @@ def parse(line):
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         name, *words = words
         found = command.get_command(click.Context(command), name)
-        assert found is not None, f"there is no command {name}"
+        assert found is not None, f"unknown command {name}"
         command = found
+    if isinstance(command, click.Group) and not words:
+        return
     with suppress(*NOT_WRONG):
         command.make_context(name, words)
 
@@ -133,6 +135,12 @@ def options(command):
             yield from options(command.get_command(context, name))
 
 
+def test_the_readmes_table_has_every_option_of_a_replay():
+    table = re.findall(r"^\| `(--[a-z-]+)", README.read_text("utf-8"), re.MULTILINE)
+    replay = cli.get_command(click.Context(cli), "replay")
+    assert sorted(table) == sorted(name for name in options(replay) if name.startswith("--"))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_options_that_are_mentioned_exist(page):
     known = {*options(cli), "--help", *FOREIGN_OPTIONS}
@@ -157,6 +165,13 @@ def test_settings_that_are_mentioned_exist(page):
     }
     others = {name for name in mentioned if name.startswith("spark.") or name.endswith(".py")}
     assert mentioned - known - others == set()
+
+
+def test_only_times_durations_and_sizes_may_differ():
+    shown = "3 rows in 1.2 s, 88 B at 2026-11-27 18:17:53 UTC"
+    assert same_output(shown, "3 rows in 12 s, 1.5 kB at 2027-01-02 03:04:05 UTC")
+    assert not same_output(shown, shown.replace("3 rows", "4 rows"))
+    assert not same_output("at 2017-11-03 10:00:00", "at 2017-11-03 11:00:00")
 
 
 @pytest.fixture(scope="module")
