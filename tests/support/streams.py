@@ -31,6 +31,9 @@ class Consumer:
         self._client("kinesis").create_stream(StreamName=name, ShardCount=shards)
         return name
 
+    def delete_stream(self, name):
+        self._client("kinesis").delete_stream(StreamName=name)
+
     def new_firehose(self):
         """A new Firehose's name; it delivers to a bucket of its own."""
         name = f"firehose-{uuid.uuid4().hex[:12]}"
