@@ -25,7 +25,7 @@ from spade_spark.settings import Settings
 from spade_spark.store import open_store
 from spade_spark.streams.choose import Chosen
 from spade_spark.streams.choose import choose as choose_streams
-from spade_spark.transform.registry import is_transformer
+from spade_spark.transform.transformers.registry import is_transformer
 
 
 @dataclass(frozen=True)

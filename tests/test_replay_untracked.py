@@ -9,7 +9,7 @@ import pytest
 
 from spade_spark.blueprint.schema import read_tables
 from spade_spark.cli import main
-from spade_spark.transform.registry import is_transformer
+from spade_spark.transform.transformers.registry import is_transformer
 from tests.docs.pages import examples
 from tests.support import edge
 from tests.support.globs import FORMS, glob

@@ -16,7 +16,7 @@ from spade_spark.lookups.open import open_lookups
 from spade_spark.settings import Settings, load
 from spade_spark.transform import row
 from spade_spark.transform.exact import ExactTransform, Result
-from spade_spark.transform.registry import is_transformer
+from spade_spark.transform.transformers.registry import is_transformer
 
 
 @click.command("parse")

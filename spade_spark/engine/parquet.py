@@ -13,7 +13,7 @@ from spade_spark.output.tsv import ClosedFile
 from spade_spark.run.layout import Layout
 from spade_spark.run.ledger import Ledger
 from spade_spark.store import Store
-from spade_spark.transform.registry import is_transformer
+from spade_spark.transform.transformers.registry import is_transformer
 
 
 class ParquetOutput:

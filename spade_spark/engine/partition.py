@@ -42,7 +42,7 @@ from spade_spark.transform.chunk import ChunkTransform
 from spade_spark.transform.drained import Drained, Kept
 from spade_spark.transform.edge_types import EdgeTypeCounter
 from spade_spark.transform.outcomes import Outcome
-from spade_spark.transform.registry import is_transformer
+from spade_spark.transform.transformers.registry import is_transformer
 
 _ROWS_AT_ONCE: Final = 32
 """Tables with fewer rows wait for more of them: a chunk has one or two of most."""

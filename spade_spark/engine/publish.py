@@ -31,7 +31,7 @@ from spade_spark.streams.records import Envelope
 from spade_spark.streams.select import Selector
 from spade_spark.streams.send import Sender
 from spade_spark.transform.quoting import unquote_row
-from spade_spark.transform.registry import is_transformer
+from spade_spark.transform.transformers.registry import is_transformer
 
 
 def publish(job: Job, store: Store, completion: Completion) -> Completion:

@@ -15,7 +15,7 @@ from typing import Final
 import pyarrow as pa
 
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.transform.registry import TIMESTAMP
+from spade_spark.transform.transformers.registry import TIMESTAMP
 
 TIME: Final = pa.timestamp("ms")
 

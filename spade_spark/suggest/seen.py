@@ -14,9 +14,9 @@ from typing import Final
 from spade_spark.edge.address import canonical
 from spade_spark.edge.integers import parse_integer
 from spade_spark.edge.strict_json import Members, Nested, Number, Value, read
-from spade_spark.transform.conversion import ConversionFailed
-from spade_spark.transform.numbers import BIGINT_BITS, INT_BITS, to_float
-from spade_spark.transform.timestamps import EARLIEST, LATEST
+from spade_spark.transform.transformers.base import ConversionFailed
+from spade_spark.transform.transformers.numbers import BIGINT_BITS, INT_BITS, to_float
+from spade_spark.transform.transformers.timestamps import EARLIEST, LATEST
 
 MAX_EVENTS: Final = 1000
 MAX_PROPERTIES: Final = 400

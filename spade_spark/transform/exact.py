@@ -23,10 +23,10 @@ from spade_spark.edge.record import (
 from spade_spark.edge.strict_json import Members, Number, Value, read
 from spade_spark.errors import SpadeError
 from spade_spark.lookups import Lookups
-from spade_spark.transform.conversion import ConversionFailed, Converter
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.transform.quoting import quote
-from spade_spark.transform.registry import converter
+from spade_spark.transform.transformers.base import ConversionFailed, Converter
+from spade_spark.transform.transformers.registry import converter
 from spade_spark.transform.untracked import untracked_line
 
 MAX_UUID_BYTES: Final = 64

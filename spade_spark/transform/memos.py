@@ -18,11 +18,8 @@ from spade_spark.blueprint.schema import Column
 from spade_spark.edge.address import canonical
 from spade_spark.edge.instants import rfc3339_seconds
 from spade_spark.lookups import Lookups
-from spade_spark.transform.conversion import ConversionFailed, Converter
-from spade_spark.transform.geo import asn_number
 from spade_spark.transform.memo import Found, Memo
 from spade_spark.transform.received import WHOLE_SECOND
-from spade_spark.transform.registry import converter
 from spade_spark.transform.texts import (
     BETWEEN,
     BOOLEANS,
@@ -42,7 +39,10 @@ from spade_spark.transform.texts import (
     float_texts,
     text_or_missing,
 )
-from spade_spark.transform.timestamps import EARLIEST, LATEST, UTC, unix_time
+from spade_spark.transform.transformers.base import ConversionFailed, Converter
+from spade_spark.transform.transformers.geo import asn_number
+from spade_spark.transform.transformers.registry import converter
+from spade_spark.transform.transformers.timestamps import EARLIEST, LATEST, UTC, unix_time
 from spade_spark.window import PACIFIC
 
 OF_ADDRESS: Final = ("varchar", "ipCity", "ipCountry", "ipRegion", "ipAsn", "ipAsnInteger")

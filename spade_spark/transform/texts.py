@@ -12,10 +12,10 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from spade_spark.edge.strict_json import Number
-from spade_spark.transform.conversion import ConversionFailed, Converter
-from spade_spark.transform.numbers import shortest
 from spade_spark.transform.quoting import escape
-from spade_spark.transform.timestamps import EARLIEST, LATEST
+from spade_spark.transform.transformers.base import ConversionFailed, Converter
+from spade_spark.transform.transformers.numbers import shortest
+from spade_spark.transform.transformers.timestamps import EARLIEST, LATEST
 
 BETWEEN: Final = '"\t"'
 """What stands between two values of a row. Rows are made without their first and last quote."""

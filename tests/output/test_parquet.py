@@ -15,7 +15,7 @@ from spade_spark.output.days import NO_DAY
 from spade_spark.output.lake_needs import need_columns, need_pyarrow
 from spade_spark.output.parquet import convert
 from spade_spark.transform.quoting import quote
-from spade_spark.transform.registry import BY_NAME, is_transformer
+from spade_spark.transform.transformers.registry import BY_NAME, is_transformer
 from tests.support import edge
 
 TIMES = ("2017-11-03 23:59:59.999", "", "2017-11-04 00:00:00", "2017-11-03 00:00:00")

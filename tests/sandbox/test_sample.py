@@ -25,7 +25,7 @@ from spade_spark.settings import Input
 from spade_spark.store.directory import DirectoryStore
 from spade_spark.transform.exact import ExactTransform
 from spade_spark.transform.outcomes import Outcome
-from spade_spark.transform.registry import is_transformer
+from spade_spark.transform.transformers.registry import is_transformer
 
 KEY = re.compile(r"(\d{8})/[a-z-]+/(\d{10})\.i-[0-9a-f]+\.[0-9a-f]{16}\.log\.gz")
 

@@ -20,7 +20,7 @@ from spade_spark.suggest.seen import (
     EventSeen,
     Seen,
 )
-from spade_spark.transform.registry import converter, is_transformer
+from spade_spark.transform.transformers.registry import converter, is_transformer
 from tests.fuzz.make import FixedGeo, FixedLogins
 
 LOOKUPS = Lookups(FixedGeo(), FixedLogins())

@@ -13,7 +13,7 @@ from spade_spark.lookups import Lookups
 from spade_spark.transform.edge_types import EdgeTypeCounter, EdgeTypeCounts
 from spade_spark.transform.exact import ExactTransform
 from spade_spark.transform.outcomes import Outcome
-from spade_spark.transform.registry import is_transformer
+from spade_spark.transform.transformers.registry import is_transformer
 from tests.fuzz.make import FixedGeo, FixedLogins, line, tables
 from tests.support import edge
 from tests.test_golden import OWN, read_cases

@@ -9,9 +9,9 @@ from spade_spark.edge.strict_json import Nested, Number
 from spade_spark.errors import LookupDown
 from spade_spark.lookups import Lookups, Place
 from spade_spark.lookups.tables import FixedLogins, FixedPlaces
-from spade_spark.transform.conversion import ConversionFailed
-from spade_spark.transform.registry import converter, is_transformer
-from spade_spark.transform.users import WHITE_SPACE
+from spade_spark.transform.transformers.base import ConversionFailed
+from spade_spark.transform.transformers.registry import converter, is_transformer
+from spade_spark.transform.transformers.users import WHITE_SPACE
 
 LOOKUPS = Lookups(
     FixedPlaces(

@@ -12,8 +12,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spade_spark.edge.strict_json import Nested, Number
-from spade_spark.transform.conversion import ConversionFailed
-from spade_spark.transform.numbers import SMALLEST, parse_float, shortest, to_float, to_integer
+from spade_spark.transform.transformers.base import ConversionFailed
+from spade_spark.transform.transformers.numbers import (
+    SMALLEST,
+    parse_float,
+    shortest,
+    to_float,
+    to_integer,
+)
 
 INT, BIGINT = to_integer(32), to_integer(64)
 DOUBLES = st.integers(0, 2**64 - 1).map(

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spade_spark.edge.strict_json import Nested, Number
-from spade_spark.transform.conversion import ConversionFailed
 from spade_spark.transform.layout import Layout
-from spade_spark.transform.timestamps import UTC, to_layout_time, to_unix_time
+from spade_spark.transform.transformers.base import ConversionFailed
+from spade_spark.transform.transformers.timestamps import UTC, to_layout_time, to_unix_time
 from spade_spark.window import PACIFIC
 
 WRITTEN = re.compile(r"-?[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,3})?")

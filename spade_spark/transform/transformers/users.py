@@ -6,8 +6,8 @@ from typing import Final
 
 from spade_spark.edge.strict_json import Value
 from spade_spark.lookups import LoginLookup
-from spade_spark.transform.conversion import ConversionFailed, Converter, text
-from spade_spark.transform.numbers import integer
+from spade_spark.transform.transformers.base import ConversionFailed, Converter, text
+from spade_spark.transform.transformers.numbers import integer
 
 WHITE_SPACE: Final = (
     "\t\n\v\f\r \u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"

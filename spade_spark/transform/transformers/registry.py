@@ -8,14 +8,14 @@ from typing import Final
 
 from spade_spark.blueprint.schema import Column
 from spade_spark.lookups import Lookups
-from spade_spark.transform.booleans import to_bool
-from spade_spark.transform.conversion import Converter
-from spade_spark.transform.geo import to_asn_integer, to_place
 from spade_spark.transform.layout import Layout
-from spade_spark.transform.numbers import BIGINT_BITS, INT_BITS, to_float, to_integer
-from spade_spark.transform.text import to_varchar
-from spade_spark.transform.timestamps import UTC, to_layout_time, to_unix_time
-from spade_spark.transform.users import to_user_id
+from spade_spark.transform.transformers.base import Converter
+from spade_spark.transform.transformers.booleans import to_bool
+from spade_spark.transform.transformers.geo import to_asn_integer, to_place
+from spade_spark.transform.transformers.numbers import BIGINT_BITS, INT_BITS, to_float, to_integer
+from spade_spark.transform.transformers.strings import to_varchar
+from spade_spark.transform.transformers.timestamps import UTC, to_layout_time, to_unix_time
+from spade_spark.transform.transformers.users import to_user_id
 from spade_spark.window import PACIFIC
 
 TIMESTAMP: Final = "f@timestamp@"

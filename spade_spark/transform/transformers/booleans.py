@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from spade_spark.edge.strict_json import Number, Value
-from spade_spark.transform.conversion import ConversionFailed
+from spade_spark.transform.transformers.base import ConversionFailed
 
 _SPELT: Final = {"1": "true", "0": "false"}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spade_spark.edge.strict_json import Value
-from spade_spark.transform.conversion import text
+from spade_spark.transform.transformers.base import text
 
 
 def to_varchar(value: Value, _: tuple[Value, ...]) -> str:

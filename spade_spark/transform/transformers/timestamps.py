@@ -11,9 +11,9 @@ from typing import Final
 
 from spade_spark.edge.instants import CYCLE_SECONDS, CYCLE_YEARS, unix_seconds
 from spade_spark.edge.strict_json import Number, Value
-from spade_spark.transform.conversion import ConversionFailed, Converter, text
 from spade_spark.transform.layout import Layout
 from spade_spark.transform.layout_elements import Fields, NoMatch
+from spade_spark.transform.transformers.base import ConversionFailed, Converter, text
 from spade_spark.window import PACIFIC
 
 UTC: Final = timezone.utc

@@ -12,7 +12,7 @@ from typing import Final
 
 from spade_spark.edge.integers import parse_integer
 from spade_spark.edge.strict_json import Number, Value
-from spade_spark.transform.conversion import ConversionFailed, Converter
+from spade_spark.transform.transformers.base import ConversionFailed, Converter
 
 INT_BITS: Final = 32
 BIGINT_BITS: Final = 64

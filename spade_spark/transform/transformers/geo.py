@@ -11,7 +11,7 @@ from typing import Final, Literal
 from spade_spark.edge.integers import parse_integer
 from spade_spark.edge.strict_json import Value
 from spade_spark.lookups import GeoLookup
-from spade_spark.transform.conversion import ConversionFailed, Converter, text
+from spade_spark.transform.transformers.base import ConversionFailed, Converter, text
 
 _PREFIX: Final = "AS"
 
