@@ -20,6 +20,7 @@ from spade_spark.run.run import Run
 from spade_spark.settings import Settings
 from spade_spark.store import open_store
 from spade_spark.streams.rules import region_of
+from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 from spade_spark.warehouse import preflight
 from spade_spark.warehouse.dialect import Warehouse, open_warehouse
 from spade_spark.warehouse.place import place_of
@@ -31,21 +32,6 @@ BYTES_PER_CORE_SECOND = 12_000_000
 
 _LOCAL = re.compile(r"local\[(\d+|\*)(?:,\d+)?\]")
 
-# What a transformer's values are, as the warehouse's catalog spells types.
-_TYPES = {
-    "int": r"integer|bigint|numeric.*",
-    "bigint": r"bigint|numeric.*",
-    "float": r"double precision|real|numeric.*",
-    "bool": r"boolean",
-    "varchar": r"character.*|text",
-    "ipCity": r"character.*|text",
-    "ipCountry": r"character.*|text",
-    "ipRegion": r"character.*|text",
-    "ipAsn": r"character.*|text",
-    "ipAsnInteger": r"integer|bigint|numeric.*",
-    "userIDWithMapping": r"bigint|numeric.*",
-}
-_TIMESTAMP = r"timestamp.*"
 _SIZE = re.compile(r"\s*\((\d+)\)")
 
 
@@ -113,11 +99,16 @@ def empty_hours(window: Window, listing: Listing) -> tuple[str, ...]:
     return tuple(empty)
 
 
-def column_differences(table: Table, state: preflight.TableState) -> Iterator[str]:
-    """How the warehouse's columns differ from what Blueprint says, a sentence each."""
+def column_differences(
+    table: Table, state: preflight.TableState, registry: Registry = TRANSFORMERS
+) -> Iterator[str]:
+    """How the warehouse's columns differ from what Blueprint says, a sentence each.
+
+    Raises:
+        InputError: A column has an unknown transformer.
+    """
     for column, there in zip(table.columns, state.columns, strict=True):
-        expected = _TYPES.get(column.transformer, _TIMESTAMP)
-        if not re.fullmatch(expected, there.type):
+        if not re.fullmatch(registry.spec(column.transformer).sql_types, there.type):
             yield f"{there.name} is {there.type}, Blueprint makes {column.transformer}"
         elif _size(column) and there.limit and _size(column) != there.limit:
             yield f"{there.name} is {there.type}, Blueprint has {column.options.strip()}"

@@ -9,8 +9,12 @@ import pytest
 
 from spade_spark.blueprint.schema import read_tables
 from spade_spark.cli import main
+<<<<<<< HEAD
 from spade_spark.transform.transformers.registry import is_transformer
 from tests.docs.pages import examples
+=======
+from spade_spark.transform.transformers.registry import TRANSFORMERS, is_transformer
+>>>>>>> 85d45aa (Describe each transformer by one TransformerSpec)
 from tests.support import edge
 from tests.support.globs import FORMS, glob
 from tests.support.statsd import StatsdServer
@@ -19,14 +23,6 @@ from tests.support.world import WINDOW, World
 pytestmark = pytest.mark.spark
 
 IN_WINDOW = "2017-11-03T17:30:00Z"
-TYPES = {
-    "varchar": "varchar",
-    "int": "int",
-    "float": "float8",
-    "bool": "boolean",
-    "f@timestamp@unix": "timestamp",
-    "ipAsnInteger": "int",
-}
 
 
 @pytest.fixture
@@ -79,7 +75,7 @@ def stream():
 def create(world, table):
     """Creates the table in the warehouse and notes its version there."""
     columns = ", ".join(
-        f"{column.outbound} {TYPES.get(column.transformer, 'varchar')}{column.options}"
+        f"{column.outbound} {TRANSFORMERS.spec(column.transformer).sql_type}{column.options}"
         for column in table.columns
     )
     world.sql(

@@ -14,28 +14,30 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from spade_spark.errors import InputError
 from spade_spark.lake.pointer import Current, LakeColumn
 from spade_spark.output.days import DAY_COLUMN
 from spade_spark.run.layout import table_folder
+from spade_spark.transform.transformers.base import ArrowType
 
 Dialect = Literal["athena", "spectrum"]
 
-_TYPES: Final[dict[str, dict[str, str]]] = {
+_TYPES: Final[dict[Dialect, dict[ArrowType, str]]] = {
     "athena": {
-        "int32": "int",
-        "int64": "bigint",
-        "double": "double",
-        "bool": "boolean",
-        "timestamp[ms]": "timestamp",
-        "string": "string",
+        ArrowType.INT32: "int",
+        ArrowType.INT64: "bigint",
+        ArrowType.DOUBLE: "double",
+        ArrowType.BOOL: "boolean",
+        ArrowType.TIMESTAMP: "timestamp",
+        ArrowType.STRING: "string",
     },
     "spectrum": {
-        "int32": "integer",
-        "int64": "bigint",
-        "double": "double precision",
-        "bool": "boolean",
-        "timestamp[ms]": "timestamp",
-        "string": "varchar(65535)",
+        ArrowType.INT32: "integer",
+        ArrowType.INT64: "bigint",
+        ArrowType.DOUBLE: "double precision",
+        ArrowType.BOOL: "boolean",
+        ArrowType.TIMESTAMP: "timestamp",
+        ArrowType.STRING: "varchar(65535)",
     },
 }
 
@@ -60,6 +62,9 @@ class Catalog:
         """What brings the catalog from ``before`` to ``after``, as far as ``days`` go.
 
         Statements on partitions that were run before change nothing when they are run again.
+
+        Raises:
+            InputError: A column has a type that the catalog has no type for.
         """
         return tuple(self._statements(before, after, days))
 
@@ -115,7 +120,13 @@ class Catalog:
         return f"ALTER TABLE {table} ADD {words}"
 
     def _column(self, column: LakeColumn) -> str:
-        return f"{self._name(column.name)} {_TYPES[self.dialect][column.type]}"
+        types = _TYPES[self.dialect]
+        if column.type not in {each.value for each in types}:
+            raise InputError(
+                f"column {column.name} has the type {column.type}, for which {self.dialect} has no "
+                f"type here: known are {', '.join(each.value for each in types)}"
+            )
+        return f"{self._name(column.name)} {types[ArrowType(column.type)]}"
 
     def _table(self, table: str) -> str:
         parts = [self.schema, table] if self.schema else [table]

@@ -26,6 +26,7 @@ from spade_spark.errors import Bug
 from spade_spark.output.arrow_rows import RowReader
 from spade_spark.output.arrow_types import TIME, arrow_schema
 from spade_spark.output.days import NO_DAY, moment
+from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 
 ZSTD_LEVEL: Final = 1
 """Of zstd: 3 makes files 4 % smaller and takes 10 to 25 % longer to make them."""
@@ -110,7 +111,13 @@ class DayWriter:
 
 
 def convert(
-    source: Path, table: Table, folder: Path, time_column: str, row_group_bytes: int
+    source: Path,
+    table: Table,
+    folder: Path,
+    time_column: str,
+    row_group_bytes: int,
+    *,
+    registry: Registry = TRANSFORMERS,
 ) -> Iterator[ClosedDay]:
     """The rows of a gzip TSV file as Parquet files, a file a day.
 
@@ -120,12 +127,15 @@ def convert(
         folder: Where the files are made.
         time_column: The column whose day decides.
         row_group_bytes: Bytes in Arrow's memory at which a row group is written.
+        registry: The transformers.
 
     Raises:
+        InputError: A column has an unknown transformer.
         Bug: A value is not of its column's type.
     """
-    reader = RowReader(arrow_schema(table))
-    days = _Days(table, folder, source.stem, time_column, row_group_bytes)
+    schema = arrow_schema(table, registry)
+    reader = RowReader(schema)
+    days = _Days(schema, folder, source.stem, time_column, row_group_bytes)
     for text in _blocks(source):
         try:
             rows = reader.read(text)
@@ -142,9 +152,9 @@ class _Days:
     """The open files of one table's days."""
 
     def __init__(
-        self, table: Table, folder: Path, name: str, time_column: str, row_group_bytes: int
+        self, schema: pa.Schema, folder: Path, name: str, time_column: str, row_group_bytes: int
     ) -> None:
-        self._schema = arrow_schema(table)
+        self._schema = schema
         self._folder, self._name, self._time_column = folder, name, time_column
         self._row_group_bytes = row_group_bytes
         self._open: dict[str, DayWriter] = {}

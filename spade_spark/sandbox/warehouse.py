@@ -22,6 +22,7 @@ from spade_spark.run.records import RowFile
 from spade_spark.sandbox.sample_schemas import MISTAKES, TABLES, published, with_mistakes
 from spade_spark.settings import OutputSettings, Settings
 from spade_spark.store import open_store
+from spade_spark.transform.transformers.registry import TRANSFORMERS
 from spade_spark.warehouse import ledger
 from spade_spark.warehouse.connection import Session, Target
 from spade_spark.warehouse.dialect import open_warehouse
@@ -29,21 +30,6 @@ from spade_spark.warehouse.guard import Rules
 from spade_spark.warehouse.load import load_tables
 from spade_spark.warehouse.statements import Identifier, Literal, Statement, joined
 from spade_spark.window import Window
-
-_TYPES = {
-    "int": "INTEGER",
-    "bigint": "BIGINT",
-    "float": "DOUBLE PRECISION",
-    "bool": "BOOLEAN",
-    "varchar": "VARCHAR",
-    "ipCity": "VARCHAR",
-    "ipCountry": "VARCHAR",
-    "ipRegion": "VARCHAR",
-    "ipAsn": "VARCHAR",
-    "ipAsnInteger": "INTEGER",
-    "userIDWithMapping": "BIGINT",
-}
-_TIMESTAMP = "TIMESTAMP"
 
 
 def fill_warehouse(settings: Settings, whole: Window, mistaken: Window, scratch: Path) -> None:
@@ -111,8 +97,8 @@ def _only_spoilt(tables: Iterable[Table]) -> list[Table]:
 
 
 def _definition(column: Column) -> Statement:
-    kind = _TYPES.get(column.transformer, _TIMESTAMP)
-    return Statement(Identifier(column.outbound), f" {kind}{column.options}")
+    spec = TRANSFORMERS.spec(column.transformer)
+    return Statement(Identifier(column.outbound), f" {spec.sql_type}{column.options}")
 
 
 def _make(

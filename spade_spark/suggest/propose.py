@@ -8,7 +8,15 @@ from typing import Final
 
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.suggest.names import column_name, is_event_name
-from spade_spark.suggest.seen import EventSeen, Kind, PropertySeen
+from spade_spark.suggest.seen import EventSeen, PropertySeen
+from spade_spark.transform.transformers.base import (
+    ArrowType,
+    Inference,
+    TransformerSpec,
+    ValueKind,
+    ValueTrait,
+)
+from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 
 MAX_COLUMNS: Final = 299
 """Blueprint refuses a table of more."""
@@ -27,17 +35,6 @@ _PLACES: Final = (
     ("asn_id", "ipAsnInteger", ""),
 )
 """Of the client's address, which every event has: the outbound name, transformer and options."""
-
-_TAKES: Final = {
-    "int": (Kind.INT, Kind.INT_TEXT),
-    "bigint": (Kind.INT, Kind.INT_TEXT, Kind.BIGINT, Kind.BIGINT_TEXT),
-    "float": (
-        *(Kind.INT, Kind.INT_TEXT, Kind.BIGINT, Kind.BIGINT_TEXT),
-        *(Kind.FLOAT, Kind.FLOAT_TEXT),
-    ),
-    "varchar": (Kind.TEXT, Kind.INT_TEXT, Kind.BIGINT_TEXT, Kind.FLOAT_TEXT),
-}
-_NUMBERS: Final = (Kind.INT, Kind.BIGINT, Kind.FLOAT, Kind.HUGE)
 
 
 @dataclass(frozen=True)
@@ -74,14 +71,14 @@ class Suggestion:
     notes: tuple[str, ...]
 
 
-def propose(name: str, seen: EventSeen) -> Suggestion:
+def propose(name: str, seen: EventSeen, registry: Registry = TRANSFORMERS) -> Suggestion:
     """The table that would take the events of this name."""
     ordered = sorted(seen.properties.items(), key=lambda item: (-item[1].values, item[0]))
     columns = {"time": _TIME}
     columns |= {outbound: _place(outbound, *kind) for outbound, *kind in _PLACES}
     properties = []
     for each, values in ordered:
-        properties.append(_property(each, values, seen, columns))
+        properties.append(_property(each, values, seen, columns, registry))
         if (column := properties[-1].column) is not None:
             columns.setdefault(column.outbound, column)
     table = Table(name, 0, tuple(columns.values()))
@@ -93,7 +90,11 @@ def _place(outbound: str, transformer: str, options: str) -> Column:
 
 
 def _property(
-    name: str, values: PropertySeen, seen: EventSeen, columns: dict[str, Column]
+    name: str,
+    values: PropertySeen,
+    seen: EventSeen,
+    columns: dict[str, Column],
+    registry: Registry,
 ) -> PropertySuggestion:
     notes = []
     inbound = name
@@ -102,65 +103,71 @@ def _property(
         notes.append("the server's time replaces it; what the client sent is client_time")
     elif name == "client_time" and "time" in seen.properties:
         return PropertySuggestion(name, values, None, ("what the client sent as time replaces it",))
-    transformer = "varchar" if name == "ip" else _transformer(name, values)
-    notes += _notes(values, seen, transformer)
+    spec = registry.spec("varchar") if name == "ip" else _transformer(name, values, registry)
+    notes += _notes(values, seen, spec)
     if name == "ip":  # a client may send another address than its own
         return PropertySuggestion(name, values, columns["ip"], tuple(notes))
     column = None
-    if transformer and len(columns) >= MAX_COLUMNS:
+    if spec and len(columns) >= MAX_COLUMNS:
         notes.append(f"left out: a table has at most {MAX_COLUMNS} columns")
-    elif transformer:
+    elif spec:
         outbound = column_name(inbound, columns)
-        column = Column(inbound, outbound, transformer, _options(transformer, values), ("",))
+        column = Column(inbound, outbound, spec.name, _options(spec, values), ("",))
     return PropertySuggestion(name, values, column, tuple(notes))
 
 
-def _transformer(name: str, values: PropertySeen) -> str:
-    """The transformer that takes most of the values; empty where none takes any."""
-    kinds = values.kinds
-    if name in {"time", "client_time"} and values.unix_times * 2 > values.values:
-        return "f@timestamp@unix"
-    takes = {"bool": _taken("bool", values)} if kinds[Kind.BOOL] else {}
-    names = [each for each in _TAKES if each == "varchar" or any(kinds[n] for n in _NUMBERS)]
-    takes |= {each: _taken(each, values) for each in names}
-    best = max(takes, key=lambda each: takes[each])
-    return best if takes[best] else ""
+def _transformer(name: str, values: PropertySeen, registry: Registry) -> TransformerSpec | None:
+    """The transformer that takes most of the values; None where none takes any."""
+    best, most = None, (0, False)
+    for spec in registry.specs:
+        inference = spec.inference
+        if inference is None:
+            continue
+        taken = _taken(inference, values)
+        if inference.names:
+            if name in inference.names and taken * 2 > values.values:
+                return spec
+            continue
+        is_observed = any(values.kinds[kind] for kind in inference.requires)
+        rank = (taken, is_observed)
+        if taken and rank > most and (is_observed or not inference.requires):
+            best, most = spec, rank
+    return best
 
 
-def _taken(transformer: str, values: PropertySeen) -> int:
+def _taken(inference: Inference, values: PropertySeen) -> int:
     """How many of the values the transformer takes."""
-    if transformer == "bool":
-        return values.kinds[Kind.BOOL] + values.switches
-    if transformer.startswith("f@"):
-        return values.unix_times
-    return sum(values.kinds[kind] for kind in _TAKES[transformer])
+    kinds = sum(values.kinds[kind] for kind in inference.kinds)
+    return kinds + sum(values.traits[trait] for trait in inference.traits)
 
 
-def _options(transformer: str, values: PropertySeen) -> str:
-    if transformer != "varchar":
+def _options(spec: TransformerSpec, values: PropertySeen) -> str:
+    if spec.arrow_type is not ArrowType.STRING:
         return ""
     needed = values.max_bytes * _ROOM
     return f"({next((length for length in _LENGTHS if length >= needed), _LENGTHS[-1])})"
 
 
-def _notes(values: PropertySeen, seen: EventSeen, transformer: str) -> Iterator[str]:
+def _notes(values: PropertySeen, seen: EventSeen, spec: TransformerSpec | None) -> Iterator[str]:
     """What is odd about a property."""
     if values.values * _RARE < seen.events:
         yield f"rare: in {values.values:,} of {seen.events:,} events"
-    if not transformer:
+    if spec is None or spec.inference is None:
         yield "no transformer takes a list, an object or null"
         return
-    lost = values.values - _taken(transformer, values)
+    lost = values.values - _taken(spec.inference, values)
     if lost:
         kinds = ", ".join(f"{count:,} {kind.value}" for kind, count in values.kinds.most_common())
         yield f"mixed types ({kinds}): {lost:,} of {values.values:,} left empty"
-    if transformer != "varchar":
+    if spec.arrow_type is not ArrowType.STRING:
         return
     if values.max_bytes > _LENGTHS[-1]:
         yield f"texts of up to {values.max_bytes:,} bytes would be cut"
-    if values.addresses == values.values:
+    if spec.name != "varchar":
+        return
+    if values.traits[ValueTrait.ADDRESS] == values.values:
         yield "all are addresses: ipCity, ipCountry, ipRegion and ipAsn take them too"
-    elif values.kinds[Kind.INT_TEXT] + values.kinds[Kind.BIGINT_TEXT] == values.values:
+    elif values.kinds[ValueKind.INT_TEXT] + values.kinds[ValueKind.BIGINT_TEXT] == values.values:
         yield "all are integers as text: int or bigint takes them too"
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Final
 
 from spade_spark.edge.address import canonical
 from spade_spark.edge.integers import parse_integer
 from spade_spark.edge.strict_json import Members, Nested, Number, Value, read
-from spade_spark.transform.transformers.base import ConversionFailed
+from spade_spark.transform.transformers.base import ConversionFailed, ValueKind, ValueTrait
 from spade_spark.transform.transformers.numbers import BIGINT_BITS, INT_BITS, to_float
 from spade_spark.transform.transformers.timestamps import EARLIEST, LATEST
 
@@ -29,40 +28,21 @@ MAX_NAME: Final = 256
 """Characters of a name that is kept; neither a table nor a column has one as long."""
 
 
-class Kind(str, Enum):
-    """What a value is, as far as columns tell values apart."""
-
-    BOOL = "bool"
-    INT = "int"
-    BIGINT = "bigint"
-    FLOAT = "float"
-    TEXT = "text"
-    INT_TEXT = "int as text"
-    BIGINT_TEXT = "bigint as text"
-    FLOAT_TEXT = "float as text"
-    NESTED = "list or object"
-    HUGE = "number out of range"
-
-
 @dataclass(slots=True)
 class PropertySeen:
     """The values of one property. Mutable.
 
     Attributes:
         nulls: Values that are null.
-        kinds: How many of the others are what.
+        kinds: How many of the others are of which kind.
         max_bytes: The longest text, in bytes of UTF-8.
-        switches: Numbers spelt 0 or 1, which a bool takes.
-        unix_times: Numbers that are Unix seconds within the range of a timestamp.
-        addresses: Texts that are addresses.
+        traits: How many of them have which trait.
     """
 
     nulls: int = 0
-    kinds: Counter[Kind] = field(default_factory=Counter)
+    kinds: Counter[ValueKind] = field(default_factory=Counter)
     max_bytes: int = 0
-    switches: int = 0
-    unix_times: int = 0
-    addresses: int = 0
+    traits: Counter[ValueTrait] = field(default_factory=Counter)
 
     @property
     def values(self) -> int:
@@ -78,18 +58,18 @@ class PropertySeen:
         elif isinstance(value, Number):
             self._add_number(value)
         else:
-            self.kinds[Kind.NESTED if isinstance(value, Nested) else Kind.BOOL] += 1
+            self.kinds[ValueKind.NESTED if isinstance(value, Nested) else ValueKind.BOOL] += 1
 
     def _add_number(self, number: Number) -> None:
-        self.kinds[_integer_kind(number.text) or _float_kind(number) or Kind.HUGE] += 1
-        self.switches += number.text in {"0", "1"}
-        self.unix_times += EARLIEST <= float(number.text) < LATEST + 1
+        self.kinds[_integer_kind(number.text) or _float_kind(number) or ValueKind.HUGE] += 1
+        self.traits[ValueTrait.SWITCH] += number.text in {"0", "1"}
+        self.traits[ValueTrait.UNIX_TIME] += EARLIEST <= float(number.text) < LATEST + 1
 
     def _add_text(self, text: str) -> None:
         self.max_bytes = max(self.max_bytes, len(text.encode()))
         kind = _integer_kind(text) or _float_kind(text)
-        self.kinds[_AS_TEXT[kind] if kind else Kind.TEXT] += 1
-        self.addresses += _is_address(text)
+        self.kinds[_AS_TEXT[kind] if kind else ValueKind.TEXT] += 1
+        self.traits[ValueTrait.ADDRESS] += _is_address(text)
 
 
 @dataclass(slots=True)
@@ -174,18 +154,18 @@ class Seen:
 
 
 _AS_TEXT: Final = {
-    Kind.INT: Kind.INT_TEXT,
-    Kind.BIGINT: Kind.BIGINT_TEXT,
-    Kind.FLOAT: Kind.FLOAT_TEXT,
+    ValueKind.INT: ValueKind.INT_TEXT,
+    ValueKind.BIGINT: ValueKind.BIGINT_TEXT,
+    ValueKind.FLOAT: ValueKind.FLOAT_TEXT,
 }
 _NUMERIC: Final = frozenset("+-.0123456789nN")
 """What a text begins with that a number's transformer takes."""
 
 
-def _integer_kind(text: str) -> Kind | None:
+def _integer_kind(text: str) -> ValueKind | None:
     if text[:1] not in _NUMERIC:
         return None
-    for kind, bits in ((Kind.INT, INT_BITS), (Kind.BIGINT, BIGINT_BITS)):
+    for kind, bits in ((ValueKind.INT, INT_BITS), (ValueKind.BIGINT, BIGINT_BITS)):
         try:
             parse_integer(text, bits)
         except ValueError:
@@ -194,14 +174,14 @@ def _integer_kind(text: str) -> Kind | None:
     return None
 
 
-def _float_kind(value: Number | str) -> Kind | None:
+def _float_kind(value: Number | str) -> ValueKind | None:
     if isinstance(value, str) and value[:1] not in _NUMERIC:
         return None
     try:
         to_float(value, ())
     except ConversionFailed:
         return None
-    return Kind.FLOAT
+    return ValueKind.FLOAT
 
 
 def _is_address(text: str) -> bool:

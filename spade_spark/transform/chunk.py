@@ -14,6 +14,7 @@ from spade_spark.transform.fast import FastPath
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.transform.tally import Tally
 from spade_spark.transform.texts import MISSING
+from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 
 _KEPT: Final = frozenset({Outcome.MALFORMED, Outcome.FAILED})
 """How an event ends that another try may make a row of, once a bug is mended."""
@@ -30,6 +31,7 @@ class ChunkTransform:
         tables: The tables by name. Each is compiled when its first event comes.
         lookups: What columns ask outside.
         asked: The tables whose rows are wanted; None for all.
+        registry: The transformers.
 
     Attributes:
         tally: What was counted; rows and untracked events as they are drained.
@@ -40,11 +42,12 @@ class ChunkTransform:
         tables: Mapping[str, Table],
         lookups: Lookups,
         asked: frozenset[str] | None = None,
+        registry: Registry = TRANSFORMERS,
     ) -> None:
         self.tally = Tally()
         self._tables = tables
-        self._exact = ExactTransform(tables, lookups, asked)
-        self._fast = FastPath(tables, lookups, asked)
+        self._exact = ExactTransform(tables, lookups, asked, registry)
+        self._fast = FastPath(tables, lookups, asked, registry)
         self._rows, self._untracked = self._fast.rows, self._fast.untracked
         self._quarantined: list[Kept] = []
         self._reader = EdgeLineReader()

@@ -26,7 +26,7 @@ from spade_spark.lookups import Lookups
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.transform.quoting import quote
 from spade_spark.transform.transformers.base import ConversionFailed, Converter
-from spade_spark.transform.transformers.registry import converter
+from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 from spade_spark.transform.untracked import untracked_line
 
 MAX_UUID_BYTES: Final = 64
@@ -68,16 +68,24 @@ class ExactTransform:
     """Turns lines of the edge's log into rows.
 
     Args:
-        tables: The tables by name; their transformers are all known.
+        tables: The tables by name.
         lookups: What columns ask outside.
         asked: The tables whose rows are wanted, or None for all; events of others end as
             `NOT_ASKED`, untracked ones too.
+        registry: The transformers.
+
+    Raises:
+        InputError: A column has an unknown transformer.
     """
 
     def __init__(
-        self, tables: Mapping[str, Table], lookups: Lookups, asked: frozenset[str] | None = None
+        self,
+        tables: Mapping[str, Table],
+        lookups: Lookups,
+        asked: frozenset[str] | None = None,
+        registry: Registry = TRANSFORMERS,
     ) -> None:
-        self._tables = {name: _compile(table, lookups) for name, table in tables.items()}
+        self._tables = {name: _compile(table, lookups, registry) for name, table in tables.items()}
         self._asked = asked
 
     def line(self, line: bytes) -> list[Result] | None:
@@ -155,8 +163,8 @@ def _without_row(uuid: str, outcome: Outcome) -> Result:
     return Result(None, None, None, None, uuid, outcome)
 
 
-def _compile(table: Table, lookups: Lookups) -> _Compiled:
-    columns = tuple((column, converter(column, lookups)) for column in table.columns)
+def _compile(table: Table, lookups: Lookups, registry: Registry) -> _Compiled:
+    columns = tuple((column, registry.converter(column, lookups)) for column in table.columns)
     return _Compiled(table.version, columns)
 
 

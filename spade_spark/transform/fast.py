@@ -36,6 +36,7 @@ from spade_spark.transform.edge_lines import BACKSLASH, EdgeLine
 from spade_spark.transform.memos import Address, Memos, Second
 from spade_spark.transform.received import WHOLE_SECOND, check_end, have_fractions
 from spade_spark.transform.texts import BETWEEN, escaped, is_plain
+from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 
 _TRUNCATED: Final = "Input data was truncated"
 """What msgspec says where JSON ends too early, be it in a word such as ``null``."""
@@ -77,6 +78,7 @@ class FastPath:
         tables: The tables by name. Each is compiled when its first event comes.
         lookups: What columns ask outside.
         asked: The tables whose rows are wanted; None for all.
+        registry: The transformers.
 
     Attributes:
         rows: The rows of each table, without their first and last quote; the caller takes them.
@@ -84,9 +86,13 @@ class FastPath:
     """
 
     def __init__(
-        self, tables: Mapping[str, Table], lookups: Lookups, asked: frozenset[str] | None
+        self,
+        tables: Mapping[str, Table],
+        lookups: Lookups,
+        asked: frozenset[str] | None,
+        registry: Registry = TRANSFORMERS,
     ) -> None:
-        self._memos = Memos(lookups)
+        self._memos = Memos(lookups, registry)
         self._decoders = Decoders(tables, self._memos, asked)
         self.rows = self._decoders.rows
         self.untracked = self._decoders.untracked

@@ -39,21 +39,25 @@ from spade_spark.transform.texts import (
     float_texts,
     text_or_missing,
 )
-from spade_spark.transform.transformers.base import ConversionFailed, Converter
+from spade_spark.transform.transformers.base import (
+    AddressPart,
+    ConversionFailed,
+    Converter,
+    ValueCodegen,
+)
 from spade_spark.transform.transformers.geo import asn_number
-from spade_spark.transform.transformers.registry import converter
+from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 from spade_spark.transform.transformers.timestamps import EARLIEST, LATEST, UTC, unix_time
 from spade_spark.window import PACIFIC
-
-OF_ADDRESS: Final = ("varchar", "ipCity", "ipCountry", "ipRegion", "ipAsn", "ipAsnInteger")
-"""The transformers that neighbouring columns of an address are filled by together: the address, the
-members of its :class:`~spade_spark.lookups.Place`, and what is made of the last of them."""
 
 Address = tuple[str, ...]
 """The address itself, not escaped, and what groups of columns show of it."""
 
 _Join = Callable[[list[str]], str]
-"""The texts of :data:`OF_ADDRESS` to those of a group of them, as a row has them."""
+"""The texts of all parts of an address to those of a group of them, as a row has them."""
+
+_Parts = tuple[AddressPart, ...]
+"""The parts of an address that neighbouring columns show."""
 
 _Made = TypeVar("_Made")
 
@@ -96,6 +100,7 @@ class Memos:
     """The memos of one worker's transform, shared by its tables.
 
     Attributes:
+        registry: The transformers.
         seconds: The first 20 characters of a ``receivedAt`` with a fraction to its
             :class:`Second`; see :meth:`second`.
         addresses: An address as the edge wrote it to the texts of ``places`` for its canonical
@@ -104,10 +109,11 @@ class Memos:
             :func:`group_name` stands for in generated code.
     """
 
-    def __init__(self, lookups: Lookups) -> None:
+    def __init__(self, lookups: Lookups, registry: Registry = TRANSFORMERS) -> None:
+        self.registry = registry
         self._lookups = lookups
-        self._groups: dict[tuple[str, ...], _Join] = {}
-        self._shown: set[str] = set()  # the transformers of groups that show a place
+        self._groups: dict[_Parts, _Join] = {}
+        self._shown: set[AddressPart] = set()  # the parts of groups that show a place
         self._made: dict[str, Any] = {}
         self._pacific = _WallClock(PACIFIC)
         self._utc = _WallClock(UTC)
@@ -125,7 +131,7 @@ class Memos:
         """
         groups = list(groups)
         columns = [column for group in groups for column in group]
-        placed = [group for group in groups if is_placed(group)]
+        placed = [group for group in groups if is_placed(group, self.registry)]
         return {
             "join": BETWEEN.join,
             "MISSING": MISSING,
@@ -188,21 +194,23 @@ class Memos:
     def _memo(self, column: Column) -> Memo:
         """The texts of a column that is filled from one string."""
         name, convert = memo_name(column), self._converter(column)
-        if column.transformer == "userIDWithMapping":
+        codegen = self.registry.spec(column.transformer).codegen
+        if isinstance(codegen, ValueCodegen) and codegen.supporting:
             return self._once(
-                name, lambda: Found(lambda login: text_or_missing(convert, None, login))
+                name,
+                lambda: Found(lambda supporting: text_or_missing(convert, None, supporting)),
             )
         return self._once(name, lambda: Memo(lambda value: text_or_missing(convert, value)))
 
     def _group(self, group: tuple[Column, ...]) -> int:
         """The number of the group among the texts of a place, given to it if it has none."""
-        names = tuple(column.transformer for column in group)
-        if names not in self._groups:
-            self._groups[names] = _join_of(names)
-            self._shown.update(names)
+        parts = _address_parts(group, self.registry)
+        if parts not in self._groups:
+            self._groups[parts] = _join_of(parts)
+            self._shown.update(parts)
             self.places.known.clear()
             self.addresses.known.clear()
-        return 1 + list(self._groups).index(names)
+        return 1 + list(self._groups).index(parts)
 
     def _place_texts(self, address: str) -> tuple[str, ...]:
         """What each group of columns shows of an address, which is looked up once for all."""
@@ -210,15 +218,15 @@ class Memos:
             return (MISSING, *[BETWEEN.join([MISSING] * len(group)) for group in self._groups])
         if not self._shown:
             return (address,)
-        has_number = "ipAsnInteger" in self._shown
-        place = self._lookups.geo.place(address, asn=has_number or "ipAsn" in self._shown)
+        has_number = AddressPart.ASN_NUMBER in self._shown
+        place = self._lookups.geo.place(address, asn=has_number or AddressPart.ASN in self._shown)
         asn_number = self._asn_numbers[place.asn] if has_number else ""
         texts = [escaped(address), *map(escaped, place), asn_number]
         return (address, *[join(texts) for join in self._groups.values()])
 
     def _converter(self, column: Column) -> Converter:
         name = converter_name(column)
-        return self._once(name, lambda: converter(column, self._lookups))
+        return self._once(name, lambda: self.registry.converter(column, self._lookups))
 
     def _once(self, name: str, make: Callable[[], _Made]) -> _Made:
         if name not in self._made:
@@ -227,16 +235,22 @@ class Memos:
         return made
 
 
-def _join_of(names: tuple[str, ...]) -> _Join:
-    """What joins the texts of these transformers, out of those of all of them."""
-    take = itemgetter(*map(OF_ADDRESS.index, names))
-    return take if len(names) == 1 else lambda texts: BETWEEN.join(take(texts))
+def _join_of(parts: _Parts) -> _Join:
+    """What joins the texts of these parts, out of those of all parts of an address."""
+    take = itemgetter(*parts)
+    return take if len(parts) == 1 else lambda texts: BETWEEN.join(take(texts))
 
 
-def is_placed(group: tuple[Column, ...]) -> bool:
+def is_placed(group: tuple[Column, ...], registry: Registry) -> bool:
     """Whether ``group`` shows an address and what is known of its place."""
-    names = {column.transformer for column in group}
-    return names.issubset(OF_ADDRESS) and names != {"varchar"}
+    parts = _address_parts(group, registry)
+    return len(parts) == len(group) and set(parts) != {AddressPart.ADDRESS}
+
+
+def _address_parts(group: tuple[Column, ...], registry: Registry) -> _Parts:
+    """The parts of an address that the columns of ``group`` show."""
+    parts = (registry.spec(column.transformer).address_part for column in group)
+    return tuple(part for part in parts if part is not None)
 
 
 def group_name(group: tuple[Column, ...]) -> str:

@@ -31,15 +31,17 @@ import msgspec
 from spade_spark.blueprint.schema import Table
 from spade_spark.transform.memos import Memos
 from spade_spark.transform.row_code import Function, functions, groups, sent_texts
-from spade_spark.transform.row_expressions import Kind
+from spade_spark.transform.row_expressions import DECODINGS
+from spade_spark.transform.transformers.base import FieldType
+from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 
-_Field = tuple[str, tuple[str, Kind]]
+_Field = tuple[str, tuple[str, FieldType]]
 """An attribute, the property's name and how it is decoded."""
 
 
-def source(table: Table) -> str:
+def source(table: Table, registry: Registry = TRANSFORMERS) -> str:
     """The generated code of ``table``, to be looked at."""
-    written = functions(table)
+    written = functions(table, registry)
     if not written:
         return f"# {table.name!a} is left to the exact path\n"
     return "\n\n".join(code for made in written for code in (made.batch_code, made.code) if code)
@@ -61,9 +63,10 @@ def compile_events(
         order: The order in which clients send properties, as far as it is known. msgspec finds
             a member fastest where the Struct has it next.
     """
-    names, sent = memos.names(groups(table)), sent_texts(table)
+    registry = memos.registry
+    names, sent = memos.names(groups(table, registry)), sent_texts(table, registry)
     events = {}
-    for function in functions(table):
+    for function in functions(table, registry):
         events[function.name] = msgspec.defstruct(
             "Event",
             [("properties", _properties(function, order))],
@@ -98,7 +101,10 @@ def _properties(function: Function, order: Collection[str]) -> type[msgspec.Stru
     fields = _in_order(list(function.fields.items()), order)
     return msgspec.defstruct(
         "Properties",
-        [(attribute, kind.type, kind.default) for attribute, (_, kind) in fields],
+        [
+            (attribute, DECODINGS[field].type, DECODINGS[field].default)
+            for attribute, (_, field) in fields
+        ],
         rename={attribute: inbound for attribute, (inbound, _) in fields},
         gc=False,
     )

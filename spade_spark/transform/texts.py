@@ -14,7 +14,7 @@ import msgspec
 from spade_spark.edge.strict_json import Number
 from spade_spark.transform.quoting import escape
 from spade_spark.transform.transformers.base import ConversionFailed, Converter
-from spade_spark.transform.transformers.numbers import shortest
+from spade_spark.transform.transformers.numbers import SURE_DIGITS_64, shortest
 from spade_spark.transform.transformers.timestamps import EARLIEST, LATEST
 
 BETWEEN: Final = '"\t"'
@@ -40,9 +40,6 @@ FRACTIONS: Final = tuple(
 
 _encode: Final = msgspec.json.Encoder().encode
 _INT64_END: Final = 2**63
-SURE_DIGITS_32: Final = 9
-SURE_DIGITS_64: Final = 18
-"""Decimal digits that integers of so many bits have room for, whichever they are."""
 
 
 class Remembered(Protocol):

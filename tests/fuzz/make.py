@@ -14,23 +14,9 @@ from typing import Any
 
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.lookups import LookupStats, Place
+from spade_spark.transform.transformers.base import FieldType, TransformerSpec, ValueCodegen
+from spade_spark.transform.transformers.registry import TRANSFORMERS
 
-TRANSFORMERS = (
-    "int",
-    "bigint",
-    "float",
-    "varchar",
-    "bool",
-    "ipCity",
-    "ipCountry",
-    "ipRegion",
-    "ipAsn",
-    "ipAsnInteger",
-    "f@timestamp@unix",
-    "f@timestamp@unix-utc",
-    "f@timestamp@2006-01-02 15:04:05",
-    "userIDWithMapping",
-)
 PROPERTIES = (
     *("time", "client_time", "ip", "user_agent", "login", "user_id", "n", "x", "Live", "class"),
     *("a b", "a_b", "\u017feparate", 'quo"te', "new\nline", "\ufffd", "_p", "1st", "Zo\u00eb"),
@@ -123,13 +109,13 @@ def _columns(rng: Random) -> tuple[Column, ...]:
 
 
 def _column(rng: Random, inbound: str, number: int) -> Column:
-    transformer = rng.choice(TRANSFORMERS)
+    spec = rng.choice(TRANSFORMERS.specs)
     if inbound == "ip" and rng.random() < 0.8:
-        transformer = rng.choice(("varchar", "ipCity", "ipAsn", "ipAsnInteger"))
+        spec = rng.choice([each for each in TRANSFORMERS.specs if each.address_part is not None])
     supporting: tuple[str, ...] = ()
-    if transformer == "userIDWithMapping":
+    if isinstance(spec.codegen, ValueCodegen) and spec.codegen.supporting:
         supporting = rng.choice((("login",), ("login",), ("login",), (), ("login", "x"), ("ip",)))
-    return Column(inbound, f"column {number}\n", transformer, supporting=supporting)
+    return Column(inbound, f"column {number}\n", spec.example_name, supporting=supporting)
 
 
 def line(rng: Random, schema: dict[str, Table]) -> bytes:
@@ -167,19 +153,28 @@ def _calm(rng: Random, schema: dict[str, Table]) -> bytes:
 
 
 def _typed(rng: Random, transformer: str) -> Any:
-    match transformer:
-        case "int" | "userIDWithMapping":
-            return rng.randrange(-(2**31), 2**31)
-        case "bigint":
-            return rng.randrange(-(2**63), 2**63)
-        case "float":
-            return rng.choice((0.0, -0.0, 1e22, 5e-324, 100.0, 0.125, rng.random()))
-        case "bool":
-            return rng.random() < 0.5
-        case "f@timestamp@unix" | "f@timestamp@unix-utc":
-            return 1_509_706_800 + rng.randrange(10**6) / 1000
-        case _:
-            return rng.choice(("", "text", "bob", "10.1.0.2", "caf\u00e9", "\ufffd", "\x7f"))
+    """A value of the type that a column of this transformer expects."""
+    spec = TRANSFORMERS.spec(transformer)
+    examples = [json.loads(example) for example in spec.examples]
+    texts = ("", "text", "bob", "10.1.0.2", "caf\u00e9", "\ufffd", "\x7f")
+    makers: dict[FieldType, Callable[[], Any]] = {
+        FieldType.INT32: lambda: rng.randrange(-(2**31), 2**31),
+        FieldType.INT64: lambda: rng.randrange(-(2**63), 2**63),
+        FieldType.FLOAT: lambda: rng.choice((0.0, -0.0, 1e22, 5e-324, 100.0, 0.125, rng.random())),
+        FieldType.BOOL: lambda: rng.random() < 0.5,
+        FieldType.TIME: lambda: 1_509_706_800 + rng.randrange(10**6) / 1000,
+        FieldType.TEXT: lambda: rng.choice(
+            (*texts, *(each for each in examples if isinstance(each, str)))
+        ),
+    }
+    return makers.get(_field_type(spec), lambda: rng.choice(examples))()
+
+
+def _field_type(spec: TransformerSpec) -> FieldType:
+    """How the fast path decodes a property of the type that the transformer expects."""
+    if isinstance(spec.codegen, ValueCodegen):
+        return spec.codegen.field
+    return FieldType.TEXT if spec.codegen else FieldType.ANY
 
 
 def _repeat(rng: Random, written: bytes) -> bytes:
@@ -305,18 +300,22 @@ def _properties(rng: Random, table: Table | None) -> bytes:
 
 def _fitting(rng: Random, transformer: str) -> bytes:
     """A value that a column of this transformer takes."""
-    makers: dict[str, Callable[[], Any]] = {
-        "int": lambda: rng.randrange(-(2**31), 2**31),
-        "bigint": lambda: rng.randrange(-(2**63), 2**63),
-        "float": lambda: rng.choice((rng.random(), rng.randrange(100), rng.gauss(0, 1e6), 1.0)),
-        "bool": lambda: rng.random() < 0.5,
-        "f@timestamp@unix": lambda: rng.randrange(10**9, 2 * 10**9) + rng.choice((0, rng.random())),
-        "f@timestamp@unix-utc": lambda: rng.randrange(10**9, 2 * 10**9) + rng.random(),
-        "userIDWithMapping": lambda: rng.randrange(10**9),
+    spec = TRANSFORMERS.spec(transformer)
+    if rng.random() < 0.2:
+        return rng.choice(spec.examples).encode()
+    makers: dict[FieldType, Callable[[], Any]] = {
+        FieldType.INT32: lambda: rng.randrange(-(2**31), 2**31),
+        FieldType.INT64: lambda: rng.randrange(-(2**63), 2**63),
+        FieldType.FLOAT: lambda: rng.choice(
+            (rng.random(), rng.randrange(100), rng.gauss(0, 1e6), 1.0)
+        ),
+        FieldType.BOOL: lambda: rng.random() < 0.5,
+        FieldType.TIME: lambda: rng.randrange(10**9, 2 * 10**9) + rng.choice((0, rng.random())),
+        FieldType.TEXT: lambda: rng.choice(("bob", "text", "10.1.0.1", "caf\u00e9", "10.1.0.2")),
     }
-    make = makers.get(
-        transformer, lambda: rng.choice(("bob", "text", "10.1.0.1", "caf\u00e9", "10.1.0.2"))
-    )
+    make = makers.get(_field_type(spec))
+    if make is None:
+        return rng.choice(spec.examples).encode()
     return json.dumps(make(), ensure_ascii=rng.random() < 0.5).encode()
 
 

@@ -20,7 +20,7 @@ from spade_spark.suggest.seen import (
     EventSeen,
     Seen,
 )
-from spade_spark.transform.transformers.registry import converter, is_transformer
+from spade_spark.transform.transformers.registry import TRANSFORMERS, is_transformer
 from tests.fuzz.make import FixedGeo, FixedLogins
 
 LOOKUPS = Lookups(FixedGeo(), FixedLogins())
@@ -194,7 +194,7 @@ def test_blueprints_reader_takes_what_is_proposed_and_its_columns_take_what_was_
     for each in found.properties:
         if each.column is None or each.name in {"time", "client_time"} or each.notes:
             continue
-        convert = converter(each.column, LOOKUPS)
+        convert = TRANSFORMERS.converter(each.column, LOOKUPS)
         for event in events:
             value = read(json.dumps(event.get(each.name)))
             if isinstance(value, str | bool | Number):

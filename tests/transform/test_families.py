@@ -10,7 +10,7 @@ from spade_spark.errors import LookupDown
 from spade_spark.lookups import Lookups, Place
 from spade_spark.lookups.tables import FixedLogins, FixedPlaces
 from spade_spark.transform.transformers.base import ConversionFailed
-from spade_spark.transform.transformers.registry import converter, is_transformer
+from spade_spark.transform.transformers.registry import TRANSFORMERS
 from spade_spark.transform.transformers.users import WHITE_SPACE
 
 LOOKUPS = Lookups(
@@ -33,7 +33,7 @@ OTHER_TYPES = [None, True, Number("1.5"), Nested.LIST, Nested.OBJECT]
 def convert(transformer, value, *supporting):
     column = Column("in", "out", transformer, supporting=("login",))
     try:
-        return converter(column, LOOKUPS)(value, supporting)
+        return TRANSFORMERS.converter(column, LOOKUPS)(value, supporting)
     except ConversionFailed:
         return None
 
@@ -115,7 +115,7 @@ def test_a_login_service_that_is_down_is_no_failed_conversion():
             raise LookupDown(f"no answer for {login}")
 
     column = Column("id", "id", "userIDWithMapping", supporting=("login",))
-    ask = converter(column, Lookups(LOOKUPS.geo, Down({})))
+    ask = TRANSFORMERS.converter(column, Lookups(LOOKUPS.geo, Down({})))
     with pytest.raises(LookupDown):
         ask(None, ("ada",))
 
@@ -124,23 +124,3 @@ def test_white_space_is_what_unicode_calls_so():
     """`str.isspace` takes U+001C to U+001F too."""
     python = {chr(code) for code in range(0x110000) if chr(code).isspace()}
     assert set(WHITE_SPACE) == python - set("\x1c\x1d\x1e\x1f")
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["int", "bigint", "float", "varchar", "bool", "ipCity", "ipCountry", "ipRegion", "ipAsn",
-     "ipAsnInteger", "userIDWithMapping", "f@timestamp@unix", "f@timestamp@unix-utc",
-     "f@timestamp@2006"],
-)  # fmt: skip
-def test_known_transformers_can_be_compiled(name):
-    assert is_transformer(name)
-    assert callable(converter(Column("in", "out", name), LOOKUPS))
-
-
-@pytest.mark.parametrize(
-    "name", ["", "Int", "varchar2", "f@timestamp", "f@time@unix", "ipTimezone"]
-)
-def test_other_transformers_are_not_known(name):
-    assert not is_transformer(name)
-    with pytest.raises(KeyError):
-        converter(Column("in", "out", name), LOOKUPS)

@@ -8,7 +8,8 @@ from spade_spark.blueprint.schema import Column, Table
 from spade_spark.lookups import Lookups
 from spade_spark.transform.memos import Memos
 from spade_spark.transform.row import compile_events, source
-from tests.fuzz.make import PROPERTIES, TRANSFORMERS, FixedGeo, FixedLogins
+from spade_spark.transform.transformers.registry import TRANSFORMERS
+from tests.fuzz.make import PROPERTIES, FixedGeo, FixedLogins
 
 LOOKUPS = Lookups(FixedGeo(), FixedLogins())
 
@@ -37,8 +38,8 @@ def test_neighbouring_columns_of_an_address_are_filled_together():
 
 def test_a_table_of_any_names_makes_code_that_compiles():
     for name in PROPERTIES:
-        for transformer in TRANSFORMERS:
-            column = Column(name, f"{name}'\"\\\n{{", transformer, supporting=("login",))
+        for spec in TRANSFORMERS.specs:
+            column = Column(name, f"{name}'\"\\\n{{", spec.example_name, supporting=("login",))
             code = source(table(column, name=name))
             names = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
             assert all(name.isidentifier() for name in names)

@@ -6,17 +6,30 @@ A string that is no address, or one that nothing is known of, is no failure exce
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final, Literal
 
 from spade_spark.edge.integers import parse_integer
 from spade_spark.edge.strict_json import Value
-from spade_spark.lookups import GeoLookup
-from spade_spark.transform.transformers.base import ConversionFailed, Converter, text
+from spade_spark.lookups import GeoLookup, Lookups
+from spade_spark.transform.transformers.base import (
+    AddressCodegen,
+    AddressPart,
+    ArrowType,
+    ConversionFailed,
+    Converter,
+    TransformerSpec,
+    text,
+)
+from spade_spark.transform.transformers.strings import SQL_TEXT_TYPES
 
 _PREFIX: Final = "AS"
 
 
-def to_place(part: Literal["city", "country", "region", "asn"], geo: GeoLookup) -> Converter:
+_Place = Literal["city", "country", "region", "asn"]
+
+
+def to_place(part: _Place, geo: GeoLookup) -> Converter:
     """The converter to one member of an address's place."""
 
     def convert(value: Value, _: tuple[Value, ...]) -> str:
@@ -47,3 +60,42 @@ def asn_number(asn: str) -> str:
         return str(parse_integer(number.removeprefix(_PREFIX), 64))
     except ValueError as error:
         raise ConversionFailed(f"the autonomous system's number: {error}") from None
+
+
+def _place_converter(part: _Place, lookups: Lookups, _parameter: str) -> Converter:
+    return to_place(part, lookups.geo)
+
+
+def _asn_integer_converter(lookups: Lookups, _parameter: str) -> Converter:
+    return to_asn_integer(lookups.geo)
+
+
+def _place_spec(name: str, place: _Place, part: AddressPart) -> TransformerSpec:
+    return TransformerSpec(
+        name=name,
+        converter=partial(_place_converter, place),
+        sql_types=SQL_TEXT_TYPES,
+        sql_type="VARCHAR",
+        arrow_type=ArrowType.STRING,
+        codegen=AddressCodegen(part),
+        inference=None,
+        examples=('"10.1.0.1"', '"2001:db8::1"'),
+    )
+
+
+SPECS: Final = (
+    _place_spec("ipCity", "city", AddressPart.CITY),
+    _place_spec("ipCountry", "country", AddressPart.COUNTRY),
+    _place_spec("ipRegion", "region", AddressPart.REGION),
+    _place_spec("ipAsn", "asn", AddressPart.ASN),
+    TransformerSpec(
+        name="ipAsnInteger",
+        converter=_asn_integer_converter,
+        sql_types=r"integer|bigint|numeric.*",
+        sql_type="BIGINT",
+        arrow_type=ArrowType.INT64,
+        codegen=AddressCodegen(AddressPart.ASN_NUMBER),
+        inference=None,
+        examples=('"10.1.0.1"', '"2001:db8::1"'),
+    ),
+)

@@ -8,14 +8,30 @@ from __future__ import annotations
 
 import math
 import re
+from functools import partial
 from typing import Final
 
 from spade_spark.edge.integers import parse_integer
 from spade_spark.edge.strict_json import Number, Value
-from spade_spark.transform.transformers.base import ConversionFailed, Converter
+from spade_spark.lookups import Lookups
+from spade_spark.transform.transformers.base import (
+    ArrowType,
+    ConversionFailed,
+    Converter,
+    FieldType,
+    Inference,
+    TransformerSpec,
+    ValueCodegen,
+    ValueKind,
+    constant,
+)
 
 INT_BITS: Final = 32
 BIGINT_BITS: Final = 64
+SURE_DIGITS_32: Final = 9
+SURE_DIGITS_64: Final = 18
+"""Decimal digits that integers of so many bits have room for, whichever they are."""
+
 SMALLEST: Final = 1e-299
 """Magnitudes below this print as 0."""
 
@@ -102,3 +118,66 @@ def shortest(number: float) -> str:
     if point <= 0:
         return f"{sign}0.{'0' * -point}{digits}"
     return sign + digits.ljust(point, "0")
+
+
+def _integer_converter(bits: int, _lookups: Lookups, _parameter: str) -> Converter:
+    return to_integer(bits)
+
+
+def _integer_codegen(field: FieldType, bits: int, digits: int, server_time: str) -> ValueCodegen:
+    end = 2 ** (bits - 1)
+    return ValueCodegen(
+        field,
+        typed="f'{{{value}}}'",
+        any_type=(
+            f"f'{{{{x}}}}' if type(x := {{value}}) is int and {-end} <= x < {end}"
+            f" else any_integer({{convert}}, {digits}, x)"
+        ),
+        server_time=server_time,
+    )
+
+
+_NUMBERS: Final = (ValueKind.INT, ValueKind.BIGINT, ValueKind.FLOAT, ValueKind.HUGE)
+_INT: Final = (ValueKind.INT, ValueKind.INT_TEXT)
+_BIGINT: Final = (*_INT, ValueKind.BIGINT, ValueKind.BIGINT_TEXT)
+_FLOAT: Final = (*_BIGINT, ValueKind.FLOAT, ValueKind.FLOAT_TEXT)
+
+SPECS: Final = (
+    TransformerSpec(
+        name="int",
+        converter=partial(_integer_converter, INT_BITS),
+        sql_types=r"integer|bigint|numeric.*",
+        sql_type="INTEGER",
+        arrow_type=ArrowType.INT32,
+        codegen=_integer_codegen(FieldType.INT32, INT_BITS, SURE_DIGITS_32, "text32"),
+        inference=Inference(kinds=_INT, requires=_NUMBERS),
+        examples=("0", "-7", "2147483647", "-2147483648", '"42"'),
+    ),
+    TransformerSpec(
+        name="bigint",
+        converter=partial(_integer_converter, BIGINT_BITS),
+        sql_types=r"bigint|numeric.*",
+        sql_type="BIGINT",
+        arrow_type=ArrowType.INT64,
+        codegen=_integer_codegen(FieldType.INT64, BIGINT_BITS, SURE_DIGITS_64, "text"),
+        inference=Inference(kinds=_BIGINT, requires=_NUMBERS),
+        examples=("0", "9223372036854775807", "-9223372036854775808", '"42"'),
+    ),
+    TransformerSpec(
+        name="float",
+        converter=constant(to_float),
+        sql_types=r"double precision|real|numeric.*",
+        sql_type="DOUBLE PRECISION",
+        arrow_type=ArrowType.DOUBLE,
+        codegen=ValueCodegen(
+            FieldType.FLOAT,
+            typed="float_text({value})",
+            any_type="any_float({convert}, {value})",
+            batch="float_texts([{value} for p in sent])",
+            as_time=True,
+            server_time="text",
+        ),
+        inference=Inference(kinds=_FLOAT, requires=_NUMBERS),
+        examples=("0.5", "-7", "1e22", '"0x1p4"'),
+    ),
+)

@@ -2,56 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from spade_spark.blueprint.schema import Column
+from spade_spark.errors import InputError
 from spade_spark.lookups import Lookups
-from spade_spark.transform.layout import Layout
-from spade_spark.transform.transformers.base import Converter
-from spade_spark.transform.transformers.booleans import to_bool
-from spade_spark.transform.transformers.geo import to_asn_integer, to_place
-from spade_spark.transform.transformers.numbers import BIGINT_BITS, INT_BITS, to_float, to_integer
-from spade_spark.transform.transformers.strings import to_varchar
-from spade_spark.transform.transformers.timestamps import UTC, to_layout_time, to_unix_time
-from spade_spark.transform.transformers.users import to_user_id
-from spade_spark.window import PACIFIC
+from spade_spark.transform.transformers import geo, numbers, strings, timestamps, users
+from spade_spark.transform.transformers.base import Converter, TransformerSpec
 
-TIMESTAMP: Final = "f@timestamp@"
-"""What the name of a transformer begins with that reads the rest as the layout of a time."""
 
-BY_NAME: Final[Mapping[str, Callable[[Lookups], Converter]]] = MappingProxyType(
-    {
-        "int": lambda _: to_integer(INT_BITS),
-        "bigint": lambda _: to_integer(BIGINT_BITS),
-        "float": lambda _: to_float,
-        "varchar": lambda _: to_varchar,
-        "bool": lambda _: to_bool,
-        "ipCity": lambda lookups: to_place("city", lookups.geo),
-        "ipCountry": lambda lookups: to_place("country", lookups.geo),
-        "ipRegion": lambda lookups: to_place("region", lookups.geo),
-        "ipAsn": lambda lookups: to_place("asn", lookups.geo),
-        "ipAsnInteger": lambda lookups: to_asn_integer(lookups.geo),
-        "f@timestamp@unix": lambda _: to_unix_time(PACIFIC),
-        "f@timestamp@unix-utc": lambda _: to_unix_time(UTC),
-        "userIDWithMapping": lambda lookups: to_user_id(lookups.logins),
-    }
+@dataclass(frozen=True)
+class Registry:
+    """An immutable set of transformers.
+
+    Attributes:
+        specs: The transformers. Where several take equally many of a property's values, schema
+            inference proposes the first.
+    """
+
+    specs: tuple[TransformerSpec, ...]
+
+    def knows(self, name: str) -> bool:
+        """Whether columns can be converted by the transformer of this name."""
+        return self._find(name) is not None
+
+    def spec(self, name: str) -> TransformerSpec:
+        """The specification of the transformer of this name.
+
+        Raises:
+            InputError: There is no such transformer.
+        """
+        spec = self._find(name)
+        if spec is None:
+            known = ", ".join(spec.display_name for spec in self.specs)
+            raise InputError(
+                f"unknown transformer {name!a}: known are {known}; correct the column in "
+                "Blueprint, or add a TransformerSpec"
+            )
+        return spec
+
+    def converter(self, column: Column, lookups: Lookups) -> Converter:
+        """What converts the properties that ``column`` names to its text.
+
+        Raises:
+            InputError: There is no such transformer.
+        """
+        spec = self.spec(column.transformer)
+        return spec.converter(lookups, spec.parameter(column.transformer) or "")
+
+    def with_spec(self, spec: TransformerSpec) -> Registry:
+        """A registry with one transformer more, or with another one of the same name."""
+        return Registry((*(each for each in self.specs if each.name != spec.name), spec))
+
+    def _find(self, name: str) -> TransformerSpec | None:
+        """The transformer of exactly this name, or else the one with a parameter."""
+        if name in self._by_name:
+            return self._by_name[name]
+        matches = (spec for spec in self.specs if spec.parameter(name) is not None)
+        return next(matches, None)
+
+    @cached_property
+    def _by_name(self) -> dict[str, TransformerSpec]:
+        """The transformers without a parameter; each column of a table is looked up many times."""
+        return {spec.name: spec for spec in self.specs if not spec.example_parameter}
+
+
+TRANSFORMERS: Final = Registry(
+    (*strings.SPECS, *numbers.SPECS, *timestamps.SPECS, *geo.SPECS, *users.SPECS)
 )
+"""The transformers of Blueprint."""
 
 
 def is_transformer(name: str) -> bool:
-    """Whether columns can be converted by the transformer of this name."""
-    return name in BY_NAME or name.startswith(TIMESTAMP)
-
-
-def converter(column: Column, lookups: Lookups) -> Converter:
-    """What converts the properties that ``column`` names to its text.
-
-    Raises:
-        KeyError: There is no such transformer.
-    """
-    name = column.transformer
-    if name not in BY_NAME and name.startswith(TIMESTAMP):
-        return to_layout_time(Layout.parse(name.removeprefix(TIMESTAMP)))
-    return BY_NAME[name](lookups)
+    """Whether Blueprint has a transformer of this name."""
+    return TRANSFORMERS.knows(name)

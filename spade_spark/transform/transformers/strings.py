@@ -1,11 +1,79 @@
-"""``varchar``: a string as it is; its length is the warehouse's to cut."""
+"""``varchar``, a string as it is, and ``bool``: true and false, and the numbers 1 and 0."""
 
 from __future__ import annotations
 
-from spade_spark.edge.strict_json import Value
-from spade_spark.transform.transformers.base import text
+from typing import Final
+
+from spade_spark.edge.strict_json import Number, Value
+from spade_spark.transform.transformers.base import (
+    ArrowType,
+    ConversionFailed,
+    FieldType,
+    Inference,
+    TransformerSpec,
+    ValueCodegen,
+    ValueKind,
+    ValueTrait,
+    constant,
+    text,
+)
+
+SQL_TEXT_TYPES: Final = r"character.*|text"
+"""The types of a warehouse column that holds any string; see ``TransformerSpec.sql_types``."""
+
+_NUMBERS: Final = {"1": "true", "0": "false"}
 
 
 def to_varchar(value: Value, _: tuple[Value, ...]) -> str:
-    """The converter of ``varchar``."""
+    """The converter of ``varchar``; the warehouse cuts to the column's length."""
     return text(value)
+
+
+def to_bool(value: Value, _: tuple[Value, ...]) -> str:
+    """The converter of ``bool``."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Number) and value.text in _NUMBERS:
+        return _NUMBERS[value.text]
+    raise ConversionFailed("neither true, false, 1 nor 0")
+
+
+SPECS: Final = (
+    TransformerSpec(
+        name="bool",
+        converter=constant(to_bool),
+        sql_types=r"boolean",
+        sql_type="BOOLEAN",
+        arrow_type=ArrowType.BOOL,
+        codegen=ValueCodegen(
+            FieldType.BOOL,
+            typed="booleans[{value}]",
+            any_type="any_bool({value})",
+            any_field=FieldType.RAW,
+        ),
+        inference=Inference(
+            kinds=(ValueKind.BOOL,), traits=(ValueTrait.SWITCH,), requires=(ValueKind.BOOL,)
+        ),
+        examples=("true", "false", "1", "0"),
+    ),
+    TransformerSpec(
+        name="varchar",
+        converter=constant(to_varchar),
+        sql_types=SQL_TEXT_TYPES,
+        sql_type="VARCHAR",
+        arrow_type=ArrowType.STRING,
+        codegen=ValueCodegen(
+            FieldType.TEXT,
+            typed="{value}",
+            any_type="x if type(x := {value}) is str else MISSING",
+            as_sent=True,
+        ),
+        inference=Inference(
+            kinds=(
+                *(ValueKind.TEXT, ValueKind.INT_TEXT, ValueKind.BIGINT_TEXT),
+                ValueKind.FLOAT_TEXT,
+            )
+        ),
+        examples=('"plain text"', '"caf\u00e9"', '"42"'),
+    ),
+)

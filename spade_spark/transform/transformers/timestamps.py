@@ -7,13 +7,26 @@ shows them, which the text does not name.
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone, tzinfo
+from functools import partial
 from typing import Final
 
 from spade_spark.edge.instants import CYCLE_SECONDS, CYCLE_YEARS, unix_seconds
 from spade_spark.edge.strict_json import Number, Value
+from spade_spark.lookups import Lookups
 from spade_spark.transform.layout import Layout
 from spade_spark.transform.layout_elements import Fields, NoMatch
-from spade_spark.transform.transformers.base import ConversionFailed, Converter, text
+from spade_spark.transform.transformers.base import (
+    CACHED_TEXT,
+    ArrowType,
+    ConversionFailed,
+    Converter,
+    FieldType,
+    Inference,
+    TransformerSpec,
+    ValueCodegen,
+    ValueTrait,
+    text,
+)
 from spade_spark.window import PACIFIC
 
 UTC: Final = timezone.utc
@@ -29,6 +42,12 @@ _PACIFIC_NAMES: Final = {
     "PWT": -25_200,
     "PPT": -25_200,
 }
+PACIFIC_CLOCK: Final = "America/Los_Angeles wall clock, without a zone"
+UTC_CLOCK: Final = "UTC, without a zone"
+LAYOUT_CLOCK: Final = (
+    "America/Los_Angeles wall clock, without a zone; where the event's text named a zone, that "
+    "text's own wall clock"
+)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LONG_AGO: Final = -60_000_000_000  # the zone's offset was the same in all the years before
 _FAR_OFF: Final = 250_000_000_000  # ``datetime`` ends soon after; the zone's rules go on
@@ -119,3 +138,70 @@ def _date_and_time(shown: int) -> str:
     moment = _EPOCH + timedelta(seconds=seconds)
     year = moment.year + cycles * CYCLE_YEARS
     return f"{year:0{4 if year >= 0 else 5}}{moment:-%m-%d %H:%M:%S}"
+
+
+def _unix_converter(zone: tzinfo, _lookups: Lookups, _parameter: str) -> Converter:
+    return to_unix_time(zone)
+
+
+def _layout_converter(_lookups: Lookups, parameter: str) -> Converter:
+    return to_layout_time(Layout.parse(parameter))
+
+
+def _unix_codegen(clock: str) -> ValueCodegen:
+    """The code for Unix seconds on a clock, by the name that generated code knows it by.
+
+    The fraction is cut to milliseconds. Cut to nanoseconds first it would be the same: the fraction
+    of a double from 2**29 on, which times are, has at most 23 bits, and neither product is rounded.
+    """
+    return ValueCodegen(
+        FieldType.TIME,
+        typed=(
+            f"(known_{clock}.get(s := int(x := {{value}})) or fill_{clock}(s))"
+            " + fractions[int((x - s) * 1e3)]"
+        ),
+        any_type=f"any_time({clock}, {{value}})",
+        server_time=clock,
+    )
+
+
+_SQL_TYPES: Final = r"timestamp.*"
+_SQL_TYPE: Final = "TIMESTAMP"
+_UNIX_EXAMPLES: Final = ("1509706800", "1509706800.25")
+
+SPECS: Final = (
+    TransformerSpec(
+        name="f@timestamp@unix",
+        converter=partial(_unix_converter, PACIFIC),
+        sql_types=_SQL_TYPES,
+        sql_type=_SQL_TYPE,
+        arrow_type=ArrowType.TIMESTAMP,
+        codegen=_unix_codegen("pacific"),
+        inference=Inference(traits=(ValueTrait.UNIX_TIME,), names=("time", "client_time")),
+        examples=_UNIX_EXAMPLES,
+        clock=PACIFIC_CLOCK,
+    ),
+    TransformerSpec(
+        name="f@timestamp@unix-utc",
+        converter=partial(_unix_converter, UTC),
+        sql_types=_SQL_TYPES,
+        sql_type=_SQL_TYPE,
+        arrow_type=ArrowType.TIMESTAMP,
+        codegen=_unix_codegen("utc"),
+        inference=None,
+        examples=_UNIX_EXAMPLES,
+        clock=UTC_CLOCK,
+    ),
+    TransformerSpec(
+        name="f@timestamp@",
+        converter=_layout_converter,
+        sql_types=_SQL_TYPES,
+        sql_type=_SQL_TYPE,
+        arrow_type=ArrowType.TIMESTAMP,
+        codegen=CACHED_TEXT,
+        inference=None,
+        examples=('"2017-11-03 10:00:00"', '"2017-11-03 10:00:00.5"'),
+        example_parameter="2006-01-02 15:04:05",
+        clock=LAYOUT_CLOCK,
+    ),
+)

@@ -5,8 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from spade_spark.edge.strict_json import Value
-from spade_spark.lookups import LoginLookup
-from spade_spark.transform.transformers.base import ConversionFailed, Converter, text
+from spade_spark.lookups import LoginLookup, Lookups
+from spade_spark.transform.transformers.base import (
+    ArrowType,
+    ConversionFailed,
+    Converter,
+    FieldType,
+    TransformerSpec,
+    ValueCodegen,
+    text,
+)
 from spade_spark.transform.transformers.numbers import integer
 
 WHITE_SPACE: Final = (
@@ -35,3 +43,29 @@ def to_user_id(logins: LoginLookup) -> Converter:
         return str(user_id)
 
     return convert
+
+
+def _user_id_converter(lookups: Lookups, _parameter: str) -> Converter:
+    return to_user_id(lookups.logins)
+
+
+SPECS: Final = (
+    TransformerSpec(
+        name="userIDWithMapping",
+        converter=_user_id_converter,
+        sql_types=r"bigint|numeric.*",
+        sql_type="BIGINT",
+        arrow_type=ArrowType.INT64,
+        codegen=ValueCodegen(
+            FieldType.INT64,
+            typed=(
+                "known_{memo}.get(x := {supporting}) or fill_{memo}(x)"
+                " if {value} is MISSING else f'{{{value}}}'"
+            ),
+            any_type="any_user_id({convert}, {memo}, {value}, {supporting})",
+            supporting=FieldType.TEXT,
+        ),
+        inference=None,
+        examples=("77", '"77"', "-1"),
+    ),
+)

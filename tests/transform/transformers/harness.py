@@ -1,0 +1,42 @@
+"""A table of one transformer, and what its examples become."""
+
+import json
+
+from spade_spark.blueprint.schema import Column, Table
+from spade_spark.lookups import Lookups, LookupStats, Place
+from spade_spark.transform.quoting import unquote_row
+from tests.fuzz.compare import exactly
+from tests.support import edge
+
+
+class AnyPlace:
+    """Knows the same place of every address."""
+
+    def place(self, address: str, *, asn: bool = True) -> Place:
+        return Place("San Francisco", "US", "CA", "AS4294967295 Example" if asn else "")
+
+
+class AnyLogin:
+    """Knows the same id of every login."""
+
+    def user_id(self, login: str) -> int | None:
+        return 7
+
+    def stats(self) -> LookupStats:
+        return LookupStats()
+
+
+LOOKUPS = Lookups(AnyPlace(), AnyLogin())
+
+
+def table_of(spec):
+    """A table whose one column has the transformer."""
+    column = Column("p", "c", spec.example_name, supporting=("login",))
+    return Table("play", 1, (column,))
+
+
+def texts_of(spec):
+    """The texts of the examples, by the reference path."""
+    lines = [edge.record("play", {"p": json.loads(each)}) for each in spec.examples]
+    rows = exactly(lines, {"play": table_of(spec)}, LOOKUPS).rows["play"]
+    return [unquote_row(row.decode())[0] for row in rows]

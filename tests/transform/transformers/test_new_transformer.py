@@ -1,0 +1,147 @@
+"""One specification is all that a new transformer needs: CONTRIBUTING.md, "Add a transformer"."""
+
+import gzip
+import pickle
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from spade_spark.blueprint.schema import read_tables
+from spade_spark.lake.ddl import Catalog
+from spade_spark.lake.pointer import Current, LakeColumn
+from spade_spark.lookups import Lookups
+from spade_spark.outlook import column_differences
+from spade_spark.output.arrow_types import arrow_schema
+from spade_spark.output.parquet import convert
+from spade_spark.suggest.propose import propose
+from spade_spark.suggest.seen import EventSeen
+from spade_spark.transform.chunk import ChunkTransform
+from spade_spark.transform.exact import ExactTransform
+from spade_spark.transform.row import source
+from spade_spark.transform.transformers.base import (
+    CACHED_TEXT,
+    ArrowType,
+    ConversionFailed,
+    Inference,
+    TransformerSpec,
+    ValueKind,
+    constant,
+    text,
+)
+from spade_spark.transform.transformers.registry import TRANSFORMERS
+from spade_spark.warehouse.catalog import WarehouseColumn
+from spade_spark.warehouse.preflight import TableState
+from tests.fuzz.make import FixedGeo, FixedLogins
+from tests.support import edge
+
+LOOKUPS = Lookups(FixedGeo(), FixedLogins())
+
+
+def to_color(value, _):
+    """An HTML color as a number."""
+    digits = text(value).removeprefix("#")
+    try:
+        return str(int(digits, 16))
+    except ValueError:
+        raise ConversionFailed("not a color") from None
+
+
+COLOR = TransformerSpec(
+    name="htmlColor",
+    converter=constant(to_color),
+    sql_types=r"integer|bigint",
+    sql_type="INTEGER",
+    arrow_type=ArrowType.INT32,
+    codegen=CACHED_TEXT,
+    inference=Inference(kinds=(ValueKind.TEXT,), requires=(ValueKind.TEXT,)),
+    examples=('"#00ff00"',),
+)
+CONTRIBUTING = Path(__file__).parents[3] / "CONTRIBUTING.md"
+SCHEMAS = edge.schemas(edge.table("paint", edge.column("color", "htmlColor")))
+LINES = [
+    edge.record("paint", {"color": "#0000ff"}),
+    edge.record("paint", {"color": "blue"}),
+    edge.record("paint", {"color": 255}),
+    edge.record("paint", {"color": "#ff0000"}),
+]
+ROWS = b'"255"\n""\n""\n"16711680"\n'
+
+
+@pytest.fixture(params=[CACHED_TEXT, None], ids=["generated code", "reference path alone"])
+def registry(request):
+    """The transformers with one more, as a task on an executor receives them."""
+    spec = replace(COLOR, codegen=request.param)
+    return pickle.loads(pickle.dumps(TRANSFORMERS.with_spec(spec)))
+
+
+@pytest.fixture
+def table(registry):
+    return read_tables(SCHEMAS, registry.knows).tables["paint"]
+
+
+def test_the_reference_path_converts_it(table, registry):
+    transform = ExactTransform({"paint": table}, LOOKUPS, registry=registry)
+    results = [result for line in LINES for result in transform.line(line) or ()]
+    assert "".join(f"{result.row}\n" for result in results).encode() == ROWS
+
+
+def test_the_fast_path_converts_it(table, registry):
+    transform = ChunkTransform({"paint": table}, LOOKUPS, registry=registry)
+    transform.feed(b"\n".join(LINES))
+    text = transform.drain().rows["paint"].text
+    assert sorted(text.splitlines()) == sorted(ROWS.splitlines())
+    is_generated = registry.spec("htmlColor").codegen is not None
+    assert ("memo_htmlColor" in source(table, registry)) == is_generated
+    assert ("left to the exact path" in source(table, registry)) != is_generated
+
+
+def test_the_plan_checks_the_type_of_its_column(table, registry):
+    def differences(type_):
+        columns = (WarehouseColumn("color", type_, not_null=False),)
+        state = TableState("paint", 1, columns, columns, ())
+        return list(column_differences(table, state, registry))
+
+    assert differences("integer") == []
+    assert differences("text") == ["color is text, Blueprint makes htmlColor"]
+
+
+def test_parquet_and_the_lakes_catalog_have_its_type(table, registry, tmp_path):
+    (tmp_path / "rows.gz").write_bytes(gzip.compress(ROWS))
+    (file,) = convert(tmp_path / "rows.gz", table, tmp_path, "time", 1 << 20, registry=registry)
+    assert pq.read_table(file.path).column("color").to_pylist() == [255, None, None, 16711680]
+    columns = tuple(
+        LakeColumn(field.name, str(field.type)) for field in arrow_schema(table, registry)
+    )
+    current = Current("paint", 1, datetime(2026, 1, 1, tzinfo=timezone.utc), columns)
+    create, *_ = Catalog("athena", "s3://lake/").statements(None, current, [])
+    assert "`color` int\n" in create
+
+
+def test_schema_inference_proposes_it(registry):
+    seen = EventSeen()
+    seen.add('{"color": "#0000ff"}')
+    (found,) = propose("paint", seen, registry).properties
+    assert found.column
+    assert (found.column.transformer, found.column.options) == ("htmlColor", "")
+
+
+def test_the_registry_that_it_was_added_to_is_as_it_was(registry):
+    assert registry.knows("htmlColor")
+    assert not TRANSFORMERS.knows("htmlColor")
+    assert read_tables(SCHEMAS, TRANSFORMERS.knows).tables == {}
+
+
+def test_a_specification_of_the_same_name_takes_the_place_of_the_former():
+    changed = TRANSFORMERS.with_spec(replace(TRANSFORMERS.spec("int"), sql_type="SMALLINT"))
+    assert changed.spec("int").sql_type == "SMALLINT"
+    assert len(changed.specs) == len(TRANSFORMERS.specs)
+
+
+def test_the_recipe_in_contributing_shows_the_specification_of_this_test():
+    recipe = CONTRIBUTING.read_text("utf-8").partition("### Add a transformer\n")[2]
+    code = recipe.partition("```python\n")[2].partition("```")[0]
+    assert "TransformerSpec(" in code
+    assert code in Path(__file__).read_text("utf-8")

@@ -1,0 +1,197 @@
+"""What holds for every transformer; one that is added to the registry is covered as well."""
+
+import gzip
+import json
+import pickle
+from datetime import datetime, timezone
+
+import pyarrow.parquet as pq
+import pytest
+
+from spade_spark.blueprint.schema import Column, Table
+from spade_spark.edge.strict_json import Elements, Members, Nested, read
+from spade_spark.errors import InputError
+from spade_spark.lake.ddl import Catalog
+from spade_spark.lake.pointer import Current, LakeColumn
+from spade_spark.outlook import column_differences
+from spade_spark.output.arrow_types import arrow_schema, arrow_type
+from spade_spark.output.parquet import convert
+from spade_spark.suggest.propose import propose
+from spade_spark.suggest.seen import EventSeen
+from spade_spark.transform.exact import ExactTransform
+from spade_spark.transform.quoting import quote
+from spade_spark.transform.row import source
+from spade_spark.transform.row_code import functions
+from spade_spark.transform.transformers.base import ArrowType, ConversionFailed, ValueKind
+from spade_spark.transform.transformers.registry import TRANSFORMERS
+from spade_spark.warehouse.catalog import WarehouseColumn
+from spade_spark.warehouse.preflight import TableState
+from tests.fuzz.compare import differing, exactly
+from tests.support import edge
+from tests.transform.transformers.harness import LOOKUPS, table_of, texts_of
+
+BLUEPRINT = (
+    *("int", "bigint", "float", "varchar", "bool", "userIDWithMapping"),
+    *("ipCity", "ipCountry", "ipRegion", "ipAsn", "ipAsnInteger"),
+    *("f@timestamp@unix", "f@timestamp@unix-utc", "f@timestamp@2006", "f@timestamp@"),
+)
+UNKNOWN = ("", "Int", "varchar2", "f@timestamp", "f@time@unix", "ipTimezone")
+JSON_OF_KIND = {
+    ValueKind.BOOL: "true",
+    ValueKind.INT: "-7",
+    ValueKind.BIGINT: "2147483648",
+    ValueKind.FLOAT: "2.5",
+    ValueKind.TEXT: '"text"',
+    ValueKind.INT_TEXT: '"42"',
+    ValueKind.BIGINT_TEXT: '"9223372036854775807"',
+    ValueKind.FLOAT_TEXT: '"2.5e-3"',
+    ValueKind.NESTED: "[1]",
+    ValueKind.HUGE: "1e400",
+}
+PUBLISHED = datetime(2026, 1, 1, tzinfo=timezone.utc)
+every_spec = pytest.mark.parametrize("spec", TRANSFORMERS.specs, ids=lambda spec: spec.name)
+
+
+def takes(spec, value):
+    """Whether the transformer takes a JSON value."""
+    (column,) = table_of(spec).columns
+    read_value = read(value)
+    sent = Nested.LIST if isinstance(read_value, Members | Elements) else read_value
+    try:
+        TRANSFORMERS.converter(column, LOOKUPS)(sent, (None,))
+    except ConversionFailed:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", BLUEPRINT)
+def test_the_transformers_of_blueprint_are_known(name):
+    assert TRANSFORMERS.knows(name)
+    assert callable(TRANSFORMERS.converter(Column("in", "out", name), LOOKUPS))
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda table: TRANSFORMERS.converter(table.columns[0], LOOKUPS),
+        lambda table: ExactTransform({"play": table}, LOOKUPS),
+        functions,
+        source,
+        lambda table: arrow_type(table.columns[0].transformer),
+        arrow_schema,
+        lambda table: list(column_differences(table, state_of(table, "timestamp"))),
+    ],
+    ids=["converter", "reference", "functions", "source", "arrow type", "arrow schema", "plan"],
+)
+def test_an_unknown_transformer_is_an_error_that_names_it_and_the_known_ones(name, use):
+    assert not TRANSFORMERS.knows(name)
+    with pytest.raises(InputError, match=r"unknown transformer '.*known are .*f@timestamp@<par"):
+        use(Table("play", 1, (Column("in", "out", name),)))
+
+
+def test_a_layout_is_the_parameter_of_one_transformer():
+    layout = TRANSFORMERS.spec("f@timestamp@2006-01-02")
+    assert layout is TRANSFORMERS.spec("f@timestamp@15:04")
+    assert layout.parameter("f@timestamp@2006-01-02") == "2006-01-02"
+    assert TRANSFORMERS.spec("f@timestamp@unix") is not layout
+
+
+def test_names_are_unique():
+    assert len({spec.name for spec in TRANSFORMERS.specs}) == len(TRANSFORMERS.specs)
+
+
+def test_the_registry_survives_pickling():
+    """A task receives it so."""
+    received = pickle.loads(pickle.dumps(TRANSFORMERS))
+    assert [spec.name for spec in received.specs] == [spec.name for spec in TRANSFORMERS.specs]
+
+
+@every_spec
+def test_the_reference_path_converts_the_examples(spec):
+    assert spec.examples
+    assert all(texts_of(spec))
+
+
+@every_spec
+def test_the_fast_path_makes_the_same_rows(spec):
+    """Of values that the transformer takes, and of values of every kind, several times each."""
+    values = [*spec.examples, *JSON_OF_KIND.values(), "null", '""', '"\\n"', '"caf\u00e9"']
+    lines = [
+        edge.envelope(f'{{"event":"play","properties":{{"p":{value}}}}}') for value in values
+    ] * 5
+    schema = {"play": table_of(spec)}
+    assert differing(lines, schema, LOOKUPS) == []
+    assert len(exactly(lines, schema, LOOKUPS).rows["play"]) == len(lines)
+
+
+@every_spec
+def test_the_fast_path_has_code_if_the_specification_says_how(spec):
+    assert bool(functions(table_of(spec))) == (spec.codegen is not None)
+
+
+def state_of(table, *types):
+    """The table as a warehouse has it, with columns of these types."""
+    columns = tuple(
+        WarehouseColumn(column.outbound, type_, not_null=False)
+        for column, type_ in zip(table.columns, types, strict=True)
+    )
+    return TableState(table.name, table.version, columns, columns, ())
+
+
+@every_spec
+def test_the_plan_names_a_column_of_another_type(spec):
+    (difference,) = column_differences(table_of(spec), state_of(table_of(spec), "date"))
+    assert difference == f"c is date, Blueprint makes {spec.example_name}"
+
+
+@every_spec
+def test_parquet_holds_the_examples_in_the_declared_type(spec, tmp_path):
+    rows = tmp_path / "rows.gz"
+    rows.write_bytes(gzip.compress("".join(quote(t) + "\n" for t in texts_of(spec)).encode()))
+    (file,) = convert(rows, table_of(spec), tmp_path, "time", 1 << 20)
+    read_back = pq.read_table(file.path)
+    assert str(read_back.schema.field("c").type) == spec.arrow_type.value
+    assert read_back.column("c").null_count == 0
+    assert len(read_back) == len(spec.examples)
+
+
+@every_spec
+def test_a_timestamp_names_its_clock_in_parquet_and_nothing_else_does(spec):
+    clocks = json.loads(arrow_schema(table_of(spec)).metadata[b"spade.timestamps"])
+    assert clocks == ({"c": spec.clock} if spec.arrow_type is ArrowType.TIMESTAMP else {})
+    assert bool(spec.clock) == (spec.arrow_type is ArrowType.TIMESTAMP)
+
+
+@pytest.mark.parametrize("dialect", ["athena", "spectrum"])
+@pytest.mark.parametrize("type_", ArrowType)
+def test_every_arrow_type_has_a_type_in_the_catalogs_of_a_lake(type_, dialect):
+    current = Current("play", 1, PUBLISHED, (LakeColumn("c", type_.value),))
+    assert Catalog(dialect, "s3://lake/").statements(None, current, [])
+
+
+@pytest.mark.parametrize("dialect", ["athena", "spectrum"])
+def test_another_type_is_an_error_that_names_it(dialect):
+    current = Current("play", 1, PUBLISHED, (LakeColumn("c", "duration[s]"),))
+    with pytest.raises(InputError, match=r"column c has the type duration\[s\], for which"):
+        Catalog(dialect, "s3://lake/").statements(None, current, [])
+
+
+@every_spec
+def test_schema_inference_counts_the_kinds_that_the_transformer_takes(spec):
+    kinds = spec.inference.kinds if spec.inference else ()
+    assert [kind for kind in kinds if not takes(spec, JSON_OF_KIND[kind])] == []
+
+
+@every_spec
+def test_schema_inference_proposes_it_for_examples_alone_or_another_that_takes_them(spec):
+    if spec.inference is None or spec.inference.names:
+        return
+    seen = EventSeen()
+    for example in spec.examples:
+        seen.add(f'{{"x": {example}}}')
+    (found,) = propose("play", seen).properties
+    assert found.column
+    proposed = TRANSFORMERS.spec(found.column.transformer)
+    assert all(takes(proposed, example) for example in spec.examples)
+    assert found.notes in {(), ("all are integers as text: int or bigint takes them too",)}

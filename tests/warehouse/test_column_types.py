@@ -1,0 +1,37 @@
+"""The types of warehouse columns that transformers declare, on a real catalog."""
+
+import pytest
+
+from spade_spark.blueprint.schema import Column, Table
+from spade_spark.outlook import column_differences
+from spade_spark.settings import WarehouseSettings
+from spade_spark.transform.transformers.registry import TRANSFORMERS
+from spade_spark.warehouse import preflight
+from tests.transform.transformers.harness import texts_of
+from tests.warehouse.lab import WINDOW
+
+TIME = Column("time", "time", "f@timestamp@unix")
+
+
+def states(lab, table):
+    settings = WarehouseSettings.model_validate(lab.settings.model_dump(by_alias=True))
+    return preflight.check(lab.warehouse, [table], WINDOW, settings, output=lab.output)
+
+
+def test_a_table_of_the_declared_types_fits_all_transformers(lab):
+    columns = [
+        Column("p", f"c{number}", spec.example_name, supporting=("login",))
+        for number, spec in enumerate(TRANSFORMERS.specs)
+    ]
+    types = {f"c{number}": spec.sql_type for number, spec in enumerate(TRANSFORMERS.specs)}
+    lab.table(columns={"time": "TIMESTAMP", **types}, rows=())
+    table = Table("login", 3, (TIME, *columns))
+    (state,) = states(lab, table)
+    assert list(column_differences(table, state)) == []
+
+
+@pytest.mark.parametrize("spec", TRANSFORMERS.specs, ids=lambda spec: spec.name)
+def test_a_column_of_the_declared_type_takes_the_texts_of_the_examples(on_postgres, spec):
+    on_postgres.run(f"CREATE TABLE {on_postgres.schema}.t (c {spec.sql_type})")
+    for text in texts_of(spec):
+        on_postgres.run(f"INSERT INTO {on_postgres.schema}.t VALUES ('{text}')")
