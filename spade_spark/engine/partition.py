@@ -11,7 +11,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final
@@ -43,6 +43,7 @@ from spade_spark.transform.drained import Drained, Kept
 from spade_spark.transform.edge_types import EdgeTypeCounter
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.transform.transformers.registry import is_transformer
+from spade_spark.transform.tally import Tally
 
 _ROWS_AT_ONCE: Final = 32
 """Tables with fewer rows wait for more of them: a chunk has one or two of most."""
@@ -176,10 +177,7 @@ class _Attempt:
         self._outputs.add_untracked(drained.untracked)
 
     def _completion(self) -> Completion:
-        tally = self._transform.tally
-        if self._prefilter:
-            tally.filtered += self._prefilter.passed_over
-            tally.lines += self._prefilter.passed_over
+        tally = self._tally()
         tally.balance()
         events: dict[str, dict[Outcome, int]] = {}
         for (table, outcome), count in tally.events.items():
@@ -208,6 +206,12 @@ class _Attempt:
             format=self._job.settings.output.format,
             parquet=tuple(parquet.files) if parquet else (),
         )
+
+    def _tally(self) -> Tally:
+        """Returns the counts of the transform, and of the lines that the prefilter skipped."""
+        transformed = self._transform.tally
+        skipped = self._prefilter.passed_over if self._prefilter else 0
+        return replace(transformed, lines=self._lines_read(), filtered=skipped)
 
 
 @lru_cache(maxsize=2)  # A worker process does many tasks of one run: the schemas are read once.

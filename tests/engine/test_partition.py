@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from spade_spark.engine.job import Job
-from spade_spark.engine.partition import run_partition
+from spade_spark.engine.partition import _Attempt, run_partition
 from spade_spark.errors import Bug, ObjectChanged, ObjectMissing
 from spade_spark.plan import Partition, Source
 from spade_spark.run.records import Completion, decode
@@ -124,6 +124,15 @@ def test_only_the_tables_asked_for_are_made(world):
     ledger = completion.ledger
     assert ledger.filtered > 0
     assert ledger.lines == ledger.filtered + ledger.undecodable + ledger.records
+
+
+def test_building_the_completion_record_changes_no_counts(world, tmp_path):
+    job = replace(world.job, asked=frozenset({"login"}))
+    partition = world.partition(edge.log(GOOD))
+    attempt = _Attempt(job, partition, "attempt", world.output, tmp_path)
+    completion = attempt.run()
+    assert completion.ledger.filtered
+    assert attempt._completion() == completion
 
 
 def test_files_are_closed_at_their_size(world):
