@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
@@ -48,7 +49,8 @@ class ChunkTransform:
         self._tables = tables
         self._exact = ExactTransform(tables, lookups, asked, registry)
         self._fast = FastPath(tables, lookups, asked, registry)
-        self._rows, self._untracked = self._fast.rows, self._fast.untracked
+        self._rows: defaultdict[str, list[str]] = defaultdict(list)
+        self._untracked: list[str] = []
         self._quarantined: list[Kept] = []
         self._reader = EdgeLineReader()
         self._encoder = RowEncoder()
@@ -60,15 +62,18 @@ class ChunkTransform:
             LookupDown: A service that a column asks does not answer.
         """
         records = self._reader.read(chunk)
-        left, cut_off = self._fast.make(records)
-        for number, line in _numbered_lines(left, chunk):
+        made = self._fast.make(records)
+        for name, rows in made.rows.items():
+            self._rows[name] += rows
+        self._untracked += made.untracked
+        for number, line in _numbered_lines(made.unhandled, chunk):
             record = records[number]
-            if record and number in cut_off:
+            if record and number in made.cut_off:
                 self._count(line, [malformed(record.uuid, _CUT_OFF)])
             else:
                 self._count(line, self._exactly(line, record))
         self.tally.lines += len(records)
-        self.tally.records += len(records) - len(left)
+        self.tally.records += len(records) - len(made.unhandled)
 
     def again(self, line: bytes, uuid: str = "") -> None:
         """Transforms one line that was kept; with ``uuid`` that event of it alone.
@@ -131,9 +136,9 @@ class ChunkTransform:
             self._quarantined.append(kept)
         match result.outcome:
             case Outcome.SUCCESS:
-                self._rows.setdefault(table, []).append((result.row or "")[1:-1])
+                self._rows[table].append((result.row or "")[1:-1])
             case Outcome.SKIPPED_COLUMNS:
-                self._rows.setdefault(table, []).append(MISSING + (result.row or "")[1:-1])
+                self._rows[table].append(MISSING + (result.row or "")[1:-1])
             case Outcome.UNTRACKED:
                 self._untracked.append(result.row or "")
             case Outcome.FAILED:

@@ -23,6 +23,9 @@ from spade_spark.transform.untracked import untracked_line
 MAX_UNTRACKED_NAMES: Final = 200
 """Names without a table that have a decoder; clients invent names, so they are bounded."""
 
+UNTRACKED: Final = ""
+"""Stands for the table of events that have none; no table has an empty name."""
+
 _HTML: Final = tuple(b"<>&")
 
 
@@ -41,22 +44,16 @@ class Decoders:
     """Decoders of the events of the tables that have been met, which grow as others come.
 
     Attributes:
-        rows: The rows of each table, without their first and last quote, as they were made.
-        untracked: The JSON lines of untracked events.
         plain: Decodes a payload of one event whose properties have the types that their columns
             expect; raises ``msgspec.ValidationError`` where they do not.
         plain_list: The same, of a list of events.
         careful: As ``plain``, of properties of any type.
         careful_list: The same, of a list of events.
-        plain_events: The Structs that ``plain`` decodes to.
     """
 
     def __init__(
         self, tables: Mapping[str, Table], memos: Memos, asked: frozenset[str] | None
     ) -> None:
-        self.rows: dict[str, list[str]] = {}
-        self.untracked: list[str] = []
-        self.plain_events: list[Any] = []
         self.plain: Callable[[bytes], Any] = _nothing
         self.plain_list: Callable[[bytes], Any] = _nothing
         self.careful: Callable[[bytes], Any] = _nothing
@@ -68,6 +65,7 @@ class Decoders:
         self._met_before = 0
         self._room = MAX_UNTRACKED_NAMES
         self._read_names = msgspec.json.Decoder(_Named | list[_Named]).decode
+        self._plain: list[type[msgspec.Struct]] = []
         self._careful: list[type[msgspec.Struct]] = []
 
     def learn(self, payload: bytes) -> None:
@@ -82,7 +80,7 @@ class Decoders:
         if self._met_before == len(self._met):
             return False
         self._met_before = len(self._met)
-        self.plain, self.plain_list = _decoders(self.plain_events)
+        self.plain, self.plain_list = _decoders(self._plain)
         self.careful, self.careful_list = _decoders(self._careful)
         return True
 
@@ -92,16 +90,15 @@ class Decoders:
         if self._asked is not None and (table is None or name not in self._asked):
             return
         if table is not None:
-            made = self.rows.setdefault(name, [])
-            structs = compile_events(table, self._memos, made, _keys(event.properties))
+            structs = compile_events(table, self._memos, _keys(event.properties))
         elif name and self._room:
             self._room -= 1
-            struct = _untracked_event(name, self.untracked)
+            struct = _untracked_event(name)
             structs = {"plain": struct, "careful": struct}
         else:
             return
         self._met.add(name)
-        self.plain_events += [structs["plain"]] if "plain" in structs else []
+        self._plain += [structs["plain"]] if "plain" in structs else []
         self._careful += [structs["careful"]] if "careful" in structs else []
 
 
@@ -123,7 +120,7 @@ def _nothing(payload: bytes) -> Any:
     raise msgspec.ValidationError(f"no decoder of {payload!r}")
 
 
-def _untracked_event(name: str, made: list[str]) -> type[msgspec.Struct]:
+def _untracked_event(name: str) -> type[msgspec.Struct]:
     """A Struct of events of a name without a table, which makes their JSON lines as rows."""
     prefix = untracked_line(name, "").removesuffix("null}")
 
@@ -142,9 +139,8 @@ def _untracked_event(name: str, made: list[str]) -> type[msgspec.Struct]:
         namespace={
             "texts": texts,
             "rows": staticmethod(rows),
-            "batch": [],
             "sent_texts": (),
-            "made": made,
+            "table": UNTRACKED,
         },
         tag_field="event",
         tag=name,

@@ -21,7 +21,9 @@ What each step costs stands in bench/README.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
@@ -31,7 +33,7 @@ from spade_spark.blueprint.schema import Table
 from spade_spark.edge.record import EdgeRecord
 from spade_spark.errors import SpadeError
 from spade_spark.lookups import Lookups
-from spade_spark.transform.decoders import Decoders
+from spade_spark.transform.decoders import UNTRACKED, Decoders
 from spade_spark.transform.edge_lines import BACKSLASH, EdgeLine
 from spade_spark.transform.memos import Address, Memos, Second
 from spade_spark.transform.received import WHOLE_SECOND, check_end, have_fractions
@@ -59,16 +61,39 @@ _Other = tuple[Any, EdgeLine, Second, Address | None]
 """An event, or why there is no plain one, and what goes with it."""
 
 
-class Left(NamedTuple):
-    """What the fast path makes no rows of.
+class FastPathResult(NamedTuple):
+    """The result of one chunk.
 
     Attributes:
-        numbers: The numbers of the lines, ascending.
-        cut_off: Those of them whose payload is cut off, so that it is no JSON.
+        rows: The rows of each table, without their first and last quote, in no particular order.
+        untracked: The JSON lines of untracked events.
+        unhandled: The numbers of the lines that have no result here, ascending.
+        cut_off: Those of ``unhandled`` whose payload is cut off, so that it is invalid JSON.
     """
 
-    numbers: Sequence[int]
+    rows: Mapping[str, Sequence[str]]
+    untracked: Sequence[str]
+    unhandled: Sequence[int]
     cut_off: frozenset[int]
+
+
+@dataclass(slots=True)
+class _Output:
+    """The results of one chunk while they are made; :meth:`FastPath.make` is their only owner.
+
+    Attributes:
+        rows: The rows by table; those of :data:`UNTRACKED` are the lines of untracked events.
+        unhandled: The records that have no result here.
+        cut_off: The records whose payload is cut off.
+    """
+
+    rows: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    unhandled: list[EdgeLine] = field(default_factory=list)
+    cut_off: list[EdgeLine] = field(default_factory=list)
+
+
+_Batches = Mapping[Any, list[Any]]
+"""The plain events of each Struct in one list, each with its record, second and address."""
 
 
 class FastPath:
@@ -79,10 +104,6 @@ class FastPath:
         lookups: What columns ask outside.
         asked: The tables whose rows are wanted; None for all.
         registry: The transformers.
-
-    Attributes:
-        rows: The rows of each table, without their first and last quote; the caller takes them.
-        untracked: The JSON lines of untracked events; the caller takes them.
     """
 
     def __init__(
@@ -94,33 +115,29 @@ class FastPath:
     ) -> None:
         self._memos = Memos(lookups, registry)
         self._decoders = Decoders(tables, self._memos, asked)
-        self.rows = self._decoders.rows
-        self.untracked = self._decoders.untracked
 
-    def make(self, records: Sequence[EdgeLine | None]) -> Left:
-        """Makes the rows of a chunk's records, in no particular order; what it makes none of.
+    def make(self, records: Sequence[EdgeLine | None]) -> FastPathResult:
+        """Returns the rows of a chunk's records, and which records need the exact path.
 
-        A record that is None is left.
+        A record that is None is unhandled.
 
         Raises:
             LookupDown: A service that a column asks does not answer.
         """
         known: Sequence[Any] = records if all(records) else [each for each in records if each]
-        try:
-            left, cut_off = self._make(known)
-            if left and self._decoders.refresh():
-                left, more_cut_off = self._make(left)
-                cut_off += more_cut_off
-        except SpadeError:
-            for kind in self._decoders.plain_events:
-                kind.batch.clear()
-            raise
-        if known is records and not left and not cut_off:
-            return Left((), frozenset())
-        ids, cut_off_ids = {id(None), *map(id, left)}, set(map(id, cut_off))
-        cut_off_numbers = [n for n, each in enumerate(records) if id(each) in cut_off_ids]
-        others = [n for n, each in enumerate(records) if id(each) in ids]
-        return Left(sorted(others + cut_off_numbers), frozenset(cut_off_numbers))
+        output = _Output()
+        self._make(known, output)
+        if output.unhandled and self._decoders.refresh():
+            retried, output.unhandled = output.unhandled, []
+            self._make(retried, output)
+        untracked = output.rows.pop(UNTRACKED, [])
+        if known is records and not output.unhandled and not output.cut_off:
+            return FastPathResult(dict(output.rows), untracked, (), frozenset())
+        cut_off_ids = set(map(id, output.cut_off))
+        ids = {id(None), *map(id, output.unhandled), *cut_off_ids}
+        unhandled = [number for number, record in enumerate(records) if id(record) in ids]
+        cut_off = frozenset(number for number in unhandled if id(records[number]) in cut_off_ids)
+        return FastPathResult(dict(output.rows), untracked, unhandled, cut_off)
 
     def read(self, record: EdgeLine) -> EdgeRecord | None:
         """A record as the exact path knows it, but for the payload; None where that is unsure."""
@@ -134,17 +151,18 @@ class FastPath:
             return None
         return EdgeRecord(int(second.text), address[0], record.uuid, "", record.agent)
 
-    def _make(self, records: Sequence[EdgeLine]) -> tuple[list[EdgeLine], list[EdgeLine]]:
-        """Makes the rows of records; those that are left, and those that are cut off."""
-        left, others = self._wait(records)
+    def _make(self, records: Sequence[EdgeLine], output: _Output) -> None:
+        """Adds the results of records to ``output``."""
+        batches, others = self._wait(records, output)
         # Each kind by itself: what is done now and then among much else finds neither its code nor
         # its data in the processor's caches.
-        cut_off = self._make_others(others, left)
-        left += self._make_batches()
-        return left, cut_off
+        self._make_others(others, output)
+        _make_batches(batches, output)
 
-    def _wait(self, records: Sequence[EdgeLine]) -> tuple[list[EdgeLine], list[_Other]]:
-        """Puts plain events into the batches of their tables; the records left, and others."""
+    def _wait(
+        self, records: Sequence[EdgeLine], output: _Output
+    ) -> tuple[_Batches, Sequence[_Other]]:
+        """Returns the plain events, in batches by their Struct, and the others."""
         payloads = [record.data for record in records]
         events, some_not_plain = self._decode(payloads)
         addresses = self._addresses([record.ip for record in records])
@@ -152,7 +170,7 @@ class FastPath:
         some_escaped = BACKSLASH in b"".join(payloads)
         some_other_time = not have_fractions([record.at for record in records])
         seconds, new_second = self._memos.seconds.known.get, self._memos.second
-        left: list[EdgeLine] = []
+        batches: defaultdict[Any, list[Any]] = defaultdict(list)
         others: list[_Other] = []
         for event, record, address in zip(events, records, addresses, strict=True):
             try:
@@ -165,30 +183,29 @@ class FastPath:
                 ):
                     others.append((event, record, second, address))
                 else:
-                    batch = event.batch
+                    batch = batches[type(event)]
                     batch += (event, record, second, address)
             except SpadeError:  # noqa: PERF203 - each of them may
                 raise
             except Exception:  # noqa: BLE001 - doubt; a bug is met again by the exact path
-                left.append(record)
-        return left, others
+                output.unhandled.append(record)
+        return batches, others
 
-    def _make_others(self, others: list[_Other], left: list[EdgeLine]) -> list[EdgeLine]:
-        """Makes the rows of what is not plain, and adds to what is left; what is cut off."""
-        cut_off = []
+    def _make_others(self, others: Sequence[_Other], output: _Output) -> None:
+        """Adds the results of what is not plain to ``output``."""
         for event, record, second, address in others:
             try:
                 if address is None or event is _Doubt.OTHER:
-                    left.append(record)
+                    output.unhandled.append(record)
                 elif event is _Doubt.CUT_OFF:
-                    cut_off.append(record)
+                    output.cut_off.append(record)
                 else:
-                    self._make_one(event, record, second, address)
+                    for made, row in self._make_one(event, record, second, address):
+                        output.rows[made.table].append(row)
             except SpadeError:  # noqa: PERF203 - the same
                 raise
             except Exception:  # noqa: BLE001 - the same
-                left.append(record)
-        return cut_off
+                output.unhandled.append(record)
 
     def _decode(self, payloads: Sequence[bytes]) -> tuple[Sequence[Any], bool]:
         """The plain events of payloads, or why they are none; whether any is none."""
@@ -225,19 +242,13 @@ class FastPath:
             return None
         return address
 
-    def _make_batches(self) -> list[EdgeLine]:
-        """Makes the rows of the events that wait, table by table; the records of those left."""
-        left: list[EdgeLine] = []
-        for kind in self._decoders.plain_events:
-            if not kind.batch:
-                continue
-            if len(kind.batch) <= _FEW or not _make_rows_at_once(kind):
-                left += _make_rows(kind)
-            kind.batch.clear()
-        return left
+    def _make_one(
+        self, event: Any, record: EdgeLine, second: Second, address: Address
+    ) -> Iterable[tuple[Any, str]]:
+        """Returns the events of one payload with their rows.
 
-    def _make_one(self, event: Any, record: EdgeLine, second: Second, address: Address) -> None:
-        """A payload with escapes, of several events, or of other types than the plain way takes."""
+        The payload has escapes, or several events, or other types than plain events have.
+        """
         payload = record.data
         escapes = BACKSLASH in payload
         if escapes and b"\\u0000" in payload:
@@ -252,8 +263,7 @@ class FastPath:
         for each in events:
             texts = each.texts(record, second, address)
             rows.append(BETWEEN.join(_escaped(texts, each.sent_texts) if escapes else texts))
-        for each, row in zip(events, rows, strict=True):
-            each.made.append(row)
+        return zip(events, rows, strict=True)
 
     def _several(self, payload: bytes) -> Any:
         try:
@@ -278,28 +288,37 @@ def _is_cut_off(payload: bytes, error: Exception) -> bool:
     return str(error) == _TRUNCATED and BACKSLASH not in payload
 
 
-def _make_rows_at_once(kind: Any) -> bool:
-    """Makes all rows of a table's batch, or none if one of them fails; whether it did."""
+def _make_batches(batches: _Batches, output: _Output) -> None:
+    """Adds the rows of plain events to ``output``, batch by batch."""
+    for struct, batch in batches.items():
+        rows = None if len(batch) <= _FEW else _rows_at_once(struct, batch)
+        if rows is None:
+            _make_rows(struct, batch, output)
+        else:
+            output.rows[struct.table] += rows
+
+
+def _rows_at_once(struct: Any, batch: list[Any]) -> list[str] | None:
+    """Returns all rows of a batch together; None if one of them fails."""
     try:
-        kind.made.extend(kind.rows(kind.batch))
+        rows: list[str] = struct.rows(batch)
     except SpadeError:
         raise
     except Exception:  # noqa: BLE001 - the same
-        return False
-    return True
+        return None
+    return rows
 
 
-def _make_rows(kind: Any) -> list[EdgeLine]:
-    """Makes the rows of a table's batch one by one; the records of those that are left."""
-    left: list[EdgeLine] = []
-    for event, record, second, address in zip(*[iter(kind.batch)] * _BATCHED, strict=True):
+def _make_rows(struct: Any, batch: list[Any], output: _Output) -> None:
+    """Adds the rows of a batch to ``output``, each made by itself."""
+    rows = output.rows[struct.table]
+    for event, record, second, address in zip(*[iter(batch)] * _BATCHED, strict=True):
         try:
-            kind.made.append(BETWEEN.join(event.texts(record, second, address)))
+            rows.append(BETWEEN.join(event.texts(record, second, address)))
         except SpadeError:  # noqa: PERF203 - each of them may
             raise
         except Exception:  # noqa: BLE001 - the same
-            left.append(record)
-    return left
+            output.unhandled.append(record)
 
 
 def _escaped(texts: Sequence[str], sent: Sequence[int]) -> Sequence[str]:

@@ -48,18 +48,17 @@ def source(table: Table, registry: Registry = TRANSFORMERS) -> str:
 
 
 def compile_events(
-    table: Table, memos: Memos, made: list[str], order: Collection[str] = ()
+    table: Table, memos: Memos, order: Collection[str] = ()
 ) -> dict[str, type[msgspec.Struct]]:
     """The Structs of events of ``table``, by function; each has its function as method ``texts``.
 
     They are tagged with the table's name, and so can be members of one union. ``sent_texts`` says
-    which of a row's texts may need escapes; ``batch`` is a list of their own for what is to be made
-    together, by ``rows`` where they are plain.
+    which of a row's texts may need escapes. ``rows`` of a plain event's Struct makes the rows of
+    many events together. ``table`` is the table's name.
 
     Args:
         table: The table.
         memos: What the generated code calls.
-        made: The list for their rows, which each Struct has as ``made``.
         order: The order in which clients send properties, as far as it is known. msgspec finds
             a member fastest where the Struct has it next.
     """
@@ -73,9 +72,8 @@ def compile_events(
             namespace={
                 "texts": _compiled(function.code, names, function.name),
                 "rows": _rows(function, names),
-                "batch": [],
                 "sent_texts": sent,
-                "made": made,
+                "table": table.name,
             },
             tag_field="event",
             tag=table.name,

@@ -178,6 +178,26 @@ def test_a_lookup_that_is_down_stops_the_task():
         transform.feed(edge_line(event("play", login="bob")) + b"\n")
 
 
+def test_a_chunk_that_raises_leaves_no_rows():
+    class Failing(FixedLogins):
+        def user_id(self, login):
+            if login == "down":
+                raise LookupDown("the user service does not answer")
+            return 7
+
+    column = Column("user_id", "user_id", "userIDWithMapping", supporting=("login",))
+    tables = {"play": PLAY, "user": Table("user", 1, (column,))}
+    transform = ChunkTransform(tables, Lookups(FixedGeo(), Failing()))
+    transform.feed(
+        b"\n".join([edge_line(event("play", x="a")), edge_line(event("user", login="b"))])
+    )
+    transform.drain()
+    failing = [event("play", x="c"), event("play", x='"'), event("user", login="down")]
+    with pytest.raises(LookupDown):
+        transform.feed(b"\n".join(map(edge_line, failing)))
+    assert transform.drain().rows == {}
+
+
 def test_a_login_that_is_not_found_is_asked_for_again():
     """It may be there later: the lookup, which knows for how long, is what remembers misses."""
     asked = []

@@ -65,7 +65,7 @@ def test_a_table_that_is_not_understood_is_left_to_the_exact_path():
 
 def test_structs_have_their_fields_in_the_order_in_which_they_are_sent():
     columns = [Column(name, name, "varchar") for name in "abcd"]
-    event = compile_events(table(*columns), Memos(LOOKUPS), [], order=("d", "b"))["plain"]
+    event = compile_events(table(*columns), Memos(LOOKUPS), order=("d", "b"))["plain"]
     (properties,) = (field.type for field in msgspec.structs.fields(event))
     names = [field.encode_name for field in msgspec.structs.fields(properties)]
     assert names.index("d") < names.index("b")
