@@ -85,9 +85,3 @@ def test_a_library_is_known_in_one_place(library, places):
         and any(module.split(".")[0] == library for module in imports(path))
     }
     assert knowing <= places
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_is_short_enough_to_be_read_at_once(path):
-    lines = len(path.read_text("utf-8").splitlines())
-    assert lines <= 330, f"{path} has {lines} lines: over about 300 it is probably two files"
