@@ -11,6 +11,7 @@ the way must balance, or nothing is loaded.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -48,6 +49,8 @@ from spade_spark.warehouse.guard import Rules
 from spade_spark.warehouse.load import load_tables
 from spade_spark.warehouse.side import held
 from spade_spark.window import Window
+
+_LOG = logging.getLogger(__name__)
 
 
 def replay(request: Request, settings: Settings, screen: Screen) -> Report:
@@ -214,6 +217,8 @@ class _Story:
         self._refuse_withheld(job.publishing, returned, [*done, *returned])
         now = datetime.now(timezone.utc)
         sealed = self.run.seal(plan, prepared.tables, [*done, *returned], now)
+        for table, reason in sealed.manifest.fallbacks.items():
+            _LOG.warning("table %s uses the slower reference path: %s", table, reason)
         self.metrics.send(of_run(sealed.manifest.ledger, time.monotonic() - began))
         return sealed
 

@@ -1,9 +1,11 @@
 """A replay from end to end: S3 over HTTP, Spark, PostgreSQL."""
 
 import gzip
+import json
 
 import pytest
 
+from spade_spark.cli import main
 from tests.support import edge
 from tests.support.world import AFTER, BEFORE, World, log_full_window
 
@@ -141,6 +143,25 @@ def test_a_table_left_out_of_all_tables_is_done_without_and_not_hidden(full, cap
     assert full.replay("--all-tables") == 1
     assert full.rows("chat") == [("2017-11-03 10:30:00", "hello")]
     assert "Table login was left out" in capsys.readouterr().out
+
+
+def test_a_table_that_falls_back_to_the_reference_path_is_logged_once_and_reported(
+    full, capsys, caplog
+):
+    columns = (edge.column("n", "bool", "a"), edge.column("n", "int", "b"))
+    login = edge.table("login", edge.column("time", "f@timestamp@unix"), *columns, version=3)
+    full.store.write("schemas.json", edge.schemas(login, edge.CHAT))
+    assert full.replay("login", "--skip-ace-upload") == 0
+    reason = "columns need the property 'n' as different types: 'a' ('bool'), 'b' ('int')"
+    logged = [record.getMessage() for record in caplog.records if "reference" in record.message]
+    assert logged == [f"table login uses the slower reference path: {reason}"]
+    said = f"Table login was transformed by the slower reference path: {reason}"
+    assert said in capsys.readouterr().out
+    assert full.report()["manifest"]["fallbacks"] == {"login": reason}
+    assert main(["runs", full.tag, "--json", "--conf", str(full.conf)]) == 0
+    assert json.loads(capsys.readouterr().out)["manifest"]["fallbacks"] == {"login": reason}
+    assert main(["runs", full.tag, "--conf", str(full.conf)]) == 0
+    assert "login was transformed by the slower reference path" in capsys.readouterr().out
 
 
 def test_a_warehouse_that_refuses_is_told_before_anything_is_computed(full, capsys):

@@ -9,12 +9,8 @@ import pytest
 
 from spade_spark.blueprint.schema import read_tables
 from spade_spark.cli import main
-<<<<<<< HEAD
-from spade_spark.transform.transformers.registry import is_transformer
-from tests.docs.pages import examples
-=======
 from spade_spark.transform.transformers.registry import TRANSFORMERS, is_transformer
->>>>>>> 85d45aa (Describe each transformer by one TransformerSpec)
+from tests.docs.pages import examples
 from tests.support import edge
 from tests.support.globs import FORMS, glob
 from tests.support.statsd import StatsdServer

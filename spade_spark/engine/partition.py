@@ -42,8 +42,8 @@ from spade_spark.transform.chunk import ChunkTransform
 from spade_spark.transform.drained import Drained, Kept
 from spade_spark.transform.edge_types import EdgeTypeCounter
 from spade_spark.transform.outcomes import Outcome
-from spade_spark.transform.transformers.registry import is_transformer
 from spade_spark.transform.tally import Tally
+from spade_spark.transform.transformers.registry import is_transformer
 
 _ROWS_AT_ONCE: Final = 32
 """Tables with fewer rows wait for more of them: a chunk has one or two of most."""
@@ -205,6 +205,7 @@ class _Attempt:
             lookups=asdict(asked),
             format=self._job.settings.output.format,
             parquet=tuple(parquet.files) if parquet else (),
+            fallbacks=dict(self._transform.fallbacks),
         )
 
     def _tally(self) -> Tally:

@@ -211,6 +211,10 @@ def _counted(found: FoundRun) -> Iterator[RenderableType]:
     yield Text(f"events: {', '.join(outcomes) or 'none'}")
     for damaged in found.manifest.damaged:
         yield Text(f"damaged object: {damaged.reason}", style="yellow")
+    for table, reason in found.manifest.fallbacks.items():
+        yield Text(
+            f"table {table} was transformed by the slower reference path: {reason}", style="yellow"
+        )
 
 
 def _tables(run: RunState) -> Table:

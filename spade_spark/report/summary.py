@@ -184,6 +184,13 @@ def _remarks(report: Report) -> Iterator[str]:
             f"… {len(manifest.damaged) - _MOST} more damaged objects; all of them in "
             f"{report.url}_report.json"
         )
+    for table, reason in list(manifest.fallbacks.items())[:_MOST]:
+        yield f"Table {table} was transformed by the slower reference path: {reason}"
+    if len(manifest.fallbacks) > _MOST:
+        yield (
+            f"{len(manifest.fallbacks) - _MOST} more tables were transformed by the slower "
+            f"reference path; {report.url}_report.json has all of them"
+        )
     if manifest.untracked:
         yield f"spade-spark suggest {report.run_tag} proposes tables for the untracked events"
     if report.unnamed:

@@ -103,6 +103,7 @@ class Completion:
         lookups: What the lookups were asked, by name.
         format: In which formats the rows were written, as in the settings.
         parquet: The rows' files in Parquet.
+        fallbacks: The tables that the slower reference path made all rows of, with the reason.
     """
 
     plan: str
@@ -117,6 +118,7 @@ class Completion:
     lookups: dict[str, int] = field(default_factory=dict)
     format: str = "tsv"
     parquet: tuple[DayFile, ...] = ()
+    fallbacks: dict[str, str] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raises Bug where the partition's ledger does not balance."""
@@ -171,6 +173,7 @@ class Manifest:
         lookups: What the lookups were asked, by name.
         format: In which formats the rows were written, as in the settings.
         time_column: The column that decided on the days of rows; empty where none did.
+        fallbacks: The tables that the slower reference path made all rows of, with the reason.
     """
 
     run_tag: str
@@ -186,6 +189,7 @@ class Manifest:
     lookups: dict[str, int] = field(default_factory=dict)
     format: str = "tsv"
     time_column: str = ""
+    fallbacks: dict[str, str] = field(default_factory=dict)
 
     @property
     def has_tsv(self) -> bool:
@@ -220,8 +224,10 @@ def seal(
         )
     _check(ledger, format_, files, parquet, plan.run_tag)
     lookups: Counter[str] = Counter()
+    fallbacks: dict[str, str] = {}
     for completion in ordered:
         lookups.update(completion.lookups)
+        fallbacks.update(completion.fallbacks)
     return Manifest(
         run_tag=plan.run_tag,
         plan=digest(plan),
@@ -236,6 +242,7 @@ def seal(
         lookups=dict(lookups),
         format=format_,
         time_column=plan.settings.get("warehouse.time_column", ""),
+        fallbacks=dict(sorted(fallbacks.items())),
     )
 
 

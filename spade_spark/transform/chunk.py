@@ -55,6 +55,11 @@ class ChunkTransform:
         self._reader = EdgeLineReader()
         self._encoder = RowEncoder()
 
+    @property
+    def fallbacks(self) -> Mapping[str, str]:
+        """The tables so far that the reference path makes all rows of, each with the reason."""
+        return self._fast.fallbacks
+
     def feed(self, chunk: bytes) -> None:
         """Transforms whole lines, each ended by a line feed except perhaps the last.
 

@@ -16,8 +16,10 @@ import msgspec
 
 from spade_spark.blueprint.schema import Table
 from spade_spark.edge.strict_json import text_of
+from spade_spark.errors import SpadeError
 from spade_spark.transform.memos import Memos
 from spade_spark.transform.row import compile_events
+from spade_spark.transform.row_code import UnsupportedTableError
 from spade_spark.transform.untracked import untracked_line
 
 MAX_UNTRACKED_NAMES: Final = 200
@@ -49,6 +51,8 @@ class Decoders:
         plain_list: The same, of a list of events.
         careful: As ``plain``, of properties of any type.
         careful_list: The same, of a list of events.
+        fallbacks: The tables that were met and have no decoder, each with the reason. The
+            reference path makes all their rows.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Decoders:
         self.plain_list: Callable[[bytes], Any] = _nothing
         self.careful: Callable[[bytes], Any] = _nothing
         self.careful_list: Callable[[bytes], Any] = _nothing
+        self.fallbacks: dict[str, str] = {}
         self._tables = tables
         self._memos = memos
         self._asked = asked
@@ -90,7 +95,7 @@ class Decoders:
         if self._asked is not None and (table is None or name not in self._asked):
             return
         if table is not None:
-            structs = compile_events(table, self._memos, _keys(event.properties))
+            structs = self._compiled(table, _keys(event.properties))
         elif name and self._room:
             self._room -= 1
             struct = _untracked_event(name)
@@ -100,6 +105,21 @@ class Decoders:
         self._met.add(name)
         self._plain += [structs["plain"]] if "plain" in structs else []
         self._careful += [structs["careful"]] if "careful" in structs else []
+
+    def _compiled(self, table: Table, order: tuple[str, ...]) -> Mapping[str, type[msgspec.Struct]]:
+        """Returns the Structs of a table's events; none where the table falls back."""
+        try:
+            return compile_events(table, self._memos, order)
+        except UnsupportedTableError as error:
+            self.fallbacks[table.name] = str(error)
+        except SpadeError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the report names it
+            self.fallbacks[table.name] = (
+                f"its row code cannot be compiled ({type(error).__name__}: {error}); "
+                "please report this"
+            )
+        return {}
 
 
 def _decoders(events: list[Any]) -> tuple[Callable[[bytes], Any], Callable[[bytes], Any]]:

@@ -139,6 +139,11 @@ class FastPath:
         cut_off = frozenset(number for number in unhandled if id(records[number]) in cut_off_ids)
         return FastPathResult(dict(output.rows), untracked, unhandled, cut_off)
 
+    @property
+    def fallbacks(self) -> Mapping[str, str]:
+        """The tables so far that the reference path makes all rows of, each with the reason."""
+        return dict(self._decoders.fallbacks)
+
     def read(self, record: EdgeLine) -> EdgeRecord | None:
         """A record as the exact path knows it, but for the payload; None where that is unsure."""
         try:

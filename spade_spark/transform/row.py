@@ -30,7 +30,13 @@ import msgspec
 
 from spade_spark.blueprint.schema import Table
 from spade_spark.transform.memos import Memos
-from spade_spark.transform.row_code import Function, functions, groups, sent_texts
+from spade_spark.transform.row_code import (
+    Function,
+    UnsupportedTableError,
+    functions,
+    groups,
+    sent_texts,
+)
 from spade_spark.transform.row_expressions import DECODINGS
 from spade_spark.transform.transformers.base import FieldType
 from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
@@ -41,9 +47,10 @@ _Field = tuple[str, tuple[str, FieldType]]
 
 def source(table: Table, registry: Registry = TRANSFORMERS) -> str:
     """The generated code of ``table``, to be looked at."""
-    written = functions(table, registry)
-    if not written:
-        return f"# {table.name!a} is left to the exact path\n"
+    try:
+        written = functions(table, registry)
+    except UnsupportedTableError as reason:
+        return f"# {table.name!a} uses the reference path: {reason}\n"
     return "\n\n".join(code for made in written for code in (made.batch_code, made.code) if code)
 
 
@@ -61,6 +68,9 @@ def compile_events(
         memos: What the generated code calls.
         order: The order in which clients send properties, as far as it is known. msgspec finds
             a member fastest where the Struct has it next.
+
+    Raises:
+        UnsupportedTableError: No code can be generated for the table.
     """
     registry = memos.registry
     names, sent = memos.names(groups(table, registry)), sent_texts(table, registry)

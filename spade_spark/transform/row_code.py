@@ -16,7 +16,12 @@ from spade_spark.transform.row_expressions import (
     Plain,
     Writer,
 )
-from spade_spark.transform.transformers.base import AddressCodegen, AddressPart, FieldType
+from spade_spark.transform.transformers.base import (
+    AddressCodegen,
+    AddressPart,
+    FieldType,
+    ValueCodegen,
+)
 from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 
 
@@ -37,34 +42,74 @@ class Function:
     batch_code: str = ""
 
 
+class UnsupportedTableError(Exception):
+    """No code can be generated for a table. The message says why."""
+
+
 def functions(table: Table, registry: Registry = TRANSFORMERS) -> list[Function]:
-    """The functions that ``table`` can have; none if it is left to the reference path.
+    """Returns the functions that can be generated for ``table``, at least one.
 
     Raises:
         InputError: A column has an unknown transformer.
+        UnsupportedTableError: There is none.
     """
-    if not table.name or not table.columns:
-        return []
-    if not all(_sure(column, registry) for column in table.columns):
-        return []
+    _check(table, registry)
     written = [_function(table, registry, writer) for writer in (Plain, Careful)]
-    return [function for function in written if function is not None]
+    made = [function for function in written if function is not None]
+    if not made:
+        raise UnsupportedTableError(_conflict(table, registry))
+    return made
 
 
-def _sure(column: Column, registry: Registry) -> bool:
-    """Whether the generated code knows every way in which ``column`` can be filled."""
+def _check(table: Table, registry: Registry) -> None:
+    """Raises UnsupportedTableError where the generated code cannot fill every column."""
+    if not table.name:
+        raise UnsupportedTableError("it has no name")
+    if not table.columns:
+        raise UnsupportedTableError("it has no columns")
+    for column in table.columns:
+        reason = _unsupported(column, registry)
+        if reason:
+            raise UnsupportedTableError(f"{_described(column)}: {reason}")
+
+
+def _unsupported(column: Column, registry: Registry) -> str:
+    """Returns why the generated code cannot fill ``column`` in every case; empty if it can."""
     codegen = registry.spec(column.transformer).codegen
     if codegen is None:
-        return False
+        return "the fast path does not support its transformer"
     if any("\ufffd" in text for text in (column.inbound, *column.supporting)):
-        return False  # the name would stand for bytes that are not UTF-8 as well
-    if isinstance(codegen, AddressCodegen):
-        return column.inbound != "user_agent"
-    if codegen.supporting:
-        return len(column.supporting) == 1 and SERVER.isdisjoint(
-            (column.inbound, *column.supporting)
-        )
-    return codegen.as_sent or column.inbound not in {"user_agent", "ip"}
+        return "a property's name has U+FFFD in it, which stands for invalid UTF-8 too"
+    if isinstance(codegen, ValueCodegen) and codegen.supporting:
+        return _unsupported_properties(column)
+    as_text = {"ip"} if isinstance(codegen, AddressCodegen) else set()
+    if isinstance(codegen, ValueCodegen) and codegen.as_sent:
+        as_text = {"ip", "user_agent"}
+    if column.inbound in {"ip", "user_agent"} - as_text:
+        return f"the fast path reads {column.inbound} as a string only"
+    return ""
+
+
+def _unsupported_properties(column: Column) -> str:
+    """Returns why generated code cannot read both properties of ``column``; empty if it can."""
+    if len(column.supporting) != 1:
+        return f"it has {len(column.supporting)} supporting columns instead of one"
+    taken = SERVER.intersection((column.inbound, *column.supporting))
+    return f"it reads {min(taken)}, which the server sets" if taken else ""
+
+
+def _conflict(table: Table, registry: Registry) -> str:
+    """Returns which columns need one property as different types, whatever it is sent as."""
+    writer = Careful(table, registry)
+    _code(table, registry, writer)
+    name = writer.conflicts()[-1]  # behind "time", which columns of "client_time" read as well
+    columns = [c for c in table.columns if name in (c.inbound, *c.supporting)]
+    described = ", ".join(map(_described, columns))
+    return f"columns need the property {name!a} as different types: {described}"
+
+
+def _described(column: Column) -> str:
+    return f"{column.outbound!a} ({column.transformer!a})"
 
 
 def groups(table: Table, registry: Registry = TRANSFORMERS) -> list[Group]:
@@ -143,5 +188,5 @@ def _batch_code(table: Table, registry: Registry, writer: Batch) -> str:
 def _texts(table: Table, registry: Registry, writer: Writer) -> Iterator[str]:
     """The lines of the texts that a row is joined of."""
     for group in groups(table, registry):
-        about = ", ".join(f"{column.outbound!a} ({column.transformer!a})" for column in group)
+        about = ", ".join(map(_described, group))
         yield f"        {writer.text(group)},  # {about}"

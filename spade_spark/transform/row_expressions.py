@@ -62,9 +62,13 @@ class Writer:
 
     def fields(self) -> dict[str, tuple[str, FieldType]] | None:
         """Attribute to property and type; None where two columns want one as two types."""
-        if any(each != types[0] for types in self._types.values() for each in types):
+        if self.conflicts():
             return None
         return {self._attributes[name]: (name, types[0]) for name, types in self._types.items()}
+
+    def conflicts(self) -> list[str]:
+        """The properties that columns need as different types."""
+        return [name for name, types in self._types.items() if any(t != types[0] for t in types)]
 
     def text(self, group: Group) -> str:
         """The expression of the text of ``group``."""

@@ -126,6 +126,17 @@ def test_only_the_tables_asked_for_are_made(world):
     assert ledger.lines == ledger.filtered + ledger.undecodable + ledger.records
 
 
+def test_a_table_that_falls_back_to_the_reference_path_is_in_the_completion_record(world):
+    columns = (edge.column("n", "bool", "a"), edge.column("n", "int", "b"))
+    world.job = replace(world.job, schemas=edge.schemas(edge.table("login", *columns), edge.CHAT))
+    completion = run_partition(world.job, world.partition(edge.log(GOOD)), 0)
+    assert completion.fallbacks == {
+        "login": "columns need the property 'n' as different types: 'a' ('bool'), 'b' ('int')"
+    }
+    stored = world.output.read("r/_completed/00007.json")
+    assert decode(stored, Completion, "").fallbacks == completion.fallbacks
+
+
 def test_building_the_completion_record_changes_no_counts(world, tmp_path):
     job = replace(world.job, asked=frozenset({"login"}))
     partition = world.partition(edge.log(GOOD))

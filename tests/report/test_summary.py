@@ -1,6 +1,7 @@
 """The summary: what a tired person reads at the end of a run."""
 
 import io
+import json
 from dataclasses import replace
 from datetime import datetime, timezone
 
@@ -99,6 +100,24 @@ def test_what_an_earlier_command_loaded_is_done_and_said_to_be():
         in printed(report)
     )
     assert report.complete
+
+
+def test_a_table_that_fell_back_to_the_reference_path_is_named_and_is_no_failure():
+    report = replace(REPORT, manifest=replace(MANIFEST, fallbacks={"login": "no columns"}))
+    said = "Table login was transformed by the slower reference path: no columns"
+    assert said in printed(report)
+    assert "reference path" not in printed(REPORT)
+    document = json.loads(report.to_json())
+    assert document["manifest"]["fallbacks"] == {"login": "no columns"}
+    assert report.complete
+
+
+def test_of_many_tables_that_fell_back_some_are_named_and_the_others_counted():
+    fallbacks = {f"table-{number}": "no columns" for number in range(12)}
+    text = printed(replace(REPORT, manifest=replace(MANIFEST, fallbacks=fallbacks)), width=300)
+    assert "Table table-9 was transformed by the slower reference path" in text
+    assert "table-10" not in text
+    assert "2 more tables were transformed by the slower reference path; s3://out/r/_rep" in text
 
 
 def test_a_failed_event_fails_the_run():

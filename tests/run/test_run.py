@@ -150,6 +150,27 @@ def test_a_run_that_a_former_version_sealed_has_the_checksum_that_it_was_loaded_
     assert {files.checksum for files in again.files} == {again.checksum}
 
 
+def test_a_table_that_fell_back_in_several_partitions_is_named_once(run):
+    partitions = [
+        completion(0, fallbacks={"login": "why"}),
+        completion(1, fallbacks={"chat": "no columns", "login": "why"}),
+    ]
+    assert run.seal(PLAN, TABLES, partitions, NOW).manifest.fallbacks == {
+        "chat": "no columns",
+        "login": "why",
+    }
+    assert run.sealed().manifest.fallbacks == {"chat": "no columns", "login": "why"}
+
+
+def test_records_of_a_former_version_have_no_fallbacks(run):
+    run.begin(PLAN, b"[]")
+    run.store.write(run.layout.completion(0), shorn(completion(0), "fallbacks"))
+    assert run.completions(PLAN) == [completion(0)]
+    sealed = run.seal(PLAN, TABLES, [completion(0), completion(1)], NOW)
+    run.store.write(run.layout.manifest, shorn(sealed.manifest, "fallbacks"))
+    assert run.sealed().manifest == sealed.manifest
+
+
 def test_a_broken_manifest_is_named(run):
     run.store.write(run.layout.manifest, b"{")
     with pytest.raises(InputError, match=r"_manifest.json is no manifest of this program"):

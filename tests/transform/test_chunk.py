@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from spade_spark.blueprint.schema import Column, Table, read_tables
 from spade_spark.errors import LookupDown
 from spade_spark.lookups import Lookups, LookupStats, Place
+from spade_spark.transform import decoders
 from spade_spark.transform.chunk import ChunkTransform
 from spade_spark.transform.decoders import MAX_UNTRACKED_NAMES
 from spade_spark.transform.memo import Memo
@@ -196,6 +197,37 @@ def test_a_chunk_that_raises_leaves_no_rows():
     with pytest.raises(LookupDown):
         transform.feed(b"\n".join(map(edge_line, failing)))
     assert transform.drain().rows == {}
+
+
+def test_a_table_that_falls_back_to_the_reference_path_is_named_with_the_reason():
+    columns = (Column("x", "a", "bool"), Column("x", "b", "int"))
+    tables = {"play": PLAY, **{name: Table(name, 1, columns) for name in ("both", "unseen")}}
+    lines = [edge_line(event(name, x=1)) for name in ("play", "both")] * 2
+    transform = ChunkTransform(tables, LOOKUPS)
+    for line in lines:
+        transform.feed(line)
+    assert transform.fallbacks == {
+        "both": "columns need the property 'x' as different types: 'a' ('bool'), 'b' ('int')"
+    }
+    assert transform.drain().rows["both"].text == b'"true"\t"1"\n' * 2
+
+
+def test_a_table_whose_code_does_not_compile_falls_back_at_once(monkeypatch):
+    def broken(table, *_):
+        attempts.append(table.name)
+        raise SyntaxError("too many nested parentheses")
+
+    attempts: list[str] = []
+    monkeypatch.setattr(decoders, "compile_events", broken)
+    transform = ChunkTransform({"play": PLAY}, LOOKUPS)
+    for _ in range(3):
+        transform.feed(edge_line(event("play", x="a", n=1)))
+    assert transform.fallbacks == {
+        "play": "its row code cannot be compiled (SyntaxError: too many nested parentheses); "
+        "please report this"
+    }
+    assert transform.drain().rows["play"].text == b'"a"\t"1"\n' * 3
+    assert attempts == ["play"]
 
 
 def test_a_login_that_is_not_found_is_asked_for_again():

@@ -3,11 +3,13 @@
 import ast
 
 import msgspec
+import pytest
 
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.lookups import Lookups
 from spade_spark.transform.memos import Memos
 from spade_spark.transform.row import compile_events, source
+from spade_spark.transform.row_code import UnsupportedTableError
 from spade_spark.transform.transformers.registry import TRANSFORMERS
 from tests.fuzz.make import PROPERTIES, FixedGeo, FixedLogins
 
@@ -58,9 +60,45 @@ def test_a_table_that_wants_one_property_in_two_ways_has_no_plain_way():
     assert "def careful" in code
 
 
-def test_a_table_that_is_not_understood_is_left_to_the_exact_path():
-    code = source(table(Column("user_agent", "a", "int")))
-    assert code == "# 'play' is left to the exact path\n"
+@pytest.mark.parametrize(
+    ("columns", "reason"),
+    [
+        ((), "it has no columns"),
+        (
+            (Column("user_agent", "a", "int"),),
+            "'a' ('int'): the fast path reads user_agent as a string only",
+        ),
+        (
+            (Column("x", "x", "int"), Column("ip", "a", "bool")),
+            "'a' ('bool'): the fast path reads ip as a string only",
+        ),
+        (
+            (Column("x\ufffd", "a", "int"),),
+            "'a' ('int'): a property's name has U+FFFD in it, which stands for invalid UTF-8 too",
+        ),
+        (
+            (Column("id", "a", "userIDWithMapping", supporting=("x", "y")),),
+            "'a' ('userIDWithMapping'): it has 2 supporting columns instead of one",
+        ),
+        (
+            (Column("id", "a", "userIDWithMapping", supporting=("ip",)),),
+            "'a' ('userIDWithMapping'): it reads ip, which the server sets",
+        ),
+        (
+            (Column("y", "y", "int"), Column("x", "a", "bool"), Column("x", "b\n", "int")),
+            "columns need the property 'x' as different types: 'a' ('bool'), 'b\\n' ('int')",
+        ),
+        (
+            (Column("client_time", "a", "bool"), Column("client_time", "b", "int")),
+            "columns need the property 'client_time' as different types: 'a' ('bool'), 'b' ('int')",
+        ),
+    ],
+)
+def test_a_table_without_generated_code_has_a_reason(columns, reason):
+    with pytest.raises(UnsupportedTableError) as raised:
+        compile_events(table(*columns), Memos(LOOKUPS))
+    assert str(raised.value) == reason
+    assert source(table(*columns)) == f"# 'play' uses the reference path: {reason}\n"
 
 
 def test_structs_have_their_fields_in_the_order_in_which_they_are_sent():
