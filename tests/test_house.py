@@ -35,6 +35,7 @@ ALONE = {
     "pyspark": {"engine/spark.py"},
     "psycopg2": {"warehouse/connection.py"},
     "boto3": {"store/s3.py", "warehouse/credentials.py", "streams/client.py"},
+    "geoip2": {"lookups/geoip.py"},
     "maxminddb": {"lookups/geoip.py"},
     # An extra: what imports these imports them where Parquet is asked for.
     "pyarrow": {

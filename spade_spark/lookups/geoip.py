@@ -1,18 +1,19 @@
-"""Places from MaxMind's City and ASN databases, read by maxminddb's C reader.
+"""Places from MaxMind's City and ASN databases, read by geoip2.
 
-The records are taken as the reader gives them: with geoip2's models, made of the same records, an
-address takes more than twice the time (16 and 7 microseconds where this was measured). The tests
-hold the answers against geoip2's. A database is mapped, not read: its pages are shared by all
-workers of a node.
+A lookup takes the record itself, without geoip2's model objects: they more than double the time of
+an address (``bench/README.md`` has the measurement). A test compares the results with the models.
+Databases are memory-mapped, so all workers of a node share their pages.
 """
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-import maxminddb
+from geoip2.database import MODE_MMAP_EXT, Reader
+from maxminddb import InvalidDatabaseError
 
 from spade_spark.errors import SettingsError
 from spade_spark.lookups import Place
@@ -57,21 +58,25 @@ class GeoIP:
             ) from None
 
 
-class Database:
-    """One mapped database and the setting that named it."""
+class Database(Reader):
+    """geoip2's reader of one database, and the setting that names the file."""
 
-    def __init__(self, setting: str, url: str, reader: maxminddb.Reader) -> None:
+    def __init__(self, setting: str, url: str, path: Path) -> None:
+        super().__init__(path, mode=MODE_MMAP_EXT)
         self._setting = setting
         self._url = url
-        self._reader = reader
 
     def find(self, address: str) -> Mapping[str, Any]:
-        """The record of a well-formed address, empty where there is none."""
+        """The record of a valid address; empty if the database has none.
+
+        Raises:
+            SettingsError: The database is damaged.
+        """
         try:
-            record = self._reader.get(address)
-        except maxminddb.InvalidDatabaseError as error:
+            record = self._db_reader.get(address)
+        except InvalidDatabaseError as error:
             raise _damaged(self._setting, self._url, error) from None
-        except ValueError:  # an IPv6 address, and a database that knows none
+        except ValueError:  # an IPv6 address in a database of IPv4 addresses
             return _NOTHING
         return record if isinstance(record, dict) else _NOTHING
 
@@ -94,13 +99,13 @@ def _open(setting: str, url: str, s3: S3Settings, *, not_kinds: tuple[str, ...])
         return None
     try:
         with local_file(setting, url, s3) as path:
-            reader = maxminddb.open_database(path, maxminddb.MODE_MMAP_EXT)
-    except maxminddb.InvalidDatabaseError as error:
+            database = Database(setting, url, path)
+    except InvalidDatabaseError as error:
         raise _damaged(setting, url, error) from None
-    kind = reader.metadata().database_type
+    kind = database.metadata().database_type
     if kind.endswith(not_kinds):  # the two settings mistaken for each other
         raise SettingsError(f"{setting}: {url} is a database of another kind ({kind})")
-    return Database(setting, url, reader)
+    return database
 
 
 def _damaged(setting: str, url: str, error: Exception) -> SettingsError:
