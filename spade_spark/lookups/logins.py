@@ -8,9 +8,8 @@ from concurrent.futures import Future
 
 from spade_spark.errors import LookupDown
 from spade_spark.lookups import LookupStats
-from spade_spark.lookups.memcached import Memcached
-from spade_spark.lookups.memory import Answer, Memory
-from spade_spark.lookups.pacing import Pause
+from spade_spark.lookups.cache import CachedUserId, Memcached, TtlCache
+from spade_spark.lookups.rate_limit import Cooldown
 from spade_spark.lookups.service import LoginDirectory, Retries
 from spade_spark.settings import UsersSettings
 
@@ -32,12 +31,12 @@ class LoginService:
     ) -> None:
         lifetime = settings.cache_lifetime.total_seconds()
         self._service = LoginDirectory(settings, retries or Retries())
-        self._memory = Memory(settings.cache_entries, lifetime)
+        self._memory = TtlCache(settings.cache_entries, lifetime)
         self._memcached = _memcached(settings, lifetime)
         self._stop_on_failure = settings.on_failure == "fail"
-        self._pause = Pause(pause)
+        self._cooldown = Cooldown(pause)
         self._lock = threading.Lock()  # of the memory, what is in flight, and the counts
-        self._in_flight: dict[str, Future[Answer]] = {}
+        self._in_flight: dict[str, Future[CachedUserId]] = {}
         self._counts: Counter[str] = Counter()
 
     def user_id(self, login: str) -> int | None:
@@ -56,7 +55,7 @@ class LoginService:
         with self._lock:
             return LookupStats(**self._counts, memcached_failures=failures)
 
-    def _answer(self, login: str) -> Answer:
+    def _answer(self, login: str) -> CachedUserId:
         with self._lock:
             self._counts["asked"] += 1
             remembered = self._memory.get(login)
@@ -72,7 +71,7 @@ class LoginService:
         self._count("memory_hits")
         return answer
 
-    def _look_up(self, login: str, own: Future[Answer]) -> Answer:
+    def _look_up(self, login: str, own: Future[CachedUserId]) -> CachedUserId:
         """Asks outside, and tells those who wait for the same login."""
         try:
             answer = self._ask(login)
@@ -87,26 +86,26 @@ class LoginService:
         own.set_result(answer)
         return answer
 
-    def _ask(self, login: str) -> Answer:
+    def _ask(self, login: str) -> CachedUserId:
         if self._memcached:
             remembered = self._memcached.get(login)
             if remembered is not None:
                 self._count("memcached_hits")
                 return remembered
-        answer = Answer(self._ask_service(login))
+        answer = CachedUserId(self._ask_service(login))
         if self._memcached:
             self._memcached.put(login, answer)
         return answer
 
     def _ask_service(self, login: str) -> int | None:
-        if self._pause.on:
+        if self._cooldown.active:
             raise LookupDown(f"the user service at {self._service.host} is left alone for a while")
         self._count("service_asked")
         try:
             user_id = self._service.user_id(login)
         except LookupDown:
             if not self._stop_on_failure:
-                self._pause.begin()
+                self._cooldown.start()
             raise
         if user_id is None:
             self._count("service_misses")

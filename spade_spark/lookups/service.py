@@ -20,7 +20,7 @@ from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import Url, parse_url
 
 from spade_spark.errors import LookupDown, SettingsError
-from spade_spark.lookups.pacing import Pacer
+from spade_spark.lookups.rate_limit import RateLimiter
 from spade_spark.settings import UsersSettings
 
 _LARGEST_ANSWER = 1 << 20
@@ -68,7 +68,7 @@ class LoginDirectory:
         self._path = _compiled(settings.path)
         self._timeout = settings.timeout.total_seconds()
         self._retries = retries
-        self._pacer = Pacer(settings.rate_per_second)
+        self._rate_limiter = RateLimiter(settings.rate_per_second)
         self._http = urllib3.PoolManager(num_pools=1, maxsize=8)
 
     def user_id(self, login: str) -> int | None:
@@ -103,7 +103,7 @@ class LoginDirectory:
         raise AssertionError  # the loop ends by a return or an error
 
     def _ask(self, login: str) -> int | None:
-        self._pacer.wait()
+        self._rate_limiter.wait()
         try:
             response = self._http.request(
                 "GET",

@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 
 from spade_spark.errors import LookupDown, SettingsError
 from spade_spark.lookups import LookupStats
+from spade_spark.lookups.cache import CachedUserId, Memcached
 from spade_spark.lookups.logins import LoginService
-from spade_spark.lookups.memcached import Memcached
-from spade_spark.lookups.memory import Answer
 from spade_spark.lookups.open import open_lookups
 from spade_spark.settings import LookupSettings, S3Settings, UsersSettings
 from tests.lookups.user_service import Reply, UserService
@@ -388,13 +387,13 @@ def test_memcached_that_is_down_costs_no_lookup(
 
 def test_memcached_that_restarts_is_used_again(memcached: Any) -> None:
     cache = Memcached(memcached.address, namespace="test", lifetime=60, pause=0.05)
-    cache.put("bob", Answer(5))
+    cache.put("bob", CachedUserId(5))
     memcached.stop()
     assert cache.get("bob") is None
     memcached.start()
     time.sleep(0.06)
-    cache.put("bob", Answer(6))
-    assert cache.get("bob") == Answer(6)
+    cache.put("bob", CachedUserId(6))
+    assert cache.get("bob") == CachedUserId(6)
     assert cache.failures == 1
 
 

@@ -1,4 +1,4 @@
-"""The LRU map with lifetime, against a model that scans a list."""
+"""The LRU cache with expiry, against a model that scans a list."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spade_spark.lookups.memory import Answer, Memory
+from spade_spark.lookups.cache import CachedUserId, TtlCache
 
 LOGINS = st.sampled_from("abcdef")
 STEPS = st.lists(
@@ -33,9 +33,9 @@ class Model:
 
     def __init__(self, size: int, lifetime: float) -> None:
         self.size, self.lifetime = size, lifetime
-        self.entries: list[tuple[str, float, Answer]] = []
+        self.entries: list[tuple[str, float, CachedUserId]] = []
 
-    def get(self, login: str, now: float) -> Answer | None:
+    def get(self, login: str, now: float) -> CachedUserId | None:
         for entry in self.entries:
             if entry[0] == login:
                 self.entries.remove(entry)
@@ -45,39 +45,40 @@ class Model:
                 return entry[2]
         return None
 
-    def put(self, login: str, answer: Answer, now: float) -> None:
+    def put(self, login: str, answer: CachedUserId, now: float) -> None:
         others = [entry for entry in self.entries if entry[0] != login]
         entries = [*others, (login, now + self.lifetime, answer)]
         self.entries = entries[max(0, len(entries) - self.size) :]
 
 
 @given(st.integers(0, 4), st.integers(0, 10), STEPS)
-def test_memory_answers_as_the_model_does(size: int, lifetime: int, steps: list[Any]) -> None:
+def test_the_cache_answers_as_the_model_does(size: int, lifetime: int, steps: list[Any]) -> None:
     clock = Clock()
-    memory, model = Memory(size, lifetime, clock), Model(size, lifetime)
+    cache, model = TtlCache(size, lifetime, clock), Model(size, lifetime)
     for step, *arguments in steps:
         if step == "pass":
             clock.now += arguments[0]
         elif step == "get":
-            assert memory.get(arguments[0]) == model.get(arguments[0], clock.now)
+            assert cache.get(arguments[0]) == model.get(arguments[0], clock.now)
         else:
             login, user_id = arguments
-            memory.put(login, Answer(user_id))
-            model.put(login, Answer(user_id), clock.now)
-        assert len(memory) <= size
+            cache.put(login, CachedUserId(user_id))
+            model.put(login, CachedUserId(user_id), clock.now)
+        assert len(cache) <= size
 
 
 def test_a_miss_is_told_from_nothing_remembered() -> None:
-    memory = Memory(2, 60)
-    memory.put("ghost", Answer(None))
-    assert memory.get("ghost") == Answer(None)
-    assert memory.get("bob") is None
+    cache = TtlCache(2, 60)
+    cache.put("ghost", CachedUserId(None))
+    assert cache.get("ghost") == CachedUserId(None)
+    assert cache.get("bob") is None
 
 
 def test_the_login_asked_longest_ago_goes_first() -> None:
-    memory = Memory(2, 60)
-    memory.put("a", Answer(1))
-    memory.put("b", Answer(2))
-    memory.get("a")
-    memory.put("c", Answer(3))
-    assert (memory.get("a"), memory.get("b"), memory.get("c")) == (Answer(1), None, Answer(3))
+    cache = TtlCache(2, 60)
+    cache.put("a", CachedUserId(1))
+    cache.put("b", CachedUserId(2))
+    cache.get("a")
+    cache.put("c", CachedUserId(3))
+    kept = [cache.get(login) for login in ("a", "b", "c")]
+    assert kept == [CachedUserId(1), None, CachedUserId(3)]

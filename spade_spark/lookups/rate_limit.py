@@ -1,0 +1,44 @@
+"""Limits on requests to other services: a maximum rate, and a cooldown after a failure."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+
+class RateLimiter:
+    """Admits callers one at a time, at most ``rate`` per second in this process.
+
+    Unused slots are not saved, so no burst follows an idle time.
+    """
+
+    def __init__(self, rate: float) -> None:
+        self._interval = 1 / rate
+        self._lock = threading.Lock()
+        self._next = 0.0
+
+    def wait(self) -> None:
+        """Blocks until the caller's slot."""
+        with self._lock:
+            now = time.monotonic()
+            slot = max(now, self._next)
+            self._next = slot + self._interval
+        if slot > now:
+            time.sleep(slot - now)
+
+
+class Cooldown:
+    """A period of ``seconds`` after a failure in which a service is not called."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._end = 0.0
+
+    @property
+    def active(self) -> bool:
+        """Whether the period has started and not ended."""
+        return time.monotonic() < self._end
+
+    def start(self) -> None:
+        """Starts the period, or starts it again."""
+        self._end = time.monotonic() + self._seconds
