@@ -9,7 +9,7 @@ import zlib
 
 import pytest
 
-from spade_spark.warehouse.retries import Retries
+from spade_spark.retry import RetryPolicy
 from tests.support import edge
 from tests.support.redshift import RedshiftServer, S3Access
 from tests.support.world import World, log_full_window
@@ -86,7 +86,8 @@ def test_a_table_that_cannot_be_compiled(world, refused):
 
 
 def test_a_warehouse_that_nobody_serves(refused, monkeypatch):
-    monkeypatch.setattr("spade_spark.warehouse.retries.BEFOREHAND", Retries(2, first_wait=0.01))
+    quick = RetryPolicy(max_attempts=2, max_seconds=5, initial_wait=0.01, max_wait=0.01)
+    monkeypatch.setattr("spade_spark.warehouse.retries.BEFOREHAND", quick)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     assert refused("login", "--rsurl", f"postgres://me:marked-word@127.0.0.1:{port}/dev") == (

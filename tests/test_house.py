@@ -26,7 +26,7 @@ ROOMS = (
     ("edge",),
     ("blueprint",),
     ("store",),
-    ("request", "plan", "window", "settings", "errors", "__init__", "__main__"),
+    ("request", "plan", "window", "settings", "retry", "errors", "__init__", "__main__"),
 )
 LEVELS = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 
@@ -37,6 +37,7 @@ ALONE = {
     "boto3": {"store/s3.py", "warehouse/credentials.py", "streams/client.py"},
     "geoip2": {"lookups/geoip.py"},
     "maxminddb": {"lookups/geoip.py"},
+    "tenacity": {"retry.py"},
     # An extra: what imports these imports them where Parquet is asked for.
     "pyarrow": {
         "output/arrow_types.py",

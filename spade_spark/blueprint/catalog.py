@@ -7,15 +7,15 @@ import zlib
 from pathlib import Path
 from typing import Final
 
-import stamina
 import urllib3
 
 from spade_spark.errors import InputError, ObjectMissing, PassingFault, SettingsError
+from spade_spark.retry import RetryPolicy
 from spade_spark.settings import S3Settings
 from spade_spark.store import open_store
 
 _GZIP: Final = b"\x1f\x8b"
-_ATTEMPTS: Final = 4
+_RETRIES: Final = RetryPolicy(max_attempts=4, max_seconds=45, initial_wait=0.4, max_wait=5)
 _TIMEOUT: Final = urllib3.Timeout(connect=5, read=30)  # seconds
 _REDIRECTS_ONLY: Final = urllib3.Retry(connect=0, read=0, status=0, other=0, redirect=3)
 _SERVER_FAULT: Final = 500
@@ -58,7 +58,7 @@ def _read(source: str, s3: S3Settings) -> bytes:
         except ObjectMissing as error:
             raise ObjectMissing(f"{error}; see [blueprint] in the settings") from None
     if source.startswith(("http://", "https://")):
-        return _get(source)
+        return _RETRIES.call(lambda: _get(source))
     try:
         return Path(source).read_bytes()
     except FileNotFoundError:
@@ -67,7 +67,6 @@ def _read(source: str, s3: S3Settings) -> bytes:
         raise SettingsError(f"{source} cannot be read: {error.strerror}") from None
 
 
-@stamina.retry(on=PassingFault, attempts=_ATTEMPTS, wait_initial=0.2, wait_max=5)
 def _get(url: str) -> bytes:
     """The body at an HTTP URL; its query and password are never shown."""
     name = shown(url)

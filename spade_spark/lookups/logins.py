@@ -10,7 +10,8 @@ from spade_spark.errors import LookupDown
 from spade_spark.lookups import LookupStats
 from spade_spark.lookups.cache import CachedUserId, Memcached, TtlCache
 from spade_spark.lookups.rate_limit import Cooldown
-from spade_spark.lookups.service import LoginDirectory, Retries
+from spade_spark.lookups.service import USER_ID_RETRIES, LoginDirectory
+from spade_spark.retry import RetryPolicy
 from spade_spark.settings import UsersSettings
 
 
@@ -27,10 +28,10 @@ class LoginService:
     """
 
     def __init__(
-        self, settings: UsersSettings, *, retries: Retries | None = None, pause: float = 10
+        self, settings: UsersSettings, *, retries: RetryPolicy = USER_ID_RETRIES, pause: float = 10
     ) -> None:
         lifetime = settings.cache_lifetime.total_seconds()
-        self._service = LoginDirectory(settings, retries or Retries())
+        self._service = LoginDirectory(settings, retries)
         self._memory = TtlCache(settings.cache_entries, lifetime)
         self._memcached = _memcached(settings, lifetime)
         self._stop_on_failure = settings.on_failure == "fail"

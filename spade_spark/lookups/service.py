@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import time
 from base64 import b64encode
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, unquote
 
 import jmespath
-import stamina
 import urllib3
 from jmespath.exceptions import JMESPathError
 from urllib3.exceptions import HTTPError, LocationParseError
@@ -21,7 +20,10 @@ from urllib3.util import Url, parse_url
 
 from spade_spark.errors import LookupDown, SettingsError
 from spade_spark.lookups.rate_limit import RateLimiter
+from spade_spark.retry import RetryPolicy
 from spade_spark.settings import UsersSettings
+
+_LOG = logging.getLogger(__name__)
 
 _LARGEST_ANSWER = 1 << 20
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
@@ -29,21 +31,8 @@ _LEAST_ID, _GREATEST_ID = -(2**63), 2**63 - 1
 _ASK_AGAIN = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 
 
-@dataclass(frozen=True)
-class Retries:
-    """How long a service that fails is asked again for one login.
-
-    Attributes:
-        attempts: Requests at most.
-        first_wait: Seconds after the first failure, then twice as many each time, with jitter.
-        longest_wait: Seconds between two requests at most, also where the service asks for more.
-        within: Seconds after which no other request is begun.
-    """
-
-    attempts: int = 5
-    first_wait: float = 0.2
-    longest_wait: float = 10
-    within: float = 60
+USER_ID_RETRIES = RetryPolicy(max_attempts=5, max_seconds=60, initial_wait=0.2, max_wait=10)
+"""Of the request for one login. ``max_wait`` also limits a ``Retry-After`` of the service."""
 
 
 class LoginDirectory:
@@ -58,7 +47,7 @@ class LoginDirectory:
         SettingsError: The URL is none, or the path is no JMESPath.
     """
 
-    def __init__(self, settings: UsersSettings, retries: Retries) -> None:
+    def __init__(self, settings: UsersSettings, retries: RetryPolicy) -> None:
         url = _checked(settings.url)
         self.host = url.host or ""
         self._url = url._replace(auth=None, fragment=None)
@@ -77,20 +66,20 @@ class LoginDirectory:
         Raises:
             LookupDown: No usable answer, however often it was asked.
         """
-        retries = self._retries
         tries = 0
+
+        def request() -> int | None:
+            nonlocal tries
+            tries += 1
+            return self._ask(login)
+
         try:
-            for attempt in stamina.retry_context(
-                on=_again,
-                attempts=retries.attempts,
-                timeout=retries.within,
-                wait_initial=retries.first_wait,
-                wait_max=retries.longest_wait,
-                wait_jitter=retries.first_wait,
-            ):
-                with attempt:
-                    tries = attempt.num
-                    return self._ask(login)
+            return self._retries.call(
+                request,
+                retry_if=lambda error: isinstance(error, _NoAnswer) and error.again,
+                requested_wait=_requested_wait,
+                before_wait=self._log_retry,
+            )
         except _NoAnswer as error:
             what_now = (
                 "run again when it does" if error.again else "check lookups.users.url and .path"
@@ -100,7 +89,14 @@ class LoginDirectory:
                 f"({error}; asked {tries} time{'s' if tries > 1 else ''}): {what_now}, "
                 'or set lookups.users.on_failure to "empty" to leave such columns empty'
             ) from None
-        raise AssertionError  # the loop ends by a return or an error
+
+    def _log_retry(self, attempt: int, error: BaseException) -> None:
+        _LOG.warning(
+            "the user service at %s: attempt %d failed and will be retried: %s",
+            self.host,
+            attempt,
+            error,
+        )
 
     def _ask(self, login: str) -> int | None:
         self._rate_limiter.wait()
@@ -124,7 +120,7 @@ class LoginDirectory:
         if response.status == HTTPStatus.NOT_FOUND:
             return None
         if response.status != HTTPStatus.OK:
-            raise _refused(response.status, response.headers, self._retries.longest_wait)
+            raise _refused(response.status, response.headers, self._retries.max_wait)
         return self._read(body)
 
     def _url_of(self, login: str) -> str:
@@ -162,11 +158,8 @@ class _NoAnswer(Exception):
         self.after = after
 
 
-def _again(error: Exception) -> bool | float:
-    """For stamina: whether to try again, or after how many seconds."""
-    if not isinstance(error, _NoAnswer):
-        return False
-    return error.again if error.after is None else error.after
+def _requested_wait(error: BaseException) -> float | None:
+    return error.after if isinstance(error, _NoAnswer) else None
 
 
 def _checked(text: str) -> Url:

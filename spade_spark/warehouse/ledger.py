@@ -13,6 +13,7 @@ from spade_spark.warehouse.statements import Identifier, Literal, Statement, Unk
 from spade_spark.window import Window
 
 NAME = "replay"
+_LOCK_TIMEOUT_MS = 180_000
 VERSIONS = "table_version"
 COLUMNS = (
     "run_tag",
@@ -109,13 +110,14 @@ def lock(control: str) -> Statement:
     return Statement("LOCK TABLE ", Identifier(control, NAME))
 
 
-def was_committed(session: Session, entry: Entry, ts: datetime, seconds: float) -> bool:
+def was_committed(session: Session, entry: Entry, ts: datetime) -> bool:
     """Whether the try that gave its row the time ``ts`` was committed.
 
     The lost session's transaction holds the ledger's lock until it has ended, one way or the
-    other: whoever gets the lock sees how it ended. It is waited for at most ``seconds``.
+    other: whoever gets the lock sees how it ended. The wait for it is limited to
+    three minutes.
     """
-    session.run(Statement("SET statement_timeout TO ", Literal(int(seconds * 1000))))
+    session.run(Statement("SET statement_timeout TO ", Literal(_LOCK_TIMEOUT_MS)))
     with session.rolled_back():
         session.run(lock(entry.control))
         return (ts,) in session.rows(entry.select())

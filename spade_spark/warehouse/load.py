@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from spade_spark.errors import ConnectionLost
+from spade_spark.retry import RetryPolicy
 from spade_spark.run.loads import (
     LoadOutcome,
     TableFiles,
@@ -29,7 +30,7 @@ from spade_spark.warehouse.replace import (
     replace,
     stage,
 )
-from spade_spark.warehouse.retries import Retries, advised
+from spade_spark.warehouse.retries import TABLE_RETRIES, advised
 from spade_spark.warehouse.side import Progress, Sessions, Tries, side_by_side
 from spade_spark.window import Window
 
@@ -44,7 +45,7 @@ def load_tables(
     add_to: str = "",
     rules: Rules,
     poolsize: int = 4,
-    retries: Retries | None = None,
+    retries: RetryPolicy | None = None,
     progress: Progress = lambda step: None,  # noqa: ARG005 - the default does nothing
 ) -> tuple[LoadOutcome, ...]:
     """Replaces the window of each table, ``poolsize`` at a time.
@@ -62,10 +63,10 @@ def load_tables(
         ConnectionLost: The warehouse does not answer.
     """
     place = place_of(settings)
-    retries = retries or Retries()
+    retries = retries or TABLE_RETRIES
     sessions = Sessions(warehouse.target)
     with advised():
-        retries.of(sessions.stop)(ensure_places, warehouse, place)
+        retries.call(lambda: ensure_places(warehouse, place), stop=sessions.stop)
     loads: list[Callable[[], LoadOutcome]] = []
     for one in files:
         job = Replacement(warehouse, place, one, window, run_tag, add_to)

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from tenacity import RetryCallState
-
 from spade_spark.errors import CommitUnknown, ConnectionLost, PassingFault, SpadeError
+from spade_spark.retry import RetryPolicy
 from spade_spark.run.heartbeat import Lock
 from spade_spark.run.loads import TableNotLoaded
 from spade_spark.warehouse import ledger
 from spade_spark.warehouse.connection import Session, Target, WarehouseRefusal
 from spade_spark.warehouse.place import WindowRows
-from spade_spark.warehouse.retries import Retries
 from spade_spark.warehouse.statements import Literal, Statement
 
 T = TypeVar("T")
@@ -134,7 +132,7 @@ class Tries:
     """
 
     rows: WindowRows
-    retries: Retries
+    retries: RetryPolicy
     sessions: Sessions
     progress: Progress
     verb: str
@@ -143,7 +141,7 @@ class Tries:
         """What ``once`` gives, tried again where it may pass; every failure is an answer."""
         table = self.rows.table
         try:
-            return self.retries.of(self.sessions.stop, self._tell_wait)(once)
+            return self._retrying(once)
         except SpadeError as error:
             return self._failed(self._reason(error), unknown=isinstance(error, CommitUnknown))
         except Exception as error:  # noqa: BLE001 - one table's bug leaves the others alone
@@ -163,10 +161,10 @@ class Tries:
 
         def look() -> bool:
             with Session(self.rows.warehouse.target) as session:
-                return ledger.was_committed(session, entry, ts, self.retries.lookup_seconds)
+                return ledger.was_committed(session, entry, ts)
 
         try:
-            return self.retries.of(self.sessions.stop, self._tell_wait)(look)
+            return self._retrying(look)
         except SpadeError as error:
             raise CommitUnknown(
                 f"{entry.table}: the answer to the commit was lost, and whether it was done "
@@ -190,9 +188,11 @@ class Tries:
             )
         return str(error)
 
-    def _tell_wait(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        self.tell("waiting", f"try {state.attempt_number} failed: {error}")
+    def _retrying(self, operation: Callable[[], T]) -> T:
+        return self.retries.call(operation, before_wait=self._tell_wait, stop=self.sessions.stop)
+
+    def _tell_wait(self, attempt: int, error: BaseException) -> None:
+        self.tell("waiting", f"try {attempt} failed: {error}")
 
 
 def _end(futures: Sequence[Future[T]], sessions: Sessions) -> None:

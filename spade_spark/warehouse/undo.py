@@ -20,6 +20,7 @@ from spade_spark.errors import (
     GuardFailed,
     WarehouseError,
 )
+from spade_spark.retry import RetryPolicy
 from spade_spark.run.layout import UNDO
 from spade_spark.run.loads import (
     TableNotLoaded,
@@ -38,7 +39,7 @@ from spade_spark.warehouse.guard import Rules, guard_rows
 from spade_spark.warehouse.history import LedgerRow, changes_since, ledger_rows, newest, undo_of
 from spade_spark.warehouse.load import ensure_places
 from spade_spark.warehouse.place import Place, WindowRows, place_of
-from spade_spark.warehouse.retries import Retries, advised
+from spade_spark.warehouse.retries import TABLE_RETRIES, advised
 from spade_spark.warehouse.side import Progress, Sessions, Tries, side_by_side
 from spade_spark.warehouse.statements import Statement, identifiers
 
@@ -132,7 +133,7 @@ def undo_tables(
     *,
     rules: Rules,
     poolsize: int = 4,
-    retries: Retries | None = None,
+    retries: RetryPolicy | None = None,
     progress: Progress = lambda step: None,  # noqa: ARG005 - the default does nothing
 ) -> tuple[UndoOutcome, ...]:
     """Undoes each of ``loads``, ``poolsize`` at a time.
@@ -147,10 +148,10 @@ def undo_tables(
         ConnectionLost: The warehouse does not answer.
     """
     place = place_of(settings)
-    retries = retries or Retries()
+    retries = retries or TABLE_RETRIES
     sessions = Sessions(warehouse.target)
     with advised():
-        retries.of(sessions.stop)(ensure_places, warehouse, place)
+        retries.call(lambda: ensure_places(warehouse, place), stop=sessions.stop)
     work: list[Callable[[], UndoOutcome]] = []
     for load in loads:
         rows = WindowRows(warehouse, place, load.table, load.window, UNDO + load.run_tag)

@@ -7,10 +7,10 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-import stamina
 
 from spade_spark.blueprint.catalog import fetch
 from spade_spark.errors import InputError, ObjectMissing, PassingFault, SettingsError
+from spade_spark.retry import RetryPolicy
 from spade_spark.settings import S3Settings
 from spade_spark.store import open_store
 
@@ -64,10 +64,10 @@ def url(publisher):
 
 
 @pytest.fixture
-def impatient():
-    """Retries without waiting, two attempts."""
-    with stamina.set_testing(True, attempts=2):
-        yield
+def impatient(monkeypatch):
+    """Two attempts with a short wait."""
+    quick = RetryPolicy(max_attempts=2, max_seconds=5, initial_wait=0.01, max_wait=0.01)
+    monkeypatch.setattr("spade_spark.blueprint.catalog._RETRIES", quick)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -52,10 +53,10 @@ def on_threads() -> Iterator[None]:
 @contextlib.contextmanager
 def without_waits() -> Iterator[None]:
     """What passes is tried again as often as ever, and nearly at once, inside the block."""
-    soon = partial(retries.Retries, first_wait=0.02, longest_wait=0.2)
+    soon = partial(dataclasses.replace, initial_wait=0.02, max_wait=0.2)
     with (
-        mock.patch.object(retries, "BEFOREHAND", soon(attempts=retries.BEFOREHAND.attempts)),
-        mock.patch.object(load, "Retries", soon),
-        mock.patch.object(undo, "Retries", soon),
+        mock.patch.object(retries, "BEFOREHAND", soon(retries.BEFOREHAND)),
+        mock.patch.object(load, "TABLE_RETRIES", soon(retries.TABLE_RETRIES)),
+        mock.patch.object(undo, "TABLE_RETRIES", soon(retries.TABLE_RETRIES)),
     ):
         yield

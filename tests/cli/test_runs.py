@@ -11,6 +11,7 @@ import pytest
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.cli import main
 from spade_spark.plan import Plan, Source, deal
+from spade_spark.retry import RetryPolicy
 from spade_spark.run.ledger import Ledger
 from spade_spark.run.loads import LoadRecord, TableLoaded, TableNotLoaded
 from spade_spark.run.locks import Claim, Locks
@@ -29,7 +30,6 @@ from spade_spark.store import open_store
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.warehouse import ledger
 from spade_spark.warehouse.connection import Session, Target
-from spade_spark.warehouse.retries import Retries
 from spade_spark.window import Window
 
 NOW = datetime(2017, 11, 4, 12, tzinfo=timezone.utc)
@@ -246,7 +246,8 @@ def test_without_a_warehouse_the_records_count_and_a_note_says_so(lake, listed, 
 
 
 def test_a_warehouse_that_does_not_answer_is_a_note(lake, capsys, monkeypatch):
-    monkeypatch.setattr("spade_spark.warehouse.retries.BEFOREHAND", Retries(2, first_wait=0.01))
+    quick = RetryPolicy(max_attempts=2, max_seconds=5, initial_wait=0.01, max_wait=0.01)
+    monkeypatch.setattr("spade_spark.warehouse.retries.BEFOREHAND", quick)
     lake.seal("r")
     lake.url = "postgres://loader:marked-secret@127.0.0.1:1/none"
     assert lake.runs() == 0

@@ -16,11 +16,11 @@ from moto.server import ThreadedMotoServer
 from pymemcache.client.base import Client
 
 from spade_spark.lookups.logins import LoginService
-from spade_spark.lookups.service import Retries
+from spade_spark.retry import RetryPolicy
 from spade_spark.settings import S3Settings, UsersSettings
 from tests.lookups.user_service import UserService
 
-QUICK = Retries(attempts=3, first_wait=0.01, longest_wait=0.3, within=10)
+QUICK = RetryPolicy(max_attempts=3, max_seconds=10, initial_wait=0.01, max_wait=0.3)
 """As much patience as a test has."""
 
 

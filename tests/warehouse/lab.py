@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg2
 
+from spade_spark.retry import RetryPolicy
 from spade_spark.run.loads import (
     LoadFile,
     LoadOutcome,
@@ -26,12 +27,11 @@ from spade_spark.settings import S3Settings, WarehouseSettings
 from spade_spark.warehouse.dialect import Warehouse, open_warehouse
 from spade_spark.warehouse.guard import Rules
 from spade_spark.warehouse.load import load_tables
-from spade_spark.warehouse.retries import Retries
 from spade_spark.warehouse.side import LoadStep
 from spade_spark.window import Window
 
 WINDOW = Window.parse("2017-11-04 13:00:00", "2017-11-04 14:00:00")
-QUICK = Retries(attempts=4, seconds=20, first_wait=0.01, longest_wait=0.05, lookup_seconds=5)
+QUICK = RetryPolicy(max_attempts=4, max_seconds=20, initial_wait=0.01, max_wait=0.05)
 RULES = Rules()
 
 COLUMNS = {"time": "timestamp", "name": "varchar(5)", "n": "integer"}
@@ -165,7 +165,7 @@ class Lab:
         run_tag: str = "tag",
         window: Window = WINDOW,
         rules: Rules = RULES,
-        retries: Retries = QUICK,
+        retries: RetryPolicy = QUICK,
         **how: Any,
     ) -> tuple[LoadOutcome, ...]:
         return load_tables(

@@ -11,10 +11,10 @@ import psycopg2
 import pytest
 
 from spade_spark.errors import ConnectionLost
+from spade_spark.retry import RetryPolicy
 from spade_spark.run.loads import LoadOutcome, TableLoaded, TableNotLoaded
 from spade_spark.warehouse.connection import Session, Target
 from spade_spark.warehouse.guard import Rules
-from spade_spark.warehouse.retries import Retries
 from spade_spark.warehouse.side import LoadStep
 from spade_spark.warehouse.statements import Statement
 from tests.warehouse.lab import NEW, OLD, REPLACED, steps
@@ -310,7 +310,7 @@ def test_a_bug_of_one_table_is_its_outcome(lab, monkeypatch):
 def test_retries_are_bounded_in_time_as_well(ready, redshift):
     lab, files = ready
     fault = redshift.inject("^DELETE", "refuse", times=1000)
-    retries = Retries(attempts=1000, seconds=0.3, first_wait=0.05, longest_wait=0.05)
+    retries = RetryPolicy(max_attempts=1000, max_seconds=0.3, initial_wait=0.05, max_wait=0.05)
     lab.refused(files, retries=retries)
     assert 1 <= fault.struck < 100
 

@@ -6,13 +6,14 @@ import pytest
 
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.errors import Conflict, ConnectionLost, WarehouseError
+from spade_spark.retry import RetryPolicy
 from spade_spark.warehouse import preflight
 from spade_spark.warehouse.connection import Session, Target
-from spade_spark.warehouse.retries import Retries, ask
+from spade_spark.warehouse.retries import ask
 from spade_spark.warehouse.statements import Statement
 from tests.warehouse.lab import WINDOW
 
-QUICK = Retries(attempts=3, seconds=20, first_wait=0.01, longest_wait=0.02)
+QUICK = RetryPolicy(max_attempts=3, max_seconds=20, initial_wait=0.01, max_wait=0.02)
 LOGIN = Table("login", 3, (Column("t", "time", "f@timestamp@unix"), Column("n", "n", "int")))
 
 

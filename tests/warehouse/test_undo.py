@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from spade_spark.errors import AlreadyUndone, GuardFailed, WarehouseError
+from spade_spark.retry import RetryPolicy
 from spade_spark.run.loads import TableNotLoaded, TableUndone, TableUndoneBefore, UndoOutcome
 from spade_spark.warehouse.backup import free_name
 from spade_spark.warehouse.connection import Session
@@ -15,7 +16,6 @@ from spade_spark.warehouse.expiry import drop, kept_before
 from spade_spark.warehouse.guard import Rules
 from spade_spark.warehouse.history import ledger_rows, newest
 from spade_spark.warehouse.place import place_of
-from spade_spark.warehouse.retries import Retries
 from spade_spark.warehouse.undo import find_way, undo_tables
 from tests.warehouse.lab import NEW, OLD, QUICK, REPLACED, RULES, Lab
 
@@ -462,7 +462,7 @@ def test_no_failure_of_an_undo_shows_the_password(ready, redshift):
         for action in ("refuse", "drop_before"):
             said = {"message": f"near '{redshift.password}'", "sqlstate": "42601", "detail": ""}
             redshift.inject(statement, action, times=100, **(said if action == "refuse" else {}))
-            tries = Retries(attempts=2, seconds=2, first_wait=0.01, lookup_seconds=1)
+            tries = RetryPolicy(max_attempts=2, max_seconds=2, initial_wait=0.01, max_wait=1)
             (outcome,) = undo_tables(
                 ready.warehouse,
                 [load],
