@@ -47,7 +47,6 @@ from spade_spark.warehouse import preflight
 from spade_spark.warehouse.dialect import Warehouse, open_warehouse
 from spade_spark.warehouse.guard import Rules
 from spade_spark.warehouse.load import load_tables
-from spade_spark.warehouse.side import held
 from spade_spark.window import Window
 
 _LOG = logging.getLogger(__name__)
@@ -213,7 +212,9 @@ class _Story:
         )
         began = time.monotonic()
         with self.screen.transforming(left) as watch:
-            returned = spark.transform(job, left, self.settings.spark, lock.guarding(watch))
+            returned = spark.transform(
+                job, left, self.settings.spark, check_lock=lock.check, watch=watch
+            )
         self._refuse_withheld(job.publishing, returned, [*done, *returned])
         now = datetime.now(timezone.utc)
         sealed = self.run.seal(plan, prepared.tables, [*done, *returned], now)
@@ -265,7 +266,7 @@ class _Story:
             skip_quiet=request.all_tables,
         )
         lock.confirm()
-        with self.screen.loading([each.table for each in files]) as tell:
+        with self.screen.loading([each.table for each in files]) as show:
             loads = load_tables(
                 self.warehouse,
                 files,
@@ -274,8 +275,9 @@ class _Story:
                 run_tag=request.run_tag,
                 add_to=request.from_quarantine,
                 rules=rules,
+                verify_lock=lock.confirm,
                 poolsize=request.poolsize,
-                progress=held(lock, tell),
+                progress=show,
             )
         record = LoadRecord.of(loads, request.window, self.warehouse.target.place)
         if record.loaded or record.not_loaded:

@@ -30,7 +30,6 @@ from spade_spark.warehouse.guard import Rules
 from spade_spark.warehouse.history import LedgerRow, ledger_rows, newest
 from spade_spark.warehouse.place import Place, place_of
 from spade_spark.warehouse.retries import ask
-from spade_spark.warehouse.side import held
 from spade_spark.warehouse.undo import Way, find_way, undo_tables
 from spade_spark.window import Window
 
@@ -185,14 +184,15 @@ class _Story:
 
     def _undo(self, loads: Sequence[LedgerRow], passed: tuple[str, ...], lock: Lock) -> UndoReport:
         lock.confirm()
-        with self.screen.loading([each.table for each in loads]) as tell:
+        with self.screen.loading([each.table for each in loads]) as show:
             undone = undo_tables(
                 self.warehouse,
                 loads,
                 self.settings.warehouse,
                 rules=self._rules,
+                verify_lock=lock.confirm,
                 poolsize=self.request.poolsize,
-                progress=held(lock, tell),
+                progress=show,
             )
         before = {each.table for each in undone if isinstance(each, TableUndoneBefore)}
         rest = tuple(each for each in undone if not isinstance(each, TableUndoneBefore))

@@ -129,8 +129,8 @@ def test_a_lock_that_is_lost_while_tables_load_leaves_the_later_ones_as_they_wer
     """Somebody takes over between the first table's commit and the second's replace."""
     before = world.rows("login")
 
-    def replace_and_lose(*job):
-        done = replace_window(*job)
+    def replace_and_lose(*job, **how):
+        done = replace_window(*job, **how)
         locks.take(claim("taker"), take_over=[world.tag])
         return done
 

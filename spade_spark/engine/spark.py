@@ -29,6 +29,7 @@ from spade_spark.engine.job import Job
 from spade_spark.engine.partition import run_partition
 from spade_spark.errors import Bug, PassingFault, SpadeError
 from spade_spark.plan import Partition
+from spade_spark.report.display import DisplayGuard
 from spade_spark.run.ledger import Ledger
 from spade_spark.run.progress import Progress
 from spade_spark.run.records import Completion
@@ -72,6 +73,8 @@ def transform(
     job: Job,
     partitions: Sequence[Partition],
     options: Mapping[str, str],
+    *,
+    check_lock: Callable[[], None],
     watch: Callable[[Progress], None],
 ) -> list[Completion]:
     """Runs every partition on Spark.
@@ -80,18 +83,21 @@ def transform(
         job: What every task needs to know.
         partitions: What is still to be done.
         options: The settings' ``[spark]`` table.
-        watch: Called some times a second with what is done so far.
+        check_lock: Called several times a second; what it raises cancels the run.
+        watch: Displays what is done so far, several times a second; its failures are logged.
 
     Returns:
         What the tasks returned, one completion a partition.
 
     Raises:
-        SpadeError: What a task refused, or what still failed at its last try.
+        SpadeError: What a task refused, what still failed at its last try, or what ``check_lock``
+            raised.
     """
     if not partitions:
         return []
     with _context(options) as context:
         news = context.accumulator(_News(), _NewsSum())
+        guard = DisplayGuard()
         task = partial(_task, context.broadcast(job), news)
         keys = context.parallelize(partitions, numSlices=len(partitions))
         # A thread of its own for the action, so that this one can show how far it is.
@@ -99,14 +105,18 @@ def transform(
             action = pool.submit(keys.mapPartitions(task).collect)
             try:
                 while not action.done():
-                    watch(replace(news.value.progress, running=_running(context)))
+                    check_lock()
                     _raise_first(news.value.refused)
+                    with guard:
+                        watch(replace(news.value.progress, running=_running(context)))
                     time.sleep(_POLL_SECONDS)
             except BaseException:
                 context.cancelAllJobs()
                 raise
             completions = _result(action.result)
-        watch(news.value.progress)
+        check_lock()
+        with guard:
+            watch(news.value.progress)
         _raise_first(news.value.refused)
     return completions
 

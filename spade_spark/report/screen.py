@@ -13,6 +13,7 @@ from rich.prompt import Confirm
 
 from spade_spark.errors import UsageError
 from spade_spark.plan import Partition
+from spade_spark.report.display import DisplayGuard
 from spade_spark.report.outlook import Outlook, print_outlook
 from spade_spark.report.summary import size_text
 from spade_spark.run import progress
@@ -26,11 +27,13 @@ class Screen:
     def __init__(self, console: Console, *, ask: bool = False) -> None:
         """Shows on ``console``; with ``ask`` a person there is asked before rows are replaced."""
         self.console = console
+        self._guard = DisplayGuard()
         self._asks = ask and console.is_terminal and sys.stdin.isatty()
 
     def say(self, line: str) -> None:
-        """One line that stays."""
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        """Prints a line that stays; a failure to print it is logged."""
+        with self._guard:
+            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def show(self, outlook: Outlook) -> None:
         """What is going to happen, in short."""
@@ -54,23 +57,25 @@ class Screen:
         if not self.console.is_terminal:
             yield _Lines(self, goal).tell
             return
-        with self._bar() as bar:
-            task = bar.add_task("transform", total=max(goal.size, 1), detail="starting Spark")
+        bar = self._bar()
+        task = bar.add_task("transform", total=max(goal.size, 1), detail="starting Spark")
+        with self._shown(bar):
             yield lambda done: bar.update(task, completed=done.bytes_in, detail=goal.text(done))
 
     @contextmanager
-    def loading(self, tables: Sequence[str]) -> Iterator[Callable[[str, str, str], None]]:
-        """Shows each table's step, from what the yielded function is told: table, step, note."""
+    def loading(self, tables: Sequence[str]) -> Iterator[Callable[[progress.LoadProgress], None]]:
+        """Shows each table's phase, from what is passed to the yielded function."""
         if not self.console.is_terminal:
-            yield lambda table, step, note: self.say(f"load {table}: {step} {note}".rstrip())
+            yield lambda at: self.say(f"load {at.table}: {at.phase.value} {at.note}".rstrip())
             return
-        with self._bar() as bar:
-            tasks = {table: bar.add_task(table, total=None, detail="waiting") for table in tables}
+        bar = self._bar()
+        tasks = {table: bar.add_task(table, total=None, detail="waiting") for table in tables}
 
-            def tell(table: str, step: str, note: str) -> None:
-                bar.update(tasks[table], detail=f"{step} {note}")
+        def show(at: progress.LoadProgress) -> None:
+            bar.update(tasks[at.table], detail=f"{at.phase.value} {at.note}")
 
-            yield tell
+        with self._shown(bar):
+            yield show
 
     def _bar(self) -> Progress:
         return Progress(
@@ -80,6 +85,17 @@ class Screen:
             TimeElapsedColumn(),
             console=self.console,
         )
+
+    @contextmanager
+    def _shown(self, bar: Progress) -> Iterator[None]:
+        """Shows ``bar`` while the block runs; a terminal that fails does not end the block."""
+        with self._guard:
+            bar.start()
+        try:
+            yield
+        finally:
+            with self._guard:
+                bar.stop()
 
 
 class _Goal:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeVar
 
 from spade_spark.errors import LockLost, SpadeError
 from spade_spark.run.locks import QUIET, Board, Claim, Held, Locks, age_text
 
 BEAT = timedelta(seconds=30)
 """From one sign of life to the next."""
-
-T = TypeVar("T")
 
 _JOIN_SECONDS = 5.0
 _LOG = logging.getLogger(__name__)
@@ -49,15 +46,6 @@ class Lock:
         if self._lost:
             raise LockLost(self._lost)
 
-    def guarding(self, tell: Callable[[T], None]) -> Callable[[T], None]:
-        """``tell``, which raises LockLost instead once the lock is lost."""
-
-        def told(news: T) -> None:
-            self.check()
-            tell(news)
-
-        return told
-
     def confirm(self) -> None:
         """Asks the store: to be called right before what only the holder may do.
 
@@ -90,8 +78,8 @@ class Lock:
         takers = [str(each.claim) for each in board.rivals(self.claim)]
         by = f"was taken over: {'; '.join(takers)}" if takers else "is gone: somebody took it over"
         self._lost = (
-            f"the lock of run tag {self.claim.run_tag} {by}. This replay stopped, and loaded "
-            "nothing from then on; its finished partitions are kept under its run tag"
+            f"the lock of run tag {self.claim.run_tag} {by}. This command stopped and "
+            "changes no more tables; what it finished is kept, and the same command resumes it"
         )
 
 

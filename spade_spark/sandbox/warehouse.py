@@ -140,6 +140,15 @@ def _load(settings: Settings, files: Sequence[TableFiles], window: Window, run_t
     warehouse = open_warehouse(settings.warehouse, settings.s3)
     rules = Rules(min_rows_ratio=0, allow_empty=True)
     without = settings.warehouse.model_copy(update={"backup": False})
-    for load in load_tables(warehouse, files, window, without, run_tag=run_tag, rules=rules):
+    loads = load_tables(
+        warehouse,
+        files,
+        window,
+        without,
+        run_tag=run_tag,
+        rules=rules,
+        verify_lock=lambda: None,  # no other process knows this warehouse yet
+    )
+    for load in loads:
         if isinstance(load, TableNotLoaded):
             raise Bug(f"the sandbox could not be filled: {load.table}: {load.reason}")

@@ -14,6 +14,7 @@ from spade_spark.run.loads import (
     TableLoadedBefore,
     TableNotLoaded,
 )
+from spade_spark.run.progress import LoadPhase
 from spade_spark.settings import WarehouseSettings
 from spade_spark.warehouse import backup, catalog, ledger
 from spade_spark.warehouse.connection import Session
@@ -31,7 +32,13 @@ from spade_spark.warehouse.replace import (
     stage,
 )
 from spade_spark.warehouse.retries import TABLE_RETRIES, advised
-from spade_spark.warehouse.side import Progress, Sessions, Tries, side_by_side
+from spade_spark.warehouse.side import (
+    LockCheck,
+    ProgressCallback,
+    Sessions,
+    Tries,
+    side_by_side,
+)
 from spade_spark.window import Window
 
 
@@ -44,20 +51,22 @@ def load_tables(
     run_tag: str,
     add_to: str = "",
     rules: Rules,
+    verify_lock: LockCheck,
     poolsize: int = 4,
     retries: RetryPolicy | None = None,
-    progress: Progress = lambda step: None,  # noqa: ARG005 - the default does nothing
+    progress: ProgressCallback = lambda progress: None,  # noqa: ARG005 - the default does nothing
 ) -> tuple[LoadOutcome, ...]:
     """Replaces the window of each table, ``poolsize`` at a time.
 
     With ``add_to`` the rows are added to those that this run tag loaded, and none are deleted.
+    ``verify_lock`` is called right before each table is changed.
 
     Returns:
         What came of each table, in the order of ``files``.
 
     Raises:
         KeyboardInterrupt: Passed on once every session has rolled back and closed; what
-            ``progress`` called loaded is loaded.
+            ``progress`` reported as loaded is loaded.
         WarehouseError: The replay ledger, or the schema of backups, is not there and cannot be
             created.
         ConnectionLost: The warehouse does not answer.
@@ -70,8 +79,8 @@ def load_tables(
     loads: list[Callable[[], LoadOutcome]] = []
     for one in files:
         job = Replacement(warehouse, place, one, window, run_tag, add_to)
-        tries = Tries(job.rows, retries, sessions, progress, "loaded")
-        loads.append(_TableLoad(job, rules, tries).run)
+        tries = Tries(job.rows, retries, sessions, progress, LoadPhase.NOT_LOADED)
+        loads.append(_TableLoad(job, rules, tries, verify_lock).run)
     return tuple(side_by_side(loads, sessions, poolsize))
 
 
@@ -91,10 +100,13 @@ def ensure_places(warehouse: Warehouse, place: Place) -> None:
 class _TableLoad:
     """One table. A stage that one try has filled serves the next, while its session lives."""
 
-    def __init__(self, job: Replacement, rules: Rules, tries: Tries) -> None:
+    def __init__(
+        self, job: Replacement, rules: Rules, tries: Tries, verify_lock: LockCheck
+    ) -> None:
         self._job = job
         self._rules = rules
         self._tries = tries
+        self._verify_lock = verify_lock
         self._staged: Staged | None = None
 
     def run(self) -> LoadOutcome:
@@ -107,10 +119,11 @@ class _TableLoad:
         if isinstance(ended, TableNotLoaded):
             return ended
         if isinstance(ended, LedgerRow):
-            self._tries.tell("loaded before", f"at {ended.at:%Y-%m-%d %H:%M:%S} UTC")
+            self._tries.report(LoadPhase.LOADED_BEFORE, f"at {ended.at:%Y-%m-%d %H:%M:%S} UTC")
             return TableLoadedBefore(self._job.table, ended.at, ended.deleted, ended.inserted)
         staged, done = ended
-        self._tries.tell("loaded", f"{done.deleted} rows deleted, {done.inserted} inserted")
+        note = f"{done.deleted} rows deleted, {done.inserted} inserted"
+        self._tries.report(LoadPhase.LOADED, note)
         return TableLoaded(
             table=self._job.table,
             before=staged.before,
@@ -128,9 +141,15 @@ class _TableLoad:
         if isinstance(staged, LedgerRow):
             return staged
         self._tries.sessions.check()
-        self._tries.tell("replacing", f"{staged.before} rows by {staged.inside}")
+        self._tries.report(LoadPhase.REPLACING, f"{staged.before} rows by {staged.inside}")
         try:
-            done = replace(self._job, staged, self._rules, self._tries.was_committed)
+            done = replace(
+                self._job,
+                staged,
+                self._rules,
+                verify_lock=self._verify_lock,
+                was_committed=self._tries.was_committed,
+            )
         except ConnectionLost:
             self._drop_stage()
             raise
@@ -144,7 +163,7 @@ class _TableLoad:
             if before:
                 sessions.close(session)
                 return before
-            self._tries.tell("staging", f"{self._job.files.rows} rows")
+            self._tries.report(LoadPhase.STAGING, f"{self._job.files.rows} rows")
             staged = stage(session, self._job)
             guard(self._job, staged, self._rules)
         except BaseException:

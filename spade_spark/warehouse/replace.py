@@ -32,6 +32,7 @@ from spade_spark.warehouse.fit import loadable_columns, version_problem
 from spade_spark.warehouse.guard import Rules, guard_rows
 from spade_spark.warehouse.history import LedgerRow
 from spade_spark.warehouse.place import Place, WindowRows
+from spade_spark.warehouse.side import LockCheck, replacing_transaction
 from spade_spark.warehouse.standing import loaded_before
 from spade_spark.warehouse.statements import Identifier, Statement, identifiers
 from spade_spark.window import Window
@@ -228,7 +229,12 @@ def guard(job: Replacement, staged: Staged, rules: Rules) -> None:
 
 
 def replace(
-    job: Replacement, staged: Staged, rules: Rules, look: Callable[[datetime], bool]
+    job: Replacement,
+    staged: Staged,
+    rules: Rules,
+    *,
+    verify_lock: LockCheck,
+    was_committed: Callable[[datetime], bool],
 ) -> Replaced | LedgerRow:
     """Deletes the window's rows, inserts the staged ones and writes the ledger, in one commit.
 
@@ -236,8 +242,9 @@ def replace(
         job: What is replaced.
         staged: The filled stage.
         rules: Whether a run tag may be loaded again.
-        look: Says, where the answer to the commit was lost, whether the try whose ledger row has
-            this time was committed.
+        verify_lock: Verifies the run's lock; called right before rows are changed.
+        was_committed: Says, if the answer to the commit was lost, whether the try whose ledger row
+            has this time was committed.
 
     Returns:
         What was done; or the load by which another session of the run tag did it meanwhile.
@@ -246,15 +253,13 @@ def replace(
         AlreadyLoaded: Another session loaded the run tag meanwhile, otherwise.
         Conflict: Another transaction won; nothing was changed.
         ConnectionLost: The connection broke; nothing was changed.
-        CommitUnknown: The answer to the commit was lost, and ``look`` could not tell.
+        LockLost: Another command took the run's lock over; nothing was changed.
+        CommitUnknown: The answer to the commit was lost, and ``was_committed`` could not tell.
     """
     session, rows = staged.session, job.rows
     done: Replaced | None = None
     try:
-        with session.transaction(BEGIN_SERIALIZABLE):
-            # The lock comes first: what the statements after it see was committed before, and the
-            # ledger's times are in the order of its commits.
-            session.run(ledger.lock(job.place.control))
+        with replacing_transaction(session, job.place.control, verify_lock):
             ts = datetime.now(timezone.utc).replace(tzinfo=None)
             before = None if rules.force else done_before(session, job)
             if before:
@@ -279,7 +284,7 @@ def replace(
             )
             done = Replaced(deleted, inserted)
     except CommitUnknown:
-        if done is None or not look(ts):
+        if done is None or not was_committed(ts):
             raise ConnectionLost(
                 f"the connection broke during the commit of {job.table}, which was not done"
             ) from None

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
-from spade_spark.errors import CommitUnknown, ConnectionLost, PassingFault, SpadeError
+from spade_spark.errors import CommitUnknown, ConnectionLost, LockLost, PassingFault, SpadeError
+from spade_spark.report.display import DisplayGuard
 from spade_spark.retry import RetryPolicy
-from spade_spark.run.heartbeat import Lock
 from spade_spark.run.loads import TableNotLoaded
+from spade_spark.run.progress import LoadPhase, LoadProgress
 from spade_spark.warehouse import ledger
-from spade_spark.warehouse.connection import Session, Target, WarehouseRefusal
+from spade_spark.warehouse.connection import (
+    BEGIN_SERIALIZABLE,
+    Session,
+    Target,
+    WarehouseRefusal,
+)
 from spade_spark.warehouse.place import WindowRows
 from spade_spark.warehouse.statements import Literal, Statement
 
@@ -24,38 +30,36 @@ T = TypeVar("T")
 _CANCEL_SECONDS = 0.5
 
 
-@dataclass(frozen=True)
-class LoadStep:
-    """A table goes on to its next step.
+ProgressCallback = Callable[[LoadProgress], None]
+"""Displays progress; called from several threads. What it raises is logged and has no effect."""
 
-    Attributes:
-        table: The table's name.
-        step: ``staging``, ``replacing``, ``waiting`` (before another try), ``loaded``, ``loaded
-            before``, ``undone``, ``undone before``, ``not loaded`` or ``not undone``.
-        note: More about it: rows, or why it waits.
+LockCheck = Callable[[], None]
+"""Verifies that this process still holds the lock of its run tag; raises LockLost if not."""
+
+
+@contextmanager
+def replacing_transaction(session: Session, control: str, verify_lock: LockCheck) -> Iterator[None]:
+    """The transaction that replaces or restores a table's rows; it holds the replay ledger's lock.
+
+    The run's lock is verified twice. Before the transaction, so that a command that lost it does
+    not queue for the ledger. Again once the ledger is locked, since that can take minutes, and the
+    command that held the ledger may be the one that took the lock over.
+
+    Args:
+        session: Where it runs.
+        control: The schema of the control tables.
+        verify_lock: Verifies the run's lock.
+
+    Raises:
+        LockLost: Another command took the lock over; nothing was changed.
     """
-
-    table: str
-    step: str
-    note: str = ""
-
-
-Progress = Callable[[LoadStep], None]
-"""Called from several threads."""
-
-
-def held(lock: Lock, tell: Callable[[str, str, str], None]) -> Progress:
-    """Tells ``tell`` of each step: table, step, note; before a table is replaced, asks ``lock``.
-
-    The step raises LockLost where somebody took the lock over: the table is left as it was.
-    """
-
-    def next_step(step: LoadStep) -> None:
-        if step.step == "replacing":
-            lock.confirm()
-        tell(step.table, step.step, step.note)
-
-    return next_step
+    verify_lock()
+    with session.transaction(BEGIN_SERIALIZABLE):
+        # The ledger's lock comes first: later statements see what was committed before, and the
+        # ledger's times are in the order of its commits.
+        session.run(ledger.lock(control))
+        verify_lock()
+        yield
 
 
 def side_by_side(work: Sequence[Callable[[], T]], sessions: Sessions, poolsize: int) -> list[T]:
@@ -127,15 +131,16 @@ class Tries:
         rows: What is changed.
         retries: How often, and how long.
         sessions: Where sessions come from.
-        progress: What is told of each step.
-        verb: What is done to the table: ``loaded`` or ``undone``.
+        progress: Displays each phase.
+        failed: The phase that a failure ends in.
     """
 
     rows: WindowRows
     retries: RetryPolicy
     sessions: Sessions
-    progress: Progress
-    verb: str
+    progress: ProgressCallback
+    failed: LoadPhase
+    _guard: DisplayGuard = field(default_factory=DisplayGuard)
 
     def settle(self, once: Callable[[], T]) -> T | TableNotLoaded:
         """What ``once`` gives, tried again where it may pass; every failure is an answer."""
@@ -147,9 +152,10 @@ class Tries:
         except Exception as error:  # noqa: BLE001 - one table's bug leaves the others alone
             return self._failed(f"{table}: a bug, {type(error).__name__}: {error}; report this")
 
-    def tell(self, step: str, note: str = "") -> None:
-        """Tells of a step."""
-        self.progress(LoadStep(self.rows.table, step, note))
+    def report(self, phase: LoadPhase, note: str = "") -> None:
+        """Displays a phase; a display that fails changes nothing."""
+        with self._guard:
+            self.progress(LoadProgress(self.rows.table, phase, note))
 
     def was_committed(self, ts: datetime) -> bool:
         """Looks at the ledger for the row of that time, trying again while nobody answers.
@@ -174,7 +180,7 @@ class Tries:
             ) from None
 
     def _failed(self, reason: str, *, unknown: bool = False) -> TableNotLoaded:
-        self.tell(f"not {self.verb}", reason)
+        self.report(self.failed, reason)
         return TableNotLoaded(self.rows.table, reason, unknown)
 
     def _reason(self, error: SpadeError) -> str:
@@ -186,13 +192,15 @@ class Tries:
                 f"{self.rows.table} was left as it was: {error}; mend that, then run the same "
                 "command again"
             )
+        if isinstance(error, LockLost):
+            return f"{self.rows.table} was not modified: {error}"
         return str(error)
 
     def _retrying(self, operation: Callable[[], T]) -> T:
-        return self.retries.call(operation, before_wait=self._tell_wait, stop=self.sessions.stop)
+        return self.retries.call(operation, before_wait=self._report_wait, stop=self.sessions.stop)
 
-    def _tell_wait(self, attempt: int, error: BaseException) -> None:
-        self.tell("waiting", f"try {attempt} failed: {error}")
+    def _report_wait(self, attempt: int, error: BaseException) -> None:
+        self.report(LoadPhase.WAITING, f"try {attempt} failed: {error}")
 
 
 def _end(futures: Sequence[Future[T]], sessions: Sessions) -> None:

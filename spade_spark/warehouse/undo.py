@@ -28,11 +28,12 @@ from spade_spark.run.loads import (
     TableUndoneBefore,
     UndoOutcome,
 )
+from spade_spark.run.progress import LoadPhase
 from spade_spark.settings import WarehouseSettings
-from spade_spark.warehouse import catalog, ledger
+from spade_spark.warehouse import catalog
 from spade_spark.warehouse.backup import Backup, delete_kept
 from spade_spark.warehouse.catalog import WarehouseColumn
-from spade_spark.warehouse.connection import BEGIN_SERIALIZABLE, Session
+from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.dialect import Warehouse
 from spade_spark.warehouse.fingerprint import fingerprint
 from spade_spark.warehouse.guard import Rules, guard_rows
@@ -40,7 +41,14 @@ from spade_spark.warehouse.history import LedgerRow, changes_since, ledger_rows,
 from spade_spark.warehouse.load import ensure_places
 from spade_spark.warehouse.place import Place, WindowRows, place_of
 from spade_spark.warehouse.retries import TABLE_RETRIES, advised
-from spade_spark.warehouse.side import Progress, Sessions, Tries, side_by_side
+from spade_spark.warehouse.side import (
+    LockCheck,
+    ProgressCallback,
+    Sessions,
+    Tries,
+    replacing_transaction,
+    side_by_side,
+)
 from spade_spark.warehouse.statements import Statement, identifiers
 
 
@@ -132,18 +140,21 @@ def undo_tables(
     settings: WarehouseSettings,
     *,
     rules: Rules,
+    verify_lock: LockCheck,
     poolsize: int = 4,
     retries: RetryPolicy | None = None,
-    progress: Progress = lambda step: None,  # noqa: ARG005 - the default does nothing
+    progress: ProgressCallback = lambda progress: None,  # noqa: ARG005 - the default does nothing
 ) -> tuple[UndoOutcome, ...]:
     """Undoes each of ``loads``, ``poolsize`` at a time.
+
+    ``verify_lock`` is called right before each table is changed.
 
     Returns:
         What came of each, in their order.
 
     Raises:
         KeyboardInterrupt: Passed on once every session has rolled back and closed; what
-            ``progress`` called undone is undone.
+            ``progress`` reported as undone is undone.
         WarehouseError: The schema of backups is not there and cannot be created.
         ConnectionLost: The warehouse does not answer.
     """
@@ -155,8 +166,8 @@ def undo_tables(
     work: list[Callable[[], UndoOutcome]] = []
     for load in loads:
         rows = WindowRows(warehouse, place, load.table, load.window, UNDO + load.run_tag)
-        tries = Tries(rows, retries, sessions, progress, "undone")
-        work.append(_TableUndo(load, rules, tries).run)
+        tries = Tries(rows, retries, sessions, progress, LoadPhase.NOT_UNDONE)
+        work.append(_TableUndo(load, rules, tries, verify_lock).run)
     return tuple(side_by_side(work, sessions, poolsize))
 
 
@@ -167,17 +178,18 @@ class _TableUndo:
     load: LedgerRow
     rules: Rules
     tries: Tries
+    verify_lock: LockCheck
 
     def run(self) -> UndoOutcome:
         """Undoes the load; every failure is an answer."""
         started = time.monotonic()
         ended = self.tries.settle(self._once)
         if isinstance(ended, TableUndoneBefore):
-            self.tries.tell("undone before")
+            self.tries.report(LoadPhase.UNDONE_BEFORE)
         if isinstance(ended, TableUndoneBefore | TableNotLoaded):
             return ended
         deleted, inserted, backup = ended
-        self.tries.tell("undone", f"{deleted} rows deleted, {inserted} put back")
+        self.tries.report(LoadPhase.UNDONE, f"{deleted} rows deleted, {inserted} put back")
         return TableUndone(
             table=self.load.table,
             window=str(self.tries.rows.window),
@@ -191,12 +203,11 @@ class _TableUndo:
         """One try, in one commit: rows deleted, rows put back, and where the former are kept."""
         sessions = self.tries.sessions
         session = sessions.open()
-        self.tries.tell("replacing", f"by the rows that {self.load.run_tag} had replaced")
+        self.tries.report(LoadPhase.REPLACING, f"by the rows that {self.load.run_tag} had replaced")
         done: tuple[int, int, str] | None = None
         ts = datetime.now(timezone.utc).replace(tzinfo=None)
         try:
-            with session.transaction(BEGIN_SERIALIZABLE):
-                session.run(ledger.lock(self.tries.rows.place.control))
+            with replacing_transaction(session, self.tries.rows.place.control, self.verify_lock):
                 # Here too: of a driver that died, the commit may have gone through since.
                 way = self._find_way(session)
                 ts = _after(way.newest)

@@ -17,6 +17,7 @@ from spade_spark.run.locks import Claim, Locks
 from spade_spark.run.process import Process
 from spade_spark.run.run import Run
 from spade_spark.store import open_store
+from spade_spark.warehouse.load import ensure_places
 from tests.warehouse.lab import NEW, OLD, REPLACED, WINDOW, Lab
 
 ELSEWHERE = Process("bob", "worker-7", 4711, "worker-7/boot/pid:[1]", "9")
@@ -155,6 +156,24 @@ def test_a_replay_of_the_same_rows_is_in_the_way_until_its_place_is_taken(desk, 
     assert desk.lab.rows("login") == REPLACED
     assert desk.undo("tag", "--take-over", "other") == 0
     assert f"took the place of {claim}" in capsys.readouterr().err
+
+
+def test_a_lock_that_is_lost_during_an_undo_leaves_the_tables_unchanged_and_is_reported(
+    desk, capsys, monkeypatch
+):
+    def prepare_and_lose(warehouse, place):
+        ensure_places(warehouse, place)
+        claim = replace(Claim.new("taker", WINDOW, ("login",)), process=ELSEWHERE)
+        Locks(desk.store).take(claim, take_over=["tag"])
+
+    monkeypatch.setattr("spade_spark.warehouse.undo.ensure_places", prepare_and_lose)
+    assert desk.undo("tag") == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    for table in ("login", "chat"):
+        reason = f"{table} was not modified: the lock of run tag tag was taken over: run tag taker"
+        assert f"Table {table} was not undone: {reason}" in shown
+        assert desk.lab.rows(table) == REPLACED
+    assert "NOT everything was undone" in shown
 
 
 def test_a_table_that_cannot_be_undone_is_named_and_the_exit_status_tells(desk, capsys):

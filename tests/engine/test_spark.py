@@ -4,8 +4,10 @@ import pytest
 
 from spade_spark.engine.job import Job
 from spade_spark.engine.spark import _gist, transform
-from spade_spark.errors import Bug
+from spade_spark.errors import Bug, LockLost
 from spade_spark.plan import Partition
+from spade_spark.settings import Settings
+from tests.support import edge
 
 LOCAL = {"spark.master": "local[1]", "spark.ui.enabled": "false", "spark.task.maxFailures": "1"}
 
@@ -16,11 +18,51 @@ LOCAL = {"spark.master": "local[1]", "spark.ui.enabled": "false", "spark.task.ma
 def test_a_bug_in_a_task_is_shown_by_its_own_last_line():
     broken = Job("r", "plan", "20171103", None, b"[]", None)  # type: ignore[arg-type] # the bug
     with pytest.raises(Bug) as raised:
-        transform(broken, [Partition(0, ())], LOCAL, lambda progress: None)
+        transform(
+            broken,
+            [Partition(0, ())],
+            LOCAL,
+            check_lock=lambda: None,
+            watch=lambda progress: None,
+        )
     assert str(raised.value) == (
         "Spark gave up: AttributeError: 'NoneType' object has no attribute 'output'; "
         "--log DEBUG shows all of it"
     )
+
+
+@pytest.fixture
+def job(tmp_path):
+    """A job without input."""
+    settings = Settings.model_validate(
+        {"input": {"edge": str(tmp_path / "edge")}, "output": {"base": str(tmp_path / "output")}}
+    )
+    return Job("r", "plan", "20171103", settings, edge.schemas(edge.LOGIN), None)
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+@pytest.mark.usefixtures("aws_keys")
+def test_a_display_that_fails_is_logged_and_does_not_end_the_transform(job, caplog):
+    def watch(progress):
+        raise RuntimeError("no terminal")
+
+    (completion,) = transform(job, [Partition(0, ())], LOCAL, check_lock=lambda: None, watch=watch)
+    assert completion.partition == 0
+    assert caplog.text.count("the progress display failed (RuntimeError: no terminal)") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+@pytest.mark.usefixtures("aws_keys")
+def test_a_lost_lock_ends_the_transform(job):
+    def check_lock():
+        raise LockLost("the lock was taken over")
+
+    with pytest.raises(LockLost, match="the lock was taken over"):
+        transform(
+            job, [Partition(0, ())], LOCAL, check_lock=check_lock, watch=lambda progress: None
+        )
 
 
 def test_where_no_task_says_why_spark_does():

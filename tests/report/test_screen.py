@@ -1,4 +1,4 @@
-"""A person on a terminal is asked before anything is begun, and nobody else is."""
+"""The screen: questions on a terminal, and displays that fail without ending the work."""
 
 import io
 
@@ -6,7 +6,10 @@ import pytest
 from rich.console import Console
 
 from spade_spark.errors import UsageError
+from spade_spark.plan import Partition
+from spade_spark.report.display import DisplayGuard
 from spade_spark.report.screen import Screen
+from spade_spark.run.progress import LoadPhase, LoadProgress, Progress
 
 
 class Terminal(io.StringIO):
@@ -42,3 +45,43 @@ def test_who_is_not_to_be_asked_is_taken_to_agree(screen):
 def test_elsewhere_than_on_a_terminal_nobody_is_asked(monkeypatch):
     monkeypatch.setattr("sys.stdin", Terminal("n\n"))
     Screen(Console(file=io.StringIO()), ask=True).agree("Replace 3 rows?")
+
+
+class ClosedPipe(io.StringIO):
+    """What a display writes to once its reader has gone."""
+
+    def write(self, text):
+        raise BrokenPipeError
+
+    def flush(self):
+        raise BrokenPipeError
+
+
+def test_each_phase_of_a_table_is_a_line_of_text():
+    out = io.StringIO()
+    with Screen(Console(file=out)).loading(["login"]) as show:
+        show(LoadProgress("login", LoadPhase.REPLACING, "2 rows by 3"))
+        show(LoadProgress("login", LoadPhase.UNDONE_BEFORE))
+    assert out.getvalue() == "load login: replacing 2 rows by 3\nload login: undone before\n"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_closed_display_ends_neither_a_load_nor_a_transform(monkeypatch, caplog, terminal):
+    monkeypatch.setattr(Console, "on_broken_pipe", _exit)
+    screen = Screen(Console(file=ClosedPipe(), force_terminal=terminal))
+    done = []
+    # The caller guards its calls of the display.
+    with screen.loading(["login"]) as show, DisplayGuard():
+        show(LoadProgress("login", LoadPhase.LOADED))
+    done.append("load")
+    with screen.transforming([Partition(0, ())]) as watch, DisplayGuard():
+        watch(Progress(partitions=1))
+    done.append("transform")
+    screen.say("the end")
+    assert done == ["load", "transform"]
+    assert "the progress display failed" in caplog.text
+
+
+def _exit(console):
+    """As rich's own, without closing the standard output of the tests."""
+    raise SystemExit(1)

@@ -23,11 +23,11 @@ from spade_spark.run.loads import (
     TableLoadedBefore,
     TableNotLoaded,
 )
+from spade_spark.run.progress import LoadPhase, LoadProgress
 from spade_spark.settings import S3Settings, WarehouseSettings
 from spade_spark.warehouse.dialect import Warehouse, open_warehouse
 from spade_spark.warehouse.guard import Rules
 from spade_spark.warehouse.load import load_tables
-from spade_spark.warehouse.side import LoadStep
 from spade_spark.window import Window
 
 WINDOW = Window.parse("2017-11-04 13:00:00", "2017-11-04 14:00:00")
@@ -175,7 +175,7 @@ class Lab:
             run_tag=run_tag,
             rules=rules,
             retries=retries,
-            **{"settings": self.settings, **how},
+            **{"settings": self.settings, "verify_lock": no_lock, **how},
         )
 
     def loaded(self, files: TableFiles, **how: Any) -> TableLoaded:
@@ -233,8 +233,12 @@ class Lab:
         )
 
 
-def steps(told: list[LoadStep]) -> list[str]:
-    return [step.step for step in told]
+def phases(reported: list[LoadProgress]) -> list[LoadPhase]:
+    return [progress.phase for progress in reported]
 
 
-__all__ = ["NEW", "OLD", "QUICK", "REPLACED", "RULES", "WINDOW", "Lab", "steps"]
+def no_lock() -> None:
+    """A lock check for tests without a lock."""
+
+
+__all__ = ["NEW", "OLD", "QUICK", "REPLACED", "RULES", "WINDOW", "Lab", "no_lock", "phases"]

@@ -13,11 +13,11 @@ import pytest
 from spade_spark.errors import ConnectionLost
 from spade_spark.retry import RetryPolicy
 from spade_spark.run.loads import LoadOutcome, TableLoaded, TableNotLoaded
+from spade_spark.run.progress import LoadPhase, LoadProgress
 from spade_spark.warehouse.connection import Session, Target
 from spade_spark.warehouse.guard import Rules
-from spade_spark.warehouse.side import LoadStep
 from spade_spark.warehouse.statements import Statement
-from tests.warehouse.lab import NEW, OLD, REPLACED, steps
+from tests.warehouse.lab import NEW, OLD, REPLACED, phases
 
 # The statements of a load in their order, as patterns.
 STATEMENTS = [
@@ -126,13 +126,13 @@ def test_where_the_ledger_cannot_be_looked_at_the_outcome_is_unknown_and_said_so
 def test_a_conflict_that_stays_is_given_up_after_the_set_number_of_tries(ready, redshift):
     lab, files = ready
     fault = redshift.inject("^DELETE", "refuse", times=100)
-    told: list[LoadStep] = []
+    told: list[LoadProgress] = []
     refused = lab.refused(files, progress=told.append)
     assert fault.struck == 4
     assert "login was left as it was: another transaction won: 1023" in refused.reason
     assert "run the same command again" in refused.reason
-    assert steps(told).count("waiting") == 3
-    assert steps(told)[-1] == "not loaded"
+    assert phases(told).count(LoadPhase.WAITING) == 3
+    assert phases(told)[-1] == LoadPhase.NOT_LOADED
     assert lab.rows() == list(OLD)
 
 
@@ -205,9 +205,9 @@ def test_writers_that_conflict_for_real_are_tried_again(ready, redshift):
 
     # The check of the ledger, under the lock, is what takes the transaction's snapshot.
     redshift.inject('^DELETE FROM "physical', "call", function=rival)
-    told: list[LoadStep] = []
+    told: list[LoadProgress] = []
     done = lab.loaded(files, progress=told.append)
-    assert "waiting" in steps(told)
+    assert LoadPhase.WAITING in phases(told)
     assert done.deleted == 1
     assert lab.rows() == REPLACED
 
@@ -242,13 +242,10 @@ def test_poolsize_tables_are_loaded_side_by_side(ready, redshift):
 
 def test_progress_tells_each_step_of_each_table(lab):
     lab.table()
-    told: list[LoadStep] = []
+    told: list[LoadProgress] = []
     lab.load(lab.files(*NEW), progress=told.append)
-    assert [(step.table, step.step) for step in told] == [
-        ("login", "staging"),
-        ("login", "replacing"),
-        ("login", "loaded"),
-    ]
+    assert {progress.table for progress in told} == {"login"}
+    assert phases(told) == [LoadPhase.STAGING, LoadPhase.REPLACING, LoadPhase.LOADED]
 
 
 def test_an_interrupt_rolls_back_what_runs_and_begins_nothing_new(lab):
@@ -269,7 +266,7 @@ def test_an_interrupt_rolls_back_what_runs_and_begins_nothing_new(lab):
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        lab.load(*files, poolsize=1, progress=lambda step: began.set())
+        lab.load(*files, poolsize=1, progress=lambda progress: began.set())
     thread.join()
     holder.rollback()
     holder.close()

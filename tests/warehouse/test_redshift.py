@@ -17,7 +17,7 @@ from spade_spark.warehouse.redshift import COPY_OPTIONS, Redshift
 from spade_spark.warehouse.replace import Replacement
 from tests.support.redshift import RedshiftServer
 from tests.warehouse.conftest import KEYS, ROLE
-from tests.warehouse.lab import NEW, OLD, QUICK, REPLACED, WINDOW, Lab
+from tests.warehouse.lab import NEW, OLD, QUICK, REPLACED, WINDOW, Lab, no_lock
 
 BAD = b'"2017-11-04 13:30:00"\t"x"\t"abc"'
 
@@ -176,7 +176,14 @@ def test_a_region_other_than_the_buckets_is_refused_by_copy(on_redshift, s3_sett
     opened = open_warehouse(lab.settings, elsewhere)
     warehouse = Redshift(opened.target, elsewhere, CopyCredentials(*("", *KEYS)))
     (told,) = load_tables(
-        warehouse, [files], WINDOW, lab.settings, run_tag="t", rules=Rules(), retries=QUICK
+        warehouse,
+        [files],
+        WINDOW,
+        lab.settings,
+        run_tag="t",
+        rules=Rules(),
+        verify_lock=no_lock,
+        retries=QUICK,
     )
     assert "PermanentRedirect" in getattr(told, "reason", "")
 

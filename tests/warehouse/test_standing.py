@@ -9,13 +9,15 @@ from spade_spark.warehouse.guard import Rules
 from spade_spark.warehouse.history import ledger_rows
 from spade_spark.warehouse.undo import undo_tables
 from spade_spark.window import Window
-from tests.warehouse.lab import NEW, OLD, QUICK, REPLACED, RULES, WINDOW, Lab
+from tests.warehouse.lab import NEW, OLD, QUICK, REPLACED, RULES, WINDOW, Lab, no_lock
 
 
 def undo(lab: Lab, run_tag: str) -> None:
     with Session(lab.warehouse.target) as session:
         rows = [row for row in ledger_rows(session, lab.control) if row.run_tag == run_tag]
-    undo_tables(lab.warehouse, rows[-1:], lab.settings, rules=RULES, retries=QUICK)
+    undo_tables(
+        lab.warehouse, rows[-1:], lab.settings, rules=RULES, verify_lock=no_lock, retries=QUICK
+    )
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from spade_spark.warehouse.guard import Rules
 from spade_spark.warehouse.history import ledger_rows, newest
 from spade_spark.warehouse.place import place_of
 from spade_spark.warehouse.undo import find_way, undo_tables
-from tests.warehouse.lab import NEW, OLD, QUICK, REPLACED, RULES, Lab
+from tests.warehouse.lab import NEW, OLD, QUICK, REPLACED, RULES, Lab, no_lock
 
 FORCE = Rules(force=True)
 
@@ -31,7 +31,7 @@ def loads(lab: Lab, run_tag="tag"):
 
 
 def undo(lab: Lab, run_tag="tag", rules=RULES, **how):
-    how = {"retries": QUICK, "rules": rules, **how}
+    how = {"retries": QUICK, "rules": rules, "verify_lock": no_lock, **how}
     return undo_tables(lab.warehouse, loads(lab, run_tag), lab.settings, **how)
 
 
@@ -332,7 +332,9 @@ def test_a_statement_that_is_refused_leaves_neither_backup_nor_change(ready, red
     denied = {"sqlstate": "53100", "message": "Disk Full", "detail": ""}
     (load,) = loads(ready)
     redshift.inject(statement, times=100, **denied)
-    (outcome,) = undo_tables(ready.warehouse, [load], ready.settings, rules=Rules(), retries=QUICK)
+    (outcome,) = undo_tables(
+        ready.warehouse, [load], ready.settings, rules=Rules(), verify_lock=no_lock, retries=QUICK
+    )
     assert "Disk Full" in getattr(outcome, "reason", "")
     redshift.heal()
     assert ready.rows() == REPLACED
@@ -393,7 +395,12 @@ def test_two_undos_at_once_undo_once(replaced):
     def run() -> None:
         both.wait()
         undone = undo_tables(
-            replaced.warehouse, [load], replaced.settings, rules=Rules(), retries=QUICK
+            replaced.warehouse,
+            [load],
+            replaced.settings,
+            rules=Rules(),
+            verify_lock=no_lock,
+            retries=QUICK,
         )
         outcomes.extend(undone)
 
@@ -468,8 +475,9 @@ def test_no_failure_of_an_undo_shows_the_password(ready, redshift):
                 [load],
                 ready.settings,
                 rules=Rules(),
+                verify_lock=no_lock,
                 retries=tries,
-                progress=lambda step: told.append(step.note),
+                progress=lambda progress: told.append(progress.note),
             )
             told.append(getattr(outcome, "reason", ""))
             redshift.heal()

@@ -95,7 +95,7 @@ def test_the_fast_path_converts_it(table, registry):
     assert sorted(text.splitlines()) == sorted(ROWS.splitlines())
     is_generated = registry.spec("htmlColor").codegen is not None
     assert ("memo_htmlColor" in source(table, registry)) == is_generated
-    assert ("left to the exact path" in source(table, registry)) != is_generated
+    assert ("uses the reference path" in source(table, registry)) != is_generated
 
 
 def test_the_plan_checks_the_type_of_its_column(table, registry):

@@ -1,0 +1,107 @@
+"""A load or an undo verifies its lock right before it changes a table; a display has no say."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from spade_spark.errors import LockLost
+from spade_spark.run.loads import TableLoaded, TableNotLoaded, TableUndone
+from spade_spark.run.progress import LoadPhase, LoadProgress
+from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.history import ledger_rows
+from spade_spark.warehouse.undo import undo_tables
+from tests.warehouse.lab import NEW, OLD, QUICK, REPLACED, RULES, Lab, no_lock, phases
+
+
+class RunLock:
+    """A lock that another command can take over."""
+
+    def __init__(self) -> None:
+        self.is_lost = False
+
+    def lose(self) -> None:
+        self.is_lost = True
+
+    def verify(self) -> None:
+        if self.is_lost:
+            raise LockLost("the lock of run tag tag was taken over: run tag taker")
+
+
+def load(lab: Lab, **how):
+    lab.table()
+    (outcome,) = lab.load(lab.files(*NEW), **how)
+    return outcome
+
+
+def undo(lab: Lab, **how):
+    lab.table()
+    lab.loaded(lab.files(*NEW))
+    with Session(lab.warehouse.target) as session:
+        loads = ledger_rows(session, lab.control)
+    how = {"verify_lock": no_lock, "retries": QUICK, "rules": RULES, **how}
+    (outcome,) = undo_tables(lab.warehouse, loads, lab.settings, **how)
+    return outcome
+
+
+def fail_to_display(error: BaseException):
+    def display(progress: LoadProgress) -> None:
+        raise error
+
+    return display
+
+
+@pytest.mark.parametrize(
+    ("command", "rows", "failed"),
+    [(load, list(OLD), LoadPhase.NOT_LOADED), (undo, REPLACED, LoadPhase.NOT_UNDONE)],
+    ids=["load", "undo"],
+)
+def test_a_lost_lock_leaves_the_table_unchanged_and_is_reported(lab, command, rows, failed):
+    lock, reported = RunLock(), []
+
+    def lose_when_replacing(progress: LoadProgress) -> None:
+        reported.append(progress)
+        if progress.phase is LoadPhase.REPLACING:
+            lock.lose()
+
+    outcome = command(lab, verify_lock=lock.verify, progress=lose_when_replacing)
+    assert isinstance(outcome, TableNotLoaded), outcome
+    assert outcome.reason == (
+        "login was not modified: the lock of run tag tag was taken over: run tag taker"
+    )
+    assert not outcome.unknown
+    assert phases(reported)[-2:] == [LoadPhase.REPLACING, failed]
+    assert lab.rows() == rows
+
+
+@pytest.mark.parametrize(
+    ("command", "rows", "skip"), [(load, list(OLD), 0), (undo, REPLACED, 1)], ids=["load", "undo"]
+)
+def test_a_lock_lost_while_waiting_for_the_ledger_leaves_the_table_unchanged(
+    on_redshift, redshift, command, rows, skip
+):
+    """The command that took over holds the ledger's lock and replaces the rows meanwhile."""
+    lock = RunLock()
+    redshift.inject("^LOCK TABLE", "call", function=lock.lose, skip=skip)
+    outcome = command(on_redshift, verify_lock=lock.verify)
+    assert isinstance(outcome, TableNotLoaded), outcome
+    assert "was taken over" in outcome.reason
+    sent = redshift.statements
+    assert on_redshift.rows() == rows
+    assert sent[-2:] == [
+        f'LOCK TABLE "{on_redshift.control}"."replay"',
+        "ROLLBACK",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"), [(load, TableLoaded), (undo, TableUndone)], ids=["load", "undo"]
+)
+@pytest.mark.parametrize("error", [RuntimeError("no terminal"), SystemExit(1)], ids=type)
+def test_a_display_that_fails_is_logged_and_changes_nothing(lab, caplog, command, expected, error):
+    with caplog.at_level(logging.WARNING):
+        outcome = command(lab, progress=fail_to_display(error))
+    assert isinstance(outcome, expected), outcome
+    assert lab.rows() == (REPLACED if expected is TableLoaded else list(OLD))
+    assert f"the progress display failed ({type(error).__name__}: {error})" in caplog.text
