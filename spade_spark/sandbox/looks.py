@@ -11,6 +11,14 @@ from spade_spark.warehouse.statements import Identifier, Literal, Statement, ide
 from spade_spark.window import Window
 
 _SHOWN_ROWS = 3
+_LEDGER_COLUMNS = (
+    "run_tag",
+    "table_name",
+    "window_start",
+    "window_end",
+    "rows_deleted",
+    "rows_inserted",
+)
 
 
 @dataclass(frozen=True)
@@ -38,28 +46,28 @@ LOOKS = (
         ("time", "login", "city", "region", "country", "user_id"),
         ("region", "country", "user_id"),
         # Countries that no region has the code of; CA is left out, which is California as well.
-        "region IN ('US', 'BR', 'CO', 'DE', 'CH', 'PL', 'IS', 'TR', 'JP', 'KR', 'VN', 'NZ')",
+        "\"region\" IN ('US', 'BR', 'CO', 'DE', 'CH', 'PL', 'IS', 'TR', 'JP', 'KR', 'VN', 'NZ')",
         ("time", "login", "ip"),
     ),
     Look(
         "minute_watched",
         ("time", "channel", "quality", "bitrate"),
         ("bitrate",),
-        "bitrate IS NULL",
+        '"bitrate" IS NULL',
         ("time", "channel", "broadcast_id"),
     ),
     Look(
         "purchase",
         ("time", "sku", "price", "tax", "currency"),
         ("price",),
-        "price = tax",
+        '"price" = "tax"',
         ("time", "transaction_id"),
     ),
     Look(
         "chat_message",
         ("time", "login", "sent_at"),
         ("sent_at",),
-        "sent_at > time + INTERVAL '1 hour'",
+        """"sent_at" > "time" + INTERVAL '1 hour'""",
         ("time", "login", "channel", "body", "badges"),
     ),
 )
@@ -95,7 +103,9 @@ def see(session: Session, look: Look, window: Window, schema: str) -> Seen:
     order = Statement(" ORDER BY ", identifiers(look.order), " LIMIT ", Literal(_SHOWN_ROWS))
     # A row's text, hashed: the sum does not depend on the rows' order.
     around = Statement(
-        "SELECT COUNT(*), COALESCE(SUM(hashtext(CAST(t AS TEXT))), 0) FROM ", table, " t WHERE NOT "
+        'SELECT COUNT(*), COALESCE(SUM(hashtext(CAST("t" AS TEXT))), 0) FROM ',
+        table,
+        ' "t" WHERE NOT ',
     )
     ((rows, wrong),) = session.rows(Statement(counts, inside))
     return Seen(
@@ -110,9 +120,10 @@ def ledger_rows(session: Session, control: str) -> list[tuple[Any, ...]]:
     """The ledger of replays: run tag, table, window's start and end, rows deleted and inserted."""
     return session.rows(
         Statement(
-            "SELECT run_tag, table_name, window_start, window_end, rows_deleted, rows_inserted "
-            "FROM ",
+            "SELECT ",
+            identifiers(_LEDGER_COLUMNS),
+            " FROM ",
             Identifier(control, ledger.NAME),
-            " ORDER BY ts",
+            ' ORDER BY "ts"',
         )
     )

@@ -70,7 +70,7 @@ def create_tables(session: Session, settings: Settings, tables: Iterable[Table])
         Statement(
             "CREATE TABLE ",
             Identifier(control, ledger.VERSIONS),
-            " (name VARCHAR(127) NOT NULL, version INTEGER NOT NULL, ts TIMESTAMP NOT NULL)",
+            ' ("name" VARCHAR(127) NOT NULL, "version" INTEGER NOT NULL, "ts" TIMESTAMP NOT NULL)',
         )
     )
     for table in tables:
@@ -84,7 +84,7 @@ def publish(session: Session, settings: Settings, tables: Iterable[Table], ts: d
     for table in tables:
         values = joined(Literal(value) for value in (table.name, table.version, ts))
         session.run(
-            Statement("INSERT INTO ", versions, " (name, version, ts) VALUES (", values, ")")
+            Statement("INSERT INTO ", versions, ' ("name", "version", "ts") VALUES (', values, ")")
         )
 
 

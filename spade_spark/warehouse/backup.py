@@ -2,7 +2,7 @@
 
 The table has the target's columns and no others, so that its rows can be put back by hand as well::
 
-    INSERT INTO physical.login SELECT * FROM replay_backup."20171103T101500__login"
+    INSERT INTO "physical"."login" SELECT * FROM "replay_backup"."20171103T101500__login"
 
 The ledger's row of the load names it.
 """
@@ -150,6 +150,7 @@ def ensure_schema(session: Session, warehouse: Warehouse, place: Place) -> None:
 def schema_problems(session: Session, warehouse: Warehouse, place: Place) -> list[str]:
     """What keeps rows from being kept, a sentence each; nothing is changed."""
     schema = warehouse.fold(place.backup)
+    name = Identifier(schema).sql()
     without = "or set warehouse.backup = false to replace rows without a way back"
     if not schema:
         return []
@@ -158,11 +159,11 @@ def schema_problems(session: Session, warehouse: Warehouse, place: Place) -> lis
             return []
         return [
             f"there is no schema {schema} for the rows that go, and the user may not create it: "
-            f"CREATE SCHEMA {schema} and GRANT USAGE, CREATE ON it, {without}"
+            f"CREATE SCHEMA {name} and GRANT USAGE, CREATE ON it, {without}"
         ]
     return [
         f"the user may not keep the rows that go in the schema {schema}: GRANT {privilege} ON "
-        f"SCHEMA {schema}, {without}"
+        f"SCHEMA {name}, {without}"
         for privilege in ("USAGE", "CREATE")
         if not catalog.may_use(session, schema, privilege)
     ]

@@ -65,21 +65,21 @@ class Grants:
 def columns(session: Session, schema: str, table: str) -> tuple[WarehouseColumn, ...]:
     """The table's columns in their order; none where there is no such table."""
     statement = Statement(
-        "SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull "
-        "FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
-        "JOIN pg_namespace n ON n.oid = c.relnamespace "
-        "WHERE c.relkind IN ('r', 'p') AND n.nspname = ",
+        'SELECT "a"."attname", format_type("a"."atttypid", "a"."atttypmod"), "a"."attnotnull" '
+        'FROM "pg_attribute" "a" JOIN "pg_class" "c" ON "c"."oid" = "a"."attrelid" '
+        'JOIN "pg_namespace" "n" ON "n"."oid" = "c"."relnamespace" '
+        """WHERE "c"."relkind" IN ('r', 'p') AND "n"."nspname" = """,
         Literal(schema),
-        " AND c.relname = ",
+        ' AND "c"."relname" = ',
         Literal(table),
-        " AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
+        ' AND "a"."attnum" > 0 AND NOT "a"."attisdropped" ORDER BY "a"."attnum"',
     )
     return tuple(WarehouseColumn(*row) for row in session.rows(statement))
 
 
 def schema_exists(session: Session, schema: str) -> bool:
     """Whether the schema is there."""
-    statement = Statement("SELECT 1 FROM pg_namespace WHERE nspname = ", Literal(schema))
+    statement = Statement('SELECT 1 FROM "pg_namespace" WHERE "nspname" = ', Literal(schema))
     return bool(session.rows(statement))
 
 
@@ -94,8 +94,8 @@ def may_create_schemas(session: Session) -> bool:
 def tables(session: Session, schema: str) -> frozenset[str]:
     """The names of all tables of a schema; none where there is no such schema."""
     statement = Statement(
-        "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-        "WHERE n.nspname = ",
+        'SELECT "c"."relname" FROM "pg_class" "c" '
+        'JOIN "pg_namespace" "n" ON "n"."oid" = "c"."relnamespace" WHERE "n"."nspname" = ',
         Literal(schema),
     )
     return frozenset(name for (name,) in session.rows(statement))

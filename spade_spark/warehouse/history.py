@@ -9,9 +9,21 @@ from datetime import datetime, timezone
 from spade_spark.run.layout import UNDO
 from spade_spark.warehouse import ledger
 from spade_spark.warehouse.connection import Session, WarehouseRefusal
-from spade_spark.warehouse.statements import Identifier, Statement
+from spade_spark.warehouse.statements import Identifier, Statement, identifiers
 from spade_spark.window import PACIFIC, Window
 
+_COLUMNS = (
+    "run_tag",
+    "table_name",
+    "window_start",
+    "window_end",
+    "rows_deleted",
+    "rows_inserted",
+    "ts",
+    "backup",
+    "fingerprint",
+    "manifest_checksum",
+)
 _NOT_THERE = ("42P01", "3F000")  # SQLSTATE: undefined table, undefined schema
 
 
@@ -76,10 +88,11 @@ def ledger_rows(session: Session, control: str) -> tuple[LedgerRow, ...]:
         control: The schema of the control tables.
     """
     statement = Statement(
-        "SELECT run_tag, table_name, window_start, window_end, rows_deleted, rows_inserted, ts, "
-        "backup, fingerprint, manifest_checksum FROM ",
+        "SELECT ",
+        identifiers(_COLUMNS),
+        " FROM ",
         Identifier(control, ledger.NAME),
-        " ORDER BY ts",
+        ' ORDER BY "ts"',
     )
     try:
         rows = session.rows(statement)

@@ -9,28 +9,33 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.statements import Identifier, Literal, Statement, Unknown
+from spade_spark.warehouse.statements import (
+    Identifier,
+    Literal,
+    Statement,
+    Unknown,
+    identifiers,
+    joined,
+)
 from spade_spark.window import Window
 
 NAME = "replay"
 _LOCK_TIMEOUT_MS = 180_000
 VERSIONS = "table_version"
-COLUMNS = (
-    "run_tag",
-    "table_name",
-    "window_start",
-    "window_end",
-    "rows_deleted",
-    "rows_inserted",
-    "manifest_checksum",
-    "ts",
-    "backup",
-    "fingerprint",
-)
-ADDED = (
-    "backup VARCHAR(300) NOT NULL DEFAULT ''",
-    "fingerprint VARCHAR(128) NOT NULL DEFAULT ''",
-)
+_TYPES = {
+    "run_tag": "VARCHAR(512) NOT NULL",
+    "table_name": "VARCHAR(512) NOT NULL",
+    "window_start": "TIMESTAMP NOT NULL",
+    "window_end": "TIMESTAMP NOT NULL",
+    "rows_deleted": "BIGINT NOT NULL",
+    "rows_inserted": "BIGINT NOT NULL",
+    "manifest_checksum": "VARCHAR(64) NOT NULL",
+    "ts": "TIMESTAMP NOT NULL",
+    "backup": "VARCHAR(300) NOT NULL DEFAULT ''",
+    "fingerprint": "VARCHAR(128) NOT NULL DEFAULT ''",
+}
+COLUMNS = tuple(_TYPES)
+ADDED = ("backup", "fingerprint")
 """Columns that the first ledgers did not have. Empty: nothing was kept, nothing is known."""
 
 
@@ -50,13 +55,19 @@ class Entry:
 
     def _where(self) -> Statement:
         return Statement(
-            " WHERE run_tag = ", Literal(self.run_tag), " AND table_name = ", Literal(self.table)
+            ' WHERE "run_tag" = ',
+            Literal(self.run_tag),
+            ' AND "table_name" = ',
+            Literal(self.table),
         )
 
     def select(self) -> Statement:
         """When the run was loaded into the table, the newest first; no rows where it was not."""
         return Statement(
-            "SELECT ts FROM ", Identifier(self.control, NAME), self._where(), " ORDER BY ts DESC"
+            'SELECT "ts" FROM ',
+            Identifier(self.control, NAME),
+            self._where(),
+            ' ORDER BY "ts" DESC',
         )
 
     def insert(
@@ -99,7 +110,9 @@ class Entry:
         return Statement(
             "INSERT INTO ",
             Identifier(self.control, NAME),
-            f" ({', '.join(COLUMNS)}) VALUES (",
+            " (",
+            identifiers(COLUMNS),
+            ") VALUES (",
             *parts[1:],
             ")",
         )
@@ -128,17 +141,16 @@ def create(control: str) -> Statement:
     return Statement(
         "CREATE TABLE IF NOT EXISTS ",
         Identifier(control, NAME),
-        " (run_tag VARCHAR(512) NOT NULL, table_name VARCHAR(512) NOT NULL, "
-        "window_start TIMESTAMP NOT NULL, window_end TIMESTAMP NOT NULL, "
-        "rows_deleted BIGINT NOT NULL, rows_inserted BIGINT NOT NULL, "
-        f"manifest_checksum VARCHAR(64) NOT NULL, ts TIMESTAMP NOT NULL, {', '.join(ADDED)})",
+        " (",
+        joined(_definition(column) for column in COLUMNS),
+        ")",
     )
 
 
 def add_columns(control: str) -> tuple[Statement, ...]:
     """Brings a ledger of the first form up to date."""
     return tuple(
-        Statement("ALTER TABLE ", Identifier(control, NAME), f" ADD COLUMN {column}")
+        Statement("ALTER TABLE ", Identifier(control, NAME), " ADD COLUMN ", _definition(column))
         for column in ADDED
     )
 
@@ -146,10 +158,15 @@ def add_columns(control: str) -> tuple[Statement, ...]:
 def version(session: Session, control: str, table: str) -> int | None:
     """The table's version in the warehouse: the highest of its name; None where it has none."""
     statement = Statement(
-        "SELECT MAX(version) FROM ",
+        'SELECT MAX("version") FROM ',
         Identifier(control, VERSIONS),
-        " WHERE name = ",
+        ' WHERE "name" = ',
         Literal(table),
     )
     ((highest,),) = session.rows(statement)
     return None if highest is None else int(highest)
+
+
+def _definition(column: str) -> Statement:
+    """A column as CREATE TABLE and ADD COLUMN take it."""
+    return Statement(Identifier(column), f" {_TYPES[column]}")

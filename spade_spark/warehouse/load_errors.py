@@ -24,17 +24,18 @@ _LONGEST_VALUE = 200  # characters
 # serverless workgroups do not have. Asked in the session that failed, the newest query with
 # errors is the one that failed.
 _SYS = Statement(
-    "SELECT TRIM(file_name), line_number, TRIM(column_name), TRIM(error_message) "
-    "FROM sys_load_error_detail WHERE session_id = pg_backend_pid() AND query_id = "
-    "(SELECT MAX(query_id) FROM sys_load_error_detail WHERE session_id = pg_backend_pid()) "
-    "ORDER BY file_name, line_number LIMIT ",
+    'SELECT TRIM("file_name"), "line_number", TRIM("column_name"), TRIM("error_message") '
+    'FROM "sys_load_error_detail" WHERE "session_id" = pg_backend_pid() AND "query_id" = '
+    '(SELECT MAX("query_id") FROM "sys_load_error_detail" WHERE "session_id" = pg_backend_pid()) '
+    'ORDER BY "file_name", "line_number" LIMIT ',
     Literal(MOST_SHOWN),
 )
 _STL = Statement(
-    "SELECT TRIM(filename), line_number, TRIM(colname), TRIM(err_reason), TRIM(raw_field_value) "
-    "FROM stl_load_errors WHERE session = pg_backend_pid() AND query = "
-    "(SELECT MAX(query) FROM stl_load_errors WHERE session = pg_backend_pid()) "
-    "ORDER BY filename, line_number LIMIT ",
+    'SELECT TRIM("filename"), "line_number", TRIM("colname"), TRIM("err_reason"), '
+    'TRIM("raw_field_value") '
+    'FROM "stl_load_errors" WHERE "session" = pg_backend_pid() AND "query" = '
+    '(SELECT MAX("query") FROM "stl_load_errors" WHERE "session" = pg_backend_pid()) '
+    'ORDER BY "filename", "line_number" LIMIT ',
     Literal(MOST_SHOWN),
 )
 

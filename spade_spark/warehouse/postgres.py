@@ -90,8 +90,9 @@ class Postgres:
     def table_sizes(self, session: Session, schema: str) -> dict[str, int]:
         """What the tables take on disk."""
         statement = Statement(
-            "SELECT c.relname, pg_total_relation_size(c.oid) FROM pg_class c "
-            "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND n.nspname = ",
+            'SELECT "c"."relname", pg_total_relation_size("c"."oid") FROM "pg_class" "c" '
+            'JOIN "pg_namespace" "n" ON "n"."oid" = "c"."relnamespace" '
+            """WHERE "c"."relkind" = 'r' AND "n"."nspname" = """,
             Literal(schema),
         )
         return {name: int(size) for name, size in session.rows(statement)}

@@ -160,8 +160,7 @@ class _Look:
         there = {column.name for column in catalog.columns(self.session, control, ledger.NAME)}
         if there:
             missing = [name for name in ledger.COLUMNS if name not in there]
-            added = {column.partition(" ")[0] for column in ledger.ADDED}
-            if missing and added.issuperset(missing):
+            if missing and set(ledger.ADDED).issuperset(missing):
                 statements = "; ".join(str(each) for each in ledger.add_columns(control))
                 problems.append(f"{replays} is of an older form: bring it up to date: {statements}")
             elif missing:
@@ -170,7 +169,7 @@ class _Look:
         if not catalog.may_use(self.session, control, "CREATE"):
             problems.append(
                 f"there is no table {replays}, and the user may not create it: GRANT CREATE ON "
-                f"SCHEMA {control}, or have it created: {ledger.create(control)}"
+                f"SCHEMA {Identifier(control).sql()}, or have it created: {ledger.create(control)}"
             )
         return problems
 

@@ -154,7 +154,7 @@ class Redshift:
         https://docs.aws.amazon.com/redshift/latest/dg/r_SVV_TABLE_INFO.html
         """
         statement = Statement(
-            'SELECT "table", size FROM svv_table_info WHERE "schema" = ', Literal(schema)
+            'SELECT "table", "size" FROM "svv_table_info" WHERE "schema" = ', Literal(schema)
         )
         try:
             rows = session.rows(statement)
@@ -179,7 +179,7 @@ class Redshift:
         probe = f"{output.rstrip('/')}/spade-spark-preflight-no-such-manifest"
         try:
             with session.rolled_back():
-                session.run(Statement("CREATE TEMP TABLE spade_preflight (probe VARCHAR(1))"))
+                session.run(Statement('CREATE TEMP TABLE "spade_preflight" ("probe" VARCHAR(1))'))
                 session.run(self._copy("spade_preflight", ("probe",), probe, " NOLOAD"))
         except WarehouseError as error:
             if _DENIED.search(str(error)):

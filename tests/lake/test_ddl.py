@@ -7,6 +7,7 @@ import pytest
 
 from spade_spark.lake.ddl import Catalog
 from spade_spark.lake.pointer import Current, LakeColumn, LakeFile, Partition, publication_folder
+from tests.support.sql_words import unquoted_names
 
 DAY = "2017-11-03"
 TYPES = ["timestamp[ms]", "int32", "int64", "double", "bool", "string"]
@@ -99,6 +100,17 @@ def test_a_table_with_a_column_date_has_its_days_under_another_name():
     created, added = Catalog("athena", "s3://l/").statements(None, table, [DAY])
     assert "PARTITIONED BY (`partition_date` date)" in created
     assert "PARTITION (`partition_date` = '2017-11-03')" in added
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(None, EVERY), (EVERY, replace(EVERY, serial=2)), (current(DAY), emptied())],
+    ids=["new", "replaced", "emptied"],
+)
+def test_spectrum_finds_no_name_without_quotes(before, after):
+    statements = Catalog("spectrum", "s3://lake/", "spectrum").statements(before, after, [DAY])
+    assert statements
+    assert not [name for sql in statements for name in unquoted_names(sql)]
 
 
 def test_names_and_places_are_quoted():

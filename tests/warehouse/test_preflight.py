@@ -159,7 +159,7 @@ def test_a_ledger_that_may_not_be_created_is_told_with_the_statement_that_would(
     lab.run(f"GRANT SELECT, INSERT, DELETE ON {lab.schema}.login TO {user}")
     (found,) = problems(limited)
     assert f"there is no table {lab.control}.replay, and the user may not create it" in found
-    assert f'CREATE TABLE IF NOT EXISTS "{lab.control}"."replay" (run_tag' in found
+    assert f'CREATE TABLE IF NOT EXISTS "{lab.control}"."replay" ("run_tag" ' in found
 
 
 def test_a_schema_for_backups_that_is_missing_or_closed_is_told_unless_none_is_wanted(as_loader):
@@ -171,7 +171,7 @@ def test_a_schema_for_backups_that_is_missing_or_closed_is_told_unless_none_is_w
     check(limited)
     lab.run(f"REVOKE CREATE ON SCHEMA {lab.backups} FROM {user}")
     (found,) = problems(limited)
-    assert f"GRANT CREATE ON SCHEMA {lab.backups}, or set warehouse.backup = false" in found
+    assert f'GRANT CREATE ON SCHEMA "{lab.backups}", or set warehouse.backup = false' in found
     lab.run(f"DROP SCHEMA {lab.backups}")
     (found,) = problems(limited)
     assert f"there is no schema {lab.backups} for the rows that go" in found

@@ -96,21 +96,28 @@ def rewritten(sql: str, *, last_copy_count: int, last_copy_id: int, system: tupl
         r"\bfnv_hash\s*\(": "redshift_system.fnv_hash(",
         r"\bgetdate\s*\(\s*\)": "date_trunc('second', now() AT TIME ZONE 'UTC')",
     }
-    tables = (*system, "svv_table_info")
+    tables = {*system, "svv_table_info"}
     words |= {rf"(?<![.\w]){name}\b": f"redshift_system.{name}" for name in tables}
     if creates_table(sql):
         # TEXT and a VARCHAR without a length are VARCHAR(256), without a word.
         words[_TEXT_TYPE] = "varchar(256)"
     # Redshift keeps names in lower case, quoted or not.
     pieces = re.split(_QUOTED, sql)
-    sql = "".join(_replaced(p, words) if p[:1] not in ("'", '"') else _folded(p) for p in pieces)
+    sql = "".join(
+        _folded(piece, tables) if piece[:1] in ("'", '"') else _replaced(piece, words)
+        for piece in pieces
+    )
     # A cast cuts by bytes, at a character's edge.
     sql = _CUT.sub(r"redshift_system.cut_bytes(\1, \2)", sql)
     return _LIKE.sub(r"(LIKE \1\2 INCLUDING CONSTRAINTS)", sql) if creates_table(sql) else sql
 
 
-def _folded(quoted: str) -> str:
-    return quoted.lower() if quoted.startswith('"') else quoted
+def _folded(quoted: str, tables: set[str]) -> str:
+    """A quoted name in lower case, with its schema if it names a system table."""
+    if not quoted.startswith('"'):
+        return quoted
+    name = quoted.lower()
+    return f"redshift_system.{name}" if name.strip('"') in tables else name
 
 
 def _replaced(sql: str, words: dict[str, str]) -> str:

@@ -1,0 +1,88 @@
+"""Finds the names in an SQL statement that are not quoted."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+_DATA = Path(__file__).parents[1] / "data" / "redshift_reserved_words.txt"
+
+RESERVED = frozenset(
+    line for line in _DATA.read_text("utf-8").splitlines() if not line.startswith("#")
+)
+"""Reserved words of Amazon Redshift, in upper case."""
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+KEYWORDS = _words(
+    """
+    ADD ALTER AND AS BEGIN BETWEEN BY CASE COLUMN COMMIT COPY CREATE CURRENT_USER DEFAULT DELETE
+    DESC DROP ELSE END EXISTS EXTERNAL FILTER FROM GROUP IF IN INSERT INTERVAL INTO IS ISOLATION
+    JOIN LEVEL LIMIT LOCATION LOCK NOT NULL ON ORDER PARQUET PARTITION PARTITIONED ROLLBACK SCHEMA
+    SELECT SERIALIZABLE SESSION_TOKEN SET STATEMENT_TIMEOUT STORED TABLE TEMP THEN TO VALUES WHEN
+    WHERE
+
+    DATA NO WITH
+    """
+)
+"""Keywords of this package's statements: of SQL, and of PostgreSQL's CREATE TABLE AS."""
+
+COPY_OPTIONS = _words(
+    """
+    ACCEPTINVCHARS ACCESS_KEY_ID COMPUPDATE DELIMITER EMPTYASNULL ESCAPE FILLRECORD GZIP IAM_ROLE
+    MANIFEST NOLOAD OFF REGION REMOVEQUOTES ROUNDEC SECRET_ACCESS_KEY STATUPDATE
+    STDIN TRIMBLANKS TRUNCATECOLUMNS
+    """
+)
+"""Keywords of COPY, and of the clauses that a COPY is composed of."""
+
+FUNCTIONS = _words(
+    """
+    CAST COALESCE COUNT CURRENT_DATABASE DATE_TRUNC FNV_HASH FORMAT_TYPE HASHTEXT HASHTEXTEXTENDED
+    HAS_DATABASE_PRIVILEGE HAS_SCHEMA_PRIVILEGE HAS_TABLE_PRIVILEGE JSON_SERIALIZE MAX OCTET_LENGTH
+    PG_BACKEND_PID PG_CANCEL_BACKEND PG_TOTAL_RELATION_SIZE ROW RTRIM SUM TRIM VERSION
+    """
+)
+
+TYPES = _words(
+    """
+    BIGINT BOOLEAN CHARACTER DATE DECIMAL DOUBLE INTEGER NUMERIC PRECISION REAL SMALLINT TEXT TIME
+    TIMESTAMP VARCHAR VARYING WITHOUT ZONE
+    """
+)
+
+_TOKEN = re.compile(
+    r"""(?P<literal>'(?:[^']|'')*') | (?P<quoted>"(?:[^"]|"")*") | (?P<open>:\w+)
+    | (?P<number>\d+) | (?P<word>\w+) | (?P<sign>\S)""",
+    re.VERBOSE,
+)
+
+
+def unquoted_names(sql: str) -> list[str]:
+    """The unquoted words of a statement that are used as names; reserved words in upper case.
+
+    A word is not a name if it is a keyword, a function before a parenthesis, or a type after a
+    quoted name, after AS, or after another word of a type.
+    """
+    tokens = list(_TOKEN.finditer(sql))
+    keywords = KEYWORDS
+    if tokens and tokens[0][0] in {"COPY", "IAM_ROLE", "ACCESS_KEY_ID"}:
+        keywords |= COPY_OPTIONS
+    names = []
+    for place, token in enumerate(tokens):
+        word = token[0].upper()
+        before = tokens[place - 1] if place else None
+        after = tokens[place + 1][0] if place + 1 < len(tokens) else ""
+        if token.lastgroup != "word" or word in keywords or (word in FUNCTIONS and after == "("):
+            continue
+        if word in TYPES and before and _is_before_a_type(before):
+            continue
+        names.append(word if word in RESERVED else word.lower())
+    return names
+
+
+def _is_before_a_type(token: re.Match[str]) -> bool:
+    return token.lastgroup == "quoted" or token[0].upper() in {"AS", *TYPES}

@@ -1,0 +1,162 @@
+"""Every name in the package's SQL is quoted: reserved words are valid names only in quotes."""
+
+from __future__ import annotations
+
+import ast
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from _pytest.mark import ParameterSet
+
+import spade_spark
+from spade_spark.blueprint.schema import Column, Table
+from spade_spark.run.loads import TableUndone
+from spade_spark.sandbox import looks
+from spade_spark.warehouse import ledger, preflight
+from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.expiry import drop, kept_before
+from spade_spark.warehouse.guard import Rules
+from spade_spark.warehouse.history import ledger_rows
+from spade_spark.warehouse.place import place_of
+from spade_spark.warehouse.replace import Replacement
+from spade_spark.warehouse.undo import undo_tables
+from tests.support.sql_words import RESERVED, unquoted_names
+from tests.warehouse.conftest import ROLE
+from tests.warehouse.lab import NEW, QUICK, RULES, WINDOW, Lab, no_lock
+
+LOGIN = Table(
+    "login",
+    3,
+    (
+        Column("time", "time", "f@timestamp@unix"),
+        Column("name", "name", "varchar", "(5)"),
+        Column("n", "n", "int"),
+    ),
+)
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """The statements that sessions of the package send, each once."""
+    statements: dict[str, None] = {}
+
+    def record(method):
+        def recorded(session, statement, *more):
+            statements[statement.sql()] = None
+            return method(session, statement, *more)
+
+        return recorded
+
+    for name in ("run", "rows", "copy_in"):
+        monkeypatch.setattr(Session, name, record(getattr(Session, name)))
+    return statements
+
+
+def check(lab: Lab) -> tuple[preflight.TableState, ...]:
+    return preflight.check(lab.warehouse, [LOGIN], WINDOW, lab.settings, output=lab.output)
+
+
+def undo(lab: Lab) -> TableUndone:
+    with Session(lab.warehouse.target) as session:
+        loads = ledger_rows(session, lab.control)[-1:]
+    (outcome,) = undo_tables(
+        lab.warehouse, loads, lab.settings, rules=RULES, verify_lock=no_lock, retries=QUICK
+    )
+    assert isinstance(outcome, TableUndone), outcome
+    return outcome
+
+
+def assert_names_are_quoted(statements) -> None:
+    unquoted = {sql: names for sql in statements if (names := unquoted_names(sql))}
+    assert not unquoted, "\n".join(f"{names} in: {sql}" for sql, names in unquoted.items())
+
+
+def test_a_load_an_undo_a_prune_and_a_plan_quote_every_name(lab, sent):
+    lab.table()
+    files = lab.files(*NEW)
+    (state,) = check(lab)
+    job = Replacement(lab.warehouse, place_of(lab.settings), files, WINDOW, "tag")
+    plan = [str(statement) for statement in job.script(state.columns, state.every)]
+    lab.loaded(files)
+    lab.passed(files)
+    lab.loaded(files, rules=Rules(force=True), run_tag="forced")
+    lab.refused(lab.files(b'"2017-11-04 13:30:00"\t"x"\t"abc"'), run_tag="refused")
+    undo(lab)
+    later = datetime.now(timezone.utc) + timedelta(days=1)
+    with Session(lab.warehouse.target) as session:
+        entry = ledger.Entry(lab.control, "tag", "login")
+        ledger.was_committed(session, entry, datetime(2017, 11, 4), seconds=1)  # noqa: DTZ001 - the column has no zone
+        for kept in kept_before(session, lab.warehouse, lab.control, later):
+            drop(session, lab.control, kept)
+    for command in ("CREATE TABLE", "COPY", "INSERT INTO", "DELETE", "DROP TABLE", "LOCK", "SET"):
+        assert any(sql.startswith(command) for sql in sent), f"no {command} was recorded"
+    assert_names_are_quoted([*sent, *plan])
+
+
+def test_the_probe_of_a_role_and_the_upgrade_of_a_ledger_quote_every_name(on_redshift, sent):
+    on_redshift.table()
+    on_redshift.iam_role = ROLE
+    check(on_redshift)
+    assert any("NOLOAD" in sql for sql in sent)
+    assert_names_are_quoted([*sent, *(each.sql() for each in ledger.add_columns("infra"))])
+
+
+def test_columns_named_by_every_reserved_word_are_loaded_and_undone(lab):
+    names = sorted(word.lower() for word in RESERVED)
+    columns = {"time": "timestamp", **dict.fromkeys(names, "varchar(5)")}
+    lab.table(columns=columns, rows=[("2017-11-04 13:00:00", *["old"] * len(names))])
+    row = b"\t".join([b'"2017-11-04 13:30:00"', *[b'"new"'] * len(names)])
+    lab.loaded(lab.files(row, columns=tuple(columns)))
+    assert lab.rows(columns='"backup"') == [("new",)]
+    undo(lab)
+    assert lab.rows(columns='"backup"') == [("old",)]
+
+
+def written_statements() -> list[ParameterSet]:
+    """Each statement in the package's source, with ``"x"`` for what is composed into it."""
+    found = []
+    for path in sorted(Path(spade_spark.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+                continue
+            if node.func.id == "Statement":
+                sql = "".join(map(_text, node.args))
+                found.append(pytest.param(sql, id=f"{path.name}:{node.lineno}"))
+    return found
+
+
+def _text(part: ast.expr) -> str:
+    if isinstance(part, ast.Constant):
+        return str(part.value)
+    if isinstance(part, ast.JoinedStr):
+        return "".join(map(_text, part.values))
+    if isinstance(part, ast.IfExp):
+        return f"{_text(part.body)} {_text(part.orelse)}"
+    return '"x"'
+
+
+@pytest.mark.parametrize("sql", written_statements())
+def test_no_statement_in_the_source_has_an_unquoted_name(sql):
+    assert not unquoted_names(sql), sql
+
+
+@pytest.mark.parametrize("look", looks.LOOKS, ids=lambda look: look.table)
+def test_the_demos_conditions_quote_every_name(look):
+    assert not unquoted_names(look.symptom)
+
+
+@pytest.mark.parametrize(
+    ("sql", "names"),
+    [
+        ('SELECT "backup" FROM "infra"."replay"', []),
+        ("SELECT backup, ts FROM replay", ["BACKUP", "ts", "replay"]),
+        ('CREATE TABLE "t" ("ts" TIMESTAMP NOT NULL, "d" DOUBLE PRECISION)', []),
+        ('CREATE TABLE "t" (timestamp TIMESTAMP)', ["TIMESTAMP"]),
+        ('SELECT "n" FROM "t" WHERE region = 1', ["region"]),
+        ('SELECT MAX(version) FROM "t" a', ["version", "a"]),
+        ("SELECT 'tag' || :name, CAST(\"n\" AS character varying(5))", []),
+    ],
+)
+def test_words_are_told_from_names(sql, names):
+    assert unquoted_names(sql) == names
