@@ -1,5 +1,6 @@
 """Real parts that many tests share: an S3 API over HTTP and a PostgreSQL, one each a session."""
 
+import signal
 import uuid
 
 import boto3
@@ -7,6 +8,23 @@ import pytest
 
 from spade_spark.sandbox.services import PostgresServer, S3Server
 from spade_spark.settings import S3Settings
+
+
+@pytest.fixture
+def default_signals():
+    """SIGINT, SIGQUIT and SIGHUP reach this process and what it starts, as from a terminal.
+
+    Where the tests are a background job or run under ``nohup``, some of them are ignored, and
+    children inherit that.
+    """
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+        signal.SIGQUIT: signal.signal(signal.SIGQUIT, signal.SIG_DFL),
+        signal.SIGHUP: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    }
+    yield
+    for each, handler in before.items():
+        signal.signal(each, handler)
 
 
 @pytest.fixture(scope="session")

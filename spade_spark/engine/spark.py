@@ -211,6 +211,10 @@ def _interrupts_wait() -> Iterator[None]:
     """Holds an interrupt back until the block is done.
 
     While the JVM starts nobody has it in hand yet: an interrupt would leave it behind, running.
+
+    A process that started with SIGINT ignored keeps it ignored, although PySpark sets a handler of
+    its own. A script starts its background jobs so (``nohup replay.sh … &``): Ctrl-C is meant for
+    the script, and the replay in the background goes on. SIGTERM stops such a replay.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -221,7 +225,7 @@ def _interrupts_wait() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-        if caught:
+        if caught and before is not signal.SIG_IGN:
             raise KeyboardInterrupt
 
 

@@ -135,10 +135,13 @@ def run_kept(command: Sequence[str], environ: Mapping[str, str]) -> int:
 def every_signal_interrupts() -> Iterator[None]:
     """Lets SIGTERM and SIGHUP end the block as Ctrl-C does, so that everything is put away.
 
-    SIGINT itself is set as well: a shell starts commands in the background with it ignored.
+    A signal that was ignored when the process started stays ignored. A script starts its background
+    jobs with SIGINT ignored, and ``nohup`` ignores SIGHUP: neither Ctrl-C, which is meant for the
+    script, nor the end of the terminal stops such a job. SIGTERM stops it.
     """
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {each: signal.signal(each, signal.default_int_handler) for each in signals}
+    heeded = [each for each in signals if signal.getsignal(each) is not signal.SIG_IGN]
+    before = {each: signal.signal(each, signal.default_int_handler) for each in heeded}
     try:
         yield
     finally:
@@ -178,7 +181,7 @@ class Kept:
             command,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=_death_with_parent(),  # noqa: PLW1509 - no other thread runs yet
+            preexec_fn=_set_up_signals(),  # noqa: PLW1509 - no other thread runs yet
             **options,
         )
         threading.Thread(target=self._stop_at_end_of_input, args=(stop,), daemon=True).start()
@@ -219,10 +222,20 @@ class Kept:
         return True
 
 
-def _death_with_parent() -> Callable[[], None] | None:
-    """Linux: a kept program does not outlive its keeper either, should that be killed."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl
+def _set_up_signals() -> Callable[[], None]:
+    """What a kept program does right before it starts.
+
+    It takes signals as usual, although a background job ignores some and its children inherit that:
+    in a session of its own no terminal sends them, and whoever sends one means the program. On
+    Linux it does not outlive its keeper either, should that be killed.
+    """
+    prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
     set_parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
-    return lambda: prctl(set_parent_death_signal, signal.SIGTERM)
+
+    def set_up() -> None:
+        for each in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+            signal.signal(each, signal.SIG_DFL)
+        if prctl:
+            prctl(set_parent_death_signal, signal.SIGTERM)
+
+    return set_up

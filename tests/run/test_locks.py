@@ -355,7 +355,7 @@ with holding(locks, Claim.new(tag, window, ("login",)), every=timedelta(seconds=
 
 
 @pytest.fixture
-def holder(store, request):
+def holder(store, request, default_signals):
     """Another process that holds the lock of run tag ``other``."""
     endpoint = request.getfixturevalue("s3_settings").endpoint_url if "s3:" in store.url else ""
     process = subprocess.Popen(

@@ -21,7 +21,7 @@ CLONE = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def sandbox(tmp_path):
+def sandbox(tmp_path, default_signals):
     """The running command, what it printed by purpose, and the settings that it wrote."""
     conf = tmp_path / "conf" / "local.toml"
     command = [sys.executable, "-c", "from spade_spark.cli import run; run()", "sandbox"]

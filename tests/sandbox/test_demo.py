@@ -74,6 +74,7 @@ def test_on_a_terminal_it_asks_nothing_and_ends_well(tmp_path):
     assert b"What was wrong is right" in said
 
 
+@pytest.mark.usefixtures("default_signals")
 @pytest.mark.parametrize(
     "moment",
     ["starting PostgreSQL", "loading the warehouse", "$ spade-spark replay", "transform:"],

@@ -15,6 +15,7 @@ import pytest
 
 from spade_spark.errors import SpadeError
 from spade_spark.sandbox import postgres_process
+from spade_spark.sandbox.children import every_signal_interrupts, run_kept
 from spade_spark.sandbox.services import PostgresServer, S3Server
 
 GONE_WITHIN = 10.0
@@ -136,12 +137,32 @@ def test_an_exception_leaves_no_process():
     _assert_gone(list(children), server.directory)
 
 
+@pytest.mark.usefixtures("default_signals")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_a_signal_to_the_parent_leaves_no_process(sent):
     parent, children, directory = _start_parent("time.sleep(60)")
     parent.send_signal(sent)
     parent.wait(GONE_WITHIN)
     _assert_gone(children, directory)
+
+
+@pytest.mark.parametrize("ignored", [signal.SIGINT, signal.SIGHUP])
+def test_a_background_job_ignores_what_it_was_started_to_ignore(default_signals, ignored):
+    signal.signal(ignored, signal.SIG_IGN)
+    with every_signal_interrupts():
+        try:
+            os.kill(os.getpid(), ignored)
+        except KeyboardInterrupt:
+            pytest.fail(f"{ignored.name} was not ignored")
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_kept_program_takes_signals_though_its_starter_ignores_them(default_signals):
+    for each in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+        program = ["sh", "-c", f"kill -{int(each)} $$"]
+        assert run_kept(program, os.environ) not in {0, None}
 
 
 def test_the_terminals_ctrl_c_does_not_reach_the_servers():

@@ -248,7 +248,7 @@ def test_progress_tells_each_step_of_each_table(lab):
     assert phases(told) == [LoadPhase.STAGING, LoadPhase.REPLACING, LoadPhase.LOADED]
 
 
-def test_an_interrupt_rolls_back_what_runs_and_begins_nothing_new(lab):
+def test_an_interrupt_rolls_back_what_runs_and_begins_nothing_new(lab, default_signals):
     """The load waits for a lock on the table that another session holds; then Ctrl-C."""
     lab.table()
     lab.table("other")
