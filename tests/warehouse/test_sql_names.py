@@ -86,7 +86,7 @@ def test_a_load_an_undo_a_prune_and_a_plan_quote_every_name(lab, sent):
     later = datetime.now(timezone.utc) + timedelta(days=1)
     with Session(lab.warehouse.target) as session:
         entry = ledger.Entry(lab.control, "tag", "login")
-        ledger.was_committed(session, entry, datetime(2017, 11, 4), seconds=1)  # noqa: DTZ001 - the column has no zone
+        ledger.was_committed(session, entry, datetime(2017, 11, 4))  # noqa: DTZ001 - the column has no zone
         for kept in kept_before(session, lab.warehouse, lab.control, later):
             drop(session, lab.control, kept)
     for command in ("CREATE TABLE", "COPY", "INSERT INTO", "DELETE", "DROP TABLE", "LOCK", "SET"):
