@@ -11,9 +11,9 @@ from pyspark.sql import SparkSession
 
 from spade_spark.cli import main
 from spade_spark.engine.java import require_java
+from spade_spark.gocompat.quote import escape
 from spade_spark.settings import S3Settings
 from spade_spark.store import open_store
-from spade_spark.transform.quoting import escape
 from tests.chaos.engine import on_threads
 from tests.docs.pages import examples
 from tests.support import edge

@@ -12,11 +12,11 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from spade_spark.edge import strict_json
-from spade_spark.edge.address import canonical
-from spade_spark.edge.instants import rfc3339_seconds
-from spade_spark.edge.integers import parse_integer
-from spade_spark.edge.strict_json import Elements, Item, Members, NotJson, Number
+from spade_spark.gocompat import json
+from spade_spark.gocompat.ip import canonical
+from spade_spark.gocompat.json import Elements, Item, Members, NotJson, Number
+from spade_spark.gocompat.rfc3339 import rfc3339_seconds
+from spade_spark.gocompat.strconv import parse_integer
 
 YEAR_ONE: Final = -62_135_596_800
 """Unix seconds of 0001-01-01T00:00:00Z, the time of a record that has none."""
@@ -86,16 +86,16 @@ def read_record(line: bytes) -> EdgeRecord:
     Raises:
         Undecodable: It is none.
     """
-    text = strict_json.text_of(line)
+    text = json.text_of(line)
     fields: dict[str, str | int] = {}
     try:
-        whole = strict_json.read(text)
+        whole = json.read(text)
         if whole is None:
             return EdgeRecord()
         if not isinstance(whole, Members):
             raise Undecodable("the line is no JSON object")
         for name, item in whole:
-            _read_field(fields, strict_json.fold(name), item, text)
+            _read_field(fields, json.fold(name), item, text)
     except ValueError as error:
         raise Undecodable(str(error)) from None
     return EdgeRecord(**fields)  # type: ignore[arg-type] # each by its type below
@@ -122,13 +122,13 @@ def _read_field(fields: dict[str, str | int], name: str, item: Item, text: str) 
         fields[_STRINGS[name]] = _string(name, value)
 
 
-def _address(value: strict_json.Value) -> str:
+def _address(value: json.Value) -> str:
     if value is None or value == "":
         return ""
     return canonical(_string("clientip", value))
 
 
-def _string(name: str, value: strict_json.Value) -> str:
+def _string(name: str, value: json.Value) -> str:
     if not isinstance(value, str):
         raise Undecodable(f"{name} is no string")
     return value
@@ -141,7 +141,7 @@ def _time(spelling: str) -> int:
     return rfc3339_seconds(spelling[1:-1])
 
 
-def _check_integer(value: strict_json.Value) -> None:
+def _check_integer(value: json.Value) -> None:
     if not isinstance(value, Number):
         raise Undecodable("recordversion is no integer")
     parse_integer(value.text, 64)
@@ -162,9 +162,9 @@ def read_payload(decoded: bytes) -> list[Event]:
     Raises:
         Malformed: No JSON, or an event of the wrong type.
     """
-    payload = strict_json.text_of(decoded)
+    payload = json.text_of(decoded)
     try:
-        whole = strict_json.read(payload)
+        whole = json.read(payload)
         if isinstance(whole, Elements) and payload.startswith("[{"):
             return [_read_event(payload[item.start : item.end]) for item in whole]
         return [_event(whole, payload)]
@@ -173,10 +173,10 @@ def read_payload(decoded: bytes) -> list[Event]:
 
 
 def _read_event(text: str) -> Event:
-    return _event(strict_json.read(text), text)
+    return _event(json.read(text), text)
 
 
-def _event(whole: Members | Elements | strict_json.Value, text: str) -> Event:
+def _event(whole: Members | Elements | json.Value, text: str) -> Event:
     """The event that ``text`` is, which has been read as ``whole``."""
     if whole is None:
         return Event()
@@ -184,7 +184,7 @@ def _event(whole: Members | Elements | strict_json.Value, text: str) -> Event:
         raise Malformed("an event is no JSON object")
     name, properties = "", ""
     for key, member in whole:
-        folded = strict_json.fold(key)
+        folded = json.fold(key)
         if folded == "properties":
             properties = text[member.start : member.end]
         elif folded == "event" and member.value is not None:

@@ -19,18 +19,18 @@ from itertools import islice
 from spade_spark.blueprint.schema import read_tables
 from spade_spark.engine.job import Job, Publishing
 from spade_spark.errors import Bug
+from spade_spark.gocompat.duration import read_duration
+from spade_spark.gocompat.quote import unquote_row
 from spade_spark.run.layout import Layout
 from spade_spark.run.publication import Overtaken, Progress, PublicationLog
 from spade_spark.run.records import Completion, RowFile
 from spade_spark.store import Store
 from spade_spark.streams.choose import Target
 from spade_spark.streams.client import AwsService
-from spade_spark.streams.durations import read_duration
 from spade_spark.streams.publisher import Publisher
 from spade_spark.streams.records import Envelope
 from spade_spark.streams.select import Selector
 from spade_spark.streams.send import Sender
-from spade_spark.transform.quoting import unquote_row
 from spade_spark.transform.transformers.registry import is_transformer
 
 

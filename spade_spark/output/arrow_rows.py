@@ -1,7 +1,7 @@
 """Rows as they stand in TSV, to typed columns: exactly, and a column at a time.
 
 Arrow's CSV reader takes our rows once their escapes (see
-:mod:`~spade_spark.transform.quoting`) are what it knows: a doubled quote, and everything else as it
+:mod:`~spade_spark.gocompat.quote`) are what it knows: a doubled quote, and everything else as it
 is, since a quoted value may hold tabs and line breaks there. Its texts are exact: integers, and
 doubles to the nearest. An empty value is null, of whatever type.
 """
@@ -14,9 +14,9 @@ from typing import Final
 import pyarrow as pa
 from pyarrow import csv
 
-from spade_spark.edge.instants import CYCLE_SECONDS, CYCLE_YEARS, unix_seconds
+from spade_spark.gocompat.quote import unescape
+from spade_spark.gocompat.rfc3339 import CYCLE_SECONDS, CYCLE_YEARS, unix_seconds
 from spade_spark.output.arrow_types import TIME
-from spade_spark.transform.quoting import unescape
 
 _ESCAPE: Final = re.compile(rb"\\(?:x..|u.{4}|U.{8}|.)")
 _QUOTE: Final = b'\\"'

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from spade_spark.gocompat.duration import read_duration
 from spade_spark.streams.config import Stream
 from spade_spark.streams.counts import StreamCounts
-from spade_spark.streams.durations import read_duration
 from spade_spark.streams.gather import Gatherer
 from spade_spark.streams.records import Envelope, Payload, glob, glob_entry, row_payload
 from spade_spark.streams.select import Held

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from spade_spark.gocompat.duration import read_duration
 from spade_spark.settings import Settings, StreamSettings
 from spade_spark.streams.config import BatcherConfig, Condition, EventRule, GlobberConfig, Stream
-from spade_spark.streams.durations import read_duration
 from spade_spark.streams.filters import OPERATORS, PARAMETERIZED, is_known
 from spade_spark.streams.limits import FIREHOSE, LIMITS
 

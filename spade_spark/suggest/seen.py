@@ -10,9 +10,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from spade_spark.edge.address import canonical
-from spade_spark.edge.integers import parse_integer
-from spade_spark.edge.strict_json import Members, Nested, Number, Value, read
+from spade_spark.gocompat.ip import canonical
+from spade_spark.gocompat.json import Members, Nested, Number, Value, read
+from spade_spark.gocompat.strconv import parse_integer
 from spade_spark.transform.transformers.base import ConversionFailed, ValueKind, ValueTrait
 from spade_spark.transform.transformers.numbers import BIGINT_BITS, INT_BITS, to_float
 from spade_spark.transform.transformers.timestamps import EARLIEST, LATEST

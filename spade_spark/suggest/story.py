@@ -11,8 +11,8 @@ from itertools import islice
 
 import msgspec
 
-from spade_spark.edge.strict_json import NotJson, text_of
 from spade_spark.errors import InputError, UsageError
+from spade_spark.gocompat.json import NotJson, text_of
 from spade_spark.run.records import UntrackedFile
 from spade_spark.run.run import Run
 from spade_spark.settings import Settings

@@ -15,8 +15,8 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from spade_spark.blueprint.schema import Table
-from spade_spark.edge.strict_json import text_of
 from spade_spark.errors import SpadeError
+from spade_spark.gocompat.json import text_of
 from spade_spark.transform.memos import Memos
 from spade_spark.transform.row import compile_events
 from spade_spark.transform.row_code import UnsupportedTableError

@@ -14,10 +14,10 @@ from typing import Final
 
 import msgspec
 
-from spade_spark.edge.address import canonical
-from spade_spark.edge.instants import rfc3339_seconds
 from spade_spark.edge.record import Malformed, Undecodable, read_events, read_record
-from spade_spark.edge.strict_json import Members, read
+from spade_spark.gocompat.ip import canonical
+from spade_spark.gocompat.json import Members, read
+from spade_spark.gocompat.rfc3339 import rfc3339_seconds
 from spade_spark.transform.edge_lines import DOUBT, EdgeLine, EdgeLineReader
 
 KNOWN: Final = frozenset({"internal", "external"})

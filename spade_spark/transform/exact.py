@@ -20,11 +20,11 @@ from spade_spark.edge.record import (
     read_payload,
     read_record,
 )
-from spade_spark.edge.strict_json import Members, Number, Value, read
 from spade_spark.errors import SpadeError
+from spade_spark.gocompat.json import Members, Number, Value, read
+from spade_spark.gocompat.quote import quote
 from spade_spark.lookups import Lookups
 from spade_spark.transform.outcomes import Outcome
-from spade_spark.transform.quoting import quote
 from spade_spark.transform.transformers.base import ConversionFailed, Converter
 from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 from spade_spark.transform.untracked import untracked_line

@@ -15,8 +15,8 @@ from typing import Any, Final, TypeVar, cast
 import msgspec
 
 from spade_spark.blueprint.schema import Column
-from spade_spark.edge.address import canonical
-from spade_spark.edge.instants import rfc3339_seconds
+from spade_spark.gocompat.ip import canonical
+from spade_spark.gocompat.rfc3339 import rfc3339_seconds
 from spade_spark.lookups import Lookups
 from spade_spark.transform.memo import Found, Memo
 from spade_spark.transform.received import WHOLE_SECOND
@@ -87,7 +87,7 @@ class Second(msgspec.Struct, frozen=True, gc=False):
 
 
 def _canonical(address: str) -> str:
-    """As :func:`~spade_spark.edge.address.canonical`, quicker for an IPv4 address that is so."""
+    """As :func:`~spade_spark.gocompat.ip.canonical`, quicker for an IPv4 address that is so."""
     try:
         if socket.inet_ntoa(socket.inet_pton(socket.AF_INET, address)) == address:
             return address

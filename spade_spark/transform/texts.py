@@ -11,8 +11,8 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from spade_spark.edge.strict_json import Number
-from spade_spark.transform.quoting import escape
+from spade_spark.gocompat.json import Number
+from spade_spark.gocompat.quote import escape
 from spade_spark.transform.transformers.base import ConversionFailed, Converter
 from spade_spark.transform.transformers.numbers import SURE_DIGITS_64, shortest
 from spade_spark.transform.transformers.timestamps import EARLIEST, LATEST
@@ -86,7 +86,7 @@ def is_plain(text: str) -> bool:
 
 
 def escaped(text: str) -> str:
-    """As :func:`~spade_spark.transform.quoting.escape`, quicker where nothing is to be done.
+    """As :func:`~spade_spark.gocompat.quote.escape`, quicker where nothing is to be done.
 
     Leaves :data:`MISSING` as it is.
     """

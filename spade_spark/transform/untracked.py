@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from spade_spark.edge.strict_json import end_of_string, scrub
+from spade_spark.gocompat.json import end_of_string, scrub
 
 _NO_SPACE: Final = str.maketrans("", "", " \t\n\r")
 _HTML: Final = {char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spade_spark.edge.address import canonical
+from spade_spark.gocompat.ip import canonical
 
 
 @pytest.mark.parametrize(

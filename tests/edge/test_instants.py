@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spade_spark.edge.instants import CYCLE_SECONDS, rfc3339_seconds, unix_seconds
+from spade_spark.gocompat.rfc3339 import CYCLE_SECONDS, rfc3339_seconds, unix_seconds
 
 
 @pytest.mark.parametrize(

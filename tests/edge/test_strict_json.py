@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spade_spark.edge.strict_json import (
+from spade_spark.gocompat.json import (
     MAX_DEPTH,
     Elements,
     Item,

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from spade_spark.blueprint.schema import read_tables
 from spade_spark.export import ExportRequest, publish
+from spade_spark.gocompat.quote import quote
 from spade_spark.lake.pointer import read_pointer
 from spade_spark.lake.publish import ExportRules
 from spade_spark.output.days import DayFile
@@ -22,7 +23,6 @@ from spade_spark.run.records import Manifest, ManifestTable
 from spade_spark.run.run import Run
 from spade_spark.settings import S3Settings, Settings
 from spade_spark.store import open_store
-from spade_spark.transform.quoting import quote
 from spade_spark.transform.transformers.registry import is_transformer
 from spade_spark.window import Window
 from tests.support import edge

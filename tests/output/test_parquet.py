@@ -10,11 +10,11 @@ import pytest
 
 from spade_spark.blueprint.schema import read_tables
 from spade_spark.errors import SettingsError, UsageError
+from spade_spark.gocompat.quote import quote
 from spade_spark.output import lake_needs
 from spade_spark.output.days import NO_DAY
 from spade_spark.output.lake_needs import need_columns, need_pyarrow
 from spade_spark.output.parquet import convert
-from spade_spark.transform.quoting import quote
 from spade_spark.transform.transformers.registry import TRANSFORMERS, is_transformer
 from tests.support import edge
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spade_spark.streams.durations import read_duration
+from spade_spark.gocompat.duration import read_duration
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from spade_spark.blueprint.schema import Column
-from spade_spark.edge.strict_json import Nested, Number
 from spade_spark.errors import LookupDown
+from spade_spark.gocompat.json import Nested, Number
 from spade_spark.lookups import Lookups, Place
 from spade_spark.lookups.tables import FixedLogins, FixedPlaces
 from spade_spark.transform.transformers.base import ConversionFailed

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from spade_spark.edge.strict_json import Nested, Number
+from spade_spark.gocompat.json import Nested, Number
 from spade_spark.transform.transformers.base import ConversionFailed
 from spade_spark.transform.transformers.numbers import (
     SMALLEST,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spade_spark.edge.strict_json import Nested, Number
-from spade_spark.transform.layout import Layout
+from spade_spark.gocompat.json import Nested, Number
+from spade_spark.gocompat.time_layout import Layout
 from spade_spark.transform.transformers.base import ConversionFailed
 from spade_spark.transform.transformers.timestamps import UTC, to_layout_time, to_unix_time
 from spade_spark.window import PACIFIC

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spade_spark.edge.strict_json import text_of
+from spade_spark.gocompat.json import text_of
 from spade_spark.transform.untracked import untracked_line
 
 

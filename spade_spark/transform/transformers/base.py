@@ -12,7 +12,7 @@ from enum import Enum, IntEnum
 from functools import partial
 from typing import Final
 
-from spade_spark.edge.strict_json import Value
+from spade_spark.gocompat.json import Value
 from spade_spark.lookups import Lookups
 
 Converter = Callable[[Value, tuple[Value, ...]], str]

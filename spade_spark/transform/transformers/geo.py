@@ -9,8 +9,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Final, Literal
 
-from spade_spark.edge.integers import parse_integer
-from spade_spark.edge.strict_json import Value
+from spade_spark.gocompat.json import Value
+from spade_spark.gocompat.strconv import parse_integer
 from spade_spark.lookups import GeoLookup, Lookups
 from spade_spark.transform.transformers.base import (
     AddressCodegen,

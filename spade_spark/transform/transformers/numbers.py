@@ -11,8 +11,8 @@ import re
 from functools import partial
 from typing import Final
 
-from spade_spark.edge.integers import parse_integer
-from spade_spark.edge.strict_json import Number, Value
+from spade_spark.gocompat.json import Number, Value
+from spade_spark.gocompat.strconv import parse_integer
 from spade_spark.lookups import Lookups
 from spade_spark.transform.transformers.base import (
     ArrowType,

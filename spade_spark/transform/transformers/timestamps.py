@@ -10,11 +10,11 @@ from datetime import datetime, timedelta, timezone, tzinfo
 from functools import partial
 from typing import Final
 
-from spade_spark.edge.instants import CYCLE_SECONDS, CYCLE_YEARS, unix_seconds
-from spade_spark.edge.strict_json import Number, Value
+from spade_spark.gocompat.json import Number, Value
+from spade_spark.gocompat.rfc3339 import CYCLE_SECONDS, CYCLE_YEARS, unix_seconds
+from spade_spark.gocompat.time_layout import Layout
+from spade_spark.gocompat.time_layout_fields import Fields, NoMatch
 from spade_spark.lookups import Lookups
-from spade_spark.transform.layout import Layout
-from spade_spark.transform.layout_elements import Fields, NoMatch
 from spade_spark.transform.transformers.base import (
     CACHED_TEXT,
     ArrowType,

@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.edge.strict_json import Elements, Members, Nested, read
 from spade_spark.errors import InputError
+from spade_spark.gocompat.json import Elements, Members, Nested, read
+from spade_spark.gocompat.quote import quote
 from spade_spark.lake.ddl import Catalog
 from spade_spark.lake.pointer import Current, LakeColumn
 from spade_spark.outlook import column_differences
@@ -19,7 +20,6 @@ from spade_spark.output.parquet import convert
 from spade_spark.suggest.propose import propose
 from spade_spark.suggest.seen import EventSeen
 from spade_spark.transform.exact import ExactTransform
-from spade_spark.transform.quoting import quote
 from spade_spark.transform.row import source
 from spade_spark.transform.row_code import functions
 from spade_spark.transform.transformers.base import ArrowType, ConversionFailed, ValueKind

@@ -4,7 +4,7 @@ The rules are those of Go's ``time.Parse`` (version 1.19, ``src/time/format.go``
 Blueprint's layouts were written for: ``strptime`` has other directives, and accepts and refuses
 other texts. Both sides are bytes here, as they are there.
 
-A layout is literal text with elements in it (see :mod:`~spade_spark.transform.layout_elements`). A
+A layout is literal text with elements in it (see :mod:`~spade_spark.gocompat.time_layout_fields`). A
 run of spaces in the literal text takes any number of spaces, none at the text's end; all else must
 occur as it is.
 """
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
-from spade_spark.edge.instants import CYCLE_YEARS
-from spade_spark.transform.layout_elements import ELEMENT, Fields, NoMatch, Reader, reader_of
+from spade_spark.gocompat.rfc3339 import CYCLE_YEARS
+from spade_spark.gocompat.time_layout_fields import ELEMENT, Fields, NoMatch, Reader, reader_of
 
 _NOON: Final = 12
 

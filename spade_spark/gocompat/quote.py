@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from spade_spark.transform.printable import printable_class
+from spade_spark.gocompat.printable import printable_class
 
 _NAMED: Final = {
     '"': '\\"',
