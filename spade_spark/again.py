@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from spade_spark.edge.listing import Listing
 from spade_spark.errors import InputError, UsageError
 from spade_spark.plan import Source
 from spade_spark.request import Request
@@ -10,6 +9,7 @@ from spade_spark.run.layout import QUARANTINE
 from spade_spark.run.records import Manifest
 from spade_spark.run.run import Run
 from spade_spark.settings import Settings
+from spade_spark.sources.listing import Listing
 from spade_spark.store import open_store
 from spade_spark.window import Window
 

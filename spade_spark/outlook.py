@@ -9,7 +9,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.edge.listing import Listing
 from spade_spark.prepare import Prepared, prepare
 from spade_spark.report.outlook import Outlook, StreamOutlook, TableOutlook, hours_text
 from spade_spark.request import Request
@@ -18,6 +17,7 @@ from spade_spark.run.loads import TableFiles
 from spade_spark.run.locks import Claim, Locks
 from spade_spark.run.run import Run
 from spade_spark.settings import Settings
+from spade_spark.sources.listing import Listing
 from spade_spark.store import open_store
 from spade_spark.streams.rules import region_of
 from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry

@@ -15,13 +15,13 @@ from spade_spark.again import list_quarantine
 from spade_spark.blueprint import catalog
 from spade_spark.blueprint.metadata import read_edge_types
 from spade_spark.blueprint.schema import LeftOut, Reading, Table, read_tables
-from spade_spark.edge.listing import Listing, list_window
 from spade_spark.errors import InputError, UsageError
 from spade_spark.output.lake_needs import need_columns, need_pyarrow
 from spade_spark.plan import Plan, deal
 from spade_spark.request import Request
 from spade_spark.run.run import Sealed, sha256
 from spade_spark.settings import Settings
+from spade_spark.sources.listing import Listing, list_window
 from spade_spark.store import open_store
 from spade_spark.streams.choose import Chosen
 from spade_spark.streams.choose import choose as choose_streams

@@ -103,7 +103,7 @@ def test_a_damaged_object_ends_the_run_before_the_load(full, capsys):
 
 
 def test_a_window_without_objects_is_refused(world, capsys):
-    world.store.write("edge/20171103/g/1.n.x.log.gz", b"")
+    world.store.write("sources/20171103/g/1.n.x.log.gz", b"")
     assert world.replay("login") == 1
     assert "has no object for 2017-11-03 10:00:00 to 2017-11-03 11:59:59 Pacific" in (
         capsys.readouterr().err

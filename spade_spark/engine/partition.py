@@ -17,9 +17,6 @@ from pathlib import Path
 from typing import Final
 
 from spade_spark.blueprint.schema import Table, read_tables
-from spade_spark.edge.globs import GlobLines
-from spade_spark.edge.lines import ObjectLines
-from spade_spark.edge.prefilter import Prefilter
 from spade_spark.engine.inputs import Inputs, counted
 from spade_spark.engine.job import Job
 from spade_spark.engine.outputs import Outputs
@@ -37,6 +34,9 @@ from spade_spark.run.records import (
     decode,
     encode,
 )
+from spade_spark.sources.glob_archive import GlobLines
+from spade_spark.sources.gzip_lines import ObjectLines
+from spade_spark.sources.prefilter import Prefilter
 from spade_spark.store import Store, open_store
 from spade_spark.transform.chunk import ChunkTransform
 from spade_spark.transform.drained import Drained, Kept

@@ -15,11 +15,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, BinaryIO
 
 from spade_spark.blueprint.schema import Table
-from spade_spark.edge.lines import ObjectLines
 from spade_spark.errors import InputError
 from spade_spark.run.ledger import Ledger
 from spade_spark.run.records import Manifest, ManifestTable, RowFile
 from spade_spark.run.run import Run
+from spade_spark.sources.gzip_lines import ObjectLines
 from spade_spark.store import Store, StoredObject
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.window import Window

@@ -12,7 +12,6 @@ from datetime import datetime
 from pathlib import Path
 
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.edge.listing import list_window
 from spade_spark.engine.job import Job
 from spade_spark.engine.partition import run_partition
 from spade_spark.errors import Bug
@@ -21,6 +20,7 @@ from spade_spark.run.loads import LoadFile, TableFiles, TableNotLoaded
 from spade_spark.run.records import RowFile
 from spade_spark.sandbox.sample_schemas import MISTAKES, TABLES, published, with_mistakes
 from spade_spark.settings import OutputSettings, Settings
+from spade_spark.sources.listing import list_window
 from spade_spark.store import open_store
 from spade_spark.transform.transformers.registry import TRANSFORMERS
 from spade_spark.warehouse import ledger

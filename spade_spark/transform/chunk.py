@@ -8,8 +8,8 @@ from typing import Final
 
 from spade_spark.blueprint.schema import Table
 from spade_spark.lookups import Lookups
+from spade_spark.sources.edge_record_fast import EdgeLine, EdgeLineReader
 from spade_spark.transform.drained import Drained, Kept, RowEncoder, TableRows
-from spade_spark.transform.edge_lines import EdgeLine, EdgeLineReader
 from spade_spark.transform.exact import ExactTransform, Result, malformed
 from spade_spark.transform.fast import FastPath
 from spade_spark.transform.outcomes import Outcome

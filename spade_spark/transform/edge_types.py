@@ -14,11 +14,11 @@ from typing import Final
 
 import msgspec
 
-from spade_spark.edge.record import Malformed, Undecodable, read_events, read_record
 from spade_spark.gocompat.ip import canonical
 from spade_spark.gocompat.json import Members, read
 from spade_spark.gocompat.rfc3339 import rfc3339_seconds
-from spade_spark.transform.edge_lines import DOUBT, EdgeLine, EdgeLineReader
+from spade_spark.sources.edge_record import Malformed, Undecodable, read_events, read_record
+from spade_spark.sources.edge_record_fast import DOUBT, EdgeLine, EdgeLineReader
 
 KNOWN: Final = frozenset({"internal", "external"})
 """The types of edge that there are."""

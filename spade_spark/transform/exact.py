@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.edge.record import (
+from spade_spark.errors import SpadeError
+from spade_spark.gocompat.json import Members, Number, Value, read
+from spade_spark.gocompat.quote import quote
+from spade_spark.lookups import Lookups
+from spade_spark.sources.edge_record import (
     EdgeRecord,
     Event,
     Malformed,
@@ -20,10 +24,6 @@ from spade_spark.edge.record import (
     read_payload,
     read_record,
 )
-from spade_spark.errors import SpadeError
-from spade_spark.gocompat.json import Members, Number, Value, read
-from spade_spark.gocompat.quote import quote
-from spade_spark.lookups import Lookups
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.transform.transformers.base import ConversionFailed, Converter
 from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry

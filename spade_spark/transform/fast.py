@@ -30,11 +30,11 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from spade_spark.blueprint.schema import Table
-from spade_spark.edge.record import EdgeRecord
 from spade_spark.errors import SpadeError
 from spade_spark.lookups import Lookups
+from spade_spark.sources.edge_record import EdgeRecord
+from spade_spark.sources.edge_record_fast import BACKSLASH, EdgeLine
 from spade_spark.transform.decoders import UNTRACKED, Decoders
-from spade_spark.transform.edge_lines import BACKSLASH, EdgeLine
 from spade_spark.transform.memos import Address, Memos, Second
 from spade_spark.transform.received import WHOLE_SECOND, check_end, have_fractions
 from spade_spark.transform.texts import BETWEEN, escaped, is_plain

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spade_spark.edge.globs import GlobLines, Repeats
-from spade_spark.edge.lines import ObjectLines
 from spade_spark.errors import DamagedObject
+from spade_spark.sources.glob_archive import GlobLines, Repeats
+from spade_spark.sources.gzip_lines import ObjectLines
 from tests.support import edge
 from tests.support.globs import FORMS, data_lines, deflate, glob
 

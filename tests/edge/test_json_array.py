@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spade_spark.edge.json_array import ArraySplitter, NotAnArray
+from spade_spark.sources.json_array_stream import ArraySplitter, NotAnArray
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spade_spark.edge.lines import ObjectLines
 from spade_spark.errors import DamagedObject, InputError
+from spade_spark.sources.gzip_lines import ObjectLines
 
 
 def read(data, chunk_bytes=1000):

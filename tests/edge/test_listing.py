@@ -5,9 +5,9 @@ from datetime import datetime, timezone
 
 import pytest
 
-from spade_spark.edge.listing import list_window
 from spade_spark.errors import ObjectMissing
 from spade_spark.settings import Input, S3Settings
+from spade_spark.sources.listing import list_window
 from spade_spark.store import open_store
 from spade_spark.window import Window
 

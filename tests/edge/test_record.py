@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spade_spark.edge.record import (
+from spade_spark.sources.edge_record import (
     YEAR_ONE,
     EdgeRecord,
     Event,

@@ -9,7 +9,6 @@ import pytest
 from isal import igzip
 
 from spade_spark.blueprint.schema import read_tables
-from spade_spark.edge.listing import list_window
 from spade_spark.lookups import Lookups
 from spade_spark.lookups.tables import FixedLogins, FixedPlaces
 from spade_spark.sandbox.sample_logs import edge_objects
@@ -22,6 +21,7 @@ from spade_spark.sandbox.sample_world import (
 )
 from spade_spark.sandbox.sandbox import EVENTS, MISTAKEN, WHOLE
 from spade_spark.settings import Input
+from spade_spark.sources.listing import list_window
 from spade_spark.store.directory import DirectoryStore
 from spade_spark.transform.exact import ExactTransform
 from spade_spark.transform.outcomes import Outcome

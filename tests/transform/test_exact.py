@@ -9,10 +9,10 @@ from types import MappingProxyType
 import pytest
 
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.edge.record import EdgeRecord
 from spade_spark.errors import LookupDown
 from spade_spark.lookups import Lookups
 from spade_spark.lookups.tables import FixedLogins, FixedPlaces
+from spade_spark.sources.edge_record import EdgeRecord
 from spade_spark.transform.exact import ExactTransform, Result
 from spade_spark.transform.outcomes import Outcome
 

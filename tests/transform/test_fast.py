@@ -2,7 +2,7 @@
 
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.lookups import Lookups
-from spade_spark.transform.edge_lines import EdgeLineReader
+from spade_spark.sources.edge_record_fast import EdgeLineReader
 from spade_spark.transform.fast import FastPath
 from tests.edge.test_prefilter import edge_line, event
 from tests.fuzz.make import FixedGeo, FixedLogins

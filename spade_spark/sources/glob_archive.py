@@ -25,11 +25,11 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from spade_spark.edge.inflate import ByteSource, DeflateError, GzipPieces, damaged, inflate
-from spade_spark.edge.json_array import ArraySplitter, NotAnArray
-from spade_spark.edge.lines import CHUNK_BYTES, chunks
-from spade_spark.edge.record import Undecodable, read_record
 from spade_spark.errors import DamagedObject
+from spade_spark.sources.edge_record import Undecodable, read_record
+from spade_spark.sources.gzip_lines import CHUNK_BYTES, chunks
+from spade_spark.sources.gzip_members import ByteSource, DeflateError, GzipPieces, damaged, inflate
+from spade_spark.sources.json_array_stream import ArraySplitter, NotAnArray
 
 VERSION: Final = b"\x01"
 """The first byte of a glob."""

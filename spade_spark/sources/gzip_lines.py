@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-from spade_spark.edge.inflate import ByteSource, GzipPieces
 from spade_spark.errors import DamagedObject
+from spade_spark.sources.gzip_members import ByteSource, GzipPieces
 
 CHUNK_BYTES = 128 * 1024
 
