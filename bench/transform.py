@@ -30,7 +30,7 @@ from spade_spark.output import tsv
 from spade_spark.plan import Partition, Source
 from spade_spark.run.records import Completion
 from spade_spark.settings import Settings, load
-from spade_spark.store import open_store
+from spade_spark.storage.base import open_store
 
 _READ_BYTES = 32 * 1024
 _INFLATED_BYTES = 128 * 1024

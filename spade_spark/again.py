@@ -10,7 +10,7 @@ from spade_spark.run.records import Manifest
 from spade_spark.run.run import Run
 from spade_spark.settings import Settings
 from spade_spark.sources.listing import Listing
-from spade_spark.store import open_store
+from spade_spark.storage.base import open_store
 from spade_spark.window import Window
 
 

@@ -30,7 +30,7 @@ from spade_spark.run.layout import QUARANTINE
 from spade_spark.run.records import Manifest, ManifestTable
 from spade_spark.run.run import Run, Sealed
 from spade_spark.settings import Settings
-from spade_spark.store import Store, open_store
+from spade_spark.storage.base import Store, open_store
 from spade_spark.transform.transformers.registry import is_transformer
 from spade_spark.window import Window
 

@@ -22,7 +22,7 @@ from spade_spark.request import Request
 from spade_spark.run.run import Sealed, sha256
 from spade_spark.settings import Settings
 from spade_spark.sources.listing import Listing, list_window
-from spade_spark.store import open_store
+from spade_spark.storage.base import open_store
 from spade_spark.streams.choose import Chosen
 from spade_spark.streams.choose import choose as choose_streams
 from spade_spark.transform.transformers.registry import is_transformer

@@ -40,7 +40,7 @@ from spade_spark.run.locks import Claim, Locks
 from spade_spark.run.records import Completion
 from spade_spark.run.run import Run, Sealed
 from spade_spark.settings import Settings
-from spade_spark.store import open_store
+from spade_spark.storage.base import open_store
 from spade_spark.streams.select import Span
 from spade_spark.transform.transformers.registry import is_transformer
 from spade_spark.warehouse import preflight

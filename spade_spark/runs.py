@@ -18,7 +18,7 @@ from spade_spark.run.locks import Claim, Locks
 from spade_spark.run.runs import FoundRun, Removable, find_runs, remove
 from spade_spark.run.state import RunState, TableLoad, state_of
 from spade_spark.settings import Settings
-from spade_spark.store import Store, open_store
+from spade_spark.storage.base import Store, open_store
 from spade_spark.warehouse.connection import Session, Target
 from spade_spark.warehouse.credentials import CopyCredentials
 from spade_spark.warehouse.dialect import open_warehouse

@@ -21,7 +21,7 @@ from spade_spark.run.layout import UNDO
 from spade_spark.run.loads import TableNotLoaded, TableUndone, TableUndoneBefore
 from spade_spark.run.locks import Claim, Locks
 from spade_spark.settings import Settings
-from spade_spark.store import open_store
+from spade_spark.storage.base import open_store
 from spade_spark.warehouse import backup
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.credentials import CopyCredentials

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from spade_spark.settings import S3Settings
-from spade_spark.store import open_store
+from spade_spark.storage.base import open_store
 from tests.support import edge
 
 pytestmark = [

@@ -13,7 +13,7 @@ from spade_spark.cli import main
 from spade_spark.engine.java import require_java
 from spade_spark.gocompat.quote import escape
 from spade_spark.settings import S3Settings
-from spade_spark.store import open_store
+from spade_spark.storage.base import open_store
 from tests.chaos.engine import on_threads
 from tests.docs.pages import examples
 from tests.support import edge

@@ -12,7 +12,7 @@ import pytest
 from spade_spark.cli import main
 from spade_spark.run.locks import Claim, Locks
 from spade_spark.run.process import Process
-from spade_spark.store import open_store
+from spade_spark.storage.base import open_store
 from spade_spark.warehouse.replace import replace as replace_window
 from spade_spark.window import Window
 from tests.support.world import AFTER, BEFORE, World, log_full_window

@@ -16,7 +16,7 @@ import psycopg2
 import pytest
 
 from spade_spark.cli import main
-from spade_spark.store import open_store
+from spade_spark.storage.base import open_store
 from tests.chaos.engine import on_threads
 from tests.support import edge
 from tests.support.duck import query

@@ -12,7 +12,7 @@ import urllib3
 from spade_spark.errors import InputError, ObjectMissing, PassingFault, SettingsError
 from spade_spark.retry import RetryPolicy
 from spade_spark.settings import S3Settings
-from spade_spark.store import open_store
+from spade_spark.storage.base import open_store
 
 _GZIP: Final = b"\x1f\x8b"
 _RETRIES: Final = RetryPolicy(max_attempts=4, max_seconds=45, initial_wait=0.4, max_wait=5)

@@ -129,7 +129,7 @@ def prune_command(*, to: str, older_than: float, yes: bool, conf: Path | None) -
     # Imported here: pyarrow and boto3 take longer than help may.
     from spade_spark.lake.prune import unread  # noqa: PLC0415 - see above
     from spade_spark.report.summary import counted, size_text  # noqa: PLC0415 - see above
-    from spade_spark.store import open_store  # noqa: PLC0415 - see above
+    from spade_spark.storage.base import open_store  # noqa: PLC0415 - see above
 
     lake = open_store(to, settings.s3)
     found = unread(lake, datetime.now(timezone.utc) - timedelta(days=older_than))

@@ -11,7 +11,7 @@ from spade_spark.engine.parquet import ParquetOutput
 from spade_spark.output.tsv import ClosedFile, RowFiles
 from spade_spark.run.layout import Layout
 from spade_spark.run.records import QuarantineFile, RowFile, UntrackedFile
-from spade_spark.store import Store, open_store
+from spade_spark.storage.base import Store, open_store
 
 # Stand for what is no table's among the spooled files; no table has an empty name.
 _UNTRACKED = ("", 0)

@@ -12,7 +12,7 @@ from spade_spark.output.lake_needs import need_pyarrow
 from spade_spark.output.tsv import ClosedFile
 from spade_spark.run.layout import Layout
 from spade_spark.run.ledger import Ledger
-from spade_spark.store import Store
+from spade_spark.storage.base import Store
 from spade_spark.transform.transformers.registry import is_transformer
 
 

@@ -37,7 +37,7 @@ from spade_spark.run.records import (
 from spade_spark.sources.glob_archive import GlobLines
 from spade_spark.sources.gzip_lines import ObjectLines
 from spade_spark.sources.prefilter import Prefilter
-from spade_spark.store import Store, open_store
+from spade_spark.storage.base import Store, open_store
 from spade_spark.transform.chunk import ChunkTransform
 from spade_spark.transform.drained import Drained, Kept
 from spade_spark.transform.edge_types import EdgeTypeCounter

@@ -24,7 +24,7 @@ from spade_spark.gocompat.quote import unquote_row
 from spade_spark.run.layout import Layout
 from spade_spark.run.publication import Overtaken, Progress, PublicationLog
 from spade_spark.run.records import Completion, RowFile
-from spade_spark.store import Store
+from spade_spark.storage.base import Store
 from spade_spark.streams.choose import Target
 from spade_spark.streams.client import AwsService
 from spade_spark.streams.publisher import Publisher

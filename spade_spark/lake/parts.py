@@ -24,7 +24,7 @@ from spade_spark.lake.pointer import LakeFile
 from spade_spark.output.arrow_types import TIME
 from spade_spark.output.days import DayFile
 from spade_spark.output.parquet import DayWriter, sha256_of
-from spade_spark.store import Store
+from spade_spark.storage.base import Store
 
 _BATCH_ROWS: Final = 64 * 1024
 

@@ -27,7 +27,7 @@ from spade_spark.errors import CommitUnknown, InputError, ObjectMissing, Passing
 from spade_spark.output.days import day_folder, moment
 from spade_spark.run.layout import table_folder
 from spade_spark.run.records import decode, encode
-from spade_spark.store import Store
+from spade_spark.storage.base import Store
 from spade_spark.window import Window
 
 POINTER: Final = "_current.json"

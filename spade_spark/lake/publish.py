@@ -38,7 +38,7 @@ from spade_spark.lake.pointer import (
 )
 from spade_spark.output.days import NO_DAY, DayFile
 from spade_spark.run.records import ManifestTable
-from spade_spark.store import Store
+from spade_spark.storage.base import Store
 
 _SWAPS: Final = 20
 _WAIT_SECONDS: Final = 0.2

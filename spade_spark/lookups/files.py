@@ -14,7 +14,7 @@ from pathlib import Path
 
 from spade_spark.errors import InputError, ObjectMissing, SettingsError
 from spade_spark.settings import S3Settings
-from spade_spark.store import Store, StoredObject, open_store, split_url
+from spade_spark.storage.base import Store, StoredObject, open_store, split_url
 
 
 def read_file(setting: str, url: str, s3: S3Settings) -> bytes:

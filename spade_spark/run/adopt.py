@@ -20,7 +20,7 @@ from spade_spark.run.ledger import Ledger
 from spade_spark.run.records import Manifest, ManifestTable, RowFile
 from spade_spark.run.run import Run
 from spade_spark.sources.gzip_lines import ObjectLines
-from spade_spark.store import Store, StoredObject
+from spade_spark.storage.base import Store, StoredObject
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.window import Window
 

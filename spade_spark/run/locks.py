@@ -30,7 +30,7 @@ from datetime import datetime, timedelta, timezone
 from spade_spark.errors import InputError, Locked, ObjectMissing, PassingFault
 from spade_spark.run.process import Process
 from spade_spark.run.records import decode, encode
-from spade_spark.store import Store
+from spade_spark.storage.base import Store
 from spade_spark.window import Window
 
 KEY = "_locks/claims.json"

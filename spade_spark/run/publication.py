@@ -21,7 +21,7 @@ from typing import Final
 from spade_spark.errors import InputError, SpadeError
 from spade_spark.run.ledger import Ledger
 from spade_spark.run.records import decode, encode
-from spade_spark.store import Store
+from spade_spark.storage.base import Store
 from spade_spark.streams.counts import StreamCounts
 
 _POLL_SECONDS: Final = 1.0

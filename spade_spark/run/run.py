@@ -22,7 +22,7 @@ from spade_spark.run.records import (
     seal,
     table_files,
 )
-from spade_spark.store import Store
+from spade_spark.storage.base import Store
 
 
 @dataclass(frozen=True)

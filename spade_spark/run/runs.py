@@ -15,7 +15,7 @@ from spade_spark.run.loads import LoadRecord
 from spade_spark.run.locks import Board, Held, Locks
 from spade_spark.run.records import Manifest
 from spade_spark.run.run import Run
-from spade_spark.store import Store, StoredObject
+from spade_spark.storage.base import Store, StoredObject
 
 _READERS = 8
 _MOST = 5

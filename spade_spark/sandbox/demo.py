@@ -16,7 +16,7 @@ from spade_spark.sandbox.commands import CLONE, window_words
 from spade_spark.sandbox.demo_screen import DemoScreen
 from spade_spark.sandbox.looks import LOOKS, Seen, ledger_rows, see
 from spade_spark.sandbox.sandbox import Sandbox
-from spade_spark.store import open_store
+from spade_spark.storage.base import open_store
 from spade_spark.warehouse.connection import Session, Target
 
 RUN_TAG = "demo"

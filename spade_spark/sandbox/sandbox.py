@@ -28,7 +28,7 @@ from spade_spark.sandbox.settings_file import SandboxPlaces
 from spade_spark.sandbox.users import UsersService
 from spade_spark.sandbox.warehouse import fill_warehouse
 from spade_spark.settings import Settings, load
-from spade_spark.store import open_store
+from spade_spark.storage.base import open_store
 from spade_spark.window import PACIFIC, Window
 
 if TYPE_CHECKING:

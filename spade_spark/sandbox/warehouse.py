@@ -21,7 +21,7 @@ from spade_spark.run.records import RowFile
 from spade_spark.sandbox.sample_schemas import MISTAKES, TABLES, published, with_mistakes
 from spade_spark.settings import OutputSettings, Settings
 from spade_spark.sources.listing import list_window
-from spade_spark.store import open_store
+from spade_spark.storage.base import open_store
 from spade_spark.transform.transformers.registry import TRANSFORMERS
 from spade_spark.warehouse import ledger
 from spade_spark.warehouse.connection import Session, Target

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 from spade_spark.errors import ObjectMissing
 from spade_spark.plan import Source
 from spade_spark.settings import Input
-from spade_spark.store import Store, StoredObject
+from spade_spark.storage.base import Store, StoredObject
 from spade_spark.window import Window
 
 _KEY = re.compile(r"\d{8}/(?:.*/)?(\d{9,11})\.[^/]*", re.ASCII)

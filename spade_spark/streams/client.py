@@ -15,7 +15,7 @@ from botocore.session import Session
 
 from spade_spark.errors import InputError
 from spade_spark.settings import Settings
-from spade_spark.store.aws import new_session
+from spade_spark.storage.aws import new_session
 from spade_spark.streams.config import Stream
 from spade_spark.streams.limits import FIREHOSE
 from spade_spark.streams.records import Record

@@ -9,7 +9,7 @@ from itertools import islice
 
 from spade_spark.errors import SpadeError, WarehouseError
 from spade_spark.settings import S3Settings
-from spade_spark.store import Store, open_store, split_url
+from spade_spark.storage.base import Store, open_store, split_url
 from spade_spark.warehouse.catalog import WarehouseColumn
 from spade_spark.warehouse.connection import Session, WarehouseRefusal
 from spade_spark.warehouse.copy_text import RefusedValue, records, split_values

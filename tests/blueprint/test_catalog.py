@@ -12,7 +12,7 @@ from spade_spark.blueprint.catalog import fetch
 from spade_spark.errors import InputError, ObjectMissing, PassingFault, SettingsError
 from spade_spark.retry import RetryPolicy
 from spade_spark.settings import S3Settings
-from spade_spark.store import open_store
+from spade_spark.storage.base import open_store
 
 LIST = b'[{"EventName": "t"}]'
 

@@ -19,7 +19,7 @@ import psycopg2
 
 from spade_spark.sandbox.services import PostgresServer, S3Server
 from spade_spark.settings import S3Settings
-from spade_spark.store import Store, open_store
+from spade_spark.storage.base import Store, open_store
 from tests.chaos.cluster import Cluster
 from tests.support import edge
 from tests.support.redshift import S3Access

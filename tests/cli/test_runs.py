@@ -26,7 +26,7 @@ from spade_spark.run.records import (
 )
 from spade_spark.run.run import Run
 from spade_spark.settings import S3Settings, load
-from spade_spark.store import open_store
+from spade_spark.storage.base import open_store
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.warehouse import ledger
 from spade_spark.warehouse.connection import Session, Target

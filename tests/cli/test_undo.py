@@ -16,7 +16,7 @@ from spade_spark.run.layout import check_tag
 from spade_spark.run.locks import Claim, Locks
 from spade_spark.run.process import Process
 from spade_spark.run.run import Run
-from spade_spark.store import open_store
+from spade_spark.storage.base import open_store
 from spade_spark.warehouse.load import ensure_places
 from tests.warehouse.lab import NEW, OLD, REPLACED, WINDOW, Lab
 

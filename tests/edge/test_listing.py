@@ -8,7 +8,7 @@ import pytest
 from spade_spark.errors import ObjectMissing
 from spade_spark.settings import Input, S3Settings
 from spade_spark.sources.listing import list_window
-from spade_spark.store import open_store
+from spade_spark.storage.base import open_store
 from spade_spark.window import Window
 
 # 10:00 to 12:00 Pacific is 17:00 to 19:00 UTC.

@@ -16,7 +16,7 @@ from spade_spark.errors import Bug, ObjectChanged, ObjectMissing
 from spade_spark.plan import Partition, Source
 from spade_spark.run.records import Completion, decode
 from spade_spark.settings import S3Settings, Settings
-from spade_spark.store import open_store
+from spade_spark.storage.base import open_store
 from spade_spark.transform import exact
 from spade_spark.transform.edge_types import EdgeTypeCounts
 from spade_spark.transform.outcomes import Outcome

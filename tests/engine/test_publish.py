@@ -17,7 +17,7 @@ from spade_spark.plan import Partition, Source
 from spade_spark.run.layout import Layout
 from spade_spark.run.publication import read_publication
 from spade_spark.settings import S3Settings, Settings
-from spade_spark.store import open_store
+from spade_spark.storage.base import open_store
 from spade_spark.streams.choose import Target
 from spade_spark.streams.select import Span
 from tests.streams.kit import stream, unpack

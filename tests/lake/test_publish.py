@@ -19,7 +19,7 @@ from spade_spark.lake.pointer import read_pointer
 from spade_spark.lake.prune import unread
 from spade_spark.report.export import print_export
 from spade_spark.run.records import Damaged, encode
-from spade_spark.store import open_store
+from spade_spark.storage.base import open_store
 from tests.lake.kit import LOGIN, NOVEMBER_3, Lab
 from tests.run.test_run import PLAN
 from tests.support import edge

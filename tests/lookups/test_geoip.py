@@ -22,7 +22,7 @@ from spade_spark.lookups import Place, files
 from spade_spark.lookups.geoip import GeoIP, open_geoip
 from spade_spark.lookups.open import open_lookups
 from spade_spark.settings import GeoipSettings, LookupSettings, S3Settings
-from spade_spark.store import Store, StoredObject
+from spade_spark.storage.base import Store, StoredObject
 
 CITIES = {
     "10.1.0.0/16": {

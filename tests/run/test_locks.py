@@ -18,7 +18,7 @@ from spade_spark.run.heartbeat import Lock, holding
 from spade_spark.run.locks import KEY, QUIET, Claim, Locks, age_text
 from spade_spark.run.process import Process
 from spade_spark.settings import S3Settings
-from spade_spark.store import open_store
+from spade_spark.storage.base import open_store
 from spade_spark.window import Window
 
 MORNING = Window.parse("2017-11-03 08:00:00", "2017-11-03 11:59:59")

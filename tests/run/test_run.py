@@ -13,7 +13,7 @@ from spade_spark.run.ledger import Ledger
 from spade_spark.run.records import Completion, Damaged, RowFile, digest, encode
 from spade_spark.run.run import Run, sha256
 from spade_spark.settings import S3Settings
-from spade_spark.store import open_store
+from spade_spark.storage.base import open_store
 from spade_spark.transform.outcomes import Outcome
 
 NOW = datetime(2017, 11, 3, tzinfo=timezone.utc)

@@ -10,7 +10,7 @@ from spade_spark.run.locks import Board
 from spade_spark.run.records import Manifest, ManifestTable
 from spade_spark.run.runs import FoundRun
 from spade_spark.run.state import TableLoad, state_of
-from spade_spark.store import StoredObject
+from spade_spark.storage.base import StoredObject
 from spade_spark.window import Window
 from tests.run.test_run import PLAN
 

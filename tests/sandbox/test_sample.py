@@ -22,7 +22,7 @@ from spade_spark.sandbox.sample_world import (
 from spade_spark.sandbox.sandbox import EVENTS, MISTAKEN, WHOLE
 from spade_spark.settings import Input
 from spade_spark.sources.listing import list_window
-from spade_spark.store.directory import DirectoryStore
+from spade_spark.storage.local import DirectoryStore
 from spade_spark.transform.exact import ExactTransform
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.transform.transformers.registry import is_transformer

@@ -10,7 +10,7 @@ from spade_spark.sandbox.looks import LOOKS, ledger_rows, see
 from spade_spark.sandbox.sample_schemas import MISTAKES, TABLES
 from spade_spark.sandbox.sandbox import WHOLE, Sandbox
 from spade_spark.settings import load
-from spade_spark.store import open_store
+from spade_spark.storage.base import open_store
 from spade_spark.warehouse import ledger
 from spade_spark.warehouse.connection import Session, Target
 from spade_spark.warehouse.statements import Statement

@@ -8,7 +8,7 @@ import pytest
 
 from spade_spark.errors import InputError, ObjectChanged, ObjectMissing
 from spade_spark.settings import S3Settings
-from spade_spark.store import open_store, split_url
+from spade_spark.storage.base import open_store, split_url
 
 
 @pytest.fixture(params=["directory", "s3", "s3-prefix"])

@@ -6,7 +6,7 @@ import pytest
 
 from spade_spark.errors import PassingFault
 from spade_spark.settings import S3Settings
-from spade_spark.store import open_store
+from spade_spark.storage.base import open_store
 from tests.support.faulty_s3 import FaultyS3
 
 DATA = hashlib.shake_256(b"").digest(100_000)

@@ -12,7 +12,7 @@ from spade_spark.run.ledger import Ledger
 from spade_spark.run.records import Manifest, UntrackedFile
 from spade_spark.run.run import Run
 from spade_spark.settings import S3Settings
-from spade_spark.store import open_store
+from spade_spark.storage.base import open_store
 from spade_spark.transform.transformers.registry import is_transformer
 from spade_spark.transform.untracked import untracked_line
 

@@ -9,7 +9,7 @@ from contextlib import closing
 import psycopg2
 
 from spade_spark.cli import main
-from spade_spark.store import open_store
+from spade_spark.storage.base import open_store
 from tests.support import edge
 
 WINDOW = ("2017-11-03 10:00:00", "2017-11-03 11:59:59")

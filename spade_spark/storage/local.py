@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from spade_spark.errors import InputError, ObjectChanged, ObjectMissing
-from spade_spark.store import Snapshot, StoredObject
+from spade_spark.storage.base import Snapshot, StoredObject
 
 _PART = ".part-"
 

@@ -120,12 +120,12 @@ def open_store(url: str, s3: S3Settings) -> Store:
     """
     if url.startswith("s3://"):
         # Imported where it is needed: the client takes longer to import than a command to answer.
-        from spade_spark.store.s3 import S3Store  # noqa: PLC0415 - see above
+        from spade_spark.storage.s3 import S3Store  # noqa: PLC0415 - see above
 
         return S3Store(url, s3)
     if not url or ("://" in url and not url.startswith("file://")):
         raise InputError(f"{url!r} is no store: write s3://bucket/prefix/ or a directory")
-    from spade_spark.store.directory import DirectoryStore  # noqa: PLC0415 - beside its twin
+    from spade_spark.storage.local import DirectoryStore  # noqa: PLC0415 - beside its twin
 
     return DirectoryStore(url)
 

@@ -20,8 +20,8 @@ from botocore.exceptions import ConnectionError as NotConnected
 
 from spade_spark.errors import InputError, ObjectChanged, ObjectMissing, PassingFault
 from spade_spark.settings import S3Settings
-from spade_spark.store import Snapshot, StoredObject
-from spade_spark.store.aws import new_session
+from spade_spark.storage.aws import new_session
+from spade_spark.storage.base import Snapshot, StoredObject
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
