@@ -16,7 +16,7 @@ import geoip2.database
 from geoip2.errors import AddressNotFoundError
 
 from bench.places import ADDRESSES, write_databases
-from spade_spark.lookups import Place
+from spade_spark.lookups.base import Place
 from spade_spark.lookups.geoip import open_geoip
 from spade_spark.settings import GeoipSettings, S3Settings
 

@@ -23,7 +23,7 @@ from typing import BinaryIO
 
 from isal import igzip_lib, isal_zlib
 
-from spade_spark.blueprint.catalog import fetch
+from spade_spark.blueprint.fetch import fetch
 from spade_spark.engine.job import Job
 from spade_spark.engine.partition import run_partition
 from spade_spark.output import tsv

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 
 from spade_spark import __version__
 from spade_spark.again import list_quarantine
-from spade_spark.blueprint import catalog
+from spade_spark.blueprint import fetch
 from spade_spark.blueprint.metadata import read_edge_types
 from spade_spark.blueprint.schema import LeftOut, Reading, Table, read_tables
 from spade_spark.errors import InputError, UsageError
@@ -61,8 +61,8 @@ def prepare(request: Request, settings: Settings) -> Prepared:
         InputError: No schemas, no edge store, no object in the window, no event metadata where they
             are configured, or a stream that must not be written to.
     """
-    schemas = catalog.fetch(settings.blueprint.schemas, settings.s3)
-    reading = read_tables(schemas, is_transformer, catalog.shown(settings.blueprint.schemas))
+    schemas = fetch.fetch(settings.blueprint.schemas, settings.s3)
+    reading = read_tables(schemas, is_transformer, fetch.shown(settings.blueprint.schemas))
     tables = choose(request, reading)
     if "parquet" in settings.output.format:
         need_pyarrow()
@@ -87,7 +87,7 @@ def _edge_types(settings: Settings) -> Mapping[str, str] | None:
     source = settings.blueprint.metadata
     if not source:
         return None
-    return read_edge_types(catalog.fetch(source, settings.s3), catalog.shown(source))
+    return read_edge_types(fetch.fetch(source, settings.s3), fetch.shown(source))
 
 
 def choose(request: Request, reading: Reading) -> list[Table]:

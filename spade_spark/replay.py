@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
-from spade_spark.blueprint import catalog
+from spade_spark.blueprint import fetch
 from spade_spark.blueprint.schema import Table, read_tables
 from spade_spark.engine.java import require_java
 from spade_spark.engine.job import Job, Publishing
@@ -141,7 +141,7 @@ class _Story:
 
     def _adopt(self) -> Sealed:
         """Takes over an earlier tool's run tag, by the schemas as they are now."""
-        schemas = catalog.fetch(self.settings.blueprint.schemas, self.settings.s3)
+        schemas = fetch.fetch(self.settings.blueprint.schemas, self.settings.s3)
         tables = choose(self.request, read_tables(schemas, is_transformer))
         self.screen.say(f"reading {self.run.url} to count its rows")
         manifest = adopt(self.run, tables, self.request.window, datetime.now(timezone.utc))

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from spade_spark.blueprint import catalog
+from spade_spark.blueprint import fetch
 from spade_spark.blueprint.schema import Table, read_tables
 from spade_spark.errors import UsageError
-from spade_spark.lookups.open import open_lookups
+from spade_spark.lookups.factory import open_lookups
 from spade_spark.settings import Settings, load
 from spade_spark.transform import row
 from spade_spark.transform.exact import ExactTransform, Result
@@ -50,10 +50,10 @@ def table_of(settings: Settings, name: str) -> Table:
         SpadeError: There is none, or the schemas cannot be read.
     """
     source = settings.blueprint.schemas
-    schemas = catalog.fetch(source, settings.s3)
-    tables = read_tables(schemas, is_transformer, catalog.shown(source)).tables
+    schemas = fetch.fetch(source, settings.s3)
+    tables = read_tables(schemas, is_transformer, fetch.shown(source)).tables
     if name not in tables:
-        raise UsageError(f"{catalog.shown(source)} has no table {name!r}; check the spelling")
+        raise UsageError(f"{fetch.shown(source)} has no table {name!r}; check the spelling")
     return tables[name]
 
 
@@ -64,8 +64,8 @@ def open_transform(settings: Settings) -> ExactTransform:
         SpadeError: The schemas or the lookups cannot be read.
     """
     source = settings.blueprint.schemas
-    schemas = catalog.fetch(source, settings.s3)
-    reading = read_tables(schemas, is_transformer, catalog.shown(source))
+    schemas = fetch.fetch(source, settings.s3)
+    reading = read_tables(schemas, is_transformer, fetch.shown(source))
     for left_out in reading.left_out:
         click.echo(f"left out: {left_out.name}: {left_out.reason}", err=True)
     return ExactTransform(reading.tables, open_lookups(settings.lookups, settings.s3))

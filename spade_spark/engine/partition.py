@@ -23,7 +23,7 @@ from spade_spark.engine.outputs import Outputs
 from spade_spark.engine.places import Places
 from spade_spark.engine.publish import publish
 from spade_spark.errors import DamagedObject, InputError, ObjectChanged, ObjectMissing
-from spade_spark.lookups.open import worker_lookups
+from spade_spark.lookups.factory import worker_lookups
 from spade_spark.output import quarantine
 from spade_spark.plan import Partition, Source
 from spade_spark.run.layout import Layout

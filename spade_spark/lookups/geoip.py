@@ -16,7 +16,7 @@ from geoip2.database import MODE_MMAP_EXT, Reader
 from maxminddb import InvalidDatabaseError
 
 from spade_spark.errors import SettingsError
-from spade_spark.lookups import Place
+from spade_spark.lookups.base import Place
 from spade_spark.lookups.files import local_file
 from spade_spark.settings import GeoipSettings, S3Settings
 

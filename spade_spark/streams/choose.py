@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final
 
-from spade_spark.blueprint import catalog
+from spade_spark.blueprint import fetch
 from spade_spark.errors import InputError, UsageError
 from spade_spark.settings import Settings
 from spade_spark.streams.config import Entry, Stream, Unreadable, read_entries
@@ -64,8 +64,8 @@ def choose(names: Sequence[str], tables: Collection[str], settings: Settings) ->
     if not names:
         return Chosen()
     source = settings.blueprint.streams
-    raw = catalog.fetch(source, settings.s3)
-    entries, unreadable = read_entries(raw, catalog.shown(source))
+    raw = fetch.fetch(source, settings.s3)
+    entries, unreadable = read_entries(raw, fetch.shown(source))
     asked = set(names)
     named = asked - {ALL}
     _refuse_unknown(named, entries, unreadable)

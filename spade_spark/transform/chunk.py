@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from spade_spark.blueprint.schema import Table
-from spade_spark.lookups import Lookups
+from spade_spark.lookups.base import Lookups
 from spade_spark.sources.edge_record_fast import EdgeLine, EdgeLineReader
 from spade_spark.transform.drained import Drained, Kept, RowEncoder, TableRows
 from spade_spark.transform.exact import ExactTransform, Result, malformed

@@ -14,7 +14,7 @@ from spade_spark.blueprint.schema import Column, Table
 from spade_spark.errors import SpadeError
 from spade_spark.gocompat.json import Members, Number, Value, read
 from spade_spark.gocompat.quote import quote
-from spade_spark.lookups import Lookups
+from spade_spark.lookups.base import Lookups
 from spade_spark.sources.edge_record import (
     EdgeRecord,
     Event,

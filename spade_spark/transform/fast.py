@@ -31,7 +31,7 @@ import msgspec
 
 from spade_spark.blueprint.schema import Table
 from spade_spark.errors import SpadeError
-from spade_spark.lookups import Lookups
+from spade_spark.lookups.base import Lookups
 from spade_spark.sources.edge_record import EdgeRecord
 from spade_spark.sources.edge_record_fast import BACKSLASH, EdgeLine
 from spade_spark.transform.decoders import UNTRACKED, Decoders

@@ -17,7 +17,7 @@ import msgspec
 from spade_spark.blueprint.schema import Column
 from spade_spark.gocompat.ip import canonical
 from spade_spark.gocompat.rfc3339 import rfc3339_seconds
-from spade_spark.lookups import Lookups
+from spade_spark.lookups.base import Lookups
 from spade_spark.transform.memo import Found, Memo
 from spade_spark.transform.received import WHOLE_SECOND
 from spade_spark.transform.texts import (

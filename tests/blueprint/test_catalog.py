@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from spade_spark.blueprint.catalog import fetch
+from spade_spark.blueprint.fetch import fetch
 from spade_spark.errors import InputError, ObjectMissing, PassingFault, SettingsError
 from spade_spark.retry import RetryPolicy
 from spade_spark.settings import S3Settings
@@ -67,7 +67,7 @@ def url(publisher):
 def impatient(monkeypatch):
     """Two attempts with a short wait."""
     quick = RetryPolicy(max_attempts=2, max_seconds=5, initial_wait=0.01, max_wait=0.01)
-    monkeypatch.setattr("spade_spark.blueprint.catalog._RETRIES", quick)
+    monkeypatch.setattr("spade_spark.blueprint.fetch._RETRIES", quick)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.lookups import Lookups
+from spade_spark.lookups.base import Lookups
 from spade_spark.sources.prefilter import Prefilter
 from spade_spark.transform.exact import ExactTransform
 from spade_spark.transform.outcomes import Outcome

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from random import Random
 
-from spade_spark.lookups import Lookups
+from spade_spark.lookups.base import Lookups
 from tests.fuzz.compare import differing, exactly, fast
 from tests.fuzz.make import FixedGeo, FixedLogins, lines, tables
 

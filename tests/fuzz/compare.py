@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import cycle
 
 from spade_spark.blueprint.schema import Table
-from spade_spark.lookups import Lookups
+from spade_spark.lookups.base import Lookups
 from spade_spark.transform.chunk import ChunkTransform
 from spade_spark.transform.exact import ExactTransform
 from spade_spark.transform.outcomes import Outcome

@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.lookups import LookupStats, Place
+from spade_spark.lookups.base import LookupStats, Place
 from spade_spark.transform.transformers.base import FieldType, TransformerSpec, ValueCodegen
 from spade_spark.transform.transformers.registry import TRANSFORMERS
 

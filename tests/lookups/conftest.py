@@ -15,7 +15,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from pymemcache.client.base import Client
 
-from spade_spark.lookups.logins import LoginService
+from spade_spark.lookups.user_ids import LoginService
 from spade_spark.retry import RetryPolicy
 from spade_spark.settings import S3Settings, UsersSettings
 from tests.lookups.user_service import UserService

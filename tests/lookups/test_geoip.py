@@ -18,9 +18,10 @@ from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
 from spade_spark.errors import SettingsError
-from spade_spark.lookups import Place, files
+from spade_spark.lookups import files
+from spade_spark.lookups.base import Place
+from spade_spark.lookups.factory import open_lookups
 from spade_spark.lookups.geoip import GeoIP, open_geoip
-from spade_spark.lookups.open import open_lookups
 from spade_spark.settings import GeoipSettings, LookupSettings, S3Settings
 from spade_spark.storage.base import Store, StoredObject
 

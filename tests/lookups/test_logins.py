@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spade_spark.errors import LookupDown, SettingsError
-from spade_spark.lookups import LookupStats
+from spade_spark.lookups.base import LookupStats
 from spade_spark.lookups.cache import CachedUserId, Memcached
-from spade_spark.lookups.logins import LoginService
-from spade_spark.lookups.open import open_lookups
+from spade_spark.lookups.factory import open_lookups
+from spade_spark.lookups.user_ids import LoginService
 from spade_spark.settings import LookupSettings, S3Settings, UsersSettings
 from tests.lookups.user_service import Reply, UserService
 

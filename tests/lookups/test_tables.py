@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from spade_spark.errors import SettingsError
-from spade_spark.lookups import LookupStats, Place
-from spade_spark.lookups.open import open_lookups, worker_lookups
+from spade_spark.lookups.base import LookupStats, Place
+from spade_spark.lookups.factory import open_lookups, worker_lookups
 from spade_spark.settings import GeoipSettings, LookupSettings, S3Settings, UsersSettings
 
 S3 = S3Settings()

@@ -9,8 +9,8 @@ import pytest
 from isal import igzip
 
 from spade_spark.blueprint.schema import read_tables
-from spade_spark.lookups import Lookups
-from spade_spark.lookups.tables import FixedLogins, FixedPlaces
+from spade_spark.lookups.base import Lookups
+from spade_spark.lookups.static import FixedLogins, FixedPlaces
 from spade_spark.sandbox.sample_logs import edge_objects
 from spade_spark.sandbox.sample_schemas import MISTAKES, TABLES, published, with_mistakes
 from spade_spark.sandbox.sample_world import (

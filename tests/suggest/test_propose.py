@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from spade_spark.blueprint.schema import Table, as_published, read_tables
 from spade_spark.gocompat.json import Number, read
-from spade_spark.lookups import Lookups
+from spade_spark.lookups.base import Lookups
 from spade_spark.suggest.names import column_name, is_event_name
 from spade_spark.suggest.propose import MAX_COLUMNS, propose
 from spade_spark.suggest.seen import (

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from spade_spark.blueprint.schema import Column, Table, read_tables
 from spade_spark.errors import LookupDown
-from spade_spark.lookups import Lookups, LookupStats, Place
+from spade_spark.lookups.base import Lookups, LookupStats, Place
 from spade_spark.transform import decoders
 from spade_spark.transform.chunk import ChunkTransform
 from spade_spark.transform.decoders import MAX_UNTRACKED_NAMES

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spade_spark.blueprint.schema import read_tables
-from spade_spark.lookups import Lookups
+from spade_spark.lookups.base import Lookups
 from spade_spark.transform.edge_types import EdgeTypeCounter, EdgeTypeCounts
 from spade_spark.transform.exact import ExactTransform
 from spade_spark.transform.outcomes import Outcome

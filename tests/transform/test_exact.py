@@ -10,8 +10,8 @@ import pytest
 
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.errors import LookupDown
-from spade_spark.lookups import Lookups
-from spade_spark.lookups.tables import FixedLogins, FixedPlaces
+from spade_spark.lookups.base import Lookups
+from spade_spark.lookups.static import FixedLogins, FixedPlaces
 from spade_spark.sources.edge_record import EdgeRecord
 from spade_spark.transform.exact import ExactTransform, Result
 from spade_spark.transform.outcomes import Outcome

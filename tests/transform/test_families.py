@@ -7,8 +7,8 @@ import pytest
 from spade_spark.blueprint.schema import Column
 from spade_spark.errors import LookupDown
 from spade_spark.gocompat.json import Nested, Number
-from spade_spark.lookups import Lookups, Place
-from spade_spark.lookups.tables import FixedLogins, FixedPlaces
+from spade_spark.lookups.base import Lookups, Place
+from spade_spark.lookups.static import FixedLogins, FixedPlaces
 from spade_spark.transform.transformers.base import ConversionFailed
 from spade_spark.transform.transformers.registry import TRANSFORMERS
 from spade_spark.transform.transformers.users import WHITE_SPACE

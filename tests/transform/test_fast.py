@@ -1,7 +1,7 @@
 """The fast path returns the result of each chunk as a value of its own."""
 
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.lookups import Lookups
+from spade_spark.lookups.base import Lookups
 from spade_spark.sources.edge_record_fast import EdgeLineReader
 from spade_spark.transform.fast import FastPath
 from tests.edge.test_prefilter import edge_line, event

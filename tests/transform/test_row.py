@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.lookups import Lookups
+from spade_spark.lookups.base import Lookups
 from spade_spark.transform.memos import Memos
 from spade_spark.transform.row import compile_events, source
 from spade_spark.transform.row_code import UnsupportedTableError

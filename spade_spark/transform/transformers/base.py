@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final
 
 from spade_spark.gocompat.json import Value
-from spade_spark.lookups import Lookups
+from spade_spark.lookups.base import Lookups
 
 Converter = Callable[[Value, tuple[Value, ...]], str]
 """From a property and its supporting ones to the column's text; a missing one is None.

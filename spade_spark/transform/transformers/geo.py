@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from spade_spark.gocompat.json import Value
 from spade_spark.gocompat.strconv import parse_integer
-from spade_spark.lookups import GeoLookup, Lookups
+from spade_spark.lookups.base import GeoLookup, Lookups
 from spade_spark.transform.transformers.base import (
     AddressCodegen,
     AddressPart,

@@ -13,7 +13,7 @@ from typing import Final
 
 from spade_spark.gocompat.json import Number, Value
 from spade_spark.gocompat.strconv import parse_integer
-from spade_spark.lookups import Lookups
+from spade_spark.lookups.base import Lookups
 from spade_spark.transform.transformers.base import (
     ArrowType,
     ConversionFailed,

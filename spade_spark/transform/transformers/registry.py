@@ -8,7 +8,7 @@ from typing import Final
 
 from spade_spark.blueprint.schema import Column
 from spade_spark.errors import InputError
-from spade_spark.lookups import Lookups
+from spade_spark.lookups.base import Lookups
 from spade_spark.transform.transformers import geo, numbers, strings, timestamps, users
 from spade_spark.transform.transformers.base import Converter, TransformerSpec
 

@@ -14,7 +14,7 @@ from spade_spark.gocompat.json import Number, Value
 from spade_spark.gocompat.rfc3339 import CYCLE_SECONDS, CYCLE_YEARS, unix_seconds
 from spade_spark.gocompat.time_layout import Layout
 from spade_spark.gocompat.time_layout_fields import Fields, NoMatch
-from spade_spark.lookups import Lookups
+from spade_spark.lookups.base import Lookups
 from spade_spark.transform.transformers.base import (
     CACHED_TEXT,
     ArrowType,

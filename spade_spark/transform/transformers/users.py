@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from spade_spark.gocompat.json import Value
-from spade_spark.lookups import LoginLookup, Lookups
+from spade_spark.lookups.base import LoginLookup, Lookups
 from spade_spark.transform.transformers.base import (
     ArrowType,
     ConversionFailed,

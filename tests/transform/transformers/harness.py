@@ -4,7 +4,7 @@ import json
 
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.gocompat.quote import unquote_row
-from spade_spark.lookups import Lookups, LookupStats, Place
+from spade_spark.lookups.base import Lookups, LookupStats, Place
 from tests.fuzz.compare import exactly
 from tests.support import edge
 

@@ -12,7 +12,7 @@ import pytest
 from spade_spark.blueprint.schema import read_tables
 from spade_spark.lake.ddl import Catalog
 from spade_spark.lake.pointer import Current, LakeColumn
-from spade_spark.lookups import Lookups
+from spade_spark.lookups.base import Lookups
 from spade_spark.outlook import column_differences
 from spade_spark.output.arrow_types import arrow_schema
 from spade_spark.output.parquet import convert

@@ -12,7 +12,7 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from spade_spark.errors import SettingsError
-from spade_spark.lookups import LookupStats, Place
+from spade_spark.lookups.base import LookupStats, Place
 from spade_spark.lookups.files import read_file
 from spade_spark.settings import S3Settings
 

@@ -7,10 +7,10 @@ from collections import Counter
 from concurrent.futures import Future
 
 from spade_spark.errors import LookupDown
-from spade_spark.lookups import LookupStats
+from spade_spark.lookups.base import LookupStats
 from spade_spark.lookups.cache import CachedUserId, Memcached, TtlCache
 from spade_spark.lookups.rate_limit import Cooldown
-from spade_spark.lookups.service import USER_ID_RETRIES, LoginDirectory
+from spade_spark.lookups.user_id_client import USER_ID_RETRIES, LoginDirectory
 from spade_spark.retry import RetryPolicy
 from spade_spark.settings import UsersSettings
 

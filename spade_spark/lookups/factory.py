@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from spade_spark.lookups import GeoLookup, LoginLookup, Lookups
+from spade_spark.lookups.base import GeoLookup, LoginLookup, Lookups
 from spade_spark.lookups.geoip import open_geoip
-from spade_spark.lookups.logins import LoginService
-from spade_spark.lookups.tables import FixedLogins, FixedPlaces, open_logins, open_places
+from spade_spark.lookups.static import FixedLogins, FixedPlaces, open_logins, open_places
+from spade_spark.lookups.user_ids import LoginService
 from spade_spark.settings import GeoipSettings, LookupSettings, S3Settings, UsersSettings
 
 
