@@ -14,8 +14,8 @@ from spade_spark.blueprint.schema import Table, read_tables
 from spade_spark.errors import UsageError
 from spade_spark.lookups.factory import open_lookups
 from spade_spark.settings import Settings, load
-from spade_spark.transform import row
-from spade_spark.transform.exact import ExactTransform, Result
+from spade_spark.transform import codegen
+from spade_spark.transform.reference import ExactTransform, Result
 from spade_spark.transform.transformers.registry import is_transformer
 
 
@@ -35,7 +35,7 @@ def command(conf: Path | None, show_code: str | None) -> None:
     record gives [].
     """
     if show_code is not None:
-        click.echo(row.source(table_of(load(conf), show_code)))
+        click.echo(codegen.source(table_of(load(conf), show_code)))
         return
     transform = open_transform(load(conf))
     for line in sys.stdin.buffer:

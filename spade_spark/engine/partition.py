@@ -39,9 +39,9 @@ from spade_spark.sources.gzip_lines import ObjectLines
 from spade_spark.sources.prefilter import Prefilter
 from spade_spark.storage.base import Store, open_store
 from spade_spark.transform.chunk import ChunkTransform
-from spade_spark.transform.drained import Drained, Kept
-from spade_spark.transform.edge_types import EdgeTypeCounter
+from spade_spark.transform.edge_type_audit import EdgeTypeCounter
 from spade_spark.transform.outcomes import Outcome
+from spade_spark.transform.output_buffer import Drained, Kept
 from spade_spark.transform.tally import Tally
 from spade_spark.transform.transformers.registry import is_transformer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from stringzilla import count, find
 
 from spade_spark.output import quarantine
-from spade_spark.transform.drained import Kept
+from spade_spark.transform.output_buffer import Kept
 
 
 class Places:

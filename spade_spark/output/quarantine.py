@@ -11,7 +11,7 @@ import base64
 import msgspec
 
 from spade_spark.errors import InputError
-from spade_spark.transform.drained import Kept
+from spade_spark.transform.output_buffer import Kept
 
 
 class Quarantined(msgspec.Struct, frozen=True, omit_defaults=True):

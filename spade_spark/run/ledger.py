@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from spade_spark.errors import Bug
 from spade_spark.streams.counts import StreamCounts
-from spade_spark.transform.edge_types import EdgeTypeCounts
+from spade_spark.transform.edge_type_audit import EdgeTypeCounts
 from spade_spark.transform.outcomes import Outcome
 
 Counts = TypeVar("Counts", StreamCounts, EdgeTypeCounts)

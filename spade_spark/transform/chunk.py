@@ -9,12 +9,12 @@ from typing import Final
 from spade_spark.blueprint.schema import Table
 from spade_spark.lookups.base import Lookups
 from spade_spark.sources.edge_record_fast import EdgeLine, EdgeLineReader
-from spade_spark.transform.drained import Drained, Kept, RowEncoder, TableRows
-from spade_spark.transform.exact import ExactTransform, Result, malformed
-from spade_spark.transform.fast import FastPath
+from spade_spark.transform.coerce import MISSING
+from spade_spark.transform.fast_path import FastPath
 from spade_spark.transform.outcomes import Outcome
+from spade_spark.transform.output_buffer import Drained, Kept, RowEncoder, TableRows
+from spade_spark.transform.reference import ExactTransform, Result, malformed
 from spade_spark.transform.tally import Tally
-from spade_spark.transform.texts import MISSING
 from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 
 _KEPT: Final = frozenset({Outcome.MALFORMED, Outcome.FAILED})

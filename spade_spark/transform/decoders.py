@@ -17,9 +17,9 @@ import msgspec
 from spade_spark.blueprint.schema import Table
 from spade_spark.errors import SpadeError
 from spade_spark.gocompat.json import text_of
-from spade_spark.transform.memos import Memos
-from spade_spark.transform.row import compile_events
-from spade_spark.transform.row_code import UnsupportedTableError
+from spade_spark.transform.codegen import compile_events
+from spade_spark.transform.codegen_functions import UnsupportedTableError
+from spade_spark.transform.row_context import Memos
 from spade_spark.transform.untracked import untracked_line
 
 MAX_UNTRACKED_NAMES: Final = 200

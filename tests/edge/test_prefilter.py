@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.lookups.base import Lookups
 from spade_spark.sources.prefilter import Prefilter
-from spade_spark.transform.exact import ExactTransform
 from spade_spark.transform.outcomes import Outcome
+from spade_spark.transform.reference import ExactTransform
 from tests.fuzz.make import NAMES, FixedGeo, FixedLogins, line, tables
 
 LOOKUPS = Lookups(FixedGeo(), FixedLogins())

@@ -17,8 +17,8 @@ from spade_spark.plan import Partition, Source
 from spade_spark.run.records import Completion, decode
 from spade_spark.settings import S3Settings, Settings
 from spade_spark.storage.base import open_store
-from spade_spark.transform import exact
-from spade_spark.transform.edge_types import EdgeTypeCounts
+from spade_spark.transform import reference
+from spade_spark.transform.edge_type_audit import EdgeTypeCounts
 from spade_spark.transform.outcomes import Outcome
 from tests.support import edge
 from tests.support.globs import FORMS, glob
@@ -253,7 +253,7 @@ def test_what_was_kept_is_tried_again_and_only_that(world, monkeypatch):
     events = [{"event": "login", "properties": {"login": login, "n": 1}} for login in "abc"]
     # A server value that no converter expects stands for a bug: it fails the exact path.
     line = edge.envelope(json.dumps([*events[:1], {**events[1], "Event": "login"}, *events[2:]]))
-    convert = exact._row
+    convert = reference._row
 
     def broken(name, table, values, uuid):
         if values.get("login") == "b":
@@ -261,7 +261,7 @@ def test_what_was_kept_is_tried_again_and_only_that(world, monkeypatch):
         return convert(name, table, values, uuid)
 
     with monkeypatch.context() as patch:
-        patch.setattr(exact, "_row", broken)
+        patch.setattr(reference, "_row", broken)
         first = run_partition(world.job, world.partition(edge.log([line])), 0)
     assert first.ledger.events["login"] == {Outcome.SUCCESS: 2, Outcome.FAILED: 1}
     assert first.failures == (("u-1-1", "RuntimeError: a bug"),)

@@ -9,8 +9,8 @@ from itertools import cycle
 from spade_spark.blueprint.schema import Table
 from spade_spark.lookups.base import Lookups
 from spade_spark.transform.chunk import ChunkTransform
-from spade_spark.transform.exact import ExactTransform
 from spade_spark.transform.outcomes import Outcome
+from spade_spark.transform.reference import ExactTransform
 from spade_spark.transform.tally import Tally
 
 _WRITTEN = (Outcome.SUCCESS, Outcome.SKIPPED_COLUMNS)

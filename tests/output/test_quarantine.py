@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from spade_spark.errors import InputError
 from spade_spark.output.quarantine import decode, encode
-from spade_spark.transform.drained import Kept
 from spade_spark.transform.outcomes import Outcome
+from spade_spark.transform.output_buffer import Kept
 
 
 def kept(line, error="x"):

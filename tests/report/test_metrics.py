@@ -11,7 +11,7 @@ from spade_spark.run.ledger import Ledger
 from spade_spark.run.loads import TableLoaded, TableLoadedBefore, TableNotLoaded
 from spade_spark.settings import MetricsSettings, build
 from spade_spark.streams.counts import StreamCounts
-from spade_spark.transform.edge_types import EdgeTypeCounts
+from spade_spark.transform.edge_type_audit import EdgeTypeCounts
 from spade_spark.transform.outcomes import Outcome
 from tests.support.statsd import StatsdServer
 

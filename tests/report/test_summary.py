@@ -16,7 +16,7 @@ from spade_spark.run.ledger import Ledger
 from spade_spark.run.loads import TableLoaded, TableLoadedBefore, TableNotLoaded
 from spade_spark.run.records import Damaged, Manifest, ManifestTable, RowFile, UntrackedFile
 from spade_spark.streams.counts import StreamCounts
-from spade_spark.transform.edge_types import EdgeTypeCounts
+from spade_spark.transform.edge_type_audit import EdgeTypeCounts
 from spade_spark.transform.outcomes import Outcome
 
 EVENTS = {"login": {Outcome.SUCCESS: 1234}, "": {Outcome.MALFORMED: 5}}

@@ -23,8 +23,8 @@ from spade_spark.sandbox.sandbox import EVENTS, MISTAKEN, WHOLE
 from spade_spark.settings import Input
 from spade_spark.sources.listing import list_window
 from spade_spark.storage.local import DirectoryStore
-from spade_spark.transform.exact import ExactTransform
 from spade_spark.transform.outcomes import Outcome
+from spade_spark.transform.reference import ExactTransform
 from spade_spark.transform.transformers.registry import is_transformer
 
 KEY = re.compile(r"(\d{8})/[a-z-]+/(\d{10})\.i-[0-9a-f]+\.[0-9a-f]{16}\.log\.gz")

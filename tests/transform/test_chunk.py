@@ -15,9 +15,9 @@ from spade_spark.blueprint.schema import Column, Table, read_tables
 from spade_spark.errors import LookupDown
 from spade_spark.lookups.base import Lookups, LookupStats, Place
 from spade_spark.transform import decoders
+from spade_spark.transform.bounded_cache import Memo
 from spade_spark.transform.chunk import ChunkTransform
 from spade_spark.transform.decoders import MAX_UNTRACKED_NAMES
-from spade_spark.transform.memo import Memo
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.transform.transformers.registry import is_transformer
 from tests.edge.test_prefilter import edge_line, event

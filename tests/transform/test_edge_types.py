@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from spade_spark.blueprint.schema import read_tables
 from spade_spark.lookups.base import Lookups
-from spade_spark.transform.edge_types import EdgeTypeCounter, EdgeTypeCounts
-from spade_spark.transform.exact import ExactTransform
+from spade_spark.transform.edge_type_audit import EdgeTypeCounter, EdgeTypeCounts
 from spade_spark.transform.outcomes import Outcome
+from spade_spark.transform.reference import ExactTransform
 from spade_spark.transform.transformers.registry import is_transformer
 from tests.fuzz.make import FixedGeo, FixedLogins, line, tables
 from tests.support import edge

@@ -13,8 +13,8 @@ from spade_spark.errors import LookupDown
 from spade_spark.lookups.base import Lookups
 from spade_spark.lookups.static import FixedLogins, FixedPlaces
 from spade_spark.sources.edge_record import EdgeRecord
-from spade_spark.transform.exact import ExactTransform, Result
 from spade_spark.transform.outcomes import Outcome
+from spade_spark.transform.reference import ExactTransform, Result
 
 LOOKUPS = Lookups(FixedPlaces({}), FixedLogins({"ada": 1}))
 RECORD = EdgeRecord(1_529_064_000, "192.0.2.1", "id", "", "agent", "external")

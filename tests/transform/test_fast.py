@@ -3,7 +3,7 @@
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.lookups.base import Lookups
 from spade_spark.sources.edge_record_fast import EdgeLineReader
-from spade_spark.transform.fast import FastPath
+from spade_spark.transform.fast_path import FastPath
 from tests.edge.test_prefilter import edge_line, event
 from tests.fuzz.make import FixedGeo, FixedLogins
 

@@ -19,8 +19,8 @@ from spade_spark.output.parquet import convert
 from spade_spark.suggest.propose import propose
 from spade_spark.suggest.seen import EventSeen
 from spade_spark.transform.chunk import ChunkTransform
-from spade_spark.transform.exact import ExactTransform
-from spade_spark.transform.row import source
+from spade_spark.transform.codegen import source
+from spade_spark.transform.reference import ExactTransform
 from spade_spark.transform.transformers.base import (
     CACHED_TEXT,
     ArrowType,

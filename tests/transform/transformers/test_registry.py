@@ -19,9 +19,9 @@ from spade_spark.output.arrow_types import arrow_schema, arrow_type
 from spade_spark.output.parquet import convert
 from spade_spark.suggest.propose import propose
 from spade_spark.suggest.seen import EventSeen
-from spade_spark.transform.exact import ExactTransform
-from spade_spark.transform.row import source
-from spade_spark.transform.row_code import functions
+from spade_spark.transform.codegen import source
+from spade_spark.transform.codegen_functions import functions
+from spade_spark.transform.reference import ExactTransform
 from spade_spark.transform.transformers.base import ArrowType, ConversionFailed, ValueKind
 from spade_spark.transform.transformers.registry import TRANSFORMERS
 from spade_spark.warehouse.catalog import WarehouseColumn

@@ -11,8 +11,8 @@ from typing import Final
 from spade_spark.blueprint.schema import Table
 from spade_spark.gocompat.printable import printable_class
 from spade_spark.gocompat.quote import escape
+from spade_spark.transform.coerce import MISSING
 from spade_spark.transform.outcomes import Outcome
-from spade_spark.transform.texts import MISSING
 
 _BETWEEN_ROWS: Final = '"\n"'
 _BETWEEN: Final = _BETWEEN_ROWS.encode()

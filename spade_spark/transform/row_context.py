@@ -1,6 +1,6 @@
 """What generated row functions call: memos, conversions, and the names that it knows them by.
 
-Texts are as in :mod:`~spade_spark.transform.texts`.
+Texts are as in :mod:`~spade_spark.transform.coerce`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from spade_spark.blueprint.schema import Column
 from spade_spark.gocompat.ip import canonical
 from spade_spark.gocompat.rfc3339 import rfc3339_seconds
 from spade_spark.lookups.base import Lookups
-from spade_spark.transform.memo import Found, Memo
-from spade_spark.transform.received import WHOLE_SECOND
-from spade_spark.transform.texts import (
+from spade_spark.transform.bounded_cache import Found, Memo
+from spade_spark.transform.coerce import (
     BETWEEN,
     BOOLEANS,
     FRACTIONS,
@@ -39,6 +38,7 @@ from spade_spark.transform.texts import (
     float_texts,
     text_or_missing,
 )
+from spade_spark.transform.timestamp_suffix import WHOLE_SECOND
 from spade_spark.transform.transformers.base import (
     AddressPart,
     ConversionFailed,

@@ -1,4 +1,4 @@
-"""The expressions of a row's texts; see :mod:`~spade_spark.transform.row`."""
+"""The expressions of a row's texts; see :mod:`~spade_spark.transform.codegen`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.transform.memos import converter_name, group_name, is_placed, memo_name
-from spade_spark.transform.texts import MISSING, MISSING_FLOAT, MISSING_TIME
+from spade_spark.transform.coerce import MISSING, MISSING_FLOAT, MISSING_TIME
+from spade_spark.transform.row_context import converter_name, group_name, is_placed, memo_name
 from spade_spark.transform.transformers.base import FieldType, TransformerSpec, ValueCodegen
 from spade_spark.transform.transformers.registry import Registry
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
-from spade_spark.transform.texts import MISSING
+from spade_spark.transform.coerce import MISSING
 
 _ENTRIES: Final = 32_768
 _FILLS: Final = 8

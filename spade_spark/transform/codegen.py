@@ -12,7 +12,7 @@ row as one tuple, to be joined at once, without a loop over columns and almost w
 
 Both put texts into the row as they are: whoever calls them makes sure that none needs an escape.
 
-What makes a plain row cheap is :data:`~spade_spark.transform.texts.MISSING`: one control character
+What makes a plain row cheap is :data:`~spade_spark.transform.coerce.MISSING`: one control character
 that stands for every column that could not be filled. As the default of a Struct's field it
 formats like any text. No finished row has a control character, so the rows that lack a column are
 those with the mark in them, which is looked for, and removed, in many rows at once.
@@ -29,15 +29,15 @@ from typing import Any
 import msgspec
 
 from spade_spark.blueprint.schema import Table
-from spade_spark.transform.memos import Memos
-from spade_spark.transform.row_code import (
+from spade_spark.transform.codegen_expressions import DECODINGS
+from spade_spark.transform.codegen_functions import (
     Function,
     UnsupportedTableError,
     functions,
     groups,
     sent_texts,
 )
-from spade_spark.transform.row_expressions import DECODINGS
+from spade_spark.transform.row_context import Memos
 from spade_spark.transform.transformers.base import FieldType
 from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 

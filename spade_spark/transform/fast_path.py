@@ -10,7 +10,7 @@ A line goes the first of these ways that is sure of it:
    several events; one whose properties are of other types, which are converted value by value
    (``careful``).
 3. Cut off: JSON without backslashes that ends too early is malformed, whatever was to come.
-4. Left to :mod:`~spade_spark.transform.exact`.
+4. Left to :mod:`~spade_spark.transform.reference`.
 
 Doubt is an exception: the Structs forbid what they do not know, so that another spelling of a
 member, an unknown name or a wrong type raises while it is decoded, and the line goes a step down.
@@ -34,10 +34,10 @@ from spade_spark.errors import SpadeError
 from spade_spark.lookups.base import Lookups
 from spade_spark.sources.edge_record import EdgeRecord
 from spade_spark.sources.edge_record_fast import BACKSLASH, EdgeLine
+from spade_spark.transform.coerce import BETWEEN, escaped, is_plain
 from spade_spark.transform.decoders import UNTRACKED, Decoders
-from spade_spark.transform.memos import Address, Memos, Second
-from spade_spark.transform.received import WHOLE_SECOND, check_end, have_fractions
-from spade_spark.transform.texts import BETWEEN, escaped, is_plain
+from spade_spark.transform.row_context import Address, Memos, Second
+from spade_spark.transform.timestamp_suffix import WHOLE_SECOND, check_end, have_fractions
 from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 
 _TRUNCATED: Final = "Input data was truncated"

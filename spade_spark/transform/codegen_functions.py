@@ -1,4 +1,4 @@
-"""The code of a table's row functions; see :mod:`~spade_spark.transform.row`."""
+"""The code of a table's row functions; see :mod:`~spade_spark.transform.codegen`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.transform.memos import is_placed
-from spade_spark.transform.row_expressions import (
-    SERVER,
-    Batch,
-    Careful,
-    Group,
-    Plain,
-    Writer,
-)
+from spade_spark.transform.codegen_expressions import SERVER, Batch, Careful, Group, Plain, Writer
+from spade_spark.transform.row_context import is_placed
 from spade_spark.transform.transformers.base import (
     AddressCodegen,
     AddressPart,
