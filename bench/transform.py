@@ -26,11 +26,11 @@ from isal import igzip_lib, isal_zlib
 from spade_spark.blueprint.fetch import fetch
 from spade_spark.engine.job import Job
 from spade_spark.engine.partition import run_partition
-from spade_spark.output import tsv
 from spade_spark.plan import Partition, Source
 from spade_spark.run.records import Completion
 from spade_spark.settings import Settings, load
 from spade_spark.storage.base import open_store
+from spade_spark.writers import tsv
 
 _READ_BYTES = 32 * 1024
 _INFLATED_BYTES = 128 * 1024

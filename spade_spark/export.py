@@ -20,8 +20,6 @@ from spade_spark.lake.ddl import Catalog, Dialect
 from spade_spark.lake.parts import Workshop
 from spade_spark.lake.pointer import Source
 from spade_spark.lake.publish import ExportRules, Publication, TablePublisher
-from spade_spark.output.arrow_types import TIME, arrow_schema
-from spade_spark.output.days import NO_DAY
 from spade_spark.report.export import ExportReport
 from spade_spark.report.screen import Screen
 from spade_spark.report.summary import counted
@@ -33,6 +31,8 @@ from spade_spark.settings import Settings
 from spade_spark.storage.base import Store, open_store
 from spade_spark.transform.transformers.registry import is_transformer
 from spade_spark.window import Window
+from spade_spark.writers.arrow_types import TIME, arrow_schema
+from spade_spark.writers.partition_paths import NO_DAY
 
 
 @dataclass(frozen=True)

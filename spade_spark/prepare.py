@@ -16,7 +16,6 @@ from spade_spark.blueprint import fetch
 from spade_spark.blueprint.metadata import read_edge_types
 from spade_spark.blueprint.schema import LeftOut, Reading, Table, read_tables
 from spade_spark.errors import InputError, UsageError
-from spade_spark.output.lake_needs import need_columns, need_pyarrow
 from spade_spark.plan import Plan, deal
 from spade_spark.request import Request
 from spade_spark.run.run import Sealed, sha256
@@ -26,6 +25,7 @@ from spade_spark.storage.base import open_store
 from spade_spark.streams.choose import Chosen
 from spade_spark.streams.choose import choose as choose_streams
 from spade_spark.transform.transformers.registry import is_transformer
+from spade_spark.writers.parquet_requirements import need_columns, need_pyarrow
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Literal
 import click
 
 from spade_spark.cli.words import CONF, read_settings
-from spade_spark.output.lake_needs import need_pyarrow
 from spade_spark.run.layout import check_tag
+from spade_spark.writers.parquet_requirements import need_pyarrow
 
 
 @click.group("export", context_settings={"max_content_width": 100})

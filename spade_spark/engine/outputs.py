@@ -8,10 +8,10 @@ from pathlib import Path
 from spade_spark.blueprint.schema import Table
 from spade_spark.engine.job import Job
 from spade_spark.engine.parquet import ParquetOutput
-from spade_spark.output.tsv import ClosedFile, RowFiles
 from spade_spark.run.layout import Layout
 from spade_spark.run.records import QuarantineFile, RowFile, UntrackedFile
 from spade_spark.storage.base import Store, open_store
+from spade_spark.writers.tsv import ClosedFile, RowFiles
 
 # Stand for what is no table's among the spooled files; no table has an empty name.
 _UNTRACKED = ("", 0)

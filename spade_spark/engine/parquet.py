@@ -7,13 +7,13 @@ from pathlib import Path
 
 from spade_spark.blueprint.schema import read_tables
 from spade_spark.engine.job import Job
-from spade_spark.output.days import NO_DAY, DayFile
-from spade_spark.output.lake_needs import need_pyarrow
-from spade_spark.output.tsv import ClosedFile
 from spade_spark.run.layout import Layout
 from spade_spark.run.ledger import Ledger
 from spade_spark.storage.base import Store
 from spade_spark.transform.transformers.registry import is_transformer
+from spade_spark.writers.parquet_requirements import need_pyarrow
+from spade_spark.writers.partition_paths import NO_DAY, DayFile
+from spade_spark.writers.tsv import ClosedFile
 
 
 class ParquetOutput:
@@ -54,7 +54,7 @@ class ParquetOutput:
             Bug: A value is not of its column's type.
         """
         # Imported where it is needed: a run that writes TSV alone does without pyarrow.
-        from spade_spark.output.parquet import convert  # noqa: PLC0415 - see above
+        from spade_spark.writers.parquet import convert  # noqa: PLC0415 - see above
 
         table = self._tables[source.table]
         size = self._job.settings.output.row_group_bytes

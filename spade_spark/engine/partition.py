@@ -24,7 +24,6 @@ from spade_spark.engine.places import Places
 from spade_spark.engine.publish import publish
 from spade_spark.errors import DamagedObject, InputError, ObjectChanged, ObjectMissing
 from spade_spark.lookups.factory import worker_lookups
-from spade_spark.output import quarantine
 from spade_spark.plan import Partition, Source
 from spade_spark.run.layout import Layout
 from spade_spark.run.ledger import Ledger
@@ -44,6 +43,7 @@ from spade_spark.transform.outcomes import Outcome
 from spade_spark.transform.output_buffer import Drained, Kept
 from spade_spark.transform.tally import Tally
 from spade_spark.transform.transformers.registry import is_transformer
+from spade_spark.writers import quarantine
 
 _ROWS_AT_ONCE: Final = 32
 """Tables with fewer rows wait for more of them: a chunk has one or two of most."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from stringzilla import count, find
 
-from spade_spark.output import quarantine
 from spade_spark.transform.output_buffer import Kept
+from spade_spark.writers import quarantine
 
 
 class Places:

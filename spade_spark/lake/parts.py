@@ -2,7 +2,7 @@
 
 A file whose times all lie on one side of the window is copied as it is, or left; which, its record
 says. Of any other the rows are read and written anew, some at a time, so that memory is bounded as
-in :mod:`~spade_spark.output.parquet`.
+in :mod:`~spade_spark.writers.parquet`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import pyarrow.parquet as pq
 
 from spade_spark.errors import InputError
 from spade_spark.lake.pointer import LakeFile
-from spade_spark.output.arrow_types import TIME
-from spade_spark.output.days import DayFile
-from spade_spark.output.parquet import DayWriter, sha256_of
 from spade_spark.storage.base import Store
+from spade_spark.writers.arrow_types import TIME
+from spade_spark.writers.parquet import DayWriter, sha256_of
+from spade_spark.writers.partition_paths import DayFile
 
 _BATCH_ROWS: Final = 64 * 1024
 
@@ -34,7 +34,7 @@ class Span:
     """A window, or all that is outside it.
 
     Attributes:
-        start: START, as :func:`~spade_spark.output.days.moment` has it.
+        start: START, as :func:`~spade_spark.writers.partition_paths.moment` has it.
         end: END, which is inside.
         inside: Whether the window is meant, or the rest.
     """

@@ -24,11 +24,11 @@ from datetime import datetime
 from typing import Final
 
 from spade_spark.errors import CommitUnknown, InputError, ObjectMissing, PassingFault
-from spade_spark.output.days import day_folder, moment
 from spade_spark.run.layout import table_folder
 from spade_spark.run.records import decode, encode
 from spade_spark.storage.base import Store
 from spade_spark.window import Window
+from spade_spark.writers.partition_paths import day_folder, moment
 
 POINTER: Final = "_current.json"
 PUBLICATIONS: Final = "publications"
@@ -43,7 +43,7 @@ class Source:
         run_tag: The run.
         manifest: SHA-256 of its manifest (hex).
         window: START and END as the time column holds them, as
-            :func:`~spade_spark.output.days.moment` has them.
+            :func:`~spade_spark.writers.partition_paths.moment` has them.
     """
 
     run_tag: str

@@ -36,9 +36,9 @@ from spade_spark.lake.pointer import (
     read_pointer,
     swap_pointer,
 )
-from spade_spark.output.days import NO_DAY, DayFile
 from spade_spark.run.records import ManifestTable
 from spade_spark.storage.base import Store
+from spade_spark.writers.partition_paths import NO_DAY, DayFile
 
 _SWAPS: Final = 20
 _WAIT_SECONDS: Final = 0.2

@@ -27,7 +27,7 @@ from datetime import datetime
 from urllib.parse import quote
 
 from spade_spark.errors import UsageError
-from spade_spark.output.days import day_folder
+from spade_spark.writers.partition_paths import day_folder
 
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 

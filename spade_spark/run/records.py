@@ -13,11 +13,11 @@ import msgspec
 
 from spade_spark.blueprint.schema import Table
 from spade_spark.errors import Bug, InputError
-from spade_spark.output.days import DayFile
 from spade_spark.plan import Plan
 from spade_spark.run.layout import Layout
 from spade_spark.run.ledger import Ledger, total
 from spade_spark.run.loads import LoadFile, TableFiles
+from spade_spark.writers.partition_paths import DayFile
 
 Record = TypeVar("Record")
 

@@ -13,8 +13,6 @@ from spade_spark.export import ExportRequest, publish
 from spade_spark.gocompat.quote import quote
 from spade_spark.lake.pointer import read_pointer
 from spade_spark.lake.publish import ExportRules
-from spade_spark.output.days import DayFile
-from spade_spark.output.parquet import convert
 from spade_spark.report.screen import Screen
 from spade_spark.run.exports import TablePublished
 from spade_spark.run.layout import Layout
@@ -25,6 +23,8 @@ from spade_spark.settings import S3Settings, Settings
 from spade_spark.storage.base import open_store
 from spade_spark.transform.transformers.registry import is_transformer
 from spade_spark.window import Window
+from spade_spark.writers.parquet import convert
+from spade_spark.writers.partition_paths import DayFile
 from tests.support import edge
 from tests.support.duck import query
 

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spade_spark.gocompat.quote import quote, unquote_row
-from spade_spark.output.arrow_rows import RowReader
-from spade_spark.output.arrow_types import TIME
 from spade_spark.transform.transformers.numbers import shortest
+from spade_spark.writers.arrow_rows import RowReader
+from spade_spark.writers.arrow_types import TIME
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.text('"\\\t\n\r\x00é')
 

@@ -11,11 +11,11 @@ import pytest
 from spade_spark.blueprint.schema import read_tables
 from spade_spark.errors import SettingsError, UsageError
 from spade_spark.gocompat.quote import quote
-from spade_spark.output import lake_needs
-from spade_spark.output.days import NO_DAY
-from spade_spark.output.lake_needs import need_columns, need_pyarrow
-from spade_spark.output.parquet import convert
 from spade_spark.transform.transformers.registry import TRANSFORMERS, is_transformer
+from spade_spark.writers import parquet_requirements
+from spade_spark.writers.parquet import convert
+from spade_spark.writers.parquet_requirements import need_columns, need_pyarrow
+from spade_spark.writers.partition_paths import NO_DAY
 from tests.support import edge
 
 TIMES = ("2017-11-03 23:59:59.999", "", "2017-11-04 00:00:00", "2017-11-03 00:00:00")
@@ -137,6 +137,6 @@ def test_what_parquet_cannot_hold_is_refused_by_name():
 
 
 def test_where_pyarrow_is_missing_it_is_said_what_to_install(monkeypatch):
-    monkeypatch.setattr(lake_needs, "find_spec", lambda name: None)
+    monkeypatch.setattr(parquet_requirements, "find_spec", lambda name: None)
     with pytest.raises(SettingsError, match=r"pip install 'spade-spark\[lake\]'"):
         need_pyarrow()

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spade_spark.errors import InputError
-from spade_spark.output.quarantine import decode, encode
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.transform.output_buffer import Kept
+from spade_spark.writers.quarantine import decode, encode
 
 
 def kept(line, error="x"):

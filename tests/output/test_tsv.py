@@ -9,8 +9,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spade_spark.output import tsv
-from spade_spark.output.tsv import RowFiles
+from spade_spark.writers import tsv
+from spade_spark.writers.tsv import RowFiles
 
 KEY = ("play", 3)
 

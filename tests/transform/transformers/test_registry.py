@@ -15,8 +15,6 @@ from spade_spark.gocompat.quote import quote
 from spade_spark.lake.ddl import Catalog
 from spade_spark.lake.pointer import Current, LakeColumn
 from spade_spark.outlook import column_differences
-from spade_spark.output.arrow_types import arrow_schema, arrow_type
-from spade_spark.output.parquet import convert
 from spade_spark.suggest.propose import propose
 from spade_spark.suggest.seen import EventSeen
 from spade_spark.transform.codegen import source
@@ -26,6 +24,8 @@ from spade_spark.transform.transformers.base import ArrowType, ConversionFailed,
 from spade_spark.transform.transformers.registry import TRANSFORMERS
 from spade_spark.warehouse.catalog import WarehouseColumn
 from spade_spark.warehouse.preflight import TableState
+from spade_spark.writers.arrow_types import arrow_schema, arrow_type
+from spade_spark.writers.parquet import convert
 from tests.fuzz.compare import differing, exactly
 from tests.support import edge
 from tests.transform.transformers.harness import LOOKUPS, table_of, texts_of

@@ -16,7 +16,7 @@ from pyarrow import csv
 
 from spade_spark.gocompat.quote import unescape
 from spade_spark.gocompat.rfc3339 import CYCLE_SECONDS, CYCLE_YEARS, unix_seconds
-from spade_spark.output.arrow_types import TIME
+from spade_spark.writers.arrow_types import TIME
 
 _ESCAPE: Final = re.compile(rb"\\(?:x..|u.{4}|U.{8}|.)")
 _QUOTE: Final = b'\\"'

@@ -23,10 +23,10 @@ from isal import igzip
 
 from spade_spark.blueprint.schema import Table
 from spade_spark.errors import Bug
-from spade_spark.output.arrow_rows import RowReader
-from spade_spark.output.arrow_types import TIME, arrow_schema
-from spade_spark.output.days import NO_DAY, moment
 from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
+from spade_spark.writers.arrow_rows import RowReader
+from spade_spark.writers.arrow_types import TIME, arrow_schema
+from spade_spark.writers.partition_paths import NO_DAY, moment
 
 ZSTD_LEVEL: Final = 1
 """Of zstd: 3 makes files 4 % smaller and takes 10 to 25 % longer to make them."""
@@ -44,12 +44,12 @@ class ClosedDay:
     """One Parquet file that is whole.
 
     Attributes:
-        day: ``YYYY-MM-DD``, or :data:`~spade_spark.output.days.NO_DAY`.
+        day: ``YYYY-MM-DD``, or :data:`~spade_spark.writers.partition_paths.NO_DAY`.
         path: Where it lies; the caller removes it.
         rows: Rows in it.
         size: Bytes.
         sha256: Of the bytes (hex).
-        first: The earliest time in it, as :func:`~spade_spark.output.days.moment` has it; empty
+        first: The earliest time in it, as :func:`~spade_spark.writers.partition_paths.moment` has it; empty
             without a day.
         last: The latest.
     """
@@ -122,7 +122,7 @@ def convert(
     """The rows of a gzip TSV file as Parquet files, a file a day.
 
     Args:
-        source: The file, as :mod:`~spade_spark.output.tsv` makes it.
+        source: The file, as :mod:`~spade_spark.writers.tsv` makes it.
         table: What it has rows of.
         folder: Where the files are made.
         time_column: The column whose day decides.
