@@ -19,7 +19,7 @@ from spade_spark.run.run import Run
 from spade_spark.settings import Settings
 from spade_spark.sources.listing import Listing
 from spade_spark.storage.base import open_store
-from spade_spark.streams.rules import region_of
+from spade_spark.streams.validation import region_of
 from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 from spade_spark.warehouse import preflight
 from spade_spark.warehouse.dialect import Warehouse, open_warehouse

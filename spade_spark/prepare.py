@@ -22,8 +22,8 @@ from spade_spark.run.run import Sealed, sha256
 from spade_spark.settings import Settings
 from spade_spark.sources.listing import Listing, list_window
 from spade_spark.storage.base import open_store
-from spade_spark.streams.choose import Chosen
-from spade_spark.streams.choose import choose as choose_streams
+from spade_spark.streams.targets import Chosen
+from spade_spark.streams.targets import choose as choose_streams
 from spade_spark.transform.transformers.registry import is_transformer
 from spade_spark.writers.parquet_requirements import need_columns, need_pyarrow
 

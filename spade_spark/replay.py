@@ -41,7 +41,7 @@ from spade_spark.run.records import Completion
 from spade_spark.run.run import Run, Sealed
 from spade_spark.settings import Settings
 from spade_spark.storage.base import open_store
-from spade_spark.streams.select import Span
+from spade_spark.streams.routing import Span
 from spade_spark.transform.transformers.registry import is_transformer
 from spade_spark.warehouse import preflight
 from spade_spark.warehouse.dialect import Warehouse, open_warehouse

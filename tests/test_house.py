@@ -34,7 +34,7 @@ LEVELS = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 ALONE = {
     "pyspark": {"engine/spark.py"},
     "psycopg2": {"warehouse/connection.py"},
-    "boto3": {"storage/s3.py", "warehouse/credentials.py", "streams/client.py"},
+    "boto3": {"storage/s3.py", "warehouse/credentials.py", "streams/aws_client.py"},
     "geoip2": {"lookups/geoip.py"},
     "maxminddb": {"lookups/geoip.py"},
     "tenacity": {"retry.py"},

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from spade_spark.run.records import Completion
 from spade_spark.settings import Settings
-from spade_spark.streams.choose import Target
-from spade_spark.streams.select import Span
+from spade_spark.streams.routing import Span
+from spade_spark.streams.targets import Target
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,12 @@ from spade_spark.run.layout import Layout
 from spade_spark.run.publication import Overtaken, Progress, PublicationLog
 from spade_spark.run.records import Completion, RowFile
 from spade_spark.storage.base import Store
-from spade_spark.streams.choose import Target
-from spade_spark.streams.client import AwsService
+from spade_spark.streams.aws_client import AwsService
+from spade_spark.streams.envelope import Envelope
 from spade_spark.streams.publisher import Publisher
-from spade_spark.streams.records import Envelope
-from spade_spark.streams.select import Selector
-from spade_spark.streams.send import Sender
+from spade_spark.streams.routing import Selector
+from spade_spark.streams.sender import Sender
+from spade_spark.streams.targets import Target
 from spade_spark.transform.transformers.registry import is_transformer
 
 

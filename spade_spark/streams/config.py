@@ -3,7 +3,7 @@
 The form is a JSON list of ``{"AWSAccount", "Version", "Dropped", "SpadeConfig": {...}}``. As in all
 that Blueprint publishes, names of members match in any case, members that are not known are
 ignored, and what is missing or null is empty, zero or false. What a configuration may say is in
-:mod:`~spade_spark.streams.rules`.
+:mod:`~spade_spark.streams.validation`.
 """
 
 from __future__ import annotations

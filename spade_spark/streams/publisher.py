@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from spade_spark.gocompat.duration import read_duration
+from spade_spark.streams.batcher import Gatherer
 from spade_spark.streams.config import Stream
 from spade_spark.streams.counts import StreamCounts
-from spade_spark.streams.gather import Gatherer
-from spade_spark.streams.records import Envelope, Payload, glob, glob_entry, row_payload
-from spade_spark.streams.select import Held
-from spade_spark.streams.send import Sender
+from spade_spark.streams.envelope import Envelope, Payload, glob, glob_entry, row_payload
+from spade_spark.streams.routing import Held
+from spade_spark.streams.sender import Sender
 
 
 class Publisher:
@@ -74,7 +74,7 @@ class Publisher:
             fields: Its fields, or why it has none.
 
         Raises:
-            SpadeError: As :meth:`~spade_spark.streams.send.Sender.send`.
+            SpadeError: As :meth:`~spade_spark.streams.sender.Sender.send`.
         """
         self._send_old()
         if isinstance(fields, Held):
@@ -89,7 +89,7 @@ class Publisher:
         """Sends all that waits; then every row before the one numbered ``rows`` is settled.
 
         Raises:
-            SpadeError: As :meth:`~spade_spark.streams.send.Sender.send`.
+            SpadeError: As :meth:`~spade_spark.streams.sender.Sender.send`.
         """
         if self._globber is not None:
             self._batch_glob(self._globber.take())

@@ -18,7 +18,7 @@ from spade_spark.blueprint.schema import read_tables
 from spade_spark.cli import cli
 from spade_spark.settings import Settings
 from spade_spark.streams.config import read_entries
-from spade_spark.streams.rules import problems
+from spade_spark.streams.validation import problems
 from spade_spark.transform.transformers.registry import is_transformer
 from tests.docs.harness import Servers, comparable, output_of, same_output
 from tests.docs.pages import README, all_pages, blocks, examples, inline_code, name_of

@@ -18,8 +18,8 @@ from spade_spark.run.layout import Layout
 from spade_spark.run.publication import read_publication
 from spade_spark.settings import S3Settings, Settings
 from spade_spark.storage.base import open_store
-from spade_spark.streams.choose import Target
-from spade_spark.streams.select import Span
+from spade_spark.streams.routing import Span
+from spade_spark.streams.targets import Target
 from tests.streams.kit import stream, unpack
 from tests.support import edge
 from tests.support.partial import PartialFailures

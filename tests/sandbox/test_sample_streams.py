@@ -3,7 +3,7 @@
 from spade_spark.sandbox import sample_streams
 from spade_spark.sandbox.sample_schemas import TABLES
 from spade_spark.settings import Settings
-from spade_spark.streams.choose import choose
+from spade_spark.streams.targets import choose
 
 
 def test_their_configuration_breaks_no_rule_and_names_columns_that_are_there(tmp_path):

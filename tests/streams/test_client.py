@@ -4,9 +4,9 @@ import pytest
 
 from spade_spark.errors import InputError
 from spade_spark.settings import Settings
-from spade_spark.streams.client import AwsService
-from spade_spark.streams.records import Envelope, row_payload
-from spade_spark.streams.send import Sender, Unanswered
+from spade_spark.streams.aws_client import AwsService
+from spade_spark.streams.envelope import Envelope, row_payload
+from spade_spark.streams.sender import Sender, Unanswered
 from tests.streams.kit import stream
 from tests.support.faulty_s3 import FaultyS3
 from tests.support.partial import PartialFailures

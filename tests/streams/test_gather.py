@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spade_spark.streams.gather import Gatherer
+from spade_spark.streams.batcher import Gatherer
 
 
 class Clock:

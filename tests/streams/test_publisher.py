@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spade_spark.errors import InputError
+from spade_spark.streams.envelope import Envelope
 from spade_spark.streams.publisher import Publisher
-from spade_spark.streams.records import Envelope
-from spade_spark.streams.select import Held
-from spade_spark.streams.send import Sender
+from spade_spark.streams.routing import Held
+from spade_spark.streams.sender import Sender
 from tests.streams.kit import stream, unpack
 from tests.streams.test_gather import Clock
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spade_spark.streams.records import Envelope, glob, glob_entry, row_payload
+from spade_spark.streams.envelope import Envelope, glob, glob_entry, row_payload
 from tests.streams.kit import stream, unglob, unpack
 
 NOW = datetime(2017, 11, 3, 18, 0, 0, 120_999, tzinfo=timezone.utc)

@@ -4,7 +4,7 @@ import pytest
 
 from spade_spark.settings import StreamSettings
 from spade_spark.streams.filters import KNOWN
-from spade_spark.streams.select import Held, Selector, Span
+from spade_spark.streams.routing import Held, Selector, Span
 from tests.streams.kit import stream
 
 COLUMNS = ("time", "login", "country", "n")

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spade_spark.errors import InputError, PassingFault
+from spade_spark.streams.envelope import Record
 from spade_spark.streams.limits import Limits
-from spade_spark.streams.records import Record
-from spade_spark.streams.send import Sender, Unanswered, cut
+from spade_spark.streams.sender import Sender, Unanswered, cut
 from tests.streams.kit import stream
 
 THROTTLE = "ProvisionedThroughputExceededException"

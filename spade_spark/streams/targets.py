@@ -12,7 +12,7 @@ from spade_spark.blueprint import fetch
 from spade_spark.errors import InputError, UsageError
 from spade_spark.settings import Settings
 from spade_spark.streams.config import Entry, Stream, Unreadable, read_entries
-from spade_spark.streams.rules import oddities, problems, region_of
+from spade_spark.streams.validation import oddities, problems, region_of
 
 ALL: Final = "all"
 """What stands for every stream on the command line."""

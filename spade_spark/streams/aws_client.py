@@ -17,10 +17,10 @@ from spade_spark.errors import InputError
 from spade_spark.settings import Settings
 from spade_spark.storage.aws import new_session
 from spade_spark.streams.config import Stream
+from spade_spark.streams.envelope import Record
 from spade_spark.streams.limits import FIREHOSE
-from spade_spark.streams.records import Record
-from spade_spark.streams.rules import region_of
-from spade_spark.streams.send import THROTTLED, Unanswered
+from spade_spark.streams.sender import THROTTLED, Unanswered
+from spade_spark.streams.validation import region_of
 
 _SERVER_FAULT: Final = 500
 # Tries are counted by the configuration of the stream; the client must not try by itself.
@@ -47,7 +47,7 @@ class AwsService:
         self._endpoint = settings.streams.endpoint_url or None
 
     def put(self, records: Sequence[Record]) -> list[str]:
-        """See :class:`~spade_spark.streams.send.Service`."""
+        """See :class:`~spade_spark.streams.sender.Service`."""
         try:
             answers = self._put(records)
         except aws.ClientError as error:

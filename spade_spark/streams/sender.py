@@ -10,8 +10,8 @@ from spade_spark.errors import PassingFault
 from spade_spark.gocompat.duration import read_duration
 from spade_spark.streams.config import Stream
 from spade_spark.streams.counts import StreamCounts
+from spade_spark.streams.envelope import Record
 from spade_spark.streams.limits import LIMITS, Limits
-from spade_spark.streams.records import Record
 
 THROTTLED: Final = frozenset(
     {
