@@ -38,7 +38,7 @@ def command(
         print_suggestions,
         suggestions_json,
     )
-    from spade_spark.suggest.story import suggest  # noqa: PLC0415 - see above
+    from spade_spark.schema_inference.infer import suggest  # noqa: PLC0415 - see above
 
     settings = read_settings(conf, None)
     found = suggest(check_tag(tag), settings, names=events, limit=limit)

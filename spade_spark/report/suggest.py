@@ -12,8 +12,8 @@ from rich.text import Text
 from spade_spark.blueprint.schema import Column, as_published
 from spade_spark.report.parts import print_parts
 from spade_spark.report.summary import counted
-from spade_spark.suggest.propose import PropertySuggestion, Suggestion
-from spade_spark.suggest.story import Suggestions
+from spade_spark.schema_inference.infer import Suggestions
+from spade_spark.schema_inference.proposal import PropertySuggestion, Suggestion
 
 _MOST = 20
 

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from spade_spark.blueprint.schema import Table, as_published, read_tables
 from spade_spark.gocompat.json import Number, read
 from spade_spark.lookups.base import Lookups
-from spade_spark.suggest.names import column_name, is_event_name
-from spade_spark.suggest.propose import MAX_COLUMNS, propose
-from spade_spark.suggest.seen import (
+from spade_spark.schema_inference.naming import column_name, is_event_name
+from spade_spark.schema_inference.profile import (
     MAX_EVENTS,
     MAX_NAME,
     MAX_PROPERTIES,
@@ -20,6 +19,7 @@ from spade_spark.suggest.seen import (
     EventSeen,
     Seen,
 )
+from spade_spark.schema_inference.proposal import MAX_COLUMNS, propose
 from spade_spark.transform.transformers.registry import TRANSFORMERS, is_transformer
 from tests.fuzz.make import FixedGeo, FixedLogins
 

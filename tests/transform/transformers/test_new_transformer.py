@@ -14,8 +14,8 @@ from spade_spark.lake.ddl import Catalog
 from spade_spark.lake.pointer import Current, LakeColumn
 from spade_spark.lookups.base import Lookups
 from spade_spark.outlook import column_differences
-from spade_spark.suggest.propose import propose
-from spade_spark.suggest.seen import EventSeen
+from spade_spark.schema_inference.profile import EventSeen
+from spade_spark.schema_inference.proposal import propose
 from spade_spark.transform.chunk import ChunkTransform
 from spade_spark.transform.codegen import source
 from spade_spark.transform.reference import ExactTransform

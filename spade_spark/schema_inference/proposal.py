@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.suggest.names import column_name, is_event_name
-from spade_spark.suggest.seen import EventSeen, PropertySeen
+from spade_spark.schema_inference.naming import column_name, is_event_name
+from spade_spark.schema_inference.profile import EventSeen, PropertySeen
 from spade_spark.transform.transformers.base import (
     ArrowType,
     Inference,

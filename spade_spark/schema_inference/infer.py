@@ -15,10 +15,10 @@ from spade_spark.errors import InputError, UsageError
 from spade_spark.gocompat.json import NotJson, text_of
 from spade_spark.run.records import UntrackedFile
 from spade_spark.run.run import Run
+from spade_spark.schema_inference.profile import Seen
+from spade_spark.schema_inference.proposal import Suggestion, propose
 from spade_spark.settings import Settings
 from spade_spark.storage.base import open_store, split_url
-from spade_spark.suggest.propose import Suggestion, propose
-from spade_spark.suggest.seen import Seen
 
 
 @dataclass(frozen=True)
