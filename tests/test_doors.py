@@ -17,7 +17,7 @@ from tests.support.processes import PROGRAMS, REPOSITORY, environment, run
 from tests.support.world import AFTER, BEFORE, WINDOW, World, log_full_window
 
 PASSWORD = "marked-Pa55word"
-JOB = REPOSITORY / "jobs" / "replay.py"
+JOB = REPOSITORY / "jobs" / "workflows/replay.py"
 REPLAY_SH = REPOSITORY / "replay.sh"
 
 RIGHT = [

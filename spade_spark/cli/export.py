@@ -82,10 +82,10 @@ def publish_command(
     # Imported here: pyarrow and boto3 take longer than help may.
     from rich.console import Console  # noqa: PLC0415 - see above
 
-    from spade_spark.export import ExportRequest, publish  # noqa: PLC0415 - see above
     from spade_spark.lake.publish import ExportRules  # noqa: PLC0415 - see above
     from spade_spark.report.export import export_json, print_export  # noqa: PLC0415 - see above
     from spade_spark.report.screen import Screen  # noqa: PLC0415 - see above
+    from spade_spark.workflows.lake_export import ExportRequest, publish  # noqa: PLC0415 - see above
 
     console = Console(stderr=True)
     request = ExportRequest(

@@ -12,8 +12,8 @@ from spade_spark.cli.words import CONF, RSURL, read_settings
 from spade_spark.errors import UsageError
 
 if TYPE_CHECKING:
-    from spade_spark.runs import Survey
     from spade_spark.settings import Settings
+    from spade_spark.workflows.runs import Survey
 
 
 @click.command("runs", context_settings={"max_content_width": 100})
@@ -53,7 +53,7 @@ def command(
     from rich.console import Console  # noqa: PLC0415 - see above
 
     from spade_spark.report import runs as report  # noqa: PLC0415 - see above
-    from spade_spark.runs import expired_backups, survey  # noqa: PLC0415 - see above
+    from spade_spark.workflows.runs import expired_backups, survey  # noqa: PLC0415 - see above
 
     if backups and not prune:
         raise UsageError("--backups goes with --prune")
@@ -94,7 +94,7 @@ def _prune(
 ) -> int:
     """Removes what is offered of the run tags; all of them are looked at before any is touched."""
     from spade_spark.report.runs import backup_text, offer_text  # noqa: PLC0415 - as in command
-    from spade_spark.runs import drop_backup, offered_backups, prune  # noqa: PLC0415 - as above
+    from spade_spark.workflows.runs import drop_backup, offered_backups, prune  # noqa: PLC0415 - as above
 
     removals = {f"{tag}: {offer_text(seen.offer(tag))}": tag for tag in tags}
     drops = {

@@ -69,7 +69,7 @@ def command(
 
     from spade_spark.report.screen import Screen  # noqa: PLC0415 - see above
     from spade_spark.report.undo import print_undo, undo_json  # noqa: PLC0415 - see above
-    from spade_spark.undo import UndoRequest, undo  # noqa: PLC0415 - see above
+    from spade_spark.workflows.undo import UndoRequest, undo  # noqa: PLC0415 - see above
 
     request = UndoRequest(tag, tables, poolsize, allow_empty, force, take_over)
     report = undo(request, settings, Screen(Console(stderr=True), ask=not yes))

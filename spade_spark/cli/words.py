@@ -202,7 +202,7 @@ class Words:
                 "START, END, tables, --all-tables, --runtag, --namespace and --skip-transform out"
             )
         # Imported here: it opens a store, and boto3 takes longer than help may.
-        from spade_spark.again import try_again  # noqa: PLC0415 - see above
+        from spade_spark.workflows.quarantine_replay import try_again  # noqa: PLC0415 - see above
 
         return replace(
             try_again(check_tag(self.from_quarantine), settings),

@@ -43,7 +43,7 @@ def commands(sandbox: Sandbox, conf: Path) -> list[Command]:
     found = []
     if (CLONE / "replay.sh").exists():
         script = _shown(CLONE / "replay.sh", here="./replay.sh")
-        job = _shown(CLONE / "jobs" / "replay.py")
+        job = _shown(CLONE / "jobs" / "workflows/replay.py")
         submit = f"PYSPARK_PYTHON={python} {_shown(scripts / 'spark-submit')}"
         found += [
             Command("a replay", f"{keys} {script} 'local[*]' {url} {asked} {options}"),

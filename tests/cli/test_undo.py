@@ -7,7 +7,6 @@ from datetime import datetime, timezone
 import boto3
 import pytest
 
-from spade_spark import undo
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.cli import main
 from spade_spark.errors import UsageError
@@ -18,6 +17,7 @@ from spade_spark.run.process import Process
 from spade_spark.run.run import Run
 from spade_spark.storage.base import open_store
 from spade_spark.warehouse.load import ensure_places
+from spade_spark.workflows import undo
 from tests.warehouse.lab import NEW, OLD, REPLACED, WINDOW, Lab
 
 ELSEWHERE = Process("bob", "worker-7", 4711, "worker-7/boot/pid:[1]", "9")

@@ -9,7 +9,6 @@ from datetime import datetime, timezone
 from rich.console import Console
 
 from spade_spark.blueprint.schema import read_tables
-from spade_spark.export import ExportRequest, publish
 from spade_spark.gocompat.quote import quote
 from spade_spark.lake.pointer import read_pointer
 from spade_spark.lake.publish import ExportRules
@@ -23,6 +22,7 @@ from spade_spark.settings import S3Settings, Settings
 from spade_spark.storage.base import open_store
 from spade_spark.transform.transformers.registry import is_transformer
 from spade_spark.window import Window
+from spade_spark.workflows.lake_export import ExportRequest, publish
 from spade_spark.writers.parquet import convert
 from spade_spark.writers.partition_paths import DayFile
 from tests.support import edge

@@ -12,7 +12,6 @@ import pyarrow.dataset
 import pytest
 from rich.console import Console
 
-from spade_spark import export
 from spade_spark.cli import main
 from spade_spark.errors import SettingsError, UsageError
 from spade_spark.lake.pointer import read_pointer
@@ -20,6 +19,7 @@ from spade_spark.lake.prune import unread
 from spade_spark.report.export import print_export
 from spade_spark.run.records import Damaged, encode
 from spade_spark.storage.base import open_store
+from spade_spark.workflows import lake_export
 from tests.lake.kit import LOGIN, NOVEMBER_3, Lab
 from tests.run.test_run import PLAN
 from tests.support import edge
@@ -369,7 +369,7 @@ def test_killed_at_any_call_and_run_again_it_is_done_once(lab, tmp_path, monkeyp
         breaking = Breaking(lab.lake, at, done=done)
         with monkeypatch.context() as patch:
             patch.setattr(
-                export,
+                lake_export,
                 "open_store",
                 lambda url, s3, broken=breaking: broken if url == lab.to else open_store(url, s3),
             )
@@ -418,7 +418,9 @@ def test_of_two_at_once_the_second_goes_on_from_what_the_first_has_made(request,
     preceded = Preceded(lab.lake, lambda: lab.published("other"))
     with monkeypatch.context() as patch:
         stores = iter([lab.store, preceded])
-        patch.setattr(export, "open_store", lambda *where: next(stores, None) or open_store(*where))
+        patch.setattr(
+            lake_export, "open_store", lambda *where: next(stores, None) or open_store(*where)
+        )
         lab.published("new")
     assert lab.rows() == values([EARLY, NEW, NEW_END, other])
     assert lab.current.serial == 3

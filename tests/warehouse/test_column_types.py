@@ -3,10 +3,10 @@
 import pytest
 
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.outlook import column_differences
 from spade_spark.settings import WarehouseSettings
 from spade_spark.transform.transformers.registry import TRANSFORMERS
 from spade_spark.warehouse import preflight
+from spade_spark.workflows.preview import column_differences
 from tests.transform.transformers.harness import texts_of
 from tests.warehouse.lab import WINDOW
 

@@ -14,7 +14,6 @@ from spade_spark.gocompat.json import Elements, Members, Nested, read
 from spade_spark.gocompat.quote import quote
 from spade_spark.lake.ddl import Catalog
 from spade_spark.lake.pointer import Current, LakeColumn
-from spade_spark.outlook import column_differences
 from spade_spark.schema_inference.profile import EventSeen
 from spade_spark.schema_inference.proposal import propose
 from spade_spark.transform.codegen import source
@@ -24,6 +23,7 @@ from spade_spark.transform.transformers.base import ArrowType, ConversionFailed,
 from spade_spark.transform.transformers.registry import TRANSFORMERS
 from spade_spark.warehouse.catalog import WarehouseColumn
 from spade_spark.warehouse.preflight import TableState
+from spade_spark.workflows.preview import column_differences
 from spade_spark.writers.arrow_types import arrow_schema, arrow_type
 from spade_spark.writers.parquet import convert
 from tests.fuzz.compare import differing, exactly

@@ -11,7 +11,6 @@ from datetime import datetime, timezone
 from difflib import get_close_matches
 
 from spade_spark import __version__
-from spade_spark.again import list_quarantine
 from spade_spark.blueprint import fetch
 from spade_spark.blueprint.metadata import read_edge_types
 from spade_spark.blueprint.schema import LeftOut, Reading, Table, read_tables
@@ -25,6 +24,7 @@ from spade_spark.storage.base import open_store
 from spade_spark.streams.targets import Chosen
 from spade_spark.streams.targets import choose as choose_streams
 from spade_spark.transform.transformers.registry import is_transformer
+from spade_spark.workflows.quarantine_replay import list_quarantine
 from spade_spark.writers.parquet_requirements import need_columns, need_pyarrow
 
 

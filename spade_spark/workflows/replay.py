@@ -23,9 +23,7 @@ from spade_spark.blueprint.schema import Table, read_tables
 from spade_spark.engine.java import require_java
 from spade_spark.engine.job import Job, Publishing
 from spade_spark.errors import InputError, UsageError, WarehouseError
-from spade_spark.outlook import outlook_of
 from spade_spark.plan import Plan
-from spade_spark.prepare import Prepared, choose, choose_made, prepare
 from spade_spark.report.damage import damage, withheld
 from spade_spark.report.metrics import Metrics, of_loads, of_run
 from spade_spark.report.outlook import REPEATS
@@ -48,6 +46,8 @@ from spade_spark.warehouse.dialect import Warehouse, open_warehouse
 from spade_spark.warehouse.guard import Rules
 from spade_spark.warehouse.load import load_tables
 from spade_spark.window import Window
+from spade_spark.workflows.planning import Prepared, choose, choose_made, prepare
+from spade_spark.workflows.preview import outlook_of
 
 _LOG = logging.getLogger(__name__)
 

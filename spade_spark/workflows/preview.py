@@ -9,7 +9,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.prepare import Prepared, prepare
 from spade_spark.report.outlook import Outlook, StreamOutlook, TableOutlook, hours_text
 from spade_spark.request import Request
 from spade_spark.run.layout import Layout
@@ -26,6 +25,7 @@ from spade_spark.warehouse.dialect import Warehouse, open_warehouse
 from spade_spark.warehouse.place import place_of
 from spade_spark.warehouse.replace import Replacement
 from spade_spark.window import PACIFIC, Window
+from spade_spark.workflows.planning import Prepared, prepare
 
 BYTES_PER_CORE_SECOND = 12_000_000
 """Compressed input that a core turns into rows in a second (bench/README.md), with a margin."""
