@@ -27,7 +27,7 @@ from spade_spark.blueprint.fetch import fetch
 from spade_spark.engine.job import Job
 from spade_spark.engine.partition import run_partition
 from spade_spark.plan import Partition, Source
-from spade_spark.run.records import Completion
+from spade_spark.runs.manifest import Completion
 from spade_spark.settings import Settings, load
 from spade_spark.storage.base import open_store
 from spade_spark.writers import tsv

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 
 from spade_spark.cli import main
-from spade_spark.run.locks import Claim, Locks
-from spade_spark.run.process import Process
+from spade_spark.locking.lease import Claim, Locks
+from spade_spark.locking.process import Process
 from spade_spark.storage.base import open_store
 from spade_spark.warehouse.replace import replace as replace_window
 from spade_spark.window import Window

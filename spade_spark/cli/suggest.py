@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from spade_spark.cli.words import CONF, read_settings
-from spade_spark.run.layout import check_tag
+from spade_spark.runs.paths import check_tag
 
 
 @click.command("suggest", context_settings={"max_content_width": 100})

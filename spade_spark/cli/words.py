@@ -15,7 +15,7 @@ import click
 from spade_spark import settings as settings_module
 from spade_spark.errors import UsageError
 from spade_spark.request import Request
-from spade_spark.run.layout import check_tag, generate_tag
+from spade_spark.runs.paths import check_tag, generate_tag
 from spade_spark.settings import Settings
 from spade_spark.window import Window
 

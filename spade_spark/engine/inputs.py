@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from spade_spark.engine.job import Job
-from spade_spark.run.ledger import Ledger
+from spade_spark.runs.audit_counts import Ledger
 from spade_spark.sources.glob_archive import GlobLines, Repeats
 from spade_spark.sources.gzip_lines import ObjectLines
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from spade_spark.run.records import Completion
+from spade_spark.runs.manifest import Completion
 from spade_spark.settings import Settings
 from spade_spark.streams.routing import Span
 from spade_spark.streams.targets import Target

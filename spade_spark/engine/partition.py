@@ -25,14 +25,9 @@ from spade_spark.engine.publish import publish
 from spade_spark.errors import DamagedObject, InputError, ObjectChanged, ObjectMissing
 from spade_spark.lookups.factory import worker_lookups
 from spade_spark.plan import Partition, Source
-from spade_spark.run.layout import Layout
-from spade_spark.run.ledger import Ledger
-from spade_spark.run.records import (
-    Completion,
-    Damaged,
-    decode,
-    encode,
-)
+from spade_spark.runs.audit_counts import Ledger
+from spade_spark.runs.manifest import Completion, Damaged, decode, encode
+from spade_spark.runs.paths import Layout
 from spade_spark.sources.glob_archive import GlobLines
 from spade_spark.sources.gzip_lines import ObjectLines
 from spade_spark.sources.prefilter import Prefilter

@@ -21,9 +21,9 @@ from spade_spark.engine.job import Job, Publishing
 from spade_spark.errors import Bug
 from spade_spark.gocompat.duration import read_duration
 from spade_spark.gocompat.quote import unquote_row
-from spade_spark.run.layout import Layout
-from spade_spark.run.publication import Overtaken, Progress, PublicationLog
-from spade_spark.run.records import Completion, RowFile
+from spade_spark.runs.manifest import Completion, RowFile
+from spade_spark.runs.paths import Layout
+from spade_spark.runs.publish_checkpoint import Overtaken, Progress, PublicationLog
 from spade_spark.storage.base import Store
 from spade_spark.streams.aws_client import AwsService
 from spade_spark.streams.envelope import Envelope

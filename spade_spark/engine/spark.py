@@ -25,14 +25,14 @@ from pyspark import AccumulatorParam, SparkConf, SparkContext, TaskContext
 from pyspark.errors import PySparkException
 
 from spade_spark import errors
+from spade_spark.display_guard import DisplayGuard
 from spade_spark.engine.job import Job
 from spade_spark.engine.partition import run_partition
 from spade_spark.errors import Bug, PassingFault, SpadeError
 from spade_spark.plan import Partition
-from spade_spark.report.display import DisplayGuard
-from spade_spark.run.ledger import Ledger
-from spade_spark.run.progress import Progress
-from spade_spark.run.records import Completion
+from spade_spark.progress import Progress
+from spade_spark.runs.audit_counts import Ledger
+from spade_spark.runs.manifest import Completion
 
 if TYPE_CHECKING:
     from pyspark import Accumulator, Broadcast

@@ -24,8 +24,8 @@ from datetime import datetime
 from typing import Final
 
 from spade_spark.errors import CommitUnknown, InputError, ObjectMissing, PassingFault
-from spade_spark.run.layout import table_folder
-from spade_spark.run.records import decode, encode
+from spade_spark.runs.manifest import decode, encode
+from spade_spark.runs.paths import table_folder
 from spade_spark.storage.base import Store
 from spade_spark.window import Window
 from spade_spark.writers.partition_paths import day_folder, moment

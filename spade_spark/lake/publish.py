@@ -36,7 +36,7 @@ from spade_spark.lake.pointer import (
     read_pointer,
     swap_pointer,
 )
-from spade_spark.run.records import ManifestTable
+from spade_spark.runs.manifest import ManifestTable
 from spade_spark.storage.base import Store
 from spade_spark.writers.partition_paths import NO_DAY, DayFile
 

@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 
 from spade_spark.report.summary import counted
 from spade_spark.request import Request
-from spade_spark.run.records import Completion
-from spade_spark.run.run import Sealed
+from spade_spark.runs.manifest import Completion
+from spade_spark.runs.run_store import Sealed
 
 _MOST = 10
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from spade_spark.report.parts import as_json, print_parts
 from spade_spark.report.summary import counted
-from spade_spark.run.exports import ExportOutcome, TableNotPublished, TablePublished
+from spade_spark.runs.export_results import ExportOutcome, TableNotPublished, TablePublished
 
 _MOST = 4
 

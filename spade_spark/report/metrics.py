@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 from spade_spark.errors import SettingsError
-from spade_spark.run.ledger import Ledger
-from spade_spark.run.loads import LoadOutcome, TableLoaded, TableNotLoaded
+from spade_spark.runs.audit_counts import Ledger
+from spade_spark.runs.load_results import LoadOutcome, TableLoaded, TableNotLoaded
 from spade_spark.settings import MetricsSettings
 
 if TYPE_CHECKING:

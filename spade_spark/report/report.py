@@ -6,8 +6,13 @@ from dataclasses import dataclass
 
 import msgspec
 
-from spade_spark.run.loads import LoadOutcome, TableLoaded, TableLoadedBefore, TableNotLoaded
-from spade_spark.run.records import Manifest
+from spade_spark.runs.load_results import (
+    LoadOutcome,
+    TableLoaded,
+    TableLoadedBefore,
+    TableNotLoaded,
+)
+from spade_spark.runs.manifest import Manifest
 from spade_spark.transform.outcomes import Outcome
 
 

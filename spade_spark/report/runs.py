@@ -10,11 +10,11 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from spade_spark.locking.lease import age_text
 from spade_spark.report.summary import counted, size_text
-from spade_spark.run.loads import KeptRows
-from spade_spark.run.locks import age_text
-from spade_spark.run.runs import FoundRun, Removable
-from spade_spark.run.state import RunState, State, TableLoad
+from spade_spark.runs.discovery import FoundRun, Removable
+from spade_spark.runs.load_results import KeptRows
+from spade_spark.runs.status import RunState, State, TableLoad
 
 _COLORS = {
     State.TRANSFORMING: "cyan",

@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.prompt import Confirm
 
+from spade_spark import progress
+from spade_spark.display_guard import DisplayGuard
 from spade_spark.errors import UsageError
 from spade_spark.plan import Partition
-from spade_spark.report.display import DisplayGuard
 from spade_spark.report.outlook import Outlook, print_outlook
 from spade_spark.report.summary import size_text
-from spade_spark.run import progress
 
 _LINE_SECONDS = 5.0
 

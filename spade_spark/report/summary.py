@@ -11,7 +11,7 @@ from rich.text import Text
 
 from spade_spark.report.parts import print_parts
 from spade_spark.report.report import Report
-from spade_spark.run.loads import TableLoaded, TableLoadedBefore
+from spade_spark.runs.load_results import TableLoaded, TableLoadedBefore
 from spade_spark.transform.edge_type_audit import EdgeTypeCounts
 from spade_spark.transform.outcomes import Outcome
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spade_spark.report.parts import as_json, print_parts
-from spade_spark.run.loads import TableNotLoaded, TableUndone
+from spade_spark.runs.load_results import TableNotLoaded, TableUndone
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from rich.console import Console
 
-from spade_spark.run.run import Run
+from spade_spark.runs.run_store import Run
 from spade_spark.sandbox.children import run_kept
 from spade_spark.sandbox.commands import CLONE, window_words
 from spade_spark.sandbox.demo_screen import DemoScreen

@@ -16,8 +16,8 @@ from spade_spark.engine.job import Job
 from spade_spark.engine.partition import run_partition
 from spade_spark.errors import Bug
 from spade_spark.plan import Partition, Source
-from spade_spark.run.loads import LoadFile, TableFiles, TableNotLoaded
-from spade_spark.run.records import RowFile
+from spade_spark.runs.load_results import LoadFile, TableFiles, TableNotLoaded
+from spade_spark.runs.manifest import RowFile
 from spade_spark.sandbox.sample_schemas import MISTAKES, TABLES, published, with_mistakes
 from spade_spark.settings import OutputSettings, Settings
 from spade_spark.sources.listing import list_window

@@ -13,8 +13,8 @@ import msgspec
 
 from spade_spark.errors import InputError, UsageError
 from spade_spark.gocompat.json import NotJson, text_of
-from spade_spark.run.records import UntrackedFile
-from spade_spark.run.run import Run
+from spade_spark.runs.manifest import UntrackedFile
+from spade_spark.runs.run_store import Run
 from spade_spark.schema_inference.profile import Seen
 from spade_spark.schema_inference.proposal import Suggestion, propose
 from spade_spark.settings import Settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from spade_spark.run.loads import TableFiles
+from spade_spark.runs.load_results import TableFiles
 from spade_spark.settings import S3Settings, WarehouseSettings
 from spade_spark.warehouse.catalog import WarehouseColumn
 from spade_spark.warehouse.connection import Session, Target

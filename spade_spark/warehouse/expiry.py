@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from spade_spark.run.loads import KeptRows
+from spade_spark.runs.load_results import KeptRows
 from spade_spark.warehouse import catalog, ledger
 from spade_spark.warehouse.backup import Backup
 from spade_spark.warehouse.connection import Session

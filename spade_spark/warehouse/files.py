@@ -7,7 +7,7 @@ from typing import BinaryIO, cast
 from isal import igzip
 
 from spade_spark.errors import ObjectChanged, ObjectMissing, SpadeError
-from spade_spark.run.loads import TableFiles
+from spade_spark.runs.load_results import TableFiles
 from spade_spark.settings import S3Settings
 from spade_spark.storage.base import open_store, split_url
 

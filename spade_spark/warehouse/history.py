@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from spade_spark.run.layout import UNDO
+from spade_spark.runs.paths import UNDO
 from spade_spark.warehouse import ledger
 from spade_spark.warehouse.connection import Session, WarehouseRefusal
 from spade_spark.warehouse.statements import Identifier, Statement, identifiers

@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable, Sequence
 
 from spade_spark.errors import ConnectionLost
+from spade_spark.progress import LoadPhase
 from spade_spark.retry import RetryPolicy
-from spade_spark.run.loads import (
+from spade_spark.runs.load_results import (
     LoadOutcome,
     TableFiles,
     TableLoaded,
     TableLoadedBefore,
     TableNotLoaded,
 )
-from spade_spark.run.progress import LoadPhase
 from spade_spark.settings import WarehouseSettings
 from spade_spark.warehouse import backup, catalog, ledger
 from spade_spark.warehouse.connection import Session

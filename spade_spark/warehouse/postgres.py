@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from spade_spark.errors import InputError, LoadFailed, SpadeError, WarehouseError
-from spade_spark.run.loads import TableFiles
+from spade_spark.runs.load_results import TableFiles
 from spade_spark.settings import S3Settings
 from spade_spark.warehouse.catalog import WarehouseColumn
 from spade_spark.warehouse.connection import Session, Target, WarehouseRefusal

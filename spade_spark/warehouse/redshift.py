@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spade_spark.errors import LoadFailed, WarehouseError
-from spade_spark.run.loads import TableFiles
+from spade_spark.runs.load_results import TableFiles
 from spade_spark.settings import S3Settings
 from spade_spark.warehouse import load_errors
 from spade_spark.warehouse.catalog import WarehouseColumn

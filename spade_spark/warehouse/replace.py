@@ -20,7 +20,7 @@ from spade_spark.errors import (
     GuardFailed,
     WarehouseError,
 )
-from spade_spark.run.loads import TableFiles
+from spade_spark.runs.load_results import TableFiles
 from spade_spark.warehouse import ledger
 from spade_spark.warehouse.add import refuse_to_add
 from spade_spark.warehouse.backup import backup_of, delete_kept, keep_all, keep_statement

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
+from spade_spark.display_guard import DisplayGuard
 from spade_spark.errors import CommitUnknown, ConnectionLost, LockLost, PassingFault, SpadeError
-from spade_spark.report.display import DisplayGuard
+from spade_spark.progress import LoadPhase, LoadProgress
 from spade_spark.retry import RetryPolicy
-from spade_spark.run.loads import TableNotLoaded
-from spade_spark.run.progress import LoadPhase, LoadProgress
+from spade_spark.runs.load_results import TableNotLoaded
 from spade_spark.warehouse import ledger
 from spade_spark.warehouse.connection import (
     BEGIN_SERIALIZABLE,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spade_spark.errors import AlreadyLoaded
-from spade_spark.run.layout import QUARANTINE
+from spade_spark.runs.paths import QUARANTINE
 from spade_spark.warehouse import ledger
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.history import LedgerRow, changes_since, ledger_rows, newest, undo_of

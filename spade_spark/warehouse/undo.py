@@ -20,15 +20,15 @@ from spade_spark.errors import (
     GuardFailed,
     WarehouseError,
 )
+from spade_spark.progress import LoadPhase
 from spade_spark.retry import RetryPolicy
-from spade_spark.run.layout import UNDO
-from spade_spark.run.loads import (
+from spade_spark.runs.load_results import (
     TableNotLoaded,
     TableUndone,
     TableUndoneBefore,
     UndoOutcome,
 )
-from spade_spark.run.progress import LoadPhase
+from spade_spark.runs.paths import UNDO
 from spade_spark.settings import WarehouseSettings
 from spade_spark.warehouse import catalog
 from spade_spark.warehouse.backup import Backup, delete_kept

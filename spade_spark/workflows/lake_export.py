@@ -23,10 +23,10 @@ from spade_spark.lake.publish import ExportRules, Publication, TablePublisher
 from spade_spark.report.export import ExportReport
 from spade_spark.report.screen import Screen
 from spade_spark.report.summary import counted
-from spade_spark.run.exports import ExportOutcome, TableNotPublished, TablePublished
-from spade_spark.run.layout import QUARANTINE
-from spade_spark.run.records import Manifest, ManifestTable
-from spade_spark.run.run import Run, Sealed
+from spade_spark.runs.export_results import ExportOutcome, TableNotPublished, TablePublished
+from spade_spark.runs.manifest import Manifest, ManifestTable
+from spade_spark.runs.paths import QUARANTINE
+from spade_spark.runs.run_store import Run, Sealed
 from spade_spark.settings import Settings
 from spade_spark.storage.base import Store, open_store
 from spade_spark.transform.transformers.registry import is_transformer

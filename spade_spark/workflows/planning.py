@@ -17,7 +17,7 @@ from spade_spark.blueprint.schema import LeftOut, Reading, Table, read_tables
 from spade_spark.errors import InputError, UsageError
 from spade_spark.plan import Plan, deal
 from spade_spark.request import Request
-from spade_spark.run.run import Sealed, sha256
+from spade_spark.runs.run_store import Sealed, sha256
 from spade_spark.settings import Settings
 from spade_spark.sources.listing import Listing, list_window
 from spade_spark.storage.base import open_store

@@ -9,12 +9,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 from spade_spark.blueprint.schema import Column, Table
+from spade_spark.locking.lease import Claim, Locks
 from spade_spark.report.outlook import Outlook, StreamOutlook, TableOutlook, hours_text
 from spade_spark.request import Request
-from spade_spark.run.layout import Layout
-from spade_spark.run.loads import TableFiles
-from spade_spark.run.locks import Claim, Locks
-from spade_spark.run.run import Run
+from spade_spark.runs.load_results import TableFiles
+from spade_spark.runs.paths import Layout
+from spade_spark.runs.run_store import Run
 from spade_spark.settings import Settings
 from spade_spark.sources.listing import Listing
 from spade_spark.storage.base import open_store

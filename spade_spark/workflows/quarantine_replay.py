@@ -5,9 +5,9 @@ from __future__ import annotations
 from spade_spark.errors import InputError, UsageError
 from spade_spark.plan import Source
 from spade_spark.request import Request
-from spade_spark.run.layout import QUARANTINE
-from spade_spark.run.records import Manifest
-from spade_spark.run.run import Run
+from spade_spark.runs.manifest import Manifest
+from spade_spark.runs.paths import QUARANTINE
+from spade_spark.runs.run_store import Run
 from spade_spark.settings import Settings
 from spade_spark.sources.listing import Listing
 from spade_spark.storage.base import open_store

@@ -23,6 +23,8 @@ from spade_spark.blueprint.schema import Table, read_tables
 from spade_spark.engine.java import require_java
 from spade_spark.engine.job import Job, Publishing
 from spade_spark.errors import InputError, UsageError, WarehouseError
+from spade_spark.locking.heartbeat import Lock, holding
+from spade_spark.locking.lease import Claim, Locks
 from spade_spark.plan import Plan
 from spade_spark.report.damage import damage, withheld
 from spade_spark.report.metrics import Metrics, of_loads, of_run
@@ -31,12 +33,10 @@ from spade_spark.report.report import LeftOutTable, Report
 from spade_spark.report.screen import Screen
 from spade_spark.report.summary import counted
 from spade_spark.request import Request
-from spade_spark.run.adopt import adopt
-from spade_spark.run.heartbeat import Lock, holding
-from spade_spark.run.loads import LoadRecord
-from spade_spark.run.locks import Claim, Locks
-from spade_spark.run.records import Completion
-from spade_spark.run.run import Run, Sealed
+from spade_spark.runs.import_legacy import adopt
+from spade_spark.runs.load_results import LoadRecord
+from spade_spark.runs.manifest import Completion
+from spade_spark.runs.run_store import Run, Sealed
 from spade_spark.settings import Settings
 from spade_spark.storage.base import open_store
 from spade_spark.streams.routing import Span

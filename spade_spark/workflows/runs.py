@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 
 from spade_spark.errors import PassingFault, SettingsError, UsageError, WarehouseError
-from spade_spark.run.heartbeat import holding
-from spade_spark.run.loads import KeptRows
-from spade_spark.run.locks import Claim, Locks
-from spade_spark.run.runs import FoundRun, Removable, find_runs, remove
-from spade_spark.run.state import RunState, TableLoad, state_of
+from spade_spark.locking.heartbeat import holding
+from spade_spark.locking.lease import Claim, Locks
+from spade_spark.runs.discovery import FoundRun, Removable, find_runs, remove
+from spade_spark.runs.load_results import KeptRows
+from spade_spark.runs.status import RunState, TableLoad, state_of
 from spade_spark.settings import Settings
 from spade_spark.storage.base import Store, open_store
 from spade_spark.warehouse.connection import Session, Target

@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spade_spark.errors import AlreadyUndone, SettingsError, UsageError, WarehouseError
+from spade_spark.locking.heartbeat import Lock, holding
+from spade_spark.locking.lease import Claim, Locks
 from spade_spark.report.screen import Screen
 from spade_spark.report.undo import UndoReport
-from spade_spark.run.heartbeat import Lock, holding
-from spade_spark.run.layout import UNDO
-from spade_spark.run.loads import TableNotLoaded, TableUndone, TableUndoneBefore
-from spade_spark.run.locks import Claim, Locks
+from spade_spark.runs.load_results import TableNotLoaded, TableUndone, TableUndoneBefore
+from spade_spark.runs.paths import UNDO
 from spade_spark.settings import Settings
 from spade_spark.storage.base import open_store
 from spade_spark.warehouse import backup

@@ -15,8 +15,8 @@ from spade_spark.engine.job import Job
 from spade_spark.engine.partition import run_partition
 from spade_spark.errors import PassingFault
 from spade_spark.plan import Partition
-from spade_spark.run.progress import Progress
-from spade_spark.run.records import Completion
+from spade_spark.progress import Progress
+from spade_spark.runs.manifest import Completion
 from spade_spark.warehouse import load, retries, undo
 
 _TRIES = 4  # spark.task.maxFailures

@@ -17,8 +17,8 @@ from unittest import mock
 
 from spade_spark.cli import main
 from spade_spark.errors import ObjectMissing
-from spade_spark.run.layout import Layout
-from spade_spark.run.records import Manifest, decode, digest
+from spade_spark.runs.manifest import Manifest, decode, digest
+from spade_spark.runs.paths import Layout
 from tests.chaos.change import Change
 from tests.chaos.engine import on_threads, without_waits
 from tests.chaos.processes import COMMAND, Family

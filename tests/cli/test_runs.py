@@ -10,13 +10,13 @@ import pytest
 
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.cli import main
+from spade_spark.locking.lease import Claim, Locks
+from spade_spark.locking.process import Process
 from spade_spark.plan import Plan, Source, deal
 from spade_spark.retry import RetryPolicy
-from spade_spark.run.ledger import Ledger
-from spade_spark.run.loads import LoadRecord, TableLoaded, TableNotLoaded
-from spade_spark.run.locks import Claim, Locks
-from spade_spark.run.process import Process
-from spade_spark.run.records import (
+from spade_spark.runs.audit_counts import Ledger
+from spade_spark.runs.load_results import LoadRecord, TableLoaded, TableNotLoaded
+from spade_spark.runs.manifest import (
     Completion,
     QuarantineFile,
     RowFile,
@@ -24,7 +24,7 @@ from spade_spark.run.records import (
     digest,
     encode,
 )
-from spade_spark.run.run import Run
+from spade_spark.runs.run_store import Run
 from spade_spark.settings import S3Settings, load
 from spade_spark.storage.base import open_store
 from spade_spark.transform.outcomes import Outcome
@@ -189,7 +189,7 @@ def test_a_run_whose_lock_is_of_a_dead_process_is_abandoned(lake, listed, monkey
     lake.begin("r")
     lake.hold("r")
     assert listed()["r"]["state"] == "transforming"
-    monkeypatch.setattr("spade_spark.run.locks.QUIET", timedelta(seconds=-1))
+    monkeypatch.setattr("spade_spark.locking.lease.QUIET", timedelta(seconds=-1))
     assert listed()["r"]["state"] == "abandoned"
 
 

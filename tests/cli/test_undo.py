@@ -10,11 +10,11 @@ import pytest
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.cli import main
 from spade_spark.errors import UsageError
+from spade_spark.locking.lease import Claim, Locks
+from spade_spark.locking.process import Process
 from spade_spark.plan import Plan
-from spade_spark.run.layout import check_tag
-from spade_spark.run.locks import Claim, Locks
-from spade_spark.run.process import Process
-from spade_spark.run.run import Run
+from spade_spark.runs.paths import check_tag
+from spade_spark.runs.run_store import Run
 from spade_spark.storage.base import open_store
 from spade_spark.warehouse.load import ensure_places
 from spade_spark.workflows import undo

@@ -14,7 +14,7 @@ from spade_spark.engine.job import Job
 from spade_spark.engine.partition import _Attempt, run_partition
 from spade_spark.errors import Bug, ObjectChanged, ObjectMissing
 from spade_spark.plan import Partition, Source
-from spade_spark.run.records import Completion, decode
+from spade_spark.runs.manifest import Completion, decode
 from spade_spark.settings import S3Settings, Settings
 from spade_spark.storage.base import open_store
 from spade_spark.transform import reference

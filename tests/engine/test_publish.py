@@ -14,8 +14,8 @@ from spade_spark.engine.job import Job, Publishing
 from spade_spark.engine.partition import run_partition
 from spade_spark.errors import InputError, PassingFault
 from spade_spark.plan import Partition, Source
-from spade_spark.run.layout import Layout
-from spade_spark.run.publication import read_publication
+from spade_spark.runs.paths import Layout
+from spade_spark.runs.publish_checkpoint import read_publication
 from spade_spark.settings import S3Settings, Settings
 from spade_spark.storage.base import open_store
 from spade_spark.streams.routing import Span

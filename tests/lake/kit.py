@@ -13,11 +13,11 @@ from spade_spark.gocompat.quote import quote
 from spade_spark.lake.pointer import read_pointer
 from spade_spark.lake.publish import ExportRules
 from spade_spark.report.screen import Screen
-from spade_spark.run.exports import TablePublished
-from spade_spark.run.layout import Layout
-from spade_spark.run.ledger import Ledger
-from spade_spark.run.records import Manifest, ManifestTable
-from spade_spark.run.run import Run
+from spade_spark.runs.audit_counts import Ledger
+from spade_spark.runs.export_results import TablePublished
+from spade_spark.runs.manifest import Manifest, ManifestTable
+from spade_spark.runs.paths import Layout
+from spade_spark.runs.run_store import Run
 from spade_spark.settings import S3Settings, Settings
 from spade_spark.storage.base import open_store
 from spade_spark.transform.transformers.registry import is_transformer

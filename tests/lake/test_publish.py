@@ -17,7 +17,7 @@ from spade_spark.errors import SettingsError, UsageError
 from spade_spark.lake.pointer import read_pointer
 from spade_spark.lake.prune import unread
 from spade_spark.report.export import print_export
-from spade_spark.run.records import Damaged, encode
+from spade_spark.runs.manifest import Damaged, encode
 from spade_spark.storage.base import open_store
 from spade_spark.workflows import lake_export
 from tests.lake.kit import LOGIN, NOVEMBER_3, Lab

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from spade_spark.report.damage import damage, withheld
 from spade_spark.request import Request
-from spade_spark.run.ledger import Ledger
-from spade_spark.run.records import Completion, Damaged, RowFile
-from spade_spark.run.run import Sealed
+from spade_spark.runs.audit_counts import Ledger
+from spade_spark.runs.manifest import Completion, Damaged, RowFile
+from spade_spark.runs.run_store import Sealed
 from spade_spark.streams.counts import StreamCounts
 from spade_spark.window import Window
 from tests.report.test_summary import MANIFEST

@@ -7,8 +7,8 @@ import pytest
 
 from spade_spark.errors import SettingsError
 from spade_spark.report.metrics import Metric, Metrics, of_loads, of_run
-from spade_spark.run.ledger import Ledger
-from spade_spark.run.loads import TableLoaded, TableLoadedBefore, TableNotLoaded
+from spade_spark.runs.audit_counts import Ledger
+from spade_spark.runs.load_results import TableLoaded, TableLoadedBefore, TableNotLoaded
 from spade_spark.settings import MetricsSettings, build
 from spade_spark.streams.counts import StreamCounts
 from spade_spark.transform.edge_type_audit import EdgeTypeCounts

@@ -5,11 +5,11 @@ import io
 import pytest
 from rich.console import Console
 
+from spade_spark.display_guard import DisplayGuard
 from spade_spark.errors import UsageError
 from spade_spark.plan import Partition
-from spade_spark.report.display import DisplayGuard
+from spade_spark.progress import LoadPhase, LoadProgress, Progress
 from spade_spark.report.screen import Screen
-from spade_spark.run.progress import LoadPhase, LoadProgress, Progress
 
 
 class Terminal(io.StringIO):

@@ -12,9 +12,9 @@ from rich.console import Console
 
 from spade_spark.report.report import LeftOutTable, Report
 from spade_spark.report.summary import counted, print_summary, size_text
-from spade_spark.run.ledger import Ledger
-from spade_spark.run.loads import TableLoaded, TableLoadedBefore, TableNotLoaded
-from spade_spark.run.records import Damaged, Manifest, ManifestTable, RowFile, UntrackedFile
+from spade_spark.runs.audit_counts import Ledger
+from spade_spark.runs.load_results import TableLoaded, TableLoadedBefore, TableNotLoaded
+from spade_spark.runs.manifest import Damaged, Manifest, ManifestTable, RowFile, UntrackedFile
 from spade_spark.streams.counts import StreamCounts
 from spade_spark.transform.edge_type_audit import EdgeTypeCounts
 from spade_spark.transform.outcomes import Outcome

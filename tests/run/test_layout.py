@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spade_spark.errors import UsageError
-from spade_spark.run.layout import Layout, check_tag, generate_tag, table_folder
+from spade_spark.runs.paths import Layout, check_tag, generate_tag, table_folder
 
 NOW = datetime(2017, 11, 3, 10, 20, 30, tzinfo=timezone.utc)
 

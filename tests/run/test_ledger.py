@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spade_spark.errors import Bug
-from spade_spark.run.ledger import Ledger, total
+from spade_spark.runs.audit_counts import Ledger, total
 from spade_spark.streams.counts import StreamCounts
 from spade_spark.transform.edge_type_audit import EdgeTypeCounts
 from spade_spark.transform.outcomes import Outcome

@@ -14,9 +14,9 @@ from datetime import timedelta
 import pytest
 
 from spade_spark.errors import InputError, Locked, LockLost, PassingFault
-from spade_spark.run.heartbeat import Lock, holding
-from spade_spark.run.locks import KEY, QUIET, Claim, Locks, age_text
-from spade_spark.run.process import Process
+from spade_spark.locking.heartbeat import Lock, holding
+from spade_spark.locking.lease import KEY, QUIET, Claim, Locks, age_text
+from spade_spark.locking.process import Process
 from spade_spark.settings import S3Settings
 from spade_spark.storage.base import open_store
 from spade_spark.window import Window
@@ -70,7 +70,7 @@ def claim(tag="a", window=MORNING, tables=("login",), process=ELSEWHERE):
 def ended_process():
     """One of this machine that was there a moment ago."""
     program = (
-        "import json; from spade_spark.run.process import Process; "
+        "import json; from spade_spark.locking.process import Process; "
         "print(json.dumps(vars(Process.current())))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
@@ -260,7 +260,7 @@ def test_a_grant_whose_answer_was_lost_is_not_taken_for_anothers(locks):
 
 
 def test_a_board_that_never_stays_still_is_given_up(store, locks, monkeypatch):
-    monkeypatch.setattr("spade_spark.run.locks._LONGEST_WAIT", 0)
+    monkeypatch.setattr("spade_spark.locking.lease._LONGEST_WAIT", 0)
     locks.take(claim("a"))
     monkeypatch.setattr(store, "replace", lambda *_: False)
     with pytest.raises(PassingFault, match=r"_locks/claims.json: others changed it at each of"):
@@ -339,8 +339,8 @@ def test_a_store_that_does_not_answer_at_the_end_does_not_undo_what_is_done(
 HOLD = """
 import sys, time
 from datetime import timedelta
-from spade_spark.run.heartbeat import holding
-from spade_spark.run.locks import Claim, Locks
+from spade_spark.locking.heartbeat import holding
+from spade_spark.locking.lease import Claim, Locks
 from spade_spark.settings import S3Settings
 from spade_spark.store import open_store
 from spade_spark.window import Window

@@ -9,9 +9,9 @@ import pytest
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.errors import Bug, InputError, UsageError
 from spade_spark.plan import Plan, Source, deal
-from spade_spark.run.ledger import Ledger
-from spade_spark.run.records import Completion, Damaged, RowFile, digest, encode
-from spade_spark.run.run import Run, sha256
+from spade_spark.runs.audit_counts import Ledger
+from spade_spark.runs.manifest import Completion, Damaged, RowFile, digest, encode
+from spade_spark.runs.run_store import Run, sha256
 from spade_spark.settings import S3Settings
 from spade_spark.storage.base import open_store
 from spade_spark.transform.outcomes import Outcome

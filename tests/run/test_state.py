@@ -5,11 +5,11 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from spade_spark.run.ledger import Ledger
-from spade_spark.run.locks import Board
-from spade_spark.run.records import Manifest, ManifestTable
-from spade_spark.run.runs import FoundRun
-from spade_spark.run.state import TableLoad, state_of
+from spade_spark.locking.lease import Board
+from spade_spark.runs.audit_counts import Ledger
+from spade_spark.runs.discovery import FoundRun
+from spade_spark.runs.manifest import Manifest, ManifestTable
+from spade_spark.runs.status import TableLoad, state_of
 from spade_spark.storage.base import StoredObject
 from spade_spark.window import Window
 from tests.run.test_run import PLAN

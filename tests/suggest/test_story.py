@@ -8,9 +8,9 @@ import pytest
 
 from spade_spark.blueprint.schema import read_tables
 from spade_spark.cli import main
-from spade_spark.run.ledger import Ledger
-from spade_spark.run.records import Manifest, UntrackedFile
-from spade_spark.run.run import Run
+from spade_spark.runs.audit_counts import Ledger
+from spade_spark.runs.manifest import Manifest, UntrackedFile
+from spade_spark.runs.run_store import Run
 from spade_spark.settings import S3Settings
 from spade_spark.storage.base import open_store
 from spade_spark.transform.transformers.registry import is_transformer

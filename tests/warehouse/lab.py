@@ -14,8 +14,9 @@ from typing import Any
 
 import psycopg2
 
+from spade_spark.progress import LoadPhase, LoadProgress
 from spade_spark.retry import RetryPolicy
-from spade_spark.run.loads import (
+from spade_spark.runs.load_results import (
     LoadFile,
     LoadOutcome,
     TableFiles,
@@ -23,7 +24,6 @@ from spade_spark.run.loads import (
     TableLoadedBefore,
     TableNotLoaded,
 )
-from spade_spark.run.progress import LoadPhase, LoadProgress
 from spade_spark.settings import S3Settings, WarehouseSettings
 from spade_spark.warehouse.dialect import Warehouse, open_warehouse
 from spade_spark.warehouse.guard import Rules

@@ -11,9 +11,9 @@ import psycopg2
 import pytest
 
 from spade_spark.errors import ConnectionLost
+from spade_spark.progress import LoadPhase, LoadProgress
 from spade_spark.retry import RetryPolicy
-from spade_spark.run.loads import LoadOutcome, TableLoaded, TableNotLoaded
-from spade_spark.run.progress import LoadPhase, LoadProgress
+from spade_spark.runs.load_results import LoadOutcome, TableLoaded, TableNotLoaded
 from spade_spark.warehouse.connection import Session, Target
 from spade_spark.warehouse.guard import Rules
 from spade_spark.warehouse.statements import Statement

@@ -7,8 +7,8 @@ import logging
 import pytest
 
 from spade_spark.errors import LockLost
-from spade_spark.run.loads import TableLoaded, TableNotLoaded, TableUndone
-from spade_spark.run.progress import LoadPhase, LoadProgress
+from spade_spark.progress import LoadPhase, LoadProgress
+from spade_spark.runs.load_results import TableLoaded, TableNotLoaded, TableUndone
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.history import ledger_rows
 from spade_spark.warehouse.undo import undo_tables

@@ -11,7 +11,7 @@ from _pytest.mark import ParameterSet
 
 import spade_spark
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.run.loads import TableUndone
+from spade_spark.runs.load_results import TableUndone
 from spade_spark.sandbox import looks
 from spade_spark.warehouse import ledger, preflight
 from spade_spark.warehouse.connection import Session

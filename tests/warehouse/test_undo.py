@@ -9,7 +9,12 @@ import pytest
 
 from spade_spark.errors import AlreadyUndone, GuardFailed, WarehouseError
 from spade_spark.retry import RetryPolicy
-from spade_spark.run.loads import TableNotLoaded, TableUndone, TableUndoneBefore, UndoOutcome
+from spade_spark.runs.load_results import (
+    TableNotLoaded,
+    TableUndone,
+    TableUndoneBefore,
+    UndoOutcome,
+)
 from spade_spark.warehouse.backup import free_name
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.expiry import drop, kept_before

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from spade_spark.blueprint.schema import Table
 from spade_spark.errors import InputError
-from spade_spark.run.ledger import Ledger
-from spade_spark.run.records import Manifest, ManifestTable, RowFile
-from spade_spark.run.run import Run
+from spade_spark.runs.audit_counts import Ledger
+from spade_spark.runs.manifest import Manifest, ManifestTable, RowFile
+from spade_spark.runs.run_store import Run
 from spade_spark.sources.gzip_lines import ObjectLines
 from spade_spark.storage.base import Store, StoredObject
 from spade_spark.transform.outcomes import Outcome

@@ -14,9 +14,9 @@ import msgspec
 from spade_spark.blueprint.schema import Table
 from spade_spark.errors import Bug, InputError
 from spade_spark.plan import Plan
-from spade_spark.run.layout import Layout
-from spade_spark.run.ledger import Ledger, total
-from spade_spark.run.loads import LoadFile, TableFiles
+from spade_spark.runs.audit_counts import Ledger, total
+from spade_spark.runs.load_results import LoadFile, TableFiles
+from spade_spark.runs.paths import Layout
 from spade_spark.writers.partition_paths import DayFile
 
 Record = TypeVar("Record")

@@ -10,10 +10,8 @@ from datetime import datetime
 from spade_spark.blueprint.schema import Table
 from spade_spark.errors import InputError, ObjectMissing, UsageError
 from spade_spark.plan import Plan, differences
-from spade_spark.run.layout import Layout
-from spade_spark.run.loads import LoadRecord, TableFiles
-from spade_spark.run.publication import read_publication
-from spade_spark.run.records import (
+from spade_spark.runs.load_results import LoadRecord, TableFiles
+from spade_spark.runs.manifest import (
     Completion,
     Manifest,
     copy_manifest,
@@ -22,6 +20,8 @@ from spade_spark.run.records import (
     seal,
     table_files,
 )
+from spade_spark.runs.paths import Layout
+from spade_spark.runs.publish_checkpoint import read_publication
 from spade_spark.storage.base import Store
 
 

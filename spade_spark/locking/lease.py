@@ -28,8 +28,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 
 from spade_spark.errors import InputError, Locked, ObjectMissing, PassingFault
-from spade_spark.run.process import Process
-from spade_spark.run.records import decode, encode
+from spade_spark.locking.process import Process
+from spade_spark.runs.manifest import decode, encode
 from spade_spark.storage.base import Store
 from spade_spark.window import Window
 

@@ -9,9 +9,9 @@ from datetime import datetime
 from enum import Enum
 
 from spade_spark.plan import Plan
-from spade_spark.run.layout import QUARANTINE, UNDO
-from spade_spark.run.records import Manifest
-from spade_spark.run.runs import FoundRun, Removable
+from spade_spark.runs.discovery import FoundRun, Removable
+from spade_spark.runs.manifest import Manifest
+from spade_spark.runs.paths import QUARANTINE, UNDO
 from spade_spark.window import Window
 
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from spade_spark.errors import InputError, SpadeError
-from spade_spark.run.ledger import Ledger
-from spade_spark.run.records import decode, encode
+from spade_spark.runs.audit_counts import Ledger
+from spade_spark.runs.manifest import decode, encode
 from spade_spark.storage.base import Store
 from spade_spark.streams.counts import StreamCounts
 

@@ -14,7 +14,7 @@
     <runtag>/_manifest.json          which files count; written last
     <runtag>/_loads/<time>.json      what a load came to, one a load
     <runtag>/_report.json            what the run and its loads came to
-    _locks/claims.json               which replays run (see run/locks.py)
+    _locks/claims.json               which replays run (see locking/lease.py)
 
 A table's folder never begins with ``_``, so that no event's name can stand for one of these.
 """

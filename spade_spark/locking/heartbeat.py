@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from spade_spark.errors import LockLost, SpadeError
-from spade_spark.run.locks import QUIET, Board, Claim, Held, Locks, age_text
+from spade_spark.locking.lease import QUIET, Board, Claim, Held, Locks, age_text
 
 BEAT = timedelta(seconds=30)
 """From one sign of life to the next."""

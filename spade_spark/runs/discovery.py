@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from spade_spark.errors import InputError, ObjectMissing
+from spade_spark.locking.lease import Board, Held, Locks
 from spade_spark.plan import Plan
-from spade_spark.run.layout import Layout, is_tag
-from spade_spark.run.loads import LoadRecord
-from spade_spark.run.locks import Board, Held, Locks
-from spade_spark.run.records import Manifest
-from spade_spark.run.run import Run
+from spade_spark.runs.load_results import LoadRecord
+from spade_spark.runs.manifest import Manifest
+from spade_spark.runs.paths import Layout, is_tag
+from spade_spark.runs.run_store import Run
 from spade_spark.storage.base import Store, StoredObject
 
 _READERS = 8
