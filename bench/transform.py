@@ -24,11 +24,11 @@ from typing import BinaryIO
 from isal import igzip_lib, isal_zlib
 
 from spade_spark.blueprint.fetch import fetch
-from spade_spark.engine.job import Job
-from spade_spark.engine.partition import run_partition
 from spade_spark.plan import Partition, Source
 from spade_spark.runs.manifest import Completion
 from spade_spark.settings import Settings, load
+from spade_spark.spark.broadcast_context import Job
+from spade_spark.spark.task import run_partition
 from spade_spark.storage.base import open_store
 from spade_spark.writers import tsv
 

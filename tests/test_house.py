@@ -32,7 +32,7 @@ LEVELS = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 
 # What may be imported in one place alone, so that it can be changed there alone.
 ALONE = {
-    "pyspark": {"engine/spark.py"},
+    "pyspark": {"spark/driver.py"},
     "psycopg2": {"warehouse/connection.py"},
     "boto3": {"storage/s3.py", "warehouse/credentials.py", "streams/aws_client.py"},
     "geoip2": {"lookups/geoip.py"},

@@ -39,8 +39,8 @@ TABLES = (
 CHILD = """
 import json, re, sys
 from pathlib import Path
-from spade_spark.engine.job import Job
-from spade_spark.engine.partition import run_partition
+from spade_spark.spark.broadcast_context import Job
+from spade_spark.spark.task import run_partition
 from spade_spark.plan import Partition, Source
 from spade_spark.settings import S3Settings, Settings
 from spade_spark.store import open_store

@@ -10,9 +10,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from spade_spark.cli import main
-from spade_spark.engine.java import require_java
 from spade_spark.gocompat.quote import escape
 from spade_spark.settings import S3Settings
+from spade_spark.spark.java import require_java
 from spade_spark.storage.base import open_store
 from tests.chaos.engine import on_threads
 from tests.docs.pages import examples

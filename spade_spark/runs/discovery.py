@@ -20,7 +20,7 @@ from spade_spark.storage.base import Store, StoredObject
 _READERS = 8
 _MOST = 5
 
-# What an attempt at a partition calls its files (engine/partition.py), and nobody else.
+# What an attempt at a partition calls its files (spark/task.py), and nobody else.
 _ATTEMPT = re.compile(r"\d{5,}-\d+-[0-9a-f]{12}-\d{4,}\.(?:gz|parquet)", re.ASCII)
 
 

@@ -12,8 +12,6 @@ from datetime import datetime
 from pathlib import Path
 
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.engine.job import Job
-from spade_spark.engine.partition import run_partition
 from spade_spark.errors import Bug
 from spade_spark.plan import Partition, Source
 from spade_spark.runs.load_results import LoadFile, TableFiles, TableNotLoaded
@@ -21,6 +19,8 @@ from spade_spark.runs.manifest import RowFile
 from spade_spark.sandbox.sample_schemas import MISTAKES, TABLES, published, with_mistakes
 from spade_spark.settings import OutputSettings, Settings
 from spade_spark.sources.listing import list_window
+from spade_spark.spark.broadcast_context import Job
+from spade_spark.spark.task import run_partition
 from spade_spark.storage.base import open_store
 from spade_spark.transform.transformers.registry import TRANSFORMERS
 from spade_spark.warehouse import ledger

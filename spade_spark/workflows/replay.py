@@ -20,8 +20,6 @@ from datetime import datetime, timezone
 
 from spade_spark.blueprint import fetch
 from spade_spark.blueprint.schema import Table, read_tables
-from spade_spark.engine.java import require_java
-from spade_spark.engine.job import Job, Publishing
 from spade_spark.errors import InputError, UsageError, WarehouseError
 from spade_spark.locking.heartbeat import Lock, holding
 from spade_spark.locking.lease import Claim, Locks
@@ -38,6 +36,8 @@ from spade_spark.runs.load_results import LoadRecord
 from spade_spark.runs.manifest import Completion
 from spade_spark.runs.run_store import Run, Sealed
 from spade_spark.settings import Settings
+from spade_spark.spark.broadcast_context import Job, Publishing
+from spade_spark.spark.java import require_java
 from spade_spark.storage.base import open_store
 from spade_spark.streams.routing import Span
 from spade_spark.transform.transformers.registry import is_transformer
@@ -191,7 +191,7 @@ class _Story:
     def _transform(self, plan: Plan, prepared: Prepared, lock: Lock) -> Sealed:
         """Does the partitions that are not done yet, on Spark, and seals the run."""
         # Imported where it is needed: a load alone starts no Spark.
-        from spade_spark.engine import spark  # noqa: PLC0415 - see above
+        from spade_spark.spark import driver  # noqa: PLC0415 - see above
 
         done = self.run.completions(plan)
         numbers = {completion.partition for completion in done}
@@ -212,7 +212,7 @@ class _Story:
         )
         began = time.monotonic()
         with self.screen.transforming(left) as watch:
-            returned = spark.transform(
+            returned = driver.transform(
                 job, left, self.settings.spark, check_lock=lock.check, watch=watch
             )
         self._refuse_withheld(job.publishing, returned, [*done, *returned])

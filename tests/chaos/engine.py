@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from unittest import mock
 
-from spade_spark.engine import spark
-from spade_spark.engine.job import Job
-from spade_spark.engine.partition import run_partition
 from spade_spark.errors import PassingFault
 from spade_spark.plan import Partition
 from spade_spark.progress import Progress
 from spade_spark.runs.manifest import Completion
+from spade_spark.spark import driver
+from spade_spark.spark.broadcast_context import Job
+from spade_spark.spark.task import run_partition
 from spade_spark.warehouse import load, retries, undo
 
 _TRIES = 4  # spark.task.maxFailures
@@ -28,7 +28,7 @@ def _transform(
     options: Mapping[str, str],
     watch: Callable[[Progress], None],
 ) -> list[Completion]:
-    """As :func:`spade_spark.engine.spark.transform`."""
+    """As :func:`spade_spark.spark.driver.transform`."""
     sent: Job = pickle.loads(pickle.dumps(job))
     with ThreadPoolExecutor(2) as pool:
         done = list(pool.map(lambda partition: _task(sent, partition), partitions))
@@ -46,7 +46,7 @@ def _task(job: Job, partition: Partition) -> Completion:
 @contextlib.contextmanager
 def on_threads() -> Iterator[None]:
     """Replays of this process do their partitions on threads inside the block."""
-    with mock.patch.object(spark, "transform", _transform):
+    with mock.patch.object(driver, "transform", _transform):
         yield
 
 

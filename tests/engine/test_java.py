@@ -2,8 +2,8 @@
 
 import pytest
 
-from spade_spark.engine.java import java_program, java_version, require_java
 from spade_spark.errors import UsageError
+from spade_spark.spark.java import java_program, java_version, require_java
 
 
 def _fake_java(folder, says):

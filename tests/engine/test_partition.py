@@ -10,12 +10,12 @@ from dataclasses import replace
 import pyarrow.parquet
 import pytest
 
-from spade_spark.engine.job import Job
-from spade_spark.engine.partition import _Attempt, run_partition
 from spade_spark.errors import Bug, ObjectChanged, ObjectMissing
 from spade_spark.plan import Partition, Source
 from spade_spark.runs.manifest import Completion, decode
 from spade_spark.settings import S3Settings, Settings
+from spade_spark.spark.broadcast_context import Job
+from spade_spark.spark.task import _Attempt, run_partition
 from spade_spark.storage.base import open_store
 from spade_spark.transform import reference
 from spade_spark.transform.edge_type_audit import EdgeTypeCounts
@@ -176,9 +176,7 @@ def test_rows_lie_in_parquet_where_that_is_asked(world, formats):
 
 
 def test_tsv_alone_does_without_pyarrow(world):
-    program = (
-        "import sys; from spade_spark.engine import partition; print('pyarrow' in sys.modules)"
-    )
+    program = "import sys; from spade_spark.spark import partition; print('pyarrow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert done.stdout == b"False\n"
 

@@ -10,13 +10,13 @@ from dataclasses import replace
 
 import pytest
 
-from spade_spark.engine.job import Job, Publishing
-from spade_spark.engine.partition import run_partition
 from spade_spark.errors import InputError, PassingFault
 from spade_spark.plan import Partition, Source
 from spade_spark.runs.paths import Layout
 from spade_spark.runs.publish_checkpoint import read_publication
 from spade_spark.settings import S3Settings, Settings
+from spade_spark.spark.broadcast_context import Job, Publishing
+from spade_spark.spark.task import run_partition
 from spade_spark.storage.base import open_store
 from spade_spark.streams.routing import Span
 from spade_spark.streams.targets import Target

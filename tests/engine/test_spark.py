@@ -5,11 +5,11 @@ import signal
 
 import pytest
 
-from spade_spark.engine.job import Job
-from spade_spark.engine.spark import _gist, _interrupts_wait, transform
 from spade_spark.errors import Bug, LockLost
 from spade_spark.plan import Partition
 from spade_spark.settings import Settings
+from spade_spark.spark.broadcast_context import Job
+from spade_spark.spark.driver import _gist, _interrupts_wait, transform
 from tests.support import edge
 
 LOCAL = {"spark.master": "local[1]", "spark.ui.enabled": "false", "spark.task.maxFailures": "1"}

@@ -17,11 +17,6 @@ from pathlib import Path
 from typing import Final
 
 from spade_spark.blueprint.schema import Table, read_tables
-from spade_spark.engine.inputs import Inputs, counted
-from spade_spark.engine.job import Job
-from spade_spark.engine.outputs import Outputs
-from spade_spark.engine.places import Places
-from spade_spark.engine.publish import publish
 from spade_spark.errors import DamagedObject, InputError, ObjectChanged, ObjectMissing
 from spade_spark.lookups.factory import worker_lookups
 from spade_spark.plan import Partition, Source
@@ -31,6 +26,11 @@ from spade_spark.runs.paths import Layout
 from spade_spark.sources.glob_archive import GlobLines
 from spade_spark.sources.gzip_lines import ObjectLines
 from spade_spark.sources.prefilter import Prefilter
+from spade_spark.spark.broadcast_context import Job
+from spade_spark.spark.line_numbers import Places
+from spade_spark.spark.partition_reader import Inputs, counted
+from spade_spark.spark.stream_task import publish
+from spade_spark.spark.task_outputs import Outputs
 from spade_spark.storage.base import Store, open_store
 from spade_spark.transform.chunk import ChunkTransform
 from spade_spark.transform.edge_type_audit import EdgeTypeCounter

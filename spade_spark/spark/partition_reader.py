@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from spade_spark.engine.job import Job
 from spade_spark.runs.audit_counts import Ledger
 from spade_spark.sources.glob_archive import GlobLines, Repeats
 from spade_spark.sources.gzip_lines import ObjectLines
+from spade_spark.spark.broadcast_context import Job
 
 
 class Inputs:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from spade_spark.blueprint.schema import Table
-from spade_spark.engine.job import Job
-from spade_spark.engine.parquet import ParquetOutput
 from spade_spark.runs.manifest import QuarantineFile, RowFile, UntrackedFile
 from spade_spark.runs.paths import Layout
+from spade_spark.spark.broadcast_context import Job
+from spade_spark.spark.parquet_outputs import ParquetOutput
 from spade_spark.storage.base import Store, open_store
 from spade_spark.writers.tsv import ClosedFile, RowFiles
 

@@ -1,6 +1,6 @@
 """Spark: the session, the RDD of the plan's keys, the broadcast, the progress.
 
-The only file that imports pyspark. What one task does stands in :mod:`spade_spark.engine.partition`
+The only file that imports pyspark. What one task does stands in :mod:`spade_spark.spark.task`
 and knows nothing of Spark.
 """
 
@@ -26,13 +26,13 @@ from pyspark.errors import PySparkException
 
 from spade_spark import errors
 from spade_spark.display_guard import DisplayGuard
-from spade_spark.engine.job import Job
-from spade_spark.engine.partition import run_partition
 from spade_spark.errors import Bug, PassingFault, SpadeError
 from spade_spark.plan import Partition
 from spade_spark.progress import Progress
 from spade_spark.runs.audit_counts import Ledger
 from spade_spark.runs.manifest import Completion
+from spade_spark.spark.broadcast_context import Job
+from spade_spark.spark.task import run_partition
 
 if TYPE_CHECKING:
     from pyspark import Accumulator, Broadcast

@@ -17,13 +17,13 @@ from functools import lru_cache
 from itertools import islice
 
 from spade_spark.blueprint.schema import read_tables
-from spade_spark.engine.job import Job, Publishing
 from spade_spark.errors import Bug
 from spade_spark.gocompat.duration import read_duration
 from spade_spark.gocompat.quote import unquote_row
 from spade_spark.runs.manifest import Completion, RowFile
 from spade_spark.runs.paths import Layout
 from spade_spark.runs.publish_checkpoint import Overtaken, Progress, PublicationLog
+from spade_spark.spark.broadcast_context import Job, Publishing
 from spade_spark.storage.base import Store
 from spade_spark.streams.aws_client import AwsService
 from spade_spark.streams.envelope import Envelope

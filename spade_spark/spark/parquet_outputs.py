@@ -6,9 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 from spade_spark.blueprint.schema import read_tables
-from spade_spark.engine.job import Job
 from spade_spark.runs.audit_counts import Ledger
 from spade_spark.runs.paths import Layout
+from spade_spark.spark.broadcast_context import Job
 from spade_spark.storage.base import Store
 from spade_spark.transform.transformers.registry import is_transformer
 from spade_spark.writers.parquet_requirements import need_pyarrow
