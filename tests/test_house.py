@@ -43,7 +43,7 @@ ALONE = {
         "writers/arrow_types.py",
         "writers/arrow_rows.py",
         "writers/parquet.py",
-        "lake/parts.py",
+        "lake/rewrite.py",
         "lake/publish.py",
     },
     "datadog": {"report/metrics.py"},

@@ -13,7 +13,7 @@ from spade_spark.cli import main
 from spade_spark.locking.lease import Claim, Locks
 from spade_spark.locking.process import Process
 from spade_spark.storage.base import open_store
-from spade_spark.warehouse.replace import replace as replace_window
+from spade_spark.warehouse.window_swap import replace as replace_window
 from spade_spark.window import Window
 from tests.support.world import AFTER, BEFORE, World, log_full_window
 
@@ -134,7 +134,7 @@ def test_a_lock_that_is_lost_while_tables_load_leaves_the_later_ones_as_they_wer
         locks.take(claim("taker"), take_over=[world.tag])
         return done
 
-    monkeypatch.setattr("spade_spark.warehouse.load.replace", replace_and_lose)
+    monkeypatch.setattr("spade_spark.warehouse.loader.replace", replace_and_lose)
     assert world.replay("login", "chat", "--poolsize", "1") == 1
     chat, login = world.report()["loads"]
     assert (chat["table"], chat["inserted"]) == ("chat", 1)

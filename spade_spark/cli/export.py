@@ -127,7 +127,7 @@ def prune_command(*, to: str, older_than: float, yes: bool, conf: Path | None) -
     settings = read_settings(conf, None)
 
     # Imported here: pyarrow and boto3 take longer than help may.
-    from spade_spark.lake.prune import unread  # noqa: PLC0415 - see above
+    from spade_spark.lake.vacuum import unread  # noqa: PLC0415 - see above
     from spade_spark.report.summary import counted, size_text  # noqa: PLC0415 - see above
     from spade_spark.storage.base import open_store  # noqa: PLC0415 - see above
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from spade_spark.errors import InputError
-from spade_spark.lake.pointer import Current, LakeColumn
+from spade_spark.lake.snapshot import Current, LakeColumn
 from spade_spark.runs.paths import table_folder
 from spade_spark.transform.transformers.base import ArrowType
 from spade_spark.writers.partition_paths import DAY_COLUMN

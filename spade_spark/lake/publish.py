@@ -25,8 +25,8 @@ from typing import Final
 import pyarrow as pa
 
 from spade_spark.errors import AlreadyLoaded, GuardFailed, InputError, PassingFault
-from spade_spark.lake.parts import Span, Workshop
-from spade_spark.lake.pointer import (
+from spade_spark.lake.rewrite import Span, Workshop
+from spade_spark.lake.snapshot import (
     Current,
     LakeColumn,
     LakeFile,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from spade_spark.warehouse import ledger
+from spade_spark.warehouse import replay_log
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.statements import Identifier, Literal, Statement, identifiers
+from spade_spark.warehouse.sql import Identifier, Literal, Statement, identifiers
 from spade_spark.window import Window
 
 _SHOWN_ROWS = 3
@@ -123,7 +123,7 @@ def ledger_rows(session: Session, control: str) -> list[tuple[Any, ...]]:
             "SELECT ",
             identifiers(_LEDGER_COLUMNS),
             " FROM ",
-            Identifier(control, ledger.NAME),
+            Identifier(control, replay_log.NAME),
             ' ORDER BY "ts"',
         )
     )

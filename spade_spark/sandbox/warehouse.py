@@ -23,12 +23,12 @@ from spade_spark.spark.broadcast_context import Job
 from spade_spark.spark.task import run_partition
 from spade_spark.storage.base import open_store
 from spade_spark.transform.transformers.registry import TRANSFORMERS
-from spade_spark.warehouse import ledger
+from spade_spark.warehouse import replay_log
 from spade_spark.warehouse.connection import Session, Target
-from spade_spark.warehouse.dialect import open_warehouse
-from spade_spark.warehouse.guard import Rules
-from spade_spark.warehouse.load import load_tables
-from spade_spark.warehouse.statements import Identifier, Literal, Statement, joined
+from spade_spark.warehouse.dialects.base import open_warehouse
+from spade_spark.warehouse.guards import Rules
+from spade_spark.warehouse.loader import load_tables
+from spade_spark.warehouse.sql import Identifier, Literal, Statement, joined
 from spade_spark.window import Window
 
 
@@ -58,7 +58,9 @@ def fill_warehouse(settings: Settings, whole: Window, mistaken: Window, scratch:
 
         publish(session, settings, _only_spoilt(TABLES), mistaken.wall_end)
         # These loads stand for what was loaded day by day, and that leaves no mark in the ledger.
-        session.run(Statement("DELETE FROM ", Identifier(settings.warehouse.control, ledger.NAME)))
+        session.run(
+            Statement("DELETE FROM ", Identifier(settings.warehouse.control, replay_log.NAME))
+        )
 
 
 def create_tables(session: Session, settings: Settings, tables: Iterable[Table]) -> None:
@@ -69,7 +71,7 @@ def create_tables(session: Session, settings: Settings, tables: Iterable[Table])
     session.run(
         Statement(
             "CREATE TABLE ",
-            Identifier(control, ledger.VERSIONS),
+            Identifier(control, replay_log.VERSIONS),
             ' ("name" VARCHAR(127) NOT NULL, "version" INTEGER NOT NULL, "ts" TIMESTAMP NOT NULL)',
         )
     )
@@ -80,7 +82,7 @@ def create_tables(session: Session, settings: Settings, tables: Iterable[Table])
 
 def publish(session: Session, settings: Settings, tables: Iterable[Table], ts: datetime) -> None:
     """Notes that the warehouse has these versions of the tables since ``ts``."""
-    versions = Identifier(settings.warehouse.control, ledger.VERSIONS)
+    versions = Identifier(settings.warehouse.control, replay_log.VERSIONS)
     for table in tables:
         values = joined(Literal(value) for value in (table.name, table.version, ts))
         session.run(

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from itertools import count
 
 from spade_spark.errors import Bug
-from spade_spark.warehouse import catalog
+from spade_spark.warehouse import information_schema
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.dialect import Warehouse
-from spade_spark.warehouse.place import Place, WindowRows
-from spade_spark.warehouse.statements import Identifier, Statement
+from spade_spark.warehouse.dialects.base import Warehouse
+from spade_spark.warehouse.sql import Identifier, Statement
+from spade_spark.warehouse.target_rows import Place, WindowRows
 
 _DIGEST = 16  # hexadecimal digits
 
@@ -48,7 +48,7 @@ class Backup:
 
     def exists(self, session: Session) -> bool:
         """Whether it is there still."""
-        return self.name in catalog.tables(session, self.schema)
+        return self.name in information_schema.tables(session, self.schema)
 
     def drop(self) -> Statement:
         """Removes it."""
@@ -98,7 +98,7 @@ def keep(session: Session, rows: WindowRows) -> tuple[Backup, int]:
         WarehouseError: It cannot be created.
     """
     schema = rows.warehouse.fold(rows.place.backup)
-    backup = backup_of(rows, catalog.tables(session, schema))
+    backup = backup_of(rows, information_schema.tables(session, schema))
     session.run(keep_statement(rows, backup))
     ((kept,),) = session.rows(backup.count())
     return backup, kept
@@ -143,7 +143,7 @@ def ensure_schema(session: Session, warehouse: Warehouse, place: Place) -> None:
     """
     schema = warehouse.fold(place.backup)
     # Looked for first: CREATE asks for the right to create even where there is nothing to do.
-    if schema and not catalog.schema_exists(session, schema):
+    if schema and not information_schema.schema_exists(session, schema):
         session.run(Statement("CREATE SCHEMA IF NOT EXISTS ", Identifier(schema)))
 
 
@@ -154,8 +154,8 @@ def schema_problems(session: Session, warehouse: Warehouse, place: Place) -> lis
     without = "or set warehouse.backup = false to replace rows without a way back"
     if not schema:
         return []
-    if not catalog.schema_exists(session, schema):
-        if catalog.may_create_schemas(session):
+    if not information_schema.schema_exists(session, schema):
+        if information_schema.may_create_schemas(session):
             return []
         return [
             f"there is no schema {schema} for the rows that go, and the user may not create it: "
@@ -165,7 +165,7 @@ def schema_problems(session: Session, warehouse: Warehouse, place: Place) -> lis
         f"the user may not keep the rows that go in the schema {schema}: GRANT {privilege} ON "
         f"SCHEMA {name}, {without}"
         for privilege in ("USAGE", "CREATE")
-        if not catalog.may_use(session, schema, privilege)
+        if not information_schema.may_use(session, schema, privilege)
     ]
 
 

@@ -24,7 +24,7 @@ from spade_spark.errors import (
     SpadeError,
     WarehouseError,
 )
-from spade_spark.warehouse.statements import HIDDEN, Statement
+from spade_spark.warehouse.sql import HIDDEN, Statement
 
 APPLICATION = "spade-spark"
 REDSHIFT_HOSTS = ".amazonaws.com"

@@ -8,7 +8,7 @@ import boto3
 
 from spade_spark.errors import SettingsError
 from spade_spark.settings import S3Settings
-from spade_spark.warehouse.statements import Secret, Statement
+from spade_spark.warehouse.sql import Secret, Statement
 
 DEFAULT_ROLE = "default"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spade_spark.warehouse import catalog
-from spade_spark.warehouse.catalog import WarehouseColumn
+from spade_spark.warehouse import information_schema
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.place import WindowRows
+from spade_spark.warehouse.information_schema import WarehouseColumn
+from spade_spark.warehouse.target_rows import WindowRows
 
 
 def fingerprint(
@@ -24,6 +24,6 @@ def fingerprint(
         columns: The columns that are looked at; all that the table has, if left out.
     """
     if columns is None:
-        columns = catalog.columns(session, rows.place.schema, rows.relation)
+        columns = information_schema.columns(session, rows.place.schema, rows.relation)
     ((count, total),) = session.rows(rows.fingerprint(columns))
     return f"{count}:{int(total or 0)}"

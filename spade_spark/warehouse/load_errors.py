@@ -10,11 +10,11 @@ from itertools import islice
 from spade_spark.errors import SpadeError, WarehouseError
 from spade_spark.settings import S3Settings
 from spade_spark.storage.base import Store, open_store, split_url
-from spade_spark.warehouse.catalog import WarehouseColumn
 from spade_spark.warehouse.connection import Session, WarehouseRefusal
-from spade_spark.warehouse.copy_text import RefusedValue, records, split_values
-from spade_spark.warehouse.files import inflated
-from spade_spark.warehouse.statements import Literal, Statement
+from spade_spark.warehouse.information_schema import WarehouseColumn
+from spade_spark.warehouse.redshift_copy_format import RefusedValue, records, split_values
+from spade_spark.warehouse.source_files import inflated
+from spade_spark.warehouse.sql import Literal, Statement
 
 MOST_SHOWN = 10
 _LONGEST_VALUE = 200  # characters

@@ -9,14 +9,14 @@ from datetime import datetime
 from spade_spark.blueprint.schema import Table
 from spade_spark.errors import WarehouseError
 from spade_spark.settings import WarehouseSettings
-from spade_spark.warehouse import backup, catalog, ledger
-from spade_spark.warehouse.catalog import WarehouseColumn
+from spade_spark.warehouse import backup, information_schema, replay_log
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.dialect import Warehouse
-from spade_spark.warehouse.fit import loadable_columns, version_problem
-from spade_spark.warehouse.place import Place, place_of
-from spade_spark.warehouse.retries import ask
-from spade_spark.warehouse.statements import Identifier, Literal, Statement
+from spade_spark.warehouse.dialects.base import Warehouse
+from spade_spark.warehouse.information_schema import WarehouseColumn
+from spade_spark.warehouse.retry import ask
+from spade_spark.warehouse.schema_check import loadable_columns, version_problem
+from spade_spark.warehouse.sql import Identifier, Literal, Statement
+from spade_spark.warehouse.target_rows import Place, place_of
 from spade_spark.window import Window
 
 
@@ -137,39 +137,42 @@ class _Look:
         """Schemas that are not there or may not be used."""
         problems = []
         for setting, schema in (("schema", self.place.schema), ("control", self.place.control)):
-            if not catalog.schema_exists(self.session, schema):
+            if not information_schema.schema_exists(self.session, schema):
                 problems.append(
                     f"there is no schema {schema}: create it, or set warehouse.{setting} right"
                 )
-            elif not catalog.may_use(self.session, schema, "USAGE"):
+            elif not information_schema.may_use(self.session, schema, "USAGE"):
                 problems.append(f"the user may not use the schema {schema}: GRANT USAGE ON SCHEMA")
         return problems
 
     def ledger_problems(self) -> list[str]:
         """The control tables: the versions must be there, the ledger may be left to the load."""
         control = self.place.control
-        versions, replays = (f"{control}.{name}" for name in (ledger.VERSIONS, ledger.NAME))
+        versions, replays = (f"{control}.{name}" for name in (replay_log.VERSIONS, replay_log.NAME))
         problems = []
-        if not catalog.columns(self.session, control, ledger.VERSIONS):
+        if not information_schema.columns(self.session, control, replay_log.VERSIONS):
             problems.append(
                 f"there is no table {versions}(name, version, ts), which says what version each "
                 "table has: set warehouse.control right"
             )
-        elif not catalog.grants(self.session, control, ledger.VERSIONS).select:
+        elif not information_schema.grants(self.session, control, replay_log.VERSIONS).select:
             problems.append(f"the user may not SELECT on {versions}: GRANT SELECT")
-        there = {column.name for column in catalog.columns(self.session, control, ledger.NAME)}
+        there = {
+            column.name
+            for column in information_schema.columns(self.session, control, replay_log.NAME)
+        }
         if there:
-            missing = [name for name in ledger.COLUMNS if name not in there]
-            if missing and set(ledger.ADDED).issuperset(missing):
-                statements = "; ".join(str(each) for each in ledger.add_columns(control))
+            missing = [name for name in replay_log.COLUMNS if name not in there]
+            if missing and set(replay_log.ADDED).issuperset(missing):
+                statements = "; ".join(str(each) for each in replay_log.add_columns(control))
                 problems.append(f"{replays} is of an older form: bring it up to date: {statements}")
             elif missing:
                 problems.append(f"{replays} lacks {', '.join(missing)}: it is no replay ledger")
-            return problems + self._grant_problems(control, ledger.NAME)
-        if not catalog.may_use(self.session, control, "CREATE"):
+            return problems + self._grant_problems(control, replay_log.NAME)
+        if not information_schema.may_use(self.session, control, "CREATE"):
             problems.append(
                 f"there is no table {replays}, and the user may not create it: GRANT CREATE ON "
-                f"SCHEMA {Identifier(control).sql()}, or have it created: {ledger.create(control)}"
+                f"SCHEMA {Identifier(control).sql()}, or have it created: {replay_log.create(control)}"
             )
         return problems
 
@@ -215,7 +218,7 @@ class _Look:
             table=table.name,
             version=table.version,
             columns=columns,
-            every=catalog.columns(self.session, schema, relation),
+            every=information_schema.columns(self.session, schema, relation),
             hours=tuple((hour, int(count)) for hour, count in hours),
         )
 
@@ -225,15 +228,15 @@ class _Look:
 
     def _version_problems(self, table: Table) -> list[str]:
         control = self.place.control
-        if not catalog.columns(self.session, control, ledger.VERSIONS):
+        if not information_schema.columns(self.session, control, replay_log.VERSIONS):
             return []  # said once for all tables
-        version = ledger.version(self.session, control, table.name)
+        version = replay_log.version(self.session, control, table.name)
         if version == table.version:
             return []
         return [version_problem(control, table.name, table.version, version)]
 
     def _grant_problems(self, schema: str, relation: str) -> list[str]:
-        may = catalog.grants(self.session, schema, relation)
+        may = information_schema.grants(self.session, schema, relation)
         granted = {"SELECT": may.select, "INSERT": may.insert, "DELETE": may.delete}
         problems = [
             f"the user may not {privilege} on {schema}.{relation}: GRANT {privilege}"

@@ -17,9 +17,9 @@ from pathlib import Path
 from spade_spark.blueprint.schema import Table, read_tables
 from spade_spark.errors import InputError, SettingsError, SpadeError, UsageError
 from spade_spark.lake.ddl import Catalog, Dialect
-from spade_spark.lake.parts import Workshop
-from spade_spark.lake.pointer import Source
 from spade_spark.lake.publish import ExportRules, Publication, TablePublisher
+from spade_spark.lake.rewrite import Workshop
+from spade_spark.lake.snapshot import Source
 from spade_spark.report.export import ExportReport
 from spade_spark.report.screen import Screen
 from spade_spark.report.summary import counted

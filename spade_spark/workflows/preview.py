@@ -21,9 +21,9 @@ from spade_spark.storage.base import open_store
 from spade_spark.streams.validation import region_of
 from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 from spade_spark.warehouse import preflight
-from spade_spark.warehouse.dialect import Warehouse, open_warehouse
-from spade_spark.warehouse.place import place_of
-from spade_spark.warehouse.replace import Replacement
+from spade_spark.warehouse.dialects.base import Warehouse, open_warehouse
+from spade_spark.warehouse.target_rows import place_of
+from spade_spark.warehouse.window_swap import Replacement
 from spade_spark.window import PACIFIC, Window
 from spade_spark.workflows.planning import Prepared, prepare
 

@@ -42,9 +42,9 @@ from spade_spark.storage.base import open_store
 from spade_spark.streams.routing import Span
 from spade_spark.transform.transformers.registry import is_transformer
 from spade_spark.warehouse import preflight
-from spade_spark.warehouse.dialect import Warehouse, open_warehouse
-from spade_spark.warehouse.guard import Rules
-from spade_spark.warehouse.load import load_tables
+from spade_spark.warehouse.dialects.base import Warehouse, open_warehouse
+from spade_spark.warehouse.guards import Rules
+from spade_spark.warehouse.loader import load_tables
 from spade_spark.window import Window
 from spade_spark.workflows.planning import Prepared, choose, choose_made, prepare
 from spade_spark.workflows.preview import outlook_of

@@ -19,12 +19,12 @@ from spade_spark.runs.load_results import KeptRows
 from spade_spark.runs.status import RunState, TableLoad, state_of
 from spade_spark.settings import Settings
 from spade_spark.storage.base import Store, open_store
+from spade_spark.warehouse.backup_retention import drop, existing, kept_before
 from spade_spark.warehouse.connection import Session, Target
 from spade_spark.warehouse.credentials import CopyCredentials
-from spade_spark.warehouse.dialect import open_warehouse
-from spade_spark.warehouse.expiry import drop, existing, kept_before
-from spade_spark.warehouse.history import LedgerRow, ledger_rows, undo_of
-from spade_spark.warehouse.retries import ask
+from spade_spark.warehouse.dialects.base import open_warehouse
+from spade_spark.warehouse.load_history import LedgerRow, ledger_rows, undo_of
+from spade_spark.warehouse.retry import ask
 from spade_spark.window import Window
 
 

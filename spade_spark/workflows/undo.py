@@ -25,12 +25,12 @@ from spade_spark.storage.base import open_store
 from spade_spark.warehouse import backup
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.credentials import CopyCredentials
-from spade_spark.warehouse.dialect import Warehouse, open_warehouse
-from spade_spark.warehouse.guard import Rules
-from spade_spark.warehouse.history import LedgerRow, ledger_rows, newest
-from spade_spark.warehouse.place import Place, place_of
-from spade_spark.warehouse.retries import ask
-from spade_spark.warehouse.undo import Way, find_way, undo_tables
+from spade_spark.warehouse.dialects.base import Warehouse, open_warehouse
+from spade_spark.warehouse.guards import Rules
+from spade_spark.warehouse.load_history import LedgerRow, ledger_rows, newest
+from spade_spark.warehouse.retry import ask
+from spade_spark.warehouse.rollback import Way, find_way, undo_tables
+from spade_spark.warehouse.target_rows import Place, place_of
 from spade_spark.window import Window
 
 

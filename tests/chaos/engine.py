@@ -17,7 +17,7 @@ from spade_spark.runs.manifest import Completion
 from spade_spark.spark import driver
 from spade_spark.spark.broadcast_context import Job
 from spade_spark.spark.task import run_partition
-from spade_spark.warehouse import load, retries, undo
+from spade_spark.warehouse import loader, retry, rollback
 
 _TRIES = 4  # spark.task.maxFailures
 
@@ -55,8 +55,8 @@ def without_waits() -> Iterator[None]:
     """What passes is tried again as often as ever, and nearly at once, inside the block."""
     soon = partial(dataclasses.replace, initial_wait=0.02, max_wait=0.2)
     with (
-        mock.patch.object(retries, "BEFOREHAND", soon(retries.BEFOREHAND)),
-        mock.patch.object(load, "TABLE_RETRIES", soon(retries.TABLE_RETRIES)),
-        mock.patch.object(undo, "TABLE_RETRIES", soon(retries.TABLE_RETRIES)),
+        mock.patch.object(retry, "BEFOREHAND", soon(retry.BEFOREHAND)),
+        mock.patch.object(loader, "TABLE_RETRIES", soon(retry.TABLE_RETRIES)),
+        mock.patch.object(rollback, "TABLE_RETRIES", soon(retry.TABLE_RETRIES)),
     ):
         yield

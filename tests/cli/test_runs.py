@@ -28,7 +28,7 @@ from spade_spark.runs.run_store import Run
 from spade_spark.settings import S3Settings, load
 from spade_spark.storage.base import open_store
 from spade_spark.transform.outcomes import Outcome
-from spade_spark.warehouse import ledger
+from spade_spark.warehouse import replay_log
 from spade_spark.warehouse.connection import Session, Target
 from spade_spark.window import Window
 
@@ -109,9 +109,9 @@ class Lake:
 
     def commit(self, tag, *tables, at=NOW, window=WINDOW):
         with Session(Target.parse(self.url)) as session:
-            session.run(ledger.create("infra"))
+            session.run(replay_log.create("infra"))
             for name in tables:
-                entry = ledger.Entry("infra", tag, name)
+                entry = replay_log.Entry("infra", tag, name)
                 session.run(
                     entry.insert(window, "00", deleted=5, inserted=4, ts=at.replace(tzinfo=None))
                 )
@@ -247,7 +247,7 @@ def test_without_a_warehouse_the_records_count_and_a_note_says_so(lake, listed, 
 
 def test_a_warehouse_that_does_not_answer_is_a_note(lake, capsys, monkeypatch):
     quick = RetryPolicy(max_attempts=2, max_seconds=5, initial_wait=0.01, max_wait=0.01)
-    monkeypatch.setattr("spade_spark.warehouse.retries.BEFOREHAND", quick)
+    monkeypatch.setattr("spade_spark.warehouse.retry.BEFOREHAND", quick)
     lake.seal("r")
     lake.url = "postgres://loader:marked-secret@127.0.0.1:1/none"
     assert lake.runs() == 0

@@ -16,7 +16,7 @@ from spade_spark.plan import Plan
 from spade_spark.runs.paths import check_tag
 from spade_spark.runs.run_store import Run
 from spade_spark.storage.base import open_store
-from spade_spark.warehouse.load import ensure_places
+from spade_spark.warehouse.loader import ensure_places
 from spade_spark.workflows import undo
 from tests.warehouse.lab import NEW, OLD, REPLACED, WINDOW, Lab
 
@@ -166,7 +166,7 @@ def test_a_lock_that_is_lost_during_an_undo_leaves_the_tables_unchanged_and_is_r
         claim = replace(Claim.new("taker", WINDOW, ("login",)), process=ELSEWHERE)
         Locks(desk.store).take(claim, take_over=["tag"])
 
-    monkeypatch.setattr("spade_spark.warehouse.undo.ensure_places", prepare_and_lose)
+    monkeypatch.setattr("spade_spark.warehouse.rollback.ensure_places", prepare_and_lose)
     assert desk.undo("tag") == 1
     shown = " ".join(capsys.readouterr().out.split())
     for table in ("login", "chat"):

@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 import pytest
 
 from spade_spark.lake.ddl import Catalog
-from spade_spark.lake.pointer import Current, LakeColumn, LakeFile, Partition, publication_folder
+from spade_spark.lake.snapshot import Current, LakeColumn, LakeFile, Partition, publication_folder
 from tests.support.sql_words import unquoted_names
 
 DAY = "2017-11-03"

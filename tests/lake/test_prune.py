@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from spade_spark.cli import main
-from spade_spark.lake.prune import unread
+from spade_spark.lake.vacuum import unread
 from tests.lake.kit import Lab
 
 OLD = ("2017-11-03 10:00:00", "old", "1")

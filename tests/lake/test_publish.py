@@ -14,8 +14,8 @@ from rich.console import Console
 
 from spade_spark.cli import main
 from spade_spark.errors import SettingsError, UsageError
-from spade_spark.lake.pointer import read_pointer
-from spade_spark.lake.prune import unread
+from spade_spark.lake.snapshot import read_pointer
+from spade_spark.lake.vacuum import unread
 from spade_spark.report.export import print_export
 from spade_spark.runs.manifest import Damaged, encode
 from spade_spark.storage.base import open_store

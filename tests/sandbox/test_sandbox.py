@@ -11,9 +11,9 @@ from spade_spark.sandbox.sample_schemas import MISTAKES, TABLES
 from spade_spark.sandbox.sandbox import WHOLE, Sandbox
 from spade_spark.settings import load
 from spade_spark.storage.base import open_store
-from spade_spark.warehouse import ledger
+from spade_spark.warehouse import replay_log
 from spade_spark.warehouse.connection import Session, Target
-from spade_spark.warehouse.statements import Statement
+from spade_spark.warehouse.sql import Statement
 
 pytestmark = pytest.mark.slow
 
@@ -70,7 +70,7 @@ def test_what_is_wrong_is_what_the_sandbox_says_is_wrong(sandbox):
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_the_warehouse_has_the_version_that_is_published_now(session, table):
-    assert ledger.version(session, "infra", table.name) == table.version
+    assert replay_log.version(session, "infra", table.name) == table.version
 
 
 def test_the_ledger_is_there_and_empty(session):

@@ -25,9 +25,9 @@ from spade_spark.runs.load_results import (
     TableNotLoaded,
 )
 from spade_spark.settings import S3Settings, WarehouseSettings
-from spade_spark.warehouse.dialect import Warehouse, open_warehouse
-from spade_spark.warehouse.guard import Rules
-from spade_spark.warehouse.load import load_tables
+from spade_spark.warehouse.dialects.base import Warehouse, open_warehouse
+from spade_spark.warehouse.guards import Rules
+from spade_spark.warehouse.loader import load_tables
 from spade_spark.window import Window
 
 WINDOW = Window.parse("2017-11-04 13:00:00", "2017-11-04 14:00:00")

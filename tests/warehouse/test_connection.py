@@ -14,7 +14,7 @@ from spade_spark.errors import (
     WarehouseError,
 )
 from spade_spark.warehouse.connection import Session, Target, WarehouseRefusal
-from spade_spark.warehouse.statements import Secret, Statement
+from spade_spark.warehouse.sql import Secret, Statement
 
 
 def test_a_url_is_read_with_all_its_parts():

@@ -6,8 +6,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from spade_spark.warehouse.catalog import WarehouseColumn
-from spade_spark.warehouse.copy_text import RefusedValue, RowConverter, records, valid_utf8
+from spade_spark.warehouse.information_schema import WarehouseColumn
+from spade_spark.warehouse.redshift_copy_format import (
+    RefusedValue,
+    RowConverter,
+    records,
+    valid_utf8,
+)
 from tests.support.redshift.copy import copy_text
 from tests.support.redshift.values import (
     LoadError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.history import ledger_rows
+from spade_spark.warehouse.load_history import ledger_rows
 from tests.warehouse.lab import NEW, WINDOW
 
 

@@ -15,8 +15,8 @@ from spade_spark.progress import LoadPhase, LoadProgress
 from spade_spark.retry import RetryPolicy
 from spade_spark.runs.load_results import LoadOutcome, TableLoaded, TableNotLoaded
 from spade_spark.warehouse.connection import Session, Target
-from spade_spark.warehouse.guard import Rules
-from spade_spark.warehouse.statements import Statement
+from spade_spark.warehouse.guards import Rules
+from spade_spark.warehouse.sql import Statement
 from tests.warehouse.lab import NEW, OLD, REPLACED, phases
 
 # The statements of a load in their order, as patterns.
@@ -300,7 +300,7 @@ def test_a_bug_of_one_table_is_its_outcome(lab, monkeypatch):
     def broken(*_):
         raise RuntimeError("boom")
 
-    monkeypatch.setattr("spade_spark.warehouse.load.guard", broken)
+    monkeypatch.setattr("spade_spark.warehouse.loader.guard", broken)
     assert lab.refused(lab.files(*NEW)).reason == "login: a bug, RuntimeError: boom; report this"
 
 

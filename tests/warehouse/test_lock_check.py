@@ -10,8 +10,8 @@ from spade_spark.errors import LockLost
 from spade_spark.progress import LoadPhase, LoadProgress
 from spade_spark.runs.load_results import TableLoaded, TableNotLoaded, TableUndone
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.history import ledger_rows
-from spade_spark.warehouse.undo import undo_tables
+from spade_spark.warehouse.load_history import ledger_rows
+from spade_spark.warehouse.rollback import undo_tables
 from tests.warehouse.lab import NEW, OLD, QUICK, REPLACED, RULES, Lab, no_lock, phases
 
 

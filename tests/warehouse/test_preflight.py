@@ -10,7 +10,7 @@ from spade_spark.blueprint.schema import Column, Table
 from spade_spark.errors import SettingsError, WarehouseError
 from spade_spark.settings import WarehouseSettings
 from spade_spark.warehouse import preflight
-from spade_spark.warehouse.dialect import open_warehouse
+from spade_spark.warehouse.dialects.base import open_warehouse
 from tests.warehouse.conftest import ROLE
 from tests.warehouse.lab import NEW, REPLACED, WINDOW, Lab
 

@@ -8,13 +8,13 @@ import pytest
 
 from spade_spark.warehouse.connection import Session, Target
 from spade_spark.warehouse.credentials import CopyCredentials
-from spade_spark.warehouse.dialect import open_warehouse
-from spade_spark.warehouse.fit import loadable_columns
-from spade_spark.warehouse.guard import Rules
-from spade_spark.warehouse.load import load_tables
-from spade_spark.warehouse.place import place_of
-from spade_spark.warehouse.redshift import COPY_OPTIONS, Redshift
-from spade_spark.warehouse.replace import Replacement
+from spade_spark.warehouse.dialects.base import open_warehouse
+from spade_spark.warehouse.dialects.redshift import COPY_OPTIONS, Redshift
+from spade_spark.warehouse.guards import Rules
+from spade_spark.warehouse.loader import load_tables
+from spade_spark.warehouse.schema_check import loadable_columns
+from spade_spark.warehouse.target_rows import place_of
+from spade_spark.warehouse.window_swap import Replacement
 from tests.support.redshift import RedshiftServer
 from tests.warehouse.conftest import KEYS, ROLE
 from tests.warehouse.lab import NEW, OLD, QUICK, REPLACED, WINDOW, Lab, no_lock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spade_spark.warehouse.guard import Rules
+from spade_spark.warehouse.guards import Rules
 from tests.warehouse.lab import NEW, OLD, REPLACED, WINDOW
 
 OUTSIDE = b'"2017-11-04 14:00:01"\t"out"\t"9"'

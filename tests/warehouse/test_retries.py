@@ -9,8 +9,8 @@ from spade_spark.errors import Conflict, ConnectionLost, WarehouseError
 from spade_spark.retry import RetryPolicy
 from spade_spark.warehouse import preflight
 from spade_spark.warehouse.connection import Session, Target
-from spade_spark.warehouse.retries import ask
-from spade_spark.warehouse.statements import Statement
+from spade_spark.warehouse.retry import ask
+from spade_spark.warehouse.sql import Statement
 from tests.warehouse.lab import WINDOW
 
 QUICK = RetryPolicy(max_attempts=3, max_seconds=20, initial_wait=0.01, max_wait=0.02)

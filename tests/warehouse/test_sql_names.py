@@ -13,14 +13,14 @@ import spade_spark
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.runs.load_results import TableUndone
 from spade_spark.sandbox import looks
-from spade_spark.warehouse import ledger, preflight
+from spade_spark.warehouse import preflight, replay_log
+from spade_spark.warehouse.backup_retention import drop, kept_before
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.expiry import drop, kept_before
-from spade_spark.warehouse.guard import Rules
-from spade_spark.warehouse.history import ledger_rows
-from spade_spark.warehouse.place import place_of
-from spade_spark.warehouse.replace import Replacement
-from spade_spark.warehouse.undo import undo_tables
+from spade_spark.warehouse.guards import Rules
+from spade_spark.warehouse.load_history import ledger_rows
+from spade_spark.warehouse.rollback import undo_tables
+from spade_spark.warehouse.target_rows import place_of
+from spade_spark.warehouse.window_swap import Replacement
 from tests.support.sql_words import RESERVED, unquoted_names
 from tests.warehouse.conftest import ROLE
 from tests.warehouse.lab import NEW, QUICK, RULES, WINDOW, Lab, no_lock
@@ -85,8 +85,8 @@ def test_a_load_an_undo_a_prune_and_a_plan_quote_every_name(lab, sent):
     undo(lab)
     later = datetime.now(timezone.utc) + timedelta(days=1)
     with Session(lab.warehouse.target) as session:
-        entry = ledger.Entry(lab.control, "tag", "login")
-        ledger.was_committed(session, entry, datetime(2017, 11, 4))  # noqa: DTZ001 - the column has no zone
+        entry = replay_log.Entry(lab.control, "tag", "login")
+        replay_log.was_committed(session, entry, datetime(2017, 11, 4))  # noqa: DTZ001 - the column has no zone
         for kept in kept_before(session, lab.warehouse, lab.control, later):
             drop(session, lab.control, kept)
     for command in ("CREATE TABLE", "COPY", "INSERT INTO", "DELETE", "DROP TABLE", "LOCK", "SET"):
@@ -99,7 +99,7 @@ def test_the_probe_of_a_role_and_the_upgrade_of_a_ledger_quote_every_name(on_red
     on_redshift.iam_role = ROLE
     check(on_redshift)
     assert any("NOLOAD" in sql for sql in sent)
-    assert_names_are_quoted([*sent, *(each.sql() for each in ledger.add_columns("infra"))])
+    assert_names_are_quoted([*sent, *(each.sql() for each in replay_log.add_columns("infra"))])
 
 
 def test_columns_named_by_every_reserved_word_are_loaded_and_undone(lab):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.guard import Rules
-from spade_spark.warehouse.history import ledger_rows
-from spade_spark.warehouse.undo import undo_tables
+from spade_spark.warehouse.guards import Rules
+from spade_spark.warehouse.load_history import ledger_rows
+from spade_spark.warehouse.rollback import undo_tables
 from spade_spark.window import Window
 from tests.warehouse.lab import NEW, OLD, QUICK, REPLACED, RULES, WINDOW, Lab, no_lock
 

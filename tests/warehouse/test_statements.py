@@ -10,14 +10,7 @@ from hypothesis import strategies as st
 
 from spade_spark.errors import WarehouseError
 from spade_spark.warehouse.connection import Session, Target
-from spade_spark.warehouse.statements import (
-    Identifier,
-    Literal,
-    Secret,
-    Statement,
-    Unknown,
-    identifiers,
-)
+from spade_spark.warehouse.sql import Identifier, Literal, Secret, Statement, Unknown, identifiers
 
 TEXT = st.text(st.characters(exclude_characters="\\\0", codec="utf-8"))
 

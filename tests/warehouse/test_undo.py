@@ -16,12 +16,12 @@ from spade_spark.runs.load_results import (
     UndoOutcome,
 )
 from spade_spark.warehouse.backup import free_name
+from spade_spark.warehouse.backup_retention import drop, kept_before
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.expiry import drop, kept_before
-from spade_spark.warehouse.guard import Rules
-from spade_spark.warehouse.history import ledger_rows, newest
-from spade_spark.warehouse.place import place_of
-from spade_spark.warehouse.undo import find_way, undo_tables
+from spade_spark.warehouse.guards import Rules
+from spade_spark.warehouse.load_history import ledger_rows, newest
+from spade_spark.warehouse.rollback import find_way, undo_tables
+from spade_spark.warehouse.target_rows import place_of
 from tests.warehouse.lab import NEW, OLD, QUICK, REPLACED, RULES, Lab, no_lock
 
 FORCE = Rules(force=True)

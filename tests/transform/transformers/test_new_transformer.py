@@ -11,7 +11,7 @@ import pytest
 
 from spade_spark.blueprint.schema import read_tables
 from spade_spark.lake.ddl import Catalog
-from spade_spark.lake.pointer import Current, LakeColumn
+from spade_spark.lake.snapshot import Current, LakeColumn
 from spade_spark.lookups.base import Lookups
 from spade_spark.schema_inference.profile import EventSeen
 from spade_spark.schema_inference.proposal import propose
@@ -29,7 +29,7 @@ from spade_spark.transform.transformers.base import (
     text,
 )
 from spade_spark.transform.transformers.registry import TRANSFORMERS
-from spade_spark.warehouse.catalog import WarehouseColumn
+from spade_spark.warehouse.information_schema import WarehouseColumn
 from spade_spark.warehouse.preflight import TableState
 from spade_spark.workflows.preview import column_differences
 from spade_spark.writers.arrow_types import arrow_schema

@@ -13,7 +13,7 @@ from spade_spark.errors import InputError
 from spade_spark.gocompat.json import Elements, Members, Nested, read
 from spade_spark.gocompat.quote import quote
 from spade_spark.lake.ddl import Catalog
-from spade_spark.lake.pointer import Current, LakeColumn
+from spade_spark.lake.snapshot import Current, LakeColumn
 from spade_spark.schema_inference.profile import EventSeen
 from spade_spark.schema_inference.proposal import propose
 from spade_spark.transform.codegen import source
@@ -21,7 +21,7 @@ from spade_spark.transform.codegen_functions import functions
 from spade_spark.transform.reference import ExactTransform
 from spade_spark.transform.transformers.base import ArrowType, ConversionFailed, ValueKind
 from spade_spark.transform.transformers.registry import TRANSFORMERS
-from spade_spark.warehouse.catalog import WarehouseColumn
+from spade_spark.warehouse.information_schema import WarehouseColumn
 from spade_spark.warehouse.preflight import TableState
 from spade_spark.workflows.preview import column_differences
 from spade_spark.writers.arrow_types import arrow_schema, arrow_type

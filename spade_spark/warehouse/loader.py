@@ -16,13 +16,21 @@ from spade_spark.runs.load_results import (
     TableNotLoaded,
 )
 from spade_spark.settings import WarehouseSettings
-from spade_spark.warehouse import backup, catalog, ledger
+from spade_spark.warehouse import backup, information_schema, replay_log
+from spade_spark.warehouse.concurrency import (
+    LockCheck,
+    ProgressCallback,
+    Sessions,
+    Tries,
+    side_by_side,
+)
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.dialect import Warehouse
-from spade_spark.warehouse.guard import Rules
-from spade_spark.warehouse.history import LedgerRow
-from spade_spark.warehouse.place import Place, place_of
-from spade_spark.warehouse.replace import (
+from spade_spark.warehouse.dialects.base import Warehouse
+from spade_spark.warehouse.guards import Rules
+from spade_spark.warehouse.load_history import LedgerRow
+from spade_spark.warehouse.retry import TABLE_RETRIES, advised
+from spade_spark.warehouse.target_rows import Place, place_of
+from spade_spark.warehouse.window_swap import (
     Replaced,
     Replacement,
     Staged,
@@ -30,14 +38,6 @@ from spade_spark.warehouse.replace import (
     guard,
     replace,
     stage,
-)
-from spade_spark.warehouse.retries import TABLE_RETRIES, advised
-from spade_spark.warehouse.side import (
-    LockCheck,
-    ProgressCallback,
-    Sessions,
-    Tries,
-    side_by_side,
 )
 from spade_spark.window import Window
 
@@ -92,8 +92,8 @@ def ensure_places(warehouse: Warehouse, place: Place) -> None:
     """
     with Session(warehouse.target) as session:
         # Looked for first: CREATE asks for the right to create even where there is nothing to do.
-        if not catalog.columns(session, place.control, ledger.NAME):
-            session.run(ledger.create(place.control))
+        if not information_schema.columns(session, place.control, replay_log.NAME):
+            session.run(replay_log.create(place.control))
         backup.ensure_schema(session, warehouse, place)
 
 

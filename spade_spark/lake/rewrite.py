@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from spade_spark.errors import InputError
-from spade_spark.lake.pointer import LakeFile
+from spade_spark.lake.snapshot import LakeFile
 from spade_spark.storage.base import Store
 from spade_spark.writers.arrow_types import TIME
 from spade_spark.writers.parquet import DayWriter, sha256_of

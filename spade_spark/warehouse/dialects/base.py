@@ -7,13 +7,13 @@ from typing import Protocol
 
 from spade_spark.runs.load_results import TableFiles
 from spade_spark.settings import S3Settings, WarehouseSettings
-from spade_spark.warehouse.catalog import WarehouseColumn
 from spade_spark.warehouse.connection import Session, Target
 from spade_spark.warehouse.credentials import CopyCredentials
-from spade_spark.warehouse.postgres import Postgres
-from spade_spark.warehouse.redshift import Redshift
-from spade_spark.warehouse.retries import ask
-from spade_spark.warehouse.statements import Statement
+from spade_spark.warehouse.dialects.postgres import Postgres
+from spade_spark.warehouse.dialects.redshift import Redshift
+from spade_spark.warehouse.information_schema import WarehouseColumn
+from spade_spark.warehouse.retry import ask
+from spade_spark.warehouse.sql import Statement
 
 
 class Warehouse(Protocol):

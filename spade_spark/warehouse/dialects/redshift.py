@@ -10,17 +10,11 @@ from spade_spark.errors import LoadFailed, WarehouseError
 from spade_spark.runs.load_results import TableFiles
 from spade_spark.settings import S3Settings
 from spade_spark.warehouse import load_errors
-from spade_spark.warehouse.catalog import WarehouseColumn
 from spade_spark.warehouse.connection import Session, Target, WarehouseRefusal
 from spade_spark.warehouse.credentials import CopyCredentials
-from spade_spark.warehouse.files import StoredFiles, readable_problems
-from spade_spark.warehouse.statements import (
-    Identifier,
-    Literal,
-    Statement,
-    identifiers,
-    joined,
-)
+from spade_spark.warehouse.information_schema import WarehouseColumn
+from spade_spark.warehouse.source_files import StoredFiles, readable_problems
+from spade_spark.warehouse.sql import Identifier, Literal, Statement, identifiers, joined
 
 # The options are the contract that the TSV files are written by. The delimiter is fixed SQL
 # text: it has a backslash, which COPY itself reads.

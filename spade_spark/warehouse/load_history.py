@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from spade_spark.runs.paths import UNDO
-from spade_spark.warehouse import ledger
+from spade_spark.warehouse import replay_log
 from spade_spark.warehouse.connection import Session, WarehouseRefusal
-from spade_spark.warehouse.statements import Identifier, Statement, identifiers
+from spade_spark.warehouse.sql import Identifier, Statement, identifiers
 from spade_spark.window import PACIFIC, Window
 
 _COLUMNS = (
@@ -91,7 +91,7 @@ def ledger_rows(session: Session, control: str) -> tuple[LedgerRow, ...]:
         "SELECT ",
         identifiers(_COLUMNS),
         " FROM ",
-        Identifier(control, ledger.NAME),
+        Identifier(control, replay_log.NAME),
         ' ORDER BY "ts"',
     )
     try:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from spade_spark.lake.pointer import POINTER, PUBLICATIONS, Current, read_pointer_at
+from spade_spark.lake.snapshot import POINTER, PUBLICATIONS, Current, read_pointer_at
 from spade_spark.storage.base import Store, StoredObject
 
 # What a publication calls its files (lake/publish.py), and nobody else.

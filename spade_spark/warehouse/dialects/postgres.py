@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from spade_spark.errors import InputError, LoadFailed, SpadeError, WarehouseError
 from spade_spark.runs.load_results import TableFiles
 from spade_spark.settings import S3Settings
-from spade_spark.warehouse.catalog import WarehouseColumn
 from spade_spark.warehouse.connection import Session, Target, WarehouseRefusal
-from spade_spark.warehouse.copy_text import RefusedValue, RowConverter, records
-from spade_spark.warehouse.files import StoredFiles, inflated, readable_problems
+from spade_spark.warehouse.information_schema import WarehouseColumn
 from spade_spark.warehouse.load_errors import LoadError, message
-from spade_spark.warehouse.statements import Identifier, Literal, Statement, identifiers
+from spade_spark.warehouse.redshift_copy_format import RefusedValue, RowConverter, records
+from spade_spark.warehouse.source_files import StoredFiles, inflated, readable_problems
+from spade_spark.warehouse.sql import Identifier, Literal, Statement, identifiers
 
 _CONTEXT = re.compile(
     r'COPY .*?, line (?P<line>\d+)(?:, column (?P<column>[^:]+))?(?:: "(?P<value>.*)")?', re.DOTALL

@@ -11,10 +11,16 @@ from collections.abc import Sequence
 
 from spade_spark.errors import AlreadyLoaded
 from spade_spark.runs.paths import QUARANTINE
-from spade_spark.warehouse import ledger
+from spade_spark.warehouse import replay_log
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.history import LedgerRow, changes_since, ledger_rows, newest, undo_of
-from spade_spark.warehouse.place import WindowRows
+from spade_spark.warehouse.load_history import (
+    LedgerRow,
+    changes_since,
+    ledger_rows,
+    newest,
+    undo_of,
+)
+from spade_spark.warehouse.target_rows import WindowRows
 
 
 def loaded_before(session: Session, rows: WindowRows, checksum: str) -> LedgerRow | None:
@@ -38,7 +44,7 @@ def loaded_before(session: Session, rows: WindowRows, checksum: str) -> LedgerRo
     if why:
         raise AlreadyLoaded(
             f"{rows.table} has run tag {rows.run_tag} already, loaded at "
-            f"{load.at:%Y-%m-%d %H:%M:%S} UTC ({control}.{ledger.NAME}), but {why}; it was left as "
+            f"{load.at:%Y-%m-%d %H:%M:%S} UTC ({control}.{replay_log.NAME}), but {why}; it was left as "
             "it was: use --force to load it again"
         )
     return load

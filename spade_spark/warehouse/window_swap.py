@@ -21,20 +21,20 @@ from spade_spark.errors import (
     WarehouseError,
 )
 from spade_spark.runs.load_results import TableFiles
-from spade_spark.warehouse import ledger
-from spade_spark.warehouse.add import refuse_to_add
+from spade_spark.warehouse import replay_log
+from spade_spark.warehouse.append_check import refuse_to_add
 from spade_spark.warehouse.backup import backup_of, delete_kept, keep_all, keep_statement
-from spade_spark.warehouse.catalog import WarehouseColumn
+from spade_spark.warehouse.concurrency import LockCheck, replacing_transaction
 from spade_spark.warehouse.connection import BEGIN, BEGIN_SERIALIZABLE, COMMIT, Session
-from spade_spark.warehouse.dialect import Warehouse
+from spade_spark.warehouse.dialects.base import Warehouse
 from spade_spark.warehouse.fingerprint import fingerprint
-from spade_spark.warehouse.fit import loadable_columns, version_problem
-from spade_spark.warehouse.guard import Rules, guard_rows
-from spade_spark.warehouse.history import LedgerRow
-from spade_spark.warehouse.place import Place, WindowRows
-from spade_spark.warehouse.side import LockCheck, replacing_transaction
-from spade_spark.warehouse.standing import loaded_before
-from spade_spark.warehouse.statements import Identifier, Statement, identifiers
+from spade_spark.warehouse.guards import Rules, guard_rows
+from spade_spark.warehouse.idempotency import loaded_before
+from spade_spark.warehouse.information_schema import WarehouseColumn
+from spade_spark.warehouse.load_history import LedgerRow
+from spade_spark.warehouse.schema_check import loadable_columns, version_problem
+from spade_spark.warehouse.sql import Identifier, Statement, identifiers
+from spade_spark.warehouse.target_rows import Place, WindowRows
 from spade_spark.window import Window
 
 
@@ -124,7 +124,7 @@ class Replacement:
             self.count_staged(),
             rows.count(),
             BEGIN_SERIALIZABLE,
-            ledger.lock(self.place.control),
+            replay_log.lock(self.place.control),
             rows.entry.select(),
             *kept,
             *(() if self.add_to else (rows.delete(),)),
@@ -296,7 +296,7 @@ def _columns_as_planned(session: Session, job: Replacement) -> tuple[WarehouseCo
     columns, problems = loadable_columns(
         session, job.warehouse, job.place.schema, job.table, job.files.columns
     )
-    version = ledger.version(session, job.place.control, job.table)
+    version = replay_log.version(session, job.place.control, job.table)
     if version != job.files.version:
         problems.append(version_problem(job.place.control, job.table, job.files.version, version))
     if problems:

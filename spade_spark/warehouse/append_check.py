@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from spade_spark.errors import GuardFailed
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.history import changes_since, ledger_rows, newest, undo_of
-from spade_spark.warehouse.place import WindowRows
+from spade_spark.warehouse.load_history import changes_since, ledger_rows, newest, undo_of
+from spade_spark.warehouse.target_rows import WindowRows
 
 
 def refuse_to_add(session: Session, rows: WindowRows, run_tag: str) -> None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.statements import Identifier, Literal, Statement
+from spade_spark.warehouse.sql import Identifier, Literal, Statement
 
 _TYPE = re.compile(r"([a-z ]+?)(?:\((\d+)(?:,(\d+))?\))?((?: without time zone| with time zone)?)")
 _CHARACTER = ("character varying", "character")

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from spade_spark.errors import GuardFailed
-from spade_spark.warehouse.place import WindowRows
+from spade_spark.warehouse.target_rows import WindowRows
 
 
 @dataclass(frozen=True)

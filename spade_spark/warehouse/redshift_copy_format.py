@@ -22,7 +22,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from spade_spark.warehouse.catalog import WarehouseColumn
+from spade_spark.warehouse.information_schema import WarehouseColumn
 
 _TAB = b"\t"
 _BLANK = ord(" ")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spade_spark.warehouse import catalog, ledger
-from spade_spark.warehouse.catalog import WarehouseColumn
+from spade_spark.warehouse import information_schema, replay_log
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.dialect import Warehouse
+from spade_spark.warehouse.dialects.base import Warehouse
+from spade_spark.warehouse.information_schema import WarehouseColumn
 
 
 def loadable_columns(
@@ -15,7 +15,9 @@ def loadable_columns(
 ) -> tuple[tuple[WarehouseColumn, ...], list[str]]:
     """The table's columns of these names, in their order, and what is wrong with them."""
     relation = warehouse.fold(table)
-    there = {column.name: column for column in catalog.columns(session, schema, relation)}
+    there = {
+        column.name: column for column in information_schema.columns(session, schema, relation)
+    }
     if not there:
         return (), [
             f"there is no table {schema}.{relation}: create it, or leave {table} out of the replay"
@@ -36,6 +38,6 @@ def version_problem(control: str, table: str, replayed: int, version: int | None
     """The sentence about a version that is not the one replayed."""
     has = "no version" if version is None else f"version {version}"
     return (
-        f"{control}.{ledger.VERSIONS} has {has} of {table}, the replay makes version {replayed}: "
+        f"{control}.{replay_log.VERSIONS} has {has} of {table}, the replay makes version {replayed}: "
         "bring the table and its version up to date, or replay with the schemas of that version"
     )

@@ -6,18 +6,18 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from spade_spark.runs.load_results import KeptRows
-from spade_spark.warehouse import catalog, ledger
+from spade_spark.warehouse import information_schema, replay_log
 from spade_spark.warehouse.backup import Backup
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.dialect import Warehouse
-from spade_spark.warehouse.history import LedgerRow, ledger_rows
+from spade_spark.warehouse.dialects.base import Warehouse
+from spade_spark.warehouse.load_history import LedgerRow, ledger_rows
 
 
 def existing(session: Session, rows: Iterable[LedgerRow]) -> frozenset[str]:
     """The backups of ``rows``, as the ledger spells them, that are there."""
     named = {row.backup: Backup.parse(row.backup) for row in rows if row.backup}
     there = {
-        schema: catalog.tables(session, schema)
+        schema: information_schema.tables(session, schema)
         for schema in {each.schema for each in named.values()}
     }
     return frozenset(text for text, each in named.items() if each.name in there[each.schema])
@@ -54,5 +54,5 @@ def drop(session: Session, control: str, kept: KeptRows) -> None:
         WarehouseError: The warehouse refuses.
     """
     with session.transaction():
-        session.run(ledger.lock(control))
+        session.run(replay_log.lock(control))
         session.run(Backup.parse(kept.backup).drop())

@@ -9,14 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.statements import (
-    Identifier,
-    Literal,
-    Statement,
-    Unknown,
-    identifiers,
-    joined,
-)
+from spade_spark.warehouse.sql import Identifier, Literal, Statement, Unknown, identifiers, joined
 from spade_spark.window import Window
 
 NAME = "replay"

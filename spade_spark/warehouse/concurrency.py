@@ -15,15 +15,15 @@ from spade_spark.errors import CommitUnknown, ConnectionLost, LockLost, PassingF
 from spade_spark.progress import LoadPhase, LoadProgress
 from spade_spark.retry import RetryPolicy
 from spade_spark.runs.load_results import TableNotLoaded
-from spade_spark.warehouse import ledger
+from spade_spark.warehouse import replay_log
 from spade_spark.warehouse.connection import (
     BEGIN_SERIALIZABLE,
     Session,
     Target,
     WarehouseRefusal,
 )
-from spade_spark.warehouse.place import WindowRows
-from spade_spark.warehouse.statements import Literal, Statement
+from spade_spark.warehouse.sql import Literal, Statement
+from spade_spark.warehouse.target_rows import WindowRows
 
 T = TypeVar("T")
 
@@ -57,7 +57,7 @@ def replacing_transaction(session: Session, control: str, verify_lock: LockCheck
     with session.transaction(BEGIN_SERIALIZABLE):
         # The ledger's lock comes first: later statements see what was committed before, and the
         # ledger's times are in the order of its commits.
-        session.run(ledger.lock(control))
+        session.run(replay_log.lock(control))
         verify_lock()
         yield
 
@@ -167,7 +167,7 @@ class Tries:
 
         def look() -> bool:
             with Session(self.rows.warehouse.target) as session:
-                return ledger.was_committed(session, entry, ts)
+                return replay_log.was_committed(session, entry, ts)
 
         try:
             return self._retrying(look)
@@ -175,7 +175,7 @@ class Tries:
             raise CommitUnknown(
                 f"{entry.table}: the answer to the commit was lost, and whether it was done "
                 f"could not be found out ({error}). A row in {entry.control}."
-                f"{ledger.NAME} for it means that it was: run the same command again, which looks "
+                f"{replay_log.NAME} for it means that it was: run the same command again, which looks "
                 "first"
             ) from None
 

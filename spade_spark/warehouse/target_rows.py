@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spade_spark.settings import WarehouseSettings
-from spade_spark.warehouse import ledger
-from spade_spark.warehouse.catalog import WarehouseColumn
-from spade_spark.warehouse.dialect import Warehouse
-from spade_spark.warehouse.statements import Identifier, Literal, Statement
+from spade_spark.warehouse import replay_log
+from spade_spark.warehouse.dialects.base import Warehouse
+from spade_spark.warehouse.information_schema import WarehouseColumn
+from spade_spark.warehouse.sql import Identifier, Literal, Statement
 from spade_spark.window import Window
 
 
@@ -65,9 +65,9 @@ class WindowRows:
         return Identifier(self.place.schema, self.relation)
 
     @property
-    def entry(self) -> ledger.Entry:
+    def entry(self) -> replay_log.Entry:
         """Its rows in the replay ledger."""
-        return ledger.Entry(self.place.control, self.run_tag, self.table)
+        return replay_log.Entry(self.place.control, self.run_tag, self.table)
 
     def in_window(self) -> Statement:
         """The condition that a row is in the window, both ends inside."""

@@ -30,18 +30,9 @@ from spade_spark.runs.load_results import (
 )
 from spade_spark.runs.paths import UNDO
 from spade_spark.settings import WarehouseSettings
-from spade_spark.warehouse import catalog
+from spade_spark.warehouse import information_schema
 from spade_spark.warehouse.backup import Backup, delete_kept
-from spade_spark.warehouse.catalog import WarehouseColumn
-from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.dialect import Warehouse
-from spade_spark.warehouse.fingerprint import fingerprint
-from spade_spark.warehouse.guard import Rules, guard_rows
-from spade_spark.warehouse.history import LedgerRow, changes_since, ledger_rows, newest, undo_of
-from spade_spark.warehouse.load import ensure_places
-from spade_spark.warehouse.place import Place, WindowRows, place_of
-from spade_spark.warehouse.retries import TABLE_RETRIES, advised
-from spade_spark.warehouse.side import (
+from spade_spark.warehouse.concurrency import (
     LockCheck,
     ProgressCallback,
     Sessions,
@@ -49,7 +40,22 @@ from spade_spark.warehouse.side import (
     replacing_transaction,
     side_by_side,
 )
-from spade_spark.warehouse.statements import Statement, identifiers
+from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.dialects.base import Warehouse
+from spade_spark.warehouse.fingerprint import fingerprint
+from spade_spark.warehouse.guards import Rules, guard_rows
+from spade_spark.warehouse.information_schema import WarehouseColumn
+from spade_spark.warehouse.load_history import (
+    LedgerRow,
+    changes_since,
+    ledger_rows,
+    newest,
+    undo_of,
+)
+from spade_spark.warehouse.loader import ensure_places
+from spade_spark.warehouse.retry import TABLE_RETRIES, advised
+from spade_spark.warehouse.sql import Statement, identifiers
+from spade_spark.warehouse.target_rows import Place, WindowRows, place_of
 
 
 @dataclass(frozen=True)
@@ -279,8 +285,10 @@ def _columns(session: Session, rows: WindowRows, backup: Backup) -> tuple[Wareho
     Raises:
         WarehouseError: It has not.
     """
-    there = {each.name for each in catalog.columns(session, rows.place.schema, rows.relation)}
-    kept = catalog.columns(session, backup.schema, backup.name)
+    there = {
+        each.name for each in information_schema.columns(session, rows.place.schema, rows.relation)
+    }
+    kept = information_schema.columns(session, backup.schema, backup.name)
     gone = [column.name for column in kept if column.name not in there]
     if gone:
         raise WarehouseError(
