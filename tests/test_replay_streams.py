@@ -5,7 +5,7 @@ import json
 import pytest
 
 from spade_spark.cli import main
-from spade_spark.report.outlook import REPEATS
+from spade_spark.reporting.preview import REPEATS
 from tests.chaos.engine import on_threads
 from tests.docs.pages import examples
 from tests.streams.kit import published, spade_config, unpack

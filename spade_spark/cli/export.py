@@ -83,8 +83,8 @@ def publish_command(
     from rich.console import Console  # noqa: PLC0415 - see above
 
     from spade_spark.lake.publish import ExportRules  # noqa: PLC0415 - see above
-    from spade_spark.report.export import export_json, print_export  # noqa: PLC0415 - see above
-    from spade_spark.report.screen import Screen  # noqa: PLC0415 - see above
+    from spade_spark.reporting.console import Screen  # noqa: PLC0415 - see above
+    from spade_spark.reporting.export import export_json, print_export  # noqa: PLC0415 - see above
     from spade_spark.workflows.lake_export import ExportRequest, publish  # noqa: PLC0415 - see above
 
     console = Console(stderr=True)
@@ -128,7 +128,7 @@ def prune_command(*, to: str, older_than: float, yes: bool, conf: Path | None) -
 
     # Imported here: pyarrow and boto3 take longer than help may.
     from spade_spark.lake.vacuum import unread  # noqa: PLC0415 - see above
-    from spade_spark.report.summary import counted, size_text  # noqa: PLC0415 - see above
+    from spade_spark.reporting.replay import counted, size_text  # noqa: PLC0415 - see above
     from spade_spark.storage.base import open_store  # noqa: PLC0415 - see above
 
     lake = open_store(to, settings.s3)

@@ -24,7 +24,7 @@ def command(*, as_json: bool, **words: Any) -> int:
     # Imported here: boto3 takes longer than help may.
     from rich.console import Console  # noqa: PLC0415 - see above
 
-    from spade_spark.report.outlook import print_outlook  # noqa: PLC0415 - see above
+    from spade_spark.reporting.preview import print_outlook  # noqa: PLC0415 - see above
     from spade_spark.workflows.preview import look_ahead  # noqa: PLC0415 - see above
 
     outlook = look_ahead(request, settings)

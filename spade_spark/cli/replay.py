@@ -31,8 +31,8 @@ def command(*, yes: bool, **words: Any) -> int:
     # Imported here: Spark and boto3 take longer than help may.
     from rich.console import Console  # noqa: PLC0415 - see above
 
-    from spade_spark.report.screen import Screen  # noqa: PLC0415 - see above
-    from spade_spark.report.summary import print_summary  # noqa: PLC0415 - see above
+    from spade_spark.reporting.console import Screen  # noqa: PLC0415 - see above
+    from spade_spark.reporting.replay import print_summary  # noqa: PLC0415 - see above
     from spade_spark.workflows.replay import replay  # noqa: PLC0415 - see above
 
     report = replay(request, settings, Screen(Console(stderr=True), ask=not yes))

@@ -52,7 +52,7 @@ def command(
     # Imported here: boto3 takes longer than help may.
     from rich.console import Console  # noqa: PLC0415 - see above
 
-    from spade_spark.report import runs as report  # noqa: PLC0415 - see above
+    from spade_spark.reporting import runs as report  # noqa: PLC0415 - see above
     from spade_spark.workflows.runs import expired_backups, survey  # noqa: PLC0415 - see above
 
     if backups and not prune:
@@ -93,7 +93,7 @@ def _prune(
     yes: bool,
 ) -> int:
     """Removes what is offered of the run tags; all of them are looked at before any is touched."""
-    from spade_spark.report.runs import backup_text, offer_text  # noqa: PLC0415 - as in command
+    from spade_spark.reporting.runs import backup_text, offer_text  # noqa: PLC0415 - as in command
     from spade_spark.workflows.runs import drop_backup, offered_backups, prune  # noqa: PLC0415 - as above
 
     removals = {f"{tag}: {offer_text(seen.offer(tag))}": tag for tag in tags}

@@ -67,8 +67,8 @@ def command(
     # Imported here: boto3 takes longer than help may.
     from rich.console import Console  # noqa: PLC0415 - see above
 
-    from spade_spark.report.screen import Screen  # noqa: PLC0415 - see above
-    from spade_spark.report.undo import print_undo, undo_json  # noqa: PLC0415 - see above
+    from spade_spark.reporting.console import Screen  # noqa: PLC0415 - see above
+    from spade_spark.reporting.undo import print_undo, undo_json  # noqa: PLC0415 - see above
     from spade_spark.workflows.undo import UndoRequest, undo  # noqa: PLC0415 - see above
 
     request = UndoRequest(tag, tables, poolsize, allow_empty, force, take_over)

@@ -20,9 +20,9 @@ from spade_spark.lake.ddl import Catalog, Dialect
 from spade_spark.lake.publish import ExportRules, Publication, TablePublisher
 from spade_spark.lake.rewrite import Workshop
 from spade_spark.lake.snapshot import Source
-from spade_spark.report.export import ExportReport
-from spade_spark.report.screen import Screen
-from spade_spark.report.summary import counted
+from spade_spark.reporting.console import Screen
+from spade_spark.reporting.export import ExportReport
+from spade_spark.reporting.replay import counted
 from spade_spark.runs.export_results import ExportOutcome, TableNotPublished, TablePublished
 from spade_spark.runs.manifest import Manifest, ManifestTable
 from spade_spark.runs.paths import QUARANTINE

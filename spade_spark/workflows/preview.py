@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.locking.lease import Claim, Locks
-from spade_spark.report.outlook import Outlook, StreamOutlook, TableOutlook, hours_text
+from spade_spark.reporting.preview import Outlook, StreamOutlook, TableOutlook, hours_text
 from spade_spark.request import Request
 from spade_spark.runs.load_results import TableFiles
 from spade_spark.runs.paths import Layout

@@ -24,12 +24,12 @@ from spade_spark.errors import InputError, UsageError, WarehouseError
 from spade_spark.locking.heartbeat import Lock, holding
 from spade_spark.locking.lease import Claim, Locks
 from spade_spark.plan import Plan
-from spade_spark.report.damage import damage, withheld
-from spade_spark.report.metrics import Metrics, of_loads, of_run
-from spade_spark.report.outlook import REPEATS
-from spade_spark.report.report import LeftOutTable, Report
-from spade_spark.report.screen import Screen
-from spade_spark.report.summary import counted
+from spade_spark.reporting.console import Screen
+from spade_spark.reporting.corrupt_input import damage, withheld
+from spade_spark.reporting.preview import REPEATS
+from spade_spark.reporting.replay import counted
+from spade_spark.reporting.report import LeftOutTable, Report
+from spade_spark.reporting.statsd import Metrics, of_loads, of_run
 from spade_spark.request import Request
 from spade_spark.runs.import_legacy import adopt
 from spade_spark.runs.load_results import LoadRecord

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from spade_spark.errors import AlreadyUndone, SettingsError, UsageError, WarehouseError
 from spade_spark.locking.heartbeat import Lock, holding
 from spade_spark.locking.lease import Claim, Locks
-from spade_spark.report.screen import Screen
-from spade_spark.report.undo import UndoReport
+from spade_spark.reporting.console import Screen
+from spade_spark.reporting.undo import UndoReport
 from spade_spark.runs.load_results import TableNotLoaded, TableUndone, TableUndoneBefore
 from spade_spark.runs.paths import UNDO
 from spade_spark.settings import Settings

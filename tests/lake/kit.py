@@ -12,7 +12,7 @@ from spade_spark.blueprint.schema import read_tables
 from spade_spark.gocompat.quote import quote
 from spade_spark.lake.publish import ExportRules
 from spade_spark.lake.snapshot import read_pointer
-from spade_spark.report.screen import Screen
+from spade_spark.reporting.console import Screen
 from spade_spark.runs.audit_counts import Ledger
 from spade_spark.runs.export_results import TablePublished
 from spade_spark.runs.manifest import Manifest, ManifestTable

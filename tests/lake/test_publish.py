@@ -16,7 +16,7 @@ from spade_spark.cli import main
 from spade_spark.errors import SettingsError, UsageError
 from spade_spark.lake.snapshot import read_pointer
 from spade_spark.lake.vacuum import unread
-from spade_spark.report.export import print_export
+from spade_spark.reporting.export import print_export
 from spade_spark.runs.manifest import Damaged, encode
 from spade_spark.storage.base import open_store
 from spade_spark.workflows import lake_export

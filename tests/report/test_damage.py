@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from spade_spark.report.damage import damage, withheld
+from spade_spark.reporting.corrupt_input import damage, withheld
 from spade_spark.request import Request
 from spade_spark.runs.audit_counts import Ledger
 from spade_spark.runs.manifest import Completion, Damaged, RowFile

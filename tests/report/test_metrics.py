@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 import pytest
 
 from spade_spark.errors import SettingsError
-from spade_spark.report.metrics import Metric, Metrics, of_loads, of_run
+from spade_spark.reporting.statsd import Metric, Metrics, of_loads, of_run
 from spade_spark.runs.audit_counts import Ledger
 from spade_spark.runs.load_results import TableLoaded, TableLoadedBefore, TableNotLoaded
 from spade_spark.settings import MetricsSettings, build

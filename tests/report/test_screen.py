@@ -9,7 +9,7 @@ from spade_spark.display_guard import DisplayGuard
 from spade_spark.errors import UsageError
 from spade_spark.plan import Partition
 from spade_spark.progress import LoadPhase, LoadProgress, Progress
-from spade_spark.report.screen import Screen
+from spade_spark.reporting.console import Screen
 
 
 class Terminal(io.StringIO):

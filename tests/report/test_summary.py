@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from spade_spark.report.report import LeftOutTable, Report
-from spade_spark.report.summary import counted, print_summary, size_text
+from spade_spark.reporting.replay import counted, print_summary, size_text
+from spade_spark.reporting.report import LeftOutTable, Report
 from spade_spark.runs.audit_counts import Ledger
 from spade_spark.runs.load_results import TableLoaded, TableLoadedBefore, TableNotLoaded
 from spade_spark.runs.manifest import Damaged, Manifest, ManifestTable, RowFile, UntrackedFile

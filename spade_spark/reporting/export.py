@@ -9,8 +9,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from spade_spark.report.parts import as_json, print_parts
-from spade_spark.report.summary import counted
+from spade_spark.reporting.render import as_json, print_parts
+from spade_spark.reporting.replay import counted
 from spade_spark.runs.export_results import ExportOutcome, TableNotPublished, TablePublished
 
 _MOST = 4

@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from spade_spark.report.parts import as_json, print_parts
+from spade_spark.reporting.render import as_json, print_parts
 from spade_spark.runs.load_results import TableNotLoaded, TableUndone
 
 

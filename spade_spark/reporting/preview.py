@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from spade_spark.report.summary import counted, size_text
+from spade_spark.reporting.replay import counted, size_text
 
 _MOST = 12
 

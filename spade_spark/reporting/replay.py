@@ -9,8 +9,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from spade_spark.report.parts import print_parts
-from spade_spark.report.report import Report
+from spade_spark.reporting.render import print_parts
+from spade_spark.reporting.report import Report
 from spade_spark.runs.load_results import TableLoaded, TableLoadedBefore
 from spade_spark.transform.edge_type_audit import EdgeTypeCounts
 from spade_spark.transform.outcomes import Outcome

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spade_spark.locking.lease import age_text
-from spade_spark.report.summary import counted, size_text
+from spade_spark.reporting.replay import counted, size_text
 from spade_spark.runs.discovery import FoundRun, Removable
 from spade_spark.runs.load_results import KeptRows
 from spade_spark.runs.status import RunState, State, TableLoad

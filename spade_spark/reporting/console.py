@@ -15,8 +15,8 @@ from spade_spark import progress
 from spade_spark.display_guard import DisplayGuard
 from spade_spark.errors import UsageError
 from spade_spark.plan import Partition
-from spade_spark.report.outlook import Outlook, print_outlook
-from spade_spark.report.summary import size_text
+from spade_spark.reporting.preview import Outlook, print_outlook
+from spade_spark.reporting.replay import size_text
 
 _LINE_SECONDS = 5.0
 
