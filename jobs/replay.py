@@ -2,7 +2,7 @@
 
 import sys
 
-from spade_spark.cli import main
+from spade_spark.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main(["replay", *sys.argv[1:]]))

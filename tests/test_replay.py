@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from spade_spark.cli import main
+from spade_spark.cli.main import main
 from tests.support import edge
 from tests.support.world import AFTER, BEFORE, World, log_full_window
 

@@ -9,7 +9,7 @@ import duckdb
 import pytest
 from pyspark.sql import SparkSession
 
-from spade_spark.cli import main
+from spade_spark.cli.main import main
 from spade_spark.gocompat.quote import escape
 from spade_spark.settings import S3Settings
 from spade_spark.spark.java import require_java

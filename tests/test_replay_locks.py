@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from spade_spark.cli import main
+from spade_spark.cli.main import main
 from spade_spark.locking.lease import Claim, Locks
 from spade_spark.locking.process import Process
 from spade_spark.storage.base import open_store

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from spade_spark.cli import main
+from spade_spark.cli.main import main
 from spade_spark.reporting.preview import REPEATS
 from tests.chaos.engine import on_threads
 from tests.docs.pages import examples

@@ -8,7 +8,7 @@ import shlex
 import pytest
 
 from spade_spark.blueprint.schema import read_tables
-from spade_spark.cli import main
+from spade_spark.cli.main import main
 from spade_spark.transform.transformers.registry import TRANSFORMERS, is_transformer
 from tests.docs.pages import examples
 from tests.support import edge

@@ -21,7 +21,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from spade_spark.cli import main
+from spade_spark.cli.main import main
 from tests.chaos.engine import on_threads
 from tests.chaos.processes import COMMAND, Family
 from tests.lookups.user_service import UserService

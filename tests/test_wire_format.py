@@ -15,7 +15,7 @@ import boto3
 import psycopg2
 import pytest
 
-from spade_spark.cli import main
+from spade_spark.cli.main import main
 from spade_spark.storage.base import open_store
 from tests.chaos.engine import on_threads
 from tests.support import edge

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 from rich.console import Console
 
-from spade_spark.sandbox.children import every_signal_interrupts
 from spade_spark.sandbox.demo import show_demo
 from spade_spark.sandbox.sandbox import EVENTS
+from spade_spark.sandbox.subprocesses import every_signal_interrupts
 from spade_spark.spark.java import require_java
 
 

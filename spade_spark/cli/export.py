@@ -9,7 +9,7 @@ from typing import Literal
 
 import click
 
-from spade_spark.cli.words import CONF, read_settings
+from spade_spark.cli.options import CONF, read_settings
 from spade_spark.runs.paths import check_tag
 from spade_spark.writers.parquet_requirements import need_pyarrow
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from spade_spark.cli.words import Words, replay_words
+from spade_spark.cli.options import Words, replay_words
 
 
 @click.command(context_settings={"max_content_width": 100})

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from spade_spark.cli.words import Words, replay_words
+from spade_spark.cli.options import Words, replay_words
 
 _LIBRARIES = ("boto3", "botocore", "s3transfer", "urllib3", "py4j")
 """Their DEBUG shows requests whole, with session tokens and logins; their INFO says nothing new."""

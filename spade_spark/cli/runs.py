@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from spade_spark.cli.words import CONF, RSURL, read_settings
+from spade_spark.cli.options import CONF, RSURL, read_settings
 from spade_spark.errors import UsageError
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from spade_spark.sandbox.children import every_signal_interrupts
 from spade_spark.sandbox.commands import commands
 from spade_spark.sandbox.sandbox import EVENTS, Sandbox
+from spade_spark.sandbox.subprocesses import every_signal_interrupts
 
 
 @click.command("sandbox")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from spade_spark.cli.words import CONF, read_settings
+from spade_spark.cli.options import CONF, read_settings
 from spade_spark.runs.paths import check_tag
 
 

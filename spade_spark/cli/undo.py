@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from spade_spark.cli.words import CONF, RSURL, read_settings
+from spade_spark.cli.options import CONF, RSURL, read_settings
 from spade_spark.errors import UsageError
 
 

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from rich.console import Console
 
 from spade_spark.runs.run_store import Run
-from spade_spark.sandbox.children import run_kept
 from spade_spark.sandbox.commands import CLONE, window_words
+from spade_spark.sandbox.demo_queries import LOOKS, Seen, ledger_rows, see
 from spade_spark.sandbox.demo_screen import DemoScreen
-from spade_spark.sandbox.looks import LOOKS, Seen, ledger_rows, see
 from spade_spark.sandbox.sandbox import Sandbox
+from spade_spark.sandbox.subprocesses import run_kept
 from spade_spark.storage.base import open_store
 from spade_spark.warehouse.connection import Session, Target
 

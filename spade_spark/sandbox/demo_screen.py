@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spade_spark.reporting.replay import counted, size_text
-from spade_spark.sandbox.looks import LOOKS, Seen
+from spade_spark.sandbox.demo_queries import LOOKS, Seen
 from spade_spark.sandbox.sample_schemas import MISTAKES
 from spade_spark.window import Window
 

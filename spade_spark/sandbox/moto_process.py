@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import urllib3
 from moto.server import ThreadedMotoServer
 
-from spade_spark.sandbox.children import announce, await_end
+from spade_spark.sandbox.subprocesses import announce, await_end
 
 
 def main(buckets: Iterable[str]) -> None:

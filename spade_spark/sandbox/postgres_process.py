@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from spade_spark.sandbox.children import Kept, announce
 from spade_spark.sandbox.postgres_programs import installation
+from spade_spark.sandbox.subprocesses import Kept, announce
 
 OPTIONS = {
     "listen_addresses": "",  # the Unix socket alone

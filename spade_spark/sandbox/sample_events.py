@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from spade_spark.sandbox.sample_world import World
+from spade_spark.sandbox.sample_geo_users import World
 from spade_spark.window import PACIFIC
 
 Properties = dict[str, Any]

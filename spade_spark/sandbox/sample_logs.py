@@ -15,7 +15,7 @@ import msgspec
 from isal import igzip
 
 from spade_spark.sandbox.sample_events import SHARES, Clients, moment
-from spade_spark.sandbox.sample_world import World
+from spade_spark.sandbox.sample_geo_users import World
 
 NODES = (("edge-a", "i-0a1b2c3d"), ("edge-b", "i-0d4c3b2a"))
 """Groups and nodes: each closes a file every :data:`FILE_SECONDS`."""

@@ -15,18 +15,18 @@ import msgspec
 from isal import igzip
 
 from spade_spark.sandbox import sample_streams
-from spade_spark.sandbox.sample_logs import edge_objects
-from spade_spark.sandbox.sample_schemas import MISTAKES, TABLES, published
-from spade_spark.sandbox.sample_world import (
+from spade_spark.sandbox.sample_geo_users import (
     World,
     make_world,
     write_asn_database,
     write_city_database,
 )
+from spade_spark.sandbox.sample_logs import edge_objects
+from spade_spark.sandbox.sample_schemas import MISTAKES, TABLES, published
+from spade_spark.sandbox.sample_warehouse import fill_warehouse
 from spade_spark.sandbox.services import PostgresServer, S3Server, ScratchDirectory
 from spade_spark.sandbox.settings_file import SandboxPlaces
-from spade_spark.sandbox.users import UsersService
-from spade_spark.sandbox.warehouse import fill_warehouse
+from spade_spark.sandbox.users_service import UsersService
 from spade_spark.settings import Settings, load
 from spade_spark.storage.base import open_store
 from spade_spark.window import PACIFIC, Window

@@ -1,7 +1,7 @@
 """An S3 and a PostgreSQL of one's own, as child processes, on loopback and sockets only.
 
 Nothing of them is left when the ``with`` block, or the process, ends, in whatever way it ends (see
-:mod:`spade_spark.sandbox.children`). Any number of them can run at once.
+:mod:`spade_spark.sandbox.subprocesses`). Any number of them can run at once.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from spade_spark.errors import SpadeError
-from spade_spark.sandbox.children import Child
 from spade_spark.sandbox.postgres_programs import program
+from spade_spark.sandbox.subprocesses import Child
 
 _SOCKET_NAME = ".s.PGSQL.5432"
 _SOCKET_PATH_BYTES = 103  # the shortest limit of the systems that PostgreSQL runs on (macOS)
@@ -45,7 +45,7 @@ class ScratchDirectory(Child):
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="spade-sandbox-"))
-        super().__init__("spade_spark.sandbox.scratch_process", str(self.path))
+        super().__init__("spade_spark.sandbox.tempdir_process", str(self.path))
 
 
 class PostgresServer(Child):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from spade_spark.cli import main
+from spade_spark.cli.main import main
 from spade_spark.errors import ObjectMissing
 from spade_spark.runs.manifest import Manifest, decode, digest
 from spade_spark.runs.paths import Layout

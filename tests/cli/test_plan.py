@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from spade_spark.cli import main
+from spade_spark.cli.main import main
 from tests.support import edge
 from tests.support.world import WINDOW, World, log_full_window
 

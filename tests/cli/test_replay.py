@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from spade_spark.cli import main
+from spade_spark.cli.main import main
 
 WINDOW = ["2017-11-03 10:00:00", "2017-11-03 12:00:00"]
 

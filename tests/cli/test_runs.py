@@ -9,7 +9,7 @@ import psycopg2
 import pytest
 
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.cli import main
+from spade_spark.cli.main import main
 from spade_spark.locking.lease import Claim, Locks
 from spade_spark.locking.process import Process
 from spade_spark.plan import Plan, Source, deal

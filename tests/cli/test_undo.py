@@ -8,7 +8,7 @@ import boto3
 import pytest
 
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.cli import main
+from spade_spark.cli.main import main
 from spade_spark.errors import UsageError
 from spade_spark.locking.lease import Claim, Locks
 from spade_spark.locking.process import Process

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import click
 from click.testing import CliRunner
 
-from spade_spark.cli import cli
+from spade_spark.cli.main import cli
 
 _WIDTH = 100
 _PROGRAM = "spade-spark"

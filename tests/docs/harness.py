@@ -21,7 +21,7 @@ from unittest import mock
 import boto3
 import psycopg2
 
-from spade_spark.cli import main
+from spade_spark.cli.main import main
 from spade_spark.sandbox.services import PostgresServer, S3Server
 from tests.chaos.engine import on_threads
 from tests.docs.pages import Block, blocks

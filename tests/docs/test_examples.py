@@ -15,7 +15,7 @@ import pytest
 from spade_spark import settings
 from spade_spark.blueprint.metadata import read_edge_types
 from spade_spark.blueprint.schema import read_tables
-from spade_spark.cli import cli
+from spade_spark.cli.main import cli
 from spade_spark.settings import Settings
 from spade_spark.streams.config import read_entries
 from spade_spark.streams.validation import problems

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from spade_spark.cli import cli
+from spade_spark.cli.main import cli
 from tests.docs import cli_reference, settings_reference
 from tests.docs.pages import DOCS
 

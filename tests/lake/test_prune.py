@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spade_spark.cli import main
+from spade_spark.cli.main import main
 from spade_spark.lake.vacuum import unread
 from tests.lake.kit import Lab
 

@@ -12,7 +12,7 @@ import pyarrow.dataset
 import pytest
 from rich.console import Console
 
-from spade_spark.cli import main
+from spade_spark.cli.main import main
 from spade_spark.errors import SettingsError, UsageError
 from spade_spark.lake.snapshot import read_pointer
 from spade_spark.lake.vacuum import unread

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from spade_spark.sandbox.looks import LOOKS, see
+from spade_spark.sandbox.demo_queries import LOOKS, see
 from spade_spark.sandbox.sandbox import MISTAKEN
 from spade_spark.warehouse.connection import Session, Target
 

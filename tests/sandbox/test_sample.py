@@ -11,14 +11,14 @@ from isal import igzip
 from spade_spark.blueprint.schema import read_tables
 from spade_spark.lookups.base import Lookups
 from spade_spark.lookups.static import FixedLogins, FixedPlaces
-from spade_spark.sandbox.sample_logs import edge_objects
-from spade_spark.sandbox.sample_schemas import MISTAKES, TABLES, published, with_mistakes
-from spade_spark.sandbox.sample_world import (
+from spade_spark.sandbox.sample_geo_users import (
     CITIES,
     make_world,
     write_asn_database,
     write_city_database,
 )
+from spade_spark.sandbox.sample_logs import edge_objects
+from spade_spark.sandbox.sample_schemas import MISTAKES, TABLES, published, with_mistakes
 from spade_spark.sandbox.sandbox import EVENTS, MISTAKEN, WHOLE
 from spade_spark.settings import Input
 from spade_spark.sources.listing import list_window

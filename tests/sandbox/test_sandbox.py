@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from spade_spark.runs.run_store import Run
-from spade_spark.sandbox.looks import LOOKS, ledger_rows, see
+from spade_spark.sandbox.demo_queries import LOOKS, ledger_rows, see
 from spade_spark.sandbox.sample_schemas import MISTAKES, TABLES
 from spade_spark.sandbox.sandbox import WHOLE, Sandbox
 from spade_spark.settings import load

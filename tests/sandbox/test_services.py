@@ -15,8 +15,8 @@ import pytest
 
 from spade_spark.errors import SpadeError
 from spade_spark.sandbox import postgres_process
-from spade_spark.sandbox.children import every_signal_interrupts, run_kept
 from spade_spark.sandbox.services import PostgresServer, S3Server
+from spade_spark.sandbox.subprocesses import every_signal_interrupts, run_kept
 
 GONE_WITHIN = 10.0
 

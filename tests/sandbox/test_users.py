@@ -6,7 +6,7 @@ import jmespath
 import pytest
 import urllib3
 
-from spade_spark.sandbox.users import UsersService
+from spade_spark.sandbox.users_service import UsersService
 from spade_spark.settings import UsersSettings
 
 

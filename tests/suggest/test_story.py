@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 import pytest
 
 from spade_spark.blueprint.schema import read_tables
-from spade_spark.cli import main
+from spade_spark.cli.main import main
 from spade_spark.runs.audit_counts import Ledger
 from spade_spark.runs.manifest import Manifest, UntrackedFile
 from spade_spark.runs.run_store import Run

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import psycopg2
 
-from spade_spark.cli import main
+from spade_spark.cli.main import main
 from spade_spark.storage.base import open_store
 from tests.support import edge
 

@@ -12,7 +12,7 @@ from _pytest.mark import ParameterSet
 import spade_spark
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.runs.load_results import TableUndone
-from spade_spark.sandbox import looks
+from spade_spark.sandbox import demo_queries
 from spade_spark.warehouse import preflight, replay_log
 from spade_spark.warehouse.backup_retention import drop, kept_before
 from spade_spark.warehouse.connection import Session
@@ -141,7 +141,7 @@ def test_no_statement_in_the_source_has_an_unquoted_name(sql):
     assert not unquoted_names(sql), sql
 
 
-@pytest.mark.parametrize("look", looks.LOOKS, ids=lambda look: look.table)
+@pytest.mark.parametrize("look", demo_queries.LOOKS, ids=lambda look: look.table)
 def test_the_demos_conditions_quote_every_name(look):
     assert not unquoted_names(look.symptom)
 

@@ -1,11 +1,11 @@
-"""Runs a program that ends with our parent: ``python -m spade_spark.sandbox.keeper PROGRAM …``."""
+"""Runs a program that ends with our parent: ``python -m spade_spark.sandbox.supervise PROGRAM …``."""
 
 from __future__ import annotations
 
 import signal
 import sys
 
-from spade_spark.sandbox.children import Kept
+from spade_spark.sandbox.subprocesses import Kept
 
 if __name__ == "__main__":
     # At once: what it would put away lies where the parent throws all of it away.

@@ -120,7 +120,7 @@ def run_kept(command: Sequence[str], environ: Mapping[str, str]) -> int:
         Its exit status.
     """
     process = subprocess.Popen(  # noqa: S603 - our own module, no shell
-        [sys.executable, "-m", "spade_spark.sandbox.keeper", *command],
+        [sys.executable, "-m", "spade_spark.sandbox.supervise", *command],
         stdin=subprocess.PIPE,
         start_new_session=True,
         env=environ,

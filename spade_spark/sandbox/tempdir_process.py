@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 
-from spade_spark.sandbox.children import announce, await_end
+from spade_spark.sandbox.subprocesses import announce, await_end
 
 if __name__ == "__main__":
     announce("ready")

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from spade_spark.sandbox.children import Child, announce, await_end
+from spade_spark.sandbox.subprocesses import Child, announce, await_end
 
 
 class UsersService(Child):
@@ -28,7 +28,7 @@ class UsersService(Child):
     """
 
     def __init__(self, table: Path) -> None:
-        super().__init__("spade_spark.sandbox.users", str(table))
+        super().__init__("spade_spark.sandbox.users_service", str(table))
 
     @property
     def url(self) -> str:
