@@ -12,30 +12,30 @@ import pytest
 import urllib3
 
 from spade_spark.settings import S3Settings
-from tests.support import edge
-from tests.support.world import World
+from tests.support import edge_logs
+from tests.support.harness import World
 
 pytestmark = [pytest.mark.slow, pytest.mark.spark]
 
 WINDOW = ("2013-01-01 00:00:00", "2013-12-31 23:59:59")
 OBJECTS = 48
 
-FLIGHT = edge.table(
+FLIGHT = edge_logs.table(
     "flight",
-    edge.column("time", "f@timestamp@unix"),
-    edge.column("carrier", "varchar", options="(2)"),
-    edge.column("flight", "int"),
-    edge.column("tailnum", "varchar", options="(6)"),
-    edge.column("origin", "varchar", options="(3)"),
-    edge.column("dest", "varchar", options="(3)"),
-    edge.column("distance", "bigint"),
-    edge.column("dep_delay", "int"),
-    edge.column("arr_delay", "float"),
-    edge.column("air_time", "float"),
-    edge.column("scheduled", "f@timestamp@2006-01-02 15:04:05"),
-    edge.column("departed_new_york", "f@timestamp@2006-01-02 15:04:05-07:00"),
-    edge.column("departed", "f@timestamp@unix"),
-    edge.column("departed_utc", "f@timestamp@unix-utc"),
+    edge_logs.column("time", "f@timestamp@unix"),
+    edge_logs.column("carrier", "varchar", options="(2)"),
+    edge_logs.column("flight", "int"),
+    edge_logs.column("tailnum", "varchar", options="(6)"),
+    edge_logs.column("origin", "varchar", options="(3)"),
+    edge_logs.column("dest", "varchar", options="(3)"),
+    edge_logs.column("distance", "bigint"),
+    edge_logs.column("dep_delay", "int"),
+    edge_logs.column("arr_delay", "float"),
+    edge_logs.column("air_time", "float"),
+    edge_logs.column("scheduled", "f@timestamp@2006-01-02 15:04:05"),
+    edge_logs.column("departed_new_york", "f@timestamp@2006-01-02 15:04:05-07:00"),
+    edge_logs.column("departed", "f@timestamp@unix"),
+    edge_logs.column("departed_utc", "f@timestamp@unix-utc"),
     version=7,
 )
 DDL = """
@@ -88,7 +88,7 @@ def world(source, s3_server, postgres_server, tmp_path_factory):
             ddl=DDL,
         )
         for number, (closed, lines) in enumerate(_objects(source)):
-            world.put(edge.key(closed, f"node{number}"), gzip.compress(lines, 1))
+            world.put(edge_logs.key(closed, f"node{number}"), gzip.compress(lines, 1))
         assert world.replay("flight", "--min-rows-ratio", "1", window=WINDOW) == 0
     return world
 

@@ -12,7 +12,7 @@ import pytest
 
 from spade_spark.settings import S3Settings
 from spade_spark.storage.base import open_store
-from tests.support import edge
+from tests.support import edge_logs
 
 pytestmark = [
     pytest.mark.slow,
@@ -24,13 +24,16 @@ MEMBERS = 10
 ALLOWED = 1.10
 
 TABLES = (
-    edge.LOGIN,
-    edge.table(
+    edge_logs.LOGIN,
+    edge_logs.table(
         "play",
-        edge.column("time", "f@timestamp@unix"),
-        *(edge.column(name, "varchar", options="(64)") for name in ("device", "title", "words")),
-        *(edge.column(name, "int") for name in ("minute", "buffers")),
-        edge.column("rate", "float"),
+        edge_logs.column("time", "f@timestamp@unix"),
+        *(
+            edge_logs.column(name, "varchar", options="(64)")
+            for name in ("device", "title", "words")
+        ),
+        *(edge_logs.column(name, "int") for name in ("minute", "buffers")),
+        edge_logs.column("rate", "float"),
     ),
 )
 
@@ -70,11 +73,13 @@ def _line(dice):
     kind = dice.random()
     at = f"2017-11-03T{dice.randrange(17, 19)}:{dice.randrange(60):02d}:{dice.randrange(60):02d}Z"
     if kind < 0.02:
-        return edge.envelope("no json", at)
+        return edge_logs.envelope("no json", at)
     if kind < 0.05:
-        return edge.record(f"unknown_{dice.randrange(9)}", {"a": "é" * dice.randrange(300)}, at)
+        return edge_logs.record(
+            f"unknown_{dice.randrange(9)}", {"a": "é" * dice.randrange(300)}, at
+        )
     if kind < 0.4:
-        return edge.record("login", {"login": f"user{dice.randrange(10**6)}", "n": 5}, at)
+        return edge_logs.record("login", {"login": f"user{dice.randrange(10**6)}", "n": 5}, at)
     properties = {
         "device": f"{dice.getrandbits(128):x}",
         "title": dice.choice(["plain", 'quo"ted', "日本語", "tab\t"]),
@@ -84,7 +89,7 @@ def _line(dice):
         "rate": dice.random(),
         "context": {"page": "home", "of_no_table": [dice.randrange(1000)] * 200},
     }
-    return edge.record("play", properties, at)
+    return edge_logs.record("play", properties, at)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +104,7 @@ def folder(tmp_path_factory):
     for number in range(20):
         large.write(f"20171103/{number:02d}.log.gz", member * MEMBERS)
     open_store(f"{folder}/small/", S3Settings()).write("20171103/00.log.gz", member)
-    (folder / "schemas.json").write_bytes(edge.schemas(*TABLES))
+    (folder / "schemas.json").write_bytes(edge_logs.schemas(*TABLES))
     return folder
 
 

@@ -25,11 +25,11 @@ from spade_spark.cli.main import main
 from tests.chaos.engine import on_threads
 from tests.chaos.processes import COMMAND, Family
 from tests.lookups.user_service import UserService
-from tests.support import edge
+from tests.support import edge_logs
 from tests.support.faulty_s3 import FaultyS3
-from tests.support.marks import Marks
+from tests.support.harness import WINDOW, World, log_full_window
 from tests.support.redshift import RedshiftServer, S3Access
-from tests.support.world import WINDOW, World, log_full_window
+from tests.support.secret_markers import Marks
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc"),
@@ -54,12 +54,12 @@ MARKS = Marks(
         "user service's password": ("qzUsersOne", "qzUsersTwo"),
     }
 )
-PEOPLE = edge.table(
+PEOPLE = edge_logs.table(
     "login",
-    edge.column("time", "f@timestamp@unix"),
-    edge.column("login", "varchar", options="(20)"),
-    edge.column("n", "int"),
-    edge.column("id", "userIDWithMapping", supporting="login"),
+    edge_logs.column("time", "f@timestamp@unix"),
+    edge_logs.column("login", "varchar", options="(20)"),
+    edge_logs.column("n", "int"),
+    edge_logs.column("id", "userIDWithMapping", supporting="login"),
     version=3,
 )
 DDL = """
@@ -157,7 +157,7 @@ def redshift(database, s3_server):
 
 @pytest.fixture
 def world(tmp_path, bucket, s3_settings, database):
-    world = World(tmp_path, bucket, s3_settings, database, tables=(PEOPLE, edge.CHAT), ddl=DDL)
+    world = World(tmp_path, bucket, s3_settings, database, tables=(PEOPLE, edge_logs.CHAT), ddl=DDL)
     log_full_window(world)
     return world
 

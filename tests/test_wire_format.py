@@ -18,10 +18,10 @@ import pytest
 from spade_spark.cli.main import main
 from spade_spark.storage.base import open_store
 from tests.chaos.engine import on_threads
-from tests.support import edge
-from tests.support.duck import query
+from tests.support import edge_logs
+from tests.support.duckdb_query import query
+from tests.support.harness import CONTROL
 from tests.support.streams import Consumer
-from tests.support.world import CONTROL
 
 DATA = Path(__file__).parent / "data" / "run_before_renames"
 BUCKET = "run-before-renames"
@@ -299,9 +299,9 @@ def test_a_quarantine_is_retried(earlier):
         (entry.key, json.loads(gzip.decompress(earlier.store.read(entry.key))))
         for entry in earlier.store.list("out/loaded/_quarantine/")
     ]
-    fixed = edge.record("login", {"login": "eve", "n": 9}, at="2017-11-03T17:40:00Z")
+    fixed = edge_logs.record("login", {"login": "eve", "n": 9}, at="2017-11-03T17:40:00Z")
     line["raw"] = fixed.decode()
-    earlier.store.write(kept, edge.log([json.dumps(line).encode()]))
+    earlier.store.write(kept, edge_logs.log([json.dumps(line).encode()]))
     assert earlier.run("replay", "--from-quarantine", "loaded") == 0
     eve = ("2017-11-03 10:40:00", "eve", 9, None, None)
     assert earlier.rows("login") == [BEFORE, ANN, eve, ZOE, LONG, OLD, AFTER]

@@ -13,9 +13,9 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from tests.chaos.baselines import know
 from tests.chaos.experiments import every
-from tests.chaos.known import know
-from tests.chaos.scene import KEYS, scene
+from tests.chaos.fixtures import KEYS, scene
 from tests.chaos.table import run_all, show
 
 

@@ -14,12 +14,12 @@ from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.chaos.known import Known, settle
+from tests.chaos.baselines import Known, settle
+from tests.chaos.fixtures import Tables, in_order
 from tests.chaos.processes import COMMAND
-from tests.chaos.scene import Tables, in_order
 from tests.chaos.table import Case, Experiment
 from tests.chaos.trial import Trial, trial
-from tests.support import edge
+from tests.support import edge_logs
 
 _PACIFIC = ZoneInfo("America/Los_Angeles")
 _WALL = "%Y-%m-%d %H:%M:%S"
@@ -97,15 +97,15 @@ def _write(known: Known, prefix: str, change: datetime) -> Iterator[tuple[str, s
     lines = []
     while instant <= change + timedelta(hours=3):
         at = instant.strftime("%Y-%m-%dT%H:%M:%SZ")
-        lines.append(edge.record("login", {"who": f"w{number}", "n": number}, at))
+        lines.append(edge_logs.record("login", {"who": f"w{number}", "n": number}, at))
         yield instant.astimezone(_PACIFIC).strftime(_WALL), f"w{number}", number
         closed = instant.strftime("%Y-%m-%dT%H:%M:%S")
         if len(lines) == 5:
-            known.scene.store.write(prefix + edge.key(closed), edge.log(lines))
+            known.scene.store.write(prefix + edge_logs.key(closed), edge_logs.log(lines))
             lines = []
         instant, number = instant + _STEP, number + 1
     closed = (instant + _STEP).strftime("%Y-%m-%dT%H:%M:%S")
-    known.scene.store.write(prefix + edge.key(closed), edge.log([*lines, b"none"]))
+    known.scene.store.write(prefix + edge_logs.key(closed), edge_logs.log([*lines, b"none"]))
 
 
 def _expected(
@@ -151,9 +151,9 @@ def _in_the_future(known: Known) -> str:
 
 
 def _log_one(known: Known, prefix: str, at: datetime, who: str) -> None:
-    line = edge.record("login", {"who": who, "n": 1}, at.strftime("%Y-%m-%dT%H:%M:%SZ"))
-    key = edge.key(at.strftime("%Y-%m-%dT%H:%M:%S"))
-    known.scene.store.write(prefix + key, edge.log([line]))
+    line = edge_logs.record("login", {"who": who, "n": 1}, at.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    key = edge_logs.key(at.strftime("%Y-%m-%dT%H:%M:%S"))
+    known.scene.store.write(prefix + key, edge_logs.log([line]))
 
 
 def _who(run: Trial) -> list[str]:

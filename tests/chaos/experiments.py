@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from tests.chaos import clock, inputs, kills, overlap, storage, warehouse
-from tests.chaos.known import Known
+from tests.chaos import clock, inputs, kills, speculation, storage, warehouse
+from tests.chaos.baselines import Known
 from tests.chaos.table import Experiment
 from tests.chaos.trial import ON_THREADS
 
@@ -15,7 +15,7 @@ _SLOWEST_SECONDS = 12.0
 
 _DONE_BY_OTHERS = {
     storage.ALL,  # the same is done under Spark
-    overlap.SPECULATION,  # the same is done while workers die
+    speculation.SPECULATION,  # the same is done while workers die
     kills.WORKER,  # they die while attempts overlap
 }
 
@@ -35,7 +35,7 @@ def part(known: Known, seed: int) -> list[Experiment]:
         *clock.experiments(known, dice, ON_THREADS),
         *storage.experiments(known, dice, 1, 0.2),
         *kills.experiments(known, dice, 4),
-        *overlap.experiments(known, dice, 1, 4.0),
+        *speculation.experiments(known, dice, 1, 4.0),
     )
     return [each.sample(1, dice) for each in chosen if each.name not in _DONE_BY_OTHERS]
 
@@ -46,5 +46,5 @@ def _all(known: Known, dice: random.Random, kill_count: int) -> Iterator[Experim
     yield from clock.experiments(known, dice)
     yield from warehouse.experiments(known, dice)
     yield from kills.experiments(known, dice, kill_count)
-    yield from overlap.experiments(known, dice, 4, _SLOWEST_SECONDS)
+    yield from speculation.experiments(known, dice, 4, _SLOWEST_SECONDS)
     yield from storage.experiments(known, dice, 4, _LATE_SECONDS)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
-from tests.chaos.known import Known, settle
-from tests.chaos.scene import fill, log
+from tests.chaos.baselines import Known, settle
+from tests.chaos.fixtures import fill, log
 from tests.chaos.table import Case, Experiment
 from tests.chaos.trial import Ended, Trial, trial
 

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 
-from tests.chaos.known import Course, Known, settle
+from tests.chaos.baselines import Course, Known, settle
 from tests.chaos.processes import COMMAND, Family
 from tests.chaos.table import Case, Experiment
 from tests.chaos.trial import ON_THREADS, SECONDS, Ended, Trial, trial

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from functools import partial
 
-from tests.chaos.known import Known, settle
+from tests.chaos.baselines import Known, settle
 from tests.chaos.table import Case, Experiment
 from tests.chaos.trial import trial
 from tests.support.faulty_s3 import KINDS, Kind

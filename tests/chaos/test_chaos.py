@@ -6,9 +6,9 @@ from functools import partial
 
 import pytest
 
+from tests.chaos.baselines import know
 from tests.chaos.experiments import every, part
-from tests.chaos.known import know
-from tests.chaos.scene import KEYS, scene
+from tests.chaos.fixtures import KEYS, scene
 from tests.chaos.table import Case, Experiment, run_all
 from tests.docs.pages import section
 

@@ -19,10 +19,10 @@ from spade_spark.cli.main import main
 from spade_spark.errors import ObjectMissing
 from spade_spark.runs.manifest import Manifest, decode, digest
 from spade_spark.runs.paths import Layout
-from tests.chaos.change import Change
 from tests.chaos.engine import on_threads, without_waits
+from tests.chaos.fixtures import BEFORE, KEYS, LOADER, TABLES, WINDOW, Scene, Tables, in_order
 from tests.chaos.processes import COMMAND, Family
-from tests.chaos.scene import BEFORE, KEYS, LOADER, TABLES, WINDOW, Scene, Tables, in_order
+from tests.chaos.state_diff import Change
 from tests.support.faulty_s3 import FaultyS3
 from tests.support.redshift import RedshiftServer
 

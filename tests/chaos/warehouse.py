@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from tests.chaos.known import LOADED, MADE, Command, Known, settle
-from tests.chaos.scene import TABLES, WINDOW
+from tests.chaos.baselines import LOADED, MADE, Command, Known, settle
+from tests.chaos.fixtures import TABLES, WINDOW
 from tests.chaos.table import Case, Experiment
 from tests.chaos.trial import Trial, trial
 

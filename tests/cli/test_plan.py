@@ -8,8 +8,8 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from spade_spark.cli.main import main
-from tests.support import edge
-from tests.support.world import WINDOW, World, log_full_window
+from tests.support import edge_logs
+from tests.support.harness import WINDOW, World, log_full_window
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_without_a_load_no_warehouse_is_asked(world, capsys):
 
 def test_an_end_in_the_future_is_said(world, capsys):
     now = datetime.now(timezone.utc).replace(tzinfo=None, microsecond=0)
-    world.log(now.isoformat(), [edge.record("login", {})])
+    world.log(now.isoformat(), [edge_logs.record("login", {})])
     ends = (str(now - timedelta(days=1)), str(now + timedelta(days=1)))
     outlook = planned(world, capsys, "login", window=ends)
     assert any("future" in remark for remark in outlook["remarks"])

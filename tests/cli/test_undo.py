@@ -18,7 +18,7 @@ from spade_spark.runs.run_store import Run
 from spade_spark.storage.base import open_store
 from spade_spark.warehouse.loader import ensure_places
 from spade_spark.workflows import undo
-from tests.warehouse.lab import NEW, OLD, REPLACED, WINDOW, Lab
+from tests.warehouse.harness import NEW, OLD, REPLACED, WINDOW, Lab
 
 ELSEWHERE = Process("bob", "worker-7", 4711, "worker-7/boot/pid:[1]", "9")
 PASSWORD = "marked-password"

@@ -25,7 +25,7 @@ from spade_spark.cli.main import main
 from spade_spark.sandbox.services import PostgresServer, S3Server
 from tests.chaos.engine import on_threads
 from tests.docs.pages import Block, blocks
-from tests.support import edge
+from tests.support import edge_logs
 from tests.support.redshift import RedshiftServer, S3Access
 
 KEYS: Final = {"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "marked-secret-key"}
@@ -43,18 +43,18 @@ base = "s3://compacter/"
 """
 
 TABLES: Final = (
-    edge.table(
+    edge_logs.table(
         "login",
-        edge.column("time", "f@timestamp@unix"),
-        edge.column("login", "varchar", options="(40)"),
-        edge.column("attempts", "int"),
+        edge_logs.column("time", "f@timestamp@unix"),
+        edge_logs.column("login", "varchar", options="(40)"),
+        edge_logs.column("attempts", "int"),
         version=3,
     ),
-    edge.table(
+    edge_logs.table(
         "chat_message",
-        edge.column("time", "f@timestamp@unix"),
-        edge.column("channel", "varchar", options="(40)"),
-        edge.column("text", "varchar", options="(500)"),
+        edge_logs.column("time", "f@timestamp@unix"),
+        edge_logs.column("channel", "varchar", options="(40)"),
+        edge_logs.column("text", "varchar", options="(500)"),
     ),
 )
 
@@ -180,9 +180,9 @@ class Servers:
         )
         for name in BUCKETS:
             resource.Bucket(name).objects.all().delete()
-        resource.Object("blueprint", "schemas.json").put(Body=edge.schemas(*TABLES))
+        resource.Object("blueprint", "schemas.json").put(Body=edge_logs.schemas(*TABLES))
         for closed, lines in zip(_CLOSED, _lines(), strict=True):
-            resource.Object("edge-logs", edge.key(closed)).put(Body=edge.log(lines))
+            resource.Object("edge-logs", edge_logs.key(closed)).put(Body=edge_logs.log(lines))
 
 
 def same_output(one: str, other: str) -> bool:
@@ -201,21 +201,21 @@ def _lines() -> list[list[bytes]]:
     """The lines of each log: good events, an untracked one, a broken payload, and a broken line."""
     return [
         [
-            edge.record("login", {"login": "ann", "attempts": 1}, "2017-11-03T17:05:00Z"),
-            edge.record(
+            edge_logs.record("login", {"login": "ann", "attempts": 1}, "2017-11-03T17:05:00Z"),
+            edge_logs.record(
                 "chat_message", {"channel": "lobby", "text": "hello"}, "2017-11-03T17:20:00Z"
             ),
-            edge.envelope("{broken", "2017-11-03T17:25:00Z", uuid="u-2"),
+            edge_logs.envelope("{broken", "2017-11-03T17:25:00Z", uuid="u-2"),
             b"not an edge record",
         ],
         [
-            edge.record("login", {"login": "bob", "attempts": "two"}, "2017-11-03T18:10:00Z"),
-            edge.record(
+            edge_logs.record("login", {"login": "bob", "attempts": "two"}, "2017-11-03T18:10:00Z"),
+            edge_logs.record(
                 "chat_message", {"channel": "lobby", "text": "bye"}, "2017-11-03T18:50:00Z"
             ),
-            edge.record("play", {"title": "one", "live": True}, "2017-11-03T18:55:00Z"),
+            edge_logs.record("play", {"title": "one", "live": True}, "2017-11-03T18:55:00Z"),
         ],
-        [edge.record("login", {"login": "cem", "attempts": 3}, "2017-11-03T19:40:00Z")],
+        [edge_logs.record("login", {"login": "cem", "attempts": 3}, "2017-11-03T19:40:00Z")],
     ]
 
 

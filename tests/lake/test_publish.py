@@ -20,10 +20,10 @@ from spade_spark.reporting.export import print_export
 from spade_spark.runs.manifest import Damaged, encode
 from spade_spark.storage.base import open_store
 from spade_spark.workflows import lake_export
-from tests.lake.kit import LOGIN, NOVEMBER_3, Lab
-from tests.run.test_run import PLAN
-from tests.support import edge
-from tests.support.duck import query
+from tests.lake.harness import LOGIN, NOVEMBER_3, Lab
+from tests.runs.test_run_store import PLAN
+from tests.support import edge_logs
+from tests.support.duckdb_query import query
 from tests.support.faulty_s3 import FaultyS3
 
 EARLY = ("2017-11-03 09:59:59", "early", "1")
@@ -175,11 +175,13 @@ def test_rows_of_no_day_are_counted_and_not_published(tmp_path):
 
 def test_a_table_without_a_time_is_refused_and_said_where_its_rows_lie(tmp_path):
     lab = Lab(tmp_path)
-    table = edge.table("login", edge.column("time", "varchar"), *LOGIN["Columns"][1:])
+    table = edge_logs.table("login", edge_logs.column("time", "varchar"), *LOGIN["Columns"][1:])
     assert f"{tmp_path}/out/new/" in lab.refused(lab.run("new", NEW, table=table))
 
 
-SEEN = edge.table("login", *LOGIN["Columns"], edge.column("seen", "f@timestamp@unix"), version=4)
+SEEN = edge_logs.table(
+    "login", *LOGIN["Columns"], edge_logs.column("seen", "f@timestamp@unix"), version=4
+)
 
 
 def test_a_run_that_was_made_by_another_column_than_the_settings_say_is_refused(lab):
@@ -255,12 +257,12 @@ def test_the_command_tells_what_it_did_as_json_too(lab, capsys):
     assert "is no run tag" in capsys.readouterr().err
 
 
-WIDER = edge.table(
+WIDER = edge_logs.table(
     "login",
-    edge.column("time", "f@timestamp@unix"),
-    edge.column("login", "varchar"),
-    edge.column("n", "bigint"),
-    edge.column("more", "bool"),
+    edge_logs.column("time", "f@timestamp@unix"),
+    edge_logs.column("login", "varchar"),
+    edge_logs.column("n", "bigint"),
+    edge_logs.column("more", "bool"),
     version=4,
 )
 
@@ -287,14 +289,16 @@ def test_who_lost_the_statements_for_a_new_column_is_told_them_again(lab):
 
 
 def test_columns_that_went_are_kept_in_the_rows_that_stay(lab):
-    narrow = edge.table("login", *LOGIN["Columns"][:2], version=4)
+    narrow = edge_logs.table("login", *LOGIN["Columns"][:2], version=4)
     lab.published(lab.run("narrow", NEW[:2], table=narrow))
     assert lab.rows() == [*values([EARLY]), (*NEW[:2], None), *values([LATE])]
     assert [column.name for column in lab.current.columns] == ["time", "login", "n"]
 
 
 def test_rows_that_stay_and_cannot_take_a_new_type_are_named(lab):
-    numbers = edge.table("login", LOGIN["Columns"][0], edge.column("login", "int"), version=4)
+    numbers = edge_logs.table(
+        "login", LOGIN["Columns"][0], edge_logs.column("login", "int"), version=4
+    )
     reason = lab.refused(lab.run("numbers", (NEW[0], "5"), table=numbers))
     assert "have a column login that is no int32" in reason
     assert lab.rows() == values(BEFORE)
@@ -318,7 +322,7 @@ def test_who_lists_what_a_catalog_points_at_sees_that_day(lab):
 
 def test_a_table_that_is_called_like_the_folder_of_all_is_published_like_others(tmp_path):
     lab = Lab(tmp_path)
-    table = edge.table("publications", *LOGIN["Columns"])
+    table = edge_logs.table("publications", *LOGIN["Columns"])
     for tag in ("old", "new"):
         lab.published(lab.run(tag, NEW, table=table))
     current = read_pointer(lab.lake, "publications").current

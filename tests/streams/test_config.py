@@ -7,7 +7,7 @@ import pytest
 from spade_spark.errors import InputError, SettingsError, UsageError
 from spade_spark.settings import Settings
 from spade_spark.streams.targets import choose
-from tests.streams.kit import entry, spade_config
+from tests.streams.harness import entry, spade_config
 
 CONDITION = {"Field": "country", "Values": ["US"], "Operator": "in_set"}
 

@@ -11,8 +11,8 @@ from spade_spark.streams.envelope import Envelope
 from spade_spark.streams.publisher import Publisher
 from spade_spark.streams.routing import Held
 from spade_spark.streams.sender import Sender
-from tests.streams.kit import stream, unpack
-from tests.streams.test_gather import Clock
+from tests.streams.harness import stream, unpack
+from tests.streams.test_batcher import Clock
 
 
 class Service:

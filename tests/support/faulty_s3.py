@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
-from tests.support.strikes import Strikes
+from tests.support.fault_points import Strikes
 
 Kind = Literal[
     "error",

@@ -20,9 +20,9 @@ from spade_spark.transform.chunk import ChunkTransform
 from spade_spark.transform.decoders import MAX_UNTRACKED_NAMES
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.transform.transformers.registry import is_transformer
-from tests.edge.test_prefilter import edge_line, event
 from tests.fuzz.compare import differing, exactly, fast
 from tests.fuzz.make import FixedGeo, FixedLogins, lines, tables
+from tests.sources.test_prefilter import edge_line, event
 from tests.test_golden import LARGER, OWN, read_cases
 
 LOOKUPS = Lookups(FixedGeo(), FixedLogins())

@@ -6,7 +6,7 @@ import boto3
 import pytest
 
 from tests.support.redshift import RedshiftServer, S3Access
-from tests.warehouse.lab import Lab
+from tests.warehouse.harness import Lab
 
 ROLE = "arn:aws:iam::123456789012:role/marked-role"
 KEYS = ("AKIATEST", "marked-secret-key", "")

@@ -8,7 +8,7 @@ from spade_spark.transform.transformers.registry import TRANSFORMERS
 from spade_spark.warehouse import preflight
 from spade_spark.workflows.preview import column_differences
 from tests.transform.transformers.harness import texts_of
-from tests.warehouse.lab import WINDOW
+from tests.warehouse.harness import WINDOW
 
 TIME = Column("time", "time", "f@timestamp@unix")
 

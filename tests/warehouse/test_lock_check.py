@@ -12,7 +12,7 @@ from spade_spark.runs.load_results import TableLoaded, TableNotLoaded, TableUndo
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.load_history import ledger_rows
 from spade_spark.warehouse.rollback import undo_tables
-from tests.warehouse.lab import NEW, OLD, QUICK, REPLACED, RULES, Lab, no_lock, phases
+from tests.warehouse.harness import NEW, OLD, QUICK, REPLACED, RULES, Lab, no_lock, phases
 
 
 class RunLock:

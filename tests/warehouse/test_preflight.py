@@ -12,7 +12,7 @@ from spade_spark.settings import WarehouseSettings
 from spade_spark.warehouse import preflight
 from spade_spark.warehouse.dialects.base import open_warehouse
 from tests.warehouse.conftest import ROLE
-from tests.warehouse.lab import NEW, REPLACED, WINDOW, Lab
+from tests.warehouse.harness import NEW, REPLACED, WINDOW, Lab
 
 LOGIN = Table(
     "login",

@@ -17,7 +17,7 @@ from spade_spark.warehouse.target_rows import place_of
 from spade_spark.warehouse.window_swap import Replacement
 from tests.support.redshift import RedshiftServer
 from tests.warehouse.conftest import KEYS, ROLE
-from tests.warehouse.lab import NEW, OLD, QUICK, REPLACED, WINDOW, Lab, no_lock
+from tests.warehouse.harness import NEW, OLD, QUICK, REPLACED, WINDOW, Lab, no_lock
 
 BAD = b'"2017-11-04 13:30:00"\t"x"\t"abc"'
 

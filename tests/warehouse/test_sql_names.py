@@ -23,7 +23,7 @@ from spade_spark.warehouse.target_rows import place_of
 from spade_spark.warehouse.window_swap import Replacement
 from tests.support.sql_words import RESERVED, unquoted_names
 from tests.warehouse.conftest import ROLE
-from tests.warehouse.lab import NEW, QUICK, RULES, WINDOW, Lab, no_lock
+from tests.warehouse.harness import NEW, QUICK, RULES, WINDOW, Lab, no_lock
 
 LOGIN = Table(
     "login",

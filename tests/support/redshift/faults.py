@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.support.strikes import Strikes
+from tests.support.fault_points import Strikes
 
 Action = Literal["refuse", "drop_before", "drop_after", "drop_then_run", "call"]
 

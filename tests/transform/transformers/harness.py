@@ -6,7 +6,7 @@ from spade_spark.blueprint.schema import Column, Table
 from spade_spark.gocompat.quote import unquote_row
 from spade_spark.lookups.base import Lookups, LookupStats, Place
 from tests.fuzz.compare import exactly
-from tests.support import edge
+from tests.support import edge_logs
 
 
 class AnyPlace:
@@ -37,6 +37,6 @@ def table_of(spec):
 
 def texts_of(spec):
     """The texts of the examples, by the reference path."""
-    lines = [edge.record("play", {"p": json.loads(each)}) for each in spec.examples]
+    lines = [edge_logs.record("play", {"p": json.loads(each)}) for each in spec.examples]
     rows = exactly(lines, {"play": table_of(spec)}, LOOKUPS).rows["play"]
     return [unquote_row(row.decode())[0] for row in rows]

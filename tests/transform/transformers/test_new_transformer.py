@@ -35,7 +35,7 @@ from spade_spark.workflows.preview import column_differences
 from spade_spark.writers.arrow_types import arrow_schema
 from spade_spark.writers.parquet import convert
 from tests.fuzz.make import FixedGeo, FixedLogins
-from tests.support import edge
+from tests.support import edge_logs
 
 LOOKUPS = Lookups(FixedGeo(), FixedLogins())
 
@@ -60,12 +60,12 @@ COLOR = TransformerSpec(
     examples=('"#00ff00"',),
 )
 CONTRIBUTING = Path(__file__).parents[3] / "CONTRIBUTING.md"
-SCHEMAS = edge.schemas(edge.table("paint", edge.column("color", "htmlColor")))
+SCHEMAS = edge_logs.schemas(edge_logs.table("paint", edge_logs.column("color", "htmlColor")))
 LINES = [
-    edge.record("paint", {"color": "#0000ff"}),
-    edge.record("paint", {"color": "blue"}),
-    edge.record("paint", {"color": 255}),
-    edge.record("paint", {"color": "#ff0000"}),
+    edge_logs.record("paint", {"color": "#0000ff"}),
+    edge_logs.record("paint", {"color": "blue"}),
+    edge_logs.record("paint", {"color": 255}),
+    edge_logs.record("paint", {"color": "#ff0000"}),
 ]
 ROWS = b'"255"\n""\n""\n"16711680"\n'
 

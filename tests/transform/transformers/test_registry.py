@@ -27,7 +27,7 @@ from spade_spark.workflows.preview import column_differences
 from spade_spark.writers.arrow_types import arrow_schema, arrow_type
 from spade_spark.writers.parquet import convert
 from tests.fuzz.compare import differing, exactly
-from tests.support import edge
+from tests.support import edge_logs
 from tests.transform.transformers.harness import LOOKUPS, table_of, texts_of
 
 BLUEPRINT = (
@@ -118,7 +118,7 @@ def test_the_fast_path_makes_the_same_rows(spec):
     """Of values that the transformer takes, and of values of every kind, several times each."""
     values = [*spec.examples, *JSON_OF_KIND.values(), "null", '""', '"\\n"', '"caf\u00e9"']
     lines = [
-        edge.envelope(f'{{"event":"play","properties":{{"p":{value}}}}}') for value in values
+        edge_logs.envelope(f'{{"event":"play","properties":{{"p":{value}}}}}') for value in values
     ] * 5
     schema = {"play": table_of(spec)}
     assert differing(lines, schema, LOOKUPS) == []

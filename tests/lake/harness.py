@@ -1,0 +1,153 @@
+"""Runs with Parquet files, made without a replay, and a lake to publish them into."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from datetime import datetime, timezone
+
+from rich.console import Console
+
+from spade_spark.blueprint.schema import read_tables
+from spade_spark.gocompat.quote import quote
+from spade_spark.lake.publish import ExportRules
+from spade_spark.lake.snapshot import read_pointer
+from spade_spark.reporting.console import Screen
+from spade_spark.runs.audit_counts import Ledger
+from spade_spark.runs.export_results import TablePublished
+from spade_spark.runs.manifest import Manifest, ManifestTable
+from spade_spark.runs.paths import Layout
+from spade_spark.runs.run_store import Run
+from spade_spark.settings import S3Settings, Settings
+from spade_spark.storage.base import open_store
+from spade_spark.transform.transformers.registry import is_transformer
+from spade_spark.window import Window
+from spade_spark.workflows.lake_export import ExportRequest, publish
+from spade_spark.writers.parquet import convert
+from spade_spark.writers.partition_paths import DayFile
+from tests.support import edge_logs
+from tests.support.duckdb_query import query
+
+HOURS = ("2017-11-03 10:00:00", "2017-11-03 11:59:59")
+NOVEMBER_3 = ("2017-11-03 00:00:00", "2017-11-03 23:59:59")
+LOGIN = edge_logs.LOGIN
+
+
+class Lab:
+    """Runs and a lake, in directories or elsewhere.
+
+    Args:
+        folder: A directory.
+        lake: The lake's URL; a directory beside the runs where it is left out.
+        s3: The S3 API of ``lake``.
+    """
+
+    def __init__(self, folder, lake="", s3=None):
+        self.folder = folder
+        s3 = s3 or S3Settings()
+        self.settings = Settings.model_validate(
+            {"output": {"base": f"{folder}/out/"}, "s3": s3.model_dump()}
+        )
+        self.store = open_store(self.settings.output.base, s3)
+        self.to = lake or f"{folder}/lake/"
+        self.lake = open_store(self.to, s3)
+
+    def run(self, tag, *rows, window=HOURS, table=LOGIN, files=1, formats="parquet", **more):
+        """A sealed run of ``rows``, each a time, a login and a number, as texts.
+
+        What else the manifest has is ``more``.
+        """
+        schemas = edge_logs.schemas(table)
+        ((name, read),) = read_tables(schemas, is_transformer).tables.items()
+        made = [
+            each
+            for part in range(files)
+            for each in self._files(tag, read, rows[part::files], part)
+        ]
+        run = Run(self.store, tag)
+        run.write_schemas(schemas)
+        run.write_manifest(
+            Manifest(
+                run_tag=tag,
+                plan="plan",
+                window=Window.parse(*window).arguments,
+                created=datetime(2026, 1, 1, tzinfo=timezone.utc),
+                tables=(
+                    ManifestTable(
+                        name,
+                        read.version,
+                        tuple(column.outbound for column in read.columns),
+                        (),
+                        tuple(made),
+                    ),
+                ),
+                ledger=Ledger(),
+                format=formats,
+                **more,
+            )
+        )
+        return tag
+
+    def _files(self, tag, table, rows, part):
+        source = self.folder / f"{part:04d}.gz"
+        text = "".join("\t".join(map(quote, row)) + "\n" for row in rows)
+        source.write_bytes(gzip.compress(text.encode()))
+        for made in convert(source, table, self.folder, "time", 1 << 20):
+            key = Layout(tag).day(table.name, made.day, made.path.name)
+            self.store.upload(key, made.path)
+            made.path.unlink()
+            yield DayFile(
+                table.name,
+                table.version,
+                made.day,
+                key,
+                made.rows,
+                made.size,
+                made.sha256,
+                made.first,
+                made.last,
+            )
+
+    def publish(self, tag, *tables, dialect="athena", allow_damaged=0, **rules):
+        request = ExportRequest(
+            tag, self.to, tables, dialect, "", ExportRules(**rules), allow_damaged
+        )
+        return publish(request, self.settings, Screen(Console(file=io.StringIO())))
+
+    def published(self, tag, **rules):
+        """Publishes one table, which must succeed."""
+        (outcome,) = self.publish(tag, **rules).tables
+        assert isinstance(outcome, TablePublished), outcome
+        return outcome
+
+    def refused(self, tag, **rules):
+        """Publishes one table, which must fail; the reason."""
+        (outcome,) = self.publish(tag, **rules).tables
+        assert not isinstance(outcome, TablePublished), outcome
+        return outcome.reason
+
+    @property
+    def current(self):
+        return read_pointer(self.lake, "login").current
+
+    def rows(self):
+        """The table's rows as a reader of the pointer sees them, times as text."""
+        current = self.current
+        if current is None:
+            return []
+        paths = [self._local(file.key) for day in current.partitions.values() for file in day.files]
+        if not paths:
+            return []
+        _, rows = query(
+            "SELECT time::text, login, n "
+            f"FROM read_parquet({paths}, union_by_name=true) ORDER BY 1, 2"
+        )
+        return rows
+
+    def _local(self, key):
+        if not self.to.startswith("s3://"):
+            return f"{self.to}{key}"
+        path = self.folder / "read" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(self.lake.read(key))
+        return str(path)

@@ -1,0 +1,193 @@
+"""An archive of the edge's stream reads as the deglobbed logs do."""
+
+import gzip
+import io
+import json
+import tracemalloc
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spade_spark.errors import DamagedObject
+from spade_spark.sources.glob_archive import GlobLines, Repeats
+from spade_spark.sources.gzip_lines import ObjectLines
+from tests.support import edge_logs
+from tests.support.globs import FORMS, data_lines, deflate, glob
+
+forms = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+
+
+def records(first, last):
+    return [edge_logs.record("login", {"n": n}, uuid=f"u-{n}") for n in range(first, last)]
+
+
+ONE, TWO, THREE = records(0, 3), records(3, 4), records(4, 9)
+
+
+class Read:
+    """What was read of an object."""
+
+    def __init__(self, data, repeats=None, chunk_bytes=1000):
+        self.globs = GlobLines(
+            io.BytesIO(data), "20171103/a", repeats or Repeats(), chunk_bytes=chunk_bytes
+        )
+        self.damage = ""
+        self.chunks: list[bytes] = []
+        try:
+            self.chunks.extend(self.globs)
+        except DamagedObject as damage:
+            self.damage = str(damage)
+        self.lines = b"".join(self.chunks).splitlines()
+
+
+texts = st.text(st.characters(codec="utf-8"), max_size=40)
+envelopes = st.builds(
+    lambda payload, agent, ascii_only: json.dumps(
+        {**json.loads(edge_logs.envelope(payload)), "userAgent": agent}, ensure_ascii=ascii_only
+    ).encode(),
+    texts,
+    texts,
+    st.booleans(),
+)
+
+
+@given(
+    st.lists(st.lists(envelopes, min_size=1, max_size=4), min_size=1, max_size=4),
+    st.sampled_from(list(FORMS.values())),
+    st.integers(1, 3000),
+)
+def test_the_lines_are_those_of_a_deglobbed_log_byte_for_byte(parts, form, chunk_bytes):
+    for number, part in enumerate(parts):
+        part[0] = part[0].replace(b'"u-1"', b'"first-%d"' % number)
+    read = Read(form([glob(part) for part in parts]), chunk_bytes=chunk_bytes)
+    log = edge_logs.log([line for part in parts for line in part])
+    assert not read.damage
+    assert b"".join(read.chunks) == b"".join(ObjectLines(io.BytesIO(log), "log"))
+    assert all(chunk.endswith(b"\n") for chunk in read.chunks)
+    assert read.globs.globs == len(parts)
+
+
+@forms
+def test_what_was_read_is_counted(form):
+    data = form([glob(ONE), glob(THREE)])
+    read = Read(data)
+    assert (read.globs.bytes_in, read.globs.globs, read.globs.repeated) == (len(data), 2, 0)
+    assert read.globs.bytes_inflated == sum(map(len, [*ONE, *THREE])) + 10
+
+
+def test_line_feeds_between_members_become_tabs_and_change_no_meaning():
+    pretty = json.dumps([json.loads(line) for line in ONE], indent=2).encode()
+    read = Read(b"\x01" + deflate(pretty))
+    assert [json.loads(line) for line in read.lines] == [json.loads(line) for line in ONE]
+
+
+def test_a_line_feed_in_a_string_stays_as_illegal_as_it_was():
+    read = Read(b"\x01" + deflate(b'[{"uuid":"a\nb"}]'))
+    assert read.lines == [b'{"uuid":"a\tb"}']
+
+
+@forms
+def test_a_glob_that_comes_again_is_dropped_and_counted(form):
+    read = Read(form([glob(ONE), glob(THREE), glob(ONE), glob(ONE)]))
+    assert read.lines == [*ONE, *THREE]
+    assert (read.globs.globs, read.globs.repeated_globs, read.globs.repeated) == (4, 2, 6)
+
+
+def test_a_glob_that_comes_again_in_another_object_is_dropped():
+    repeats = Repeats()
+    Read(glob(ONE), repeats)
+    assert Read(glob(THREE) + glob(ONE), repeats).lines == THREE
+
+
+def test_globs_whose_first_record_has_no_uuid_are_no_repeats():
+    nameless = [edge_logs.envelope("x", uuid="")]
+    odd = [b"no record"]
+    assert Read(glob(nameless) * 2 + glob(odd) * 2).lines == [*nameless * 2, *odd * 2]
+
+
+def test_the_latest_globs_are_known_and_no_more():
+    repeats = Repeats(most=2)
+    for uuid in ("a", "b", "a", "c"):
+        repeats.note(uuid, 1)
+    assert [repeats.read(uuid) for uuid in ("a", "b", "c")] == [1, 0, 1]
+
+
+def test_an_empty_glob_has_no_records():
+    assert Read(glob([]) + glob(TWO)).lines == TWO
+
+
+DAMAGED = {
+    "nothing": (b"", [], "it is empty (0 bytes)"),
+    "edge logs": (edge_logs.log(ONE), [], "line 1 has no glob in base64 as its Data"),
+    "another version": (glob(ONE) + b"\x02" + glob(TWO), ONE, "should begin a glob, and is not"),
+    "cut off": (glob(ONE) + glob(THREE)[:-20], ONE, "cut off"),
+    "version alone": (glob(ONE) + b"\x01", ONE, "cut off"),
+    "no DEFLATE": (glob(ONE) + b"\x01\xff\xff\xff\xff", ONE, "has damaged DEFLATE data"),
+    "no array": (b"\x01" + deflate(b'{"a": 1}') + glob(TWO), TWO, "it holds no JSON array"),
+    "half an array": (
+        b"\x01" + deflate(b"[" + ONE[0] + b',{"uuid": "') + glob(TWO),
+        [ONE[0], *TWO],
+        "its JSON array does not end",
+    ),
+    "no base64": (
+        data_lines([glob(ONE)]) + b'{"Data": "%%"}\n{"Data": ""}\n' + data_lines([glob(TWO)]),
+        [*ONE, *TWO],
+        "line 2 has no glob in base64 as its Data (Invalid base64 encoded string - at `$.Data`), "
+        "and 1 more like it",
+    ),
+    "a line's glob cut off": (data_lines([glob(ONE)[:-9], glob(TWO)]), TWO, "line 1: the glob at"),
+    "gzip cut off": (gzip.compress(glob(ONE) + glob(TWO))[:-3], [*ONE, *TWO], "gzip data end too"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_damaged_object_is_reported_and_what_can_be_read_is_kept(damage):
+    data, lines, why = DAMAGED[damage]
+    read = Read(data)
+    assert why in read.damage
+    assert read.damage.startswith("20171103/a is damaged: ")
+    assert [line for line in read.lines if line in lines] == lines
+
+
+def test_of_the_repeat_of_a_damaged_glob_what_is_new_is_taken():
+    """Nothing is lost that came whole at last, and nothing comes twice."""
+    half = b"\x01" + deflate(b"[" + THREE[0] + b"," + THREE[1] + b',{"uuid"')
+    read = Read(half + glob(THREE))
+    assert read.lines == THREE
+    assert (read.globs.repeated_globs, read.globs.repeated) == (1, 2)
+
+
+def test_a_glob_that_is_larger_than_the_edge_makes_them_reads_the_same():
+    many = records(0, 6000)
+    whole = b"\x01" + deflate(b"[" + b",\n".join(many) + b"]")
+    assert Read(whole, chunk_bytes=128 * 1024).lines == many
+    cut = Read(whole[: len(whole) // 2])
+    assert cut.lines == many[: len(cut.lines)]
+    assert len(cut.lines) > 1000
+    assert "the glob at byte 0 is cut off" in cut.damage
+
+
+def test_memory_is_bounded_by_chunks_not_by_globs():
+    record = edge_logs.record("login", {"n": 1, "more": "x" * 200})
+    big = b"\x01" + deflate(b"[" + b",".join([record] * 40_000) + b"]")
+    globs = GlobLines(io.BytesIO(big), "a", Repeats())
+    tracemalloc.start()
+    try:
+        assert sum(chunk.count(b"\n") for chunk in globs) == 40_000
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+    assert globs.bytes_inflated > 15_000_000
+
+
+def test_a_glob_that_is_cut_off_and_no_array_is_said_to_be_cut_off():
+    whole = b"\x01" + deflate(b'{"not": "an array"}' + bytes(range(200)))
+    with pytest.raises(DamagedObject, match="cut off"):
+        list(GlobLines(io.BytesIO(whole[:-20]), "o", Repeats()))
+
+
+def test_a_broken_line_is_named_by_its_number_and_blank_lines_are_passed_over():
+    good = data_lines([glob([edge_logs.record("a", {})])]).removesuffix(b"\n")
+    with pytest.raises(DamagedObject, match="line 4 has no glob"):
+        list(GlobLines(io.BytesIO(good + b"\n\r\n \n{bad\n"), "o", Repeats()))

@@ -1,0 +1,99 @@
+"""What of Spark's long accounts reaches the person who ran the replay."""
+
+import os
+import signal
+
+import pytest
+
+from spade_spark.errors import Bug, LockLost
+from spade_spark.plan import Partition
+from spade_spark.settings import Settings
+from spade_spark.spark.broadcast_context import Job
+from spade_spark.spark.driver import _gist, _interrupts_wait, transform
+from tests.support import edge_logs
+
+LOCAL = {"spark.master": "local[1]", "spark.ui.enabled": "false", "spark.task.maxFailures": "1"}
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+@pytest.mark.usefixtures("aws_keys")  # the tests after it share its JVM, and so its environment
+def test_a_bug_in_a_task_is_shown_by_its_own_last_line():
+    broken = Job("r", "plan", "20171103", None, b"[]", None)  # type: ignore[arg-type] # the bug
+    with pytest.raises(Bug) as raised:
+        transform(
+            broken,
+            [Partition(0, ())],
+            LOCAL,
+            check_lock=lambda: None,
+            watch=lambda progress: None,
+        )
+    assert str(raised.value) == (
+        "Spark gave up: AttributeError: 'NoneType' object has no attribute 'output'; "
+        "--log DEBUG shows all of it"
+    )
+
+
+@pytest.fixture
+def job(tmp_path):
+    """A job without input."""
+    settings = Settings.model_validate(
+        {"input": {"edge": str(tmp_path / "edge")}, "output": {"base": str(tmp_path / "output")}}
+    )
+    return Job("r", "plan", "20171103", settings, edge_logs.schemas(edge_logs.LOGIN), None)
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+@pytest.mark.usefixtures("aws_keys")
+def test_a_display_that_fails_is_logged_and_does_not_end_the_transform(job, caplog):
+    def watch(progress):
+        raise RuntimeError("no terminal")
+
+    (completion,) = transform(job, [Partition(0, ())], LOCAL, check_lock=lambda: None, watch=watch)
+    assert completion.partition == 0
+    assert caplog.text.count("the progress display failed (RuntimeError: no terminal)") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+@pytest.mark.usefixtures("aws_keys")
+def test_a_lost_lock_ends_the_transform(job):
+    def check_lock():
+        raise LockLost("the lock was taken over")
+
+    with pytest.raises(LockLost, match="the lock was taken over"):
+        transform(
+            job, [Partition(0, ())], LOCAL, check_lock=check_lock, watch=lambda progress: None
+        )
+
+
+def test_where_no_task_says_why_spark_does():
+    account = (
+        "An error occurred while calling z:org.apache.spark.api.python.PythonRDD.collectAndServe.\n"
+        ": org.apache.spark.SparkException: Job aborted: ExecutorLostFailure (executor 1 exited)\n"
+        "\tat org.apache.spark.scheduler.DAGScheduler.abortStage(DAGScheduler.scala:2856)\n"
+    )
+    assert _gist(account) == (
+        "org.apache.spark.SparkException: Job aborted: ExecutorLostFailure (executor 1 exited)"
+    )
+
+
+def test_an_interrupt_while_spark_starts_comes_once_it_is_up(default_signals):
+    started = False
+    with pytest.raises(KeyboardInterrupt), _interrupts_wait():
+        os.kill(os.getpid(), signal.SIGINT)
+        started = True
+    assert started
+
+
+def test_a_background_job_keeps_interrupts_ignored(default_signals):
+    """PySpark sets a handler of its own while it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with _interrupts_wait():
+            os.kill(os.getpid(), signal.SIGINT)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+    except KeyboardInterrupt:
+        pytest.fail("the interrupt was not ignored")
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN

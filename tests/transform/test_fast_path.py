@@ -1,0 +1,36 @@
+"""The fast path returns the result of each chunk as a value of its own."""
+
+from spade_spark.blueprint.schema import Column, Table
+from spade_spark.lookups.base import Lookups
+from spade_spark.sources.edge_record_fast import EdgeLineReader
+from spade_spark.transform.fast_path import FastPath
+from tests.fuzz.make import FixedGeo, FixedLogins
+from tests.sources.test_prefilter import edge_line, event
+
+PLAY = Table("play", 1, (Column("x", "x", "varchar"), Column("n", "n", "int")))
+LINES = [
+    edge_line(event("play", x="a", n=1)),
+    b"no record",
+    edge_line(event("play", x='"escapes"', n="2")),
+    edge_line(event("nowhere", n=3)),
+    edge_line(b'{"event":"play","properties":{"x":"cut'),
+    edge_line(event("play", x="bad time"), receivedAt="never"),
+]
+
+
+def test_a_result_has_rows_and_untracked_lines_and_the_numbers_of_all_other_lines():
+    fast = FastPath({"play": PLAY}, Lookups(FixedGeo(), FixedLogins()), None)
+    result = fast.make(EdgeLineReader().read(b"\n".join(LINES)))
+    assert {name: sorted(rows) for name, rows in result.rows.items()} == {
+        "play": [r"\"escapes\"" + '"\t"2', 'a"\t"1']
+    }
+    assert result.untracked == ['{"event":"nowhere","properties":{"n":3}}']
+    assert result.unhandled == [1, 4, 5]
+    assert result.cut_off == {4}
+
+
+def test_a_later_chunk_does_not_change_the_result_of_an_earlier_one():
+    fast = FastPath({"play": PLAY}, Lookups(FixedGeo(), FixedLogins()), None)
+    records = EdgeLineReader().read(LINES[0])
+    results = [fast.make(records) for _ in range(3)]
+    assert [result.rows for result in results] == [{"play": ['a"\t"1']}] * 3

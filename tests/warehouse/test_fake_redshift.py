@@ -1,0 +1,222 @@
+"""The stand-in for Redshift is as strict as Redshift's documentation: a test that passes on it
+because PostgreSQL is lenient would prove nothing."""
+
+from __future__ import annotations
+
+import json
+
+import psycopg2
+import pytest
+
+from tests.support.redshift.values import LoadError, Options, TargetColumn, convert
+from tests.warehouse.harness import NEW
+
+AUTH = "ACCESS_KEY_ID 'AKIATEST' SECRET_ACCESS_KEY 'marked-secret-key'"
+OPTIONS = "REMOVEQUOTES DELIMITER '\\t' GZIP ESCAPE EMPTYASNULL FILLRECORD MANIFEST"
+
+
+@pytest.fixture
+def cursor(redshift):
+    """A cursor of the real driver, in a transaction as it likes to be."""
+    connection = psycopg2.connect(redshift.url)
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMP TABLE t (time timestamp, name varchar(5), n integer)")
+        connection.commit()
+        yield cursor
+    connection.close()
+
+
+def copy(cursor, manifest, options=OPTIONS, auth=AUTH):
+    cursor.execute(f"COPY t FROM '{manifest}' {auth} {options}")
+
+
+def count(cursor):
+    cursor.execute("SELECT COUNT(*) FROM t")
+    return cursor.fetchone()[0]
+
+
+def test_it_says_that_it_is_redshift(cursor):
+    cursor.execute("SELECT version()")
+    (version,) = cursor.fetchone()
+    assert version.startswith("PostgreSQL 8.0.2 on ")
+    assert "Redshift 1.0." in version
+    assert cursor.connection.server_version == 80002
+
+
+def test_copy_is_part_of_the_transaction_it_runs_in(cursor, on_redshift):
+    copy(cursor, on_redshift.files(*NEW).copy_manifest)
+    assert count(cursor) == 2
+    assert "2 record(s) loaded successfully" in cursor.connection.notices[-1]
+    cursor.connection.rollback()
+    assert count(cursor) == 0
+
+
+def test_a_load_error_fails_the_transaction_and_can_be_read_only_outside_it(cursor, on_redshift):
+    bad = on_redshift.files(*NEW, b'"x"\t"y"\t"z"').copy_manifest
+    with pytest.raises(psycopg2.InternalError, match="Load into table 't' failed"):
+        copy(cursor, bad)
+    with pytest.raises(psycopg2.errors.InFailedSqlTransaction):
+        cursor.execute("SELECT * FROM stl_load_errors")
+    cursor.connection.rollback()
+    cursor.execute(
+        "SELECT line_number, TRIM(colname), TRIM(raw_field_value), err_code FROM stl_load_errors "
+        "WHERE session = pg_backend_pid()"
+    )
+    assert cursor.fetchall() == [(3, "time", "x", 1206)]
+    assert count(cursor) == 0
+
+
+def test_the_count_of_the_last_copy_is_stale_after_a_failed_one(cursor, on_redshift):
+    copy(cursor, on_redshift.files(*NEW).copy_manifest)
+    cursor.connection.commit()
+    with pytest.raises(psycopg2.Error):
+        copy(cursor, on_redshift.files(b'"x"').copy_manifest)
+    cursor.connection.rollback()
+    cursor.execute("SELECT pg_last_copy_count()")
+    assert cursor.fetchone() == (2,)
+
+
+def test_truncate_commits(cursor):
+    cursor.execute("INSERT INTO t (n) VALUES (1)")
+    cursor.execute("TRUNCATE t")
+    cursor.connection.rollback()
+    assert count(cursor) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "auth", "told"),
+    [
+        (OPTIONS, "", "CREDENTIALS argument is required"),
+        (OPTIONS, "IAM_ROLE 'arn:other'", "not authorized to assume"),
+        (OPTIONS, "ACCESS_KEY_ID 'a' SECRET_ACCESS_KEY 'b'", "InvalidAccessKeyId"),
+        (OPTIONS, "ACCESS_KEY_ID 'AKIATEST' SECRET_ACCESS_KEY 'b'", "SignatureDoesNotMatch"),
+        (f"{OPTIONS} TRIMBLANK", AUTH, 'syntax error at or near "trimblank"'),
+        (f"{OPTIONS} GZIP", AUTH, "conflicting or redundant"),
+        (OPTIONS.replace(" MANIFEST", ""), AUTH, "manifests alone"),
+        (f"{OPTIONS} REGION 'eu-west-1'", AUTH, "PermanentRedirect"),
+        (OPTIONS.replace("GZIP ", ""), AUTH, "Load into table 't' failed"),
+    ],
+)
+def test_copy_refuses_what_redshift_would(cursor, on_redshift, options, auth, told):
+    with pytest.raises(psycopg2.Error, match=told):
+        copy(cursor, on_redshift.files(*NEW).copy_manifest, options, auth)
+    cursor.connection.rollback()
+    assert count(cursor) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"url": "s3://{bucket}/no-such-file"}, "NoSuchKey"),
+        ({"meta": {"content_length": 3}}, "content_length"),
+    ],
+)
+def test_a_manifest_is_held_to_its_word(cursor, on_redshift, s3_client, change, told):
+    files = on_redshift.files(*NEW)
+    entry = {"url": files.files[0].url, "mandatory": True, "meta": {}} | change
+    entry["url"] = entry["url"].format(bucket=on_redshift.bucket)
+    body = json.dumps({"entries": [entry]}).encode()
+    s3_client.put_object(Bucket=on_redshift.bucket, Key="m", Body=body)
+    with pytest.raises(psycopg2.Error, match=told):
+        copy(cursor, f"s3://{on_redshift.bucket}/m")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO t (n) VALUES (1) ON CONFLICT DO NOTHING",
+        "DELETE FROM t RETURNING n",
+        "CREATE INDEX i ON t (n)",
+        "CREATE TEMP TABLE u (LIKE t INCLUDING ALL)",
+        "CREATE TEMP TABLE u (j jsonb)",
+        "CREATE TEMP TABLE u (a integer[])",
+        "CREATE TEMP TABLE u AS SELECT * FROM t WITH NO DATA",
+        "CREATE TEMP TABLE u (n integer) ON COMMIT DROP",
+        "LOCK TABLE t IN EXCLUSIVE MODE",
+        "SELECT COUNT(*) FILTER (WHERE n > 1) FROM t",
+        "SELECT DISTINCT ON (n) n FROM t",
+        "COPY t FROM STDIN",
+        "SELECT 1; SELECT 2",
+    ],
+)
+def test_what_redshift_does_not_have_is_refused(cursor, sql):
+    with pytest.raises(psycopg2.Error):
+        cursor.execute(sql)
+
+
+def test_words_in_literals_and_names_are_not_taken_for_sql(cursor):
+    cursor.execute("SELECT 'DELETE FROM x RETURNING y' AS \"ON CONFLICT\"")
+    assert cursor.fetchone() == ("DELETE FROM x RETURNING y",)
+
+
+def test_lengths_are_bytes_and_text_is_256_of_them(cursor):
+    with pytest.raises(psycopg2.Error, match="Value too long for character type"):
+        cursor.execute("INSERT INTO t (name) VALUES ('ééé')")
+    cursor.connection.rollback()
+    cursor.execute("CREATE TEMP TABLE u (s text, v varchar)")
+    cursor.execute("INSERT INTO u VALUES (%s, '')", ("x" * 256,))
+    with pytest.raises(psycopg2.Error):
+        cursor.execute("INSERT INTO u VALUES (%s, '')", ("x" * 257,))
+
+
+def test_fnv_hash_goes_on_from_its_seed_and_nothing_may_rely_on_the_hash_of_null(cursor):
+    cursor.execute(
+        "SELECT FNV_HASH(1) = FNV_HASH(1), FNV_HASH(1) = FNV_HASH(2), "
+        "FNV_HASH(2, FNV_HASH(1)) = FNV_HASH(1, FNV_HASH(2)), "
+        "FNV_HASH(CAST(1 AS bigint)) = FNV_HASH(1), FNV_HASH(CAST(NULL AS integer))"
+    )
+    assert cursor.fetchone() == (True, False, False, False, None)
+
+
+def test_names_are_kept_in_lower_case(cursor):
+    cursor.execute('CREATE TEMP TABLE "Upper" ("Name" integer)')
+    cursor.execute('SELECT name FROM "UPPER"')
+    assert cursor.description[0].name == "name"
+
+
+def test_lock_needs_a_transaction(redshift):
+    connection = psycopg2.connect(redshift.url)
+    connection.autocommit = True
+    with connection.cursor() as cursor, pytest.raises(psycopg2.Error, match="transaction blocks"):
+        cursor.execute("LOCK TABLE pg_class")
+    connection.close()
+
+
+def test_transactions_are_serializable_and_a_conflict_is_a_1023(on_redshift):
+    on_redshift.table("pairs", rows=())
+    one, two = (psycopg2.connect(on_redshift.url) for _ in range(2))
+    name = f"{on_redshift.schema}.pairs"
+    first, second = one.cursor(), two.cursor()
+    for cursor in (first, second):
+        cursor.execute(f"SELECT COUNT(*) FROM {name}")
+        cursor.execute(f"INSERT INTO {name} (n) VALUES (1)")
+    one.commit()
+    with pytest.raises(psycopg2.InternalError, match="1023") as refused:
+        two.commit()
+    assert "Serializable isolation violation on table" in str(refused.value)
+    one.close()
+    two.close()
+
+
+@pytest.mark.parametrize(
+    ("type_", "text", "expected"),
+    [
+        ("integer", b"2147483648", "Overflow"),
+        ("integer", b"1.5", "Invalid digit, Value '.', Pos 1, Type: Integer"),
+        ("numeric(4,2)", b"99.994", "99.99"),
+        ("numeric(4,2)", b"99.995", "Numeric data overflow"),
+        ("boolean", b"maybe", "Unknown boolean format"),
+        ("boolean", b"Yes", "t"),
+        ("timestamp without time zone", b"2017-02-30 00:00:00", "Invalid timestamp"),
+        ("character varying(3)", b"\xc3\xa9\xc3\xa9", "String length exceeds DDL length"),
+        ("character varying(3)", b"\xff", "Multibyte character not supported"),
+    ],
+)
+def test_values_are_read_as_strictly_as_documented(type_, text, expected):
+    column = TargetColumn("c", type_, not_null=False)
+    try:
+        (found,) = convert(text, [column], Options(roundec=True))
+    except LoadError as error:
+        found = error.reason
+    assert found is not None
+    assert found.startswith(expected)

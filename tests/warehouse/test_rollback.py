@@ -1,0 +1,491 @@
+"""The rows that a load replaced come back, on PostgreSQL and on the Redshift stand-in alike."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from spade_spark.errors import AlreadyUndone, GuardFailed, WarehouseError
+from spade_spark.retry import RetryPolicy
+from spade_spark.runs.load_results import (
+    TableNotLoaded,
+    TableUndone,
+    TableUndoneBefore,
+    UndoOutcome,
+)
+from spade_spark.warehouse.backup import free_name
+from spade_spark.warehouse.backup_retention import drop, kept_before
+from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.guards import Rules
+from spade_spark.warehouse.load_history import ledger_rows, newest
+from spade_spark.warehouse.rollback import find_way, undo_tables
+from spade_spark.warehouse.target_rows import place_of
+from tests.warehouse.harness import NEW, OLD, QUICK, REPLACED, RULES, Lab, no_lock
+
+FORCE = Rules(force=True)
+
+
+def loads(lab: Lab, run_tag="tag"):
+    """The newest load of each table under a run tag."""
+    with Session(lab.warehouse.target) as session:
+        rows = ledger_rows(session, lab.control)
+    tables = dict.fromkeys(row.table for row in rows if row.run_tag == run_tag)
+    return [newest(rows, run_tag, table) for table in tables]
+
+
+def undo(lab: Lab, run_tag="tag", rules=RULES, **how):
+    how = {"retries": QUICK, "rules": rules, "verify_lock": no_lock, **how}
+    return undo_tables(lab.warehouse, loads(lab, run_tag), lab.settings, **how)
+
+
+def undone(lab: Lab, run_tag="tag", **how) -> TableUndone:
+    (outcome,) = undo(lab, run_tag, **how)
+    assert isinstance(outcome, TableUndone), outcome
+    return outcome
+
+
+def refused(lab: Lab, run_tag="tag", **how) -> str:
+    (outcome,) = undo(lab, run_tag, **how)
+    assert isinstance(outcome, TableNotLoaded), outcome
+    return outcome.reason
+
+
+def passed(lab: Lab, run_tag="tag", **how) -> bool:
+    (outcome,) = undo(lab, run_tag, **how)
+    return isinstance(outcome, TableUndoneBefore)
+
+
+def backups(lab: Lab) -> list[str]:
+    return [
+        name
+        for (name,) in lab.run(
+            "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+            f"WHERE n.nspname = '{lab.backups}' ORDER BY 1"
+        )
+    ]
+
+
+@pytest.fixture
+def replaced(lab):
+    """A lab whose table was replaced under the run tag ``tag``."""
+    lab.table()
+    lab.loaded(lab.files(*NEW))
+    return lab
+
+
+def test_the_rows_that_go_are_kept_and_the_ledger_names_them(replaced):
+    assert backups(replaced) == ["tag__login"]
+    kept = replaced.run(f"SELECT name, n FROM {replaced.backups}.tag__login ORDER BY n")
+    assert kept == [("old", 2), ("old", 3)]
+    ((backup, fingerprint),) = replaced.run(
+        f"SELECT backup, fingerprint FROM {replaced.control}.replay"
+    )
+    assert backup == f"{replaced.backups}.tag__login"
+    assert fingerprint.startswith("2:")
+
+
+def test_an_undo_puts_every_row_back_as_it_was(replaced):
+    done = undone(replaced)
+    assert replaced.rows() == list(OLD)
+    assert (done.deleted, done.inserted) == (2, 2)
+    assert done.backup == f"{replaced.backups}.undo-tag__login"
+    assert [row[:4] for row in replaced.ledger()] == [
+        ("tag", "login", 2, 2),
+        ("undo-tag", "login", 2, 2),
+    ]
+
+
+def test_values_of_every_type_and_null_and_empty_come_back_as_they_were(lab):
+    columns = {
+        "time": "timestamp",
+        "text": "varchar(40)",
+        "fixed": "char(4)",
+        "n": "bigint",
+        "price": "numeric(12,4)",
+        "ratio": "double precision",
+        "yes": "boolean",
+        "day": "date",
+    }
+    old = [
+        ("2017-11-04 13:00:00.123456", "", "a", -(2**63), "1.2500", 0.1, True, "2017-01-02"),
+        ("2017-11-04 13:00:01", None, None, None, None, None, None, None),
+        ("2017-11-04 13:00:02", "é😀 'q' \"d\" \\ \t \n", "abc", 7, "-0.0001", 1e300, False, None),
+    ]
+    lab.table(columns=columns, rows=old)
+    before = lab.rows()
+    lab.loaded(
+        lab.files(b'"2017-11-04 13:30:00"\t"new"', columns=("time", "text")),
+        rules=Rules(min_rows_ratio=0),
+    )
+    undone(lab)
+    assert lab.rows() == before
+
+
+def test_an_undo_can_be_undone_and_that_again(replaced):
+    undone(replaced)
+    undone(replaced, "undo-tag")
+    assert replaced.rows() == REPLACED
+    undone(replaced, "undo-undo-tag")
+    assert replaced.rows() == list(OLD)
+    assert passed(replaced, "undo-undo-tag")
+    # Now the first undo stands again, and the load is undone.
+    assert passed(replaced)
+    undone(replaced, "undo-tag")
+    assert replaced.rows() == REPLACED
+    assert len(set(backups(replaced))) == len(replaced.ledger()) == 5
+
+
+def test_an_undo_that_was_undone_leaves_the_load_to_be_undone_again(replaced):
+    undone(replaced)
+    undone(replaced, "undo-tag")
+    undone(replaced)
+    assert replaced.rows() == list(OLD)
+    assert backups(replaced) == [
+        "tag__login",
+        "undo-tag__login",
+        "undo-tag__login__2",
+        "undo-undo-tag__login",
+    ]
+
+
+def test_what_was_undone_is_not_undone_twice(replaced):
+    undone(replaced)
+    assert passed(replaced)
+    assert passed(replaced, rules=FORCE)
+    assert replaced.rows() == list(OLD)
+    assert len(replaced.ledger()) == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE {}.login SET n = n + 1 WHERE name = 'new' AND n = 20",
+        "UPDATE {}.login SET n = CASE n WHEN 20 THEN 30 ELSE 20 END WHERE name = 'new'",
+        "UPDATE {}.login SET name = NULL WHERE n = 20",
+        "DELETE FROM {}.login WHERE n = 20",
+        "INSERT INTO {}.login VALUES ('2017-11-04 13:00:00', 'more', 1)",
+    ],
+)
+def test_a_window_that_was_changed_since_is_refused_unless_forced(replaced, change):
+    replaced.run(change.format(replaced.schema))
+    changed = replaced.rows()
+    reason = refused(replaced)
+    assert "was changed since run tag tag was loaded, by no replay" in reason
+    assert "--force" in reason
+    assert replaced.rows() == changed
+    assert undone(replaced, rules=FORCE).inserted == 2
+    assert replaced.rows() == list(OLD)
+    # What was there is kept all the same.
+    undone(replaced, "undo-tag")
+    assert replaced.rows() == changed
+
+
+def test_changes_outside_the_window_do_not_matter(replaced):
+    replaced.run(f"UPDATE {replaced.schema}.login SET n = 100 WHERE name = 'late'")
+    undone(replaced)
+    assert replaced.rows() == [*OLD[:3], ("2017-11-04 14:00:01", "late", 100)]
+
+
+def test_a_later_load_of_the_same_rows_has_to_be_undone_first(replaced):
+    replaced.loaded(replaced.files(*NEW), run_tag="later")
+    reason = refused(replaced)
+    assert "was replaced since run tag tag was loaded, by later (20" in reason
+    assert "undo that first" in reason
+    undone(replaced, "later")
+    undone(replaced)
+    assert replaced.rows() == list(OLD)
+
+
+def test_a_forced_load_keeps_the_earlier_backup_and_the_newest_load_is_undone(replaced):
+    newer = b'"2017-11-04 13:45:00"\t"newer"\t"5"'
+    replaced.loaded(replaced.files(newer), rules=FORCE)
+    assert backups(replaced) == ["tag__login", "tag__login__2"]
+    undone(replaced)
+    assert replaced.rows() == REPLACED
+    assert passed(replaced)
+
+
+def test_a_run_that_was_undone_is_loaded_again_by_force_and_can_be_undone_again(replaced):
+    undone(replaced)
+    files = replaced.files(*NEW)
+    assert "use --force to load it again" in replaced.refused(files).reason
+    replaced.loaded(files, rules=FORCE)
+    assert replaced.rows() == REPLACED
+    undone(replaced)
+    assert replaced.rows() == list(OLD)
+
+
+def test_columns_that_were_added_since_get_their_defaults(replaced):
+    replaced.run(f"ALTER TABLE {replaced.schema}.login ADD COLUMN x integer DEFAULT 7")
+    undone(replaced)
+    assert replaced.rows() == [(*row, 7) for row in OLD]
+
+
+def test_columns_that_are_gone_since_are_refused(replaced):
+    replaced.run(f"ALTER TABLE {replaced.schema}.login DROP COLUMN n")
+    for rules in (Rules(), FORCE):
+        reason = refused(replaced, rules=rules)
+        assert f"{replaced.schema}.login has no n any more" in reason
+
+
+def test_without_a_backup_there_is_no_way_back_and_the_message_says_what_to_do(lab):
+    lab.table()
+    without = lab.settings.model_copy(update={"backup": False})
+    lab.loaded(lab.files(*NEW), settings=without)
+    assert lab.ledger()[0][:4] == ("tag", "login", 2, 2)
+    assert backups(lab) == []
+    reason = refused(lab)
+    assert "were not kept (warehouse.backup was false)" in reason
+    assert (
+        "spade-spark replay '2017-11-04 13:00:00-0700' '2017-11-04 14:00:00-0700' login" in reason
+    )
+
+
+def test_a_backup_that_is_gone_or_was_changed_is_refused(replaced):
+    replaced.run(f"DELETE FROM {replaced.backups}.tag__login WHERE n = 2")
+    assert "has 1 rows, but 2 were kept there" in refused(replaced)
+    replaced.run(f"DROP TABLE {replaced.backups}.tag__login")
+    assert f"{replaced.backups}.tag__login, where the rows that" in refused(replaced)
+    assert replaced.rows() == REPLACED
+
+
+def test_the_guards_of_a_load_hold_for_an_undo(lab):
+    lab.table(rows=[OLD[1]])
+    lab.loaded(lab.files(*NEW, b'"2017-11-04 13:31:00"\t"new"\t"40"'))
+    assert "there are 1 kept rows to replace 3 old ones" in refused(lab)
+    undone(lab, rules=Rules(min_rows_ratio=0.3))
+    lab.run(f"DELETE FROM {lab.schema}.login")
+    lab.loaded(lab.files(*NEW), run_tag="second")
+    assert "there are no kept rows to replace 2 old ones" in refused(lab, "second")
+    assert undone(lab, "second", rules=Rules(allow_empty=True)).inserted == 0
+    assert lab.rows() == []
+
+
+def test_a_load_of_nothing_onto_nothing_is_undone_quietly(lab):
+    lab.table(rows=())
+    lab.loaded(lab.files(parts=0), rules=Rules(skip_quiet=True))
+    assert (undone(lab).deleted, lab.rows()) == (0, [])
+
+
+def test_looking_for_the_way_changes_nothing_and_says_how_many_rows_go_and_come(replaced):
+    (load,) = loads(replaced)
+    place = place_of(replaced.settings)
+    with Session(replaced.warehouse.target) as session:
+        way = find_way(session, replaced.warehouse, place, load, Rules())
+        assert (way.now, way.kept) == (2, 2)
+        with pytest.raises(GuardFailed):
+            find_way(session, replaced.warehouse, place, load, Rules(min_rows_ratio=1.5))
+        undone(replaced)
+        with pytest.raises(AlreadyUndone):
+            find_way(session, replaced.warehouse, place, load, Rules())
+        replaced.run(f"DELETE FROM {replaced.control}.replay")
+        with pytest.raises(WarehouseError, match="no load of run tag tag any more"):
+            find_way(session, replaced.warehouse, place, load, Rules())
+
+
+def test_several_tables_are_undone_side_by_side_and_ones_failure_leaves_the_others_alone(lab):
+    names = ["one", "two", "three"]
+    for name in names:
+        lab.table(name)
+    lab.load(*(lab.files(*NEW, table=name) for name in names))
+    lab.run(f"DROP TABLE {lab.backups}.tag__two")
+    outcomes = undo(lab, poolsize=3)
+    failed = [each.table for each in outcomes if isinstance(each, TableNotLoaded)]
+    assert failed == ["two"]
+    assert [lab.rows(name) == list(OLD) for name in names] == [True, False, True]
+
+
+def test_a_reader_sees_the_rows_before_or_after_an_undo_and_never_neither_or_both(lab):
+    lab.table(rows=[(f"2017-11-04 13:00:{second:02}", "old", second) for second in range(40)])
+    rows = [f'"2017-11-04 13:01:{second:02}"\t"new"\t"1"'.encode() for second in range(50)]
+    lab.loaded(lab.files(*rows))
+    with lab.reader() as seen:
+        for tag in ("tag", "undo-tag", "undo-undo-tag"):
+            undone(lab, tag)
+    assert seen <= {(("old", 40),), (("new", 50),)}
+    assert (("old", 40),) in seen
+
+
+# The statements of an undo's transaction, as patterns.
+STATEMENTS = [
+    "^BEGIN",
+    "^LOCK TABLE",
+    "^SELECT run_tag",
+    "^SELECT c.relname",
+    "FNV_HASH",
+    "^CREATE TABLE .*backup",
+    '^SELECT COUNT\\(\\*\\) FROM "backup',
+    '^DELETE FROM "physical',
+    '^INSERT INTO "physical',
+    "^INSERT INTO .*infra",
+    "^COMMIT",
+]
+
+
+@pytest.fixture
+def ready(on_redshift, redshift):
+    on_redshift.table()
+    on_redshift.loaded(on_redshift.files(*NEW))
+    redshift.heal()
+    return on_redshift
+
+
+@pytest.mark.parametrize("statement", STATEMENTS)
+def test_a_statement_that_is_refused_leaves_neither_backup_nor_change(ready, redshift, statement):
+    denied = {"sqlstate": "53100", "message": "Disk Full", "detail": ""}
+    (load,) = loads(ready)
+    redshift.inject(statement, times=100, **denied)
+    (outcome,) = undo_tables(
+        ready.warehouse, [load], ready.settings, rules=Rules(), verify_lock=no_lock, retries=QUICK
+    )
+    assert "Disk Full" in getattr(outcome, "reason", "")
+    redshift.heal()
+    assert ready.rows() == REPLACED
+    assert backups(ready) == ["tag__login"]
+    assert len(ready.ledger()) == 1
+
+
+@pytest.mark.parametrize(
+    "statement", ["^CREATE TABLE .*backup", '^DELETE FROM "phys', "FNV_HASH", "^COMMIT"]
+)
+def test_a_load_that_is_refused_leaves_no_backup(on_redshift, redshift, statement):
+    lab = on_redshift
+    lab.table()
+    files = lab.files(*NEW)
+    lab.load()
+    skip = 1 if "COMMIT" in statement else 0
+    denied = {"sqlstate": "53100", "message": "Disk Full", "detail": "", "skip": skip}
+    redshift.inject(statement, times=100, **denied)
+    assert "Disk Full" in lab.refused(files).reason
+    redshift.heal()
+    assert (lab.rows(), backups(lab), lab.ledger()) == (list(OLD), [], [])
+
+
+@pytest.mark.parametrize(
+    ("statement", "action"),
+    [
+        ("^LOCK TABLE", "drop_before"),
+        ('^DELETE FROM "physical', "refuse"),
+        ("^CREATE TABLE .*backup", "drop_after"),
+        ("^COMMIT", "drop_before"),
+        ("^COMMIT", "drop_after"),
+        ("^COMMIT", "refuse"),
+    ],
+)
+def test_conflicts_and_broken_connections_of_an_undo_are_tried_again_and_it_is_done_once(
+    ready, redshift, statement, action
+):
+    fault = redshift.inject(statement, action)
+    undone(ready)
+    assert fault.struck == 1
+    assert ready.rows() == list(OLD)
+    assert len(ready.ledger()) == 2
+    assert backups(ready) == ["tag__login", "undo-tag__login"]
+
+
+def test_a_commit_that_goes_through_while_its_answer_is_looked_for_is_not_repeated(ready, redshift):
+    redshift.inject("^COMMIT", "drop_then_run", seconds=0.5)
+    undone(ready)
+    assert ready.rows() == list(OLD)
+    assert sum('DELETE FROM "physical' in sql for sql in redshift.statements) == 1
+
+
+def test_two_undos_at_once_undo_once(replaced):
+    (load,) = loads(replaced)
+    outcomes: list[UndoOutcome] = []
+    both = threading.Barrier(2)
+
+    def run() -> None:
+        both.wait()
+        undone = undo_tables(
+            replaced.warehouse,
+            [load],
+            replaced.settings,
+            rules=Rules(),
+            verify_lock=no_lock,
+            retries=QUICK,
+        )
+        outcomes.extend(undone)
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(type(each).__name__ for each in outcomes) == ["TableUndone", "TableUndoneBefore"]
+    assert replaced.rows() == list(OLD)
+
+
+@pytest.mark.parametrize("longest", [63, 127])
+def test_names_fit_the_warehouse_and_none_stands_for_another(longest):
+    short = free_name("tag__login", longest)
+    assert short == "tag__login"
+    assert free_name("tag__login", longest, {short, "tag__login__2"}) == "tag__login__3"
+    long = [free_name("é" * 100 + end, longest) for end in ("a", "b")]
+    assert len({*long}) == 2
+    assert all(len(name.encode()) <= longest for name in long)
+    again = free_name("é" * 100 + "a", longest, long)
+    assert again not in long
+    assert len(again.encode()) <= longest
+
+
+def test_a_name_that_is_longer_than_postgresql_takes_is_kept_and_found_again(on_postgres):
+    lab = on_postgres
+    tag = "n" * 120
+    lab.table()
+    lab.loaded(lab.files(*NEW), run_tag=tag)
+    undone(lab, tag)
+    assert lab.rows() == list(OLD)
+    assert all(len(name) == 63 for name in backups(lab))
+
+
+def test_backups_are_told_with_rows_and_size_and_dropped_one_by_one(lab):
+    lab.table()
+    lab.table("other", rows=())
+    lab.load(lab.files(*NEW), lab.files(*NEW, table="other"))
+    now = datetime.now(timezone.utc)
+    with Session(lab.warehouse.target) as session:
+        assert kept_before(session, lab.warehouse, lab.control, now - timedelta(days=1)) == ()
+        kept = kept_before(session, lab.warehouse, lab.control, now + timedelta(days=1))
+        assert {(each.table, each.rows) for each in kept} == {("login", 2), ("other", 0)}
+        assert all(each.size is not None for each in kept)
+        drop(session, lab.control, kept[0])
+        assert kept_before(session, lab.warehouse, lab.control, now + timedelta(days=1)) == kept[1:]
+    assert backups(lab) == [kept[1].backup.partition(".")[2]]
+
+
+def test_sizes_that_the_user_may_not_see_are_not_known(on_redshift, redshift):
+    on_redshift.table()
+    on_redshift.loaded(on_redshift.files(*NEW))
+    redshift.inject("svv_table_info", sqlstate="42501", message="permission denied", detail="")
+    later = datetime.now(timezone.utc) + timedelta(days=1)
+    with Session(on_redshift.warehouse.target) as session:
+        (kept,) = kept_before(session, on_redshift.warehouse, on_redshift.control, later)
+    assert (kept.rows, kept.size) == (2, None)
+
+
+def test_no_failure_of_an_undo_shows_the_password(ready, redshift):
+    """Every statement is refused with the password in the message, or the connection broken."""
+    told: list[str] = []
+    (load,) = loads(ready)
+    for statement in STATEMENTS:
+        for action in ("refuse", "drop_before"):
+            said = {"message": f"near '{redshift.password}'", "sqlstate": "42601", "detail": ""}
+            redshift.inject(statement, action, times=100, **(said if action == "refuse" else {}))
+            tries = RetryPolicy(max_attempts=2, max_seconds=2, initial_wait=0.01, max_wait=1)
+            (outcome,) = undo_tables(
+                ready.warehouse,
+                [load],
+                ready.settings,
+                rules=Rules(),
+                verify_lock=no_lock,
+                retries=tries,
+                progress=lambda progress: told.append(progress.note),
+            )
+            told.append(getattr(outcome, "reason", ""))
+            redshift.heal()
+    assert any("***" in text for text in told)
+    assert not any(redshift.password in text for text in told)
+    assert ready.rows() == REPLACED

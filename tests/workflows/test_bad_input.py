@@ -1,0 +1,234 @@
+"""What is wrong with the input, the settings or the warehouse, and the exact words about it."""
+
+from __future__ import annotations
+
+import gzip
+import random
+import socket
+import zlib
+
+import pytest
+
+from spade_spark.retry import RetryPolicy
+from tests.support import edge_logs
+from tests.support.harness import World, log_full_window
+from tests.support.redshift import RedshiftServer, S3Access
+
+
+@pytest.fixture
+def world(tmp_path, bucket, s3_settings, database, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    world = World(tmp_path, bucket, s3_settings, database)
+    log_full_window(world)
+    return world
+
+
+@pytest.fixture
+def refused(world, capsys):
+    """Runs a replay, which must not begin anything, and gives what was said of it."""
+
+    def replay(*words, status=1):
+        before = world.rows("login")
+        assert world.replay(*(words or ["login"])) == status
+        assert world.rows("login") == before
+        assert list(world.store.list("out/")) == []
+        return capsys.readouterr().err.removeprefix("spade-spark: ").removesuffix("\n")
+
+    return replay
+
+
+def test_a_bucket_that_is_not_there(world, refused):
+    world.configure(f'edge = "s3://{world.bucket}/edge/"', 'edge = "s3://no-such-bucket/edge/"')
+    assert refused() == (
+        "there is no bucket no-such-bucket (s3://no-such-bucket/edge/20171103/): check its name "
+        "and region; see input.edge in the settings"
+    )
+
+
+def test_a_schema_object_that_is_not_there(world, refused):
+    world.configure("schemas.json", "nothing.json")
+    assert refused() == (
+        f"s3://{world.bucket}/nothing.json is not there; see [blueprint] in the settings"
+    )
+
+
+def test_schemas_that_are_no_json(world, refused):
+    world.store.write("schemas.json", b"<html>")
+    assert refused() == (
+        f"s3://{world.bucket}/schemas.json is no JSON (Expecting value: line 1 column 1 (char 0)): "
+        "it should be the list of tables that Blueprint publishes; see [blueprint] in the settings"
+    )
+
+
+def test_schemas_that_are_no_list(world, refused):
+    world.store.write("schemas.json", b'{"EventName": "login"}')
+    assert refused() == (
+        f"s3://{world.bucket}/schemas.json is JSON, but no list of tables as Blueprint publishes "
+        "it; see [blueprint] in the settings"
+    )
+
+
+def test_schemas_whose_gzip_is_cut_off(world, refused):
+    world.store.write("schemas.json", gzip.compress(edge_logs.schemas(edge_logs.LOGIN))[:-9])
+    assert refused() == (
+        f"the gzip of s3://{world.bucket}/schemas.json is damaged (Compressed file ended before "
+        "the end-of-stream marker was reached): publish it anew"
+    )
+
+
+def test_a_table_that_cannot_be_compiled(world, refused):
+    login = edge_logs.table("login", edge_logs.column("n", "int32"))
+    world.store.write("schemas.json", edge_logs.schemas(login))
+    assert refused(status=2) == (
+        "table login cannot be made: column 1 (n): the transformer 'int32' is not known (mend it "
+        "in Blueprint, or leave it out)"
+    )
+
+
+def test_a_warehouse_that_nobody_serves(refused, monkeypatch):
+    quick = RetryPolicy(max_attempts=2, max_seconds=5, initial_wait=0.01, max_wait=0.01)
+    monkeypatch.setattr("spade_spark.warehouse.retry.BEFOREHAND", quick)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    assert refused("login", "--rsurl", f"postgres://me:marked-word@127.0.0.1:{port}/dev") == (
+        f"the warehouse me@127.0.0.1:{port}/dev does not answer: connection to server at "
+        f'"127.0.0.1", port {port} failed: Connection refused; check host, port and network; '
+        "nothing was changed, run the same command again"
+    )
+
+
+def test_a_password_that_is_wrong(world, refused):
+    access = S3Access(world.s3.endpoint_url, world.s3.region, keys={}, roles={})
+    with RedshiftServer(world.url, access, password="right") as server:
+        url = server.url.replace(":right@", ":marked-word@")
+        host = url.partition("@")[2]
+        port = host.partition("/")[0].partition(":")[2]
+        assert refused("login", "--rsurl", url) == (
+            f"the warehouse postgres@{host} refuses the connection: connection to server at "
+            f'"127.0.0.1", port {port} failed: FATAL: password authentication failed for user '
+            '"postgres"; check user, password and database in the URL'
+        )
+
+
+def test_a_database_that_is_not_there(world, refused):
+    url = world.url.replace("/test_", "/no_test_")
+    name = url.partition("@/")[2].partition("?")[0]
+    assert f'FATAL: database "{name}" does not exist; check user, password and database' in (
+        refused("login", "--rsurl", url)
+    )
+
+
+def test_a_url_of_another_kind(refused):
+    assert refused("login", "--rsurl", "mysql://me:marked-word@db/dev") == (
+        "the warehouse URL must look like postgres://USER:PASSWORD@HOST:PORT/DATABASE "
+        "(percent-encode special characters in the password)"
+    )
+
+
+def test_a_table_that_the_warehouse_lacks_and_a_version_that_is_another(world, refused):
+    world.sql("DROP TABLE physical.chat; DELETE FROM infra.table_version WHERE version = 3")
+    assert refused("login", "chat").endswith(
+        "the replay could not work, so nothing was begun:\n"
+        "  there is no table physical.chat: create it, or leave chat out of the replay\n"
+        "  infra.table_version has version 2 of login, the replay makes version 3: bring the table "
+        "and its version up to date, or replay with the schemas of that version"
+    )
+
+
+def test_columns_that_the_warehouse_lacks(world, refused):
+    world.sql("ALTER TABLE physical.login DROP COLUMN n")
+    assert refused().endswith(
+        '  physical.login has no column "n", which Blueprint has: add it, or replay with the '
+        "schema that the table was made by"
+    )
+
+
+def test_control_tables_that_are_not_there(world, refused):
+    world.sql("DROP SCHEMA infra CASCADE")
+    assert refused().endswith(
+        "  there is no schema infra: create it, or set warehouse.control right"
+    )
+
+
+def _last_line(capsys):
+    return capsys.readouterr().err.splitlines()[-1].removeprefix("spade-spark: ")
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+def test_a_geoip_database_that_is_not_there(world, capsys):
+    world.configure("[s3]", '[lookups.geoip]\ncity = "/no/such/City.mmdb"\n[s3]')
+    assert world.replay("login", "--skip-ace-upload") == 1
+    assert _last_line(capsys) == (
+        "lookups.geoip.city: /no/such/City.mmdb cannot be read (No such file or directory): a path "
+        "must be right on every worker; s3://bucket/key is fetched by each"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+def test_a_users_service_that_is_down(world, capsys):
+    user = edge_logs.column("user_id", "userIDWithMapping", supporting="login")
+    world.store.write("schemas.json", edge_logs.schemas(edge_logs.table("login", user)))
+    world.configure("[s3]", '[lookups.users]\nurl = "http://127.0.0.1:9/lookup"\n[s3]')
+    world.configure("[spark]", '[spark]\n"spark.task.maxFailures" = "1"')
+    assert world.replay("login", "--skip-ace-upload") == 1
+    assert _last_line(capsys) == (
+        "the user service at 127.0.0.1 did not give the id of a login (the connection failed, "
+        "NewConnectionError; asked 5 times): run again when it does, or set "
+        'lookups.users.on_failure to "empty" to leave such columns empty'
+    )
+
+
+def _unlike(count):
+    """Records whose gzip grows with their number, as real ones' does."""
+    dice = random.Random(5)
+    return [
+        edge_logs.record("login", {"login": f"{dice.getrandbits(64):x}", "n": n})
+        for n in range(count)
+    ]
+
+
+def _inflated(data):
+    """What zlib can inflate of a gzip member that is cut off."""
+    return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(data)
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+def test_damaged_objects_end_the_run_before_the_load_and_are_named(world, capsys):
+    """An empty one, one that is no gzip, one that is cut; a line of 50 MB is but a line."""
+    keys = {what: edge_logs.key("2017-11-03T18:10:00", what) for what in ("empty", "text", "cut")}
+    whole = edge_logs.log(_unlike(20_000))
+    cut = whole[: len(whole) // 2]
+    world.put(keys["empty"], b"")
+    world.put(keys["text"], b"no gzip at all, but text")
+    world.put(keys["cut"], cut)
+    long_one = edge_logs.record("login", {"login": "long", "blob": "y" * 37_500_000})
+    world.put(edge_logs.key("2017-11-03T18:20:00", "long"), edge_logs.log([long_one]))
+    assert len(long_one) > 50_000_000
+
+    assert world.replay("login") == 1
+    assert {row[1] for row in world.rows("login")} == {"before", "wrong", "after"}
+    printed = capsys.readouterr().out.splitlines()
+    mend = "Restore the object, or move it out of the edge logs"
+    assert sorted(line for line in printed if line.startswith("Damaged object: ")) == sorted(
+        [
+            f"Damaged object: {keys['empty']} is damaged: it is empty (0 bytes), not even a gzip "
+            f"header; compressed bytes read: 0, inflated: 0. {mend}",
+            f"Damaged object: {keys['text']} is damaged: no gzip file: byte 0 should begin a gzip "
+            f"header; compressed bytes read: 24, inflated: 0. {mend}",
+            f"Damaged object: {keys['cut']} is damaged: it is cut off: the gzip data end too "
+            f"early; compressed bytes read: {len(cut)}, inflated: {len(_inflated(cut))}. {mend}",
+        ]
+    )
+    options = f"--skip-transform --runtag {world.tag} --allow-damaged 3"
+    assert (
+        "3 objects damaged, and so nothing was loaded: mend them and begin a new run, or load what "
+        f"was made with {options}"
+    ) in printed
+
+    assert world.replay("login", "--skip-transform", "--allow-damaged", "3") == 0
+    logins = [row[1] for row in world.rows("login")]
+    assert "long" in logins
+    assert len(logins) == 2 + 2 + 1 + _inflated(cut).count(b"\n")

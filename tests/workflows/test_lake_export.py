@@ -1,0 +1,228 @@
+"""A replay into a warehouse and a lake: both have the same rows, value for value."""
+
+import json
+import re
+from typing import Any
+
+import boto3
+import duckdb
+import pytest
+from pyspark.sql import SparkSession
+
+from spade_spark.cli.main import main
+from spade_spark.gocompat.quote import escape
+from spade_spark.settings import S3Settings
+from spade_spark.spark.java import require_java
+from spade_spark.storage.base import open_store
+from tests.chaos.engine import on_threads
+from tests.docs.pages import examples
+from tests.support import edge_logs
+from tests.support.duckdb_query import query
+from tests.support.harness import WINDOW, World
+
+LOGIN = edge_logs.table(
+    "login",
+    edge_logs.column("time", "f@timestamp@unix"),
+    edge_logs.column("time", "f@timestamp@unix-utc", outbound="time_utc"),
+    edge_logs.column("said", "f@timestamp@2006-01-02 15:04:05"),
+    edge_logs.column("seen", "f@timestamp@unix"),
+    edge_logs.column("login", "varchar", options="(200)"),
+    edge_logs.column("n", "int"),
+    edge_logs.column("big", "bigint"),
+    edge_logs.column("rate", "float"),
+    edge_logs.column("ok", "bool"),
+    edge_logs.column("ip", "ipCity", outbound="city", options="(50)"),
+    version=3,
+)
+DDL = """
+INSERT INTO infra.table_version VALUES ('login', 3, '2017-02-01');
+CREATE TABLE physical.login (time timestamp, time_utc timestamp, said timestamp, seen timestamp,
+    login varchar(200), n int, big bigint, rate float, ok boolean, city varchar(50));
+"""
+
+PROPERTIES: tuple[dict[str, Any], ...] = (
+    {"login": "ann", "n": 1, "big": 1 << 62, "rate": 0.1, "ok": True, "ip": "1.2.3.4"},
+    {
+        "login": 'zoë "q" \\ \t \r\n \x7f\u200b 日本',
+        "n": -(1 << 31),
+        "big": -(1 << 63),
+        "ok": False,
+    },
+    {"login": "floats", "rate": 1e300, "said": "2017-11-05 01:30:00", "seen": 1509870600.5},
+    {"login": "small", "rate": 5e-299, "n": "7", "seen": 1509706800.1},
+    {"login": "third", "rate": 1 / 3, "n": 2**31, "ok": 1, "said": "0001-01-01 00:00:00"},
+    {},
+)
+
+
+@pytest.fixture(scope="module")
+def world(s3_server, postgres_server, tmp_path_factory):
+    """The world after a replay that wrote both formats and loaded one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "marked-secret-key")
+        s3 = S3Settings(endpoint_url=s3_server.endpoint_url)
+        client = boto3.client("s3", endpoint_url=s3.endpoint_url, region_name="us-east-1")
+        for bucket in ("two-formats", "lake"):
+            client.create_bucket(Bucket=bucket)
+        world = World(
+            tmp_path_factory.mktemp("lake"),
+            "two-formats",
+            s3,
+            postgres_server.create_database("two_formats"),
+            tables=[LOGIN],
+            ddl=DDL,
+        )
+        lines = [
+            edge_logs.record("login", properties, at=f"2017-11-03T17:{minute:02}:00Z")
+            for minute, properties in enumerate(PROPERTIES)
+        ]
+        world.log("2017-11-03T18:00:00", lines)
+        with on_threads():
+            assert world.replay("login", "--format", "tsv,parquet") == 0
+        yield world
+
+
+def loaded(world):
+    return world.sql("SELECT * FROM physical.login ORDER BY time")
+
+
+def as_copied(rows):
+    """Rows as COPY reads them: of an escape it takes the character behind the backslash.
+
+    Parquet has what the event had, line breaks and all.
+    """
+    return [
+        tuple(re.sub(r"\\(.)", r"\1", escape(v)) if isinstance(v, str) else v for v in row)
+        for row in rows
+    ]
+
+
+@pytest.fixture(scope="module")
+def files(world, tmp_path_factory):
+    """The run's Parquet files, on this machine, in their folders."""
+    folder = tmp_path_factory.mktemp("files")
+    prefix = f"out/{world.tag}/"
+    for entry in world.store.list(f"{prefix}login/date="):
+        path = folder / entry.key.removeprefix(prefix)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(world.store.read(entry.key))
+    return folder
+
+
+def test_duckdb_reads_what_the_warehouse_has(world, files):
+    columns = [column["OutboundName"] for column in LOGIN["Columns"]]
+    types, found = query(
+        f"SELECT {', '.join(columns)} FROM "
+        f"read_parquet('{files}/login/*/*.parquet', hive_partitioning=true) ORDER BY time"
+    )
+    assert types == [
+        *["TIMESTAMP"] * 4,
+        "VARCHAR",
+        "INTEGER",
+        "BIGINT",
+        "DOUBLE",
+        "BOOLEAN",
+        "VARCHAR",
+    ]
+    rows = loaded(world)
+    assert len(rows) == len(PROPERTIES)
+    assert as_copied(found) == rows
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+def test_spark_reads_what_the_warehouse_has(world, files):
+    require_java()
+    spark = (
+        SparkSession.builder.master("local[1]")
+        .config("spark.ui.enabled", "false")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.sql.session.timeZone", "Asia/Tokyo")  # which changes no wall clock
+        .getOrCreate()
+    )
+    try:
+        read = spark.read.parquet(f"{files}/login")
+        assert read.schema["time"].dataType.simpleString() == "timestamp_ntz"
+        rows = sorted(tuple(row) for row in read.collect())
+        assert as_copied(row[:-1] for row in rows) == loaded(world)
+        assert {str(row[-1]) for row in rows} == {"2017-11-03"}
+    finally:
+        spark.stop()
+
+
+def test_a_text_in_parquet_is_what_the_event_had(files):
+    _, found = query(f"SELECT login FROM read_parquet('{files}/login/*/*.parquet')")
+    had = {properties["login"] for properties in PROPERTIES if properties}
+    assert {login for (login,) in found if login} == had
+
+
+def test_the_summary_and_the_report_count_what_is_in_parquet(world):
+    manifest = world.report()["manifest"]
+    assert manifest["ledger"]["parquet"] == {"login": len(PROPERTIES)}
+    (made,) = manifest["tables"]
+    assert sum(file["rows"] for file in made["parquet"]) == len(PROPERTIES)
+    assert manifest["format"] == "tsv,parquet"
+
+
+def test_the_documented_example_publishes_what_the_warehouse_has(world, tmp_path, capsys):
+    (commands,) = examples("lake.md", "Write Parquet", "sh")
+    (line,) = re.findall(r"^spade-spark (export publish TAG .*)$", commands, re.MULTILINE)
+    words = line.replace("TAG", world.tag).replace("replay.toml", str(world.conf)).split()
+    words = words[: words.index(">")]
+    assert main(words) == 0
+    statements = capsys.readouterr().out
+    (example,) = examples("lake.md", "Read a table", "sql")
+    lake = open_store("s3://lake/events/", world.s3)
+    local = tmp_path / "events"
+    for entry in lake.list():
+        path = local / entry.key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(lake.read(entry.key))
+    with duckdb.connect() as connection:
+        found = connection.execute(example.replace("s3://lake/events", str(local))).fetchall()
+    assert as_copied(row[:-1] for row in sorted(found)) == loaded(world)
+    created, *partitions = statements.split(";\n")
+    assert created.startswith("CREATE EXTERNAL TABLE IF NOT EXISTS `login` (\n  `time` timestamp,")
+    assert f"'s3://lake/events/publications/login/date=2017-11-03/{world.tag}-" in partitions[0]
+
+
+def test_what_a_failed_attempt_left_of_parquet_is_offered_for_removal(world, capsys):
+    key = f"out/{world.tag}/login/date=2017-11-03/00000-9-aaaaaaaaaaaa-0000.parquet"
+    world.store.write(key, b"left")
+    try:
+        assert main(["runs", "--prune", "--json", "--conf", str(world.conf)]) == 0
+        runs = {run["run_tag"]: run for run in json.loads(capsys.readouterr().out)["runs"]}
+        assert runs[world.tag]["removable"]["objects"] == 1
+    finally:
+        world.store.delete(key)
+
+
+def test_a_run_of_parquet_alone_cannot_be_loaded(world, capsys):
+    words = ["replay", *WINDOW, "login", "--conf", str(world.conf), "--rsurl", world.url]
+    assert main([*words, "--format", "parquet"]) == 2
+    assert "the format is parquet alone: give --format tsv,parquet" in capsys.readouterr().err
+    alone = [*words, "--runtag", "alone"]
+    with on_threads():
+        assert main([*alone, "--format", "parquet", "--skip-ace-upload"]) == 0
+    assert "Parquet" in capsys.readouterr().out
+    assert main(["runs", "alone", "--conf", str(world.conf)]) == 0
+    assert "spade-spark export publish alone --to URL" in capsys.readouterr().out
+    assert main([*alone, "--skip-transform"]) == 2
+    assert "has no TSV files for a warehouse to load" in capsys.readouterr().err
+    assert [entry.key for entry in world.store.list("out/alone/_copy/")] == []
+
+
+def test_streams_are_published_from_tsv(world, capsys):
+    words = ["replay", *WINDOW, "login", "--conf", str(world.conf), "--skip-ace-upload"]
+    assert main([*words, "--format", "parquet", "--publish", "all"]) == 2
+    assert "--publish reads TSV files" in capsys.readouterr().err
+
+
+def test_the_plan_says_that_parquet_is_written(world, capsys):
+    words = ["plan", *WINDOW, "login", "--conf", str(world.conf), "--skip-ace-upload", "--json"]
+    for formats in ("parquet", "parquet,tsv"):
+        assert main([*words, "--format", formats]) == 0
+        remarks = json.loads(capsys.readouterr().out)["remarks"]
+        assert any("Parquet" in remark for remark in remarks)

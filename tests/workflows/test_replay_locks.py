@@ -1,0 +1,162 @@
+"""Two replays at once: the second is refused, or takes over, and then the first loads nothing."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from spade_spark.cli.main import main
+from spade_spark.locking.lease import Claim, Locks
+from spade_spark.locking.process import Process
+from spade_spark.storage.base import open_store
+from spade_spark.warehouse.window_swap import replace as replace_window
+from spade_spark.window import Window
+from tests.support.harness import AFTER, BEFORE, World, log_full_window
+
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
+
+ELSEWHERE = Process("bob", "worker-7", 4711, "worker-7/boot/pid:[1]", "9")
+OVERLAPPING = ("2017-11-03 11:00:00", "2017-11-03 12:30:00")
+APART = ("2017-11-03 12:00:00", "2017-11-03 12:30:00")
+
+
+@pytest.fixture
+def world(tmp_path, bucket, s3_settings, database, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    world = World(tmp_path, bucket, s3_settings, database)
+    log_full_window(world)
+    return world
+
+
+@pytest.fixture
+def locks(world):
+    return Locks(open_store(f"s3://{world.bucket}/out/", world.s3))
+
+
+def claim(tag, window=OVERLAPPING, tables=("login",)):
+    """A claim of somebody on another machine."""
+    return replace(Claim.new(tag, Window.parse(*window), tables), process=ELSEWHERE)
+
+
+def until(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_of_two_replays_of_the_same_rows_the_second_is_refused_and_the_first_ends_well(
+    world, locks, capsys
+):
+    program = "from spade_spark.cli import run; run()"
+    options = ["--conf", str(world.conf), "--rsurl", world.url, "--runtag", "first"]
+    words = ["replay", "2017-11-03 10:00:00", "2017-11-03 11:59:59", "login", *options]
+    with subprocess.Popen([sys.executable, "-c", program, *words]) as first:
+        until(lambda: locks.board().held)
+        assert world.replay("login", "chat", window=OVERLAPPING) == 2
+        assert first.wait(120) == 0
+    message = capsys.readouterr().err
+    assert f"process {first.pid}) replaces login in 2017-11-03 10:00:00 to" in message
+    assert "--take-over first" in message
+    assert not list(world.store.list(f"out/{world.tag}/"))
+    assert [row[1] for row in world.rows("login")] == ["before", "ann", "zoë'\\", "after"]
+    assert locks.board().held == ()
+
+
+def test_a_replay_that_is_in_the_way_is_shown_by_a_plan(world, locks, capsys):
+    locks.take(claim("first"))
+    words = ["plan", "2017-11-03 10:00:00", "2017-11-03 11:59:59", "login"]
+    options = ["--conf", str(world.conf), "--rsurl", world.url]
+    assert main([*words, *options]) == 1
+    assert "run tag first (bob@worker-7" in " ".join(capsys.readouterr().out.split())
+    assert main([*words, *options, "--take-over", "first"]) == 0
+
+
+@pytest.mark.parametrize(
+    "other",
+    [claim("other", window=APART), claim("other", tables=("chat",)), claim("other", tables=())],
+    ids=["another window", "another table", "loads nothing"],
+)
+def test_replays_with_nothing_in_common_do_not_wait_for_each_other(world, locks, other):
+    locks.take(other)
+    assert world.replay("login") == 0
+    assert [held.claim for held in locks.board().held] == [other]
+
+
+def test_a_replay_takes_over_where_it_is_told_to(world, locks, capsys):
+    locks.take(claim("first"))
+    assert world.replay("login", "--take-over", "first") == 0
+    assert "took the place of run tag first (bob@worker-7" in capsys.readouterr().err
+    assert locks.board().held == ()
+
+
+def test_a_run_tag_that_is_being_transformed_is_not_transformed_twice(world, locks, capsys):
+    locks.take(claim(world.tag, tables=()))
+    assert world.replay("login", "--skip-ace-upload") == 2
+    assert f"run tag {world.tag} (bob@worker-7" in capsys.readouterr().err
+
+
+def test_a_lock_that_is_lost_while_the_rows_are_made_ends_the_replay_before_its_load(
+    world, locks, capsys
+):
+    before = world.rows("login")
+    taker = claim("taker")
+
+    def take_over():
+        until(lambda: locks.board().held)
+        locks.take(taker, take_over=[world.tag])
+
+    thread = threading.Thread(target=take_over)
+    thread.start()
+    assert world.replay("login") == 1
+    thread.join()
+    assert f"the lock of run tag {world.tag} was taken over: run tag taker" in (
+        capsys.readouterr().err
+    )
+    assert world.rows("login") == before
+    assert [held.claim for held in locks.board().held] == [taker]
+    locks.release(taker)
+    assert world.replay("login") == 0, "gone on with, once the rows are free again"
+
+
+def test_a_lock_that_is_lost_while_tables_load_leaves_the_later_ones_as_they_were(
+    world, locks, monkeypatch
+):
+    """Somebody takes over between the first table's commit and the second's replace."""
+    before = world.rows("login")
+
+    def replace_and_lose(*job, **how):
+        done = replace_window(*job, **how)
+        locks.take(claim("taker"), take_over=[world.tag])
+        return done
+
+    monkeypatch.setattr("spade_spark.warehouse.loader.replace", replace_and_lose)
+    assert world.replay("login", "chat", "--poolsize", "1") == 1
+    chat, login = world.report()["loads"]
+    assert (chat["table"], chat["inserted"]) == ("chat", 1)
+    assert login["table"] == "login"
+    assert "was taken over: run tag taker" in login["reason"]
+    assert world.rows("login") == before
+
+
+def test_a_load_leaves_its_record_and_runs_shows_it(world, capsys):
+    assert world.replay("login", "chat") == 0
+    capsys.readouterr()
+    assert main(["runs", world.tag, "--conf", str(world.conf), "--rsurl", world.url, "--json"]) == 0
+    run = json.loads(capsys.readouterr().out)
+    assert run["state"] == "loaded"
+    by_table = {load["table"]: load for load in run["loads"]}
+    assert {name: by_table["login"][name] for name in ("before", "deleted", "inserted")} == {
+        "before": 2,
+        "deleted": 2,
+        "inserted": 2,
+    }
+    assert by_table["login"]["recorded"]
+    assert by_table["login"]["in_ledger"]
+    assert run["leftovers"] == []
+    assert BEFORE in world.rows("login")
+    assert AFTER in world.rows("login")

@@ -1,0 +1,139 @@
+"""From an archive of the edge's stream to a new table, as the documentation shows it: globs,
+suggestions, edge types, metrics, from end to end.
+"""
+
+import json
+import shlex
+
+import pytest
+
+from spade_spark.blueprint.schema import read_tables
+from spade_spark.cli.main import main
+from spade_spark.transform.transformers.registry import TRANSFORMERS, is_transformer
+from tests.docs.pages import examples
+from tests.support import edge_logs
+from tests.support.globs import FORMS, glob
+from tests.support.harness import WINDOW, World
+from tests.support.statsd import StatsdServer
+
+pytestmark = pytest.mark.spark
+
+IN_WINDOW = "2017-11-03T17:30:00Z"
+
+
+@pytest.fixture
+def server():
+    with StatsdServer() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+@pytest.fixture
+def world(tmp_path, bucket, s3_settings, database, server):
+    """A world with the settings that the documentation shows."""
+    world = World(tmp_path, bucket, s3_settings, database)
+    url = f"s3://{bucket}"
+    (metadata,) = examples("input.md", "Edge types", "json")
+    world.store.write("metadata.json", metadata.encode())
+    (form,) = examples("input.md", "Globs", "toml")
+    (metrics,) = examples("metrics.md", "Enable metrics", "toml")
+    world.configure("[input]", f'metadata = "{url}/metadata.json"\n{form}')
+    world.configure("[s3]", f'untracked = "{url}/untracked/"\n[s3]')
+    metrics = metrics.replace("statsd.example.com:8125", server.address)
+    world.conf.write_text(f"{world.conf.read_text()}\n{metrics}")
+    return world
+
+
+def stream():
+    """An archive of the edge's stream, one glob in it twice."""
+    volumes = ("max", 0.5, 0.7)
+    plays = [
+        edge_logs.record(
+            "play",
+            {"Title": title, "n": n, "live": n > 1, "volume": volumes[n - 1]},
+            IN_WINDOW,
+            uuid=f"p-{n}",
+        )
+        for n, title in enumerate(("one", "zoë", "three"), 1)
+    ]
+    logins = [
+        edge_logs.record("login", {"login": "ann", "n": 1}, IN_WINDOW, uuid="l-1"),
+        edge_logs.record(
+            "login", {"login": "bob", "n": 2}, IN_WINDOW, uuid="l-2", edgeType="external"
+        ),
+    ]
+    return [glob(plays), glob(logins), glob(plays)]
+
+
+def create(world, table):
+    """Creates the table in the warehouse and notes its version there."""
+    columns = ", ".join(
+        f"{column.outbound} {TRANSFORMERS.spec(column.transformer).sql_type}{column.options}"
+        for column in table.columns
+    )
+    world.sql(
+        f"CREATE TABLE physical.{table.name} ({columns});"
+        f"INSERT INTO infra.table_version VALUES ('{table.name}', {table.version}, '2017-01-01')"
+    )
+
+
+def run(world, line):
+    """Runs a command of the documentation."""
+    line = line.partition(" > ")[0].replace("START END", shlex.join(WINDOW))
+    words = line.replace("TAG", world.tag).replace("replay.toml", str(world.conf))
+    assert main(shlex.split(words)[1:]) == 0
+
+
+def test_untracked_events_get_a_table_by_suggestion_and_a_replay(world, server, capsys):
+    world.put(edge_logs.key("2017-11-03T18:00:00"), FORMS["globs"](stream()))
+    commands, as_json = examples("input.md", "Untracked events", "sh")
+    (table,) = examples("input.md", "Untracked events", "text")
+    make, look = commands.splitlines()
+
+    run(world, make)
+    ledger = world.report()["manifest"]["ledger"]
+    assert (ledger["globs"], ledger["repeated_globs"], ledger["repeated"]) == (3, 1, 3)
+    assert ledger["edge_types"] == {
+        "login": {"expected": "internal", "events": 2, "mismatched": 1, "unknown": 0}
+    }
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "of 1 of 3 globs, which were sent twice" in printed
+    assert "Events from another edge than expected" in printed
+    counters, timings = server.received()
+    assert counters["replay._.untracked"] == 3
+    assert counters["replay.login.success"] == 2
+    assert counters["replay.login.edge_mismatched"] == 1
+    assert timings["replay.transform"] > 0
+
+    (found,) = world.store.list("untracked/")
+    assert found.key.split("/")[2] == world.tag
+    run(world, look)
+    printed = capsys.readouterr().out
+    assert [line.rstrip() for line in printed.splitlines()[1 : 1 + len(table.splitlines())]] == (
+        table.splitlines()
+    )
+
+    run(world, as_json)
+    published = capsys.readouterr().out
+    play = read_tables(published.encode(), is_transformer).tables["play"]
+    create(world, play)
+    world.store.write("schemas.json", edge_logs.schemas(edge_logs.LOGIN, *json.loads(published)))
+    world.tag += "-again"
+    assert world.replay("play", "--allow-empty") == 0
+    rows = world.sql("SELECT time, title, n, live, volume, ip FROM physical.play ORDER BY n")
+    assert [(str(time), *more) for time, *more in rows] == [
+        ("2017-11-03 10:30:00", "one", 1, False, None, "10.1.0.1"),
+        ("2017-11-03 10:30:00", "zoë", 2, True, 0.5, "10.1.0.1"),
+        ("2017-11-03 10:30:00", "three", 3, True, 0.7, "10.1.0.1"),
+    ]
+    counters, timings = server.received()
+    assert counters["replay.play.inserted"] == 3
+    assert timings["replay.play.load"] > 0
+
+    assert world.replay("play") == 0  # it is loaded: nothing is done, and nothing counted again
+    assert server.received() == ({}, {})
