@@ -34,7 +34,10 @@ def command(
     # Imported here: boto3 takes longer than help may.
     from rich.console import Console  # noqa: PLC0415 - see above
 
-    from spade_spark.reporting.suggest import print_suggestions, suggestions_json
+    from spade_spark.reporting.suggest import (  # noqa: PLC0415 - see above
+        print_suggestions,
+        suggestions_json,
+    )
     from spade_spark.schema_inference.infer import suggest  # noqa: PLC0415 - see above
 
     settings = read_settings(conf, None)

@@ -4,9 +4,9 @@ The rules are those of Go's ``time.Parse`` (version 1.19, ``src/time/format.go``
 Blueprint's layouts were written for: ``strptime`` has other directives, and accepts and refuses
 other texts. Both sides are bytes here, as they are there.
 
-A layout is literal text with elements in it (see :mod:`~spade_spark.gocompat.time_layout_fields`). A
-run of spaces in the literal text takes any number of spaces, none at the text's end; all else must
-occur as it is.
+A layout is literal text with elements in it (see
+:mod:`~spade_spark.gocompat.time_layout_fields`). A run of spaces in the literal text takes any
+number of spaces, none at the text's end; all else must occur as it is.
 """
 
 from __future__ import annotations

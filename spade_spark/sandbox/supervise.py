@@ -1,4 +1,4 @@
-"""Runs a program that ends with our parent: ``python -m spade_spark.sandbox.supervise PROGRAM …``."""
+"""Run a program that ends with the parent: ``python -m spade_spark.sandbox.supervise PROGRAM``."""
 
 from __future__ import annotations
 

@@ -175,8 +175,8 @@ class Tries:
             raise CommitUnknown(
                 f"{entry.table}: the answer to the commit was lost, and whether it was done "
                 f"could not be found out ({error}). A row in {entry.control}."
-                f"{replay_log.NAME} for it means that it was: run the same command again, which looks "
-                "first"
+                f"{replay_log.NAME} for it means that it was: run the same command "
+                "again, which looks first"
             ) from None
 
     def _failed(self, reason: str, *, unknown: bool = False) -> TableNotLoaded:

@@ -44,8 +44,8 @@ def loaded_before(session: Session, rows: WindowRows, checksum: str) -> LedgerRo
     if why:
         raise AlreadyLoaded(
             f"{rows.table} has run tag {rows.run_tag} already, loaded at "
-            f"{load.at:%Y-%m-%d %H:%M:%S} UTC ({control}.{replay_log.NAME}), but {why}; it was left as "
-            "it was: use --force to load it again"
+            f"{load.at:%Y-%m-%d %H:%M:%S} UTC ({control}.{replay_log.NAME}), but {why}; it was not "
+            "modified: use --force to load it again"
         )
     return load
 

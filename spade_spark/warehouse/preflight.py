@@ -172,7 +172,8 @@ class _Look:
         if not information_schema.may_use(self.session, control, "CREATE"):
             problems.append(
                 f"there is no table {replays}, and the user may not create it: GRANT CREATE ON "
-                f"SCHEMA {Identifier(control).sql()}, or have it created: {replay_log.create(control)}"
+                f"SCHEMA {Identifier(control).sql()}, or have it created: "
+                f"{replay_log.create(control)}"
             )
         return problems
 

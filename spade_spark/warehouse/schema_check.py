@@ -38,6 +38,7 @@ def version_problem(control: str, table: str, replayed: int, version: int | None
     """The sentence about a version that is not the one replayed."""
     has = "no version" if version is None else f"version {version}"
     return (
-        f"{control}.{replay_log.VERSIONS} has {has} of {table}, the replay makes version {replayed}: "
-        "bring the table and its version up to date, or replay with the schemas of that version"
+        f"{control}.{replay_log.VERSIONS} has {has} of {table}, the replay makes version "
+        f"{replayed}: bring the table and its version up to date, or replay with the schemas "
+        "of that version"
     )

@@ -3,7 +3,8 @@
 So far as the stage goes the target is untouched. The replace itself is one short transaction
 that begins by locking the replay ledger: two replays queue there, readers of the target do not
 wait at all, and they see the old rows until the commit, then the new ones. The rows that go are
-kept before they are deleted, in the same transaction, so that there is a way back (workflows/undo.py).
+kept before they are deleted, in the same transaction, so that they can be restored
+(workflows/undo.py).
 """
 
 from __future__ import annotations

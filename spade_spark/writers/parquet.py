@@ -49,8 +49,8 @@ class ClosedDay:
         rows: Rows in it.
         size: Bytes.
         sha256: Of the bytes (hex).
-        first: The earliest time in it, as :func:`~spade_spark.writers.partition_paths.moment` has it; empty
-            without a day.
+        first: The earliest time in it, as :func:`~spade_spark.writers.partition_paths.moment`
+            formats it; empty without a day.
         last: The latest.
     """
 
