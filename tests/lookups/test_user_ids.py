@@ -203,6 +203,17 @@ def test_a_passing_fault_is_asked_again(
     assert logins.stats() == LookupStats(asked=1, service_asked=1)
 
 
+def test_a_retry_is_logged_without_the_url_or_the_login(
+    users: UserService, open_logins: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    users.next_replies.append(Reply(status=503))
+    open_logins(url=f"http://me:hush@{users.host}/lookup?token=secret").user_id("somebody")
+    assert [text for text in caplog.messages if "retried" in text] == [
+        "the user service at 127.0.0.1: attempt 1 failed and will be retried: it answered 503"
+    ]
+    assert not any(word in caplog.text for word in ("hush", "secret", "somebody"))
+
+
 def test_a_slow_answer_is_asked_again(users: UserService, open_logins: Open) -> None:
     users.ids["bob"] = 5
     users.next_replies.append(Reply(delay=1))
