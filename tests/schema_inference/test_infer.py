@@ -123,6 +123,7 @@ def test_a_run_that_is_not_there_is_refused(output, capsys):
         (gzip.compress(b"no json\n"), "has a line that is no untracked event"),
         (gzip.compress(b'{"event":"a"}\n'), "has a line that is no untracked event"),
     ],
+    ids=["truncated", "not gzip", "not JSON", "no properties"],  # gzip data has the time in it
 )
 def test_a_file_that_is_no_longer_what_it_was_is_named(output, capsys, data, why):
     output.add(("a", {}))
