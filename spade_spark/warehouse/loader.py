@@ -28,7 +28,7 @@ from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.dialects.base import Warehouse
 from spade_spark.warehouse.guards import Rules
 from spade_spark.warehouse.load_history import LedgerRow
-from spade_spark.warehouse.retry import TABLE_RETRIES, advised
+from spade_spark.warehouse.attempts import TABLE_RETRIES, advised
 from spade_spark.warehouse.target_rows import Place, place_of
 from spade_spark.warehouse.window_swap import (
     Replaced,

@@ -13,7 +13,7 @@ from spade_spark.warehouse import backup, information_schema, replay_log
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.dialects.base import Warehouse
 from spade_spark.warehouse.information_schema import WarehouseColumn
-from spade_spark.warehouse.retry import ask
+from spade_spark.warehouse.attempts import ask
 from spade_spark.warehouse.schema_check import loadable_columns, version_problem
 from spade_spark.warehouse.sql import Identifier, Literal, Statement
 from spade_spark.warehouse.target_rows import Place, place_of

@@ -53,7 +53,7 @@ from spade_spark.warehouse.load_history import (
     undo_of,
 )
 from spade_spark.warehouse.loader import ensure_places
-from spade_spark.warehouse.retry import TABLE_RETRIES, advised
+from spade_spark.warehouse.attempts import TABLE_RETRIES, advised
 from spade_spark.warehouse.sql import Statement, identifiers
 from spade_spark.warehouse.target_rows import Place, WindowRows, place_of
 

@@ -24,7 +24,7 @@ from spade_spark.warehouse.connection import Session, Target
 from spade_spark.warehouse.credentials import CopyCredentials
 from spade_spark.warehouse.dialects.base import open_warehouse
 from spade_spark.warehouse.load_history import LedgerRow, ledger_rows, undo_of
-from spade_spark.warehouse.retry import ask
+from spade_spark.warehouse.attempts import ask
 from spade_spark.window import Window
 
 

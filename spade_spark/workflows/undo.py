@@ -28,7 +28,7 @@ from spade_spark.warehouse.credentials import CopyCredentials
 from spade_spark.warehouse.dialects.base import Warehouse, open_warehouse
 from spade_spark.warehouse.guards import Rules
 from spade_spark.warehouse.load_history import LedgerRow, ledger_rows, newest
-from spade_spark.warehouse.retry import ask
+from spade_spark.warehouse.attempts import ask
 from spade_spark.warehouse.rollback import Way, find_way, undo_tables
 from spade_spark.warehouse.target_rows import Place, place_of
 from spade_spark.window import Window

@@ -247,7 +247,7 @@ def test_without_a_warehouse_the_records_count_and_a_note_says_so(lake, listed, 
 
 def test_a_warehouse_that_does_not_answer_is_a_note(lake, capsys, monkeypatch):
     quick = RetryPolicy(max_attempts=2, max_seconds=5, initial_wait=0.01, max_wait=0.01)
-    monkeypatch.setattr("spade_spark.warehouse.retry.BEFOREHAND", quick)
+    monkeypatch.setattr("spade_spark.warehouse.attempts.BEFOREHAND", quick)
     lake.seal("r")
     lake.url = "postgres://loader:marked-secret@127.0.0.1:1/none"
     assert lake.runs() == 0

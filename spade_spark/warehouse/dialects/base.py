@@ -12,7 +12,7 @@ from spade_spark.warehouse.credentials import CopyCredentials
 from spade_spark.warehouse.dialects.postgres import Postgres
 from spade_spark.warehouse.dialects.redshift import Redshift
 from spade_spark.warehouse.information_schema import WarehouseColumn
-from spade_spark.warehouse.retry import ask
+from spade_spark.warehouse.attempts import ask
 from spade_spark.warehouse.sql import Statement
 
 

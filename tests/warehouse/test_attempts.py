@@ -9,7 +9,7 @@ from spade_spark.errors import Conflict, ConnectionLost, WarehouseError
 from spade_spark.retry import RetryPolicy
 from spade_spark.warehouse import preflight
 from spade_spark.warehouse.connection import Session, Target
-from spade_spark.warehouse.retry import ask
+from spade_spark.warehouse.attempts import ask
 from spade_spark.warehouse.sql import Statement
 from tests.warehouse.harness import WINDOW
 
