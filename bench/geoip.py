@@ -1,7 +1,7 @@
 """The time of one address: geoip2's model objects against its records (``python -m bench.geoip``).
 
 Each lookup is the first of its address: no cache is in front. The databases are those of
-:mod:`bench.places`, and each lookup returns the same :class:`~spade_spark.lookups.Place`.
+:mod:`bench.geo_by_address`, and each lookup returns the same :class:`~spade_spark.lookups.Place`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import geoip2.database
 from geoip2.errors import AddressNotFoundError
 
 from bench.places import ADDRESSES, write_databases
-from spade_spark.lookups.base import Place
+from spade_spark.lookups.base import GeoLocation
 from spade_spark.lookups.geoip import open_geoip
 from spade_spark.settings import GeoipSettings, S3Settings
 
 ROUNDS = 9
 
-Lookup = Callable[[str], Place]
+Lookup = Callable[[str], GeoLocation]
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
         settings = GeoipSettings(city=f"{directory}/city.mmdb", asn=f"{directory}/asn.mmdb")
         lookups = {
             "geoip2's models": _models(settings),
-            "records": open_geoip(settings, S3Settings()).place,
+            "records": open_geoip(settings, S3Settings()).locate,
         }
         places = [[lookup(address) for address in ADDRESSES] for lookup in lookups.values()]
         assert places[0] == places[1], "the lookups differ"
@@ -49,13 +49,13 @@ def _models(settings: GeoipSettings) -> Lookup:
     cities = geoip2.database.Reader(settings.city, mode=geoip2.database.MODE_MMAP_EXT)
     systems = geoip2.database.Reader(settings.asn, mode=geoip2.database.MODE_MMAP_EXT)
 
-    def place(address: str) -> Place:
+    def place(address: str) -> GeoLocation:
         try:
             city, system = cities.city(address), systems.asn(address)
         except AddressNotFoundError:
-            return Place()
+            return GeoLocation()
         number = f"AS{system.autonomous_system_number}"
-        return Place(
+        return GeoLocation(
             city.city.name or "",
             city.country.iso_code or "",
             (city.subdivisions[0].iso_code or "") if city.subdivisions else "",

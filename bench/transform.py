@@ -24,10 +24,10 @@ from typing import BinaryIO
 from isal import igzip_lib, isal_zlib
 
 from spade_spark.blueprint.fetch import fetch
-from spade_spark.plan import Partition, Source
+from spade_spark.plan import InputObject, InputPartition
 from spade_spark.runs.manifest import Completion
 from spade_spark.settings import Settings, load
-from spade_spark.spark.broadcast_context import Job
+from spade_spark.spark.broadcast_context import BroadcastContext
 from spade_spark.spark.task import run_partition
 from spade_spark.storage.base import open_store
 from spade_spark.writers import tsv
@@ -82,7 +82,7 @@ def measure(objects: Sequence[Path], conf: Path, out: Path, tables: Sequence[str
     out.mkdir(parents=True)
     root = Path(os.path.commonpath([path.absolute().parent for path in objects]))
     settings = _settings(load(conf), root, out)
-    job = Job(
+    job = BroadcastContext(
         run_tag="bench",
         plan="0" * 64,
         day="20171103",
@@ -92,7 +92,7 @@ def measure(objects: Sequence[Path], conf: Path, out: Path, tables: Sequence[str
     )
     sources = tuple(_source(path.absolute(), root, settings) for path in objects)
     wall, cpu = time.perf_counter(), time.process_time()
-    completion = run_partition(job, Partition(0, sources), 0)
+    completion = run_partition(job, InputPartition(0, sources), 0)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     peak = _peak_rss()
     written = [out / file.key for file in completion.files]
@@ -118,10 +118,10 @@ def _settings(settings: Settings, edge: Path, out: Path) -> Settings:
     )
 
 
-def _source(path: Path, root: Path, settings: Settings) -> Source:
+def _source(path: Path, root: Path, settings: Settings) -> InputObject:
     key = str(path.relative_to(root))
     (stored,) = open_store(settings.input.edge, settings.s3).list(key)
-    return Source(key, stored.size, stored.etag)
+    return InputObject(key, stored.size, stored.etag)
 
 
 def _measured(completion: Completion, wall: float, cpu: float, peak: int, floor: float) -> Measured:

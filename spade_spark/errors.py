@@ -7,20 +7,20 @@
     │   └── Locked           another replay is at work on the same run tag or rows
     ├── SettingsError    a settings file, variable or named file is wrong
     ├── InputError       the logs, the schemas or the run's own files are wrong
-    │   ├── ObjectMissing    a key or bucket that is not there
-    │   ├── ObjectChanged    an object is not the one that was planned
-    │   └── DamagedObject    an object of the logs is no whole gzip file
+    │   ├── ObjectNotFoundError    a key or bucket that is not there
+    │   ├── ObjectChangedError    an object is not the one that was planned
+    │   └── CorruptObjectError    an object of the logs is no whole gzip file
     ├── WarehouseError   the warehouse refused, for good
-    │   ├── LoadFailed       COPY refused values; carries the load errors it recorded
-    │   ├── GuardFailed      the new rows are too few to replace the old ones
-    │   ├── AlreadyLoaded    the run tag was loaded before, otherwise or no longer
-    │   └── AlreadyUndone    the load that is to be undone was undone before
-    ├── PassingFault     tried again with back-off before it is shown
+    │   ├── CopyError       COPY refused values; carries the load errors it recorded
+    │   ├── GuardError      the new rows are too few to replace the old ones
+    │   ├── AlreadyLoadedError    the run tag was loaded before, otherwise or no longer
+    │   └── AlreadyUndoneError    the load that is to be undone was undone before
+    ├── TransientError     tried again with back-off before it is shown
     │   ├── Conflict         serialization conflict (1023, SQLSTATE 40001)
-    │   ├── ConnectionLost   the connection broke while nothing was being committed
-    │   └── LookupDown       a service that columns ask does not answer
-    ├── LockLost         somebody took this replay's place; it stopped before its load
-    ├── CommitUnknown    a commit was sent and its answer was lost; look before repeating
+    │   ├── ConnectionLostError   the connection broke while nothing was being committed
+    │   └── LookupUnavailableError       a service that columns ask does not answer
+    ├── LockLostError         somebody took this replay's place; it stopped before its load
+    ├── CommitOutcomeUnknownError    a commit was sent and its answer was lost; look before repeating
     └── Bug              this program broke its own promise (a ledger that does not balance)
 
 An error's message is whole in itself: what happened, to which object or table, and what to do
@@ -43,7 +43,7 @@ class UsageError(SpadeError):
     exit_status = 2
 
 
-class Locked(UsageError):
+class LockedError(UsageError):
     """Another replay holds the run tag, or tables and window in common; nothing was begun."""
 
 
@@ -55,15 +55,15 @@ class InputError(SpadeError):
     """Logs, schemas or the run's own files are not what they should be."""
 
 
-class ObjectMissing(InputError):
+class ObjectNotFoundError(InputError):
     """A key or a bucket is not there."""
 
 
-class ObjectChanged(InputError):
+class ObjectChangedError(InputError):
     """An object is no longer the one that the plan or the manifest pinned."""
 
 
-class DamagedObject(InputError):
+class CorruptObjectError(InputError):
     """An object of the edge logs is no whole gzip file; its whole lines were read."""
 
 
@@ -71,45 +71,45 @@ class WarehouseError(SpadeError):
     """The warehouse refused, and would refuse again."""
 
 
-class LoadFailed(WarehouseError):
+class CopyError(WarehouseError):
     """COPY refused values; the message shows file, line, column, raw value and reason."""
 
 
-class GuardFailed(WarehouseError):
+class GuardError(WarehouseError):
     """The new rows are none, or too few, to replace the old ones unasked."""
 
 
-class AlreadyLoaded(WarehouseError):
+class AlreadyLoadedError(WarehouseError):
     """The replay ledger has the run tag for the table, but that load does not stand any more."""
 
 
-class AlreadyUndone(WarehouseError):
+class AlreadyUndoneError(WarehouseError):
     """The replay ledger says that this load was undone, and nothing has undone that."""
 
 
-class PassingFault(SpadeError):
+class TransientError(SpadeError):
     """A fault that may be gone at the next try."""
 
 
-class Conflict(PassingFault):
+class SerializationError(TransientError):
     """Another transaction won (Redshift's 1023, SQLSTATE 40001); nothing was changed."""
 
 
-class ConnectionLost(PassingFault):
+class ConnectionLostError(TransientError):
     """The connection broke before anything was committed; nothing was changed."""
 
 
-class LookupDown(PassingFault):
+class LookupUnavailableError(TransientError):
     """A service that columns ask does not answer."""
 
 
-class LockLost(SpadeError):
+class LockLostError(SpadeError):
     """Somebody took over the lock of a replay that runs; it loads nothing more."""
 
 
-class CommitUnknown(SpadeError):
+class CommitOutcomeUnknownError(SpadeError):
     """A commit was sent and its answer was lost: done or not, only the ledger row can tell."""
 
 
-class Bug(SpadeError):
+class InternalError(SpadeError):
     """This program broke a promise of its own; nothing was loaded on the strength of it."""

@@ -28,7 +28,7 @@ class _Sized(Protocol):
 
 
 @dataclass(frozen=True)
-class Source:
+class InputObject:
     """One object to read.
 
     Attributes:
@@ -43,7 +43,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Partition:
+class InputPartition:
     """The objects that one task reads, one after the other.
 
     Attributes:
@@ -52,7 +52,7 @@ class Partition:
     """
 
     number: int
-    sources: tuple[Source, ...]
+    sources: tuple[InputObject, ...]
 
     @property
     def size(self) -> int:
@@ -86,7 +86,7 @@ class Plan:
     all_tables: bool
     schemas_sha256: str
     edge: str
-    partitions: tuple[Partition, ...]
+    partitions: tuple[InputPartition, ...]
     settings: dict[str, str]
     version: str
     streams: tuple[str, ...] = ()
@@ -98,7 +98,7 @@ class Plan:
         return self.created.strftime("%Y%m%d")
 
     @property
-    def sources(self) -> tuple[Source, ...]:
+    def sources(self) -> tuple[InputObject, ...]:
         """Every object of the plan."""
         return tuple(source for part in self.partitions for source in part.sources)
 
@@ -108,7 +108,7 @@ class Plan:
         return sum(partition.size for partition in self.partitions)
 
 
-def deal(sources: Iterable[Source]) -> tuple[Partition, ...]:
+def assign_to_partitions(sources: Iterable[InputObject]) -> tuple[InputPartition, ...]:
     """Deals objects to partitions by size, biggest first, each to the emptiest partition.
 
     The number of partitions follows from the bytes. Graham's longest-processing-time rule: no
@@ -118,14 +118,14 @@ def deal(sources: Iterable[Source]) -> tuple[Partition, ...]:
     if not ordered:
         return ()
     count = _count(ordered)
-    hands: list[list[Source]] = [[] for _ in range(count)]
+    hands: list[list[InputObject]] = [[] for _ in range(count)]
     emptiest = [(0, number) for number in range(count)]
     for source in ordered:
         size, number = heapq.heappop(emptiest)
         hands[number].append(source)
         # An object has a cost of its own beside its bytes: many empty ones must spread too.
         heapq.heappush(emptiest, (size + max(source.size, 1), number))
-    return tuple(Partition(number, tuple(hand)) for number, hand in enumerate(hands))
+    return tuple(InputPartition(number, tuple(hand)) for number, hand in enumerate(hands))
 
 
 def _count(sources: Sequence[_Sized]) -> int:
@@ -135,7 +135,7 @@ def _count(sources: Sequence[_Sized]) -> int:
     return min(len(sources), max(1, by_size, when_small))
 
 
-def differences(old: Plan, new: Plan) -> list[str]:
+def plan_differences(old: Plan, new: Plan) -> list[str]:
     """What keeps a run of ``old`` from being gone on with as ``new``, a sentence each."""
     found = []
     for name in ("window", "tables", "schemas_sha256", "edge", "streams", "streams_sha256"):
@@ -143,7 +143,7 @@ def differences(old: Plan, new: Plan) -> list[str]:
         if before != now:
             found.append(f"{name} was {_short(before)}, is {_short(now)}")
     # A plan of a former version lacks the settings that came later: it went by their defaults.
-    defaults = Settings().bearing_on_rows(publishing=True)
+    defaults = Settings().output_affecting(publishing=True)
     for name in sorted(old.settings.keys() | new.settings.keys()):
         before, now = (plan.settings.get(name, defaults.get(name, "")) for plan in (old, new))
         if before != now:

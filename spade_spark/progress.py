@@ -7,7 +7,7 @@ from enum import Enum
 
 
 @dataclass(frozen=True)
-class Progress:
+class TransformProgress:
     """What the tasks have done so far.
 
     Attributes:
@@ -24,8 +24,8 @@ class Progress:
     rows: int = 0
     running: int = 0
 
-    def __add__(self, other: Progress) -> Progress:
-        return Progress(
+    def __add__(self, other: TransformProgress) -> TransformProgress:
+        return TransformProgress(
             self.partitions + other.partitions,
             self.objects + other.objects,
             self.bytes_in + other.bytes_in,

@@ -19,7 +19,7 @@ from tenacity import (
     wait_random,
 )
 
-from spade_spark.errors import PassingFault
+from spade_spark.errors import TransientError
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def _is_transient(error: BaseException) -> bool:
-    return isinstance(error, PassingFault)
+    return isinstance(error, TransientError)
 
 
 def _log_retry(attempt: int, error: BaseException) -> None:
@@ -64,7 +64,7 @@ class RetryPolicy:
 
         Args:
             operation: The operation. It must be safe to repeat.
-            retry_if: Whether an error may be retried; by default, if it is a PassingFault.
+            retry_if: Whether an error may be retried; by default, if it is a TransientError.
             requested_wait: Seconds to wait after an error instead of the back-off; None for the
                 back-off.
             before_wait: Called before each wait with the number of attempts so far and the error;

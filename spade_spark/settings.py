@@ -57,7 +57,7 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Blueprint(_Section):
+class BlueprintSettings(_Section):
     """Where the schemas are published."""
 
     schemas: str = ""
@@ -65,7 +65,7 @@ class Blueprint(_Section):
     streams: str = ""
 
 
-class Input(_Section):
+class InputSettings(_Section):
     """Where the edge logs lie and which of them belong to a window."""
 
     edge: str = ""
@@ -192,8 +192,8 @@ class S3Settings(_Section):
 class Settings(_Section):
     """All settings of a replay; the names are those of the settings file."""
 
-    blueprint: Blueprint = Blueprint()
-    input: Input = Input()
+    blueprint: BlueprintSettings = BlueprintSettings()
+    input: InputSettings = InputSettings()
     output: OutputSettings = OutputSettings()
     warehouse: WarehouseSettings = WarehouseSettings()
     lookups: LookupSettings = LookupSettings()
@@ -206,7 +206,7 @@ class Settings(_Section):
         """What executors are sent: nothing of the warehouse, whose URL holds a password."""
         return self.model_copy(update={"warehouse": WarehouseSettings(), "spark": {}})
 
-    def bearing_on_rows(self, *, publishing: bool = False) -> dict[str, str]:
+    def output_affecting(self, *, publishing: bool = False) -> dict[str, str]:
         """The settings that decide which rows a run makes, by full name; no secrets.
 
         Args:
@@ -218,7 +218,7 @@ class Settings(_Section):
             "input.time_source": self.input.time_source,
             "input.margin": str(self.input.margin),
             "output.format": self.output.format,
-            **self._bearing_on_times(publishing=publishing),
+            **self._partitioning_affecting(publishing=publishing),
             "lookups.geoip.city": geoip.city,
             "lookups.geoip.asn": geoip.asn,
             "lookups.geoip.table": geoip.table,
@@ -227,7 +227,7 @@ class Settings(_Section):
             "lookups.users.on_failure": users.on_failure,
         }
 
-    def _bearing_on_times(self, *, publishing: bool) -> dict[str, str]:
+    def _partitioning_affecting(self, *, publishing: bool) -> dict[str, str]:
         """What decides into which Parquet file a row goes, and whether it is published."""
         if "parquet" not in self.output.format and not publishing:
             return {}

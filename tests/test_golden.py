@@ -46,7 +46,7 @@ def parse(folder: Path, lines: list[bytes], conf: Path) -> list[object]:
         f'[lookups.users]\ntable = "{folder}/logins.json"\n',
         "utf-8",
     )
-    code = "from spade_spark.cli import run; run()"
+    code = "from spade_spark.cli.main import run; run()"
     done = subprocess.run(
         [sys.executable, "-c", code, "parse", "--conf", str(conf)],
         input=b"".join(line + b"\n" for line in lines),

@@ -6,13 +6,19 @@ from datetime import datetime, timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spade_spark.plan import PARTITION_BYTES, Plan, Source, deal, differences
+from spade_spark.plan import (
+    PARTITION_BYTES,
+    InputObject,
+    Plan,
+    assign_to_partitions,
+    plan_differences,
+)
 
 MEGABYTE = 1024 * 1024
 
 
 def sources(*sizes):
-    return [Source(f"k{number:03d}", size, f"e{number}") for number, size in enumerate(sizes)]
+    return [InputObject(f"k{number:03d}", size, f"e{number}") for number, size in enumerate(sizes)]
 
 
 def plan(**changes):
@@ -24,7 +30,7 @@ def plan(**changes):
         all_tables=False,
         schemas_sha256="abc",
         edge="s3://edge/",
-        partitions=deal(sources(1, 2, 3)),
+        partitions=assign_to_partitions(sources(1, 2, 3)),
         settings={"input.margin": "1:00:00"},
         version="1",
     )
@@ -33,56 +39,58 @@ def plan(**changes):
 
 @given(st.lists(st.integers(0, 200 * MEGABYTE), max_size=60))
 def test_every_object_is_dealt_once(sizes):
-    dealt = [source for part in deal(sources(*sizes)) for source in part.sources]
+    dealt = [source for part in assign_to_partitions(sources(*sizes)) for source in part.sources]
     assert sorted(dealt, key=lambda source: source.key) == sources(*sizes)
 
 
 @given(st.lists(st.integers(1, 40 * MEGABYTE), min_size=1, max_size=60))
 def test_no_partition_is_much_longer_than_another(sizes):
     """Graham's bound: the longest is at most the mean and one object more."""
-    parts = deal(sources(*sizes))
+    parts = assign_to_partitions(sources(*sizes))
     mean = sum(sizes) / len(parts)
     assert max(part.size for part in parts) <= mean + max(sizes)
 
 
 def test_the_number_of_partitions_follows_from_the_bytes_not_from_the_objects():
-    assert len(deal(sources(*[1000] * 500))) == 1
-    assert len(deal(sources(*[PARTITION_BYTES] * 20))) == 20
-    assert len(deal(sources(*[PARTITION_BYTES // 100] * 2000))) == 20
+    assert len(assign_to_partitions(sources(*[1000] * 500))) == 1
+    assert len(assign_to_partitions(sources(*[PARTITION_BYTES] * 20))) == 20
+    assert len(assign_to_partitions(sources(*[PARTITION_BYTES // 100] * 2000))) == 20
 
 
 def test_a_small_window_still_gives_several_cores_something_to_do():
-    assert len(deal(sources(*[MEGABYTE] * 40))) == 8
+    assert len(assign_to_partitions(sources(*[MEGABYTE] * 40))) == 8
 
 
 def test_many_empty_objects_are_spread():
-    parts = deal(sources(10 * MEGABYTE, *[0] * 100, 10 * MEGABYTE))
+    parts = assign_to_partitions(sources(10 * MEGABYTE, *[0] * 100, 10 * MEGABYTE))
     assert min(len(part.sources) for part in parts) > 0
 
 
 def test_no_objects_make_no_partitions():
-    assert deal([]) == ()
+    assert assign_to_partitions([]) == ()
 
 
 def test_equal_plans_have_no_differences():
     later = plan(created=datetime(2018, 1, 1, tzinfo=timezone.utc), version="2")
-    assert differences(plan(), later) == []
+    assert plan_differences(plan(), later) == []
 
 
 def test_a_setting_that_a_former_version_did_not_have_was_its_default():
     later = plan(settings={"input.margin": "1:00:00", "input.form": "lines"})
-    assert differences(plan(), later) == []
+    assert plan_differences(plan(), later) == []
     other = plan(settings={"input.margin": "1:00:00", "input.form": "globs"})
-    assert differences(plan(), other) == ["setting input.form was 'lines', is 'globs'"]
+    assert plan_differences(plan(), other) == ["setting input.form was 'lines', is 'globs'"]
 
 
 def test_each_difference_is_a_sentence_that_names_it():
     other = plan(
         schemas_sha256="def",
         settings={"input.margin": "2:00:00"},
-        partitions=deal([*sources(1, 2)[1:], Source("new", 3, "e"), Source("k002", 3, "other")]),
+        partitions=assign_to_partitions(
+            [*sources(1, 2)[1:], InputObject("new", 3, "e"), InputObject("k002", 3, "other")]
+        ),
     )
-    assert differences(plan(), other) == [
+    assert plan_differences(plan(), other) == [
         "schemas_sha256 was abc, is def",
         "setting input.margin was '1:00:00', is '2:00:00'",
         "1 objects no longer there: k000",

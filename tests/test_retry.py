@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from spade_spark.errors import InputError, PassingFault
+from spade_spark.errors import InputError, TransientError
 from spade_spark.retry import RetryPolicy
 
 
@@ -43,7 +43,7 @@ POLICY = RetryPolicy(max_attempts=5, max_seconds=60, initial_wait=1, max_wait=4)
 
 
 def test_a_transient_error_is_retried_and_logged(caplog: pytest.LogCaptureFixture) -> None:
-    assert POLICY.call(Operation(PassingFault("busy"), failures=2), stop=Waits()) == 3
+    assert POLICY.call(Operation(TransientError("busy"), failures=2), stop=Waits()) == 3
     assert caplog.messages == [
         "attempt 1 failed and will be retried: busy",
         "attempt 2 failed and will be retried: busy",
@@ -64,8 +64,8 @@ def test_the_caller_decides_which_errors_are_retried() -> None:
 
 def test_waits_double_up_to_the_maximum_and_have_jitter() -> None:
     waits = Waits()
-    with pytest.raises(PassingFault):
-        POLICY.call(Operation(PassingFault("busy")), stop=waits)
+    with pytest.raises(TransientError):
+        POLICY.call(Operation(TransientError("busy")), stop=waits)
     assert len(waits.seconds) == 4, "five attempts"
     for seconds, base in zip(waits.seconds, (1, 2, 4, 4), strict=True):
         assert base <= seconds <= base + 1
@@ -74,7 +74,7 @@ def test_waits_double_up_to_the_maximum_and_have_jitter() -> None:
 def test_a_wait_that_the_error_requests_replaces_the_back_off() -> None:
     waits = Waits()
     POLICY.call(
-        Operation(PassingFault("busy"), failures=2),
+        Operation(TransientError("busy"), failures=2),
         requested_wait=lambda _: 0.25 if not waits.seconds else None,
         stop=waits,
     )
@@ -85,24 +85,24 @@ def test_a_wait_that_the_error_requests_replaces_the_back_off() -> None:
 def test_nothing_is_retried_after_the_maximum_time() -> None:
     policy = RetryPolicy(max_attempts=1000, max_seconds=0.05, initial_wait=0.01, max_wait=0.01)
     start = time.monotonic()
-    with pytest.raises(PassingFault):
-        policy.call(Operation(PassingFault("busy")))
+    with pytest.raises(TransientError):
+        policy.call(Operation(TransientError("busy")))
     assert 0.05 <= time.monotonic() - start < 5
 
 
 def test_stop_ends_a_wait_and_the_retries() -> None:
     policy = RetryPolicy(max_attempts=5, max_seconds=600, initial_wait=300, max_wait=300)
     stop = threading.Event()
-    operation = Operation(PassingFault("busy"))
+    operation = Operation(TransientError("busy"))
     start = time.monotonic()
-    with pytest.raises(PassingFault):
+    with pytest.raises(TransientError):
         policy.call(operation, before_wait=lambda *_: stop.set(), stop=stop)
     assert operation.calls == 2, "the wait ends, and the operation sees the event"
     assert time.monotonic() - start < 60
 
 
 def test_before_wait_gets_the_attempt_and_its_error() -> None:
-    error = PassingFault("busy")
+    error = TransientError("busy")
     calls: list[tuple[int, BaseException]] = []
     POLICY.call(
         Operation(error, failures=2), before_wait=lambda *call: calls.append(call), stop=Waits()

@@ -9,7 +9,7 @@ from typing import Final
 
 import urllib3
 
-from spade_spark.errors import InputError, ObjectMissing, PassingFault, SettingsError
+from spade_spark.errors import InputError, ObjectNotFoundError, SettingsError, TransientError
 from spade_spark.retry import RetryPolicy
 from spade_spark.settings import S3Settings
 from spade_spark.storage.base import open_store
@@ -31,14 +31,14 @@ def fetch(source: str, s3: S3Settings) -> bytes:
 
     Raises:
         SettingsError: No source is given, there is no such file, or it cannot be read.
-        ObjectMissing: There is no such object on S3.
+        ObjectNotFoundError: There is no such object on S3.
         InputError: The server refuses, or the gzip is damaged.
-        PassingFault: The server does not answer, or fails, several times over.
+        TransientError: The server does not answer, or fails, several times over.
     """
     return _inflate(_read(source, s3), source)
 
 
-def shown(source: str) -> str:
+def redact_url(source: str) -> str:
     """``source`` as messages name it: of a URL, neither password nor query."""
     if not source.startswith(("http://", "https://")):
         return source
@@ -55,8 +55,8 @@ def _read(source: str, s3: S3Settings) -> bytes:
         prefix, _, key = source.rpartition("/")
         try:
             return open_store(f"{prefix}/", s3).read(key)
-        except ObjectMissing as error:
-            raise ObjectMissing(f"{error}; see [blueprint] in the settings") from None
+        except ObjectNotFoundError as error:
+            raise ObjectNotFoundError(f"{error}; see [blueprint] in the settings") from None
     if source.startswith(("http://", "https://")):
         return _RETRIES.call(lambda: _get(source))
     try:
@@ -69,13 +69,15 @@ def _read(source: str, s3: S3Settings) -> bytes:
 
 def _get(url: str) -> bytes:
     """The body at an HTTP URL; its query and password are never shown."""
-    name = shown(url)
+    name = redact_url(url)
     try:
         response = urllib3.request("GET", url, timeout=_TIMEOUT, retries=_REDIRECTS_ONLY)
     except urllib3.exceptions.HTTPError as error:
-        raise PassingFault(f"{name} does not answer ({type(error).__name__}); try later") from None
+        raise TransientError(
+            f"{name} does not answer ({type(error).__name__}); try later"
+        ) from None
     if response.status >= _SERVER_FAULT:
-        raise PassingFault(f"{name} answers with status {response.status}; try later")
+        raise TransientError(f"{name} answers with status {response.status}; try later")
     if response.status != _OK:
         raise InputError(
             f"{name} answers with status {response.status}: see [blueprint] in the settings"
@@ -90,5 +92,5 @@ def _inflate(data: bytes, source: str) -> bytes:
         return gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(
-            f"the gzip of {shown(source)} is damaged ({error}): publish it anew"
+            f"the gzip of {redact_url(source)} is damaged ({error}): publish it anew"
         ) from None

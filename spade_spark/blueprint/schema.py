@@ -42,7 +42,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class SkippedTable:
     """An entry of the published list that is no table.
 
     Attributes:
@@ -55,7 +55,7 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
-class Reading:
+class SchemaCatalog:
     """What a published list says.
 
     Attributes:
@@ -64,7 +64,7 @@ class Reading:
     """
 
     tables: Mapping[str, Table]
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[SkippedTable, ...]
 
 
 class _BadEntry(ValueError):
@@ -73,7 +73,7 @@ class _BadEntry(ValueError):
 
 def read_tables(
     raw: bytes, is_transformer: Callable[[str], bool], source: str = "the list of tables"
-) -> Reading:
+) -> SchemaCatalog:
     """Reads Blueprint's list of tables.
 
     The form is ``[{"EventName": s, "Version": n, "Columns": [{"InboundName": s, "OutboundName": s,
@@ -94,7 +94,7 @@ def read_tables(
         for number, entry in enumerate(_read_list(raw, source), 1)
     ]
     tables = {table.name: table for table in read if isinstance(table, Table)}
-    return Reading(tables, tuple(entry for entry in read if isinstance(entry, LeftOut)))
+    return SchemaCatalog(tables, tuple(entry for entry in read if isinstance(entry, SkippedTable)))
 
 
 def as_published(table: Table) -> dict[str, object]:
@@ -114,11 +114,11 @@ def as_published(table: Table) -> dict[str, object]:
 
 def _read_entry(
     entry: object, number: int, is_transformer: Callable[[str], bool]
-) -> Table | LeftOut:
+) -> Table | SkippedTable:
     try:
         return _table(entry, is_transformer)
     except _BadEntry as error:
-        return LeftOut(_name_of(entry, number), str(error))
+        return SkippedTable(_name_of(entry, number), str(error))
 
 
 def _read_list(raw: bytes, source: str) -> list[Any]:

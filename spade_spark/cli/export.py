@@ -11,7 +11,7 @@ import click
 
 from spade_spark.cli.options import CONF, read_settings
 from spade_spark.runs.paths import check_tag
-from spade_spark.writers.parquet_requirements import need_pyarrow
+from spade_spark.writers.parquet_requirements import require_pyarrow
 
 
 @click.group("export", context_settings={"max_content_width": 100})
@@ -75,15 +75,15 @@ def publish_command(
 
     Exit status: 0 all is done, 1 something failed, 2 the command line is refused.
     """
-    need_pyarrow()
+    require_pyarrow()
     settings = read_settings(conf, None)
     ratio = settings.warehouse.min_rows_ratio if min_rows_ratio is None else min_rows_ratio
 
     # Imported here: pyarrow and boto3 take longer than help may.
     from rich.console import Console  # noqa: PLC0415 - see above
 
-    from spade_spark.lake.publish import ExportRules  # noqa: PLC0415 - see above
-    from spade_spark.reporting.console import Screen  # noqa: PLC0415 - see above
+    from spade_spark.lake.publish import ExportGuards  # noqa: PLC0415 - see above
+    from spade_spark.reporting.console import ConsoleReporter  # noqa: PLC0415 - see above
     from spade_spark.reporting.export import export_json, print_export  # noqa: PLC0415 - see above
     from spade_spark.workflows.lake_export import ExportRequest, publish  # noqa: PLC0415 - see above
 
@@ -94,10 +94,10 @@ def publish_command(
         tables,
         dialect,
         schema,
-        ExportRules(allow_empty, ratio, force),
+        ExportGuards(allow_empty, ratio, force),
         allow_damaged,
     )
-    report = publish(request, settings, Screen(console, ask=not yes))
+    report = publish(request, settings, ConsoleReporter(console, ask=not yes))
     if as_json:
         click.echo(export_json(report))
     else:
@@ -127,14 +127,16 @@ def prune_command(*, to: str, older_than: float, yes: bool, conf: Path | None) -
     settings = read_settings(conf, None)
 
     # Imported here: pyarrow and boto3 take longer than help may.
-    from spade_spark.lake.vacuum import unread  # noqa: PLC0415 - see above
-    from spade_spark.reporting.replay import counted, size_text  # noqa: PLC0415 - see above
+    from spade_spark.lake.vacuum import find_unreferenced  # noqa: PLC0415 - see above
+    from spade_spark.reporting.replay import format_size, pluralize  # noqa: PLC0415 - see above
     from spade_spark.storage.base import open_store  # noqa: PLC0415 - see above
 
     lake = open_store(to, settings.s3)
-    found = unread(lake, datetime.now(timezone.utc) - timedelta(days=older_than))
+    found = find_unreferenced(lake, datetime.now(timezone.utc) - timedelta(days=older_than))
     for each in found:
-        click.echo(f"{each.table}: {counted(len(each.objects), 'file')}, {size_text(each.size)}")
+        click.echo(
+            f"{each.table}: {pluralize(len(each.objects), 'file')}, {format_size(each.size)}"
+        )
     if not found:
         click.echo(f"{lake.url} has nothing that can go")
         return 0

@@ -127,13 +127,13 @@ _WORDS: tuple[Callable[[_Command], _Command], ...] = (
 )
 
 
-def replay_words(command: _Command) -> _Command:
+def replay_options(command: _Command) -> _Command:
     """Gives ``command`` the words of a replay."""
     return reduce(lambda decorated, word: word(decorated), reversed(_WORDS), command)
 
 
 @dataclass(frozen=True)
-class Words:
+class CliOptions:
     """What was written on the command line, word by word."""
 
     start: str | None
@@ -159,7 +159,7 @@ class Words:
     publish: tuple[str, ...]
     formats: str | None
 
-    def read(self) -> tuple[Request, Settings]:
+    def to_request(self) -> tuple[Request, Settings]:
         """What the words ask for, checked as far as the words alone can be.
 
         Raises:
@@ -169,7 +169,7 @@ class Words:
         if self.skip_transform and not self.runtag:
             raise UsageError("--skip-transform loads what a run made: say which with --runtag TAG")
         settings = self._settings()
-        request = self._again(settings) if self.from_quarantine else self._request()
+        request = self._quarantine_request(settings) if self.from_quarantine else self._request()
         request.check(settings)
         return request, settings
 
@@ -194,7 +194,7 @@ class Words:
             publish=self.publish,
         )
 
-    def _again(self, settings: Settings) -> Request:
+    def _quarantine_request(self, settings: Settings) -> Request:
         """What ``--from-quarantine`` asks for: window and tables are the first run's."""
         if self.start or self.all_tables or self.runtag or self.namespace or self.skip_transform:
             raise UsageError(
@@ -202,10 +202,10 @@ class Words:
                 "START, END, tables, --all-tables, --runtag, --namespace and --skip-transform out"
             )
         # Imported here: it opens a store, and boto3 takes longer than help may.
-        from spade_spark.workflows.quarantine_replay import try_again  # noqa: PLC0415 - see above
+        from spade_spark.workflows.quarantine_replay import quarantine_request  # noqa: PLC0415 - see above
 
         return replace(
-            try_again(check_tag(self.from_quarantine), settings),
+            quarantine_request(check_tag(self.from_quarantine), settings),
             skip_load=self.skip_ace_upload,
             poolsize=self.poolsize,
             max_truncated=self.max_truncated,

@@ -15,7 +15,7 @@ from spade_spark.errors import UsageError
 from spade_spark.lookups.factory import open_lookups
 from spade_spark.settings import Settings, load
 from spade_spark.transform import codegen
-from spade_spark.transform.reference import ExactTransform, Result
+from spade_spark.transform.reference import EventResult, ReferenceTransform
 from spade_spark.transform.transformers.registry import is_transformer
 
 
@@ -51,13 +51,13 @@ def table_of(settings: Settings, name: str) -> Table:
     """
     source = settings.blueprint.schemas
     schemas = fetch.fetch(source, settings.s3)
-    tables = read_tables(schemas, is_transformer, fetch.shown(source)).tables
+    tables = read_tables(schemas, is_transformer, fetch.redact_url(source)).tables
     if name not in tables:
-        raise UsageError(f"{fetch.shown(source)} has no table {name!r}; check the spelling")
+        raise UsageError(f"{fetch.redact_url(source)} has no table {name!r}; check the spelling")
     return tables[name]
 
 
-def open_transform(settings: Settings) -> ExactTransform:
+def open_transform(settings: Settings) -> ReferenceTransform:
     """The transform that ``settings`` describe; tables that are left out are named on stderr.
 
     Raises:
@@ -65,13 +65,13 @@ def open_transform(settings: Settings) -> ExactTransform:
     """
     source = settings.blueprint.schemas
     schemas = fetch.fetch(source, settings.s3)
-    reading = read_tables(schemas, is_transformer, fetch.shown(source))
+    reading = read_tables(schemas, is_transformer, fetch.redact_url(source))
     for left_out in reading.left_out:
         click.echo(f"left out: {left_out.name}: {left_out.reason}", err=True)
-    return ExactTransform(reading.tables, open_lookups(settings.lookups, settings.s3))
+    return ReferenceTransform(reading.tables, open_lookups(settings.lookups, settings.s3))
 
 
-def shown(result: Result) -> dict[str, Any]:
+def shown(result: EventResult) -> dict[str, Any]:
     """A result as it is printed."""
     return {
         "table": result.table,

@@ -13,7 +13,7 @@ from spade_spark.errors import UsageError
 
 if TYPE_CHECKING:
     from spade_spark.settings import Settings
-    from spade_spark.workflows.runs import Survey
+    from spade_spark.workflows.runs import RunCatalog
 
 
 @click.command("runs", context_settings={"max_content_width": 100})
@@ -53,14 +53,14 @@ def command(
     from rich.console import Console  # noqa: PLC0415 - see above
 
     from spade_spark.reporting import runs as report  # noqa: PLC0415 - see above
-    from spade_spark.workflows.runs import expired_backups, survey  # noqa: PLC0415 - see above
+    from spade_spark.workflows.runs import expired_backups, scan_runs  # noqa: PLC0415 - see above
 
     if backups and not prune:
         raise UsageError("--backups goes with --prune")
     if len(tags) > 1 and not prune:
         raise UsageError("name one run tag to see it whole, or none to see all")
     settings = read_settings(conf, rsurl)
-    seen = survey(settings)
+    seen = scan_runs(settings)
     if prune and (tags or backups):
         return _prune(settings, seen, tags, backups, yes=yes)
     # A note says that the warehouse has nothing to say.
@@ -78,7 +78,7 @@ def command(
         shown = expired if prune else None
         click.echo(report.runs_json(seen.url, offered, seen.notes, shown))
     elif prune:
-        report.print_offers(seen.url, states, expired, console)
+        report.print_candidates(seen.url, states, expired, console)
     else:
         report.print_runs(seen.url, states, seen.notes, console)
     return 0
@@ -86,19 +86,20 @@ def command(
 
 def _prune(
     settings: Settings,
-    seen: Survey,
+    seen: RunCatalog,
     tags: tuple[str, ...],
     backups: tuple[str, ...],
     *,
     yes: bool,
 ) -> int:
     """Removes what is offered of the run tags; all of them are looked at before any is touched."""
-    from spade_spark.reporting.runs import backup_text, offer_text  # noqa: PLC0415 - as in command
-    from spade_spark.workflows.runs import drop_backup, offered_backups, prune  # noqa: PLC0415 - as above
+    from spade_spark.reporting.runs import format_backup, format_candidate  # noqa: PLC0415 - as in command
+    from spade_spark.workflows.runs import drop_backup, expired_backups_of, prune  # noqa: PLC0415 - as above
 
-    removals = {f"{tag}: {offer_text(seen.offer(tag))}": tag for tag in tags}
+    removals = {f"{tag}: {format_candidate(seen.prune_candidates(tag))}": tag for tag in tags}
     drops = {
-        backup_text(each): each for each in (offered_backups(settings, backups) if backups else ())
+        format_backup(each): each
+        for each in (expired_backups_of(settings, backups) if backups else ())
     }
     texts = [*removals, *drops]
     if not yes:

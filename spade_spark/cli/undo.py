@@ -67,12 +67,12 @@ def command(
     # Imported here: boto3 takes longer than help may.
     from rich.console import Console  # noqa: PLC0415 - see above
 
-    from spade_spark.reporting.console import Screen  # noqa: PLC0415 - see above
+    from spade_spark.reporting.console import ConsoleReporter  # noqa: PLC0415 - see above
     from spade_spark.reporting.undo import print_undo, undo_json  # noqa: PLC0415 - see above
     from spade_spark.workflows.undo import UndoRequest, undo  # noqa: PLC0415 - see above
 
     request = UndoRequest(tag, tables, poolsize, allow_empty, force, take_over)
-    report = undo(request, settings, Screen(Console(stderr=True), ask=not yes))
+    report = undo(request, settings, ConsoleReporter(Console(stderr=True), ask=not yes))
     if as_json:
         click.echo(undo_json(report))
     else:

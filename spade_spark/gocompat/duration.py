@@ -21,7 +21,7 @@ _SECONDS: Final = {
 _MOST_SECONDS: Final = 2**63 / 1e9  # what a count of nanoseconds in 64 bits can hold
 
 
-def read_duration(text: str) -> float:
+def parse_duration(text: str) -> float:
     """The seconds of a duration such as ``1s``, ``300ms``, ``1h15m30.5s`` or ``0``.
 
     Raises:

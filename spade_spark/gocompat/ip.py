@@ -16,7 +16,7 @@ _GROUPS: Final = 8
 _MAPPED: Final = b"\0" * 10 + b"\xff\xff"
 
 
-def canonical(address: str) -> str:
+def canonical_ip(address: str) -> str:
     """The canonical text of an IPv4 or IPv6 address: dotted where it is IPv4, even mapped.
 
     Raises:

@@ -5,7 +5,7 @@ The standard library's reader is not used because it turns numbers into numbers 
 and cannot say where in the text a value stands (untracked events are written as they were spelt).
 Only its string scanner is, which is strict and written in C.
 
-Texts come from :func:`text_of`, so that a byte that is no UTF-8 is still there as one character
+Texts come from :func:`decode_utf8_lossless`, so that a byte that is no UTF-8 is still there as one character
 when its string is read, and becomes one U+FFFD.
 """
 
@@ -22,7 +22,7 @@ MAX_DEPTH: Final = 10_000
 """Brackets within brackets; more is no JSON, as in the processor that wrote the first rows."""
 
 
-class NotJson(ValueError):
+class JsonError(ValueError):
     """The text is not the JSON that was asked for."""
 
 
@@ -33,17 +33,17 @@ class Number:
     text: str
 
 
-class Nested(Enum):
+class JsonContainer(Enum):
     """What is known of a list or an object inside a value: that it is one."""
 
     LIST = "["
     OBJECT = "{"
 
 
-Value = str | Number | bool | Nested | None
+Value = str | Number | bool | JsonContainer | None
 
 
-class Item(NamedTuple):
+class JsonItem(NamedTuple):
     """A value and where in the text it stands (``text[start:end]``)."""
 
     value: Value
@@ -51,13 +51,13 @@ class Item(NamedTuple):
     end: int
 
 
-class Members(tuple[tuple[str, Item], ...]):
+class JsonObject(tuple[tuple[str, JsonItem], ...]):
     """An object's members, in order, duplicates too."""
 
     __slots__ = ()
 
 
-class Elements(tuple[Item, ...]):
+class JsonArray(tuple[JsonItem, ...]):
     """A list's elements, in order."""
 
     __slots__ = ()
@@ -70,17 +70,17 @@ _LITERALS: Final = {"t": ("true", True), "f": ("false", False), "n": ("null", No
 _CLOSER: Final = {"{": "}", "[": "]"}
 
 
-def text_of(data: bytes) -> str:
+def decode_utf8_lossless(data: bytes) -> str:
     """The text of ``data``, each byte that is no UTF-8 kept as one lone surrogate."""
     return data.decode("utf-8", "surrogateescape")
 
 
-def scrub(text: str) -> str:
+def replace_surrogates(text: str) -> str:
     """``text`` with U+FFFD for every lone surrogate, from a bad byte or from an escape."""
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
-def fold(name: str) -> str:
+def casefold_ascii(name: str) -> str:
     """A member's name as it is compared where case does not matter.
 
     Simple case folding reaches ASCII from two letters outside it: U+017F (long s) and U+212A
@@ -89,17 +89,17 @@ def fold(name: str) -> str:
     return name.replace("\u017f", "s").lower()
 
 
-def read(text: str) -> Members | Elements | Value:
+def read(text: str) -> JsonObject | JsonArray | Value:
     """What ``text`` is, one level deep: a scalar, or what an object or a list consists of.
 
     All of the text is checked, what stands deeper too.
 
     Raises:
-        NotJson: It is not JSON, or something stands behind it.
+        JsonError: It is not JSON, or something stands behind it.
     """
     start = _skip_space(text, 0)
     first = text[start : start + 1]
-    whole: Members | Elements | Value
+    whole: JsonObject | JsonArray | Value
     if first == "{":
         whole, end = _members(text, start)
     elif first == "[":
@@ -107,7 +107,7 @@ def read(text: str) -> Members | Elements | Value:
     else:
         whole, end = _scalar(text, start)
     if _skip_space(text, end) != len(text):
-        raise NotJson(f"something follows the value, at {end}")
+        raise JsonError(f"something follows the value, at {end}")
     return whole
 
 
@@ -115,39 +115,39 @@ def end_of_string(text: str, start: int) -> int:
     """The index behind the string at ``start``.
 
     Raises:
-        NotJson: There is none.
+        JsonError: There is none.
     """
     return _string(text, start)[1]
 
 
-def _members(text: str, start: int) -> tuple[Members, int]:
+def _members(text: str, start: int) -> tuple[JsonObject, int]:
     """The members of the object at ``start`` and the index behind it."""
-    found: list[tuple[str, Item]] = []
+    found: list[tuple[str, JsonItem]] = []
     at = _skip_space(text, start + 1)
     if text[at : at + 1] == "}":
-        return Members(), at + 1
+        return JsonObject(), at + 1
     while True:
         name, at = _name(text, at)
         value, end = _value(text, at)
-        found.append((name, Item(value, at, end)))
+        found.append((name, JsonItem(value, at, end)))
         at = _skip_space(text, end)
         if text[at : at + 1] == "}":
-            return Members(found), at + 1
+            return JsonObject(found), at + 1
         at = _after_comma(text, at)
 
 
-def _elements(text: str, start: int) -> tuple[Elements, int]:
+def _elements(text: str, start: int) -> tuple[JsonArray, int]:
     """The elements of the list at ``start`` and the index behind it."""
-    found: list[Item] = []
+    found: list[JsonItem] = []
     at = _skip_space(text, start + 1)
     if text[at : at + 1] == "]":
-        return Elements(), at + 1
+        return JsonArray(), at + 1
     while True:
         value, end = _value(text, at)
-        found.append(Item(value, at, end))
+        found.append(JsonItem(value, at, end))
         at = _skip_space(text, end)
         if text[at : at + 1] == "]":
-            return Elements(found), at + 1
+            return JsonArray(found), at + 1
         at = _after_comma(text, at)
 
 
@@ -155,7 +155,7 @@ def _value(text: str, at: int) -> tuple[Value, int]:
     """The value at ``at``, within one pair of brackets, and the index behind it."""
     first = text[at : at + 1]
     if first in _CLOSER:
-        return Nested(first), _end_of_nested(text, at)
+        return JsonContainer(first), _end_of_nested(text, at)
     return _scalar(text, at)
 
 
@@ -166,11 +166,11 @@ def _scalar(text: str, at: int) -> tuple[str | Number | bool | None, int]:
     if first in _LITERALS:
         word, value = _LITERALS[first]
         if not text.startswith(word, at):
-            raise NotJson(f"no value at {at}")
+            raise JsonError(f"no value at {at}")
         return value, at + len(word)
     number = _NUMBER.match(text, at)
     if number is None:
-        raise NotJson(f"no value at {at}")
+        raise JsonError(f"no value at {at}")
     return Number(number[0]), number.end()
 
 
@@ -178,18 +178,18 @@ def _string(text: str, at: int) -> tuple[str, int]:
     try:
         string, end = scanstring(text, at + 1, True)
     except JSONDecodeError as error:
-        raise NotJson(str(error)) from None
-    return scrub(string), end
+        raise JsonError(str(error)) from None
+    return replace_surrogates(string), end
 
 
 def _name(text: str, at: int) -> tuple[str, int]:
     """A member's name, and the index of its value."""
     if text[at : at + 1] != '"':
-        raise NotJson(f"no member's name at {at}")
+        raise JsonError(f"no member's name at {at}")
     name, at = _string(text, at)
     at = _skip_space(text, at)
     if text[at : at + 1] != ":":
-        raise NotJson(f"no colon at {at}")
+        raise JsonError(f"no colon at {at}")
     return name, _skip_space(text, at + 1)
 
 
@@ -201,7 +201,7 @@ def _end_of_nested(text: str, at: int) -> int:
         if first in _CLOSER:
             closers.append(_CLOSER[first])
             if 1 + len(closers) > MAX_DEPTH:
-                raise NotJson(f"more than {MAX_DEPTH} brackets within each other")
+                raise JsonError(f"more than {MAX_DEPTH} brackets within each other")
             at = _skip_space(text, at + 1)
             if text[at : at + 1] != closers[-1]:
                 at = _name(text, at)[1] if first == "{" else at
@@ -220,7 +220,7 @@ def _end_of_nested(text: str, at: int) -> int:
 
 def _after_comma(text: str, at: int) -> int:
     if text[at : at + 1] != ",":
-        raise NotJson(f"no comma at {at}")
+        raise JsonError(f"no comma at {at}")
     return _skip_space(text, at + 1)
 
 

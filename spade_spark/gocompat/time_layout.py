@@ -17,13 +17,19 @@ from datetime import date, timedelta
 from typing import Final
 
 from spade_spark.gocompat.rfc3339 import CYCLE_YEARS
-from spade_spark.gocompat.time_layout_fields import ELEMENT, Fields, NoMatch, Reader, reader_of
+from spade_spark.gocompat.time_layout_fields import (
+    ELEMENT,
+    Fields,
+    Reader,
+    TimeParseError,
+    reader_of,
+)
 
 _NOON: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class TimeLayout:
     """A layout, read once.
 
     Attributes:
@@ -35,7 +41,7 @@ class Layout:
     tail: bytes
 
     @classmethod
-    def parse(cls, layout: str) -> Layout:
+    def parse(cls, layout: str) -> TimeLayout:
         """Reads a layout; any text is one."""
         rest = layout.encode("utf-8", "replace")
         steps = []
@@ -48,14 +54,14 @@ class Layout:
         """The time that ``text`` is in this layout, month and day filled in.
 
         Raises:
-            NoMatch: It is none.
+            TimeParseError: It is none.
         """
         rest = text.encode("utf-8", "replace")
         fields = Fields()
         for literal, reader in self.steps:
             rest = reader(fields, _skip(literal, rest))
         if _skip(self.tail, rest):
-            raise NoMatch("extra text")
+            raise TimeParseError("extra text")
         if fields.evening and fields.hour < _NOON:
             fields.hour += _NOON
         elif fields.morning and fields.hour == _NOON:
@@ -69,12 +75,12 @@ def _skip(literal: bytes, text: bytes) -> bytes:
     while literal:
         if literal.startswith(b" "):
             if text and not text.startswith(b" "):
-                raise NoMatch("no space")
+                raise TimeParseError("no space")
             literal, text = literal.lstrip(b" "), text.lstrip(b" ")
         elif text[:1] == literal[:1]:
             literal, text = literal[1:], text[1:]
         else:
-            raise NoMatch("other text")
+            raise TimeParseError("other text")
     return text
 
 
@@ -83,10 +89,10 @@ def _settle_date(fields: Fields) -> None:
     leap = isleap(fields.year)
     if fields.year_day >= 0:
         if not 1 <= fields.year_day <= 365 + leap:
-            raise NoMatch("day of the year out of range")
+            raise TimeParseError("day of the year out of range")
         found = date(fields.year or CYCLE_YEARS, 1, 1) + timedelta(fields.year_day - 1)
         if fields.month not in (-1, found.month) or fields.day not in (-1, found.day):
-            raise NoMatch("the day of the year is another than the day")
+            raise TimeParseError("the day of the year is another than the day")
         fields.month, fields.day = found.month, found.day
         return
     fields.month = 1 if fields.month < 0 else fields.month
@@ -94,4 +100,4 @@ def _settle_date(fields: Fields) -> None:
     try:
         date(fields.year or CYCLE_YEARS, fields.month, fields.day)
     except ValueError as error:
-        raise NoMatch(str(error)) from None
+        raise TimeParseError(str(error)) from None

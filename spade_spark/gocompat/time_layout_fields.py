@@ -34,7 +34,7 @@ _OFFSETS: Final = {
 }
 
 
-class NoMatch(ValueError):
+class TimeParseError(ValueError):
     """A text that is not in the layout, or a time that there is not."""
 
 
@@ -81,7 +81,7 @@ def _take(text: bytes, least: int, most: int) -> tuple[int, bytes]:
     while digits < most and text[digits : digits + 1].isdigit():
         digits += 1
     if digits < least:
-        raise NoMatch("no number")
+        raise TimeParseError("no number")
     return int(text[:digits]), text[digits:]
 
 
@@ -95,7 +95,7 @@ def _number(
             text = text.removeprefix(b" ")
         value, rest = _take(text, least, most)
         if not lowest <= value <= highest:
-            raise NoMatch(f"{field} out of range")
+            raise TimeParseError(f"{field} out of range")
         setattr(fields, field, value)
         return rest
 
@@ -105,7 +105,7 @@ def _number(
 def _short_year(fields: Fields, text: bytes) -> bytes:
     # A sign and one digit pass, too.
     if not re.match(rb"[0-9]{2}|[+-][0-9]", text):
-        raise NoMatch("no year")
+        raise TimeParseError("no year")
     year = int(text[:2])
     fields.year = year + (1900 if year >= 69 else 2000)  # noqa: PLR2004 - Unix time begins
     return text[2:]
@@ -121,7 +121,7 @@ def _word(words: tuple[bytes, ...], field: str = "", length: int | None = None) 
                 if field:
                     setattr(fields, field, number)
                 return text[len(wanted) :]
-        raise NoMatch("no such name")
+        raise TimeParseError("no such name")
 
     return read
 
@@ -129,7 +129,7 @@ def _word(words: tuple[bytes, ...], field: str = "", length: int | None = None) 
 def _half(morning: bytes, evening: bytes) -> Reader:
     def read(fields: Fields, text: bytes) -> bytes:
         if text[:2] not in (morning, evening):
-            raise NoMatch("neither morning nor evening")
+            raise TimeParseError("neither morning nor evening")
         fields.morning |= text[:2] == morning
         fields.evening |= text[:2] == evening
         return text[2:]
@@ -160,7 +160,7 @@ def _exact_fraction(length: int) -> Reader:
     def read(fields: Fields, text: bytes) -> bytes:
         fraction = _SIGNED_FRACTION.fullmatch(text[: min(length, 10)])
         if fraction is None or len(text) < length:
-            raise NoMatch("no fraction")
+            raise TimeParseError("no fraction")
         fields.nanosecond = _nanoseconds(fraction[1])
         return text[length:]
 
@@ -190,7 +190,7 @@ def _offset(spelling: re.Pattern[bytes], *, zulu: bool) -> Reader:
             return text[1:]
         offset = spelling.match(text)
         if offset is None:
-            raise NoMatch("no offset")
+            raise TimeParseError("no offset")
         fields.zoned = True
         return text[offset.end() :]
 
@@ -203,7 +203,7 @@ def _zone_name(fields: Fields, text: bytes) -> bytes:
         return text[3:]
     name = _ZONE_NAME.match(text)
     if name is None or len(text) < 3:  # noqa: PLR2004 - even where an offset stands for a name
-        raise NoMatch("no zone")
+        raise TimeParseError("no zone")
     fields.zone_name = name[0]
     return text[name.end() :]
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from spade_spark.errors import InputError
-from spade_spark.lake.snapshot import Current, LakeColumn
+from spade_spark.lake.snapshot import LakeColumn, Snapshot
 from spade_spark.runs.paths import table_folder
 from spade_spark.transform.transformers.base import ArrowType
 from spade_spark.writers.partition_paths import DAY_COLUMN
@@ -57,7 +57,7 @@ class Catalog:
     schema: str = ""
 
     def statements(
-        self, before: Current | None, after: Current, days: Iterable[str]
+        self, before: Snapshot | None, after: Snapshot, days: Iterable[str]
     ) -> tuple[str, ...]:
         """What brings the catalog from ``before`` to ``after``, as far as ``days`` go.
 
@@ -68,7 +68,7 @@ class Catalog:
         """
         return tuple(self._statements(before, after, days))
 
-    def late_columns(self, table: Current) -> tuple[str, ...]:
+    def late_columns(self, table: Snapshot) -> tuple[str, ...]:
         """What adds the columns that came after the table did, each to a catalog that lacks it.
 
         Neither catalog has an IF NOT EXISTS for a column, so that who knows must say whether it is
@@ -78,7 +78,7 @@ class Catalog:
         return tuple(self._add(name, column) for column in table.columns if column.since > 1)
 
     def _statements(
-        self, before: Current | None, after: Current, days: Iterable[str]
+        self, before: Snapshot | None, after: Snapshot, days: Iterable[str]
     ) -> Iterator[str]:
         name, key = self._table(after.table), partition_column(after)
         known = {column.name for column in (before or after).columns}
@@ -105,7 +105,7 @@ class Catalog:
                 # Redshift has no IF EXISTS here: what is dropped is there.
                 yield from (add, f"ALTER TABLE {name} DROP {partition}")
 
-    def _create(self, table: Current, key: str) -> str:
+    def _create(self, table: Snapshot, key: str) -> str:
         columns = ",\n".join(f"  {self._column(column)}" for column in table.columns)
         place = self._text(f"{self.url}{table_folder(table.table)}/")
         unless = "IF NOT EXISTS " if self.dialect == "athena" else ""
@@ -142,7 +142,7 @@ class Catalog:
         return "'" + text.replace("'", "''") + "'" if self.dialect != "athena" else f"'{text}'"
 
 
-def partition_column(table: Current) -> str:
+def partition_column(table: Snapshot) -> str:
     """What the catalog calls the day: ``date``, unless the table has a column of that name."""
     names = {column.name.lower() for column in table.columns}
     name = DAY_COLUMN

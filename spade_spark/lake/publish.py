@@ -24,17 +24,17 @@ from typing import Final
 
 import pyarrow as pa
 
-from spade_spark.errors import AlreadyLoaded, GuardFailed, InputError, PassingFault
-from spade_spark.lake.rewrite import Span, Workshop
+from spade_spark.errors import AlreadyLoadedError, GuardError, InputError, TransientError
+from spade_spark.lake.rewrite import PartitionRewriter, RowFilter
 from spade_spark.lake.snapshot import (
-    Current,
+    DayPartition,
     LakeColumn,
     LakeFile,
-    Partition,
-    Source,
+    PublishedRun,
+    Snapshot,
+    commit_snapshot,
+    load_snapshot,
     publication_folder,
-    read_pointer,
-    swap_pointer,
 )
 from spade_spark.runs.manifest import ManifestTable
 from spade_spark.storage.base import Store
@@ -46,7 +46,7 @@ _DAY_LENGTH: Final = len("2017-11-03")
 
 
 @dataclass(frozen=True)
-class ExportRules:
+class ExportGuards:
     """What a publication may do.
 
     Attributes:
@@ -61,7 +61,7 @@ class ExportRules:
 
 
 @dataclass(frozen=True)
-class MadeDay:
+class RewrittenPartition:
     """One day as it was made, from what was there.
 
     Attributes:
@@ -71,8 +71,8 @@ class MadeDay:
         replaced: Rows that went.
     """
 
-    before: Partition | None
-    after: Partition | None
+    before: DayPartition | None
+    after: DayPartition | None
     published: int
     replaced: int
 
@@ -83,7 +83,7 @@ class MadeDay:
 
 
 @dataclass(frozen=True)
-class Publication:
+class PublishResult:
     """What a publication came to.
 
     Attributes:
@@ -94,9 +94,9 @@ class Publication:
         settled: Those that an earlier command replaced by this run's rows.
     """
 
-    before: Current | None
-    after: Current | None
-    days: dict[str, MadeDay]
+    before: Snapshot | None
+    after: Snapshot | None
+    days: dict[str, RewrittenPartition]
     asked: tuple[str, ...]
     settled: tuple[str, ...]
 
@@ -121,48 +121,51 @@ class TablePublisher:
         self,
         run: Store,
         made: ManifestTable,
-        source: Source,
-        workshop: Workshop,
-        rules: ExportRules,
+        source: PublishedRun,
+        workshop: PartitionRewriter,
+        rules: ExportGuards,
     ) -> None:
         self._run, self._made, self._source = run, made, source
         self._workshop, self._rules = workshop, rules
         self._lake = workshop.lake
-        self._days: dict[str, MadeDay] = {}
+        self._days: dict[str, RewrittenPartition] = {}
 
-    def publish(self) -> Publication:
+    def publish(self) -> PublishResult:
         """Replaces the window's rows.
 
         Raises:
-            GuardFailed: The run's rows are none, or too few; nothing was changed.
-            AlreadyLoaded: Another run was published over this one since; nothing was changed.
+            GuardError: The run's rows are none, or too few; nothing was changed.
+            AlreadyLoadedError: Another run was published over this one since; nothing was changed.
             InputError: A file is not as its record says, or rows that stay have other types, or
                 their days are of another column.
-            PassingFault: Others were first, time and again, or the store does not answer.
-            CommitUnknown: The answer to the swap was lost.
+            TransientError: Others were first, time and again, or the store does not answer.
+            CommitOutcomeUnknownError: The answer to the swap was lost.
         """
         for _ in range(_SWAPS):
-            pointer = read_pointer(self._lake, self._made.table)
-            current = pointer.current
+            pointer = load_snapshot(self._lake, self._made.table)
+            current = pointer.snapshot
             self._refuse_other_column(current)
-            asked = self._asked(current)
-            made = {day: self._make(day, current) for day in self._unsettled(asked, current)}
+            asked = self._target_days(current)
+            made = {
+                day: self._build_partition(day, current)
+                for day in self._pending_days(asked, current)
+            }
             # The run may have rows of a day and none in the window.
             days = {day: each for day, each in made.items() if each.after}
             settled = tuple(day for day in asked if day not in made)
             if not days:
-                return Publication(current, current, {}, asked, settled)
+                return PublishResult(current, current, {}, asked, settled)
             self._guard(days)
             after = self._after(current, days)
-            if swap_pointer(self._lake, pointer, after):
-                return Publication(current, after, days, asked, settled)
+            if commit_snapshot(self._lake, pointer, after):
+                return PublishResult(current, after, days, asked, settled)
             time.sleep(random.uniform(0, _WAIT_SECONDS))  # noqa: S311 - no secret, but a pause
-        raise PassingFault(
+        raise TransientError(
             f"{self._made.table} was published by others {_SWAPS} times while it was made: run the "
             "same command again"
         )
 
-    def _refuse_other_column(self, current: Current | None) -> None:
+    def _refuse_other_column(self, current: Snapshot | None) -> None:
         mine, theirs = self._workshop.time_column, current.time_column if current else ""
         if theirs and theirs != mine:
             raise InputError(
@@ -171,20 +174,20 @@ class TablePublisher:
                 "to the former and make the rows again, or publish into another lake"
             )
 
-    def _asked(self, current: Current | None) -> tuple[str, ...]:
+    def _target_days(self, current: Snapshot | None) -> tuple[str, ...]:
         """The days of the window that the run has rows of, or the lake."""
         first, last = (end[:_DAY_LENGTH] for end in self._source.window)
         days = {file.day for file in self._made.parquet if file.day != NO_DAY}
         days |= current.partitions.keys() if current else set()
         return tuple(sorted(day for day in days if first <= day <= last))
 
-    def _unsettled(self, days: Iterable[str], current: Current | None) -> Iterator[str]:
+    def _pending_days(self, days: Iterable[str], current: Snapshot | None) -> Iterator[str]:
         """Those of which the run is not what was published last."""
         for day in days:
             there = _partition(current, day)
             over = there.over(self._source, day) if there else ()
             if over and not self._rules.force:
-                raise AlreadyLoaded(
+                raise AlreadyLoadedError(
                     f"{self._made.table} was left as it was: run tag {over[-1].run_tag} was "
                     f"published over {self._source.run_tag} in {day} since; if its rows are to go, "
                     "use --force"
@@ -192,58 +195,58 @@ class TablePublisher:
             if there is None or over or self._source not in there.sources:
                 yield day
 
-    def _make(self, day: str, current: Current | None) -> MadeDay:
+    def _build_partition(self, day: str, current: Snapshot | None) -> RewrittenPartition:
         """The day, made anew; what was made of the same before is made already."""
         before = _partition(current, day)
         known = self._days.get(day)
         if known is None or known.before != before:
-            known = self._days[day] = self._make_anew(day, before)
+            known = self._days[day] = self._rebuild(day, before)
         return known
 
-    def _make_anew(self, day: str, before: Partition | None) -> MadeDay:
+    def _rebuild(self, day: str, before: DayPartition | None) -> RewrittenPartition:
         name = f"{self._source.run_tag}-{uuid.uuid4().hex[:12]}"
         folder = publication_folder(self._made.table, day, name)
-        window = Span(*self._source.window)
+        window = RowFilter(*self._source.window)
         mine = [file for file in self._made.parquet if file.day == day]
-        new = self._bring(self._run, mine, window, day, f"{folder}new")
+        new = self._copy(self._run, mine, window, day, f"{folder}new")
         old = before.files if before else ()
-        stay = self._bring(self._lake, old, replace(window, inside=False), day, f"{folder}carried")
+        stay = self._copy(self._lake, old, replace(window, inside=False), day, f"{folder}carried")
         earlier = [each for each in (before.sources if before else ()) if each != self._source]
         files = (*new, *stay)
         # A day that is emptied stays, so that it knows what it was emptied by.
         there = files or before
-        return MadeDay(
+        return RewrittenPartition(
             before=before,
-            after=Partition(folder, files, (*earlier, self._source)) if there else None,
+            after=DayPartition(folder, files, (*earlier, self._source)) if there else None,
             published=_rows(new),
             replaced=_rows(old) - _rows(stay),
         )
 
-    def _bring(
+    def _copy(
         self,
         store: Store,
         files: Iterable[LakeFile | DayFile],
-        span: Span,
+        span: RowFilter,
         day: str,
         name: str,
     ) -> tuple[LakeFile, ...]:
         brought = (
-            self._workshop.bring(store, file, span, day, f"{name}-{number:05d}.parquet")
+            self._workshop.copy_rows(store, file, span, day, f"{name}-{number:05d}.parquet")
             for number, file in enumerate(files)
         )
         return tuple(file for file in brought if file)
 
-    def _guard(self, days: Mapping[str, MadeDay]) -> None:
+    def _guard(self, days: Mapping[str, RewrittenPartition]) -> None:
         before = sum(day.replaced for day in days.values())
         after = sum(day.published for day in days.values())
         where = f"{self._made.table} was left as it was: in the window {self._window}"
         if before and not after and not self._rules.allow_empty:
-            raise GuardFailed(
+            raise GuardError(
                 f"{where} run tag {self._source.run_tag} has no rows to replace {before} old ones; "
                 "if that is right, use --allow-empty"
             )
         if 0 < after < before * self._rules.min_rows_ratio:
-            raise GuardFailed(
+            raise GuardError(
                 f"{where} there are {after} new rows to replace {before} old ones, less than "
                 f"{self._rules.min_rows_ratio:g} of them; if that is right, use --min-rows-ratio "
                 f"with at most {math.floor(1000 * after / before) / 1000:g}"
@@ -253,11 +256,11 @@ class TablePublisher:
     def _window(self) -> str:
         return " to ".join(self._source.window)
 
-    def _after(self, current: Current | None, days: Mapping[str, MadeDay]) -> Current:
+    def _after(self, current: Snapshot | None, days: Mapping[str, RewrittenPartition]) -> Snapshot:
         partitions = dict(current.partitions) if current else {}
         partitions |= {day: made.after for day, made in days.items() if made.after}
         serial = current.serial + 1 if current else 1
-        return Current(
+        return Snapshot(
             table=self._made.table,
             serial=serial,
             published=datetime.now(timezone.utc),
@@ -267,7 +270,7 @@ class TablePublisher:
         )
 
 
-def _partition(current: Current | None, day: str) -> Partition | None:
+def _partition(current: Snapshot | None, day: str) -> DayPartition | None:
     return current.partitions.get(day) if current else None
 
 
@@ -275,7 +278,7 @@ def _rows(files: Iterable[LakeFile]) -> int:
     return sum(file.rows for file in files)
 
 
-def _columns(schema: pa.Schema, current: Current | None, serial: int) -> tuple[LakeColumn, ...]:
+def _columns(schema: pa.Schema, current: Snapshot | None, serial: int) -> tuple[LakeColumn, ...]:
     """The run's columns, and behind them those that older rows have."""
     columns = {each.name: LakeColumn(each.name, str(each.type), serial) for each in schema}
     for older in current.columns if current else ():

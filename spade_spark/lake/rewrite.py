@@ -30,11 +30,11 @@ _BATCH_ROWS: Final = 64 * 1024
 
 
 @dataclass(frozen=True)
-class Span:
+class RowFilter:
     """A window, or all that is outside it.
 
     Attributes:
-        start: START, as :func:`~spade_spark.writers.partition_paths.moment` has it.
+        start: START, as :func:`~spade_spark.writers.partition_paths.sortable_timestamp` has it.
         end: END, which is inside.
         inside: Whether the window is meant, or the rest.
     """
@@ -69,7 +69,7 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Workshop:
+class PartitionRewriter:
     """What every file of one table needs.
 
     Attributes:
@@ -86,8 +86,8 @@ class Workshop:
     scratch: Path
     row_group_bytes: int
 
-    def bring(
-        self, source: Store, file: LakeFile | DayFile, span: Span, day: str, key: str
+    def copy_rows(
+        self, source: Store, file: LakeFile | DayFile, span: RowFilter, day: str, key: str
     ) -> LakeFile | None:
         """Puts the rows of ``file`` that ``span`` means into the lake as ``key``.
 
@@ -103,7 +103,7 @@ class Workshop:
             if span.has_all(file) and not self._differs(pq.read_schema(path)):
                 self.lake.upload(key, path)
                 return LakeFile(key, file.rows, file.size, file.sha256, file.first, file.last)
-            return self._write_anew(path, source.url + file.key, span, day, key)
+            return self._rewrite(path, source.url + file.key, span, day, key)
 
     @contextmanager
     def _fetched(self, source: Store, file: LakeFile | DayFile) -> Iterator[Path]:
@@ -121,7 +121,9 @@ class Workshop:
         finally:
             path.unlink(missing_ok=True)
 
-    def _write_anew(self, path: Path, name: str, span: Span, day: str, key: str) -> LakeFile | None:
+    def _rewrite(
+        self, path: Path, name: str, span: RowFilter, day: str, key: str
+    ) -> LakeFile | None:
         made = self.scratch / "made.parquet"
         writer: DayWriter | None = None
         try:
@@ -131,7 +133,7 @@ class Workshop:
                     rows = rows.filter(span.mask(rows.column(self.time_column)))
                     if not len(rows):
                         continue
-                    rows = self._conform(rows, name)
+                    rows = self._align_schema(rows, name)
                     writer = writer or DayWriter(day, made, rows.schema, self.time_column)
                     writer.add(rows)
                     if writer.waiting_bytes >= self.row_group_bytes:
@@ -152,7 +154,7 @@ class Workshop:
             if each.name in schema.names
         )
 
-    def _conform(self, rows: pa.Table, name: str) -> pa.Table:
+    def _align_schema(self, rows: pa.Table, name: str) -> pa.Table:
         """Rows with the run's columns, in their types, and behind them what else they have."""
         columns = {each.name: each for each in self.schema}
         more = [each for each in rows.schema if each.name not in columns]

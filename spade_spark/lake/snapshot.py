@@ -23,27 +23,32 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from spade_spark.errors import CommitUnknown, InputError, ObjectMissing, PassingFault
+from spade_spark.errors import (
+    CommitOutcomeUnknownError,
+    InputError,
+    ObjectNotFoundError,
+    TransientError,
+)
 from spade_spark.runs.manifest import decode, encode
 from spade_spark.runs.paths import table_folder
 from spade_spark.storage.base import Store
 from spade_spark.window import Window
-from spade_spark.writers.partition_paths import day_folder, moment
+from spade_spark.writers.partition_paths import hive_partition_dir, sortable_timestamp
 
-POINTER: Final = "_current.json"
+SNAPSHOT_FILE: Final = "_current.json"
 PUBLICATIONS: Final = "publications"
 _READS: Final = 3
 
 
 @dataclass(frozen=True)
-class Source:
+class PublishedRun:
     """A run that was published.
 
     Attributes:
         run_tag: The run.
         manifest: SHA-256 of its manifest (hex).
         window: START and END as the time column holds them, as
-            :func:`~spade_spark.writers.partition_paths.moment` has them.
+            :func:`~spade_spark.writers.partition_paths.sortable_timestamp` has them.
     """
 
     run_tag: str
@@ -51,16 +56,20 @@ class Source:
     window: tuple[str, str]
 
     @classmethod
-    def of(cls, run_tag: str, manifest: str, window: Window) -> Source:
+    def of(cls, run_tag: str, manifest: str, window: Window) -> PublishedRun:
         """A run's window, published whole."""
-        return cls(run_tag, manifest, (moment(window.wall_start), moment(window.wall_end)))
+        return cls(
+            run_tag,
+            manifest,
+            (sortable_timestamp(window.wall_start), sortable_timestamp(window.wall_end)),
+        )
 
     def within(self, day: str) -> tuple[str, str]:
         """The part of the window that lies in ``day``; the first after the second for none."""
         start, end = self.window
         return max(start, f"{day} 00:00:00.000"), min(end, f"{day} 23:59:59.999")
 
-    def overlaps(self, other: Source, day: str) -> bool:
+    def overlaps(self, other: PublishedRun, day: str) -> bool:
         """Whether both windows have a moment of ``day`` in common."""
         mine, theirs = self.within(day), other.within(day)
         return max(mine[0], theirs[0]) <= min(mine[1], theirs[1])
@@ -88,7 +97,7 @@ class LakeFile:
 
 
 @dataclass(frozen=True)
-class Partition:
+class DayPartition:
     """One day of a table.
 
     Attributes:
@@ -100,14 +109,14 @@ class Partition:
 
     location: str
     files: tuple[LakeFile, ...]
-    sources: tuple[Source, ...]
+    sources: tuple[PublishedRun, ...]
 
     @property
     def rows(self) -> int:
         """Rows of the day."""
         return sum(file.rows for file in self.files)
 
-    def over(self, source: Source, day: str) -> tuple[Source, ...]:
+    def over(self, source: PublishedRun, day: str) -> tuple[PublishedRun, ...]:
         """The runs that were published over ``source``, which was published before them."""
         if source not in self.sources:
             return ()
@@ -131,7 +140,7 @@ class LakeColumn:
 
 
 @dataclass(frozen=True)
-class Current:
+class Snapshot:
     """A table as it stands in the lake.
 
     Attributes:
@@ -147,12 +156,12 @@ class Current:
     serial: int
     published: datetime
     columns: tuple[LakeColumn, ...] = ()
-    partitions: dict[str, Partition] = field(default_factory=dict)
+    partitions: dict[str, DayPartition] = field(default_factory=dict)
     time_column: str = ""
 
 
 @dataclass(frozen=True)
-class Pointer:
+class VersionedSnapshot:
     """A pointer as it was read.
 
     Attributes:
@@ -160,72 +169,72 @@ class Pointer:
         etag: What a swap of it needs; empty where there is none.
     """
 
-    current: Current | None
+    snapshot: Snapshot | None
     etag: str = ""
 
 
-def pointer_key(table: str) -> str:
+def snapshot_key(table: str) -> str:
     """Where a table's pointer lies."""
-    return f"{table_folder(table)}/{POINTER}"
+    return f"{table_folder(table)}/{SNAPSHOT_FILE}"
 
 
 def publication_folder(table: str, day: str, publication: str) -> str:
     """Where one publication of a day lies."""
-    return f"{PUBLICATIONS}/{table_folder(table)}/{day_folder(day)}/{publication}/"
+    return f"{PUBLICATIONS}/{table_folder(table)}/{hive_partition_dir(day)}/{publication}/"
 
 
-def read_pointer(lake: Store, table: str) -> Pointer:
+def load_snapshot(lake: Store, table: str) -> VersionedSnapshot:
     """A table's pointer as it is now.
 
     What cannot be decoded is read again: an answer may be cut, and look whole.
 
     Raises:
         InputError: What lies there is none.
-        PassingFault: The store does not answer.
+        TransientError: The store does not answer.
     """
-    return read_pointer_at(lake, pointer_key(table))
+    return load_snapshot_at(lake, snapshot_key(table))
 
 
-def read_pointer_at(lake: Store, key: str) -> Pointer:
-    """As :func:`read_pointer`, of the pointer that lies at ``key``."""
+def load_snapshot_at(lake: Store, key: str) -> VersionedSnapshot:
+    """As :func:`load_snapshot`, of the pointer that lies at ``key``."""
     for _ in range(_READS - 1):
         with suppress(InputError):
             return _read_once(lake, key)
     return _read_once(lake, key)
 
 
-def _read_once(lake: Store, key: str) -> Pointer:
+def _read_once(lake: Store, key: str) -> VersionedSnapshot:
     try:
         snapshot = lake.snapshot(key)
-    except ObjectMissing:
-        return Pointer(None)
-    return Pointer(decode(snapshot.data, Current, lake.url + key), snapshot.etag)
+    except ObjectNotFoundError:
+        return VersionedSnapshot(None)
+    return VersionedSnapshot(decode(snapshot.data, Snapshot, lake.url + key), snapshot.etag)
 
 
-def swap_pointer(lake: Store, before: Pointer, after: Current) -> bool:
+def commit_snapshot(lake: Store, before: VersionedSnapshot, after: Snapshot) -> bool:
     """Makes ``after`` what counts, where the pointer is still the one of ``before``.
 
     Returns:
         False where somebody else was first; nothing was changed.
 
     Raises:
-        CommitUnknown: The answer was lost, and the pointer cannot be read.
+        CommitOutcomeUnknownError: The answer was lost, and the pointer cannot be read.
     """
-    key, data = pointer_key(after.table), encode(after)
+    key, data = snapshot_key(after.table), encode(after)
     try:
-        if before.current is None:
+        if before.snapshot is None:
             return lake.write(key, data, if_absent=True)
         return lake.replace(key, data, before.etag)
-    except PassingFault as fault:
+    except TransientError as fault:
         return _look_for(lake, after, fault)
 
 
-def _look_for(lake: Store, after: Current, fault: PassingFault) -> bool:
+def _look_for(lake: Store, after: Snapshot, fault: TransientError) -> bool:
     """Whether a swap happened whose answer was lost."""
     try:
-        return read_pointer(lake, after.table).current == after
-    except PassingFault:
-        raise CommitUnknown(
-            f"whether {lake.url}{pointer_key(after.table)} was replaced is not known ({fault}): "
+        return load_snapshot(lake, after.table).snapshot == after
+    except TransientError:
+        raise CommitOutcomeUnknownError(
+            f"whether {lake.url}{snapshot_key(after.table)} was replaced is not known ({fault}): "
             "run the same command again, which looks first"
         ) from None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from spade_spark.lake.snapshot import POINTER, PUBLICATIONS, Current, read_pointer_at
+from spade_spark.lake.snapshot import PUBLICATIONS, SNAPSHOT_FILE, Snapshot, load_snapshot_at
 from spade_spark.storage.base import Store, StoredObject
 
 # What a publication calls its files (lake/publish.py), and nobody else.
@@ -25,7 +25,7 @@ _FILE: Final = re.compile(
 
 
 @dataclass(frozen=True)
-class Unread:
+class UnreferencedFiles:
     """What of one table can go.
 
     Attributes:
@@ -42,7 +42,7 @@ class Unread:
         return sum(each.size for each in self.objects)
 
 
-def unread(lake: Store, before: datetime) -> list[Unread]:
+def find_unreferenced(lake: Store, before: datetime) -> list[UnreferencedFiles]:
     """What can go of every table that has a pointer.
 
     Args:
@@ -56,24 +56,24 @@ def unread(lake: Store, before: datetime) -> list[Unread]:
         match = _FILE.fullmatch(entry.key)
         if match:
             days[match["folder"]][match["day"]].append(entry)
-        elif rest == POINTER:
+        elif rest == SNAPSHOT_FILE:
             pointers.append(folder)
     found = []
     for folder in pointers:
         # After the listing: what has come to count since is named here.
-        current = read_pointer_at(lake, f"{folder}/{POINTER}").current
+        current = load_snapshot_at(lake, f"{folder}/{SNAPSHOT_FILE}").snapshot
         if current:
             objects = [
                 each
                 for day, files in days[folder].items()
-                for each in _of_no_use(current, day, files, before)
+                for each in _is_unreferenced(current, day, files, before)
             ]
-            found.append(Unread(current.table, tuple(objects)))
+            found.append(UnreferencedFiles(current.table, tuple(objects)))
     return [each for each in found if each.objects]
 
 
-def _of_no_use(
-    current: Current, day: str, files: Iterable[StoredObject], before: datetime
+def _is_unreferenced(
+    current: Snapshot, day: str, files: Iterable[StoredObject], before: datetime
 ) -> list[StoredObject]:
     partition = current.partitions.get(day)
     location = partition.location if partition else ""

@@ -8,17 +8,24 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from spade_spark.errors import LockLost, SpadeError
-from spade_spark.locking.lease import QUIET, Board, Claim, Held, Locks, age_text
+from spade_spark.errors import LockLostError, SpadeError
+from spade_spark.locking.lease import (
+    LEASE_TIMEOUT,
+    Lease,
+    LeaseRequest,
+    LeaseStore,
+    LeaseTable,
+    format_age,
+)
 
-BEAT = timedelta(seconds=30)
+HEARTBEAT_INTERVAL = timedelta(seconds=30)
 """From one sign of life to the next."""
 
 _JOIN_SECONDS = 5.0
 _LOG = logging.getLogger(__name__)
 
 
-class Lock:
+class HeldLease:
     """A claim that this process holds, until somebody takes it over.
 
     Attributes:
@@ -26,7 +33,9 @@ class Lock:
         gave_way: The claims that it took the place of.
     """
 
-    def __init__(self, locks: Locks, claim: Claim, gave_way: tuple[Held, ...] = ()) -> None:
+    def __init__(
+        self, locks: LeaseStore, claim: LeaseRequest, gave_way: tuple[Lease, ...] = ()
+    ) -> None:
         self.claim = claim
         self.gave_way = gave_way
         self._locks = locks
@@ -41,41 +50,41 @@ class Lock:
         """Costs nothing: what the last heartbeat found.
 
         Raises:
-            LockLost: Somebody took the lock over.
+            LockLostError: Somebody took the lock over.
         """
         if self._lost:
-            raise LockLost(self._lost)
+            raise LockLostError(self._lost)
 
-    def confirm(self) -> None:
+    def verify(self) -> None:
         """Asks the store: to be called right before what only the holder may do.
 
         Raises:
-            LockLost: Somebody took the lock over.
-            PassingFault: The store does not answer.
+            LockLostError: Somebody took the lock over.
+            TransientError: The store does not answer.
         """
         self.check()
-        board = self._locks.board()
-        if not board.has(self.claim):
+        board = self._locks.table()
+        if not board.holds(self.claim):
             self._lose(board)
         self.check()
 
-    def beat(self) -> None:
+    def renew(self) -> None:
         """One sign of life. A store that does not answer is asked again at the next one."""
         try:
-            if not self._locks.beat(self.claim):
-                self._lose(self._locks.board())
+            if not self._locks.renew(self.claim):
+                self._lose(self._locks.table())
         except SpadeError as error:
             _LOG.warning(
                 "the lock of run tag %s could not give a sign of life: %s; after %s others may "
                 "take it for dead",
                 self.claim.run_tag,
                 error,
-                age_text(QUIET),
+                format_age(LEASE_TIMEOUT),
             )
 
-    def _lose(self, board: Board) -> None:
+    def _lose(self, board: LeaseTable) -> None:
         """Remembers, in words, that the claim is gone and who has its place."""
-        takers = [str(each.claim) for each in board.rivals(self.claim)]
+        takers = [str(each.claim) for each in board.conflicts(self.claim)]
         by = f"was taken over: {'; '.join(takers)}" if takers else "is gone: somebody took it over"
         self._lost = (
             f"the lock of run tag {self.claim.run_tag} {by}. This command stopped and "
@@ -84,9 +93,12 @@ class Lock:
 
 
 @contextmanager
-def holding(
-    locks: Locks, claim: Claim, take_over: Collection[str] = (), every: timedelta = BEAT
-) -> Iterator[Lock]:
+def acquire_lease(
+    locks: LeaseStore,
+    claim: LeaseRequest,
+    take_over: Collection[str] = (),
+    every: timedelta = HEARTBEAT_INTERVAL,
+) -> Iterator[HeldLease]:
     """Holds ``claim`` for as long as the block runs, with a heartbeat from a thread of its own.
 
     Args:
@@ -96,9 +108,9 @@ def holding(
         every: From one sign of life to the next.
 
     Raises:
-        Locked: A rival is in the way; the block is not run.
+        LockedError: A rival is in the way; the block is not run.
     """
-    lock = Lock(locks, claim, locks.take(claim, take_over))
+    lock = HeldLease(locks, claim, locks.acquire(claim, take_over))
     stop = threading.Event()
     thread = threading.Thread(
         target=_keep_alive, args=(lock, stop, every), name="lock-heartbeat", daemon=True
@@ -113,12 +125,12 @@ def holding(
         _release(locks, claim)
 
 
-def _keep_alive(lock: Lock, stop: threading.Event, every: timedelta) -> None:
+def _keep_alive(lock: HeldLease, stop: threading.Event, every: timedelta) -> None:
     while not stop.wait(every.total_seconds()) and not lock.lost:
-        lock.beat()
+        lock.renew()
 
 
-def _release(locks: Locks, claim: Claim) -> None:
+def _release(locks: LeaseStore, claim: LeaseRequest) -> None:
     """Gives the claim up; what was done is done, though the store does not answer."""
     try:
         locks.release(claim)
@@ -127,5 +139,5 @@ def _release(locks: Locks, claim: Claim) -> None:
             "the lock of run tag %s could not be released: %s; it is taken for dead after %s",
             claim.run_tag,
             error,
-            age_text(QUIET),
+            format_age(LEASE_TIMEOUT),
         )

@@ -11,7 +11,7 @@ Two claims are rivals where they have the same run tag, or where both replace ro
 table and their windows, closed as in SQL, have a second in common. A rival is refused, live or
 not, unless it is named (``--take-over TAG``); only a dead claim of the same run tag gives way by
 itself, since going on with a run that died is what naming its run tag means. Dead is a claim that
-gave no sign of life for :data:`QUIET`, or whose process is known to have ended on this machine.
+gave no sign of life for :data:`LEASE_TIMEOUT`, or whose process is known to have ended on this machine.
 
 The lock keeps replays apart that would otherwise redo or undo each other's work. That no row is
 lost or doubled does not rest on it, but on the warehouse's own transaction and ledger; replays
@@ -27,7 +27,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 
-from spade_spark.errors import InputError, Locked, ObjectMissing, PassingFault
+from spade_spark.errors import InputError, LockedError, ObjectNotFoundError, TransientError
 from spade_spark.locking.process import Process
 from spade_spark.runs.manifest import decode, encode
 from spade_spark.storage.base import Store
@@ -36,7 +36,7 @@ from spade_spark.window import Window
 KEY = "_locks/claims.json"
 """Below the output store. No run tag begins with ``_``."""
 
-QUIET = timedelta(minutes=2)
+LEASE_TIMEOUT = timedelta(minutes=2)
 """Without a sign of life for this long a claim is taken for dead: four heartbeats."""
 
 _TRIES = 60
@@ -46,7 +46,7 @@ _UNITS = {"days": 86_400, "h": 3600, "min": 60}
 
 
 @dataclass(frozen=True)
-class Claim:
+class LeaseRequest:
     """What one replay wants for itself.
 
     Attributes:
@@ -66,7 +66,7 @@ class Claim:
     end: datetime
 
     @classmethod
-    def new(cls, run_tag: str, window: Window, tables: tuple[str, ...] | None) -> Claim:
+    def new(cls, run_tag: str, window: Window, tables: tuple[str, ...] | None) -> LeaseRequest:
         """This process's claim."""
         return cls(
             id=uuid.uuid4().hex,
@@ -77,7 +77,7 @@ class Claim:
             end=window.wall_end,
         )
 
-    def is_rival(self, other: Claim) -> bool:
+    def conflicts_with(self, other: LeaseRequest) -> bool:
         """Whether the two must not be at work at once."""
         if self.run_tag == other.run_tag:
             return True
@@ -92,7 +92,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Held:
+class Lease:
     """A claim that was granted.
 
     Attributes:
@@ -101,13 +101,13 @@ class Held:
         seen: Its last sign of life, by the store's clock.
     """
 
-    claim: Claim
+    claim: LeaseRequest
     since: datetime
     seen: datetime
 
 
 @dataclass(frozen=True)
-class Board:
+class LeaseTable:
     """All claims at one moment.
 
     Attributes:
@@ -115,45 +115,49 @@ class Board:
         read_at: The moment, by the store's clock.
     """
 
-    held: tuple[Held, ...]
+    held: tuple[Lease, ...]
     read_at: datetime
 
-    def age(self, held: Held) -> timedelta:
+    def age(self, held: Lease) -> timedelta:
         """How old the claim's last sign of life is."""
         return max(self.read_at - held.seen, timedelta())
 
-    def is_live(self, held: Held) -> bool:
+    def is_live(self, held: Lease) -> bool:
         """Whether the claim's replay must be taken for running."""
-        return self.age(held) <= QUIET and not held.claim.process.has_ended()
+        return self.age(held) <= LEASE_TIMEOUT and not held.claim.process.has_ended()
 
-    def rivals(self, claim: Claim) -> tuple[Held, ...]:
+    def conflicts(self, claim: LeaseRequest) -> tuple[Lease, ...]:
         """The claims that stand in this one's way."""
-        return tuple(each for each in self.held if each.claim.is_rival(claim))
+        return tuple(each for each in self.held if each.claim.conflicts_with(claim))
 
-    def of(self, run_tag: str) -> Held | None:
+    def find(self, run_tag: str) -> Lease | None:
         """The claim of a run tag."""
         return next((each for each in self.held if each.claim.run_tag == run_tag), None)
 
-    def has(self, claim: Claim) -> bool:
+    def holds(self, claim: LeaseRequest) -> bool:
         """Whether this very claim is held."""
         return any(each.claim.id == claim.id for each in self.held)
 
-    def refusal(self, claim: Claim, take_over: Collection[str] = ()) -> str:
+    def refusal(self, claim: LeaseRequest, take_over: Collection[str] = ()) -> str:
         """Who stands in the way and does not give way, in words; empty where nobody does."""
         in_the_way = (
-            each for each in self.rivals(claim) if not self._gives_way(each, claim, take_over)
+            each
+            for each in self.conflicts(claim)
+            if not self._may_be_replaced(each, claim, take_over)
         )
         return "; ".join(self._explain(each) for each in in_the_way)
 
-    def _gives_way(self, rival: Held, claim: Claim, take_over: Collection[str]) -> bool:
+    def _may_be_replaced(
+        self, rival: Lease, claim: LeaseRequest, take_over: Collection[str]
+    ) -> bool:
         if rival.claim.run_tag in take_over:
             return True
         return rival.claim.run_tag == claim.run_tag and not self.is_live(rival)
 
-    def _explain(self, rival: Held) -> str:
+    def _explain(self, rival: Lease) -> str:
         """Who it is, how long ago it was seen, and what to do about it."""
         tag = rival.claim.run_tag
-        seen = f"{rival.claim}; its last sign of life is {age_text(self.age(rival))} old"
+        seen = f"{rival.claim}; its last sign of life is {format_age(self.age(rival))} old"
         if self.is_live(rival):
             return (
                 f"{seen}: wait until it has ended, or stop it, then take its place with "
@@ -171,16 +175,16 @@ class Board:
 class _Claims:
     """What the object holds."""
 
-    held: tuple[Held, ...] = ()
+    held: tuple[Lease, ...] = ()
 
 
-class Locks:
+class LeaseStore:
     """The claims below one output store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def board(self) -> Board:
+    def table(self) -> LeaseTable:
         """All claims, by one read.
 
         Raises:
@@ -188,7 +192,7 @@ class Locks:
         """
         return self._read()[0]
 
-    def take(self, claim: Claim, take_over: Collection[str] = ()) -> tuple[Held, ...]:
+    def acquire(self, claim: LeaseRequest, take_over: Collection[str] = ()) -> tuple[Lease, ...]:
         """Grants ``claim``, all of it or nothing.
 
         Args:
@@ -199,41 +203,41 @@ class Locks:
             The claims that gave way: their replays find that out by their next heartbeat.
 
         Raises:
-            Locked: A rival is in the way and is named in the message.
-            PassingFault: The object changed too often meanwhile.
+            LockedError: A rival is in the way and is named in the message.
+            TransientError: The object changed too often meanwhile.
         """
-        gave_way: tuple[Held, ...] = ()
+        gave_way: tuple[Lease, ...] = ()
 
-        def grant(board: Board) -> tuple[Held, ...]:
+        def grant(board: LeaseTable) -> tuple[Lease, ...]:
             nonlocal gave_way
-            if board.has(claim):  # by an earlier try whose answer was lost
+            if board.holds(claim):  # by an earlier try whose answer was lost
                 return board.held
             refusal = board.refusal(claim, take_over)
             if refusal:
-                raise Locked(refusal)
-            gave_way = board.rivals(claim)
+                raise LockedError(refusal)
+            gave_way = board.conflicts(claim)
             left = tuple(each for each in board.held if each not in gave_way)
-            return (*left, Held(claim, board.read_at, board.read_at))
+            return (*left, Lease(claim, board.read_at, board.read_at))
 
         self._change(grant)
         return gave_way
 
-    def beat(self, claim: Claim) -> bool:
+    def renew(self, claim: LeaseRequest) -> bool:
         """Gives a sign of life; False where the claim is not held any more."""
 
-        def refresh(board: Board) -> tuple[Held, ...]:
+        def refresh(board: LeaseTable) -> tuple[Lease, ...]:
             return tuple(
                 replace(each, seen=board.read_at) if each.claim.id == claim.id else each
                 for each in board.held
             )
 
-        return self._change(refresh).has(claim)
+        return self._change(refresh).holds(claim)
 
-    def release(self, claim: Claim) -> None:
+    def release(self, claim: LeaseRequest) -> None:
         """Gives ``claim`` up; one that is not held any more is no error."""
         self._change(lambda board: tuple(e for e in board.held if e.claim.id != claim.id))
 
-    def _change(self, change: Callable[[Board], tuple[Held, ...]]) -> Board:
+    def _change(self, change: Callable[[LeaseTable], tuple[Lease, ...]]) -> LeaseTable:
         """Replaces the claims by what ``change`` makes of them; the board as it is then."""
         for _ in range(_TRIES):
             board, etag = self._read()
@@ -244,15 +248,15 @@ class Locks:
                 self._store.write(KEY, encode(_Claims()), if_absent=True)
                 continue
             if self._store.replace(KEY, encode(_Claims(held)), etag):
-                return Board(held, board.read_at)
+                return LeaseTable(held, board.read_at)
             # Of those that collided, each waits a time of its own.
             time.sleep(random.uniform(0, _LONGEST_WAIT))  # noqa: S311 - no secret
-        raise PassingFault(
+        raise TransientError(
             f"{self._store.url}{KEY}: others changed it at each of {_TRIES} tries; run the same "
             "command again"
         )
 
-    def _read(self) -> tuple[Board, str]:
+    def _read(self) -> tuple[LeaseTable, str]:
         """The board, and the object's ETag: empty where there is none.
 
         What cannot be decoded is read again: an answer may be cut, and look whole.
@@ -263,18 +267,18 @@ class Locks:
                 found = self._store.snapshot(KEY)
                 claims = decode(found.data, _Claims, name)
                 break
-            except ObjectMissing:
-                return Board((), datetime.now(timezone.utc)), ""
+            except ObjectNotFoundError:
+                return LeaseTable((), datetime.now(timezone.utc)), ""
             except InputError as error:
                 if not left:
                     raise InputError(
                         f"{error}; once you know that no replay runs below {self._store.url}, "
                         "remove it"
                     ) from None
-        return Board(claims.held, found.read_at), found.etag
+        return LeaseTable(claims.held, found.read_at), found.etag
 
 
-def age_text(age: timedelta) -> str:
+def format_age(age: timedelta) -> str:
     """``age`` for people: ``12 s``, ``43 min``, ``5 h``, ``3 days``."""
     seconds = int(age.total_seconds())
     for unit, size in _UNITS.items():

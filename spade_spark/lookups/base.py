@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import NamedTuple, Protocol
 
 
-class Place(NamedTuple):
+class GeoLocation(NamedTuple):
     """What is known of an address; a member that is not known is the empty text."""
 
     city: str = ""
@@ -65,7 +65,7 @@ class LookupStats:
 class GeoLookup(Protocol):
     """Addresses to places."""
 
-    def place(self, address: str, *, asn: bool = True) -> Place:
+    def locate(self, address: str, *, asn: bool = True) -> GeoLocation:
         """The place of ``address`` (any text); all members empty where nothing is known.
 
         Args:
@@ -74,14 +74,14 @@ class GeoLookup(Protocol):
         """
 
 
-class LoginLookup(Protocol):
+class UserIdLookup(Protocol):
     """Logins to user ids."""
 
     def user_id(self, login: str) -> int | None:
         """The id of ``login`` (not empty, trimmed), or None where there is no such login.
 
         Raises:
-            LookupDown: The service does not answer and the settings say to stop then.
+            LookupUnavailableError: The service does not answer and the settings say to stop then.
         """
 
     def stats(self) -> LookupStats:
@@ -93,8 +93,8 @@ class Lookups:
     """The lookups of one worker."""
 
     geo: GeoLookup
-    logins: LoginLookup
+    user_ids: UserIdLookup
 
     def stats(self) -> LookupStats:
         """The logins' counts since the lookups were opened."""
-        return self.logins.stats()
+        return self.user_ids.stats()

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from spade_spark.lookups.base import GeoLookup, LoginLookup, Lookups
+from spade_spark.lookups.base import GeoLookup, Lookups, UserIdLookup
 from spade_spark.lookups.geoip import open_geoip
-from spade_spark.lookups.static import FixedLogins, FixedPlaces, open_logins, open_places
-from spade_spark.lookups.user_ids import LoginService
+from spade_spark.lookups.static import (
+    StaticGeo,
+    StaticUserIds,
+    open_static_geo,
+    open_static_user_ids,
+)
+from spade_spark.lookups.user_ids import CachedUserIdLookup
 from spade_spark.settings import GeoipSettings, LookupSettings, S3Settings, UsersSettings
 
 
@@ -18,7 +23,7 @@ def open_lookups(settings: LookupSettings, s3: S3Settings) -> Lookups:
 
     Raises:
         SettingsError: A file that is missing or damaged, or a setting that cannot be followed.
-        PassingFault: S3 does not answer.
+        TransientError: S3 does not answer.
     """
     return Lookups(_open_geo(settings.geoip, s3), _open_users(settings.users, s3))
 
@@ -40,15 +45,15 @@ def worker_lookups(settings: LookupSettings, s3: S3Settings) -> Lookups:
 
 def _open_geo(settings: GeoipSettings, s3: S3Settings) -> GeoLookup:
     if settings.table:
-        return open_places(settings.table, s3)
+        return open_static_geo(settings.table, s3)
     if settings.city or settings.asn:
         return open_geoip(settings, s3)
-    return FixedPlaces({})
+    return StaticGeo({})
 
 
-def _open_users(settings: UsersSettings, s3: S3Settings) -> LoginLookup:
+def _open_users(settings: UsersSettings, s3: S3Settings) -> UserIdLookup:
     if settings.table:
-        return open_logins(settings.table, s3)
+        return open_static_user_ids(settings.table, s3)
     if settings.url:
-        return LoginService(settings)
-    return FixedLogins({})
+        return CachedUserIdLookup(settings)
+    return StaticUserIds({})

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from spade_spark.errors import InputError, ObjectMissing, SettingsError
+from spade_spark.errors import InputError, ObjectNotFoundError, SettingsError
 from spade_spark.settings import S3Settings
 from spade_spark.storage.base import Store, StoredObject, open_store, split_url
 
@@ -22,7 +22,7 @@ def read_file(setting: str, url: str, s3: S3Settings) -> bytes:
 
     Raises:
         SettingsError: It is missing or cannot be read; names ``setting``.
-        PassingFault: S3 does not answer.
+        TransientError: S3 does not answer.
     """
     with _blaming(setting, url):
         folder, key = split_url(url)
@@ -39,7 +39,7 @@ def local_file(setting: str, url: str, s3: S3Settings) -> Iterator[Path]:
 
     Raises:
         SettingsError: It is missing or cannot be kept here; names ``setting``.
-        PassingFault: S3 does not answer.
+        TransientError: S3 does not answer.
     """
     with _blaming(setting, url):
         if not url.startswith("s3://"):
@@ -58,7 +58,7 @@ def _fetch(url: str, s3: S3Settings, folder: Path, prefix: str) -> Path:
     # In byte order a key comes before all that it begins.
     found = next(store.list(key), None)
     if found is None or found.key != key:
-        raise ObjectMissing(f"{url} is not there")
+        raise ObjectNotFoundError(f"{url} is not there")
     version = hashlib.sha256(found.etag.encode()).hexdigest()[:32]
     path = folder / f"{prefix}-{version}"
     if not (path.exists() and path.stat().st_size == found.size):

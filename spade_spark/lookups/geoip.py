@@ -16,7 +16,7 @@ from geoip2.database import MODE_MMAP_EXT, Reader
 from maxminddb import InvalidDatabaseError
 
 from spade_spark.errors import SettingsError
-from spade_spark.lookups.base import Place
+from spade_spark.lookups.base import GeoLocation
 from spade_spark.lookups.files import local_file
 from spade_spark.settings import GeoipSettings, S3Settings
 
@@ -31,7 +31,7 @@ class GeoIP:
         self._city = city
         self._asn = asn
 
-    def place(self, address: str, *, asn: bool = True) -> Place:
+    def locate(self, address: str, *, asn: bool = True) -> GeoLocation:
         """See :class:`~spade_spark.lookups.GeoLookup`.
 
         Raises:
@@ -39,13 +39,13 @@ class GeoIP:
         """
         plain = _plain(address)
         if plain is None:
-            return Place()
+            return GeoLocation()
         city = self._city.find(plain) if self._city else _NOTHING
         system = self._asn.find(plain) if self._asn and asn else _NOTHING
         try:
             # The first subdivision is the largest: of an English town, England and not the county.
             region = city.get("subdivisions") or (_NOTHING,)
-            return Place(
+            return GeoLocation(
                 city.get("city", _NOTHING).get("names", _NOTHING).get("en", ""),
                 city.get("country", _NOTHING).get("iso_code", ""),
                 region[0].get("iso_code", ""),
@@ -86,7 +86,7 @@ def open_geoip(settings: GeoipSettings, s3: S3Settings) -> GeoIP:
 
     Raises:
         SettingsError: A database is missing, damaged, or of the other kind; names it.
-        PassingFault: S3 does not answer.
+        TransientError: S3 does not answer.
     """
     return GeoIP(
         _open("lookups.geoip.city", settings.city, s3, not_kinds=("-ASN", "-ISP")),

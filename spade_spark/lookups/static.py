@@ -12,11 +12,11 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from spade_spark.errors import SettingsError
-from spade_spark.lookups.base import LookupStats, Place
+from spade_spark.lookups.base import GeoLocation, LookupStats
 from spade_spark.lookups.files import read_file
 from spade_spark.settings import S3Settings
 
-NOWHERE = Place()
+NOWHERE = GeoLocation()
 """The place of an address of which nothing is known."""
 
 _T = TypeVar("_T")
@@ -30,25 +30,25 @@ class _Entry(msgspec.Struct, rename="pascal", forbid_unknown_fields=True):
     asn: str = ""
 
 
-class FixedPlaces:
+class StaticGeo:
     """Places by the exact text of an address, which need not be an address."""
 
-    def __init__(self, places: Mapping[str, Place]) -> None:
+    def __init__(self, places: Mapping[str, GeoLocation]) -> None:
         self._places = dict(places)
 
-    def place(self, address: str, *, asn: bool = True) -> Place:  # noqa: ARG002 - costs nothing
+    def locate(self, address: str, *, asn: bool = True) -> GeoLocation:  # noqa: ARG002 - costs nothing
         """See :class:`~spade_spark.lookups.GeoLookup`."""
         return self._places.get(address, NOWHERE)
 
 
-class FixedLogins:
+class StaticUserIds:
     """Ids by exact login."""
 
     def __init__(self, ids: Mapping[str, int]) -> None:
         self._ids = dict(ids)
 
     def user_id(self, login: str) -> int | None:
-        """See :class:`~spade_spark.lookups.LoginLookup`."""
+        """See :class:`~spade_spark.lookups.UserIdLookup`."""
         return self._ids.get(login)
 
     def stats(self) -> LookupStats:
@@ -56,28 +56,28 @@ class FixedLogins:
         return LookupStats()
 
 
-def open_places(url: str, s3: S3Settings) -> FixedPlaces:
+def open_static_geo(url: str, s3: S3Settings) -> StaticGeo:
     """The table that ``lookups.geoip.table`` names: a path or ``s3://``.
 
     Raises:
         SettingsError: The file is missing or has another form.
     """
     entries = _read_table("lookups.geoip.table", url, s3, dict[str, _Entry])
-    return FixedPlaces(
+    return StaticGeo(
         {
-            address: Place(entry.city, entry.country, entry.region, entry.asn)
+            address: GeoLocation(entry.city, entry.country, entry.region, entry.asn)
             for address, entry in entries.items()
         }
     )
 
 
-def open_logins(url: str, s3: S3Settings) -> FixedLogins:
+def open_static_user_ids(url: str, s3: S3Settings) -> StaticUserIds:
     """The table that ``lookups.users.table`` names: a path or ``s3://``.
 
     Raises:
         SettingsError: The file is missing or has another form.
     """
-    return FixedLogins(_read_table("lookups.users.table", url, s3, dict[str, _UserId]))
+    return StaticUserIds(_read_table("lookups.users.table", url, s3, dict[str, _UserId]))
 
 
 def _read_table(setting: str, url: str, s3: S3Settings, form: type[_T]) -> _T:

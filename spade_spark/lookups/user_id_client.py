@@ -18,7 +18,7 @@ from jmespath.exceptions import JMESPathError
 from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import Url, parse_url
 
-from spade_spark.errors import LookupDown, SettingsError
+from spade_spark.errors import LookupUnavailableError, SettingsError
 from spade_spark.lookups.rate_limit import RateLimiter
 from spade_spark.retry import RetryPolicy
 from spade_spark.settings import UsersSettings
@@ -35,7 +35,7 @@ USER_ID_RETRIES = RetryPolicy(max_attempts=5, max_seconds=60, initial_wait=0.2, 
 """Of the request for one login. ``max_wait`` also limits a ``Retry-After`` of the service."""
 
 
-class LoginDirectory:
+class UserIdClient:
     """Asks ``GET url?login=…``; no memory of its own. Safe among threads.
 
     Args:
@@ -64,7 +64,7 @@ class LoginDirectory:
         """The id of ``login``, or None where the service does not know it.
 
         Raises:
-            LookupDown: No usable answer, however often it was asked.
+            LookupUnavailableError: No usable answer, however often it was asked.
         """
         tries = 0
 
@@ -76,15 +76,15 @@ class LoginDirectory:
         try:
             return self._retries.call(
                 request,
-                retry_if=lambda error: isinstance(error, _NoAnswer) and error.again,
+                retry_if=lambda error: isinstance(error, _UserIdRequestError) and error.again,
                 requested_wait=_requested_wait,
                 before_wait=self._log_retry,
             )
-        except _NoAnswer as error:
+        except _UserIdRequestError as error:
             what_now = (
                 "run again when it does" if error.again else "check lookups.users.url and .path"
             )
-            raise LookupDown(
+            raise LookupUnavailableError(
                 f"the user service at {self.host} did not give the id of a login "
                 f"({error}; asked {tries} time{'s' if tries > 1 else ''}): {what_now}, "
                 'or set lookups.users.on_failure to "empty" to leave such columns empty'
@@ -113,10 +113,10 @@ class LoginDirectory:
             # Read to its end, unless too large, a body gives its connection back to the pool.
             body = response.read(_LARGEST_ANSWER + 1)
         except HTTPError as error:
-            raise _NoAnswer(_broken(error, self._timeout)) from None
+            raise _UserIdRequestError(_broken(error, self._timeout)) from None
         if len(body) > _LARGEST_ANSWER:
             response.close()
-            raise _NoAnswer("it answered more than 1 MB", again=False)
+            raise _UserIdRequestError("it answered more than 1 MB", again=False)
         if response.status == HTTPStatus.NOT_FOUND:
             return None
         if response.status != HTTPStatus.OK:
@@ -133,20 +133,22 @@ class LoginDirectory:
         try:
             found = self._path.search(json.loads(body))
         except (ValueError, RecursionError):
-            raise _NoAnswer("its answer is no JSON") from None
+            raise _UserIdRequestError("its answer is no JSON") from None
         except JMESPathError:
-            raise _NoAnswer("lookups.users.path cannot be followed in its answer") from None
+            raise _UserIdRequestError(
+                "lookups.users.path cannot be followed in its answer"
+            ) from None
         if found is None or found in ("", []):
             return None
         user_id = _integer(found)
         if user_id is None or not _LEAST_ID <= user_id <= _GREATEST_ID:
-            raise _NoAnswer(
+            raise _UserIdRequestError(
                 "what lookups.users.path finds in its answer is no integer of 64 bits", again=False
             )
         return user_id
 
 
-class _NoAnswer(Exception):
+class _UserIdRequestError(Exception):
     """One request without a usable answer; the message holds neither URL nor login.
 
     ``after`` is how many seconds the service asked to be left alone.
@@ -159,7 +161,7 @@ class _NoAnswer(Exception):
 
 
 def _requested_wait(error: BaseException) -> float | None:
-    return error.after if isinstance(error, _NoAnswer) else None
+    return error.after if isinstance(error, _UserIdRequestError) else None
 
 
 def _checked(text: str) -> Url:
@@ -203,10 +205,10 @@ def _broken(error: HTTPError, timeout: float) -> str:
     return f"the connection failed, {type(error).__name__}"
 
 
-def _refused(status: int, headers: Any, longest_wait: float) -> _NoAnswer:
+def _refused(status: int, headers: Any, longest_wait: float) -> _UserIdRequestError:
     again = status in _ASK_AGAIN or status >= HTTPStatus.INTERNAL_SERVER_ERROR
     after = _retry_after(headers.get("Retry-After", "")) if again else None
-    return _NoAnswer(
+    return _UserIdRequestError(
         f"it answered {status}",
         again=again,
         after=None if after is None else min(after, longest_wait),

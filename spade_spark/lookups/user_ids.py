@@ -6,16 +6,16 @@ import threading
 from collections import Counter
 from concurrent.futures import Future
 
-from spade_spark.errors import LookupDown
+from spade_spark.errors import LookupUnavailableError
 from spade_spark.lookups.base import LookupStats
 from spade_spark.lookups.cache import CachedUserId, Memcached, TtlCache
 from spade_spark.lookups.rate_limit import Cooldown
-from spade_spark.lookups.user_id_client import USER_ID_RETRIES, LoginDirectory
+from spade_spark.lookups.user_id_client import USER_ID_RETRIES, UserIdClient
 from spade_spark.retry import RetryPolicy
 from spade_spark.settings import UsersSettings
 
 
-class LoginService:
+class CachedUserIdLookup:
     """Ids by login, remembered; that a login is not known is remembered too.
 
     Where the service does not answer, ``settings.on_failure`` says whether the task stops or the
@@ -31,7 +31,7 @@ class LoginService:
         self, settings: UsersSettings, *, retries: RetryPolicy = USER_ID_RETRIES, pause: float = 10
     ) -> None:
         lifetime = settings.cache_lifetime.total_seconds()
-        self._service = LoginDirectory(settings, retries)
+        self._service = UserIdClient(settings, retries)
         self._memory = TtlCache(settings.cache_entries, lifetime)
         self._memcached = _memcached(settings, lifetime)
         self._stop_on_failure = settings.on_failure == "fail"
@@ -41,17 +41,17 @@ class LoginService:
         self._counts: Counter[str] = Counter()
 
     def user_id(self, login: str) -> int | None:
-        """See :class:`~spade_spark.lookups.LoginLookup`."""
+        """See :class:`~spade_spark.lookups.UserIdLookup`."""
         try:
             return self._answer(login).user_id
-        except LookupDown:
+        except LookupUnavailableError:
             self._count("service_failures")
             if self._stop_on_failure:
                 raise
             return None
 
     def stats(self) -> LookupStats:
-        """See :class:`~spade_spark.lookups.LoginLookup`."""
+        """See :class:`~spade_spark.lookups.UserIdLookup`."""
         failures = self._memcached.failures if self._memcached else 0
         with self._lock:
             return LookupStats(**self._counts, memcached_failures=failures)
@@ -100,11 +100,13 @@ class LoginService:
 
     def _ask_service(self, login: str) -> int | None:
         if self._cooldown.active:
-            raise LookupDown(f"the user service at {self._service.host} is left alone for a while")
+            raise LookupUnavailableError(
+                f"the user service at {self._service.host} is left alone for a while"
+            )
         self._count("service_asked")
         try:
             user_id = self._service.user_id(login)
-        except LookupDown:
+        except LookupUnavailableError:
             if not self._stop_on_failure:
                 self._cooldown.start()
             raise

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from spade_spark.reporting.replay import counted
+from spade_spark.reporting.replay import pluralize
 from spade_spark.request import Request
 from spade_spark.runs.manifest import Completion
-from spade_spark.runs.run_store import Sealed
+from spade_spark.runs.run_store import CompletedRun
 
 _MOST = 10
 
 
-def damage(sealed: Sealed, request: Request) -> str:
+def damage_problem(sealed: CompletedRun, request: Request) -> str:
     """What forbids to go on with what was made, or nothing."""
     damaged = len(sealed.manifest.damaged)
     if damaged <= request.allow_damaged:
@@ -20,18 +20,18 @@ def damage(sealed: Sealed, request: Request) -> str:
     options = f"--runtag {request.run_tag} --allow-damaged {damaged}"
     if request.skip_load:
         return (
-            f"{counted(damaged, 'object')} damaged: mend them and begin a new run, or accept what "
-            f"was made with {options}"
+            f"{pluralize(damaged, 'object')} damaged: mend them and begin a new run, or accept "
+            f"what was made with {options}"
         )
     published = sum(each.published for each in sealed.manifest.ledger.streams.values())
-    told = f" ({counted(published, 'row')} went to streams)" if published else ""
+    told = f" ({pluralize(published, 'row')} went to streams)" if published else ""
     return (
-        f"{counted(damaged, 'object')} damaged, and so nothing was loaded{told}: mend them and "
+        f"{pluralize(damaged, 'object')} damaged, and so nothing was loaded{told}: mend them and "
         f"begin a new run, or load what was made with --skip-transform {options}"
     )
 
 
-def withheld(
+def withheld_message(
     held: Sequence[Completion],
     completions: Sequence[Completion],
     tables: Collection[str],
@@ -55,9 +55,9 @@ def withheld(
         ("", "publish") if request.skip_load else (", and nothing was loaded", "publish and load")
     )
     return (
-        f"{counted(damaged, 'object')} damaged:\n  "
+        f"{pluralize(damaged, 'object')} damaged:\n  "
         + "\n  ".join(reasons[:_MOST] + more)
-        + f"\n{counted(rows, 'row')} of their partitions were not published{loaded}. Mend them and "
-        f"begin a new run (consumers get repeats of what was published), or {load} what was made "
+        + f"\n{pluralize(rows, 'row')} of their partitions were not published{loaded}. Mend them "
+        f"and begin a new run (consumers get repeats of what was published), or {load} what was made "
         f"by the same command with --runtag {request.run_tag} --allow-damaged {damaged}"
     )

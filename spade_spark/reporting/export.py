@@ -9,8 +9,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from spade_spark.reporting.render import as_json, print_parts
-from spade_spark.reporting.replay import counted
+from spade_spark.reporting.render import print_parts, to_json
+from spade_spark.reporting.replay import pluralize
 from spade_spark.runs.export_results import ExportOutcome, TableNotPublished, TablePublished
 
 _MOST = 4
@@ -51,7 +51,7 @@ def print_export(report: ExportReport, console: Console) -> None:
 
 def export_json(report: ExportReport) -> str:
     """The report as JSON: ``{"run_tag", "lake", "window", "tables", "complete"}``."""
-    return as_json(report)
+    return to_json(report)
 
 
 def _parts(report: ExportReport) -> Iterator[RenderableType]:
@@ -71,7 +71,7 @@ def _parts(report: ExportReport) -> Iterator[RenderableType]:
 def _remarks(table: TablePublished) -> Iterator[Text]:
     if table.undated:
         yield Text(
-            f"Table {table.table}: {counted(table.undated, 'row')} of the run belong to no day "
+            f"Table {table.table}: {pluralize(table.undated, 'row')} of the run belong to no day "
             "and were not published",
             style="yellow",
         )

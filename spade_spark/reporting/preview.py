@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from spade_spark.reporting.replay import counted, size_text
+from spade_spark.reporting.replay import format_size, pluralize
 
 _MOST = 12
 
@@ -23,7 +23,7 @@ REPEATS = (
 
 
 @dataclass(frozen=True)
-class TableOutlook:
+class TablePreview:
     """One table, as it is and as it would be replaced.
 
     Attributes:
@@ -44,7 +44,7 @@ class TableOutlook:
 
 
 @dataclass(frozen=True)
-class StreamOutlook:
+class StreamPreview:
     """One stream that would be published to.
 
     Attributes:
@@ -65,7 +65,7 @@ class StreamOutlook:
 
 
 @dataclass(frozen=True)
-class Outlook:
+class ReplayPreview:
     """A replay, before it is begun.
 
     Attributes:
@@ -97,8 +97,8 @@ class Outlook:
     core_seconds: float
     cores: int
     warehouse: str
-    tables: tuple[TableOutlook, ...]
-    streams: tuple[StreamOutlook, ...]
+    tables: tuple[TablePreview, ...]
+    streams: tuple[StreamPreview, ...]
     remarks: tuple[str, ...]
     problems: tuple[str, ...]
 
@@ -113,7 +113,7 @@ class Outlook:
         return msgspec.json.format(msgspec.json.encode({**plain, "ready": self.ready})).decode()
 
 
-def print_outlook(outlook: Outlook, console: Console, *, short: bool = False) -> None:
+def print_preview(outlook: ReplayPreview, console: Console, *, short: bool = False) -> None:
     """Prints the outlook; ``short`` leaves out the hours, the SQL, and the problems.
 
     The problems are left to the error that a replay ends with where there are any.
@@ -127,11 +127,12 @@ def print_outlook(outlook: Outlook, console: Console, *, short: bool = False) ->
         console.print(Text(problem, style="red"), soft_wrap=True)
 
 
-def _head(outlook: Outlook) -> Iterator[RenderableType]:
+def _head(outlook: ReplayPreview) -> Iterator[RenderableType]:
     yield Text(f"Replay {outlook.run_tag}: {outlook.window}", style="bold")
     yield Text(
-        f"Read {counted(outlook.objects, 'object')}, {size_text(outlook.size)}, from {outlook.edge}"
-        f" in {counted(outlook.partitions, 'partition')}; write to {outlook.url}"
+        f"Read {pluralize(outlook.objects, 'object')}, {format_size(outlook.size)}, "
+        f"from {outlook.edge}"
+        f" in {pluralize(outlook.partitions, 'partition')}; write to {outlook.url}"
     )
     yield Text(f"Once Spark is up, the transform takes about {_time(outlook)}.")
     if outlook.warehouse:
@@ -143,12 +144,12 @@ def _head(outlook: Outlook) -> Iterator[RenderableType]:
         yield Text(REPEATS, style="bold yellow")
 
 
-def _events(stream: StreamOutlook) -> str:
+def _events(stream: StreamPreview) -> str:
     others = f" (no rows are made of {', '.join(stream.others)})" if stream.others else ""
     return ", ".join(stream.events) + others
 
 
-def _time(outlook: Outlook) -> str:
+def _time(outlook: ReplayPreview) -> str:
     if outlook.cores:
         return f"{_seconds(outlook.core_seconds / outlook.cores)} on {outlook.cores} cores"
     return f"{_seconds(outlook.core_seconds)} of one core"
@@ -159,7 +160,7 @@ def _seconds(seconds: float) -> str:
     return f"{seconds:.0f} s" if minutes < 2 else f"{minutes:.0f} minutes"  # noqa: PLR2004 - of use
 
 
-def _tables(outlook: Outlook) -> Iterator[RenderableType]:
+def _tables(outlook: ReplayPreview) -> Iterator[RenderableType]:
     if not outlook.tables:
         return
     table = Table(title="Tables", title_justify="left")
@@ -173,7 +174,7 @@ def _tables(outlook: Outlook) -> Iterator[RenderableType]:
     yield table
 
 
-def _details(outlook: Outlook) -> Iterator[RenderableType]:
+def _details(outlook: ReplayPreview) -> Iterator[RenderableType]:
     for each in outlook.tables:
         if each.hours:
             yield Text(f"\nRows of {each.table} in the window, by hour", style="bold")
@@ -185,7 +186,7 @@ def _details(outlook: Outlook) -> Iterator[RenderableType]:
     yield Text()
 
 
-def hours_text(hours: tuple[str, ...]) -> str:
+def format_hours(hours: tuple[str, ...]) -> str:
     """Some hours, not all of a long list."""
     more = f" and {len(hours) - _MOST} more" if len(hours) > _MOST else ""
     return ", ".join(hours[:_MOST]) + more

@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 
-class Completable(Protocol):
+class HasComplete(Protocol):
     """A report, which says whether all that was asked for is done."""
 
     @property
@@ -28,7 +28,7 @@ def print_parts(parts: Iterable[RenderableType], console: Console) -> None:
         console.print(part, soft_wrap=isinstance(part, Text))
 
 
-def as_json(report: Completable) -> str:
+def to_json(report: HasComplete) -> str:
     """The report's members as JSON, and whether it is ``complete``."""
     plain = msgspec.to_builtins(report)
     assert isinstance(plain, dict)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from spade_spark.reporting.render import print_parts
 from spade_spark.reporting.report import Report
-from spade_spark.runs.load_results import TableLoaded, TableLoadedBefore
+from spade_spark.runs.load_results import LoadAlreadyDone, TableLoaded
 from spade_spark.transform.edge_type_audit import EdgeTypeCounts
 from spade_spark.transform.outcomes import Outcome
 
@@ -32,7 +32,7 @@ def print_summary(report: Report, console: Console) -> None:
     print_parts(_parts(report), console)
 
 
-def size_text(size: float) -> str:
+def format_size(size: float) -> str:
     """``size`` bytes for people, in powers of 1000."""
     for unit in ("B", "kB", "MB", "GB"):
         if size < 1000:  # noqa: PLR2004 - the step between units
@@ -41,7 +41,7 @@ def size_text(size: float) -> str:
     return f"{size:.1f} TB"
 
 
-def counted(number: int, noun: str) -> str:
+def pluralize(number: int, noun: str) -> str:
     """``1 table``, ``2 tables``."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
@@ -51,23 +51,23 @@ def _parts(report: Report) -> Iterator[RenderableType]:
     yield Text()
     yield Text(f"Replay {report.run_tag}: {report.window}", style="bold")
     yield Text(
-        f"Read {counted(ledger.objects, 'object')}, {size_text(ledger.bytes_in)} "
-        f"({size_text(ledger.bytes_inflated)} inflated), {ledger.lines:,} lines; "
+        f"Read {pluralize(ledger.objects, 'object')}, {format_size(ledger.bytes_in)} "
+        f"({format_size(ledger.bytes_inflated)} inflated), {ledger.lines:,} lines; "
         f"wrote {ledger.row_count:,} rows in "
-        f"{counted(sum(len(table.every) for table in report.manifest.tables), 'file')}; "
+        f"{pluralize(sum(len(table.every) for table in report.manifest.tables), 'file')}; "
         f"{report.seconds:.0f} s in all."
     )
     yield _outcomes(report)
-    yield _loads(report) if report.loads else _made(report)
+    yield _loads(report) if report.loads else _tables_made(report)
     if report.manifest.has_parquet:
         yield _parquet(report)
     if ledger.streams:
         yield _published(report)
-    if _strays(report):
+    if _edge_mismatches(report):
         yield _edge_types(report)
-    yield from (Text(line, style="yellow") for line in _remarks(report))
-    yield from (Text(line, style="red") for line in _failures(report))
-    yield _verdict(report)
+    yield from (Text(line, style="yellow") for line in _warnings(report))
+    yield from (Text(line, style="red") for line in _errors(report))
+    yield _status_line(report)
 
 
 def _outcomes(report: Report) -> Table:
@@ -93,7 +93,7 @@ def _outcomes(report: Report) -> Table:
     return table
 
 
-def _made(report: Report) -> Table:
+def _tables_made(report: Report) -> Table:
     table = Table(title="What was made (nothing was loaded)", title_justify="left")
     for name in ("table", "version", "rows", "files"):
         table.add_column(name, justify="left" if name == "table" else "right")
@@ -114,7 +114,7 @@ def _loads(report: Report) -> Table:
             table.add_row(
                 load.table, *(f"{figure:,}" for figure in figures), f"{load.seconds:.1f}", "loaded"
             )
-        elif isinstance(load, TableLoadedBefore):
+        elif isinstance(load, LoadAlreadyDone):
             cells = ("", f"{load.deleted:,}", f"{load.inserted:,}", "", "", "loaded before")
             table.add_row(load.table, *cells)
         else:
@@ -133,7 +133,7 @@ def _parquet(report: Report) -> Table:
         days = {file.day for file in made.parquet if file.first}
         undated = ledger.undated.get(made.table, 0)
         figures = (len(days), ledger.parquet.get(made.table, 0), undated, len(made.parquet))
-        size = size_text(sum(file.size for file in made.parquet))
+        size = format_size(sum(file.size for file in made.parquet))
         table.add_row(made.table, *(f"{figure:,}" for figure in figures), size)
     return table
 
@@ -151,7 +151,7 @@ def _published(report: Report) -> Table:
     return table
 
 
-def _strays(report: Report) -> list[tuple[str, EdgeTypeCounts]]:
+def _edge_mismatches(report: Report) -> list[tuple[str, EdgeTypeCounts]]:
     """The events that came from another edge than was expected, or from none; most first."""
     counted = report.manifest.ledger.edge_types.items()
     return sorted(
@@ -161,7 +161,7 @@ def _strays(report: Report) -> list[tuple[str, EdgeTypeCounts]]:
 
 
 def _edge_types(report: Report) -> Table:
-    strays = _strays(report)
+    strays = _edge_mismatches(report)
     more = f", the {_MOST} worst of {len(strays)}" if len(strays) > _MOST else ""
     table = Table(title=f"Events from another edge than expected{more}", title_justify="left")
     table.add_column("event", overflow="fold")
@@ -174,7 +174,7 @@ def _edge_types(report: Report) -> Table:
     return table
 
 
-def _remarks(report: Report) -> Iterator[str]:
+def _warnings(report: Report) -> Iterator[str]:
     """What went on all the same and should be known."""
     manifest = report.manifest
     for damaged in manifest.damaged[:_MOST]:
@@ -213,7 +213,7 @@ def _remarks(report: Report) -> Iterator[str]:
             yield f"{load.table}.{column}: {count:,} values were cut to the column's length"
 
 
-def _failures(report: Report) -> Iterator[str]:
+def _errors(report: Report) -> Iterator[str]:
     """What is not done, and what to do about it."""
     for uuid, error in report.manifest.failures[:_MOST]:
         yield f"Failed on event {uuid}: {error}"
@@ -244,7 +244,7 @@ def _publishing_again(report: Report, stream: str) -> str:
     return shlex.join([*command, "--skip-ace-upload", "--publish", stream.rpartition("/")[2]])
 
 
-def _verdict(report: Report) -> Text:
+def _status_line(report: Report) -> Text:
     if report.complete:
         return Text(f"Done. Everything of this run lies under {report.url}", style="bold green")
     return Text(f"NOT everything was done, see above. The run: {report.url}", style="bold red")

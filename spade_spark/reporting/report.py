@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import msgspec
 
 from spade_spark.runs.load_results import (
+    LoadAlreadyDone,
+    LoadFailed,
     LoadOutcome,
     TableLoaded,
-    TableLoadedBefore,
-    TableNotLoaded,
 )
 from spade_spark.runs.manifest import Manifest
 from spade_spark.transform.outcomes import Outcome
@@ -56,9 +56,9 @@ class Report:
     seconds: float = 0.0
 
     @property
-    def not_loaded(self) -> tuple[TableNotLoaded, ...]:
+    def not_loaded(self) -> tuple[LoadFailed, ...]:
         """The tables whose load failed."""
-        return tuple(load for load in self.loads if isinstance(load, TableNotLoaded))
+        return tuple(load for load in self.loads if isinstance(load, LoadFailed))
 
     @property
     def loaded(self) -> tuple[TableLoaded, ...]:
@@ -66,9 +66,9 @@ class Report:
         return tuple(load for load in self.loads if isinstance(load, TableLoaded))
 
     @property
-    def loaded_before(self) -> tuple[TableLoadedBefore, ...]:
+    def loaded_before(self) -> tuple[LoadAlreadyDone, ...]:
         """The tables that an earlier command loaded this run into."""
-        return tuple(load for load in self.loads if isinstance(load, TableLoadedBefore))
+        return tuple(load for load in self.loads if isinstance(load, LoadAlreadyDone))
 
     @property
     def failed_events(self) -> int:

@@ -10,10 +10,10 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from spade_spark.locking.lease import age_text
-from spade_spark.reporting.replay import counted, size_text
-from spade_spark.runs.discovery import FoundRun, Removable
-from spade_spark.runs.load_results import KeptRows
+from spade_spark.locking.lease import format_age
+from spade_spark.reporting.replay import format_size, pluralize
+from spade_spark.runs.discovery import DiscoveredRun, PruneCandidate
+from spade_spark.runs.load_results import BackupInfo
 from spade_spark.runs.status import RunState, State, TableLoad
 
 _COLORS = {
@@ -24,7 +24,7 @@ _COLORS = {
     State.LOADED: "green",
     State.UNDONE: "yellow",
     State.DAMAGED: "red",
-    State.FOREIGN: "dim",
+    State.LEGACY: "dim",
 }
 _MOST_TABLES = 3
 
@@ -46,14 +46,14 @@ def print_runs(url: str, runs: Sequence[RunState], notes: Sequence[str], console
             _names(run),
             f"{run.rows:,}" if run.rows else "",
             f"{run.objects:,}",
-            size_text(run.size),
+            format_size(run.size),
             _loaded(run),
         )
     console.print(table if runs else Text(f"There are no runs under {url}"))
     _print_notes(notes, console)
 
 
-def print_run(run: RunState, found: FoundRun, notes: Sequence[str], console: Console) -> None:
+def print_run(run: RunState, found: DiscoveredRun, notes: Sequence[str], console: Console) -> None:
     """Prints one run whole."""
     console.print(Group(*_run_parts(run, found)))
     _print_notes(notes, console)
@@ -61,8 +61,8 @@ def print_run(run: RunState, found: FoundRun, notes: Sequence[str], console: Con
     console.print(Text(f"Next: {run.next}"), soft_wrap=True)
 
 
-def print_offers(
-    url: str, runs: Sequence[RunState], backups: Sequence[KeptRows], console: Console
+def print_candidates(
+    url: str, runs: Sequence[RunState], backups: Sequence[BackupInfo], console: Console
 ) -> None:
     """Prints what can be removed, with sizes, and how."""
     offers = [(run, run.removable) for run in runs if run.removable]
@@ -82,13 +82,13 @@ def print_offers(
         )
 
 
-def backup_text(backup: KeptRows) -> str:
+def format_backup(backup: BackupInfo) -> str:
     """What would be dropped, in one line."""
-    size = "size not known" if backup.size is None else size_text(backup.size)
-    return f"{backup.backup}: {counted(backup.rows, 'row')} of {backup.table}, {size}"
+    size = "size not known" if backup.size is None else format_size(backup.size)
+    return f"{backup.backup}: {pluralize(backup.rows, 'row')} of {backup.table}, {size}"
 
 
-def _offers(url: str, offers: Sequence[tuple[RunState, Removable]]) -> Table:
+def _offers(url: str, offers: Sequence[tuple[RunState, PruneCandidate]]) -> Table:
     table = Table(title=f"What can be removed under {url}", title_justify="left")
     for name in ("run tag", "what", "why", "window", "tables"):
         table.add_column(name, overflow="fold")
@@ -104,12 +104,12 @@ def _offers(url: str, offers: Sequence[tuple[RunState, Removable]]) -> Table:
             _window(run),
             _names(run),
             _objects(offer),
-            size_text(offer.size),
+            format_size(offer.size),
         )
     return table
 
 
-def _backups(backups: Sequence[KeptRows]) -> Table:
+def _backups(backups: Sequence[BackupInfo]) -> Table:
     title = "Backups in the warehouse that have expired: rows that a load or undo replaced"
     table = Table(title=title, title_justify="left")
     for name in ("run tag", "table", "kept in", "since (UTC)"):
@@ -124,28 +124,28 @@ def _backups(backups: Sequence[KeptRows]) -> Table:
             each.backup,
             f"{each.at:%Y-%m-%d %H:%M:%S}",
             f"{each.rows:,}",
-            "" if each.size is None else size_text(each.size),
+            "" if each.size is None else format_size(each.size),
         )
     return table
 
 
-def offer_text(offer: Removable) -> str:
+def format_candidate(offer: PruneCandidate) -> str:
     """What would go, in one line."""
     what = "all of the run" if offer.what == "run" else "leftovers of failed attempts"
-    return f"{what} ({offer.reason}), {_objects(offer)}, {size_text(offer.size)}"
+    return f"{what} ({offer.reason}), {_objects(offer)}, {format_size(offer.size)}"
 
 
-def _objects(offer: Removable) -> str:
+def _objects(offer: PruneCandidate) -> str:
     """How many, and how many of them are not below the run tag."""
     elsewhere = f" ({offer.untracked:,} under output.untracked)" if offer.untracked else ""
-    return counted(offer.objects, "object") + elsewhere
+    return pluralize(offer.objects, "object") + elsewhere
 
 
 def runs_json(
     url: str,
     runs: Sequence[RunState],
     notes: Sequence[str],
-    backups: Sequence[KeptRows] | None = None,
+    backups: Sequence[BackupInfo] | None = None,
 ) -> str:
     """The runs as JSON: ``{"url", "runs": [...], "notes": [...]}``.
 
@@ -155,7 +155,7 @@ def runs_json(
     return _json({"url": url, "runs": [_plain(run) for run in runs], "notes": notes, **more})
 
 
-def run_json(run: RunState, found: FoundRun, notes: Sequence[str]) -> str:
+def run_json(run: RunState, found: DiscoveredRun, notes: Sequence[str]) -> str:
     """One run as JSON: as in the list, with plan, manifest, records of loads and leftovers."""
     document = {
         **_plain(run),
@@ -168,19 +168,19 @@ def run_json(run: RunState, found: FoundRun, notes: Sequence[str]) -> str:
     return _json(document)
 
 
-def _run_parts(run: RunState, found: FoundRun) -> Iterator[RenderableType]:
+def _run_parts(run: RunState, found: DiscoveredRun) -> Iterator[RenderableType]:
     yield Text.assemble((f"Run {run.run_tag}: ", "bold"), _state(run))
-    yield Text(f"{run.url}  {counted(run.objects, 'object')}, {size_text(run.size)}")
+    yield Text(f"{run.url}  {pluralize(run.objects, 'object')}, {format_size(run.size)}")
     yield Text(f"window: {_window(run)}")
     if found.plan:
         plan = found.plan
         yield Text(
             f"plan: of {plan.created:%Y-%m-%d %H:%M:%S} UTC, "
-            f"{counted(len(plan.sources), 'object')}, {size_text(plan.size)}; "
-            f"{run.done:,} of {counted(len(plan.partitions), 'partition')} done"
+            f"{pluralize(len(plan.sources), 'object')}, {format_size(plan.size)}; "
+            f"{run.done:,} of {pluralize(len(plan.partitions), 'partition')} done"
         )
     if run.lock:
-        age = age_text(timedelta(seconds=run.lock.seconds))
+        age = format_age(timedelta(seconds=run.lock.seconds))
         life = "alive" if run.lock.live else "taken for dead"
         yield Text(f"lock: {run.lock.process}, last sign of life {age} old, {life}")
     if run.tables:
@@ -195,18 +195,18 @@ def _run_parts(run: RunState, found: FoundRun) -> Iterator[RenderableType]:
     for problem in run.problems:
         yield Text(problem, style="red")
     if run.removable:
-        yield Text(f"can be removed: {offer_text(run.removable)}", style="yellow")
+        yield Text(f"can be removed: {format_candidate(run.removable)}", style="yellow")
 
 
-def _counted(found: FoundRun) -> Iterator[RenderableType]:
+def _counted(found: DiscoveredRun) -> Iterator[RenderableType]:
     assert found.manifest is not None
     ledger = found.manifest.ledger
     outcomes = [f"{count:,} {name.value}" for name, count in ledger.outcomes.items() if count]
     yield Text(
         f"sealed {found.manifest.created:%Y-%m-%d %H:%M:%S} UTC; read "
-        f"{counted(ledger.objects, 'object')}, {size_text(ledger.bytes_in)}, "
+        f"{pluralize(ledger.objects, 'object')}, {format_size(ledger.bytes_in)}, "
         f"{ledger.lines:,} lines: {ledger.undecodable:,} undecodable, "
-        f"{ledger.filtered:,} passed over, {counted(ledger.records, 'record')}"
+        f"{ledger.filtered:,} passed over, {pluralize(ledger.records, 'record')}"
     )
     yield Text(f"events: {', '.join(outcomes) or 'none'}")
     for damaged in found.manifest.damaged:
@@ -224,7 +224,7 @@ def _tables(run: RunState) -> Table:
     for each in run.tables:
         made = ("",) * 4
         if each.version is not None:
-            made = (str(each.version), f"{each.rows:,}", f"{each.files:,}", size_text(each.size))
+            made = (str(each.version), f"{each.rows:,}", f"{each.files:,}", format_size(each.size))
         _add_row(table, each.table, *made)
     return table
 

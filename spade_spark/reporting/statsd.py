@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 from spade_spark.errors import SettingsError
-from spade_spark.runs.audit_counts import Ledger
-from spade_spark.runs.load_results import LoadOutcome, TableLoaded, TableNotLoaded
+from spade_spark.runs.audit_counts import AuditCounts
+from spade_spark.runs.load_results import LoadFailed, LoadOutcome, TableLoaded
 from spade_spark.settings import MetricsSettings
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _client(settings: MetricsSettings) -> DogStatsd:
     return client
 
 
-def of_run(ledger: Ledger, seconds: float) -> Iterator[Metric]:
+def of_run(ledger: AuditCounts, seconds: float) -> Iterator[Metric]:
     """What a run has read and made.
 
     Args:
@@ -129,7 +129,7 @@ def of_loads(loads: Iterable[LoadOutcome]) -> Iterator[Metric]:
         if isinstance(load, TableLoaded):
             yield Metric(f"{name}.load", round(load.seconds * 1000), timing=True)
             yield from _counters(name, {"deleted": load.deleted, "inserted": load.inserted})
-        elif isinstance(load, TableNotLoaded):
+        elif isinstance(load, LoadFailed):
             yield Metric(f"{name}.not_loaded", 1)
 
 

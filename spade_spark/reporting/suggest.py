@@ -11,7 +11,7 @@ from rich.text import Text
 
 from spade_spark.blueprint.schema import Column, as_published
 from spade_spark.reporting.render import print_parts
-from spade_spark.reporting.replay import counted
+from spade_spark.reporting.replay import pluralize
 from spade_spark.schema_inference.infer import Suggestions
 from spade_spark.schema_inference.proposal import PropertySuggestion, Suggestion
 
@@ -58,17 +58,17 @@ def _parts(found: Suggestions) -> Iterator[RenderableType]:
     yield Text()
     if len(found.suggestions) > _MOST:
         others = ", ".join(each.table.name for each in found.suggestions[_MOST:])
-        yield Text(f"And {counted(len(found.suggestions) - _MOST, 'further event')}: {others}")
+        yield Text(f"And {pluralize(len(found.suggestions) - _MOST, 'further event')}: {others}")
     if found.further:
-        yield Text(f"And {counted(found.further, 'event')} of too many, or too long, names")
+        yield Text(f"And {pluralize(found.further, 'event')} of too many, or too long, names")
     yield Text(
-        f"Read {found.read:,} of {counted(found.events, 'untracked event')} of run "
+        f"Read {found.read:,} of {pluralize(found.events, 'untracked event')} of run "
         f"{found.run_tag}; --json prints the tables as Blueprint takes them"
     )
 
 
 def _table(suggestion: Suggestion) -> Table:
-    title = f"{suggestion.table.name}: {counted(suggestion.seen.events, 'event')}"
+    title = f"{suggestion.table.name}: {pluralize(suggestion.seen.events, 'event')}"
     table = Table(title=Text(title), title_justify="left")
     table.add_column("property", overflow="fold")
     table.add_column("values", justify="right", no_wrap=True)

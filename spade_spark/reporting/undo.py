@@ -9,8 +9,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from spade_spark.reporting.render import as_json, print_parts
-from spade_spark.runs.load_results import TableNotLoaded, TableUndone
+from spade_spark.reporting.render import print_parts, to_json
+from spade_spark.runs.load_results import LoadFailed, UndoSucceeded
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class UndoReport:
     run_tag: str
     warehouse: str
     tag: str
-    tables: tuple[TableUndone | TableNotLoaded, ...]
+    tables: tuple[UndoSucceeded | LoadFailed, ...]
     passed: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
         """Whether all that was asked for is done."""
-        return not any(isinstance(each, TableNotLoaded) for each in self.tables)
+        return not any(isinstance(each, LoadFailed) for each in self.tables)
 
 
 def print_undo(report: UndoReport, console: Console) -> None:
@@ -44,7 +44,7 @@ def print_undo(report: UndoReport, console: Console) -> None:
 
 def undo_json(report: UndoReport) -> str:
     """The report as JSON: ``{"run_tag", "warehouse", "tag", "tables", "passed", "complete"}``."""
-    return as_json(report)
+    return to_json(report)
 
 
 def _parts(report: UndoReport) -> Iterator[RenderableType]:
@@ -54,7 +54,7 @@ def _parts(report: UndoReport) -> Iterator[RenderableType]:
     for table in report.passed:
         yield Text(f"Table {table} was undone before", style="yellow")
     for each in report.tables:
-        if isinstance(each, TableNotLoaded):
+        if isinstance(each, LoadFailed):
             yield Text(f"Table {each.table} was not undone: {each.reason}", style="red")
     if not report.complete:
         yield Text("NOT everything was undone, see above", style="bold red")
@@ -64,8 +64,8 @@ def _parts(report: UndoReport) -> Iterator[RenderableType]:
         yield Text(f"To put its rows back: spade-spark undo {report.tag}")
 
 
-def _has_backup(outcome: TableUndone | TableNotLoaded) -> bool:
-    return isinstance(outcome, TableUndone) and bool(outcome.backup)
+def _has_backup(outcome: UndoSucceeded | LoadFailed) -> bool:
+    return isinstance(outcome, UndoSucceeded) and bool(outcome.backup)
 
 
 def _tables(report: UndoReport) -> Table:
@@ -78,7 +78,7 @@ def _tables(report: UndoReport) -> Table:
     table.add_column("deleted rows are kept in", overflow="fold")
     table.add_column("", no_wrap=True)
     for each in report.tables:
-        if isinstance(each, TableUndone):
+        if isinstance(each, UndoSucceeded):
             figures = (f"{each.deleted:,}", f"{each.inserted:,}", f"{each.seconds:.1f}")
             cells = (each.window, *figures, each.backup or "nowhere")
             state = Text("undone")

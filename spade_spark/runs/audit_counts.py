@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TypeVar
 
-from spade_spark.errors import Bug
+from spade_spark.errors import InternalError
 from spade_spark.streams.counts import StreamCounts
 from spade_spark.transform.edge_type_audit import EdgeTypeCounts
 from spade_spark.transform.outcomes import Outcome
@@ -19,7 +19,7 @@ WRITTEN = (Outcome.SUCCESS, Outcome.SKIPPED_COLUMNS)
 
 
 @dataclass(frozen=True)
-class Ledger:
+class AuditCounts:
     """Counts of one partition, or of a run.
 
     Attributes:
@@ -57,13 +57,13 @@ class Ledger:
     parquet: dict[str, int] = field(default_factory=dict)
     undated: dict[str, int] = field(default_factory=dict)
 
-    def __add__(self, other: Ledger) -> Ledger:
+    def __add__(self, other: AuditCounts) -> AuditCounts:
         sums = {
             each.name: getattr(self, each.name) + getattr(other, each.name)
             for each in fields(self)
             if isinstance(getattr(self, each.name), int)
         }
-        return Ledger(
+        return AuditCounts(
             **sums,
             events=_add(self.events, other.events),
             streams=_merge(self.streams, other.streams, StreamCounts()),
@@ -103,10 +103,10 @@ class Ledger:
             where: The partition or run, for the message.
 
         Raises:
-            Bug: The ledger does not balance.
+            InternalError: The ledger does not balance.
         """
         if self.lines != self.undecodable + self.filtered + self.repeated + self.records:
-            raise Bug(
+            raise InternalError(
                 f"{where}: the ledger does not balance: {self.lines} lines read, but "
                 f"{self.undecodable} undecodable + {self.filtered} passed over + "
                 f"{self.repeated} of repeated globs + {self.records} records; nothing was "
@@ -114,23 +114,23 @@ class Ledger:
             )
         for table in sorted(self.events.keys() | written.keys()):
             if self.rows(table) != written.get(table, 0):
-                raise Bug(
+                raise InternalError(
                     f"{where}: the ledger does not balance: {self.rows(table)} rows of {table} "
                     f"made, {written.get(table, 0)} in files; nothing was loaded, please report "
                     "this"
                 )
         for stream, counts in self.streams.items():
             if not counts.balances:
-                raise Bug(
+                raise InternalError(
                     f"{where}: the ledger does not balance: {counts.rows} rows for {stream}, but "
                     f"{counts.outside} outside + {counts.filtered} filtered + {counts.empty} empty "
                     f"+ {counts.published} published + {counts.dropped} dropped; please report this"
                 )
 
 
-def total(ledgers: Iterable[Ledger]) -> Ledger:
+def total(ledgers: Iterable[AuditCounts]) -> AuditCounts:
     """The sum of all ledgers."""
-    return sum(ledgers, Ledger())
+    return sum(ledgers, AuditCounts())
 
 
 def _merge(

@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 
-from spade_spark.errors import InputError, ObjectMissing
-from spade_spark.locking.lease import Board, Held, Locks
+from spade_spark.errors import InputError, ObjectNotFoundError
+from spade_spark.locking.lease import Lease, LeaseStore, LeaseTable
 from spade_spark.plan import Plan
 from spade_spark.runs.load_results import LoadRecord
 from spade_spark.runs.manifest import Manifest
-from spade_spark.runs.paths import Layout, is_tag
-from spade_spark.runs.run_store import Run
+from spade_spark.runs.paths import RunPaths, is_tag
+from spade_spark.runs.run_store import RunStore
 from spade_spark.storage.base import Store, StoredObject
 
 _READERS = 8
@@ -25,7 +25,7 @@ _ATTEMPT = re.compile(r"\d{5,}-\d+-[0-9a-f]{12}-\d{4,}\.(?:gz|parquet)", re.ASCI
 
 
 @dataclass(frozen=True)
-class FoundRun:
+class DiscoveredRun:
     """A run tag and what lies below it.
 
     Attributes:
@@ -48,13 +48,13 @@ class FoundRun:
     plan: Plan | None
     manifest: Manifest | None
     loads: tuple[LoadRecord, ...]
-    board: Board
+    board: LeaseTable
     problems: tuple[str, ...]
 
     @property
-    def held(self) -> Held | None:
+    def held(self) -> Lease | None:
         """Its lock, dead or live."""
-        return self.board.of(self.run_tag)
+        return self.board.find(self.run_tag)
 
     @property
     def is_live(self) -> bool:
@@ -75,7 +75,7 @@ class FoundRun:
     @property
     def done(self) -> int:
         """Partitions with a completion record."""
-        prefix = Layout(self.run_tag).completed
+        prefix = RunPaths(self.run_tag).completed
         return sum(each.key.startswith(prefix) for each in self.objects)
 
     @property
@@ -108,7 +108,7 @@ class FoundRun:
 
 
 @dataclass(frozen=True)
-class Removable:
+class PruneCandidate:
     """What can be removed of a run.
 
     Attributes:
@@ -132,25 +132,27 @@ class Removable:
         reason: str,
         objects: tuple[StoredObject, ...],
         untracked: tuple[StoredObject, ...],
-    ) -> Removable | None:
+    ) -> PruneCandidate | None:
         """These objects; None where there are none."""
         every = (*objects, *untracked)
         size = sum(each.size for each in every)
         return cls(what, reason, len(every), size, len(untracked)) if every else None
 
 
-def find_runs(store: Store, untracked: Store | None = None) -> list[FoundRun]:
+def find_runs(store: Store, untracked: Store | None = None) -> list[DiscoveredRun]:
     """All runs below ``store``, by one listing and the records of each run.
 
     Args:
         store: The output store.
         untracked: Where untracked events lie, if that is not below their run tags.
     """
-    board = Locks(store).board()
+    board = LeaseStore(store).table()
     groups = groupby(store.list(), key=lambda entry: entry.key.partition("/")[0])
     found = [(tag, tuple(entries)) for tag, entries in groups if is_tag(tag)]
     with ThreadPoolExecutor(_READERS, "runs") as pool:
-        return list(pool.map(lambda each: _look(store, untracked, each[0], each[1], board), found))
+        return list(
+            pool.map(lambda each: _discover(store, untracked, each[0], each[1], board), found)
+        )
 
 
 def remove(entries: Iterable[tuple[Store, StoredObject]], run_tag: str) -> None:
@@ -160,7 +162,7 @@ def remove(entries: Iterable[tuple[Store, StoredObject]], run_tag: str) -> None:
     all the plan, which tells where untracked events lie: a removal that dies half-way leaves an
     abandoned run that can be removed again.
     """
-    layout = Layout(run_tag)
+    layout = RunPaths(run_tag)
 
     def rank(entry: tuple[Store, StoredObject]) -> int:
         key = entry[1].key
@@ -175,21 +177,21 @@ def remove(entries: Iterable[tuple[Store, StoredObject]], run_tag: str) -> None:
             list(pool.map(lambda entry: entry[0].delete(entry[1].key), step))
 
 
-def _look(
+def _discover(
     store: Store,
     untracked: Store | None,
     run_tag: str,
     objects: tuple[StoredObject, ...],
-    board: Board,
-) -> FoundRun:
-    run = Run(store, run_tag)
+    board: LeaseTable,
+) -> DiscoveredRun:
+    run = RunStore(store, run_tag)
     keys = {each.key: each for each in objects}
     problems: list[str] = []
     manifest = plan = None
     events: tuple[StoredObject, ...] = ()
     try:
         if run.layout.manifest in keys:
-            sealed = run.sealed()
+            sealed = run.completed_run()
             manifest = sealed.manifest if sealed else None
         if manifest is None and run.layout.plan in keys:
             plan = run.plan()
@@ -199,7 +201,7 @@ def _look(
         problems.append(str(error))
     if manifest:
         problems += _missing(manifest, keys)
-    return FoundRun(
+    return DiscoveredRun(
         run_tag=run_tag,
         url=run.url,
         objects=objects,
@@ -212,13 +214,13 @@ def _look(
     )
 
 
-def _untracked(run: Run, plan: Plan | None, store: Store) -> tuple[StoredObject, ...]:
+def _untracked(run: RunStore, plan: Plan | None, store: Store) -> tuple[StoredObject, ...]:
     """The run's untracked events in a store of their own; none of a run without a plan."""
     if plan is None:
         return ()
     try:
         return tuple(store.list(run.layout.untracked_by_day(plan.day, "")))
-    except ObjectMissing:  # nothing was ever written there
+    except ObjectNotFoundError:  # nothing was ever written there
         return ()
 
 
@@ -242,7 +244,7 @@ def _missing(manifest: Manifest, keys: dict[str, StoredObject]) -> Iterator[str]
         yield f"and {len(wrong) - _MOST} more files"
 
 
-def _loads(run: Run, keys: Iterable[str], problems: list[str]) -> Iterator[LoadRecord]:
+def _loads(run: RunStore, keys: Iterable[str], problems: list[str]) -> Iterator[LoadRecord]:
     for key in keys:
         if key.startswith(run.layout.loads):
             try:

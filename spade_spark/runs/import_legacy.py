@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from spade_spark.blueprint.schema import Table
 from spade_spark.errors import InputError
-from spade_spark.runs.audit_counts import Ledger
+from spade_spark.runs.audit_counts import AuditCounts
 from spade_spark.runs.manifest import Manifest, ManifestTable, RowFile
-from spade_spark.runs.run_store import Run
+from spade_spark.runs.run_store import RunStore
 from spade_spark.sources.gzip_lines import ObjectLines
 from spade_spark.storage.base import Store, StoredObject
 from spade_spark.transform.outcomes import Outcome
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 
-def adopt(run: Run, tables: Sequence[Table], window: Window, now: datetime) -> Manifest:
+def import_legacy_run(
+    run: RunStore, tables: Sequence[Table], window: Window, now: datetime
+) -> Manifest:
     """The manifest of what lies under ``<runtag>/<table>/v<version>/``.
 
     Raises:
@@ -44,11 +46,11 @@ def adopt(run: Run, tables: Sequence[Table], window: Window, now: datetime) -> M
         window=window.arguments,
         created=now,
         tables=made,
-        ledger=Ledger(events={table.table: {Outcome.SUCCESS: table.rows} for table in made}),
+        ledger=AuditCounts(events={table.table: {Outcome.SUCCESS: table.rows} for table in made}),
     )
 
 
-def _table(run: Run, table: Table) -> ManifestTable:
+def _table(run: RunStore, table: Table) -> ManifestTable:
     prefix = run.layout.rows(table.name, table.version, "")
     files = tuple(
         _file(run.store, table, found)

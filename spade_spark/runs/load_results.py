@@ -76,7 +76,7 @@ class TableLoaded:
 
 
 @dataclass(frozen=True)
-class TableNotLoaded:
+class LoadFailed:
     """One table that was left as it was.
 
     Attributes:
@@ -91,7 +91,7 @@ class TableNotLoaded:
 
 
 @dataclass(frozen=True)
-class TableLoadedBefore:
+class LoadAlreadyDone:
     """One table that an earlier command loaded the same run into, and that was left as it was.
 
     Attributes:
@@ -107,12 +107,12 @@ class TableLoadedBefore:
     inserted: int
 
 
-LoadOutcome = TableLoaded | TableLoadedBefore | TableNotLoaded
+LoadOutcome = TableLoaded | LoadAlreadyDone | LoadFailed
 """What came of one table's load."""
 
 
 @dataclass(frozen=True)
-class TableUndone:
+class UndoSucceeded:
     """One table's window, as it was before a load.
 
     Attributes:
@@ -133,7 +133,7 @@ class TableUndone:
 
 
 @dataclass(frozen=True)
-class TableUndoneBefore:
+class UndoAlreadyDone:
     """One table of which an earlier undo put the rows back, and that was left as it was.
 
     Attributes:
@@ -143,12 +143,12 @@ class TableUndoneBefore:
     table: str
 
 
-UndoOutcome = TableUndone | TableUndoneBefore | TableNotLoaded
+UndoOutcome = UndoSucceeded | UndoAlreadyDone | LoadFailed
 """What came of one table's undo."""
 
 
 @dataclass(frozen=True)
-class KeptRows:
+class BackupInfo:
     """Rows that a load or an undo replaced, and that are kept.
 
     Attributes:
@@ -187,7 +187,7 @@ class LoadRecord:
     warehouse: str
     window: tuple[str, str]
     loaded: tuple[TableLoaded, ...]
-    not_loaded: tuple[TableNotLoaded, ...]
+    not_loaded: tuple[LoadFailed, ...]
 
     @classmethod
     def of(cls, loads: Iterable[LoadOutcome], window: Window, warehouse: str) -> LoadRecord:
@@ -198,5 +198,5 @@ class LoadRecord:
             warehouse=warehouse,
             window=window.arguments,
             loaded=tuple(each for each in every if isinstance(each, TableLoaded)),
-            not_loaded=tuple(each for each in every if isinstance(each, TableNotLoaded)),
+            not_loaded=tuple(each for each in every if isinstance(each, LoadFailed)),
         )

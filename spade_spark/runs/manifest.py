@@ -12,11 +12,11 @@ from typing import TypeVar
 import msgspec
 
 from spade_spark.blueprint.schema import Table
-from spade_spark.errors import Bug, InputError
+from spade_spark.errors import InputError, InternalError
 from spade_spark.plan import Plan
-from spade_spark.runs.audit_counts import Ledger, total
+from spade_spark.runs.audit_counts import AuditCounts, total
 from spade_spark.runs.load_results import LoadFile, TableFiles
-from spade_spark.runs.paths import Layout
+from spade_spark.runs.paths import RunPaths
 from spade_spark.writers.partition_paths import DayFile
 
 Record = TypeVar("Record")
@@ -109,7 +109,7 @@ class Completion:
     plan: str
     partition: int
     attempt: str
-    ledger: Ledger
+    ledger: AuditCounts
     files: tuple[RowFile, ...] = ()
     untracked: tuple[UntrackedFile, ...] = ()
     quarantine: tuple[QuarantineFile, ...] = ()
@@ -181,7 +181,7 @@ class Manifest:
     window: tuple[str, str]
     created: datetime
     tables: tuple[ManifestTable, ...]
-    ledger: Ledger
+    ledger: AuditCounts
     untracked: tuple[UntrackedFile, ...] = ()
     quarantine: tuple[QuarantineFile, ...] = ()
     damaged: tuple[Damaged, ...] = ()
@@ -202,24 +202,26 @@ class Manifest:
         return "parquet" in self.format
 
 
-def seal(
+def build_manifest(
     plan: Plan, tables: Sequence[Table], completions: Sequence[Completion], now: datetime
 ) -> Manifest:
     """The manifest of a run from what its tasks returned.
 
     Raises:
-        Bug: A partition is missing or there twice, or the ledger does not balance.
+        InternalError: A partition is missing or there twice, or the ledger does not balance.
     """
     numbers = sorted(completion.partition for completion in completions)
     if numbers != [partition.number for partition in plan.partitions]:
-        raise Bug(f"{plan.run_tag}: {len(plan.partitions)} partitions were planned, got {numbers}")
+        raise InternalError(
+            f"{plan.run_tag}: {len(plan.partitions)} partitions were planned, got {numbers}"
+        )
     ordered = sorted(completions, key=lambda completion: completion.partition)
     files = [file for completion in ordered for file in completion.files]
     parquet = [file for completion in ordered for file in completion.parquet]
     format_ = plan.settings.get("output.format", "tsv")
     ledger = total(completion.ledger for completion in ordered)
     if ledger.objects != len(plan.sources):
-        raise Bug(
+        raise InternalError(
             f"{plan.run_tag}: {len(plan.sources)} objects were planned, {ledger.objects} were read"
         )
     _check(ledger, format_, files, parquet, plan.run_tag)
@@ -254,7 +256,7 @@ def table_files(manifest: Manifest, base: str, checksum: str) -> tuple[TableFile
         base: URL of the output store, ending in a slash.
         checksum: SHA-256 of the manifest.
     """
-    layout = Layout(manifest.run_tag)
+    layout = RunPaths(manifest.run_tag)
     return tuple(
         TableFiles(
             table=made.table,
@@ -314,7 +316,7 @@ def _manifest_table(
 
 
 def _check(
-    ledger: Ledger,
+    ledger: AuditCounts,
     format_: str,
     files: Iterable[RowFile],
     parquet: Iterable[DayFile],

@@ -27,7 +27,7 @@ from datetime import datetime
 from urllib.parse import quote
 
 from spade_spark.errors import UsageError
-from spade_spark.writers.partition_paths import day_folder
+from spade_spark.writers.partition_paths import hive_partition_dir
 
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 
@@ -43,7 +43,7 @@ the rows from being added twice."""
 
 
 def generate_tag(now: datetime, namespace: str = "") -> str:
-    """``[NAMESPACE-]YYYYMMDDTHHMMSS`` of ``now``."""
+    """``[NAMESPACE-]YYYYMMDDTHHMMSS`` of ``current_rows``."""
     stamp = now.strftime("%Y%m%dT%H%M%S")
     return check_tag(f"{namespace}-{stamp}" if namespace else stamp)
 
@@ -78,7 +78,7 @@ def table_folder(table: str) -> str:
 
 
 @dataclass(frozen=True)
-class Layout:
+class RunPaths:
     """The keys of one run."""
 
     run_tag: str
@@ -135,7 +135,7 @@ class Layout:
 
     def day(self, table: str, day: str, name: str) -> str:
         """A Parquet file of one table's rows of one day."""
-        return f"{self.run_tag}/{table_folder(table)}/{day_folder(day)}/{name}"
+        return f"{self.run_tag}/{table_folder(table)}/{hive_partition_dir(day)}/{name}"
 
     def untracked(self, name: str) -> str:
         """A file of events without a table, where the settings name no bucket for them."""

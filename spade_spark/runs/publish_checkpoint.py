@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from spade_spark.errors import InputError, SpadeError
-from spade_spark.runs.audit_counts import Ledger
+from spade_spark.runs.audit_counts import AuditCounts
 from spade_spark.runs.manifest import decode, encode
 from spade_spark.storage.base import Store
 from spade_spark.streams.counts import StreamCounts
@@ -29,12 +29,12 @@ _READS: Final = 3
 _NOBODY: Final = ""
 
 
-class Overtaken(Exception):
+class CheckpointLostError(Exception):
     """Another task holds the record now."""
 
 
 @dataclass(frozen=True)
-class Progress:
+class PublishOffset:
     """How far one stream is.
 
     Attributes:
@@ -47,15 +47,15 @@ class Progress:
     sending: int = 0
     counts: StreamCounts = field(default_factory=StreamCounts)
 
-    def left_behind(self) -> Progress:
+    def after_crash(self) -> PublishOffset:
         """What is known when whoever sent is gone."""
         doubtful = self.sending - self.settled
         counts = self.counts + StreamCounts(repeated=doubtful)
-        return Progress(self.settled, self.settled, counts)
+        return PublishOffset(self.settled, self.settled, counts)
 
 
 @dataclass(frozen=True)
-class Publication:
+class PublishCheckpoint:
     """The record.
 
     Attributes:
@@ -72,15 +72,15 @@ class Publication:
     holder: str
     beats: int = 0
     published: bool = False
-    streams: dict[str, Progress] = field(default_factory=dict)
+    streams: dict[str, PublishOffset] = field(default_factory=dict)
 
     @property
-    def ledger(self) -> Ledger:
+    def ledger(self) -> AuditCounts:
         """What was counted."""
-        return Ledger(streams={name: each.counts for name, each in self.streams.items()})
+        return AuditCounts(streams={name: each.counts for name, each in self.streams.items()})
 
 
-class PublicationLog:
+class PublishCheckpointStore:
     """One attempt's hold on the record.
 
     Args:
@@ -103,17 +103,17 @@ class PublicationLog:
         patience: float,
     ) -> None:
         self._store, self._key, self._patience = store, key, patience
-        self._new = Publication(plan, partition, holder)
+        self._new = PublishCheckpoint(plan, partition, holder)
         self._record = self._new
         self._etag = ""
         self._written = 0.0
 
     @property
-    def record(self) -> Publication:
+    def record(self) -> PublishCheckpoint:
         """The record as it was last seen."""
         return self._record
 
-    def take(self) -> bool:
+    def acquire(self) -> bool:
         """Takes hold of the record, once nobody else does; False where all is published.
 
         Raises:
@@ -125,15 +125,15 @@ class PublicationLog:
             self._await_end()
         return not self._record.published
 
-    def progress(self, stream: str) -> Progress:
+    def progress(self, stream: str) -> PublishOffset:
         """How far a stream is."""
-        return self._record.streams.get(stream, Progress())
+        return self._record.streams.get(stream, PublishOffset())
 
-    def note(self, stream: str, progress: Progress) -> None:
+    def checkpoint(self, stream: str, progress: PublishOffset) -> None:
         """Writes how far a stream is.
 
         Raises:
-            Overtaken: Another attempt holds the record.
+            CheckpointLostError: Another attempt holds the record.
         """
         self._write(streams={**self._record.streams, stream: progress})
 
@@ -141,7 +141,7 @@ class PublicationLog:
         """Gives a sign of life, where the last one is old enough.
 
         Raises:
-            Overtaken: Another attempt holds the record.
+            CheckpointLostError: Another attempt holds the record.
         """
         if time.monotonic() - self._written > self._patience / 4:
             self._write()
@@ -150,17 +150,17 @@ class PublicationLog:
         """Writes that all is published.
 
         Raises:
-            Overtaken: Another attempt holds the record.
+            CheckpointLostError: Another attempt holds the record.
         """
         self._write(published=True)
 
-    def let_go(self, stream: str, progress: Progress) -> None:
+    def release(self, stream: str, progress: PublishOffset) -> None:
         """Leaves the record to others, with all that is known.
 
         It is called when something has failed, and does not hide that by failing itself: who
         comes after then has to wait, and to take more for doubtful.
         """
-        with suppress(SpadeError, Overtaken):
+        with suppress(SpadeError, CheckpointLostError):
             self._write(streams={**self._record.streams, stream: progress}, holder=_NOBODY)
 
     def _holds(self) -> bool:
@@ -176,21 +176,21 @@ class PublicationLog:
                 return
         if self._record.published or self._holds():
             return
-        streams = {name: each.left_behind() for name, each in self._record.streams.items()}
-        with suppress(Overtaken):  # by another that waited as long
+        streams = {name: each.after_crash() for name, each in self._record.streams.items()}
+        with suppress(CheckpointLostError):  # by another that waited as long
             self._write(holder=self._new.holder, streams=streams)
 
     def _write(self, **changed: object) -> None:
         record = replace(self._record, beats=self._record.beats + 1, **changed)  # type: ignore[arg-type] # the fields' own types
         if not self._store.replace(self._key, encode(record), self._etag):
             self._etag = ""
-            raise Overtaken
+            raise CheckpointLostError
         self._written = time.monotonic()
         if self._look() != record:
             self._etag = ""
-            raise Overtaken
+            raise CheckpointLostError
 
-    def _look(self) -> Publication:
+    def _look(self) -> PublishCheckpoint:
         """The record as it is now.
 
         What cannot be decoded is read again: an answer may be cut, and look whole.
@@ -199,7 +199,7 @@ class PublicationLog:
         for left in reversed(range(_READS)):
             snapshot = self._store.snapshot(self._key)
             try:
-                self._record = decode(snapshot.data, Publication, name)
+                self._record = decode(snapshot.data, PublishCheckpoint, name)
                 break
             except InputError:
                 if not left:
@@ -210,11 +210,11 @@ class PublicationLog:
         return self._record
 
 
-def read_publication(store: Store, key: str) -> Publication:
+def read_checkpoint(store: Store, key: str) -> PublishCheckpoint:
     """A partition's record.
 
     Raises:
-        ObjectMissing: There is none.
+        ObjectNotFoundError: There is none.
         InputError: What lies there is no such record.
     """
-    return decode(store.read(key), Publication, store.url + key)
+    return decode(store.read(key), PublishCheckpoint, store.url + key)

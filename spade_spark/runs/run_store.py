@@ -8,25 +8,25 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from spade_spark.blueprint.schema import Table
-from spade_spark.errors import InputError, ObjectMissing, UsageError
-from spade_spark.plan import Plan, differences
+from spade_spark.errors import InputError, ObjectNotFoundError, UsageError
+from spade_spark.plan import Plan, plan_differences
 from spade_spark.runs.load_results import LoadRecord, TableFiles
 from spade_spark.runs.manifest import (
     Completion,
     Manifest,
+    build_manifest,
     copy_manifest,
     decode,
     encode,
-    seal,
     table_files,
 )
-from spade_spark.runs.paths import Layout
-from spade_spark.runs.publish_checkpoint import read_publication
+from spade_spark.runs.paths import RunPaths
+from spade_spark.runs.publish_checkpoint import read_checkpoint
 from spade_spark.storage.base import Store
 
 
 @dataclass(frozen=True)
-class Sealed:
+class CompletedRun:
     """A run whose manifest is written.
 
     Attributes:
@@ -40,12 +40,12 @@ class Sealed:
     checksum: str
 
 
-class Run:
+class RunStore:
     """Reads and writes what a run keeps of itself. The driver's alone; tasks write completions."""
 
     def __init__(self, store: Store, run_tag: str) -> None:
         self.store = store
-        self.layout = Layout(run_tag)
+        self.layout = RunPaths(run_tag)
 
     @property
     def url(self) -> str:
@@ -77,7 +77,7 @@ class Run:
         """
         try:
             data = self.store.read(self.layout.plan)
-        except ObjectMissing:
+        except ObjectNotFoundError:
             return None
         return decode(data, Plan, self.store.url + self.layout.plan)
 
@@ -87,14 +87,14 @@ class Run:
         A former version's plan has not all fields that it has once it is read.
 
         Raises:
-            ObjectMissing: The run was not begun.
+            ObjectNotFoundError: The run was not begun.
         """
         return sha256(self.store.read(self.layout.plan))
 
     def plan_problem(self, plan: Plan) -> str:
         """What keeps ``plan`` from being carried out under this run tag, or nothing."""
         begun = self.plan()
-        different = differences(begun, plan) if begun else []
+        different = plan_differences(begun, plan) if begun else []
         if not different:
             return ""
         return (
@@ -123,44 +123,44 @@ class Run:
     def _published(self, completion: Completion) -> Completion | None:
         """The completion with what was published, or None where not everything is."""
         try:
-            record = read_publication(self.store, self.layout.publication(completion.partition))
-        except ObjectMissing:
+            record = read_checkpoint(self.store, self.layout.publication(completion.partition))
+        except ObjectNotFoundError:
             return None
         if not record.published:
             return None
         return replace(completion, ledger=completion.ledger + record.ledger)
 
-    def seal(
+    def complete(
         self,
         plan: Plan,
         tables: Sequence[Table],
         completions: Sequence[Completion],
         now: datetime,
-    ) -> Sealed:
+    ) -> CompletedRun:
         """Seals the run with what its tasks returned.
 
         Raises:
-            Bug: A partition is missing, or the ledger does not balance.
+            InternalError: A partition is missing, or the ledger does not balance.
         """
-        return self.write_manifest(seal(plan, tables, completions, now))
+        return self.write_manifest(build_manifest(plan, tables, completions, now))
 
-    def write_manifest(self, manifest: Manifest) -> Sealed:
+    def write_manifest(self, manifest: Manifest) -> CompletedRun:
         """Writes the COPY manifests and then, last of all, ``manifest``."""
         data = encode(manifest)
-        sealed = self._sealed(manifest, data)
+        sealed = self._completed_run(manifest, data)
         for files in sealed.files if manifest.has_tsv else ():
             self.store.write(self.layout.copy_manifest(files.table), copy_manifest(files))
         self.store.write(self.layout.manifest, data)
         return sealed
 
-    def sealed(self) -> Sealed | None:
+    def completed_run(self) -> CompletedRun | None:
         """The sealed run, or None where it is not complete."""
         name = self.store.url + self.layout.manifest
         try:
             data = self.store.read(self.layout.manifest)
-        except ObjectMissing:
+        except ObjectNotFoundError:
             return None
-        return self._sealed(decode(data, Manifest, name), data)
+        return self._completed_run(decode(data, Manifest, name), data)
 
     def write_schemas(self, schemas: bytes) -> None:
         """Keeps the schemas that the run's rows are of."""
@@ -186,13 +186,13 @@ class Run:
         """Keeps the newest report beside the manifest."""
         self.store.write(self.layout.report, report)
 
-    def _sealed(self, manifest: Manifest, data: bytes) -> Sealed:
+    def _completed_run(self, manifest: Manifest, data: bytes) -> CompletedRun:
         """The run by its manifest and the bytes that it lies in.
 
         The replay ledger has the hash of these, whichever version wrote them.
         """
         checksum = sha256(data)
-        return Sealed(manifest, table_files(manifest, self.store.url, checksum), checksum)
+        return CompletedRun(manifest, table_files(manifest, self.store.url, checksum), checksum)
 
 
 def sha256(data: bytes) -> str:

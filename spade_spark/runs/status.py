@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import Enum
 
 from spade_spark.plan import Plan
-from spade_spark.runs.discovery import FoundRun, Removable
+from spade_spark.runs.discovery import DiscoveredRun, PruneCandidate
 from spade_spark.runs.manifest import Manifest
 from spade_spark.runs.paths import QUARANTINE, UNDO
 from spade_spark.window import Window
@@ -32,7 +32,7 @@ class State(str, Enum):
     """All its tables were loaded, and the load of some or all of them was undone."""
     DAMAGED = "damaged"
     """Its records cannot be read, or files that it names are missing or of another size."""
-    FOREIGN = "foreign"
+    LEGACY = "foreign"
     """It has neither plan nor manifest: an earlier tool's."""
 
 
@@ -95,7 +95,7 @@ class TableLoad:
 
 
 @dataclass(frozen=True)
-class Holder:
+class LeaseHolder:
     """Who holds a run's lock.
 
     Attributes:
@@ -140,9 +140,9 @@ class RunState:
     objects: int
     size: int
     loads: tuple[TableLoad, ...]
-    lock: Holder | None
+    lock: LeaseHolder | None
     problems: tuple[str, ...]
-    removable: Removable | None
+    removable: PruneCandidate | None
     next: str
 
     @property
@@ -151,7 +151,7 @@ class RunState:
         return sum(table.rows for table in self.tables)
 
 
-def state_of(found: FoundRun, loads: Iterable[TableLoad]) -> RunState:
+def state_of(found: DiscoveredRun, loads: Iterable[TableLoad]) -> RunState:
     """``found`` as it stands.
 
     Args:
@@ -175,11 +175,11 @@ def state_of(found: FoundRun, loads: Iterable[TableLoad]) -> RunState:
         lock=_holder(found),
         problems=found.problems,
         removable=_removable(found, state, every),
-        next=_next(found, state, mine),
+        next=_next_step(found, state, mine),
     )
 
 
-def _state(found: FoundRun, loads: tuple[TableLoad, ...]) -> State:
+def _state(found: DiscoveredRun, loads: tuple[TableLoad, ...]) -> State:
     if found.is_live:
         return State.LOADING if found.manifest else State.TRANSFORMING
     if found.problems:
@@ -188,17 +188,17 @@ def _state(found: FoundRun, loads: tuple[TableLoad, ...]) -> State:
         if _not_loaded(found, loads):
             return State.COMPLETE
         return State.UNDONE if any(each.undone for each in loads) else State.LOADED
-    return State.ABANDONED if found.plan else State.FOREIGN
+    return State.ABANDONED if found.plan else State.LEGACY
 
 
-def _not_loaded(found: FoundRun, loads: Iterable[TableLoad]) -> list[str]:
+def _not_loaded(found: DiscoveredRun, loads: Iterable[TableLoad]) -> list[str]:
     """The made tables that no warehouse has, as far as is known."""
     assert found.manifest is not None
     loaded = {each.table for each in loads if each.in_ledger is not False}
     return [made.table for made in found.manifest.tables if made.table not in loaded]
 
 
-def _tables(found: FoundRun) -> tuple[RunTable, ...]:
+def _tables(found: DiscoveredRun) -> tuple[RunTable, ...]:
     if found.manifest:
         return tuple(
             RunTable(
@@ -213,27 +213,29 @@ def _tables(found: FoundRun) -> tuple[RunTable, ...]:
     return tuple(RunTable(name, None) for name in found.plan.tables) if found.plan else ()
 
 
-def _holder(found: FoundRun) -> Holder | None:
+def _holder(found: DiscoveredRun) -> LeaseHolder | None:
     if found.held is None:
         return None
     age = found.board.age(found.held)
-    return Holder(str(found.held.claim.process), int(age.total_seconds()), found.is_live)
+    return LeaseHolder(str(found.held.claim.process), int(age.total_seconds()), found.is_live)
 
 
-def _removable(found: FoundRun, state: State, loads: tuple[TableLoad, ...]) -> Removable | None:
+def _removable(
+    found: DiscoveredRun, state: State, loads: tuple[TableLoad, ...]
+) -> PruneCandidate | None:
     """What may go; nothing of what somebody works on, or of what is not understood."""
     if state is State.ABANDONED:
-        return Removable.of("run", "abandoned", found.objects, found.untracked)
+        return PruneCandidate.of("run", "abandoned", found.objects, found.untracked)
     if state not in {State.COMPLETE, State.LOADED, State.UNDONE}:
         return None
     by = _superseded_by(found, loads)
     if by:
-        return Removable.of("run", f"superseded by {by}", found.objects, found.untracked)
+        return PruneCandidate.of("run", f"superseded by {by}", found.objects, found.untracked)
     left = found.leftovers, found.untracked_leftovers
-    return Removable.of("leftovers", "named by no manifest", *left)
+    return PruneCandidate.of("leftovers", "named by no manifest", *left)
 
 
-def _superseded_by(found: FoundRun, loads: tuple[TableLoad, ...]) -> str:
+def _superseded_by(found: DiscoveredRun, loads: tuple[TableLoad, ...]) -> str:
     """The runs that were loaded over all of this one since, or nothing.
 
     Where this one was loaded itself, they must have been loaded there, after it. A run of Parquet
@@ -265,24 +267,24 @@ def _superseded_by(found: FoundRun, loads: tuple[TableLoad, ...]) -> str:
     return ", ".join(sorted(by))
 
 
-def _next(found: FoundRun, state: State, loads: tuple[TableLoad, ...]) -> str:
+def _next_step(found: DiscoveredRun, state: State, loads: tuple[TableLoad, ...]) -> str:
     tag = found.run_tag
     if found.is_live:
         return "wait until it has ended"
     if state is State.DAMAGED:
         return "begin a new run: leave --runtag out"
-    if state is State.FOREIGN:
+    if state is State.LEGACY:
         return (
             f"load it, if it is an earlier tool's, with --skip-transform --by-prefix --runtag {tag}"
         )
     if found.plan:
-        return f"go on with it: {_command(found.plan.window, _plan_words(found.plan), tag)}"
+        return f"go on with it: {_command(found.plan.window, _plan_args(found.plan), tag)}"
     assert found.manifest is not None
     left = _not_loaded(found, loads)
-    return _way_in(found.manifest, left) if left else _way_back(state, tag, loads)
+    return _load_hint(found.manifest, left) if left else _undo_hint(state, tag, loads)
 
 
-def _way_in(manifest: Manifest, tables: Iterable[str]) -> str:
+def _load_hint(manifest: Manifest, tables: Iterable[str]) -> str:
     """What can be done with a run that is complete."""
     tag = manifest.run_tag
     damaged = ("--allow-damaged", str(len(manifest.damaged))) if manifest.damaged else ()
@@ -295,7 +297,7 @@ def _way_in(manifest: Manifest, tables: Iterable[str]) -> str:
     return f"load it: {_command(manifest.window, (*tables, *options), tag)}"
 
 
-def _way_back(state: State, tag: str, loads: Iterable[TableLoad]) -> str:
+def _undo_hint(state: State, tag: str, loads: Iterable[TableLoad]) -> str:
     """What can be done with a run that is loaded."""
     if state is State.UNDONE:
         return f"nothing: it was undone; to put its rows back: spade-spark undo {UNDO}{tag}"
@@ -304,10 +306,10 @@ def _way_back(state: State, tag: str, loads: Iterable[TableLoad]) -> str:
     return "nothing: it is loaded"
 
 
-def _plan_words(plan: Plan) -> Iterator[str]:
+def _plan_args(plan: Plan) -> Iterator[str]:
     """What a command says so that its plan is this one, where the settings are."""
     yield from ("--all-tables",) if plan.all_tables else plan.tables
-    yield from _publish_words(plan.streams)
+    yield from _publish_args(plan.streams)
     formats = plan.settings.get("output.format", "tsv")
     if formats != "tsv":
         yield from ("--format", formats)
@@ -315,7 +317,7 @@ def _plan_words(plan: Plan) -> Iterator[str]:
         yield "--skip-ace-upload"
 
 
-def _publish_words(streams: Iterable[str]) -> Iterator[str]:
+def _publish_args(streams: Iterable[str]) -> Iterator[str]:
     """What a command says to publish to ``streams``, each of which ends in its name at AWS."""
     for name in dict.fromkeys(stream.rpartition("/")[2] for stream in streams):
         yield from ("--publish", name)

@@ -28,14 +28,14 @@ class Command:
     line: str
 
 
-def window_words(sandbox: Sandbox) -> list[str]:
+def window_args(sandbox: Sandbox) -> list[str]:
     """START and END, as every form of the command takes them."""
     return [str(sandbox.window.wall_start), str(sandbox.window.wall_end)]
 
 
 def commands(sandbox: Sandbox, conf: Path) -> list[Command]:
     """The commands for a sandbox whose settings are in ``conf``."""
-    asked = shlex.join([*window_words(sandbox), *sandbox.tables])
+    asked = shlex.join([*window_args(sandbox), *sandbox.tables])
     options = f"--conf {shlex.quote(str(conf))}"
     keys = shlex.join(f"{name}={value}" for name, value in sandbox.environ.items())
     url = shlex.quote(sandbox.warehouse_url)

@@ -10,14 +10,19 @@ from collections.abc import Mapping
 
 from rich.console import Console
 
-from spade_spark.runs.run_store import Run
-from spade_spark.sandbox.commands import CLONE, window_words
-from spade_spark.sandbox.demo_queries import LOOKS, Seen, ledger_rows, see
+from spade_spark.runs.run_store import RunStore
+from spade_spark.sandbox.commands import CLONE, window_args
+from spade_spark.sandbox.demo_queries import (
+    DEMO_QUERIES,
+    DemoQueryResult,
+    replay_log_rows,
+    run_query,
+)
 from spade_spark.sandbox.demo_screen import DemoScreen
 from spade_spark.sandbox.sandbox import Sandbox
 from spade_spark.sandbox.subprocesses import run_kept
 from spade_spark.storage.base import open_store
-from spade_spark.warehouse.connection import Session, Target
+from spade_spark.warehouse.connection import ConnectionInfo, Session
 
 RUN_TAG = "demo"
 _LOG_SETTINGS = CLONE / "conf" / "log4j2.properties"
@@ -39,7 +44,7 @@ def show_demo(console: Console, events: int) -> bool:
 
 
 def _show_replay(screen: DemoScreen, sandbox: Sandbox) -> bool:
-    with Session(Target.parse(sandbox.warehouse_url)) as session:
+    with Session(ConnectionInfo.parse(sandbox.warehouse_url)) as session:
         before = _look(session, sandbox)
         screen.step("What is wrong in the warehouse")
         screen.mistakes(sandbox.window, before)
@@ -53,24 +58,24 @@ def _show_replay(screen: DemoScreen, sandbox: Sandbox) -> bool:
         screen.step("The same rows now")
         screen.rows(after)
         screen.comparison(before, after)
-        screen.ledger(ledger_rows(session, sandbox.settings.warehouse.control))
+        screen.ledger(replay_log_rows(session, sandbox.settings.warehouse.control))
     screen.outputs(*_outputs(sandbox))
     return all(now.rows and not now.wrong for now in after.values()) and all(
         now.around == before[table].around for table, now in after.items()
     )
 
 
-def _look(session: Session, sandbox: Sandbox) -> dict[str, Seen]:
+def _look(session: Session, sandbox: Sandbox) -> dict[str, DemoQueryResult]:
     schema = sandbox.settings.warehouse.schema_name
-    return {look.table: see(session, look, sandbox.window, schema) for look in LOOKS}
+    return {look.table: run_query(session, look, sandbox.window, schema) for look in DEMO_QUERIES}
 
 
 def _replay(screen: DemoScreen, sandbox: Sandbox) -> bool:
     """Runs the command as a user would, and says whether it succeeded."""
-    words = ["replay", *window_words(sandbox), "--all-tables", "--yes", "--runtag", RUN_TAG]
+    words = ["replay", *window_args(sandbox), "--all-tables", "--yes", "--runtag", RUN_TAG]
     words += ["--conf", str(sandbox.settings_path)]
     screen.command(shlex.join(["spade-spark", *words]))
-    program = [sys.executable, "-c", "from spade_spark.cli import run; run()"]
+    program = [sys.executable, "-c", "from spade_spark.cli.main import run; run()"]
     try:
         return run_kept([*program, *words], _environ(sandbox)) == 0
     finally:
@@ -100,5 +105,5 @@ def _environ(sandbox: Sandbox) -> Mapping[str, str]:
 def _outputs(sandbox: Sandbox) -> tuple[str, list[tuple[str, int]]]:
     """Where the run lies, and its objects with their sizes."""
     store = open_store(sandbox.settings.output.base, sandbox.settings.s3)
-    run = Run(store, RUN_TAG)
+    run = RunStore(store, RUN_TAG)
     return run.url, [(each.key, each.size) for each in store.list(f"{RUN_TAG}/")]

@@ -7,7 +7,7 @@ from typing import Any
 
 from spade_spark.warehouse import replay_log
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.sql import Identifier, Literal, Statement, identifiers
+from spade_spark.warehouse.sql import Identifier, Literal, Sql, identifiers
 from spade_spark.window import Window
 
 _SHOWN_ROWS = 3
@@ -22,7 +22,7 @@ _LEDGER_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Look:
+class DemoQuery:
     """How one table shows its mistake.
 
     Attributes:
@@ -40,8 +40,8 @@ class Look:
     order: tuple[str, ...]
 
 
-LOOKS = (
-    Look(
+DEMO_QUERIES = (
+    DemoQuery(
         "login",
         ("time", "login", "city", "region", "country", "user_id"),
         ("region", "country", "user_id"),
@@ -49,21 +49,21 @@ LOOKS = (
         "\"region\" IN ('US', 'BR', 'CO', 'DE', 'CH', 'PL', 'IS', 'TR', 'JP', 'KR', 'VN', 'NZ')",
         ("time", "login", "ip"),
     ),
-    Look(
+    DemoQuery(
         "minute_watched",
         ("time", "channel", "quality", "bitrate"),
         ("bitrate",),
         '"bitrate" IS NULL',
         ("time", "channel", "broadcast_id"),
     ),
-    Look(
+    DemoQuery(
         "purchase",
         ("time", "sku", "price", "tax", "currency"),
         ("price",),
         '"price" = "tax"',
         ("time", "transaction_id"),
     ),
-    Look(
+    DemoQuery(
         "chat_message",
         ("time", "login", "sent_at"),
         ("sent_at",),
@@ -74,7 +74,7 @@ LOOKS = (
 
 
 @dataclass(frozen=True)
-class Seen:
+class DemoQueryResult:
     """What one look saw.
 
     Attributes:
@@ -90,36 +90,34 @@ class Seen:
     around: tuple[int, int]
 
 
-def see(session: Session, look: Look, window: Window, schema: str) -> Seen:
+def run_query(session: Session, look: DemoQuery, window: Window, schema: str) -> DemoQueryResult:
     """Looks at a table once."""
     table = Identifier(schema, look.table)
-    inside = Statement(
-        '"time" BETWEEN ', Literal(window.wall_start), " AND ", Literal(window.wall_end)
-    )
-    counts = Statement(
+    inside = Sql('"time" BETWEEN ', Literal(window.wall_start), " AND ", Literal(window.wall_end))
+    counts = Sql(
         "SELECT COUNT(*), COUNT(*) FILTER (WHERE ", look.symptom, ") FROM ", table, " WHERE "
     )
-    some = Statement("SELECT ", identifiers(look.columns), " FROM ", table, " WHERE ")
-    order = Statement(" ORDER BY ", identifiers(look.order), " LIMIT ", Literal(_SHOWN_ROWS))
+    some = Sql("SELECT ", identifiers(look.columns), " FROM ", table, " WHERE ")
+    order = Sql(" ORDER BY ", identifiers(look.order), " LIMIT ", Literal(_SHOWN_ROWS))
     # A row's text, hashed: the sum does not depend on the rows' order.
-    around = Statement(
+    around = Sql(
         'SELECT COUNT(*), COALESCE(SUM(hashtext(CAST("t" AS TEXT))), 0) FROM ',
         table,
         ' "t" WHERE NOT ',
     )
-    ((rows, wrong),) = session.rows(Statement(counts, inside))
-    return Seen(
+    ((rows, wrong),) = session.rows(Sql(counts, inside))
+    return DemoQueryResult(
         rows=rows,
         wrong=wrong,
-        some=tuple(session.rows(Statement(some, inside, order))),
-        around=session.rows(Statement(around, inside))[0],
+        some=tuple(session.rows(Sql(some, inside, order))),
+        around=session.rows(Sql(around, inside))[0],
     )
 
 
-def ledger_rows(session: Session, control: str) -> list[tuple[Any, ...]]:
+def replay_log_rows(session: Session, control: str) -> list[tuple[Any, ...]]:
     """The ledger of replays: run tag, table, window's start and end, rows deleted and inserted."""
     return session.rows(
-        Statement(
+        Sql(
             "SELECT ",
             identifiers(_LEDGER_COLUMNS),
             " FROM ",

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from spade_spark.reporting.replay import counted, size_text
-from spade_spark.sandbox.demo_queries import LOOKS, Seen
+from spade_spark.reporting.replay import format_size, pluralize
+from spade_spark.sandbox.demo_queries import DEMO_QUERIES, DemoQueryResult
 from spade_spark.sandbox.sample_schemas import MISTAKES
 from spade_spark.window import Window
 
@@ -43,20 +43,20 @@ class DemoScreen:
         """Undoes what a replay that was ended in the middle of its progress bar left."""
         self._console.show_cursor()
 
-    def mistakes(self, window: Window, seen: Mapping[str, Seen]) -> None:
+    def mistakes(self, window: Window, seen: Mapping[str, DemoQueryResult]) -> None:
         """What is wrong with each table, and in how many rows."""
         self.say(
             f"For three hours ({window}) the published schemas had a mistake in "
-            f"{counted(len(seen), 'table')}:"
+            f"{pluralize(len(seen), 'table')}:"
         )
         table = _table("", ("table", "rows", "what is wrong"), right=("rows",))
         for mistake in MISTAKES:
             table.add_row(mistake.table, f"{seen[mistake.table].rows:,}", mistake.why)
         self._console.print(table)
 
-    def rows(self, seen: Mapping[str, Seen]) -> None:
+    def rows(self, seen: Mapping[str, DemoQueryResult]) -> None:
         """The first rows of each table's window; the spoilt columns stand out."""
-        for look in LOOKS:
+        for look in DEMO_QUERIES:
             now = seen[look.table]
             style = "red" if now.wrong else "green"
             table = _table(f"physical.{look.table}", look.columns)
@@ -66,7 +66,9 @@ class DemoScreen:
                 table.add_row(*(_value(value) for value in row))
             self._console.print(table)
 
-    def comparison(self, before: Mapping[str, Seen], after: Mapping[str, Seen]) -> None:
+    def comparison(
+        self, before: Mapping[str, DemoQueryResult], after: Mapping[str, DemoQueryResult]
+    ) -> None:
         """How many rows showed the mistake and do now; whether their neighbours were touched."""
         names = ("table", "rows", "wrong before", "wrong now", "rows outside the window")
         table = _table("Before and after", names, right=names[1:4])
@@ -106,7 +108,7 @@ class DemoScreen:
         table = _table("What the replay left on S3", names, right=names[1:])
         for folder in sorted(files):
             name = folder.partition("/")[2]
-            table.add_row(name, f"{files[folder]}", size_text(sizes[folder]))
+            table.add_row(name, f"{files[folder]}", format_size(sizes[folder]))
         self._console.print(table)
 
     def end(self, seconds: float, *, right: bool) -> None:

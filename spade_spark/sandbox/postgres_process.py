@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from spade_spark.sandbox.postgres_programs import installation
-from spade_spark.sandbox.subprocesses import Kept, announce
+from spade_spark.sandbox.subprocesses import SupervisedProcess, announce
 
 OPTIONS = {
     "listen_addresses": "",  # the Unix socket alone
@@ -104,7 +104,7 @@ def _serve(home: Path, programs: Path, account: dict[str, Any]) -> int:
     settings = {**OPTIONS, "unix_socket_directories": str(home)}
     options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     with (home / "log").open("wb") as log:
-        server = Kept(
+        server = SupervisedProcess(
             [str(programs / "postgres"), "-D", str(home / "data"), *options],
             signal.SIGQUIT,  # at once: no data is worth being saved
             **account,
@@ -119,7 +119,7 @@ def _serve(home: Path, programs: Path, account: dict[str, Any]) -> int:
     return server.wait()
 
 
-def _becomes_ready(server: Kept, status: Path) -> bool:
+def _becomes_ready(server: SupervisedProcess, status: Path) -> bool:
     """Waits as pg_ctl does, for the word that the server writes on the file's eighth line."""
     while server.running:
         if status.exists() and "ready" in status.read_text("utf-8").split():

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from spade_spark.sandbox.sample_geo_users import World
+from spade_spark.sandbox.sample_geo_users import SampleData
 from spade_spark.window import PACIFIC
 
 Properties = dict[str, Any]
-Maker = Callable[["Clients", float], Properties]
+Maker = Callable[["EventGenerator", float], Properties]
 
 _AGENTS = (
     "Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0",
@@ -38,10 +38,10 @@ _CURRENCIES = ("USD", "EUR", "BRL", "JPY")
 
 
 @dataclass(frozen=True)
-class Clients:
+class EventGenerator:
     """The world with the dice that decide what happens in it."""
 
-    world: World
+    world: SampleData
     rng: random.Random
 
     @property
@@ -67,7 +67,7 @@ class Clients:
         return {"login": login, "user_id": user if dice < 2 / 3 else str(user)}
 
 
-def login(clients: Clients, now: float) -> Properties:
+def login(clients: EventGenerator, now: float) -> Properties:
     """Somebody signs in; the client's clock is some seconds off."""
     rng = clients.rng
     return clients.user() | {
@@ -77,7 +77,7 @@ def login(clients: Clients, now: float) -> Properties:
     }
 
 
-def minute_watched(clients: Clients, _now: float) -> Properties:
+def minute_watched(clients: EventGenerator, _now: float) -> Properties:
     """A minute of video was watched. Old clients send no volume, a few send null."""
     rng = clients.rng
     properties = clients.user() | {
@@ -96,7 +96,7 @@ def minute_watched(clients: Clients, _now: float) -> Properties:
     return properties
 
 
-def purchase(clients: Clients, now: float) -> Properties:
+def purchase(clients: EventGenerator, now: float) -> Properties:
     """Something was bought: a local time without a zone, and Unix seconds."""
     rng = clients.rng
     price = rng.choice((0.99, 4.99, 9.99, 24.99, 99.5))
@@ -113,7 +113,7 @@ def purchase(clients: Clients, now: float) -> Properties:
     }
 
 
-def chat_message(clients: Clients, now: float) -> Properties:
+def chat_message(clients: EventGenerator, now: float) -> Properties:
     """Something was said, in any language, with line breaks, quotes and backslashes."""
     rng = clients.rng
     return {
@@ -126,7 +126,7 @@ def chat_message(clients: Clients, now: float) -> Properties:
     }
 
 
-def page_view(clients: Clients, _now: float) -> Properties:
+def page_view(clients: EventGenerator, _now: float) -> Properties:
     """A page was looked at: a table that no mistake was made with."""
     rng = clients.rng
     return {
@@ -136,7 +136,7 @@ def page_view(clients: Clients, _now: float) -> Properties:
     }
 
 
-def untracked(clients: Clients, _now: float) -> Properties:
+def untracked(clients: EventGenerator, _now: float) -> Properties:
     """An event that nobody has made a table for yet."""
     return {"variant": clients.rng.choice("AB"), "width": 1280.0, "labels": ["<new>", "été"]}
 

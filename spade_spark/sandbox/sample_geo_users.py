@@ -23,7 +23,7 @@ class City(NamedTuple):
     country: str
 
 
-class System(NamedTuple):
+class AutonomousSystem(NamedTuple):
     """An autonomous system (numbers set aside for documentation, RFC 5398)."""
 
     number: int
@@ -54,10 +54,10 @@ CITIES = (
 )
 
 SYSTEMS = (
-    System(64496, "Example Cable"),
-    System(64497, 'Beispiel "Funk" GmbH'),
-    System(64498, "Exemplo Móvel S.A."),
-    System(65550, "Example Satellite"),
+    AutonomousSystem(64496, "Example Cable"),
+    AutonomousSystem(64497, 'Beispiel "Funk" GmbH'),
+    AutonomousSystem(64498, "Exemplo Móvel S.A."),
+    AutonomousSystem(65550, "Example Satellite"),
 )
 
 _NETWORKS: tuple[IPv4Network | IPv6Network, ...] = (
@@ -70,7 +70,7 @@ _UNKNOWN = ip_network("203.0.113.0/24")
 
 
 @dataclass(frozen=True)
-class World:
+class SampleData:
     """The places and people of one seed.
 
     Attributes:
@@ -88,14 +88,14 @@ class World:
     channels: tuple[str, ...]
 
 
-def make_world(seed: int, users: int = 600) -> World:
+def make_sample_data(seed: int, users: int = 600) -> SampleData:
     """The same places and people for the same seed."""
     rng = random.Random(seed)  # noqa: S311 - sample data
     known = [str(network[rng.randrange(1, 16)]) for network in _NETWORKS for _ in range(12)]
     unknown = [str(_UNKNOWN[host]) for host in range(1, 1 + len(known) // 20)]
     ids = rng.sample(range(10_000, 90_000_000), users)
     logins = {_login(rng, number): user for number, user in enumerate(ids)}
-    return World(
+    return SampleData(
         addresses=tuple(known + unknown),
         users=logins,
         logins=tuple(logins),

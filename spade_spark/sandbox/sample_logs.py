@@ -14,8 +14,8 @@ from urllib.parse import quote
 import msgspec
 from isal import igzip
 
-from spade_spark.sandbox.sample_events import SHARES, Clients, moment
-from spade_spark.sandbox.sample_geo_users import World
+from spade_spark.sandbox.sample_events import SHARES, EventGenerator, moment
+from spade_spark.sandbox.sample_geo_users import SampleData
 
 NODES = (("edge-a", "i-0a1b2c3d"), ("edge-b", "i-0d4c3b2a"))
 """Groups and nodes: each closes a file every :data:`FILE_SECONDS`."""
@@ -55,7 +55,7 @@ class EdgeObject:
 
 
 def edge_objects(
-    world: World, seed: int, start: datetime, end: datetime, events: int
+    world: SampleData, seed: int, start: datetime, end: datetime, events: int
 ) -> Iterator[EdgeObject]:
     """The objects that the edge's nodes close from ``start`` to ``end``, in order of time.
 
@@ -75,14 +75,14 @@ def edge_objects(
             closed = moment_opened + FILE_SECONDS + rng.randrange(5)
             day = datetime.fromtimestamp(closed, timezone.utc).strftime("%Y%m%d")
             key = f"{day}/{group}/{closed}.{node}.{rng.getrandbits(64):016x}.log.gz"
-            writer = _Writer(Clients(world, rng), moment_opened)
+            writer = _Writer(EventGenerator(world, rng), moment_opened)
             yield EdgeObject(key, writer.gzip(share), writer.events)
 
 
 class _Writer:
     """Writes the lines of one object and counts its events."""
 
-    def __init__(self, clients: Clients, opened: int) -> None:
+    def __init__(self, clients: EventGenerator, opened: int) -> None:
         self._clients, self._rng, self._opened = clients, clients.rng, opened
         self._names = [name for name, _, _ in SHARES]
         self._weights = [share for _, _, share in SHARES]

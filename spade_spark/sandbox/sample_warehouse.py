@@ -12,23 +12,23 @@ from datetime import datetime
 from pathlib import Path
 
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.errors import Bug
-from spade_spark.plan import Partition, Source
-from spade_spark.runs.load_results import LoadFile, TableFiles, TableNotLoaded
+from spade_spark.errors import InternalError
+from spade_spark.plan import InputObject, InputPartition
+from spade_spark.runs.load_results import LoadFailed, LoadFile, TableFiles
 from spade_spark.runs.manifest import RowFile
 from spade_spark.sandbox.sample_schemas import MISTAKES, TABLES, published, with_mistakes
 from spade_spark.settings import OutputSettings, Settings
 from spade_spark.sources.listing import list_window
-from spade_spark.spark.broadcast_context import Job
+from spade_spark.spark.broadcast_context import BroadcastContext
 from spade_spark.spark.task import run_partition
 from spade_spark.storage.base import open_store
 from spade_spark.transform.transformers.registry import TRANSFORMERS
 from spade_spark.warehouse import replay_log
-from spade_spark.warehouse.connection import Session, Target
+from spade_spark.warehouse.connection import ConnectionInfo, Session
 from spade_spark.warehouse.dialects.base import open_warehouse
-from spade_spark.warehouse.guards import Rules
+from spade_spark.warehouse.guards import LoadGuards
 from spade_spark.warehouse.loader import load_tables
-from spade_spark.warehouse.sql import Identifier, Literal, Statement, joined
+from spade_spark.warehouse.sql import Identifier, Literal, Sql, joined
 from spade_spark.window import Window
 
 
@@ -42,9 +42,9 @@ def fill_warehouse(settings: Settings, whole: Window, mistaken: Window, scratch:
         scratch: A directory for the rows' files.
     """
     edge = open_store(settings.input.edge, settings.s3)
-    everything = [Source(each.key, each.size, each.etag) for each in edge.list()]
+    everything = [InputObject(each.key, each.size, each.etag) for each in edge.list()]
     some = list_window(edge, mistaken, settings.input).sources
-    with Session(Target.parse(settings.warehouse.url.get_secret_value())) as session:
+    with Session(ConnectionInfo.parse(settings.warehouse.url.get_secret_value())) as session:
         create_tables(session, settings, TABLES)
         # Version 4 of login was the mistake: 3 was before it, and 5 mends it.
         before = [replace(each, version=each.version - 2 * _spoilt(each.name)) for each in TABLES]
@@ -58,18 +58,16 @@ def fill_warehouse(settings: Settings, whole: Window, mistaken: Window, scratch:
 
         publish(session, settings, _only_spoilt(TABLES), mistaken.wall_end)
         # These loads stand for what was loaded day by day, and that leaves no mark in the ledger.
-        session.run(
-            Statement("DELETE FROM ", Identifier(settings.warehouse.control, replay_log.NAME))
-        )
+        session.run(Sql("DELETE FROM ", Identifier(settings.warehouse.control, replay_log.NAME)))
 
 
 def create_tables(session: Session, settings: Settings, tables: Iterable[Table]) -> None:
     """Creates the two schemas, the table of versions, and an empty live table for each table."""
     schema, control = settings.warehouse.schema_name, settings.warehouse.control
-    session.run(Statement("CREATE SCHEMA ", Identifier(schema)))
-    session.run(Statement("CREATE SCHEMA ", Identifier(control)))
+    session.run(Sql("CREATE SCHEMA ", Identifier(schema)))
+    session.run(Sql("CREATE SCHEMA ", Identifier(control)))
     session.run(
-        Statement(
+        Sql(
             "CREATE TABLE ",
             Identifier(control, replay_log.VERSIONS),
             ' ("name" VARCHAR(127) NOT NULL, "version" INTEGER NOT NULL, "ts" TIMESTAMP NOT NULL)',
@@ -77,7 +75,7 @@ def create_tables(session: Session, settings: Settings, tables: Iterable[Table])
     )
     for table in tables:
         columns = joined(_definition(column) for column in table.columns)
-        session.run(Statement("CREATE TABLE ", Identifier(schema, table.name), " (", columns, ")"))
+        session.run(Sql("CREATE TABLE ", Identifier(schema, table.name), " (", columns, ")"))
 
 
 def publish(session: Session, settings: Settings, tables: Iterable[Table], ts: datetime) -> None:
@@ -86,7 +84,7 @@ def publish(session: Session, settings: Settings, tables: Iterable[Table], ts: d
     for table in tables:
         values = joined(Literal(value) for value in (table.name, table.version, ts))
         session.run(
-            Statement("INSERT INTO ", versions, ' ("name", "version", "ts") VALUES (', values, ")")
+            Sql("INSERT INTO ", versions, ' ("name", "version", "ts") VALUES (', values, ")")
         )
 
 
@@ -98,18 +96,18 @@ def _only_spoilt(tables: Iterable[Table]) -> list[Table]:
     return [table for table in tables if _spoilt(table.name)]
 
 
-def _definition(column: Column) -> Statement:
+def _definition(column: Column) -> Sql:
     spec = TRANSFORMERS.spec(column.transformer)
-    return Statement(Identifier(column.outbound), f" {spec.sql_type}{column.options}")
+    return Sql(Identifier(column.outbound), f" {spec.sql_type}{column.options}")
 
 
 def _make(
-    settings: Settings, tables: Sequence[Table], sources: Sequence[Source], scratch: Path
+    settings: Settings, tables: Sequence[Table], sources: Sequence[InputObject], scratch: Path
 ) -> list[TableFiles]:
     """The rows that ``tables`` give, as one partition of a run."""
     run_tag = f"v{tables[0].version}"
     local = settings.model_copy(update={"output": OutputSettings(base=str(scratch))})
-    job = Job(
+    job = BroadcastContext(
         run_tag=run_tag,
         plan=run_tag,
         day="sandbox",
@@ -117,7 +115,7 @@ def _make(
         schemas=published(tables),
         asked=None,
     )
-    completion = run_partition(job, Partition(0, tuple(sources)), 0)
+    completion = run_partition(job, InputPartition(0, tuple(sources)), 0)
     return [_files(table, completion.files, scratch) for table in tables]
 
 
@@ -137,10 +135,10 @@ def _load(settings: Settings, files: Sequence[TableFiles], window: Window, run_t
     """Replaces the window's rows, of which there may be none.
 
     Raises:
-        Bug: A table could not be loaded.
+        InternalError: A table could not be loaded.
     """
     warehouse = open_warehouse(settings.warehouse, settings.s3)
-    rules = Rules(min_rows_ratio=0, allow_empty=True)
+    rules = LoadGuards(min_rows_ratio=0, allow_empty=True)
     without = settings.warehouse.model_copy(update={"backup": False})
     loads = load_tables(
         warehouse,
@@ -152,5 +150,5 @@ def _load(settings: Settings, files: Sequence[TableFiles], window: Window, run_t
         verify_lock=lambda: None,  # no other process knows this warehouse yet
     )
     for load in loads:
-        if isinstance(load, TableNotLoaded):
-            raise Bug(f"the sandbox could not be filled: {load.table}: {load.reason}")
+        if isinstance(load, LoadFailed):
+            raise InternalError(f"the sandbox could not be filled: {load.table}: {load.reason}")

@@ -16,8 +16,8 @@ from isal import igzip
 
 from spade_spark.sandbox import sample_streams
 from spade_spark.sandbox.sample_geo_users import (
-    World,
-    make_world,
+    SampleData,
+    make_sample_data,
     write_asn_database,
     write_city_database,
 )
@@ -25,7 +25,7 @@ from spade_spark.sandbox.sample_logs import edge_objects
 from spade_spark.sandbox.sample_schemas import MISTAKES, TABLES, published
 from spade_spark.sandbox.sample_warehouse import fill_warehouse
 from spade_spark.sandbox.services import PostgresServer, S3Server, ScratchDirectory
-from spade_spark.sandbox.settings_file import SandboxPlaces
+from spade_spark.sandbox.settings_file import SandboxEndpoints
 from spade_spark.sandbox.users_service import UsersService
 from spade_spark.settings import Settings, load
 from spade_spark.storage.base import open_store
@@ -110,7 +110,7 @@ class Sandbox:
 
     def _start(self, stack: ExitStack) -> None:
         self._say("starting PostgreSQL, an S3 server and a users service, on this machine only")
-        world = make_world(_SEED)
+        world = make_sample_data(_SEED)
         self._world = world
         users = stack.enter_context(UsersService(self._write_world(world)))
         s3 = stack.enter_context(S3Server(*_BUCKETS))
@@ -119,7 +119,7 @@ class Sandbox:
         self.warehouse_url = postgres.create_database(DATABASE)
         self._write_settings(users.url)
 
-    def _write_world(self, world: World) -> Path:
+    def _write_world(self, world: SampleData) -> Path:
         write_city_database(self.directory / "city.mmdb")
         write_asn_database(self.directory / "asn.mmdb")
         users = self.directory / "users.json"
@@ -127,7 +127,7 @@ class Sandbox:
         return users
 
     def _write_settings(self, users_url: str) -> None:
-        places = SandboxPlaces(
+        places = SandboxEndpoints(
             schemas=f"s3://blueprint/{_SCHEMAS_KEY}",
             streams=f"s3://blueprint/{_STREAMS_KEY}",
             edge="s3://edge-logs/",

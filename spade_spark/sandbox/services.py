@@ -13,13 +13,13 @@ from urllib.parse import quote
 
 from spade_spark.errors import SpadeError
 from spade_spark.sandbox.postgres_programs import program
-from spade_spark.sandbox.subprocesses import Child
+from spade_spark.sandbox.subprocesses import ChildProcess
 
 _SOCKET_NAME = ".s.PGSQL.5432"
 _SOCKET_PATH_BYTES = 103  # the shortest limit of the systems that PostgreSQL runs on (macOS)
 
 
-class S3Server(Child):
+class S3Server(ChildProcess):
     """Moto's S3 server, objects in memory; its clients may use any keys at all.
 
     ::
@@ -40,7 +40,7 @@ class S3Server(Child):
         return self.answer
 
 
-class ScratchDirectory(Child):
+class ScratchDirectory(ChildProcess):
     """A temporary directory that is removed at the end, even if this process is killed."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class ScratchDirectory(Child):
         super().__init__("spade_spark.sandbox.tempdir_process", str(self.path))
 
 
-class PostgresServer(Child):
+class PostgresServer(ChildProcess):
     """PostgreSQL behind a Unix socket, which its own user (and root) alone can open.
 
     ::

@@ -50,7 +50,7 @@ region = "us-east-1"
 
 
 @dataclass(frozen=True)
-class SandboxPlaces:
+class SandboxEndpoints:
     """Where the parts of a sandbox are.
 
     Attributes:

@@ -37,7 +37,7 @@ STOP_SECONDS = 10.0
 """How long a child may take to end before it is killed."""
 
 
-class Child:
+class ChildProcess:
     """A running child, ready for use inside its ``with`` block.
 
     Attributes:
@@ -163,7 +163,7 @@ def await_end() -> None:
         pass
 
 
-class Kept:
+class SupervisedProcess:
     """The child's side: a program that knows nothing of the pipe, ended when our input ends.
 
     Args:

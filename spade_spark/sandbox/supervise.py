@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 
-from spade_spark.sandbox.subprocesses import Kept
+from spade_spark.sandbox.subprocesses import SupervisedProcess
 
 if __name__ == "__main__":
     # At once: what it would put away lies where the parent throws all of it away.
-    sys.exit(Kept(sys.argv[1:], signal.SIGKILL).wait())
+    sys.exit(SupervisedProcess(sys.argv[1:], signal.SIGKILL).wait())

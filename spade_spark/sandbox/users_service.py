@@ -17,10 +17,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from spade_spark.sandbox.subprocesses import Child, announce, await_end
+from spade_spark.sandbox.subprocesses import ChildProcess, announce, await_end
 
 
-class UsersService(Child):
+class UsersService(ChildProcess):
     """The service as a child process, on a free port of the loopback.
 
     Args:

@@ -12,10 +12,10 @@ from itertools import islice
 import msgspec
 
 from spade_spark.errors import InputError, UsageError
-from spade_spark.gocompat.json import NotJson, text_of
+from spade_spark.gocompat.json import JsonError, decode_utf8_lossless
 from spade_spark.runs.manifest import UntrackedFile
-from spade_spark.runs.run_store import Run
-from spade_spark.schema_inference.profile import Seen
+from spade_spark.runs.run_store import RunStore
+from spade_spark.schema_inference.profile import Profile
 from spade_spark.schema_inference.proposal import Suggestion, propose
 from spade_spark.settings import Settings
 from spade_spark.storage.base import open_store, split_url
@@ -61,7 +61,7 @@ def suggest(
         InputError: There is no such run, or its files are not what they should be.
     """
     files = _files(run_tag, settings)
-    seen = Seen(frozenset(names))
+    seen = Profile(frozenset(names))
     for number, file in enumerate(files):
         share = -(-(limit - seen.read) // (len(files) - number))
         for line in islice(_lines(file, settings), share):
@@ -79,8 +79,8 @@ def suggest(
 
 
 def _files(run_tag: str, settings: Settings) -> Sequence[UntrackedFile]:
-    run = Run(open_store(settings.output.base, settings.s3), run_tag)
-    sealed = run.sealed()
+    run = RunStore(open_store(settings.output.base, settings.s3), run_tag)
+    sealed = run.completed_run()
     if sealed is None:
         raise InputError(f"{run.url} has no manifest: there is no such run, or it did not complete")
     if not sealed.manifest.untracked:
@@ -103,9 +103,9 @@ def _lines(file: UntrackedFile, settings: Settings) -> Iterator[bytes]:
         raise InputError(f"{file.url} is damaged ({error}): make the run again") from None
 
 
-def _add(line: bytes, file: UntrackedFile, seen: Seen) -> None:
+def _add(line: bytes, file: UntrackedFile, seen: Profile) -> None:
     try:
         untracked = msgspec.json.decode(line, type=_Untracked)
-        seen.add(untracked.event, text_of(bytes(untracked.properties)))
-    except (msgspec.MsgspecError, NotJson) as error:
+        seen.add(untracked.event, decode_utf8_lossless(bytes(untracked.properties)))
+    except (msgspec.MsgspecError, JsonError) as error:
         raise InputError(f"{file.url} has a line that is no untracked event: {error}") from None

@@ -10,10 +10,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from spade_spark.gocompat.ip import canonical
-from spade_spark.gocompat.json import Members, Nested, Number, Value, read
+from spade_spark.gocompat.ip import canonical_ip
+from spade_spark.gocompat.json import JsonContainer, JsonObject, Number, Value, read
 from spade_spark.gocompat.strconv import parse_integer
-from spade_spark.transform.transformers.base import ConversionFailed, ValueKind, ValueTrait
+from spade_spark.transform.transformers.base import ConversionError, ValueKind, ValueTrait
 from spade_spark.transform.transformers.numbers import BIGINT_BITS, INT_BITS, to_float
 from spade_spark.transform.transformers.timestamps import EARLIEST, LATEST
 
@@ -29,7 +29,7 @@ MAX_NAME: Final = 256
 
 
 @dataclass(slots=True)
-class PropertySeen:
+class PropertyProfile:
     """The values of one property. Mutable.
 
     Attributes:
@@ -58,7 +58,9 @@ class PropertySeen:
         elif isinstance(value, Number):
             self._add_number(value)
         else:
-            self.kinds[ValueKind.NESTED if isinstance(value, Nested) else ValueKind.BOOL] += 1
+            self.kinds[
+                ValueKind.NESTED if isinstance(value, JsonContainer) else ValueKind.BOOL
+            ] += 1
 
     def _add_number(self, number: Number) -> None:
         self.kinds[_integer_kind(number.text) or _float_kind(number) or ValueKind.HUGE] += 1
@@ -73,7 +75,7 @@ class PropertySeen:
 
 
 @dataclass(slots=True)
-class EventSeen:
+class EventProfile:
     """The events of one name. Mutable.
 
     Attributes:
@@ -85,7 +87,7 @@ class EventSeen:
 
     events: int = 0
     without: int = 0
-    properties: dict[str, PropertySeen] = field(default_factory=dict)
+    properties: dict[str, PropertyProfile] = field(default_factory=dict)
     further: int = 0
 
     def add(self, properties: str, room: int = MAX_PROPERTIES) -> int:
@@ -99,11 +101,11 @@ class EventSeen:
             How many of that room are taken.
 
         Raises:
-            NotJson: They are no JSON.
+            JsonError: They are no JSON.
         """
         self.events += 1
         members = read(properties)
-        if not isinstance(members, Members):
+        if not isinstance(members, JsonObject):
             self.without += 1
             return 0
         before = len(self.properties)
@@ -112,7 +114,7 @@ class EventSeen:
             if name in self.properties:
                 self.properties[name].add(item.value)
             elif len(self.properties) < most and len(name) <= MAX_NAME:
-                self.properties[name] = PropertySeen()
+                self.properties[name] = PropertyProfile()
                 self.properties[name].add(item.value)
             else:
                 self.further += 1
@@ -120,7 +122,7 @@ class EventSeen:
 
 
 @dataclass(slots=True)
-class Seen:
+class Profile:
     """Untracked events by name. Mutable.
 
     Attributes:
@@ -132,7 +134,7 @@ class Seen:
 
     wanted: frozenset[str] = frozenset()
     read: int = 0
-    events: dict[str, EventSeen] = field(default_factory=dict)
+    events: dict[str, EventProfile] = field(default_factory=dict)
     further: int = 0
     _room: int = MAX_PROPERTIES_IN_ALL
 
@@ -140,7 +142,7 @@ class Seen:
         """Looks at one event.
 
         Raises:
-            NotJson: Its properties are no JSON.
+            JsonError: Its properties are no JSON.
         """
         self.read += 1
         if self.wanted and name not in self.wanted:
@@ -149,7 +151,7 @@ class Seen:
             if len(self.events) >= MAX_EVENTS or len(name) > MAX_NAME:
                 self.further += 1
                 return
-            self.events[name] = EventSeen()
+            self.events[name] = EventProfile()
         self._room -= self.events[name].add(properties, self._room)
 
 
@@ -179,7 +181,7 @@ def _float_kind(value: Number | str) -> ValueKind | None:
         return None
     try:
         to_float(value, ())
-    except ConversionFailed:
+    except ConversionError:
         return None
     return ValueKind.FLOAT
 
@@ -188,7 +190,7 @@ def _is_address(text: str) -> bool:
     if "." not in text and ":" not in text:
         return False
     try:
-        canonical(text)
+        canonical_ip(text)
     except ValueError:
         return False
     return True

@@ -8,7 +8,7 @@ from typing import Final
 
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.schema_inference.naming import column_name, is_event_name
-from spade_spark.schema_inference.profile import EventSeen, PropertySeen
+from spade_spark.schema_inference.profile import EventProfile, PropertyProfile
 from spade_spark.transform.transformers.base import (
     ArrowType,
     Inference,
@@ -49,7 +49,7 @@ class PropertySuggestion:
     """
 
     name: str
-    seen: PropertySeen
+    seen: PropertyProfile
     column: Column | None
     notes: tuple[str, ...]
 
@@ -65,13 +65,13 @@ class Suggestion:
         notes: What to look at before the table is added.
     """
 
-    seen: EventSeen
+    seen: EventProfile
     table: Table
     properties: tuple[PropertySuggestion, ...]
     notes: tuple[str, ...]
 
 
-def propose(name: str, seen: EventSeen, registry: Registry = TRANSFORMERS) -> Suggestion:
+def propose(name: str, seen: EventProfile, registry: Registry = TRANSFORMERS) -> Suggestion:
     """The table that would take the events of this name."""
     ordered = sorted(seen.properties.items(), key=lambda item: (-item[1].values, item[0]))
     columns = {"time": _TIME}
@@ -91,8 +91,8 @@ def _place(outbound: str, transformer: str, options: str) -> Column:
 
 def _property(
     name: str,
-    values: PropertySeen,
-    seen: EventSeen,
+    values: PropertyProfile,
+    seen: EventProfile,
     columns: dict[str, Column],
     registry: Registry,
 ) -> PropertySuggestion:
@@ -116,7 +116,7 @@ def _property(
     return PropertySuggestion(name, values, column, tuple(notes))
 
 
-def _transformer(name: str, values: PropertySeen, registry: Registry) -> TransformerSpec | None:
+def _transformer(name: str, values: PropertyProfile, registry: Registry) -> TransformerSpec | None:
     """The transformer that takes most of the values; None where none takes any."""
     best, most = None, (0, False)
     for spec in registry.specs:
@@ -135,20 +135,22 @@ def _transformer(name: str, values: PropertySeen, registry: Registry) -> Transfo
     return best
 
 
-def _taken(inference: Inference, values: PropertySeen) -> int:
+def _taken(inference: Inference, values: PropertyProfile) -> int:
     """How many of the values the transformer takes."""
     kinds = sum(values.kinds[kind] for kind in inference.kinds)
     return kinds + sum(values.traits[trait] for trait in inference.traits)
 
 
-def _options(spec: TransformerSpec, values: PropertySeen) -> str:
+def _options(spec: TransformerSpec, values: PropertyProfile) -> str:
     if spec.arrow_type is not ArrowType.STRING:
         return ""
     needed = values.max_bytes * _ROOM
     return f"({next((length for length in _LENGTHS if length >= needed), _LENGTHS[-1])})"
 
 
-def _notes(values: PropertySeen, seen: EventSeen, spec: TransformerSpec | None) -> Iterator[str]:
+def _notes(
+    values: PropertyProfile, seen: EventProfile, spec: TransformerSpec | None
+) -> Iterator[str]:
     """What is odd about a property."""
     if values.values * _RARE < seen.events:
         yield f"rare: in {values.values:,} of {seen.events:,} events"
@@ -171,7 +173,7 @@ def _notes(values: PropertySeen, seen: EventSeen, spec: TransformerSpec | None) 
         yield "all are integers as text: int or bigint takes them too"
 
 
-def _event_notes(name: str, seen: EventSeen) -> Iterator[str]:
+def _event_notes(name: str, seen: EventProfile) -> Iterator[str]:
     if not is_event_name(name):
         yield "Blueprint refuses this name: a letter or _, then letters, digits, _ and -"
     if seen.without:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from spade_spark.gocompat import json
-from spade_spark.gocompat.ip import canonical
-from spade_spark.gocompat.json import Elements, Item, Members, NotJson, Number
+from spade_spark.gocompat.ip import canonical_ip
+from spade_spark.gocompat.json import JsonArray, JsonError, JsonItem, JsonObject, Number
 from spade_spark.gocompat.rfc3339 import rfc3339_seconds
 from spade_spark.gocompat.strconv import parse_integer
 
@@ -22,11 +22,11 @@ YEAR_ONE: Final = -62_135_596_800
 """Unix seconds of 0001-01-01T00:00:00Z, the time of a record that has none."""
 
 
-class Undecodable(ValueError):
+class UndecodableLineError(ValueError):
     """A line that is no edge record."""
 
 
-class Malformed(ValueError):
+class MalformedPayloadError(ValueError):
     """A record whose payload is no event and no list of events."""
 
 
@@ -84,24 +84,24 @@ def read_record(line: bytes) -> EdgeRecord:
     """The edge record that ``line`` is (without its line end).
 
     Raises:
-        Undecodable: It is none.
+        UndecodableLineError: It is none.
     """
-    text = json.text_of(line)
+    text = json.decode_utf8_lossless(line)
     fields: dict[str, str | int] = {}
     try:
         whole = json.read(text)
         if whole is None:
             return EdgeRecord()
-        if not isinstance(whole, Members):
-            raise Undecodable("the line is no JSON object")
+        if not isinstance(whole, JsonObject):
+            raise UndecodableLineError("the line is no JSON object")
         for name, item in whole:
-            _read_field(fields, json.fold(name), item, text)
+            _read_field(fields, json.casefold_ascii(name), item, text)
     except ValueError as error:
-        raise Undecodable(str(error)) from None
+        raise UndecodableLineError(str(error)) from None
     return EdgeRecord(**fields)  # type: ignore[arg-type] # each by its type below
 
 
-def _read_field(fields: dict[str, str | int], name: str, item: Item, text: str) -> None:
+def _read_field(fields: dict[str, str | int], name: str, item: JsonItem, text: str) -> None:
     """Takes one member of a record into ``fields``.
 
     Raises:
@@ -125,25 +125,25 @@ def _read_field(fields: dict[str, str | int], name: str, item: Item, text: str) 
 def _address(value: json.Value) -> str:
     if value is None or value == "":
         return ""
-    return canonical(_string("clientip", value))
+    return canonical_ip(_string("clientip", value))
 
 
 def _string(name: str, value: json.Value) -> str:
     if not isinstance(value, str):
-        raise Undecodable(f"{name} is no string")
+        raise UndecodableLineError(f"{name} is no string")
     return value
 
 
 def _time(spelling: str) -> int:
     """The time is read as it is spelt: an escape in it, though legal JSON, is no time."""
     if spelling[0] != '"':
-        raise Undecodable("receivedAt is no string")
+        raise UndecodableLineError("receivedAt is no string")
     return rfc3339_seconds(spelling[1:-1])
 
 
 def _check_integer(value: json.Value) -> None:
     if not isinstance(value, Number):
-        raise Undecodable("recordversion is no integer")
+        raise UndecodableLineError("recordversion is no integer")
     parse_integer(value.text, 64)
 
 
@@ -151,7 +151,7 @@ def read_events(data: str) -> list[Event]:
     """The events of a record's payload, in order.
 
     Raises:
-        Malformed: Wrongly encoded, no JSON, or an event of the wrong type.
+        MalformedPayloadError: Wrongly encoded, no JSON, or an event of the wrong type.
     """
     return read_payload(decode_payload(data))
 
@@ -160,36 +160,36 @@ def read_payload(decoded: bytes) -> list[Event]:
     """The events of a payload that is decoded, in order.
 
     Raises:
-        Malformed: No JSON, or an event of the wrong type.
+        MalformedPayloadError: No JSON, or an event of the wrong type.
     """
-    payload = json.text_of(decoded)
+    payload = json.decode_utf8_lossless(decoded)
     try:
         whole = json.read(payload)
-        if isinstance(whole, Elements) and payload.startswith("[{"):
+        if isinstance(whole, JsonArray) and payload.startswith("[{"):
             return [_read_event(payload[item.start : item.end]) for item in whole]
         return [_event(whole, payload)]
-    except NotJson as error:
-        raise Malformed(f"the payload is no JSON: {error}") from None
+    except JsonError as error:
+        raise MalformedPayloadError(f"the payload is no JSON: {error}") from None
 
 
 def _read_event(text: str) -> Event:
     return _event(json.read(text), text)
 
 
-def _event(whole: Members | Elements | json.Value, text: str) -> Event:
+def _event(whole: JsonObject | JsonArray | json.Value, text: str) -> Event:
     """The event that ``text`` is, which has been read as ``whole``."""
     if whole is None:
         return Event()
-    if not isinstance(whole, Members):
-        raise Malformed("an event is no JSON object")
+    if not isinstance(whole, JsonObject):
+        raise MalformedPayloadError("an event is no JSON object")
     name, properties = "", ""
     for key, member in whole:
-        folded = json.fold(key)
+        folded = json.casefold_ascii(key)
         if folded == "properties":
             properties = text[member.start : member.end]
         elif folded == "event" and member.value is not None:
             if not isinstance(member.value, str):
-                raise Malformed("an event's name is no string")
+                raise MalformedPayloadError("an event's name is no string")
             name = member.value
     return Event(name, properties)
 
@@ -198,14 +198,14 @@ def decode_payload(data: str) -> bytes:
     """The bytes of a payload: percent-encoding undone, then base64.
 
     Raises:
-        Malformed: A bad escape, a character outside the alphabet, wrong padding.
+        MalformedPayloadError: A bad escape, a character outside the alphabet, wrong padding.
     """
     encoded = _unescape(data.encode()).translate(None, b"\r\n")
     digits = encoded.rstrip(b"=")
     alphabet, to_standard = _alphabet(encoded)
     padding = len(encoded) - len(digits)
     if len(encoded) % 4 or padding > 2 or not alphabet.fullmatch(digits):  # noqa: PLR2004 - base64
-        raise Malformed("the payload is no base64")
+        raise MalformedPayloadError("the payload is no base64")
     return binascii.a2b_base64(encoded.translate(to_standard))
 
 
@@ -221,7 +221,7 @@ def _unescape(data: bytes) -> bytes:
     """Percent-encoding undone; a plus is a space, unless it was itself encoded."""
     spaced = data.replace(b"+", b" ")
     if _BAD_ESCAPE.search(spaced):
-        raise Malformed("a bad percent escape in the payload")
+        raise MalformedPayloadError("a bad percent escape in the payload")
     return _ESCAPES.sub(_unescaped, spaced) if b"%" in spaced else spaced
 
 

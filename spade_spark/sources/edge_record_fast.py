@@ -26,7 +26,7 @@ _ADDRESS: Final = b'"clientIp"'
 _BETWEEN_RECORDS: Final = b"}\n{"
 
 
-class EdgeLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class RawEdgeRecord(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """An edge record as the edge writes it. Any other spelling is left to the exact path."""
 
     at: str = msgspec.field(name="receivedAt")
@@ -41,14 +41,14 @@ class EdgeLine(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     edge_type: Literal["external", "internal", ""] = msgspec.field(name="edgeType", default="")
 
 
-class EdgeLineReader:
+class RawEdgeRecordReader:
     """Reads the lines of a chunk at once where it can."""
 
     def __init__(self) -> None:
-        self._read_line = msgspec.json.Decoder(EdgeLine).decode
-        self._read_lines = msgspec.json.Decoder(EdgeLine).decode_lines
+        self._read_line = msgspec.json.Decoder(RawEdgeRecord).decode
+        self._read_lines = msgspec.json.Decoder(RawEdgeRecord).decode_lines
 
-    def read(self, chunk: bytes) -> Sequence[EdgeLine | None]:
+    def read(self, chunk: bytes) -> Sequence[RawEdgeRecord | None]:
         """The records of the lines; None where a line is in another spelling, or none."""
         if not chunk:
             return []
@@ -62,7 +62,7 @@ class EdgeLineReader:
                     return records
         return [self._read_one(line) for line in chunk.removesuffix(b"\n").split(b"\n")]
 
-    def _read_one(self, line: bytes) -> EdgeLine | None:
+    def _read_one(self, line: bytes) -> RawEdgeRecord | None:
         if BACKSLASH in line:  # an escape must not stand in a time
             return None
         if line.count(_ADDRESS) > 1 or line.count(_TIME) > 1:

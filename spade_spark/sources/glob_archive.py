@@ -25,11 +25,11 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from spade_spark.errors import DamagedObject
-from spade_spark.sources.edge_record import Undecodable, read_record
+from spade_spark.errors import CorruptObjectError
+from spade_spark.sources.edge_record import UndecodableLineError, read_record
 from spade_spark.sources.gzip_lines import CHUNK_BYTES, chunks
 from spade_spark.sources.gzip_members import ByteSource, DeflateError, GzipPieces, damaged, inflate
-from spade_spark.sources.json_array_stream import ArraySplitter, NotAnArray
+from spade_spark.sources.json_array_stream import ArraySplitter, JsonArrayError
 
 VERSION: Final = b"\x01"
 """The first byte of a glob."""
@@ -44,7 +44,7 @@ _SOME: Final = 256
 """Records that are handed on at a time: about a chunk."""
 
 
-class Repeats:
+class GlobDeduplicator:
     """The globs of a partition that were read, by their first record's ``uuid``.
 
     Args:
@@ -70,17 +70,17 @@ class Repeats:
             del self._read[next(iter(self._read))]
 
 
-class _Archived(msgspec.Struct):
+class _ArchiveRecord(msgspec.Struct):
     """A record of the stream; what else stands in it is not looked at."""
 
     data: bytes = msgspec.field(name="Data")
 
 
-class _Broken(Exception):
+class _CorruptGlobError(Exception):
     """A glob that cannot be inflated to its end, and what is wrong with it."""
 
 
-class GlobLines:
+class GlobReader:
     """The records of the globs of one object, a line each, read once.
 
     Iterating yields chunks of whole lines, each ended by a line feed. A record is spelt as it was,
@@ -101,14 +101,19 @@ class GlobLines:
     """
 
     def __init__(
-        self, stream: BinaryIO, name: str, repeats: Repeats, *, chunk_bytes: int = CHUNK_BYTES
+        self,
+        stream: BinaryIO,
+        name: str,
+        repeats: GlobDeduplicator,
+        *,
+        chunk_bytes: int = CHUNK_BYTES,
     ) -> None:
         self.bytes_inflated = self.globs = self.repeated_globs = self.repeated = 0
         self._stored = ByteSource.of(stream)
         self._name = name
         self._repeats = repeats
         self._chunk_bytes = chunk_bytes
-        self._decode = msgspec.json.Decoder(_Archived).decode
+        self._decode = msgspec.json.Decoder(_ArchiveRecord).decode
         self._decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
         self._first_broken = ""
         self._broken = 0
@@ -122,7 +127,7 @@ class GlobLines:
         """Chunks of whole lines.
 
         Raises:
-            DamagedObject: The object is empty, or some of it is no whole glob; after all records
+            CorruptObjectError: The object is empty, or some of it is no whole glob; after all records
                 that can be read.
         """
         return chunks(self._lines(), self._chunk_bytes)
@@ -131,7 +136,7 @@ class GlobLines:
         """Whole lines, some at a time."""
         try:
             yield from self._of_object()
-        except _Broken as broken:
+        except _CorruptGlobError as broken:
             self._note(str(broken))
         if self._broken:
             raise damaged(self._name, self._account(), self.bytes_in, self.bytes_inflated)
@@ -139,7 +144,7 @@ class GlobLines:
     def _of_object(self) -> Iterator[bytes]:
         source = self._stored
         if not source.more():
-            raise _Broken("it is empty (0 bytes)")
+            raise _CorruptGlobError("it is empty (0 bytes)")
         if source.peek() == _GZIP:
             pieces = iter(GzipPieces(source, self._name, self._chunk_bytes))
             source = ByteSource(partial(next, pieces, b""))
@@ -161,11 +166,11 @@ class GlobLines:
         try:
             glob = self._decode(line).data
             if not glob:
-                raise _Broken("its Data is empty")
+                raise _CorruptGlobError("its Data is empty")
             yield from self._of_globs(ByteSource.of(io.BytesIO(glob)))
         except msgspec.MsgspecError as error:
             self._note(f"line {number} has no glob in base64 as its Data ({error})")
-        except _Broken as broken:
+        except _CorruptGlobError as broken:
             self._note(f"line {number}: {broken}")
 
     def _of_globs(self, source: ByteSource) -> Iterator[bytes]:
@@ -176,7 +181,7 @@ class GlobLines:
                 return
             at = source.position
             if source.take(1) != VERSION:
-                raise _Broken(f"byte {at} should begin a glob, and is not 0x01")
+                raise _CorruptGlobError(f"byte {at} should begin a glob, and is not 0x01")
             self.globs += 1
             yield from self._of_glob(inflate(source, self._chunk_bytes), at)
 
@@ -184,14 +189,16 @@ class GlobLines:
         """The records of one glob, which are not those of a repeat."""
         try:
             yield from self._of_array(self._counted(pieces))
-        except NotAnArray as error:
+        except JsonArrayError as error:
             self._note(f"the glob at byte {at} is damaged: {error}")
             for _ in self._counted(pieces):  # what follows it can still be read
                 pass
         except EOFError:
-            raise _Broken(f"the glob at byte {at} is cut off") from None
+            raise _CorruptGlobError(f"the glob at byte {at} is cut off") from None
         except DeflateError as error:  # type: ignore[misc] # its stub declares an instance
-            raise _Broken(f"the glob at byte {at} has damaged DEFLATE data ({error})") from None
+            raise _CorruptGlobError(
+                f"the glob at byte {at} has damaged DEFLATE data ({error})"
+            ) from None
 
     def _of_array(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """The records of one array that were not read before."""
@@ -231,7 +238,7 @@ class GlobLines:
                 for at in range(0, len(records), _SOME):
                     yield [_one_line(bytes(record)) for record in records[at : at + _SOME]]
                 return
-        except (EOFError, DeflateError, DamagedObject) as damage:  # type: ignore[misc] # as below
+        except (EOFError, DeflateError, CorruptObjectError) as damage:  # type: ignore[misc] # as below
             broken, pieces = damage, _raising(damage)
         except (msgspec.MsgspecError, RecursionError):
             pass
@@ -241,7 +248,7 @@ class GlobLines:
                 for record in array.feed(piece):
                     yield [_one_line(record)]
             array.finish()
-        except NotAnArray:
+        except JsonArrayError:
             if broken:  # and then nothing behind the glob can be read
                 raise broken from None
             raise
@@ -282,5 +289,5 @@ def _uuid(record: bytes) -> str:
     """The ``uuid`` of a glob's first record; empty where it has none, or is no record."""
     try:
         return read_record(record).uuid
-    except Undecodable:
+    except UndecodableLineError:
         return ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-from spade_spark.errors import DamagedObject
+from spade_spark.errors import CorruptObjectError
 from spade_spark.sources.gzip_members import ByteSource, GzipPieces
 
 CHUNK_BYTES = 128 * 1024
@@ -46,7 +46,7 @@ class ObjectLines:
         """Chunks of whole lines.
 
         Raises:
-            DamagedObject: The object is empty, no gzip file, cut off, or its checksum or length
+            CorruptObjectError: The object is empty, no gzip file, cut off, or its checksum or length
                 does not fit; after the whole lines before the damage.
         """
         return chunks(self._pieces, self._chunk_bytes)
@@ -56,7 +56,7 @@ def chunks(pieces: Iterable[bytes], chunk_bytes: int) -> Iterator[bytes]:
     """Whole lines of at least ``chunk_bytes`` together, from pieces that are cut anywhere.
 
     Raises:
-        DamagedObject: As ``pieces`` does; after the whole lines before it.
+        CorruptObjectError: As ``pieces`` does; after the whole lines before it.
     """
     pending: list[bytes] = []
     size = 0
@@ -69,7 +69,7 @@ def chunks(pieces: Iterable[bytes], chunk_bytes: int) -> Iterator[bytes]:
             if cut:
                 yield _whole_lines(pending, cut)
                 size = len(pending[0])
-    except DamagedObject:
+    except CorruptObjectError:
         lines = b"".join(pending)
         lines = lines[: lines.rfind(b"\n") + 1]
         if lines:

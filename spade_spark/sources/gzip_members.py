@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from isal import igzip_lib, isal_zlib
 
-from spade_spark.errors import DamagedObject
+from spade_spark.errors import CorruptObjectError
 
 _FEED_BYTES = 32 * 1024
 """Compressed bytes a step: what isal inflated in the very step in which it finds DEFLATE data
@@ -139,7 +139,7 @@ class GzipPieces:
         """The pieces, each member checked at its end.
 
         Raises:
-            DamagedObject: The object is empty, no gzip file, cut off, or its checksum or length
+            CorruptObjectError: The object is empty, no gzip file, cut off, or its checksum or length
                 does not fit; after what was inflated before the damage.
         """
         try:
@@ -182,13 +182,13 @@ class GzipPieces:
         self.bytes_inflated += len(piece)
         return piece
 
-    def _damaged(self, how: str) -> DamagedObject:
+    def _damaged(self, how: str) -> CorruptObjectError:
         return damaged(self._name, how, self._source.bytes_read, self.bytes_inflated)
 
 
-def damaged(name: str, how: str, read: int, inflated: int) -> DamagedObject:
+def damaged(name: str, how: str, read: int, inflated: int) -> CorruptObjectError:
     """The error that says of the object ``name`` how it is damaged, and how far it was read."""
-    return DamagedObject(
+    return CorruptObjectError(
         f"{name} is damaged: {how}; compressed bytes read: {read}, inflated: {inflated}. "
         "Restore the object, or move it out of the edge logs"
     )

@@ -21,7 +21,7 @@ _IN_STRING: Final = re.compile(rb'[^"\\]*(?:\\.[^"\\]*){0,1000}', re.DOTALL)
 """The repetition is bounded: each round of one is kept on the matcher's stack."""
 
 
-class NotAnArray(ValueError):
+class JsonArrayError(ValueError):
     """The text is no JSON array, or not a whole one."""
 
 
@@ -40,7 +40,7 @@ class ArraySplitter:
         """The elements that end in ``piece``, without the white space around them.
 
         Raises:
-            NotAnArray: Something else stands before the array, in its place or behind it.
+            JsonArrayError: Something else stands before the array, in its place or behind it.
         """
         at = 0
         if not self._depth and not self._closed:
@@ -48,16 +48,16 @@ class ArraySplitter:
         if self._depth:
             at = yield from self._split(piece, at)
         if self._closed and piece[at:].strip(_SPACE):
-            raise NotAnArray("something stands behind its JSON array")
+            raise JsonArrayError("something stands behind its JSON array")
 
     def finish(self) -> None:
         """Says that there are no more pieces.
 
         Raises:
-            NotAnArray: The array is not whole.
+            JsonArrayError: The array is not whole.
         """
         if not self._closed:
-            raise NotAnArray("its JSON array does not end" if self._depth else "it is empty")
+            raise JsonArrayError("its JSON array does not end" if self._depth else "it is empty")
 
     def _open(self, piece: bytes) -> int:
         """The index behind the array's bracket, or of the piece's end where it is not there yet."""
@@ -65,7 +65,7 @@ class ArraySplitter:
         if at == len(piece):
             return at
         if piece[at : at + 1] != b"[":
-            raise NotAnArray("it holds no JSON array")
+            raise JsonArrayError("it holds no JSON array")
         self._depth = 1
         return at + 1
 
@@ -97,7 +97,7 @@ class ArraySplitter:
             self._depth -= 1
             self._closed = not self._depth
             if self._closed and token == b"}":
-                raise NotAnArray("a brace closes its JSON array")
+                raise JsonArrayError("a brace closes its JSON array")
             return self._closed
         return token == b"," and self._depth == 1
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-from spade_spark.errors import ObjectMissing
-from spade_spark.plan import Source
-from spade_spark.settings import Input
+from spade_spark.errors import ObjectNotFoundError
+from spade_spark.plan import InputObject
+from spade_spark.settings import InputSettings
 from spade_spark.storage.base import Store, StoredObject
 from spade_spark.window import Window
 
@@ -28,7 +28,7 @@ class Listing:
         hours: The hours (UTC, their beginnings) in which the objects were closed.
     """
 
-    sources: tuple[Source, ...]
+    sources: tuple[InputObject, ...]
     unnamed: tuple[str, ...]
     hours: frozenset[datetime] = frozenset()
 
@@ -37,13 +37,13 @@ class Listing:
         return hour in self.hours
 
 
-def list_window(store: Store, window: Window, settings: Input) -> Listing:
+def list_window(store: Store, window: Window, settings: InputSettings) -> Listing:
     """Lists the window's objects: closed from START to one margin after END.
 
     An object is written when its file is closed, so its events are older than it.
 
     Raises:
-        ObjectMissing: The edge bucket or directory is not there.
+        ObjectNotFoundError: The edge bucket or directory is not there.
     """
     begin, end = window.first, window.last + settings.margin
     sources, unnamed, hours = [], [], set()
@@ -52,7 +52,7 @@ def list_window(store: Store, window: Window, settings: Input) -> Listing:
         if closed is None:
             unnamed.append(found.key)
         elif begin <= closed < end:
-            sources.append(Source(found.key, found.size, found.etag))
+            sources.append(InputObject(found.key, found.size, found.etag))
             hours.add(closed.replace(minute=0, second=0, microsecond=0))
     return Listing(tuple(sources), tuple(unnamed), frozenset(hours))
 
@@ -61,8 +61,8 @@ def _below_days(store: Store, window: Window, margin: timedelta) -> Iterator[Sto
     try:
         for day in window.utc_days(margin):
             yield from store.list(f"{day}/")
-    except ObjectMissing as error:
-        raise ObjectMissing(f"{error}; see input.edge in the settings") from None
+    except ObjectNotFoundError as error:
+        raise ObjectNotFoundError(f"{error}; see input.edge in the settings") from None
 
 
 def _time(found: StoredObject) -> datetime | None:

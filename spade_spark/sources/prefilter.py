@@ -23,14 +23,14 @@ from ahocorasick_rs import BytesAhoCorasick, MatchKind
 from stringzilla import count, find_first_of
 
 _HEX_ESCAPE: Final = b"\\u00"
-_SURE: Final = re.compile(r'[^\x00-\x1f"/>?\\~\x7f-\U0010ffff]+')
+_SAFE_NAME: Final = re.compile(r'[^\x00-\x1f"/>?\\~\x7f-\U0010ffff]+')
 r"""A name of characters that JSON can escape in one way only (``\u00`` and two digits), and that
 make no ``+`` or ``/`` in base64: these stand for themselves in one of its alphabets alone."""
 
-_MANY: Final = 20
+MAX_PREFILTER_NAMES: Final = 20
 """Of more names, the search would be slow."""
 
-_SPELT_OTHERWISE: Final = b"%\\"
+_ESCAPE_BYTES: Final = b"%\\"
 
 
 class Prefilter:
@@ -41,22 +41,22 @@ class Prefilter:
     """
 
     def __init__(self, names: Collection[str]) -> None:
-        self.passed_over = 0
+        self.skipped = 0
         self._search: BytesAhoCorasick | None = None
-        if len(names) <= _MANY and all(map(_SURE.fullmatch, names)):
+        if len(names) <= MAX_PREFILTER_NAMES and all(map(_SAFE_NAME.fullmatch, names)):
             texts = {text for name in names for text in _in_base64(f'"{name}"'.encode())}
             texts.update(_in_base64(_HEX_ESCAPE))
             self._search = BytesAhoCorasick(sorted(texts), matchkind=MatchKind.LeftmostFirst)
 
-    def pass_through(self, chunk: bytes) -> bytes:
+    def filter(self, chunk: bytes) -> bytes:
         """The lines of ``chunk`` that may hold one of the names, in order, perhaps none."""
         if self._search is None:
             return chunk
         found = [start for _, start, _ in self._search.find_matches_as_indexes(chunk)]
-        if find_first_of(chunk, _SPELT_OTHERWISE) >= 0:
-            found += _odd_lines(chunk)
+        if find_first_of(chunk, _ESCAPE_BYTES) >= 0:
+            found += _lines_with_escapes(chunk)
         passed = list(_lines_at(found, chunk))
-        self.passed_over += _count_lines(chunk) - len(passed)
+        self.skipped += _count_lines(chunk) - len(passed)
         return b"".join(passed)
 
 
@@ -68,12 +68,12 @@ def _in_base64(text: bytes) -> Iterator[bytes]:
         yield encoded[-(-offset * 8 // 6) : (offset + len(text)) * 8 // 6]
 
 
-def _odd_lines(chunk: bytes) -> Iterator[int]:
+def _lines_with_escapes(chunk: bytes) -> Iterator[int]:
     """A place in each line that may spell base64 otherwise."""
     start = 0
     while start < len(chunk):
         end = chunk.find(b"\n", start) + 1 or len(chunk)
-        if any(chunk.find(byte, start, end) >= 0 for byte in _SPELT_OTHERWISE):
+        if any(chunk.find(byte, start, end) >= 0 for byte in _ESCAPE_BYTES):
             yield start
         start = end
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from spade_spark.runs.manifest import Completion
 from spade_spark.settings import Settings
-from spade_spark.streams.routing import Span
-from spade_spark.streams.targets import Target
+from spade_spark.streams.routing import WindowFilter
+from spade_spark.streams.targets import StreamTarget
 
 
 @dataclass(frozen=True)
-class Publishing:
+class PublishConfig:
     """What of a run is published.
 
     Attributes:
@@ -24,10 +24,10 @@ class Publishing:
         allow_damaged: Damaged objects in one partition up to which its rows are published.
     """
 
-    targets: tuple[Target, ...]
-    span: Span
-    patience: float = 60.0
-    stretch: int = 20_000
+    targets: tuple[StreamTarget, ...]
+    span: WindowFilter
+    stale_after: float = 60.0
+    checkpoint_rows: int = 20_000
     allow_damaged: int = 0
 
     @property
@@ -35,13 +35,13 @@ class Publishing:
         """The tables whose rows a stream takes."""
         return frozenset(table for target in self.targets for table in target.stream.events)
 
-    def withholds(self, completion: Completion) -> bool:
+    def exceeds_damage_limit(self, completion: Completion) -> bool:
         """Whether the rows of a partition wait, since what is published cannot be taken back."""
         return len(completion.damaged) > self.allow_damaged
 
 
 @dataclass(frozen=True)
-class Job:
+class BroadcastContext:
     """What every task of a run needs to know; Spark broadcasts it.
 
     Attributes:
@@ -63,12 +63,12 @@ class Job:
     settings: Settings
     schemas: bytes
     asked: frozenset[str] | None
-    again: bool = False
-    publishing: Publishing | None = None
+    from_quarantine: bool = False
+    publishing: PublishConfig | None = None
     edge_types: Mapping[str, str] | None = None
     time_column: str = "time"
 
     @property
     def edge(self) -> str:
         """URL of the store that is read."""
-        return self.settings.output.base if self.again else self.settings.input.edge
+        return self.settings.output.base if self.from_quarantine else self.settings.input.edge

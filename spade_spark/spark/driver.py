@@ -26,12 +26,12 @@ from pyspark.errors import PySparkException
 
 from spade_spark import errors
 from spade_spark.display_guard import DisplayGuard
-from spade_spark.errors import Bug, PassingFault, SpadeError
-from spade_spark.plan import Partition
-from spade_spark.progress import Progress
-from spade_spark.runs.audit_counts import Ledger
+from spade_spark.errors import InternalError, SpadeError, TransientError
+from spade_spark.plan import InputPartition
+from spade_spark.progress import TransformProgress
+from spade_spark.runs.audit_counts import AuditCounts
 from spade_spark.runs.manifest import Completion
-from spade_spark.spark.broadcast_context import Job
+from spade_spark.spark.broadcast_context import BroadcastContext
 from spade_spark.spark.task import run_partition
 
 if TYPE_CHECKING:
@@ -54,28 +54,28 @@ _REDACTED = r"(?i)secret|password|passphrase|access[.]?key|token|(postgres(ql)?|
 
 
 @dataclass(frozen=True)
-class _News:
+class _TaskUpdate:
     """What tasks tell the driver while others still run."""
 
-    progress: Progress = field(default_factory=Progress)
+    progress: TransformProgress = field(default_factory=TransformProgress)
     refused: tuple[SpadeError, ...] = ()
 
 
-class _NewsSum(AccumulatorParam[_News]):
-    def zero(self, value: _News) -> _News:  # noqa: ARG002 - Spark's signature
-        return _News()
+class _TaskUpdateParam(AccumulatorParam[_TaskUpdate]):
+    def zero(self, value: _TaskUpdate) -> _TaskUpdate:  # noqa: ARG002 - Spark's signature
+        return _TaskUpdate()
 
-    def addInPlace(self, value1: _News, value2: _News) -> _News:  # noqa: N802 - Spark's name
-        return _News(value1.progress + value2.progress, value1.refused + value2.refused)
+    def addInPlace(self, value1: _TaskUpdate, value2: _TaskUpdate) -> _TaskUpdate:  # noqa: N802 - Spark's name
+        return _TaskUpdate(value1.progress + value2.progress, value1.refused + value2.refused)
 
 
 def transform(
-    job: Job,
-    partitions: Sequence[Partition],
+    job: BroadcastContext,
+    partitions: Sequence[InputPartition],
     options: Mapping[str, str],
     *,
     check_lock: Callable[[], None],
-    watch: Callable[[Progress], None],
+    watch: Callable[[TransformProgress], None],
 ) -> list[Completion]:
     """Runs every partition on Spark.
 
@@ -96,7 +96,7 @@ def transform(
     if not partitions:
         return []
     with _context(options) as context:
-        news = context.accumulator(_News(), _NewsSum())
+        news = context.accumulator(_TaskUpdate(), _TaskUpdateParam())
         guard = DisplayGuard()
         task = partial(_task, context.broadcast(job), news)
         keys = context.parallelize(partitions, numSlices=len(partitions))
@@ -128,7 +128,9 @@ def _raise_first(refused: Sequence[SpadeError]) -> None:
 
 
 def _task(
-    job: Broadcast[Job], news: Accumulator[_News], partitions: Iterator[Partition]
+    job: Broadcast[BroadcastContext],
+    news: Accumulator[_TaskUpdate],
+    partitions: Iterator[InputPartition],
 ) -> Iterator[Completion]:
     """What Spark runs: one slice of the RDD, which is one partition of the plan."""
     context = TaskContext.get()
@@ -136,18 +138,18 @@ def _task(
     for partition in partitions:
         try:
             completion = run_partition(job.value, partition, attempt)
-        except PassingFault:
+        except TransientError:
             raise  # Spark tries the task again, on another executor if it can
         except SpadeError as error:
             # A value, not an exception: Spark would only try in vain, and show a stack trace.
-            news.add(_News(refused=(error,)))
+            news.add(_TaskUpdate(refused=(error,)))
             return
-        news.add(_News(_progress(completion.ledger)))
+        news.add(_TaskUpdate(_progress(completion.ledger)))
         yield completion
 
 
-def _progress(ledger: Ledger) -> Progress:
-    return Progress(1, ledger.objects, ledger.bytes_in, ledger.row_count)
+def _progress(ledger: AuditCounts) -> TransformProgress:
+    return TransformProgress(1, ledger.objects, ledger.bytes_in, ledger.row_count)
 
 
 def _running(context: SparkContext) -> int:
@@ -167,11 +169,13 @@ def _result(result: Callable[[], list[Completion]]) -> list[Completion]:
             raise getattr(errors, name, SpadeError)(message) from None
         if isinstance(error, PySparkException) or type(error).__module__.startswith("py4j"):
             _LOG.debug("what Spark said", exc_info=error)
-            raise Bug(f"Spark gave up: {_gist(str(error))}; --log DEBUG shows all of it") from error
+            raise InternalError(
+                f"Spark gave up: {_root_cause(str(error))}; --log DEBUG shows all of it"
+            ) from error
         raise
 
 
-def _gist(account: str) -> str:
+def _root_cause(account: str) -> str:
     """The one line of Spark's long account that says why: a task's own error, else Spark's."""
     tracebacks = _TRACEBACK.findall(account)
     if tracebacks:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from stringzilla import count, find
 
-from spade_spark.transform.output_buffer import Kept
+from spade_spark.transform.output_buffer import QuarantinedLine
 from spade_spark.writers import quarantine
 
 
-class Places:
+class LineNumberFinder:
     """The lines of one object, chunk by chunk, as they were before the prefilter.
 
     Counting every line would cost the many for the few, so a kept line is searched for in its
@@ -21,8 +21,8 @@ class Places:
         self._from = self._at = 0
         self._last: bytes | None = None
 
-    def find(self, chunk: bytes, kept: Kept) -> bytes:
-        """The quarantine's JSON line of ``kept``, a line of ``chunk``."""
+    def number_of(self, chunk: bytes, kept: QuarantinedLine) -> bytes:
+        """The quarantine's JSON line of ``backup_rows``, a line of ``chunk``."""
         if kept.line is not self._last:  # several events of one line come one after the other
             self._at = self._start(chunk, kept.line)
             self._from = self._at + len(kept.line)
@@ -30,7 +30,7 @@ class Places:
         number = self._lines + count(chunk, b"\n", 0, self._at) + 1
         return quarantine.encode(kept, self._key, number)
 
-    def passed(self, lines: int) -> None:
+    def advance(self, lines: int) -> None:
         """Goes on to the next chunk, before which the object has so many lines."""
         self._lines = lines
         self._from = 0

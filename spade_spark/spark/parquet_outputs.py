@@ -6,12 +6,12 @@ from collections import Counter
 from pathlib import Path
 
 from spade_spark.blueprint.schema import read_tables
-from spade_spark.runs.audit_counts import Ledger
-from spade_spark.runs.paths import Layout
-from spade_spark.spark.broadcast_context import Job
+from spade_spark.runs.audit_counts import AuditCounts
+from spade_spark.runs.paths import RunPaths
+from spade_spark.spark.broadcast_context import BroadcastContext
 from spade_spark.storage.base import Store
 from spade_spark.transform.transformers.registry import is_transformer
-from spade_spark.writers.parquet_requirements import need_pyarrow
+from spade_spark.writers.parquet_requirements import require_pyarrow
 from spade_spark.writers.partition_paths import NO_DAY, DayFile
 from spade_spark.writers.tsv import ClosedFile
 
@@ -29,15 +29,15 @@ class ParquetOutput:
         files: Those that were uploaded.
     """
 
-    def __init__(self, job: Job, name: str, store: Store, spool: Path) -> None:
-        need_pyarrow()
+    def __init__(self, job: BroadcastContext, name: str, store: Store, spool: Path) -> None:
+        require_pyarrow()
         self.files: list[DayFile] = []
         self._job, self._name, self._store, self._spool = job, name, store, spool
-        self._layout = Layout(job.run_tag)
+        self._layout = RunPaths(job.run_tag)
         self._tables = read_tables(job.schemas, is_transformer).tables
 
     @property
-    def ledger(self) -> Ledger:
+    def ledger(self) -> AuditCounts:
         """What was written."""
         rows: Counter[str] = Counter()
         undated: Counter[str] = Counter()
@@ -45,13 +45,13 @@ class ParquetOutput:
             rows[file.table] += file.rows
             if file.day == NO_DAY:
                 undated[file.table] += file.rows
-        return Ledger(parquet=dict(rows), undated=dict(undated))
+        return AuditCounts(parquet=dict(rows), undated=dict(undated))
 
     def add(self, source: ClosedFile) -> None:
         """The rows of a TSV file.
 
         Raises:
-            Bug: A value is not of its column's type.
+            InternalError: A value is not of its column's type.
         """
         # Imported where it is needed: a run that writes TSV alone does without pyarrow.
         from spade_spark.writers.parquet import convert  # noqa: PLC0415 - see above

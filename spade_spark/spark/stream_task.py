@@ -17,24 +17,28 @@ from functools import lru_cache
 from itertools import islice
 
 from spade_spark.blueprint.schema import read_tables
-from spade_spark.errors import Bug
-from spade_spark.gocompat.duration import read_duration
+from spade_spark.errors import InternalError
+from spade_spark.gocompat.duration import parse_duration
 from spade_spark.gocompat.quote import unquote_row
 from spade_spark.runs.manifest import Completion, RowFile
-from spade_spark.runs.paths import Layout
-from spade_spark.runs.publish_checkpoint import Overtaken, Progress, PublicationLog
-from spade_spark.spark.broadcast_context import Job, Publishing
+from spade_spark.runs.paths import RunPaths
+from spade_spark.runs.publish_checkpoint import (
+    CheckpointLostError,
+    PublishCheckpointStore,
+    PublishOffset,
+)
+from spade_spark.spark.broadcast_context import BroadcastContext, PublishConfig
 from spade_spark.storage.base import Store
 from spade_spark.streams.aws_client import AwsService
 from spade_spark.streams.envelope import Envelope
 from spade_spark.streams.publisher import Publisher
 from spade_spark.streams.routing import Selector
 from spade_spark.streams.sender import Sender
-from spade_spark.streams.targets import Target
+from spade_spark.streams.targets import StreamTarget
 from spade_spark.transform.transformers.registry import is_transformer
 
 
-def publish(job: Job, store: Store, completion: Completion) -> Completion:
+def publish(job: BroadcastContext, store: Store, completion: Completion) -> Completion:
     """Publishes what of ``completion`` is not published yet.
 
     Returns:
@@ -42,20 +46,20 @@ def publish(job: Job, store: Store, completion: Completion) -> Completion:
 
     Raises:
         InputError: A service refuses, and would refuse again.
-        PassingFault: What a further attempt may mend.
-        Bug: Rows were lost or counted twice on the way.
+        TransientError: What a further attempt may mend.
+        InternalError: Rows were lost or counted twice on the way.
     """
     assert job.publishing is not None
-    log = PublicationLog(
+    log = PublishCheckpointStore(
         store,
-        Layout(job.run_tag).publication(completion.partition),
+        RunPaths(job.run_tag).publication(completion.partition),
         job.plan,
         completion.partition,
         holder=uuid.uuid4().hex,
-        patience=_patience(job.publishing),
+        patience=_stale_after(job.publishing),
     )
-    while log.take():
-        with suppress(Overtaken):  # by another attempt, whose end is waited for
+    while log.acquire():
+        with suppress(CheckpointLostError):  # by another attempt, whose end is waited for
             for target in job.publishing.targets:
                 _Task(job, store, completion, log, target).run()
             log.finish()
@@ -64,21 +68,26 @@ def publish(job: Job, store: Store, completion: Completion) -> Completion:
     return replace(completion, ledger=completion.ledger + ledger)
 
 
-def _patience(publishing: Publishing) -> float:
+def _stale_after(publishing: PublishConfig) -> float:
     """Longer than any task goes without a sign of life, which is given at each attempt to send."""
-    delays = [read_duration(target.stream.retry_delay) for target in publishing.targets]
-    return publishing.patience + 2 * max(delays, default=0)
+    delays = [parse_duration(target.stream.retry_delay) for target in publishing.targets]
+    return publishing.stale_after + 2 * max(delays, default=0)
 
 
 class _Task:
     """The rows of one partition to one stream."""
 
     def __init__(
-        self, job: Job, store: Store, completion: Completion, log: PublicationLog, target: Target
+        self,
+        job: BroadcastContext,
+        store: Store,
+        completion: Completion,
+        log: PublishCheckpointStore,
+        target: StreamTarget,
     ) -> None:
         assert job.publishing is not None
         self._store, self._log, self._target = store, log, target
-        self._stretch = job.publishing.stretch
+        self._stretch = job.publishing.checkpoint_rows
         self._files = [file for file in completion.files if file.table in target.stream.events]
         self._rows = sum(file.rows for file in self._files)
         columns = _columns(job.schemas)
@@ -88,7 +97,7 @@ class _Task:
             )
             for name in {file.table for file in self._files}
         }
-        place = store.url + Layout(job.run_tag).publication(completion.partition)
+        place = store.url + RunPaths(job.run_tag).publication(completion.partition)
         progress = log.progress(target.id)
         self._publisher = Publisher(
             target.stream,
@@ -102,11 +111,11 @@ class _Task:
         """Publishes what is not settled yet."""
         try:
             self._publish()
-        except Overtaken:
+        except CheckpointLostError:
             raise
         except BaseException:
             known = self._publisher.settled
-            self._log.let_go(self._target.id, Progress(known, known, self._publisher.counts))
+            self._log.release(self._target.id, PublishOffset(known, known, self._publisher.counts))
             raise
 
     def _publish(self) -> None:
@@ -121,15 +130,15 @@ class _Task:
                 publisher.add(row, table, self._selectors[table].fields(unquote_row(line)))
             publisher.flush(upto)
         if publisher.counts.rows != self._rows:
-            raise Bug(
+            raise InternalError(
                 f"{self._target.id}: {self._rows} rows were to be published, "
                 f"{publisher.counts.rows} were counted; please report this"
             )
         self._note(sending=self._rows)
 
     def _note(self, sending: int) -> None:
-        known = Progress(self._publisher.settled, sending, self._publisher.counts)
-        self._log.note(self._target.id, known)
+        known = PublishOffset(self._publisher.settled, sending, self._publisher.counts)
+        self._log.checkpoint(self._target.id, known)
 
     def _read(self) -> Iterator[tuple[str, str]]:
         for file in self._files:

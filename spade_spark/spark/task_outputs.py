@@ -7,8 +7,8 @@ from pathlib import Path
 
 from spade_spark.blueprint.schema import Table
 from spade_spark.runs.manifest import QuarantineFile, RowFile, UntrackedFile
-from spade_spark.runs.paths import Layout
-from spade_spark.spark.broadcast_context import Job
+from spade_spark.runs.paths import RunPaths
+from spade_spark.spark.broadcast_context import BroadcastContext
 from spade_spark.spark.parquet_outputs import ParquetOutput
 from spade_spark.storage.base import Store, open_store
 from spade_spark.writers.tsv import ClosedFile, RowFiles
@@ -18,7 +18,7 @@ _UNTRACKED = ("", 0)
 _QUARANTINE = ("", 1)
 
 
-class Outputs:
+class TaskOutputs:
     """The files of one attempt.
 
     Args:
@@ -34,12 +34,12 @@ class Outputs:
         parquet: The rows' Parquet files; None where they were not asked for.
     """
 
-    def __init__(self, job: Job, name: str, store: Store, spool: Path) -> None:
+    def __init__(self, job: BroadcastContext, name: str, store: Store, spool: Path) -> None:
         self.files: list[RowFile] = []
         self.untracked: list[UntrackedFile] = []
         self.quarantine: list[QuarantineFile] = []
         self._job, self._name, self._store = job, name, store
-        self._layout = Layout(job.run_tag)
+        self._layout = RunPaths(job.run_tag)
         self._spooled = RowFiles(spool, job.settings.output.max_file_bytes)
         self._shipped = 0
         formats = job.settings.output.format

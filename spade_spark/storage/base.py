@@ -38,7 +38,7 @@ class Snapshot:
 
     Attributes:
         data: Its bytes.
-        etag: What :meth:`Store.replace` takes.
+        etag: What :meth:`Store.swap_window` takes.
         read_at: When it was read, by the store's own clock: an aware UTC time.
     """
 
@@ -57,7 +57,7 @@ class Store(Protocol):
         """The objects whose key begins with ``prefix``, in the keys' byte order.
 
         Raises:
-            ObjectMissing: The bucket or the directory itself is not there.
+            ObjectNotFoundError: The bucket or the directory itself is not there.
         """
 
     def open(self, key: str, etag: str = "", size: int = 0) -> BinaryIO:
@@ -70,22 +70,22 @@ class Store(Protocol):
                 object, and not taken for one.
 
         Raises:
-            ObjectMissing: No such object.
-            ObjectChanged: ``etag`` is given and the object has another.
+            ObjectNotFoundError: No such object.
+            ObjectChangedError: ``etag`` is given and the object has another.
         """
 
     def read(self, key: str) -> bytes:
         """The whole of a small object.
 
         Raises:
-            ObjectMissing: No such object.
+            ObjectNotFoundError: No such object.
         """
 
     def snapshot(self, key: str) -> Snapshot:
         """The whole of a small object, with what a conditional replace of it needs.
 
         Raises:
-            ObjectMissing: No such object.
+            ObjectNotFoundError: No such object.
         """
 
     def write(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:

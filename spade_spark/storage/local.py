@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import BinaryIO
 
-from spade_spark.errors import InputError, ObjectChanged, ObjectMissing
+from spade_spark.errors import InputError, ObjectChangedError, ObjectNotFoundError
 from spade_spark.storage.base import Snapshot, StoredObject
 
 _PART = ".part-"
@@ -28,7 +28,7 @@ class DirectoryStore:
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """See :class:`~spade_spark.store.Store`."""
         if not self._root.is_dir():
-            raise ObjectMissing(f"there is no directory {self._root}")
+            raise ObjectNotFoundError(f"there is no directory {self._root}")
         folder = prefix.rpartition("/")[0]
         found = (path for path in self._path(folder).rglob("*") if path.is_file())
         objects = [self._stored(path) for path in found if not path.name.startswith(_PART)]
@@ -41,10 +41,10 @@ class DirectoryStore:
         try:
             stream = path.open("rb")
         except (FileNotFoundError, IsADirectoryError):
-            raise ObjectMissing(f"{path} is not there") from None
+            raise ObjectNotFoundError(f"{path} is not there") from None
         if etag and self._stored(path).etag != etag:
             stream.close()
-            raise ObjectChanged(f"{path} has changed since it was planned")
+            raise ObjectChangedError(f"{path} has changed since it was planned")
         return stream
 
     def read(self, key: str) -> bytes:

@@ -18,7 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NotConnected
 
-from spade_spark.errors import InputError, ObjectChanged, ObjectMissing, PassingFault
+from spade_spark.errors import InputError, ObjectChangedError, ObjectNotFoundError, TransientError
 from spade_spark.settings import S3Settings
 from spade_spark.storage.aws import new_session
 from spade_spark.storage.base import Snapshot, StoredObject
@@ -102,7 +102,7 @@ class S3Store:
                 continue  # anew and not from where it was cut: it may be another object by now
             date = answer["ResponseMetadata"]["HTTPHeaders"]["date"]
             return Snapshot(data, answer["ETag"].strip('"'), parsedate_to_datetime(date))
-        raise PassingFault(
+        raise TransientError(
             f"{self.url}{key}: the connection broke {_RESUMES} times while reading ({cut}); run "
             "the same command again"
         )
@@ -116,7 +116,7 @@ class S3Store:
         """See :class:`~spade_spark.store.Store`."""
         try:
             return self._put(key, data, {"IfMatch": f'"{etag}"'})
-        except ObjectMissing:
+        except ObjectNotFoundError:
             return False
 
     def _put(self, key: str, data: bytes, condition: dict[str, Any]) -> bool:
@@ -136,7 +136,7 @@ class S3Store:
     def _holds(self, key: str, data: bytes) -> bool:
         try:
             return self.read(key) == data
-        except ObjectMissing:  # what was in the way is not there yet, or no longer
+        except ObjectNotFoundError:  # what was in the way is not there yet, or no longer
             return False
 
     def upload(self, key: str, path: Path) -> None:
@@ -198,7 +198,7 @@ class _ResumingBody(io.RawIOBase):
     def _resume(self, reason: str) -> None:
         self._resumes += 1
         if self._resumes > _RESUMES:
-            raise PassingFault(
+            raise TransientError(
                 f"{self._store.url}{self._key}: the connection broke {self._resumes} times while "
                 f"reading ({reason}); run the same command again"
             ) from None
@@ -227,7 +227,7 @@ def _translated(name: str) -> Iterator[None]:
             raise
         raise _translate(name, error.__context__) from None
     except (HTTPClientError, NotConnected) as error:
-        raise PassingFault(
+        raise TransientError(
             f"{name}: S3 does not answer ({type(error).__name__}); check s3.endpoint_url and the "
             "network, then run the same command again"
         ) from None
@@ -242,11 +242,13 @@ def _translate(name: str, error: ClientError) -> Exception:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code == "NoSuchBucket":
         bucket = name.removeprefix("s3://").partition("/")[0]
-        return ObjectMissing(f"there is no bucket {bucket} ({name}): check its name and region")
+        return ObjectNotFoundError(
+            f"there is no bucket {bucket} ({name}): check its name and region"
+        )
     if code in _MISSING:
-        return ObjectMissing(f"{name} is not there")
+        return ObjectNotFoundError(f"{name} is not there")
     if code in _CHANGED:
-        return ObjectChanged(f"{name} has changed since it was planned")
+        return ObjectChangedError(f"{name} has changed since it was planned")
     if status >= _SERVER_FAULT or code in _PASSING:
-        return PassingFault(f"{name}: S3 answered {status} {code}; run the same command again")
+        return TransientError(f"{name}: S3 answered {status} {code}; run the same command again")
     return InputError(f"{name}: S3 refused it ({status} {code}): check the role's permissions")

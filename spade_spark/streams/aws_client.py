@@ -19,7 +19,7 @@ from spade_spark.storage.aws import new_session
 from spade_spark.streams.config import Stream
 from spade_spark.streams.envelope import Record
 from spade_spark.streams.limits import FIREHOSE
-from spade_spark.streams.sender import THROTTLED, Unanswered
+from spade_spark.streams.sender import THROTTLED, RequestFailedError
 from spade_spark.streams.validation import region_of
 
 _SERVER_FAULT: Final = 500
@@ -53,7 +53,7 @@ class AwsService:
         except aws.ClientError as error:
             return [self._throttle(error)] * len(records)
         except (aws.HTTPClientError, aws.ConnectionError, ResponseParserError) as error:
-            raise Unanswered(
+            raise RequestFailedError(
                 f"{self._name} does not answer ({type(error).__name__}); check the network, then "
                 "run the same command again",
                 in_doubt=not isinstance(error, aws.ConnectionError),  # that was never sent
@@ -61,7 +61,7 @@ class AwsService:
         except aws.BotoCoreError as error:
             raise InputError(f"{self._name}: {error}; check the credentials") from None
         if len(answers) != len(records):  # a body that was cut can look like an empty answer
-            raise Unanswered(
+            raise RequestFailedError(
                 f"{self._name} answered {len(answers)} of {len(records)} records; run the same "
                 "command again",
                 in_doubt=True,
@@ -72,7 +72,7 @@ class AwsService:
         """The code of a refusal that was for all records, since there were too many.
 
         Raises:
-            Unanswered: The service failed instead.
+            RequestFailedError: The service failed instead.
             InputError: It refused for another reason.
         """
         code = str(error.response.get("Error", {}).get("Code", ""))
@@ -80,7 +80,7 @@ class AwsService:
         if code in THROTTLED:
             return code
         if status >= _SERVER_FAULT:
-            raise Unanswered(
+            raise RequestFailedError(
                 f"{self._name} answered {status} {code}; run the same command again", in_doubt=True
             ) from None
         raise InputError(

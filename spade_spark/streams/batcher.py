@@ -10,7 +10,7 @@ Item = TypeVar("Item")
 _NO_BOUND = -1
 
 
-class Gatherer(Generic[Item]):
+class Batcher(Generic[Item]):
     """What waits to be sent, in the order in which it came.
 
     An entry that would make the rest too large, or one too many, waits for the next. One that is

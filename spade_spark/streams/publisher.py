@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from spade_spark.gocompat.duration import read_duration
-from spade_spark.streams.batcher import Gatherer
+from spade_spark.gocompat.duration import parse_duration
+from spade_spark.streams.batcher import Batcher
 from spade_spark.streams.config import Stream
 from spade_spark.streams.counts import StreamCounts
 from spade_spark.streams.envelope import Envelope, Payload, glob, glob_entry, row_payload
-from spade_spark.streams.routing import Held
+from spade_spark.streams.routing import SkipReason
 from spade_spark.streams.sender import Sender
 
 
@@ -43,19 +43,19 @@ class Publisher:
         self.settled = settled
         self._before = counts or StreamCounts()
         self._sender, self._envelope = sender, envelope
-        self._held: list[tuple[int, Held]] = []
+        self._held: list[tuple[int, SkipReason]] = []
         globber, batcher = stream.globber, stream.batcher
-        self._globber: Gatherer[Payload] | None = None
+        self._globber: Batcher[Payload] | None = None
         if stream.compress:
-            self._globber = Gatherer(
+            self._globber = Batcher(
                 globber.max_size,
-                read_duration(globber.max_age),
+                parse_duration(globber.max_age),
                 overhead=1,  # the bracket, or a comma
                 clock=clock,
             )
-        self._batcher: Gatherer[Payload] = Gatherer(
+        self._batcher: Batcher[Payload] = Batcher(
             batcher.max_size,
-            read_duration(batcher.max_age),
+            parse_duration(batcher.max_age),
             max_entries=batcher.max_entries,
             clock=clock,
         )
@@ -65,7 +65,7 @@ class Publisher:
         """What was counted of the rows that are settled."""
         return self._before + self._sender.counts
 
-    def add(self, row: int, event: str, fields: Mapping[str, str] | Held) -> None:
+    def add(self, row: int, event: str, fields: Mapping[str, str] | SkipReason) -> None:
         """Takes the next row, and sends what is complete by then.
 
         Args:
@@ -77,7 +77,7 @@ class Publisher:
             SpadeError: As :meth:`~spade_spark.streams.sender.Sender.send`.
         """
         self._send_old()
-        if isinstance(fields, Held):
+        if isinstance(fields, SkipReason):
             self._held.append((row, fields))
         elif self._globber is None:
             self._batch(row_payload(fields, row))
@@ -120,6 +120,6 @@ class Publisher:
         self._before = replace(
             self._before,
             rows=self._before.rows + len(held),
-            **{why.value: getattr(self._before, why.value) + held.count(why) for why in Held},
+            **{why.value: getattr(self._before, why.value) + held.count(why) for why in SkipReason},
         )
         self.settled = rows

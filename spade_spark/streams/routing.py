@@ -11,7 +11,7 @@ from spade_spark.streams.config import Stream
 from spade_spark.streams.filters import filter_of
 
 
-class Held(Enum):
+class SkipReason(Enum):
     """Why a row does not go to a stream; the values are names of counts."""
 
     OUTSIDE = "outside"
@@ -20,7 +20,7 @@ class Held(Enum):
 
 
 @dataclass(frozen=True)
-class Span:
+class WindowFilter:
     """The window as rows have it, which is as the load compares it.
 
     Attributes:
@@ -55,7 +55,7 @@ class Selector:
         table: str,
         columns: Sequence[str],
         settings: StreamSettings,
-        span: Span | None = None,
+        span: WindowFilter | None = None,
     ) -> None:
         rule = stream.events[table]
         self._columns = tuple(columns)
@@ -67,7 +67,7 @@ class Selector:
         self._always = {target: table} if target else {}
         self._span = span if span and span.column in self._columns else None
 
-    def fields(self, values: Sequence[str]) -> dict[str, str] | Held:
+    def fields(self, values: Sequence[str]) -> dict[str, str] | SkipReason:
         """The fields of a row.
 
         Args:
@@ -75,11 +75,11 @@ class Selector:
         """
         record = {name: value for name, value in zip(self._columns, values, strict=True) if value}
         if self._span and not self._span.covers(record):
-            return Held.OUTSIDE
+            return SkipReason.OUTSIDE
         if not self._passes(record):
-            return Held.FILTERED
+            return SkipReason.FILTERED
         picked = record if self._all else self._pick(record)
-        return {**self._always, **picked} or Held.EMPTY
+        return {**self._always, **picked} or SkipReason.EMPTY
 
     def _pick(self, record: Mapping[str, str]) -> dict[str, str]:
         return {

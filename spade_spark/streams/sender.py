@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
-from spade_spark.errors import PassingFault
-from spade_spark.gocompat.duration import read_duration
+from spade_spark.errors import TransientError
+from spade_spark.gocompat.duration import parse_duration
 from spade_spark.streams.config import Stream
 from spade_spark.streams.counts import StreamCounts
 from spade_spark.streams.envelope import Record
@@ -28,7 +28,7 @@ THROTTLED: Final = frozenset(
 _INTERNAL: Final = frozenset({"InternalFailure", "InternalServerError"})
 
 
-class Unanswered(Exception):
+class RequestFailedError(Exception):
     """A request failed as a whole.
 
     Attributes:
@@ -50,7 +50,7 @@ class Service(Protocol):
             An error code for each, empty where it was taken.
 
         Raises:
-            Unanswered: Another try may be answered.
+            RequestFailedError: Another try may be answered.
             InputError: The service would refuse again, whatever is sent.
         """
 
@@ -78,14 +78,14 @@ class Sender:
         self.counts = StreamCounts()
         self._service, self._sleep, self._alive = service, sleep, alive
         self._attempts = stream.max_attempts_per_record
-        self._delay = max(read_duration(stream.retry_delay), 0.0)
+        self._delay = max(parse_duration(stream.retry_delay), 0.0)
         self._limits = LIMITS[stream.stream_type]
 
     def send(self, records: Sequence[Record]) -> None:
         """Sends records that fit in one request, and goes on until each is taken or given up.
 
         Raises:
-            PassingFault: The last attempt failed as a whole; some of the records may be taken, and
+            TransientError: The last attempt failed as a whole; some of the records may be taken, and
                 are counted as such that may be repeated.
             InputError: As :meth:`Service.put`.
         """
@@ -117,11 +117,11 @@ class Sender:
             self._alive()
             try:
                 codes = self._put(pending)
-            except Unanswered as error:
+            except RequestFailedError as error:
                 if error.in_doubt:
                     doubtful.update(pending)
                 if attempt + 1 == self._attempts:
-                    raise PassingFault(str(error)) from None
+                    raise TransientError(str(error)) from None
                 continue
             taken += [each for each, code in zip(pending, codes, strict=True) if not code]
             pending = [each for each, code in zip(pending, codes, strict=True) if code]
@@ -130,7 +130,7 @@ class Sender:
         self._count(requests=1)
         try:
             codes = self._service.put(records)
-        except Unanswered:
+        except RequestFailedError:
             self._count(unanswered=1)
             raise
         refused = [code for code in codes if code]

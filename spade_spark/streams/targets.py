@@ -12,14 +12,14 @@ from spade_spark.blueprint import fetch
 from spade_spark.errors import InputError, UsageError
 from spade_spark.settings import Settings
 from spade_spark.streams.config import Entry, Stream, Unreadable, read_entries
-from spade_spark.streams.validation import oddities, problems, region_of
+from spade_spark.streams.validation import region_of, validate, warnings
 
 ALL: Final = "all"
 """What stands for every stream on the command line."""
 
 
 @dataclass(frozen=True)
-class Target:
+class StreamTarget:
     """A stream that rows are published to.
 
     Attributes:
@@ -32,7 +32,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class StreamSelection:
     """The streams that rows are published to.
 
     Attributes:
@@ -42,7 +42,7 @@ class Chosen:
         sha256: Of all that decides what is published (hex); empty where nothing is.
     """
 
-    targets: tuple[Target, ...] = ()
+    targets: tuple[StreamTarget, ...] = ()
     idle: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     sha256: str = ""
@@ -53,7 +53,9 @@ class Chosen:
         return tuple(target.id for target in self.targets)
 
 
-def choose(names: Sequence[str], tables: Collection[str], settings: Settings) -> Chosen:
+def select_streams(
+    names: Sequence[str], tables: Collection[str], settings: Settings
+) -> StreamSelection:
     """The streams called ``names``, or all of them, as far as ``tables`` go to them.
 
     Raises:
@@ -62,10 +64,10 @@ def choose(names: Sequence[str], tables: Collection[str], settings: Settings) ->
         InputError: The list cannot be read, or a stream asked for breaks a rule.
     """
     if not names:
-        return Chosen()
+        return StreamSelection()
     source = settings.blueprint.streams
     raw = fetch.fetch(source, settings.s3)
-    entries, unreadable = read_entries(raw, fetch.shown(source))
+    entries, unreadable = read_entries(raw, fetch.redact_url(source))
     asked = set(names)
     named = asked - {ALL}
     _refuse_unknown(named, entries, unreadable)
@@ -85,14 +87,14 @@ def choose(names: Sequence[str], tables: Collection[str], settings: Settings) ->
         )
     if not busy:
         raise UsageError("Blueprint has no stream that takes these tables: leave --publish out")
-    targets = tuple(Target(_id(entry), entry.spade_config) for entry in busy)
-    return Chosen(
+    targets = tuple(StreamTarget(_id(entry), entry.spade_config) for entry in busy)
+    return StreamSelection(
         targets=targets,
         idle=tuple(sorted(idle)),
         remarks=tuple(
             f"Stream {target.id}: {oddity}"
             for target in targets
-            for oddity in oddities(target.stream)
+            for oddity in warnings(target.stream)
         ),
         sha256=_digest(targets, settings),
     )
@@ -132,7 +134,7 @@ def _refuse_invalid(
     """Nothing is published by half: one stream that breaks a rule stops all that were asked for."""
     said = [f"{each.name}: {each.reason}" for each in unreadable]
     for entry in entries:
-        broken = "; ".join(problems(entry.spade_config, settings))
+        broken = "; ".join(validate(entry.spade_config, settings))
         if broken:
             said.append(f"{entry.spade_config.stream_name or '(no name)'}: {broken}")
     if said:
@@ -143,7 +145,7 @@ def _refuse_invalid(
         )
 
 
-def _digest(targets: Iterable[Target], settings: Settings) -> str:
+def _digest(targets: Iterable[StreamTarget], settings: Settings) -> str:
     """What would make a run that is gone on with publish something else changes it."""
     bearing = (
         *(

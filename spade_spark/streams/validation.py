@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from spade_spark.gocompat.duration import read_duration
+from spade_spark.gocompat.duration import parse_duration
 from spade_spark.settings import Settings, StreamSettings
 from spade_spark.streams.config import BatcherConfig, Condition, EventRule, GlobberConfig, Stream
 from spade_spark.streams.filters import OPERATORS, PARAMETERIZED, is_known
 from spade_spark.streams.limits import FIREHOSE, LIMITS
 
 
-def problems(stream: Stream, settings: Settings) -> Iterator[str]:
+def validate(stream: Stream, settings: Settings) -> Iterator[str]:
     """What forbids to write to ``stream``, a clause each; nothing where it may be written to."""
     regions = settings.streams.regions
     if not stream.stream_name:
@@ -45,7 +45,7 @@ def region_of(stream: Stream, settings: Settings) -> str:
     return stream.stream_region or settings.s3.region
 
 
-def oddities(stream: Stream) -> Iterator[str]:
+def warnings(stream: Stream) -> Iterator[str]:
     """What of ``stream`` is allowed and does something else than it seems to, a clause each."""
     limits = LIMITS[stream.stream_type]
     if stream.batcher.max_entries > limits.records:
@@ -80,7 +80,7 @@ def _gathering(config: GlobberConfig | BatcherConfig) -> Iterator[str]:
 
 def _duration(name: str, text: str, *, positive: bool) -> Iterator[str]:
     try:
-        seconds = read_duration(text)
+        seconds = parse_duration(text)
     except ValueError as error:
         yield f"{name}: {error}"
         return

@@ -19,7 +19,7 @@ _MAX_KEY: Final = 1_024
 """Characters; longer texts hardly repeat, and would take memory."""
 
 
-class Memo:
+class Cache:
     """Remembers what ``make`` made of a key, and forgets all when it is full.
 
     Where time matters, ``known.get(key) or fill(key)``: a subclass of dict with ``__missing__``
@@ -66,13 +66,13 @@ class Memo:
         return made
 
 
-class Found(Memo):
+class HitOnlyCache(Cache):
     """A memo that does not remember what is missing: what has no id now may have one later."""
 
     __slots__ = ()
 
     def fill(self, key: Any) -> Any:
-        """See :class:`Memo`."""
+        """See :class:`Cache`."""
         made = super().fill(key)
         if made is MISSING:
             self.known.pop(key, None)

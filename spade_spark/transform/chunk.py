@@ -8,12 +8,17 @@ from typing import Final
 
 from spade_spark.blueprint.schema import Table
 from spade_spark.lookups.base import Lookups
-from spade_spark.sources.edge_record_fast import EdgeLine, EdgeLineReader
+from spade_spark.sources.edge_record_fast import RawEdgeRecord, RawEdgeRecordReader
 from spade_spark.transform.coerce import MISSING
 from spade_spark.transform.fast_path import FastPath
 from spade_spark.transform.outcomes import Outcome
-from spade_spark.transform.output_buffer import Drained, Kept, RowEncoder, TableRows
-from spade_spark.transform.reference import ExactTransform, Result, malformed
+from spade_spark.transform.output_buffer import (
+    QuarantinedLine,
+    RowEncoder,
+    TableRows,
+    TransformOutput,
+)
+from spade_spark.transform.reference import EventResult, ReferenceTransform, malformed
 from spade_spark.transform.tally import Tally
 from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 
@@ -47,12 +52,12 @@ class ChunkTransform:
     ) -> None:
         self.tally = Tally()
         self._tables = tables
-        self._exact = ExactTransform(tables, lookups, asked, registry)
+        self._exact = ReferenceTransform(tables, lookups, asked, registry)
         self._fast = FastPath(tables, lookups, asked, registry)
         self._rows: defaultdict[str, list[str]] = defaultdict(list)
         self._untracked: list[str] = []
-        self._quarantined: list[Kept] = []
-        self._reader = EdgeLineReader()
+        self._quarantined: list[QuarantinedLine] = []
+        self._reader = RawEdgeRecordReader()
         self._encoder = RowEncoder()
 
     @property
@@ -64,10 +69,10 @@ class ChunkTransform:
         """Transforms whole lines, each ended by a line feed except perhaps the last.
 
         Raises:
-            LookupDown: A service that a column asks does not answer.
+            LookupUnavailableError: A service that a column asks does not answer.
         """
         records = self._reader.read(chunk)
-        made = self._fast.make(records)
+        made = self._fast.process(records)
         for name, rows in made.rows.items():
             self._rows[name] += rows
         self._untracked += made.untracked
@@ -76,20 +81,20 @@ class ChunkTransform:
             if record and number in made.cut_off:
                 self._count(line, [malformed(record.uuid, _CUT_OFF)])
             else:
-                self._count(line, self._exactly(line, record))
+                self._count(line, self._reference(line, record))
         self.tally.lines += len(records)
         self.tally.records += len(records) - len(made.unhandled)
 
-    def again(self, line: bytes, uuid: str = "") -> None:
+    def retry_line(self, line: bytes, uuid: str = "") -> None:
         """Transforms one line that was kept; with ``uuid`` that event of it alone.
 
         Raises:
-            LookupDown: As for :meth:`feed`.
+            LookupUnavailableError: As for :meth:`feed`.
         """
         self._count(line, self._exact.line(line), uuid)
         self.tally.lines += 1
 
-    def drain(self, at_least: int = 1) -> Drained:
+    def drain(self, at_least: int = 1) -> TransformOutput:
         """Hands over rows, untracked and kept events, and counts how the rows ended.
 
         Args:
@@ -97,7 +102,7 @@ class ChunkTransform:
                 yet.
         """
         rows = {
-            name: self._take(self._tables[name], texts)
+            name: self._encode_table(self._tables[name], texts)
             for name, texts in self._rows.items()
             if len(texts) >= at_least
         }
@@ -106,9 +111,9 @@ class ChunkTransform:
             self._untracked.clear()
             self.tally.count("", Outcome.UNTRACKED, len(untracked))
         quarantined, self._quarantined = self._quarantined, []
-        return Drained(rows, untracked, quarantined)
+        return TransformOutput(rows, untracked, quarantined)
 
-    def _take(self, table: Table, texts: list[str]) -> TableRows:
+    def _encode_table(self, table: Table, texts: list[str]) -> TableRows:
         rows = self._encoder.encode(table, texts)
         texts.clear()
         if rows.skipped:
@@ -117,14 +122,14 @@ class ChunkTransform:
             self.tally.count(table.name, Outcome.SUCCESS, rows.count - rows.skipped)
         return rows
 
-    def _exactly(self, line: bytes, record: EdgeLine | None) -> list[Result] | None:
+    def _reference(self, line: bytes, record: RawEdgeRecord | None) -> list[EventResult] | None:
         """What the exact path makes of a line, of which all but the payload may be read already."""
         read = None if record is None else self._fast.read(record)
         if record is None or read is None:
             return self._exact.line(line)
         return self._exact.payload(record.data, read)
 
-    def _count(self, line: bytes, results: list[Result] | None, uuid: str = "") -> None:
+    def _count(self, line: bytes, results: list[EventResult] | None, uuid: str = "") -> None:
         """Takes in what the exact path made of a line; with ``uuid`` of that event alone."""
         if results is None:
             self.tally.undecodable += 1
@@ -134,10 +139,10 @@ class ChunkTransform:
             if not uuid or result.uuid == uuid:
                 self._count_event(line, result)
 
-    def _count_event(self, line: bytes, result: Result) -> None:
+    def _count_event(self, line: bytes, result: EventResult) -> None:
         table = result.table or ""
         if result.outcome in _KEPT:
-            kept = Kept(line, result.outcome, result.error, result.uuid, table)
+            kept = QuarantinedLine(line, result.outcome, result.error, result.uuid, table)
             self._quarantined.append(kept)
         match result.outcome:
             case Outcome.SUCCESS:

@@ -37,7 +37,7 @@ from spade_spark.transform.codegen_functions import (
     groups,
     sent_texts,
 )
-from spade_spark.transform.row_context import Memos
+from spade_spark.transform.row_context import RowCaches
 from spade_spark.transform.transformers.base import FieldType
 from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 
@@ -55,7 +55,7 @@ def source(table: Table, registry: Registry = TRANSFORMERS) -> str:
 
 
 def compile_events(
-    table: Table, memos: Memos, order: Collection[str] = ()
+    table: Table, memos: RowCaches, order: Collection[str] = ()
 ) -> dict[str, type[msgspec.Struct]]:
     """The Structs of events of ``table``, by function; each has its function as method ``texts``.
 

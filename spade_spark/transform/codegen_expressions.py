@@ -12,7 +12,12 @@ import msgspec
 
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.transform.coerce import MISSING, MISSING_FLOAT, MISSING_TIME
-from spade_spark.transform.row_context import converter_name, group_name, is_placed, memo_name
+from spade_spark.transform.row_context import (
+    cache_name,
+    converter_name,
+    geo_group_name,
+    is_geo_group,
+)
 from spade_spark.transform.transformers.base import FieldType, TransformerSpec, ValueCodegen
 from spade_spark.transform.transformers.registry import Registry
 
@@ -49,7 +54,7 @@ DECODINGS: Final[Mapping[FieldType, FieldDecoding]] = {
 }
 
 
-class Writer:
+class ExprGenerator:
     """Writes the expressions of a table's columns, and collects the fields that they use."""
 
     name: str
@@ -79,7 +84,7 @@ class Writer:
             return f"second.{attribute}" if attribute else "MISSING"
         if column.inbound == "user_agent":
             return self.agent()
-        if is_placed(group, self._registry):
+        if is_geo_group(group, self._registry):
             return self.place(group)
         assert isinstance(codegen, ValueCodegen)  # another column is part of an address
         return self.converted(column, codegen)
@@ -114,32 +119,32 @@ class Writer:
         return "" if field is None else self.sent(column.supporting[0], field)
 
     def place_of(self, group: Group, field: FieldType, form: str) -> str:
-        """As :meth:`place`; ``form`` makes a string of what was sent."""
+        """As :meth:`locate`; ``form`` makes a string of what was sent."""
         inbound = group[0].inbound
         if inbound == "ip":
             sent = self.sent(inbound, field)
             texts = f"(address if {sent} is MISSING else places[{form.format(sent)}])"
         else:
             texts = f"places[{form.format(self.value(inbound, field))}]"
-        return f"{texts}[{group_name(group)}]"
+        return f"{texts}[{geo_group_name(group)}]"
 
 
-class Plain(Writer):
+class TypedExprs(ExprGenerator):
     """Of properties that have the types which their columns expect."""
 
     name = "plain"
 
     def agent(self) -> str:
-        """See :class:`Writer`."""
+        """See :class:`ExprGenerator`."""
         sent = self.sent("user_agent", FieldType.TEXT)
         return f"(record.agent or MISSING) if {sent} is MISSING else {sent}"
 
     def place(self, group: Group) -> str:
-        """See :class:`Writer`."""
+        """See :class:`ExprGenerator`."""
         return self.place_of(group, FieldType.TEXT, "{}")
 
     def converted(self, column: Column, codegen: ValueCodegen) -> str:
-        """See :class:`Writer`."""
+        """See :class:`ExprGenerator`."""
         return self.typed(column, codegen, self.field_of(column, codegen))
 
     def typed(self, column: Column, codegen: ValueCodegen, field: FieldType) -> str:
@@ -148,7 +153,7 @@ class Plain(Writer):
             value=self.value(column.inbound, field),
             supporting=self.supporting(column, codegen.supporting),
             convert=converter_name(column),
-            memo=memo_name(column),
+            memo=cache_name(column),
         )
 
     def field_of(self, column: Column, codegen: ValueCodegen) -> FieldType:
@@ -157,7 +162,7 @@ class Plain(Writer):
         return FieldType.TIME if is_time else codegen.field
 
 
-class Batch(Plain):
+class BatchExprs(TypedExprs):
     """Of many plain rows: texts that are cheaper to make of many values at once are made before."""
 
     name = "rows"
@@ -167,7 +172,7 @@ class Batch(Plain):
         self.columns: dict[str, str] = {}
 
     def typed(self, column: Column, codegen: ValueCodegen, field: FieldType) -> str:
-        """See :class:`Plain`."""
+        """See :class:`TypedExprs`."""
         if not codegen.batch or field is not codegen.field:
             return super().typed(column, codegen, field)
         name = f"text_{self._attributes[column.inbound]}"
@@ -175,33 +180,33 @@ class Batch(Plain):
             value=self.value(column.inbound, field),
             supporting=self.supporting(column, codegen.supporting),
             convert=converter_name(column),
-            memo=memo_name(column),
+            memo=cache_name(column),
         )
         return name
 
 
-class Careful(Writer):
+class AnyTypeExprs(ExprGenerator):
     """Of properties of any type."""
 
     name = "careful"
 
     def agent(self) -> str:
-        """See :class:`Writer`."""
+        """See :class:`ExprGenerator`."""
         sent = self.sent("user_agent", FieldType.ANY)
         return f"(record.agent or MISSING) if {sent} is MISSING else any_string({sent})"
 
     def place(self, group: Group) -> str:
-        """See :class:`Writer`."""
+        """See :class:`ExprGenerator`."""
         return self.place_of(group, FieldType.ANY, "any_string({})")
 
     def converted(self, column: Column, codegen: ValueCodegen) -> str:
-        """See :class:`Writer`."""
+        """See :class:`ExprGenerator`."""
         supporting = FieldType.ANY if codegen.supporting else None
         return codegen.any_type.format(
             value=self.value(column.inbound, codegen.any_field),
             supporting=self.supporting(column, supporting),
             convert=converter_name(column),
-            memo=memo_name(column),
+            memo=cache_name(column),
         )
 
 

@@ -7,8 +7,15 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.transform.codegen_expressions import SERVER, Batch, Careful, Group, Plain, Writer
-from spade_spark.transform.row_context import is_placed
+from spade_spark.transform.codegen_expressions import (
+    SERVER,
+    AnyTypeExprs,
+    BatchExprs,
+    ExprGenerator,
+    Group,
+    TypedExprs,
+)
+from spade_spark.transform.row_context import is_geo_group
 from spade_spark.transform.transformers.base import (
     AddressCodegen,
     AddressPart,
@@ -47,7 +54,7 @@ def functions(table: Table, registry: Registry = TRANSFORMERS) -> list[Function]
         UnsupportedTableError: There is none.
     """
     _check(table, registry)
-    written = [_function(table, registry, writer) for writer in (Plain, Careful)]
+    written = [_function(table, registry, writer) for writer in (TypedExprs, AnyTypeExprs)]
     made = [function for function in written if function is not None]
     if not made:
         raise UnsupportedTableError(_conflict(table, registry))
@@ -93,7 +100,7 @@ def _unsupported_properties(column: Column) -> str:
 
 def _conflict(table: Table, registry: Registry) -> str:
     """Returns which columns need one property as different types, whatever it is sent as."""
-    writer = Careful(table, registry)
+    writer = AnyTypeExprs(table, registry)
     _code(table, registry, writer)
     name = writer.conflicts()[-1]  # behind "time", which columns of "client_time" read as well
     columns = [c for c in table.columns if name in (c.inbound, *c.supporting)]
@@ -131,21 +138,21 @@ def sent_texts(table: Table, registry: Registry = TRANSFORMERS) -> tuple[int, ..
         number
         for number, group in enumerate(groups(table, registry))
         if registry.spec(group[0].transformer).address_part is AddressPart.ADDRESS
-        and not is_placed(group, registry)
+        and not is_geo_group(group, registry)
     )
 
 
-def _function(table: Table, registry: Registry, kind: type[Writer]) -> Function | None:
+def _function(table: Table, registry: Registry, kind: type[ExprGenerator]) -> Function | None:
     writer = kind(table, registry)
     code = _code(table, registry, writer)
     fields = writer.fields()
     if fields is None:
         return None
-    batch = _batch_code(table, registry, Batch(table, registry)) if kind is Plain else ""
+    batch = _batch_code(table, registry, BatchExprs(table, registry)) if kind is TypedExprs else ""
     return Function(kind.name, code, fields, batch)
 
 
-def _code(table: Table, registry: Registry, writer: Writer) -> str:
+def _code(table: Table, registry: Registry, writer: ExprGenerator) -> str:
     return "\n".join(
         (
             f"def {writer.name}(event, record, second, address):",
@@ -158,7 +165,7 @@ def _code(table: Table, registry: Registry, writer: Writer) -> str:
     )
 
 
-def _batch_code(table: Table, registry: Registry, writer: Batch) -> str:
+def _batch_code(table: Table, registry: Registry, writer: BatchExprs) -> str:
     texts = list(_texts(table, registry, writer))
     names = "".join(f", {name}" for name in writer.columns)
     lists = "".join(f", all_{name}" for name in writer.columns)
@@ -178,7 +185,7 @@ def _batch_code(table: Table, registry: Registry, writer: Batch) -> str:
     )
 
 
-def _texts(table: Table, registry: Registry, writer: Writer) -> Iterator[str]:
+def _texts(table: Table, registry: Registry, writer: ExprGenerator) -> Iterator[str]:
     """The lines of the texts that a row is joined of."""
     for group in groups(table, registry):
         about = ", ".join(map(_described, group))

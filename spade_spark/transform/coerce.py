@@ -13,11 +13,11 @@ import msgspec
 
 from spade_spark.gocompat.json import Number
 from spade_spark.gocompat.quote import escape
-from spade_spark.transform.transformers.base import ConversionFailed, Converter
-from spade_spark.transform.transformers.numbers import SURE_DIGITS_64, shortest
+from spade_spark.transform.transformers.base import ConversionError, Converter
+from spade_spark.transform.transformers.numbers import SAFE_DIGITS_64, format_float
 from spade_spark.transform.transformers.timestamps import EARLIEST, LATEST
 
-BETWEEN: Final = '"\t"'
+SEPARATOR: Final = '"\t"'
 """What stands between two values of a row. Rows are made without their first and last quote."""
 
 MISSING: Final = "\0"
@@ -54,13 +54,13 @@ def text_or_missing(convert: Converter, value: Any, *supporting: str) -> str:
         return MISSING
     try:
         return escaped(convert(value, supporting))
-    except ConversionFailed:
+    except ConversionError:
         return MISSING
 
 
 def float_text(number: float) -> str:
     """A float as its column shows it."""
-    return MISSING if number is MISSING_TIME or math.isnan(number) else shortest(number)
+    return MISSING if number is MISSING_TIME or math.isnan(number) else format_float(number)
 
 
 def float_texts(numbers: list[float]) -> list[str]:
@@ -93,26 +93,26 @@ def escaped(text: str) -> str:
     return text if text.isascii() and is_plain(text) else escape(text)
 
 
-def any_string(value: Any) -> str:
+def coerce_string(value: Any) -> str:
     """What was sent if it is a string, else :data:`MISSING`."""
     return value if type(value) is str else MISSING
 
 
-def any_text(memo: Remembered, value: Any) -> str:
+def coerce_text(memo: Remembered, value: Any) -> str:
     """The text of a column that takes a string, whatever was sent."""
-    text: str = memo[any_string(value)]
+    text: str = memo[coerce_string(value)]
     return text
 
 
 _BOOLEANS: Final = {b"true": "true", b"false": "false", b"1": "true", b"0": "false"}
 
 
-def any_bool(value: Any) -> str:
+def coerce_bool(value: Any) -> str:
     """The text of a ``bool`` column from what was sent as it was spelt."""
     return MISSING if value is MISSING else _BOOLEANS.get(bytes(value), MISSING)
 
 
-def any_number(convert: Converter, value: Any, *supporting: str) -> str:
+def coerce_number(convert: Converter, value: Any, *supporting: str) -> str:
     """The text of a column that takes numbers and perhaps strings, whatever was sent.
 
     A float may have been spelt in many ways; its converter is given the shortest.
@@ -123,7 +123,7 @@ def any_number(convert: Converter, value: Any, *supporting: str) -> str:
     return text_or_missing(convert, value, *supporting) if kind is str else MISSING
 
 
-def any_integer(convert: Converter, sure_digits: int, value: Any, *supporting: str) -> str:
+def coerce_integer(convert: Converter, sure_digits: int, value: Any, *supporting: str) -> str:
     """The text of a column that takes integers, whatever was sent.
 
     Args:
@@ -137,15 +137,15 @@ def any_integer(convert: Converter, sure_digits: int, value: Any, *supporting: s
             return value
     elif value is MISSING or value is None:
         return MISSING
-    return any_number(convert, value, *supporting)
+    return coerce_number(convert, value, *supporting)
 
 
-def any_float(convert: Converter, value: Any) -> str:
+def coerce_float(convert: Converter, value: Any) -> str:
     """The text of a ``float`` column, whatever was sent."""
-    return shortest(value) if type(value) is float else any_number(convert, value)
+    return format_float(value) if type(value) is float else coerce_number(convert, value)
 
 
-def any_time(clock: Remembered, value: Any) -> str:
+def coerce_time(clock: Remembered, value: Any) -> str:
     """The text of a column of Unix seconds, whatever was sent."""
     if type(value) is not float and type(value) is not int:
         return MISSING
@@ -155,9 +155,9 @@ def any_time(clock: Remembered, value: Any) -> str:
     return f"{clock[second]}{FRACTIONS[int((value - second) * 1e3)]}"
 
 
-def any_user_id(convert: Converter, logins: Remembered, value: Any, login: Any) -> str:
+def coerce_user_id(convert: Converter, logins: Remembered, value: Any, login: Any) -> str:
     """The text of a ``userIDWithMapping`` column, whatever was sent."""
     if type(value) is int and -_INT64_END <= value < _INT64_END:
         return f"{value}"
-    sent = any_integer(convert, SURE_DIGITS_64, value, "") if type(value) is str else MISSING
-    return sent if sent is not MISSING else any_text(logins, login)
+    sent = coerce_integer(convert, SAFE_DIGITS_64, value, "") if type(value) is str else MISSING
+    return sent if sent is not MISSING else coerce_text(logins, login)

@@ -16,10 +16,10 @@ import msgspec
 
 from spade_spark.blueprint.schema import Table
 from spade_spark.errors import SpadeError
-from spade_spark.gocompat.json import text_of
+from spade_spark.gocompat.json import decode_utf8_lossless
 from spade_spark.transform.codegen import compile_events
 from spade_spark.transform.codegen_functions import UnsupportedTableError
-from spade_spark.transform.row_context import Memos
+from spade_spark.transform.row_context import RowCaches
 from spade_spark.transform.untracked import untracked_line
 
 MAX_UNTRACKED_NAMES: Final = 200
@@ -56,7 +56,7 @@ class Decoders:
     """
 
     def __init__(
-        self, tables: Mapping[str, Table], memos: Memos, asked: frozenset[str] | None
+        self, tables: Mapping[str, Table], memos: RowCaches, asked: frozenset[str] | None
     ) -> None:
         self.plain: Callable[[bytes], Any] = _nothing
         self.plain_list: Callable[[bytes], Any] = _nothing
@@ -66,25 +66,25 @@ class Decoders:
         self._tables = tables
         self._memos = memos
         self._asked = asked
-        self._met: set[str] = set()
+        self._registered: set[str] = set()
         self._met_before = 0
-        self._room = MAX_UNTRACKED_NAMES
+        self._untracked_slots = MAX_UNTRACKED_NAMES
         self._read_names = msgspec.json.Decoder(_Named | list[_Named]).decode
         self._plain: list[type[msgspec.Struct]] = []
         self._careful: list[type[msgspec.Struct]] = []
 
-    def learn(self, payload: bytes) -> None:
-        """Sees to it that, from the next :meth:`refresh` on, the payload's events are decoded."""
+    def register(self, payload: bytes) -> None:
+        """Sees to it that, from the next :meth:`rebuild` on, the payload's events are decoded."""
         read = self._read_names(payload)
         for event in read if isinstance(read, list) else [read]:
-            if event.event not in self._met:
+            if event.event not in self._registered:
                 self._add(event)
 
-    def refresh(self) -> bool:
+    def rebuild(self) -> bool:
         """Takes in what was learnt, if anything. That takes its time: it is done once a chunk."""
-        if self._met_before == len(self._met):
+        if self._met_before == len(self._registered):
             return False
-        self._met_before = len(self._met)
+        self._met_before = len(self._registered)
         self.plain, self.plain_list = _decoders(self._plain)
         self.careful, self.careful_list = _decoders(self._careful)
         return True
@@ -96,13 +96,13 @@ class Decoders:
             return
         if table is not None:
             structs = self._compiled(table, _keys(event.properties))
-        elif name and self._room:
-            self._room -= 1
+        elif name and self._untracked_slots:
+            self._untracked_slots -= 1
             struct = _untracked_event(name)
             structs = {"plain": struct, "careful": struct}
         else:
             return
-        self._met.add(name)
+        self._registered.add(name)
         self._plain += [structs["plain"]] if "plain" in structs else []
         self._careful += [structs["careful"]] if "careful" in structs else []
 
@@ -148,7 +148,7 @@ def _untracked_event(name: str) -> type[msgspec.Struct]:
         sent = bytes(event.properties)
         if sent and sent.isascii() and not any(map(sent.__contains__, _HTML)):
             return (f"{prefix}{msgspec.json.format(sent, indent=-1).decode()}}}",)
-        return (untracked_line(name, text_of(sent)),)
+        return (untracked_line(name, decode_utf8_lossless(sent)),)
 
     def rows(batch: list[Any]) -> list[str]:
         return [text for event in batch[::4] for text in texts(event)]

@@ -14,11 +14,16 @@ from typing import Final
 
 import msgspec
 
-from spade_spark.gocompat.ip import canonical
-from spade_spark.gocompat.json import Members, read
+from spade_spark.gocompat.ip import canonical_ip
+from spade_spark.gocompat.json import JsonObject, read
 from spade_spark.gocompat.rfc3339 import rfc3339_seconds
-from spade_spark.sources.edge_record import Malformed, Undecodable, read_events, read_record
-from spade_spark.sources.edge_record_fast import DOUBT, EdgeLine, EdgeLineReader
+from spade_spark.sources.edge_record import (
+    MalformedPayloadError,
+    UndecodableLineError,
+    read_events,
+    read_record,
+)
+from spade_spark.sources.edge_record_fast import DOUBT, RawEdgeRecord, RawEdgeRecordReader
 
 KNOWN: Final = frozenset({"internal", "external"})
 """The types of edge that there are."""
@@ -76,7 +81,7 @@ class EdgeTypeCounter:
         self._names = frozenset(names)
         self._expected = expected
         self._counted: Counter[tuple[str, str]] = Counter()
-        self._reader = EdgeLineReader()
+        self._reader = RawEdgeRecordReader()
         self._read_events = msgspec.json.Decoder(_Event | list[_Event]).decode
         self._seconds: set[str] = set()
         self._addresses = {""}
@@ -101,7 +106,7 @@ class EdgeTypeCounter:
             counts[name] = counts.get(name, EdgeTypeCounts()) + found
         return counts
 
-    def _read(self, line: bytes, record: EdgeLine | None) -> tuple[str, list[str]]:
+    def _read(self, line: bytes, record: RawEdgeRecord | None) -> tuple[str, list[str]]:
         """The type of edge of a line, empty for an unknown one; its events that have properties."""
         if record:
             try:
@@ -111,20 +116,20 @@ class EdgeTypeCounter:
         try:
             read_exactly = read_record(line)
             events = read_events(read_exactly.data)
-        except (Undecodable, Malformed):
+        except (UndecodableLineError, MalformedPayloadError):
             return "", []
         edge_type = read_exactly.edge_type if read_exactly.edge_type in KNOWN else ""
         return edge_type, [
             event.name
             for event in events
-            if event.properties and isinstance(read(event.properties), Members)
+            if event.properties and isinstance(read(event.properties), JsonObject)
         ]
 
-    def _read_quickly(self, record: EdgeLine) -> tuple[str, list[str]]:
+    def _read_quickly(self, record: RawEdgeRecord) -> tuple[str, list[str]]:
         """The same, of a record in the edge's own spelling; raises where its payload is not."""
         self._check_time(record.at)
         if record.ip not in self._addresses:
-            self._learn(self._addresses, record.ip, canonical)
+            self._learn(self._addresses, record.ip, canonical_ip)
         events = self._read_events(record.data)
         if not isinstance(events, list):
             return record.edge_type, [events.event]
@@ -141,7 +146,7 @@ class EdgeTypeCounter:
 
     @staticmethod
     def _learn(known: set[str], text: str, check: Callable[[str], object]) -> None:
-        """Adds ``text``, which ``check`` raises ValueError for where it is not good."""
+        """Adds ``text``, which ``require_preflight`` raises ValueError for where it is not good."""
         check(text)
         if len(known) >= _MAX_KNOWN:
             known.clear()

@@ -33,23 +33,27 @@ from spade_spark.blueprint.schema import Table
 from spade_spark.errors import SpadeError
 from spade_spark.lookups.base import Lookups
 from spade_spark.sources.edge_record import EdgeRecord
-from spade_spark.sources.edge_record_fast import BACKSLASH, EdgeLine
-from spade_spark.transform.coerce import BETWEEN, escaped, is_plain
+from spade_spark.sources.edge_record_fast import BACKSLASH, RawEdgeRecord
+from spade_spark.transform.coerce import SEPARATOR, escaped, is_plain
 from spade_spark.transform.decoders import UNTRACKED, Decoders
-from spade_spark.transform.row_context import Address, Memos, Second
-from spade_spark.transform.timestamp_suffix import WHOLE_SECOND, check_end, have_fractions
+from spade_spark.transform.row_context import Address, RowCaches, TimestampTexts
+from spade_spark.transform.timestamp_suffix import (
+    WHOLE_SECOND,
+    all_have_fraction_suffix,
+    check_utc_suffix,
+)
 from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 
 _TRUNCATED: Final = "Input data was truncated"
 """What msgspec says where JSON ends too early, be it in a word such as ``null``."""
 
-_BATCHED: Final = 4
+BATCH_STRIDE: Final = 4
 """How many items a batch has of an event: the event, its record, second and address."""
-_FEW: Final = 3 * _BATCHED
+BATCH_MIN_ROWS: Final = 3 * BATCH_STRIDE
 """The rows of up to three events are made quicker one by one."""
 
 
-class _Doubt(Enum):
+class _FallbackReason(Enum):
     """Why a payload has no plain event, in its place."""
 
     TYPES = "several events, or other types, or a table that was not met yet"
@@ -57,7 +61,7 @@ class _Doubt(Enum):
     OTHER = "anything else"
 
 
-_Other = tuple[Any, EdgeLine, Second, Address | None]
+_Other = tuple[Any, RawEdgeRecord, TimestampTexts, Address | None]
 """An event, or why there is no plain one, and what goes with it."""
 
 
@@ -88,8 +92,8 @@ class _Output:
     """
 
     rows: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    unhandled: list[EdgeLine] = field(default_factory=list)
-    cut_off: list[EdgeLine] = field(default_factory=list)
+    unhandled: list[RawEdgeRecord] = field(default_factory=list)
+    cut_off: list[RawEdgeRecord] = field(default_factory=list)
 
 
 _Batches = Mapping[Any, list[Any]]
@@ -113,21 +117,21 @@ class FastPath:
         asked: frozenset[str] | None,
         registry: Registry = TRANSFORMERS,
     ) -> None:
-        self._memos = Memos(lookups, registry)
+        self._memos = RowCaches(lookups, registry)
         self._decoders = Decoders(tables, self._memos, asked)
 
-    def make(self, records: Sequence[EdgeLine | None]) -> FastPathResult:
+    def process(self, records: Sequence[RawEdgeRecord | None]) -> FastPathResult:
         """Returns the rows of a chunk's records, and which records need the exact path.
 
         A record that is None is unhandled.
 
         Raises:
-            LookupDown: A service that a column asks does not answer.
+            LookupUnavailableError: A service that a column asks does not answer.
         """
         known: Sequence[Any] = records if all(records) else [each for each in records if each]
         output = _Output()
         self._make(known, output)
-        if output.unhandled and self._decoders.refresh():
+        if output.unhandled and self._decoders.rebuild():
             retried, output.unhandled = output.unhandled, []
             self._make(retried, output)
         untracked = output.rows.pop(UNTRACKED, [])
@@ -144,28 +148,28 @@ class FastPath:
         """The tables so far that the reference path makes all rows of, each with the reason."""
         return dict(self._decoders.fallbacks)
 
-    def read(self, record: EdgeLine) -> EdgeRecord | None:
+    def read(self, record: RawEdgeRecord) -> EdgeRecord | None:
         """A record as the exact path knows it, but for the payload; None where that is unsure."""
         try:
-            second = self._memos.second(record.at)
-            check_end(record.at)
-            address = self._memos.addresses[record.ip]
+            second = self._memos.timestamp(record.at)
+            check_utc_suffix(record.at)
+            address = self._memos.geo_by_raw_address[record.ip]
         except SpadeError:
             raise
         except Exception:  # noqa: BLE001 - doubt; a bug is met again by the exact path
             return None
         return EdgeRecord(int(second.text), address[0], record.uuid, "", record.agent)
 
-    def _make(self, records: Sequence[EdgeLine], output: _Output) -> None:
+    def _make(self, records: Sequence[RawEdgeRecord], output: _Output) -> None:
         """Adds the results of records to ``output``."""
-        batches, others = self._wait(records, output)
+        batches, others = self._batch_plain(records, output)
         # Each kind by itself: what is done now and then among much else finds neither its code nor
         # its data in the processor's caches.
-        self._make_others(others, output)
+        self._process_irregular(others, output)
         _make_batches(batches, output)
 
-    def _wait(
-        self, records: Sequence[EdgeLine], output: _Output
+    def _batch_plain(
+        self, records: Sequence[RawEdgeRecord], output: _Output
     ) -> tuple[_Batches, Sequence[_Other]]:
         """Returns the plain events, in batches by their Struct, and the others."""
         payloads = [record.data for record in records]
@@ -173,8 +177,8 @@ class FastPath:
         addresses = self._addresses([record.ip for record in records])
         some_not_plain = some_not_plain or not all(addresses)
         some_escaped = BACKSLASH in b"".join(payloads)
-        some_other_time = not have_fractions([record.at for record in records])
-        seconds, new_second = self._memos.seconds.known.get, self._memos.second
+        some_other_time = not all_have_fraction_suffix([record.at for record in records])
+        seconds, new_second = self._memos.seconds.known.get, self._memos.timestamp
         batches: defaultdict[Any, list[Any]] = defaultdict(list)
         others: list[_Other] = []
         for event, record, address in zip(events, records, addresses, strict=True):
@@ -182,8 +186,8 @@ class FastPath:
                 at = record.at
                 second = seconds(at[:WHOLE_SECOND]) or new_second(at)
                 if some_other_time:
-                    check_end(at)
-                if (some_not_plain and (address is None or type(event) is _Doubt)) or (
+                    check_utc_suffix(at)
+                if (some_not_plain and (address is None or type(event) is _FallbackReason)) or (
                     some_escaped and BACKSLASH in record.data
                 ):
                     others.append((event, record, second, address))
@@ -196,16 +200,16 @@ class FastPath:
                 output.unhandled.append(record)
         return batches, others
 
-    def _make_others(self, others: Sequence[_Other], output: _Output) -> None:
+    def _process_irregular(self, others: Sequence[_Other], output: _Output) -> None:
         """Adds the results of what is not plain to ``output``."""
         for event, record, second, address in others:
             try:
-                if address is None or event is _Doubt.OTHER:
+                if address is None or event is _FallbackReason.OTHER:
                     output.unhandled.append(record)
-                elif event is _Doubt.CUT_OFF:
+                elif event is _FallbackReason.CUT_OFF:
                     output.cut_off.append(record)
                 else:
-                    for made, row in self._make_one(event, record, second, address):
+                    for made, row in self._process_single(event, record, second, address):
                         output.rows[made.table].append(row)
             except SpadeError:  # noqa: PERF203 - the same
                 raise
@@ -221,10 +225,10 @@ class FastPath:
             try:
                 events.extend(decoded)  # and goes on behind the one that raised
             except msgspec.ValidationError:
-                events.append(_Doubt.TYPES)
+                events.append(_FallbackReason.TYPES)
             except Exception as error:  # noqa: BLE001 - the same
                 cut_off = _is_cut_off(payloads[len(events)], error)
-                events.append(_Doubt.CUT_OFF if cut_off else _Doubt.OTHER)
+                events.append(_FallbackReason.CUT_OFF if cut_off else _FallbackReason.OTHER)
             else:
                 return events, some_not_plain
             some_not_plain = True
@@ -232,7 +236,7 @@ class FastPath:
     def _addresses(self, written: Sequence[str]) -> Sequence[Address | None]:
         """The addresses' texts, None for one that is left."""
         try:
-            return self._memos.addresses.all_of(written)
+            return self._memos.geo_by_raw_address.all_of(written)
         except SpadeError:
             raise
         except Exception:  # noqa: BLE001 - a bug of a lookup; it is met again, and counted then
@@ -240,15 +244,15 @@ class FastPath:
 
     def _address(self, written: str) -> Address | None:
         try:
-            address: Address = self._memos.addresses[written]
+            address: Address = self._memos.geo_by_raw_address[written]
         except SpadeError:
             raise
         except Exception:  # noqa: BLE001 - the same
             return None
         return address
 
-    def _make_one(
-        self, event: Any, record: EdgeLine, second: Second, address: Address
+    def _process_single(
+        self, event: Any, record: RawEdgeRecord, second: TimestampTexts, address: Address
     ) -> Iterable[tuple[Any, str]]:
         """Returns the events of one payload with their rows.
 
@@ -258,30 +262,30 @@ class FastPath:
         escapes = BACKSLASH in payload
         if escapes and b"\\u0000" in payload:
             raise ValueError("a NUL would be taken for the mark of a missing column")
-        if event is not _Doubt.TYPES:
+        if event is not _FallbackReason.TYPES:
             events = [event]
         elif payload.startswith(b"[{"):
-            events = self._several(payload)
+            events = self._decode_list(payload)
         else:
-            events = [self._learning(self._decoders.careful, payload)]
+            events = [self._decode_or_register(self._decoders.careful, payload)]
         rows = []
         for each in events:
             texts = each.texts(record, second, address)
-            rows.append(BETWEEN.join(_escaped(texts, each.sent_texts) if escapes else texts))
+            rows.append(SEPARATOR.join(_escaped(texts, each.sent_texts) if escapes else texts))
         return zip(events, rows, strict=True)
 
-    def _several(self, payload: bytes) -> Any:
+    def _decode_list(self, payload: bytes) -> Any:
         try:
             return self._decoders.plain_list(payload)
         except msgspec.ValidationError:
-            return self._learning(self._decoders.careful_list, payload)
+            return self._decode_or_register(self._decoders.careful_list, payload)
 
-    def _learning(self, decode: Callable[[bytes], Any], payload: bytes) -> Any:
+    def _decode_or_register(self, decode: Callable[[bytes], Any], payload: bytes) -> Any:
         """What ``decode`` makes of a payload; of one that it does not know the tables are met."""
         try:
             return decode(payload)
         except msgspec.ValidationError:
-            self._decoders.learn(payload)
+            self._decoders.register(payload)
             raise
 
 
@@ -296,7 +300,7 @@ def _is_cut_off(payload: bytes, error: Exception) -> bool:
 def _make_batches(batches: _Batches, output: _Output) -> None:
     """Adds the rows of plain events to ``output``, batch by batch."""
     for struct, batch in batches.items():
-        rows = None if len(batch) <= _FEW else _rows_at_once(struct, batch)
+        rows = None if len(batch) <= BATCH_MIN_ROWS else _rows_at_once(struct, batch)
         if rows is None:
             _make_rows(struct, batch, output)
         else:
@@ -317,9 +321,9 @@ def _rows_at_once(struct: Any, batch: list[Any]) -> list[str] | None:
 def _make_rows(struct: Any, batch: list[Any], output: _Output) -> None:
     """Adds the rows of a batch to ``output``, each made by itself."""
     rows = output.rows[struct.table]
-    for event, record, second, address in zip(*[iter(batch)] * _BATCHED, strict=True):
+    for event, record, second, address in zip(*[iter(batch)] * BATCH_STRIDE, strict=True):
         try:
-            rows.append(BETWEEN.join(event.texts(record, second, address)))
+            rows.append(SEPARATOR.join(event.texts(record, second, address)))
         except SpadeError:  # noqa: PERF203 - each of them may
             raise
         except Exception:  # noqa: BLE001 - the same

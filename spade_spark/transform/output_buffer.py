@@ -40,7 +40,7 @@ class TableRows:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class QuarantinedLine:
     """A line of which an event, or all, ended without a row though there should be one.
 
     Attributes:
@@ -59,7 +59,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Drained:
+class TransformOutput:
     """What has come of chunks.
 
     Attributes:
@@ -70,7 +70,7 @@ class Drained:
 
     rows: dict[str, TableRows] = field(default_factory=dict)
     untracked: list[str] = field(default_factory=list)
-    quarantined: list[Kept] = field(default_factory=list)
+    quarantined: list[QuarantinedLine] = field(default_factory=list)
 
 
 class RowEncoder:

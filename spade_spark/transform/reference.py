@@ -12,20 +12,20 @@ from typing import Final
 
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.errors import SpadeError
-from spade_spark.gocompat.json import Members, Number, Value, read
+from spade_spark.gocompat.json import JsonObject, Number, Value, read
 from spade_spark.gocompat.quote import quote
 from spade_spark.lookups.base import Lookups
 from spade_spark.sources.edge_record import (
     EdgeRecord,
     Event,
-    Malformed,
-    Undecodable,
+    MalformedPayloadError,
+    UndecodableLineError,
     read_events,
     read_payload,
     read_record,
 )
 from spade_spark.transform.outcomes import Outcome
-from spade_spark.transform.transformers.base import ConversionFailed, Converter
+from spade_spark.transform.transformers.base import ConversionError, Converter
 from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 from spade_spark.transform.untracked import untracked_line
 
@@ -34,7 +34,7 @@ MAX_UUID_BYTES: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class EventResult:
     """What became of one event, or of a record whose events could not be told.
 
     Attributes:
@@ -64,7 +64,7 @@ class _Compiled:
     columns: tuple[tuple[Column, Converter], ...]
 
 
-class ExactTransform:
+class ReferenceTransform:
     """Turns lines of the edge's log into rows.
 
     Args:
@@ -88,37 +88,37 @@ class ExactTransform:
         self._tables = {name: _compile(table, lookups, registry) for name, table in tables.items()}
         self._asked = asked
 
-    def line(self, line: bytes) -> list[Result] | None:
+    def line(self, line: bytes) -> list[EventResult] | None:
         """The results of one line (without its line end), or None where it is no edge record.
 
         Raises:
-            LookupDown: A service that a column asks does not answer.
+            LookupUnavailableError: A service that a column asks does not answer.
         """
         try:
             record = read_record(line)
-        except Undecodable:
+        except UndecodableLineError:
             return None
         return self.record(record)
 
-    def record(self, record: EdgeRecord) -> list[Result]:
+    def record(self, record: EdgeRecord) -> list[EventResult]:
         """The results of one edge record: one for each event, or one if it is malformed.
 
         Raises:
-            LookupDown: As for :meth:`line`.
+            LookupUnavailableError: As for :meth:`line`.
         """
         try:
             return self._events(read_events(record.data), record)
-        except Malformed as error:
+        except MalformedPayloadError as error:
             return [malformed(record.uuid, str(error))]
 
-    def payload(self, payload: bytes, record: EdgeRecord) -> list[Result]:
+    def payload(self, payload: bytes, record: EdgeRecord) -> list[EventResult]:
         """As :meth:`record`, of a payload that is decoded; that of the record is not looked at."""
         try:
             return self._events(read_payload(payload), record)
-        except Malformed as error:
+        except MalformedPayloadError as error:
             return [malformed(record.uuid, str(error))]
 
-    def _events(self, events: list[Event], record: EdgeRecord) -> list[Result]:
+    def _events(self, events: list[Event], record: EdgeRecord) -> list[EventResult]:
         if len(events) == 1:
             return [self._event(events[0].name, events[0].properties, record, record.uuid)]
         return [
@@ -126,7 +126,7 @@ class ExactTransform:
             for number, event in enumerate(events)
         ]
 
-    def _event(self, name: str, properties: str, record: EdgeRecord, uuid: str) -> Result:
+    def _event(self, name: str, properties: str, record: EdgeRecord, uuid: str) -> EventResult:
         table = self._tables.get(name)
         version = table.version if table else None
         try:
@@ -135,32 +135,32 @@ class ExactTransform:
             raise
         except Exception as error:  # noqa: BLE001 - a bug costs one event, which is quarantined
             reason = f"{type(error).__name__}: {error}"
-            return Result(name, version, None, None, uuid, Outcome.FAILED, reason)
+            return EventResult(name, version, None, None, uuid, Outcome.FAILED, reason)
 
     def _outcome(
         self, name: str, table: _Compiled | None, properties: str, record: EdgeRecord, uuid: str
-    ) -> Result:
+    ) -> EventResult:
         if not name:
             return _without_row(uuid, Outcome.EMPTY_REQUEST)
         if self._asked is not None and (table is None or name not in self._asked):
             return _without_row(uuid, Outcome.NOT_ASKED)
         if table is None:
             line = untracked_line(name, properties)
-            return Result(name, None, line, None, uuid, Outcome.UNTRACKED)
+            return EventResult(name, None, line, None, uuid, Outcome.UNTRACKED)
         members = read(properties) if properties else None
-        if not isinstance(members, Members):
+        if not isinstance(members, JsonObject):
             return _without_row(uuid, Outcome.EMPTY_REQUEST)
         return _row(name, table, _with_server_values(members, record), uuid)
 
 
-def malformed(uuid: str, error: str) -> Result:
+def malformed(uuid: str, error: str) -> EventResult:
     """The one result of a record whose payload cannot be read."""
     shown = uuid if 0 < len(uuid.encode()) <= MAX_UUID_BYTES else "error"
-    return Result(None, None, None, None, shown, Outcome.MALFORMED, error)
+    return EventResult(None, None, None, None, shown, Outcome.MALFORMED, error)
 
 
-def _without_row(uuid: str, outcome: Outcome) -> Result:
-    return Result(None, None, None, None, uuid, outcome)
+def _without_row(uuid: str, outcome: Outcome) -> EventResult:
+    return EventResult(None, None, None, None, uuid, outcome)
 
 
 def _compile(table: Table, lookups: Lookups, registry: Registry) -> _Compiled:
@@ -168,7 +168,7 @@ def _compile(table: Table, lookups: Lookups, registry: Registry) -> _Compiled:
     return _Compiled(table.version, columns)
 
 
-def _with_server_values(members: Members, record: EdgeRecord) -> dict[str, Value]:
+def _with_server_values(members: JsonObject, record: EdgeRecord) -> dict[str, Value]:
     """The properties by name, the last of a repeated one, and what the server knows.
 
     It knows the time better than the client, and address and agent where the client is silent.
@@ -184,7 +184,7 @@ def _with_server_values(members: Members, record: EdgeRecord) -> dict[str, Value
     return values
 
 
-def _row(name: str, table: _Compiled, values: dict[str, Value], uuid: str) -> Result:
+def _row(name: str, table: _Compiled, values: dict[str, Value], uuid: str) -> EventResult:
     outcome = Outcome.SUCCESS
     quoted: list[str] = []
     record: dict[str, str] = {}
@@ -192,10 +192,10 @@ def _row(name: str, table: _Compiled, values: dict[str, Value], uuid: str) -> Re
         supporting = tuple(values.get(support) for support in column.supporting)
         try:
             text = convert(values.get(column.inbound), supporting)
-        except ConversionFailed:
+        except ConversionError:
             text = ""
             outcome = Outcome.SKIPPED_COLUMNS
         quoted.append(quote(text))
         if text:
             record[column.outbound] = text
-    return Result(name, table.version, "\t".join(quoted), record, uuid, outcome)
+    return EventResult(name, table.version, "\t".join(quoted), record, uuid, outcome)

@@ -15,24 +15,24 @@ from typing import Any, Final, TypeVar, cast
 import msgspec
 
 from spade_spark.blueprint.schema import Column
-from spade_spark.gocompat.ip import canonical
+from spade_spark.gocompat.ip import canonical_ip
 from spade_spark.gocompat.rfc3339 import rfc3339_seconds
 from spade_spark.lookups.base import Lookups
-from spade_spark.transform.bounded_cache import Found, Memo
+from spade_spark.transform.bounded_cache import Cache, HitOnlyCache
 from spade_spark.transform.coerce import (
-    BETWEEN,
     BOOLEANS,
     FRACTIONS,
     MISSING,
     MISSING_FLOAT,
     MISSING_TIME,
-    any_bool,
-    any_float,
-    any_integer,
-    any_string,
-    any_text,
-    any_time,
-    any_user_id,
+    SEPARATOR,
+    coerce_bool,
+    coerce_float,
+    coerce_integer,
+    coerce_string,
+    coerce_text,
+    coerce_time,
+    coerce_user_id,
     escaped,
     float_text,
     float_texts,
@@ -41,7 +41,7 @@ from spade_spark.transform.coerce import (
 from spade_spark.transform.timestamp_suffix import WHOLE_SECOND
 from spade_spark.transform.transformers.base import (
     AddressPart,
-    ConversionFailed,
+    ConversionError,
     Converter,
     ValueCodegen,
 )
@@ -70,7 +70,7 @@ _MINUTE: Final = len("2006-01-02T15:04:")
 _SIXTIETH: Final = re.compile("[0-5][0-9]")
 
 
-class Second(msgspec.Struct, frozen=True, gc=False):
+class TimestampTexts(msgspec.Struct, frozen=True, gc=False):
     """A whole second of Unix time, as columns of ``time`` show it.
 
     Attributes:
@@ -87,26 +87,26 @@ class Second(msgspec.Struct, frozen=True, gc=False):
 
 
 def _canonical(address: str) -> str:
-    """As :func:`~spade_spark.gocompat.ip.canonical`, quicker for an IPv4 address that is so."""
+    """As :func:`~spade_spark.gocompat.ip.canonical_ip`, quicker for an IPv4 address that is so."""
     try:
         if socket.inet_ntoa(socket.inet_pton(socket.AF_INET, address)) == address:
             return address
     except (OSError, ValueError):
         pass
-    return canonical(address)
+    return canonical_ip(address)
 
 
-class Memos:
+class RowCaches:
     """The memos of one worker's transform, shared by its tables.
 
     Attributes:
         registry: The transformers.
         seconds: The first 20 characters of a ``receivedAt`` with a fraction to its
-            :class:`Second`; see :meth:`second`.
-        addresses: An address as the edge wrote it to the texts of ``places`` for its canonical
+            :class:`TimestampTexts`; see :meth:`timestamp`.
+        addresses: An address as the edge wrote it to the texts of ``geo_by_address`` for its canonical
             form, the first of which is that form.
         places: The text of an address to the texts of groups of columns, each by the number that
-            :func:`group_name` stands for in generated code.
+            :func:`geo_group_name` stands for in generated code.
     """
 
     def __init__(self, lookups: Lookups, registry: Registry = TRANSFORMERS) -> None:
@@ -117,11 +117,11 @@ class Memos:
         self._made: dict[str, Any] = {}
         self._pacific = _WallClock(PACIFIC)
         self._utc = _WallClock(UTC)
-        self._minutes = Memo(self._minute)
-        self._asn_numbers = Memo(_asn_number)
-        self.seconds = Memo(self._second, _SECONDS)
-        self.places = Memo(self._place_texts)
-        self.addresses = Memo(lambda written: self._place_texts(_canonical(written)))
+        self._minutes = Cache(self._parse_minute)
+        self._asn_numbers = Cache(_asn_number)
+        self.seconds = Cache(self._parse_second, _SECONDS)
+        self.geo_by_address = Cache(self._place_texts)
+        self.geo_by_raw_address = Cache(lambda written: self._place_texts(_canonical(written)))
 
     def names(self, groups: Iterable[tuple[Column, ...]]) -> dict[str, Any]:
         """What the generated code of these columns calls, by the names that it uses.
@@ -131,9 +131,9 @@ class Memos:
         """
         groups = list(groups)
         columns = [column for group in groups for column in group]
-        placed = [group for group in groups if is_placed(group, self.registry)]
+        placed = [group for group in groups if is_geo_group(group, self.registry)]
         return {
-            "join": BETWEEN.join,
+            "join": SEPARATOR.join,
             "MISSING": MISSING,
             "MISSING_FLOAT": MISSING_FLOAT,
             "MISSING_TIME": MISSING_TIME,
@@ -143,37 +143,37 @@ class Memos:
             "float_texts": float_texts,
             **_parts("pacific", self._pacific),
             **_parts("utc", self._utc),
-            "any_integer": any_integer,
-            "any_text": any_text,
-            "any_bool": any_bool,
-            "any_float": any_float,
-            "any_time": any_time,
-            "any_user_id": any_user_id,
-            "places": self.places,
-            "any_string": any_string,
-            **{group_name(group): self._group(group) for group in placed},
+            "any_integer": coerce_integer,
+            "any_text": coerce_text,
+            "any_bool": coerce_bool,
+            "any_float": coerce_float,
+            "any_time": coerce_time,
+            "any_user_id": coerce_user_id,
+            "places": self.geo_by_address,
+            "any_string": coerce_string,
+            **{geo_group_name(group): self._group(group) for group in placed},
             **{
                 name: part
                 for column in columns
-                for name, part in _parts(memo_name(column), self._memo(column)).items()
+                for name, part in _parts(cache_name(column), self._memo(column)).items()
             },
             **{converter_name(column): self._converter(column) for column in columns},
         }
 
-    def second(self, at: str) -> Second:
+    def timestamp(self, at: str) -> TimestampTexts:
         """The second that a ``receivedAt`` in UTC lies in; of its fraction nothing is looked at.
 
         Raises:
             ValueError: It is no time, or one that a generated row does not show.
         """
         whole = len(at) == WHOLE_SECOND and at[-1] == "Z"
-        return cast("Second", self.seconds[f"{at[:-1]}." if whole else at[:WHOLE_SECOND]])
+        return cast("TimestampTexts", self.seconds[f"{at[:-1]}." if whole else at[:WHOLE_SECOND]])
 
-    def _second(self, prefix: str) -> Second:
+    def _parse_second(self, prefix: str) -> TimestampTexts:
         """The second of times with these first 20 characters, which end in a dot or a comma.
 
         Raises:
-            ValueError: As for :meth:`second`.
+            ValueError: As for :meth:`timestamp`.
         """
         minute, digits, end = prefix[:_MINUTE], prefix[_MINUTE:-1], prefix[-1:]
         if end not in (".", ",") or not _SIXTIETH.fullmatch(digits):
@@ -184,23 +184,23 @@ class Memos:
             raise ValueError("a time out of range")
         text = str(seconds)
         text32 = text if seconds < _INT32_END else MISSING
-        return Second(text, text32, f"{pacific}{digits}", f"{utc}{digits}")
+        return TimestampTexts(text, text32, f"{pacific}{digits}", f"{utc}{digits}")
 
-    def _minute(self, prefix: str) -> tuple[int, str, str]:
+    def _parse_minute(self, prefix: str) -> tuple[int, str, str]:
         """Where a minute begins: the Unix seconds, and the wall clocks without their seconds."""
         start = rfc3339_seconds(f"{prefix}00Z")
         return start, self._pacific[start][:-2], self._utc[start][:-2]
 
-    def _memo(self, column: Column) -> Memo:
+    def _memo(self, column: Column) -> Cache:
         """The texts of a column that is filled from one string."""
-        name, convert = memo_name(column), self._converter(column)
+        name, convert = cache_name(column), self._converter(column)
         codegen = self.registry.spec(column.transformer).codegen
         if isinstance(codegen, ValueCodegen) and codegen.supporting:
-            return self._once(
+            return self._singleton(
                 name,
-                lambda: Found(lambda supporting: text_or_missing(convert, None, supporting)),
+                lambda: HitOnlyCache(lambda supporting: text_or_missing(convert, None, supporting)),
             )
-        return self._once(name, lambda: Memo(lambda value: text_or_missing(convert, value)))
+        return self._singleton(name, lambda: Cache(lambda value: text_or_missing(convert, value)))
 
     def _group(self, group: tuple[Column, ...]) -> int:
         """The number of the group among the texts of a place, given to it if it has none."""
@@ -208,27 +208,27 @@ class Memos:
         if parts not in self._groups:
             self._groups[parts] = _join_of(parts)
             self._shown.update(parts)
-            self.places.known.clear()
-            self.addresses.known.clear()
+            self.geo_by_address.known.clear()
+            self.geo_by_raw_address.known.clear()
         return 1 + list(self._groups).index(parts)
 
     def _place_texts(self, address: str) -> tuple[str, ...]:
         """What each group of columns shows of an address, which is looked up once for all."""
         if address is MISSING:
-            return (MISSING, *[BETWEEN.join([MISSING] * len(group)) for group in self._groups])
+            return (MISSING, *[SEPARATOR.join([MISSING] * len(group)) for group in self._groups])
         if not self._shown:
             return (address,)
         has_number = AddressPart.ASN_NUMBER in self._shown
-        place = self._lookups.geo.place(address, asn=has_number or AddressPart.ASN in self._shown)
+        place = self._lookups.geo.locate(address, asn=has_number or AddressPart.ASN in self._shown)
         asn_number = self._asn_numbers[place.asn] if has_number else ""
         texts = [escaped(address), *map(escaped, place), asn_number]
         return (address, *[join(texts) for join in self._groups.values()])
 
     def _converter(self, column: Column) -> Converter:
         name = converter_name(column)
-        return self._once(name, lambda: self.registry.converter(column, self._lookups))
+        return self._singleton(name, lambda: self.registry.converter(column, self._lookups))
 
-    def _once(self, name: str, make: Callable[[], _Made]) -> _Made:
+    def _singleton(self, name: str, make: Callable[[], _Made]) -> _Made:
         if name not in self._made:
             self._made[name] = make()
         made: _Made = self._made[name]
@@ -238,10 +238,10 @@ class Memos:
 def _join_of(parts: _Parts) -> _Join:
     """What joins the texts of these parts, out of those of all parts of an address."""
     take = itemgetter(*parts)
-    return take if len(parts) == 1 else lambda texts: BETWEEN.join(take(texts))
+    return take if len(parts) == 1 else lambda texts: SEPARATOR.join(take(texts))
 
 
-def is_placed(group: tuple[Column, ...], registry: Registry) -> bool:
+def is_geo_group(group: tuple[Column, ...], registry: Registry) -> bool:
     """Whether ``group`` shows an address and what is known of its place."""
     parts = _address_parts(group, registry)
     return len(parts) == len(group) and set(parts) != {AddressPart.ADDRESS}
@@ -253,12 +253,12 @@ def _address_parts(group: tuple[Column, ...], registry: Registry) -> _Parts:
     return tuple(part for part in parts if part is not None)
 
 
-def group_name(group: tuple[Column, ...]) -> str:
+def geo_group_name(group: tuple[Column, ...]) -> str:
     """The name by which generated code knows the number of a group of columns of an address."""
     return "group_" + "_".join(_identifier(column.transformer) for column in group)
 
 
-def memo_name(column: Column) -> str:
+def cache_name(column: Column) -> str:
     """The name by which generated code knows the memo of a column filled from one string."""
     return "memo_" + _identifier(column.transformer)
 
@@ -268,7 +268,7 @@ def converter_name(column: Column) -> str:
     return "convert_" + _identifier(column.transformer)
 
 
-def _parts(name: str, memo: Memo) -> dict[str, Any]:
+def _parts(name: str, memo: Cache) -> dict[str, Any]:
     """The memo and its parts, by the names by which generated code knows them."""
     return {name: memo, f"known_{name}": memo.known, f"fill_{name}": memo.fill}
 
@@ -281,11 +281,11 @@ def _identifier(text: str) -> str:
 def _asn_number(asn: str) -> str:
     try:
         return asn_number(asn)
-    except ConversionFailed:
+    except ConversionError:
         return MISSING
 
 
-class _WallClock(Memo):
+class _WallClock(Cache):
     """Whole Unix seconds to the date and time that the wall clock of ``zone`` shows.
 
     Raises ValueError for what is no time and, having been a float, may have had a fraction.
@@ -294,7 +294,7 @@ class _WallClock(Memo):
     __slots__ = ()
 
     def __init__(self, zone: tzinfo) -> None:
-        minutes = Memo(lambda minute: unix_time(minute * 60, zone)[:-2])
+        minutes = Cache(lambda minute: unix_time(minute * 60, zone)[:-2])
 
         def text(seconds: int) -> str:
             if EARLIEST <= seconds <= LATEST:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from spade_spark.errors import Bug
+from spade_spark.errors import InternalError
 from spade_spark.transform.outcomes import Outcome
 
 MAX_FAILURES = 100
@@ -71,16 +71,16 @@ class Tally:
         """Checks that every line read was counted in exactly one way.
 
         Raises:
-            Bug: It was not.
+            InternalError: It was not.
         """
         counted = self.undecodable + self.filtered + self.records
         if self.lines != counted:
-            raise Bug(
+            raise InternalError(
                 f"{self.lines} lines were read but {counted} counted: {self.undecodable} "
                 f"undecodable, {self.filtered} filtered, {self.records} records; please report this"
             )
         if self.event_count < self.records:
-            raise Bug(
+            raise InternalError(
                 f"{self.records} records ended in {self.event_count} events, each must end in at "
                 "least one; please report this"
             )

@@ -10,15 +10,15 @@ WHOLE_SECOND: Final = len("2006-01-02T15:04:05Z")
 _DIGITS: Final = b"0123456789"
 
 
-def check_end(at: str) -> None:
+def check_utc_suffix(at: str) -> None:
     """Raises ValueError unless ``at`` ends in ``Z``, after a fraction's digits if it has one."""
     fraction = at[WHOLE_SECOND:-1].isdigit() and at.isascii()
     if not (fraction or len(at) == WHOLE_SECOND) or at[-1] != "Z":
         raise ValueError("another form of time")
 
 
-def have_fractions(times: Sequence[str]) -> bool:
-    """Whether all ``times`` pass :func:`check_end` and have a fraction; quicker than to ask each.
+def all_have_fraction_suffix(times: Sequence[str]) -> bool:
+    """Whether all ``times`` pass :func:`check_utc_suffix` and have a fraction; quicker than to ask each.
 
     Holds for times that begin with a second and a dot, which is for the caller to see to. What is
     left of them without their digits is then as below only if behind each dot there is one ``Z``

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from spade_spark.gocompat.json import end_of_string, scrub
+from spade_spark.gocompat.json import end_of_string, replace_surrogates
 
 _NO_SPACE: Final = str.maketrans("", "", " \t\n\r")
 _HTML: Final = {char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
@@ -26,7 +26,8 @@ def untracked_line(name: str, properties: str) -> str:
             space goes, all else stays as it was, but for what a page could take for HTML.
     """
     compact = "".join(_without_space(properties)).translate(_IN_TEXT)
-    return f'{{"event":"{name.translate(_IN_NAME)}","properties":{scrub(compact) or "null"}}}'
+    written = replace_surrogates(compact) or "null"
+    return f'{{"event":"{name.translate(_IN_NAME)}","properties":{written}}}'
 
 
 def _without_space(json: str) -> Iterator[str]:

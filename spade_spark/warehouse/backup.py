@@ -14,25 +14,25 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import count
 
-from spade_spark.errors import Bug
+from spade_spark.errors import InternalError
 from spade_spark.warehouse import information_schema
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.dialects.base import Warehouse
-from spade_spark.warehouse.sql import Identifier, Statement
-from spade_spark.warehouse.target_rows import Place, WindowRows
+from spade_spark.warehouse.sql import Identifier, Sql
+from spade_spark.warehouse.target_rows import TargetRows, WarehouseSchemas
 
 _DIGEST = 16  # hexadecimal digits
 
 
 @dataclass(frozen=True)
-class Backup:
+class BackupTable:
     """A table of rows that were kept; as text, as the ledger has it, ``schema.name``."""
 
     schema: str
     name: str
 
     @classmethod
-    def parse(cls, text: str) -> Backup:
+    def parse(cls, text: str) -> BackupTable:
         """Reads the ledger's text; a schema's name has no dot in it."""
         schema, _, name = text.partition(".")
         return cls(schema, name)
@@ -42,31 +42,31 @@ class Backup:
         """The table."""
         return Identifier(self.schema, self.name)
 
-    def count(self) -> Statement:
+    def count(self) -> Sql:
         """Its rows."""
-        return Statement("SELECT COUNT(*) FROM ", self.table)
+        return Sql("SELECT COUNT(*) FROM ", self.table)
 
     def exists(self, session: Session) -> bool:
         """Whether it is there still."""
         return self.name in information_schema.tables(session, self.schema)
 
-    def drop(self) -> Statement:
+    def drop(self) -> Sql:
         """Removes it."""
-        return Statement("DROP TABLE ", self.table)
+        return Sql("DROP TABLE ", self.table)
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}"
 
 
-def backup_of(rows: WindowRows, taken: Collection[str] = ()) -> Backup:
+def backup_of(rows: TargetRows, taken: Collection[str] = ()) -> BackupTable:
     """What the backup of ``rows`` is called where these names are taken."""
     fold = rows.warehouse.fold
     wanted = fold(f"{rows.run_tag}__{rows.table}")
-    name = free_name(wanted, rows.warehouse.longest_name, taken)
-    return Backup(fold(rows.place.backup), name)
+    name = unique_table_name(wanted, rows.warehouse.longest_name, taken)
+    return BackupTable(fold(rows.place.backup), name)
 
 
-def free_name(wanted: str, longest: int, taken: Collection[str] = ()) -> str:
+def unique_table_name(wanted: str, longest: int, taken: Collection[str] = ()) -> str:
     """``wanted``, within ``longest`` bytes, with ``__2``, ``__3``, ... where it is taken.
 
     A name that is too long the warehouse would cut by itself, without a word, and two tables could
@@ -76,9 +76,9 @@ def free_name(wanted: str, longest: int, taken: Collection[str] = ()) -> str:
     return next(name for name in names if name not in taken)
 
 
-def keep_statement(rows: WindowRows, backup: Backup) -> Statement:
+def backup_sql(rows: TargetRows, backup: BackupTable) -> Sql:
     """Copies the window's rows; on both warehouses a part of the transaction that it runs in."""
-    return Statement(
+    return Sql(
         "CREATE TABLE ",
         backup.table,
         " AS SELECT * FROM ",
@@ -88,7 +88,7 @@ def keep_statement(rows: WindowRows, backup: Backup) -> Statement:
     )
 
 
-def keep(session: Session, rows: WindowRows) -> tuple[Backup, int]:
+def create_backup(session: Session, rows: TargetRows) -> tuple[BackupTable, int]:
     """Copies the window's rows to a new table, in the transaction that runs, under the lock.
 
     Returns:
@@ -99,12 +99,12 @@ def keep(session: Session, rows: WindowRows) -> tuple[Backup, int]:
     """
     schema = rows.warehouse.fold(rows.place.backup)
     backup = backup_of(rows, information_schema.tables(session, schema))
-    session.run(keep_statement(rows, backup))
+    session.run(backup_sql(rows, backup))
     ((kept,),) = session.rows(backup.count())
     return backup, kept
 
 
-def delete_kept(session: Session, rows: WindowRows) -> tuple[str, int]:
+def backup_and_delete(session: Session, rows: TargetRows) -> tuple[str, int]:
     """Deletes the window's rows, once they are kept if that is wanted.
 
     Returns:
@@ -112,30 +112,30 @@ def delete_kept(session: Session, rows: WindowRows) -> tuple[str, int]:
 
     Raises:
         WarehouseError: The warehouse refuses.
-        Bug: Other rows were deleted than were kept.
+        InternalError: Other rows were deleted than were kept.
     """
     if not rows.place.backup:
         return "", session.run(rows.delete())
-    backup, kept = keep(session, rows)
+    backup, kept = create_backup(session, rows)
     deleted = session.run(rows.delete())
     if deleted != kept:
-        raise Bug(
+        raise InternalError(
             f"{rows.table} was left as it was: {kept} rows were kept in {backup}, but {deleted} "
             "would have been deleted; report this"
         )
     return str(backup), deleted
 
 
-def keep_all(session: Session, rows: WindowRows) -> tuple[str, int]:
+def backup_only(session: Session, rows: TargetRows) -> tuple[str, int]:
     """Keeps the window's rows, if that is wanted, and deletes none: others are added to them.
 
     Returns:
-        As :func:`delete_kept`; no rows are deleted.
+        As :func:`backup_and_delete`; no rows are deleted.
     """
-    return (str(keep(session, rows)[0]) if rows.place.backup else ""), 0
+    return (str(create_backup(session, rows)[0]) if rows.place.backup else ""), 0
 
 
-def ensure_schema(session: Session, warehouse: Warehouse, place: Place) -> None:
+def ensure_schema(session: Session, warehouse: Warehouse, place: WarehouseSchemas) -> None:
     """Creates the schema of backups where rows are to be kept and it is not there.
 
     Raises:
@@ -144,10 +144,10 @@ def ensure_schema(session: Session, warehouse: Warehouse, place: Place) -> None:
     schema = warehouse.fold(place.backup)
     # Looked for first: CREATE asks for the right to create even where there is nothing to do.
     if schema and not information_schema.schema_exists(session, schema):
-        session.run(Statement("CREATE SCHEMA IF NOT EXISTS ", Identifier(schema)))
+        session.run(Sql("CREATE SCHEMA IF NOT EXISTS ", Identifier(schema)))
 
 
-def schema_problems(session: Session, warehouse: Warehouse, place: Place) -> list[str]:
+def schema_problems(session: Session, warehouse: Warehouse, place: WarehouseSchemas) -> list[str]:
     """What keeps rows from being kept, a sentence each; nothing is changed."""
     schema = warehouse.fold(place.backup)
     name = Identifier(schema).sql()

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from spade_spark.runs.load_results import KeptRows
+from spade_spark.runs.load_results import BackupInfo
 from spade_spark.warehouse import information_schema, replay_log
-from spade_spark.warehouse.backup import Backup
+from spade_spark.warehouse.backup import BackupTable
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.dialects.base import Warehouse
-from spade_spark.warehouse.load_history import LedgerRow, ledger_rows
+from spade_spark.warehouse.load_history import ReplayLogRow, replay_log_rows
 
 
-def existing(session: Session, rows: Iterable[LedgerRow]) -> frozenset[str]:
+def existing_backups(session: Session, rows: Iterable[ReplayLogRow]) -> frozenset[str]:
     """The backups of ``rows``, as the ledger spells them, that are there."""
-    named = {row.backup: Backup.parse(row.backup) for row in rows if row.backup}
+    named = {row.backup: BackupTable.parse(row.backup) for row in rows if row.backup}
     there = {
         schema: information_schema.tables(session, schema)
         for schema in {each.schema for each in named.values()}
@@ -23,19 +23,19 @@ def existing(session: Session, rows: Iterable[LedgerRow]) -> frozenset[str]:
     return frozenset(text for text, each in named.items() if each.name in there[each.schema])
 
 
-def kept_before(
+def backups_before(
     session: Session, warehouse: Warehouse, control: str, moment: datetime
-) -> tuple[KeptRows, ...]:
-    """The backups that were made before ``moment`` and are there, the oldest first."""
-    rows = [row for row in ledger_rows(session, control) if row.at < moment]
-    there = existing(session, rows)
-    old = [(row, Backup.parse(row.backup)) for row in rows if row.backup in there]
+) -> tuple[BackupInfo, ...]:
+    """The backups that were made before ``sortable_timestamp`` and are there, the oldest first."""
+    rows = [row for row in replay_log_rows(session, control) if row.at < moment]
+    there = existing_backups(session, rows)
+    old = [(row, BackupTable.parse(row.backup)) for row in rows if row.backup in there]
     sizes = {
         schema: warehouse.table_sizes(session, schema)
         for schema in {each.schema for _, each in old}
     }
     return tuple(
-        KeptRows(
+        BackupInfo(
             run_tag=row.run_tag,
             table=row.table,
             backup=row.backup,
@@ -47,7 +47,7 @@ def kept_before(
     )
 
 
-def drop(session: Session, control: str, kept: KeptRows) -> None:
+def drop(session: Session, control: str, kept: BackupInfo) -> None:
     """Drops a backup, once no undo is at work on it.
 
     Raises:
@@ -55,4 +55,4 @@ def drop(session: Session, control: str, kept: KeptRows) -> None:
     """
     with session.transaction():
         session.run(replay_log.lock(control))
-        session.run(Backup.parse(kept.backup).drop())
+        session.run(BackupTable.parse(kept.backup).drop())

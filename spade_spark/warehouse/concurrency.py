@@ -11,19 +11,25 @@ from datetime import datetime
 from typing import TypeVar
 
 from spade_spark.display_guard import DisplayGuard
-from spade_spark.errors import CommitUnknown, ConnectionLost, LockLost, PassingFault, SpadeError
+from spade_spark.errors import (
+    CommitOutcomeUnknownError,
+    ConnectionLostError,
+    LockLostError,
+    SpadeError,
+    TransientError,
+)
 from spade_spark.progress import LoadPhase, LoadProgress
 from spade_spark.retry import RetryPolicy
-from spade_spark.runs.load_results import TableNotLoaded
+from spade_spark.runs.load_results import LoadFailed
 from spade_spark.warehouse import replay_log
 from spade_spark.warehouse.connection import (
     BEGIN_SERIALIZABLE,
+    ConnectionInfo,
     Session,
-    Target,
-    WarehouseRefusal,
+    StatementError,
 )
-from spade_spark.warehouse.sql import Literal, Statement
-from spade_spark.warehouse.target_rows import WindowRows
+from spade_spark.warehouse.sql import Literal, Sql
+from spade_spark.warehouse.target_rows import TargetRows
 
 T = TypeVar("T")
 
@@ -34,7 +40,7 @@ ProgressCallback = Callable[[LoadProgress], None]
 """Displays progress; called from several threads. What it raises is logged and has no effect."""
 
 LockCheck = Callable[[], None]
-"""Verifies that this process still holds the lock of its run tag; raises LockLost if not."""
+"""Verifies that this process still holds the lock of its run tag; raises LockLostError if not."""
 
 
 @contextmanager
@@ -51,7 +57,7 @@ def replacing_transaction(session: Session, control: str, verify_lock: LockCheck
         verify_lock: Verifies the run's lock.
 
     Raises:
-        LockLost: Another command took the lock over; nothing was changed.
+        LockLostError: Another command took the lock over; nothing was changed.
     """
     verify_lock()
     with session.transaction(BEGIN_SERIALIZABLE):
@@ -62,7 +68,9 @@ def replacing_transaction(session: Session, control: str, verify_lock: LockCheck
         yield
 
 
-def side_by_side(work: Sequence[Callable[[], T]], sessions: Sessions, poolsize: int) -> list[T]:
+def run_concurrently(
+    work: Sequence[Callable[[], T]], sessions: SessionPool, poolsize: int
+) -> list[T]:
     """Does all of ``work``, ``poolsize`` at a time; the answers are in its order.
 
     Raises:
@@ -78,10 +86,10 @@ def side_by_side(work: Sequence[Callable[[], T]], sessions: Sessions, poolsize: 
     return [future.result() for future in futures]
 
 
-class Sessions:
+class SessionPool:
     """The open sessions of all tables, so that an interrupt can end them."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: ConnectionInfo) -> None:
         self.stop = threading.Event()
         self._target = target
         self._lock = threading.Lock()
@@ -91,7 +99,7 @@ class Sessions:
         """A new session.
 
         Raises:
-            ConnectionLost: Nobody answers, or the load was interrupted.
+            ConnectionLostError: Nobody answers, or the load was interrupted.
         """
         self.check()
         session = Session(self._target)
@@ -108,7 +116,7 @@ class Sessions:
     def check(self) -> None:
         """Ends a thread's work once the load was interrupted."""
         if self.stop.is_set():
-            raise ConnectionLost("the load was interrupted; run the same command again")
+            raise ConnectionLostError("the load was interrupted; run the same command again")
 
     def cancel(self) -> None:
         """Cancels what every session is doing.
@@ -120,11 +128,11 @@ class Sessions:
             pids = [session.pid for session in self._open]
         with suppress(SpadeError), Session(self._target) as session:
             for pid in pids:
-                session.rows(Statement("SELECT pg_cancel_backend(", Literal(pid), ")"))
+                session.rows(Sql("SELECT pg_cancel_backend(", Literal(pid), ")"))
 
 
 @dataclass(frozen=True)
-class Tries:
+class TableAttempts:
     """One table's tries.
 
     Attributes:
@@ -135,20 +143,22 @@ class Tries:
         failed: The phase that a failure ends in.
     """
 
-    rows: WindowRows
+    rows: TargetRows
     retries: RetryPolicy
-    sessions: Sessions
+    sessions: SessionPool
     progress: ProgressCallback
     failed: LoadPhase
     _guard: DisplayGuard = field(default_factory=DisplayGuard)
 
-    def settle(self, once: Callable[[], T]) -> T | TableNotLoaded:
+    def run_with_retries(self, once: Callable[[], T]) -> T | LoadFailed:
         """What ``once`` gives, tried again where it may pass; every failure is an answer."""
         table = self.rows.table
         try:
             return self._retrying(once)
         except SpadeError as error:
-            return self._failed(self._reason(error), unknown=isinstance(error, CommitUnknown))
+            return self._failed(
+                self._reason(error), unknown=isinstance(error, CommitOutcomeUnknownError)
+            )
         except Exception as error:  # noqa: BLE001 - one table's bug leaves the others alone
             return self._failed(f"{table}: a bug, {type(error).__name__}: {error}; report this")
 
@@ -157,11 +167,11 @@ class Tries:
         with self._guard:
             self.progress(LoadProgress(self.rows.table, phase, note))
 
-    def was_committed(self, ts: datetime) -> bool:
+    def check_committed(self, ts: datetime) -> bool:
         """Looks at the ledger for the row of that time, trying again while nobody answers.
 
         Raises:
-            CommitUnknown: It cannot be found out.
+            CommitOutcomeUnknownError: It cannot be found out.
         """
         entry = self.rows.entry
 
@@ -172,27 +182,27 @@ class Tries:
         try:
             return self._retrying(look)
         except SpadeError as error:
-            raise CommitUnknown(
+            raise CommitOutcomeUnknownError(
                 f"{entry.table}: the answer to the commit was lost, and whether it was done "
                 f"could not be found out ({error}). A row in {entry.control}."
                 f"{replay_log.NAME} for it means that it was: run the same command "
                 "again, which looks first"
             ) from None
 
-    def _failed(self, reason: str, *, unknown: bool = False) -> TableNotLoaded:
+    def _failed(self, reason: str, *, unknown: bool = False) -> LoadFailed:
         self.report(self.failed, reason)
-        return TableNotLoaded(self.rows.table, reason, unknown)
+        return LoadFailed(self.rows.table, reason, unknown)
 
     def _reason(self, error: SpadeError) -> str:
         """The error's message; what the warehouse or a broken connection said gets its frame."""
-        if isinstance(error, PassingFault):
+        if isinstance(error, TransientError):
             return f"{self.rows.table} was left as it was: {error}; run the same command again"
-        if isinstance(error, WarehouseRefusal):
+        if isinstance(error, StatementError):
             return (
                 f"{self.rows.table} was left as it was: {error}; mend that, then run the same "
                 "command again"
             )
-        if isinstance(error, LockLost):
+        if isinstance(error, LockLostError):
             return f"{self.rows.table} was not modified: {error}"
         return str(error)
 
@@ -203,7 +213,7 @@ class Tries:
         self.report(LoadPhase.WAITING, f"try {attempt} failed: {error}")
 
 
-def _end(futures: Sequence[Future[T]], sessions: Sessions) -> None:
+def _end(futures: Sequence[Future[T]], sessions: SessionPool) -> None:
     """Cancels what runs, again and again until all have rolled back, and what has not begun."""
     sessions.stop.set()
     left = {future for future in futures if not future.cancel()}

@@ -17,14 +17,14 @@ from urllib.parse import parse_qsl, unquote
 import psycopg2
 
 from spade_spark.errors import (
-    CommitUnknown,
-    Conflict,
-    ConnectionLost,
+    CommitOutcomeUnknownError,
+    ConnectionLostError,
+    SerializationError,
     SettingsError,
     SpadeError,
     WarehouseError,
 )
-from spade_spark.warehouse.sql import HIDDEN, Statement
+from spade_spark.warehouse.sql import HIDDEN, Sql
 
 APPLICATION = "spade-spark"
 REDSHIFT_HOSTS = ".amazonaws.com"
@@ -47,7 +47,7 @@ _LOST = ("08", "57P")  # SQLSTATE classes: connection exceptions, shutdowns
 
 
 @dataclass(frozen=True)
-class Target:
+class ConnectionInfo:
     """Where the warehouse is; showing it never shows the password."""
 
     user: str
@@ -58,7 +58,7 @@ class Target:
     options: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def parse(cls, url: str) -> Target:
+    def parse(cls, url: str) -> ConnectionInfo:
         """Reads ``postgres://user:password@host:port/database?sslmode=require``.
 
         Raises:
@@ -124,11 +124,11 @@ class Session:
         pid: The process id by which the warehouse knows the session.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: ConnectionInfo) -> None:
         """Connects.
 
         Raises:
-            ConnectionLost: Nobody answers, for now.
+            ConnectionLostError: Nobody answers, for now.
             WarehouseError: The warehouse answers and refuses (password, database).
         """
         self.target = target
@@ -140,33 +140,33 @@ class Session:
         self._connection.autocommit = True
         self.pid: int = self._connection.info.backend_pid
 
-    def run(self, statement: Statement) -> int:
+    def run(self, statement: Sql) -> int:
         """Runs a statement; returns the rows that it touched (-1 where that means nothing)."""
         with self._cursor(statement) as cursor:
             cursor.execute(statement.sql())
             return int(cursor.rowcount)
 
-    def rows(self, statement: Statement) -> list[tuple[Any, ...]]:
+    def rows(self, statement: Sql) -> list[tuple[Any, ...]]:
         """Runs a query and returns all its rows, which should be few."""
         with self._cursor(statement) as cursor:
             cursor.execute(statement.sql())
             return list(cursor.fetchall())
 
-    def copy_in(self, statement: Statement, stream: Readable) -> int:
+    def copy_in(self, statement: Sql, stream: Readable) -> int:
         """Runs ``COPY ... FROM STDIN`` with the bytes of ``stream``; returns the rows copied."""
         with self._cursor(statement) as cursor:
             cursor.copy_expert(statement.sql(), stream, size=1 << 16)
             return int(cursor.rowcount)
 
     @contextmanager
-    def transaction(self, begin: Statement | None = None) -> Iterator[None]:
+    def transaction(self, begin: Sql | None = None) -> Iterator[None]:
         """Commits at the end, rolls back on any error, the caller's as well.
 
         Args:
             begin: How it begins; ``BEGIN`` where nothing else is said.
 
         Raises:
-            CommitUnknown: The commit was sent and its answer was lost.
+            CommitOutcomeUnknownError: The commit was sent and its answer was lost.
         """
         self.run(begin or BEGIN)
         try:
@@ -214,7 +214,7 @@ class Session:
                 answer = cursor.statusmessage
         except psycopg2.Error as error:
             if self._connection.closed or error.pgcode is None or error.pgcode.startswith(_LOST):
-                raise CommitUnknown(
+                raise CommitOutcomeUnknownError(
                     f"the connection to {self.target} broke during COMMIT: whether it was done is "
                     "not known"
                 ) from None
@@ -225,7 +225,7 @@ class Session:
             )
 
     @contextmanager
-    def _cursor(self, statement: Statement) -> Iterator[Any]:
+    def _cursor(self, statement: Sql) -> Iterator[Any]:
         self._secrets.update(statement.secrets)
         try:
             with self._connection.cursor() as cursor:
@@ -233,15 +233,15 @@ class Session:
         except psycopg2.Error as error:
             raise self._translated(error, statement) from None
 
-    def _translated(self, error: psycopg2.Error, statement: Statement) -> SpadeError:
+    def _translated(self, error: psycopg2.Error, statement: Sql) -> SpadeError:
         """The driver's error in our words; the statement is shown without secrets."""
         said = self.clean(_said(error))
         if self._is_lost(error):
-            return ConnectionLost(f"the connection to {self.target} broke: {said}")
+            return ConnectionLostError(f"the connection to {self.target} broke: {said}")
         where = f"{said} (in: {_first_words(str(statement))})"
         if error.pgcode in _CONFLICTS or _is_serialization_text(said):
-            return Conflict(f"another transaction won: {where}")
-        return WarehouseRefusal(where, sqlstate=error.pgcode or "", context=self._context(error))
+            return SerializationError(f"another transaction won: {where}")
+        return StatementError(where, sqlstate=error.pgcode or "", context=self._context(error))
 
     def _context(self, error: psycopg2.Error) -> str:
         return self.clean(getattr(error.diag, "context", None) or "")
@@ -259,12 +259,12 @@ class Session:
                 f"the warehouse {self.target} refuses the connection: {said}; "
                 "check user, password and database in the URL"
             )
-        return ConnectionLost(
+        return ConnectionLostError(
             f"the warehouse {self.target} does not answer: {said}; check host, port and network"
         )
 
 
-class WarehouseRefusal(WarehouseError):
+class StatementError(WarehouseError):
     """A statement that the warehouse refused.
 
     Attributes:
@@ -281,11 +281,11 @@ class WarehouseRefusal(WarehouseError):
         return str(self.args[0])
 
 
-BEGIN = Statement("BEGIN")
-BEGIN_SERIALIZABLE = Statement("BEGIN ISOLATION LEVEL SERIALIZABLE")
+BEGIN = Sql("BEGIN")
+BEGIN_SERIALIZABLE = Sql("BEGIN ISOLATION LEVEL SERIALIZABLE")
 """All statements see the same rows: Redshift's way, and PostgreSQL's where it is asked for."""
-COMMIT = Statement("COMMIT")
-ROLLBACK = Statement("ROLLBACK")
+COMMIT = Sql("COMMIT")
+ROLLBACK = Sql("ROLLBACK")
 
 
 def _default_port(host: str) -> str:

@@ -8,7 +8,7 @@ import boto3
 
 from spade_spark.errors import SettingsError
 from spade_spark.settings import S3Settings
-from spade_spark.warehouse.sql import Secret, Statement
+from spade_spark.warehouse.sql import Secret, Sql
 
 DEFAULT_ROLE = "default"
 
@@ -42,13 +42,11 @@ class CopyCredentials:
             key=frozen.access_key or "", secret=frozen.secret_key or "", token=frozen.token or ""
         )
 
-    def clause(self) -> Statement:
+    def clause(self) -> Sql:
         """The authorization parameters of COPY."""
         if self.role == DEFAULT_ROLE:
-            return Statement("IAM_ROLE default")
+            return Sql("IAM_ROLE default")
         if self.role:
-            return Statement("IAM_ROLE ", Secret(self.role))
-        keys = Statement(
-            "ACCESS_KEY_ID ", Secret(self.key), " SECRET_ACCESS_KEY ", Secret(self.secret)
-        )
-        return Statement(keys, " SESSION_TOKEN ", Secret(self.token)) if self.token else keys
+            return Sql("IAM_ROLE ", Secret(self.role))
+        keys = Sql("ACCESS_KEY_ID ", Secret(self.key), " SECRET_ACCESS_KEY ", Secret(self.secret))
+        return Sql(keys, " SESSION_TOKEN ", Secret(self.token)) if self.token else keys

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from spade_spark.warehouse import information_schema
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.information_schema import WarehouseColumn
-from spade_spark.warehouse.target_rows import WindowRows
+from spade_spark.warehouse.target_rows import TargetRows
 
 
 def fingerprint(
-    session: Session, rows: WindowRows, columns: Sequence[WarehouseColumn] | None = None
+    session: Session, rows: TargetRows, columns: Sequence[WarehouseColumn] | None = None
 ) -> str:
     """``count:sum`` of the window's rows now, whatever their order.
 

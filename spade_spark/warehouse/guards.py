@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from spade_spark.errors import GuardFailed
-from spade_spark.warehouse.target_rows import WindowRows
+from spade_spark.errors import GuardError
+from spade_spark.warehouse.target_rows import TargetRows
 
 
 @dataclass(frozen=True)
-class Rules:
+class LoadGuards:
     """What a load may do.
 
     Attributes:
@@ -29,7 +29,7 @@ class Rules:
 
 
 def guard_rows(
-    rows: WindowRows, before: int, after: int, rules: Rules, *, kind: str, aside: str = ""
+    rows: TargetRows, before: int, after: int, rules: LoadGuards, *, kind: str, aside: str = ""
 ) -> None:
     """Stops where the rows that come are none, or too few for those that go.
 
@@ -42,17 +42,17 @@ def guard_rows(
         aside: What is added about them where there are none.
 
     Raises:
-        GuardFailed: They are; nothing was changed.
+        GuardError: They are; nothing was changed.
     """
     where = f"{rows.table} was left as it was: in the window {rows.window}"
     if after == 0 and not rules.allow_empty:
-        raise GuardFailed(
+        raise GuardError(
             f"{where} there are no {kind}{aside} to replace {before} old ones; if that is right, "
             "use --allow-empty"
         )
     if 0 < after < before * rules.min_rows_ratio:
         share = math.floor(1000 * after / before) / 1000
-        raise GuardFailed(
+        raise GuardError(
             f"{where} there are {after} {kind} to replace {before} old ones, less "
             f"than {rules.min_rows_ratio:g} of them; if that is right, use --min-rows-ratio with "
             f"at most {share:g}"

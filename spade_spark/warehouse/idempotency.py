@@ -9,21 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spade_spark.errors import AlreadyLoaded
+from spade_spark.errors import AlreadyLoadedError
 from spade_spark.runs.paths import QUARANTINE
 from spade_spark.warehouse import replay_log
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.load_history import (
-    LedgerRow,
-    changes_since,
-    ledger_rows,
-    newest,
-    undo_of,
+    ReplayLogRow,
+    find_undo,
+    later_changes,
+    latest_load,
+    replay_log_rows,
 )
-from spade_spark.warehouse.target_rows import WindowRows
+from spade_spark.warehouse.target_rows import TargetRows
 
 
-def loaded_before(session: Session, rows: WindowRows, checksum: str) -> LedgerRow | None:
+def find_completed_load(session: Session, rows: TargetRows, checksum: str) -> ReplayLogRow | None:
     """The load that did before what is asked for now; None where there was none.
 
     Args:
@@ -32,17 +32,17 @@ def loaded_before(session: Session, rows: WindowRows, checksum: str) -> LedgerRo
         checksum: Of the manifest that is to be loaded.
 
     Raises:
-        AlreadyLoaded: The ledger has the run tag, but that load does not stand, or was another.
+        AlreadyLoadedError: The ledger has the run tag, but that load does not stand, or was another.
     """
     control = rows.place.control
     if not session.rows(rows.entry.select()):
         return None
-    history = ledger_rows(session, control)
-    load = newest(history, rows.run_tag, rows.table)
+    history = replay_log_rows(session, control)
+    load = latest_load(history, rows.run_tag, rows.table)
     assert load is not None  # the ledger has the run tag
     why = _difference(load, rows, checksum) or _end(load, history)
     if why:
-        raise AlreadyLoaded(
+        raise AlreadyLoadedError(
             f"{rows.table} has run tag {rows.run_tag} already, loaded at "
             f"{load.at:%Y-%m-%d %H:%M:%S} UTC ({control}.{replay_log.NAME}), but {why}; it was not "
             "modified: use --force to load it again"
@@ -50,7 +50,7 @@ def loaded_before(session: Session, rows: WindowRows, checksum: str) -> LedgerRo
     return load
 
 
-def _difference(load: LedgerRow, rows: WindowRows, checksum: str) -> str:
+def _difference(load: ReplayLogRow, rows: TargetRows, checksum: str) -> str:
     """What was loaded that is not what is asked for; empty where it is."""
     if load.checksum != checksum:
         return "from other files than the run has now"
@@ -59,14 +59,14 @@ def _difference(load: LedgerRow, rows: WindowRows, checksum: str) -> str:
     return ""
 
 
-def _end(load: LedgerRow, history: Sequence[LedgerRow]) -> str:
+def _end(load: ReplayLogRow, history: Sequence[ReplayLogRow]) -> str:
     """What ended the load; empty where it stands."""
-    undone = undo_of(load, history)
+    undone = find_undo(load, history)
     if undone:
         return f"that was undone at {undone.at:%Y-%m-%d %H:%M:%S} UTC"
     # What was tried again from the run's own quarantine was added to it.
     added = load.run_tag + QUARANTINE
-    changes = [row for row in changes_since(load, history) if row.run_tag != added]
+    changes = [row for row in later_changes(load, history) if row.run_tag != added]
     if not changes:
         return ""
     by = ", ".join(f"{each.run_tag} ({each.at:%Y-%m-%d %H:%M:%S} UTC)" for each in changes)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.sql import Identifier, Literal, Statement
+from spade_spark.warehouse.sql import Identifier, Literal, Sql
 
 _TYPE = re.compile(r"([a-z ]+?)(?:\((\d+)(?:,(\d+))?\))?((?: without time zone| with time zone)?)")
 _CHARACTER = ("character varying", "character")
@@ -64,7 +64,7 @@ class Grants:
 
 def columns(session: Session, schema: str, table: str) -> tuple[WarehouseColumn, ...]:
     """The table's columns in their order; none where there is no such table."""
-    statement = Statement(
+    statement = Sql(
         'SELECT "a"."attname", format_type("a"."atttypid", "a"."atttypmod"), "a"."attnotnull" '
         'FROM "pg_attribute" "a" JOIN "pg_class" "c" ON "c"."oid" = "a"."attrelid" '
         'JOIN "pg_namespace" "n" ON "n"."oid" = "c"."relnamespace" '
@@ -79,21 +79,19 @@ def columns(session: Session, schema: str, table: str) -> tuple[WarehouseColumn,
 
 def schema_exists(session: Session, schema: str) -> bool:
     """Whether the schema is there."""
-    statement = Statement('SELECT 1 FROM "pg_namespace" WHERE "nspname" = ', Literal(schema))
+    statement = Sql('SELECT 1 FROM "pg_namespace" WHERE "nspname" = ', Literal(schema))
     return bool(session.rows(statement))
 
 
 def may_create_schemas(session: Session) -> bool:
     """Whether the session may create schemas in its database."""
-    statement = Statement(
-        "SELECT has_database_privilege(current_user, current_database(), 'CREATE')"
-    )
+    statement = Sql("SELECT has_database_privilege(current_user, current_database(), 'CREATE')")
     return bool(session.rows(statement)[0][0])
 
 
 def tables(session: Session, schema: str) -> frozenset[str]:
     """The names of all tables of a schema; none where there is no such schema."""
-    statement = Statement(
+    statement = Sql(
         'SELECT "c"."relname" FROM "pg_class" "c" '
         'JOIN "pg_namespace" "n" ON "n"."oid" = "c"."relnamespace" WHERE "n"."nspname" = ',
         Literal(schema),
@@ -103,7 +101,7 @@ def tables(session: Session, schema: str) -> frozenset[str]:
 
 def may_use(session: Session, schema: str, privilege: str) -> bool:
     """Whether the session has USAGE or CREATE on a schema that is there."""
-    statement = Statement(
+    statement = Sql(
         "SELECT has_schema_privilege(current_user, ",
         Literal(schema),
         ", ",
@@ -117,10 +115,10 @@ def grants(session: Session, schema: str, table: str) -> Grants:
     """What the session may do with a table that is there."""
     name = Literal(Identifier(schema, table).sql())
     asked = [
-        Statement("has_table_privilege(current_user, ", name, ", ", Literal(privilege), ")")
+        Sql("has_table_privilege(current_user, ", name, ", ", Literal(privilege), ")")
         for privilege in ("SELECT", "INSERT", "DELETE")
     ]
-    statement = Statement(
+    statement = Sql(
         "SELECT ",
         asked[0],
         ", ",

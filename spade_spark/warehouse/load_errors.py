@@ -10,11 +10,11 @@ from itertools import islice
 from spade_spark.errors import SpadeError, WarehouseError
 from spade_spark.settings import S3Settings
 from spade_spark.storage.base import Store, open_store, split_url
-from spade_spark.warehouse.connection import Session, WarehouseRefusal
+from spade_spark.warehouse.connection import Session, StatementError
 from spade_spark.warehouse.information_schema import WarehouseColumn
-from spade_spark.warehouse.redshift_copy_format import RefusedValue, records, split_values
+from spade_spark.warehouse.redshift_copy_format import CopyValueError, records, split_values
 from spade_spark.warehouse.source_files import inflated
-from spade_spark.warehouse.sql import Literal, Statement
+from spade_spark.warehouse.sql import Literal, Sql
 
 MOST_SHOWN = 10
 _LONGEST_VALUE = 200  # characters
@@ -23,14 +23,14 @@ _LONGEST_VALUE = 200  # characters
 # value; https://docs.aws.amazon.com/redshift/latest/dg/r_STL_LOAD_ERRORS.html, which
 # serverless workgroups do not have. Asked in the session that failed, the newest query with
 # errors is the one that failed.
-_SYS = Statement(
+_SYS = Sql(
     'SELECT TRIM("file_name"), "line_number", TRIM("column_name"), TRIM("error_message") '
     'FROM "sys_load_error_detail" WHERE "session_id" = pg_backend_pid() AND "query_id" = '
     '(SELECT MAX("query_id") FROM "sys_load_error_detail" WHERE "session_id" = pg_backend_pid()) '
     'ORDER BY "file_name", "line_number" LIMIT ',
     Literal(MOST_SHOWN),
 )
-_STL = Statement(
+_STL = Sql(
     'SELECT TRIM("filename"), "line_number", TRIM("colname"), TRIM("err_reason"), '
     'TRIM("raw_field_value") '
     'FROM "stl_load_errors" WHERE "session" = pg_backend_pid() AND "query" = '
@@ -66,13 +66,13 @@ class LoadError:
         return f"{self.file}, line {self.line}{where}, raw value {value!r}: {self.reason}"
 
 
-def is_told_by(refusal: WarehouseRefusal) -> bool:
+def is_told_by(refusal: StatementError) -> bool:
     """Whether the refusal says that load errors were recorded."""
     return "load_error" in str(refusal)
 
 
 def message(table: str, errors: Sequence[LoadError]) -> str:
-    """The whole message of a LoadFailed."""
+    """The whole message of a CopyError."""
     most = f" (the first {MOST_SHOWN})" if len(errors) == MOST_SHOWN else ""
     lines = "\n".join(f"  {error}" for error in errors)
     return (
@@ -118,5 +118,5 @@ def _raw_value(store: Store, key: str, line: int, place: int | None) -> str:
 def _values(row: bytes) -> list[bytes | None]:
     try:
         return list(split_values(row))
-    except RefusedValue:
+    except CopyValueError:
         return []

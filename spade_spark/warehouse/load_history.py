@@ -8,8 +8,8 @@ from datetime import datetime, timezone
 
 from spade_spark.runs.paths import UNDO
 from spade_spark.warehouse import replay_log
-from spade_spark.warehouse.connection import Session, WarehouseRefusal
-from spade_spark.warehouse.sql import Identifier, Statement, identifiers
+from spade_spark.warehouse.connection import Session, StatementError
+from spade_spark.warehouse.sql import Identifier, Sql, identifiers
 from spade_spark.window import PACIFIC, Window
 
 _COLUMNS = (
@@ -28,7 +28,7 @@ _NOT_THERE = ("42P01", "3F000")  # SQLSTATE: undefined table, undefined schema
 
 
 @dataclass(frozen=True)
-class LedgerRow:
+class ReplayLogRow:
     """One table's window that was replaced.
 
     Attributes:
@@ -75,19 +75,19 @@ class LedgerRow:
         """Whether it put rows back."""
         return self.run_tag.startswith(UNDO)
 
-    def overlaps(self, other: LedgerRow) -> bool:
+    def overlaps(self, other: ReplayLogRow) -> bool:
         """Whether both replaced rows of one table, and their windows have a second in common."""
         return self.table == other.table and self.start <= other.end and other.start <= self.end
 
 
-def ledger_rows(session: Session, control: str) -> tuple[LedgerRow, ...]:
+def replay_log_rows(session: Session, control: str) -> tuple[ReplayLogRow, ...]:
     """All rows of the replay ledger, the oldest first; none where no replay was ever loaded.
 
     Args:
         session: Where to look.
         control: The schema of the control tables.
     """
-    statement = Statement(
+    statement = Sql(
         "SELECT ",
         identifiers(_COLUMNS),
         " FROM ",
@@ -96,23 +96,25 @@ def ledger_rows(session: Session, control: str) -> tuple[LedgerRow, ...]:
     )
     try:
         rows = session.rows(statement)
-    except WarehouseRefusal as refusal:
+    except StatementError as refusal:
         if refusal.sqlstate in _NOT_THERE:
             return ()
         raise
     return tuple(
-        LedgerRow(tag, table, start, end, deleted, inserted, ts.replace(tzinfo=timezone.utc), *more)
+        ReplayLogRow(
+            tag, table, start, end, deleted, inserted, ts.replace(tzinfo=timezone.utc), *more
+        )
         for tag, table, start, end, deleted, inserted, ts, *more in rows
     )
 
 
-def newest(rows: Iterable[LedgerRow], run_tag: str, table: str) -> LedgerRow | None:
+def latest_load(rows: Iterable[ReplayLogRow], run_tag: str, table: str) -> ReplayLogRow | None:
     """The last load of a run tag into a table."""
     mine = [row for row in rows if (row.run_tag, row.table) == (run_tag, table)]
     return max(mine, key=lambda row: row.at, default=None)
 
 
-def undo_of(row: LedgerRow, rows: Sequence[LedgerRow]) -> LedgerRow | None:
+def find_undo(row: ReplayLogRow, rows: Sequence[ReplayLogRow]) -> ReplayLogRow | None:
     """What undid ``row`` and was not undone itself.
 
     An undo undoes the newest load before it of the run tag that it names.
@@ -121,16 +123,16 @@ def undo_of(row: LedgerRow, rows: Sequence[LedgerRow]) -> LedgerRow | None:
         if each.table != row.table or each.run_tag != UNDO + row.run_tag or each.at <= row.at:
             continue
         before = [other for other in rows if other.at < each.at]
-        if newest(before, row.run_tag, row.table) == row and undo_of(each, rows) is None:
+        if latest_load(before, row.run_tag, row.table) == row and find_undo(each, rows) is None:
             return each
     return None
 
 
-def changes_since(row: LedgerRow, rows: Sequence[LedgerRow]) -> list[LedgerRow]:
+def later_changes(row: ReplayLogRow, rows: Sequence[ReplayLogRow]) -> list[ReplayLogRow]:
     """The later rows of the ledger that stand and have rows in common with ``row``.
 
     What was undone does not stand, and its undo, if that is later too, changed nothing in the end.
     """
     later = [each for each in rows if each.at > row.at and each.overlaps(row)]
-    undone = {each: undo for each in later if (undo := undo_of(each, rows))}
+    undone = {each: undo for each in later if (undo := find_undo(each, rows))}
     return [each for each in later if each not in undone and each not in undone.values()]

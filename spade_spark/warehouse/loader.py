@@ -5,39 +5,39 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from spade_spark.errors import ConnectionLost
+from spade_spark.errors import ConnectionLostError
 from spade_spark.progress import LoadPhase
 from spade_spark.retry import RetryPolicy
 from spade_spark.runs.load_results import (
+    LoadAlreadyDone,
+    LoadFailed,
     LoadOutcome,
     TableFiles,
     TableLoaded,
-    TableLoadedBefore,
-    TableNotLoaded,
 )
 from spade_spark.settings import WarehouseSettings
 from spade_spark.warehouse import backup, information_schema, replay_log
+from spade_spark.warehouse.attempts import TABLE_RETRIES, with_remediation_hint
 from spade_spark.warehouse.concurrency import (
     LockCheck,
     ProgressCallback,
-    Sessions,
-    Tries,
-    side_by_side,
+    SessionPool,
+    TableAttempts,
+    run_concurrently,
 )
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.dialects.base import Warehouse
-from spade_spark.warehouse.guards import Rules
-from spade_spark.warehouse.load_history import LedgerRow
-from spade_spark.warehouse.attempts import TABLE_RETRIES, advised
-from spade_spark.warehouse.target_rows import Place, place_of
+from spade_spark.warehouse.guards import LoadGuards
+from spade_spark.warehouse.load_history import ReplayLogRow
+from spade_spark.warehouse.target_rows import WarehouseSchemas, schemas_from_settings
 from spade_spark.warehouse.window_swap import (
-    Replaced,
-    Replacement,
-    Staged,
-    done_before,
+    StagedRows,
+    SwapResult,
+    WindowSwap,
+    completed_load,
     guard,
-    replace,
     stage,
+    swap_window,
 )
 from spade_spark.window import Window
 
@@ -50,7 +50,7 @@ def load_tables(
     *,
     run_tag: str,
     add_to: str = "",
-    rules: Rules,
+    rules: LoadGuards,
     verify_lock: LockCheck,
     poolsize: int = 4,
     retries: RetryPolicy | None = None,
@@ -69,22 +69,22 @@ def load_tables(
             ``progress`` reported as loaded is loaded.
         WarehouseError: The replay ledger, or the schema of backups, is not there and cannot be
             created.
-        ConnectionLost: The warehouse does not answer.
+        ConnectionLostError: The warehouse does not answer.
     """
-    place = place_of(settings)
+    place = schemas_from_settings(settings)
     retries = retries or TABLE_RETRIES
-    sessions = Sessions(warehouse.target)
-    with advised():
-        retries.call(lambda: ensure_places(warehouse, place), stop=sessions.stop)
+    sessions = SessionPool(warehouse.target)
+    with with_remediation_hint():
+        retries.call(lambda: ensure_control_objects(warehouse, place), stop=sessions.stop)
     loads: list[Callable[[], LoadOutcome]] = []
     for one in files:
-        job = Replacement(warehouse, place, one, window, run_tag, add_to)
-        tries = Tries(job.rows, retries, sessions, progress, LoadPhase.NOT_LOADED)
+        job = WindowSwap(warehouse, place, one, window, run_tag, add_to)
+        tries = TableAttempts(job.rows, retries, sessions, progress, LoadPhase.NOT_LOADED)
         loads.append(_TableLoad(job, rules, tries, verify_lock).run)
-    return tuple(side_by_side(loads, sessions, poolsize))
+    return tuple(run_concurrently(loads, sessions, poolsize))
 
 
-def ensure_places(warehouse: Warehouse, place: Place) -> None:
+def ensure_control_objects(warehouse: Warehouse, place: WarehouseSchemas) -> None:
     """Creates the replay ledger and the schema of backups where they are not there.
 
     Raises:
@@ -101,26 +101,26 @@ class _TableLoad:
     """One table. A stage that one try has filled serves the next, while its session lives."""
 
     def __init__(
-        self, job: Replacement, rules: Rules, tries: Tries, verify_lock: LockCheck
+        self, job: WindowSwap, rules: LoadGuards, tries: TableAttempts, verify_lock: LockCheck
     ) -> None:
         self._job = job
         self._rules = rules
         self._tries = tries
         self._verify_lock = verify_lock
-        self._staged: Staged | None = None
+        self._staged: StagedRows | None = None
 
     def run(self) -> LoadOutcome:
         """Replaces the table's window; every failure is an answer."""
         started = time.monotonic()
         try:
-            ended = self._tries.settle(self._once)
+            ended = self._tries.run_with_retries(self._once)
         finally:
             self._drop_stage()
-        if isinstance(ended, TableNotLoaded):
+        if isinstance(ended, LoadFailed):
             return ended
-        if isinstance(ended, LedgerRow):
+        if isinstance(ended, ReplayLogRow):
             self._tries.report(LoadPhase.LOADED_BEFORE, f"at {ended.at:%Y-%m-%d %H:%M:%S} UTC")
-            return TableLoadedBefore(self._job.table, ended.at, ended.deleted, ended.inserted)
+            return LoadAlreadyDone(self._job.table, ended.at, ended.deleted, ended.inserted)
         staged, done = ended
         note = f"{done.deleted} rows deleted, {done.inserted} inserted"
         self._tries.report(LoadPhase.LOADED, note)
@@ -135,31 +135,31 @@ class _TableLoad:
             truncated=staged.cut,
         )
 
-    def _once(self) -> tuple[Staged, Replaced] | LedgerRow:
+    def _once(self) -> tuple[StagedRows, SwapResult] | ReplayLogRow:
         """One try; the load of before where there is nothing to do."""
         staged = self._staged or self._stage()
-        if isinstance(staged, LedgerRow):
+        if isinstance(staged, ReplayLogRow):
             return staged
         self._tries.sessions.check()
         self._tries.report(LoadPhase.REPLACING, f"{staged.before} rows by {staged.inside}")
         try:
-            done = replace(
+            done = swap_window(
                 self._job,
                 staged,
                 self._rules,
                 verify_lock=self._verify_lock,
-                was_committed=self._tries.was_committed,
+                was_committed=self._tries.check_committed,
             )
-        except ConnectionLost:
+        except ConnectionLostError:
             self._drop_stage()
             raise
-        return done if isinstance(done, LedgerRow) else (staged, done)
+        return done if isinstance(done, ReplayLogRow) else (staged, done)
 
-    def _stage(self) -> Staged | LedgerRow:
+    def _stage(self) -> StagedRows | ReplayLogRow:
         sessions = self._tries.sessions
         session = sessions.open()
         try:
-            before = None if self._rules.force else done_before(session, self._job)
+            before = None if self._rules.force else completed_load(session, self._job)
             if before:
                 sessions.close(session)
                 return before

@@ -10,18 +10,18 @@ from spade_spark.blueprint.schema import Table
 from spade_spark.errors import WarehouseError
 from spade_spark.settings import WarehouseSettings
 from spade_spark.warehouse import backup, information_schema, replay_log
+from spade_spark.warehouse.attempts import query_with_retries
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.dialects.base import Warehouse
 from spade_spark.warehouse.information_schema import WarehouseColumn
-from spade_spark.warehouse.attempts import ask
 from spade_spark.warehouse.schema_check import loadable_columns, version_problem
-from spade_spark.warehouse.sql import Identifier, Literal, Statement
-from spade_spark.warehouse.target_rows import Place, place_of
+from spade_spark.warehouse.sql import Identifier, Literal, Sql
+from spade_spark.warehouse.target_rows import WarehouseSchemas, schemas_from_settings
 from spade_spark.window import Window
 
 
 @dataclass(frozen=True)
-class TableState:
+class TableStatus:
     """A table as the warehouse has it, fit to be replayed.
 
     Attributes:
@@ -51,7 +51,7 @@ class TableState:
 
 
 @dataclass(frozen=True)
-class Outlook:
+class PreflightResult:
     """What a load would find.
 
     Attributes:
@@ -59,47 +59,49 @@ class Outlook:
         problems: What would keep the load from working, a sentence each with what to do.
     """
 
-    states: tuple[TableState, ...]
+    states: tuple[TableStatus, ...]
     problems: tuple[str, ...]
 
 
-def look(
+def run_preflight(
     warehouse: Warehouse,
     tables: Sequence[Table],
     window: Window,
     settings: WarehouseSettings,
     *,
     output: str,
-) -> Outlook:
+) -> PreflightResult:
     """Looks at tables, versions, privileges, the ledger, and whether ``output`` can be read.
 
     Raises:
-        PassingFault: The warehouse does not answer, or another transaction won, each time.
+        TransientError: The warehouse does not answer, or another transaction won, each time.
     """
 
-    def everything(session: Session) -> Outlook:
-        found = _Look(session, warehouse, place_of(settings), window).everything(tables)
+    def everything(session: Session) -> PreflightResult:
+        found = _PreflightChecker(
+            session, warehouse, schemas_from_settings(settings), window
+        ).everything(tables)
         problems = warehouse.storage_problems(session, output)
-        return Outlook(found.states, (*found.problems, *problems))
+        return PreflightResult(found.states, (*found.problems, *problems))
 
-    return ask(warehouse.target, everything)
+    return query_with_retries(warehouse.target, everything)
 
 
-def check(
+def require_preflight(
     warehouse: Warehouse,
     tables: Sequence[Table],
     window: Window,
     settings: WarehouseSettings,
     *,
     output: str,
-) -> tuple[TableState, ...]:
-    """As :func:`look`, for whoever goes on only where nothing is wrong.
+) -> tuple[TableStatus, ...]:
+    """As :func:`run_preflight`, for whoever goes on only where nothing is wrong.
 
     Raises:
         WarehouseError: With all problems that were found, one a line, each with what to do.
-        PassingFault: The warehouse does not answer, or another transaction won, each time.
+        TransientError: The warehouse does not answer, or another transaction won, each time.
     """
-    outlook = look(warehouse, tables, window, settings, output=output)
+    outlook = run_preflight(warehouse, tables, window, settings, output=output)
     if outlook.problems:
         lines = "\n".join(f"  {problem}" for problem in outlook.problems)
         raise WarehouseError(
@@ -110,19 +112,19 @@ def check(
 
 
 @dataclass(frozen=True)
-class _Look:
+class _PreflightChecker:
     """What is looked at, through one session."""
 
     session: Session
     warehouse: Warehouse
-    place: Place
+    place: WarehouseSchemas
     window: Window
 
-    def everything(self, tables: Sequence[Table]) -> Outlook:
+    def everything(self, tables: Sequence[Table]) -> PreflightResult:
         """All of it, for all of ``tables``; without the schemas there is nothing more to see."""
         problems = self.schema_problems()
         if problems:
-            return Outlook((), tuple(problems))
+            return PreflightResult((), tuple(problems))
         problems += self.ledger_problems()
         problems += backup.schema_problems(self.session, self.warehouse, self.place)
         states = []
@@ -131,7 +133,7 @@ class _Look:
             problems += found
             if not found:
                 states.append(self.state(table, columns))
-        return Outlook(tuple(states), tuple(problems))
+        return PreflightResult(tuple(states), tuple(problems))
 
     def schema_problems(self) -> list[str]:
         """Schemas that are not there or may not be used."""
@@ -196,12 +198,12 @@ class _Look:
             *self._grant_problems(self.place.schema, self.warehouse.fold(table.name)),
         ]
 
-    def state(self, table: Table, columns: tuple[WarehouseColumn, ...]) -> TableState:
+    def state(self, table: Table, columns: tuple[WarehouseColumn, ...]) -> TableStatus:
         """The table as it is, and its rows in the window by hour."""
         schema, relation = self.place.schema, self.warehouse.fold(table.name)
         time = Identifier(self._time)
         hours = self.session.rows(
-            Statement(
+            Sql(
                 "SELECT DATE_TRUNC('hour', ",
                 time,
                 "), COUNT(*) FROM ",
@@ -215,7 +217,7 @@ class _Look:
                 " GROUP BY 1 ORDER BY 1",
             )
         )
-        return TableState(
+        return TableStatus(
             table=table.name,
             version=table.version,
             columns=columns,

@@ -42,7 +42,7 @@ _SPECIAL = re.compile(rb"[\\\t\n\r]")
 _COPY_ESCAPES = {b"\\": rb"\\", b"\t": rb"\t", b"\n": rb"\n", b"\r": rb"\r"}
 
 
-class RefusedValue(Exception):
+class CopyValueError(Exception):
     """A value, or a row, that COPY would refuse.
 
     Attributes:
@@ -71,7 +71,7 @@ class RowConverter:
         """One row without its line end, as one row of COPY's text format with its line end.
 
         Raises:
-            RefusedValue: A quote without its other end, too many values, or NULL where the
+            CopyValueError: A quote without its other end, too many values, or NULL where the
                 column has none.
         """
         values = self._plain_values(row) or list(split_values(row))
@@ -107,7 +107,7 @@ class RowConverter:
     def _fit_all(self, row: bytes, values: list[bytes | None]) -> None:
         """Makes of the row's values, in place, what the columns take."""
         if len(values) > len(self._columns):
-            raise RefusedValue("", row, "Extra column(s) found")
+            raise CopyValueError("", row, "Extra column(s) found")
         values.extend([None] * (len(self._columns) - len(values)))
         limits = self._limits
         for index, value in enumerate(values):
@@ -119,7 +119,7 @@ class RowConverter:
         """The value as the column takes it: None for NULL, trimmed and cut."""
         if not value:
             if column.not_null:
-                raise RefusedValue(column.name, value or b"", "Missing data for not-null field")
+                raise CopyValueError(column.name, value or b"", "Missing data for not-null field")
             return None
         if not column.is_text:
             return value
@@ -168,7 +168,7 @@ def split_values(row: bytes) -> Iterator[bytes | None]:
                 rb"\1", match["double"] if match["single"] is None else match["single"]
             )
         elif plain[:1] in (b'"', b"'"):
-            raise RefusedValue("", row, "Invalid quote formatting: no closing quote")
+            raise CopyValueError("", row, "Invalid quote formatting: no closing quote")
         else:
             yield None if plain in (_NULL, b"\\\\N") else _ESCAPED.sub(rb"\1", plain)
         place = match.end()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.sql import Identifier, Literal, Statement, Unknown, identifiers, joined
+from spade_spark.warehouse.sql import Identifier, Literal, Placeholder, Sql, identifiers, joined
 from spade_spark.window import Window
 
 NAME = "replay"
@@ -33,7 +33,7 @@ ADDED = ("backup", "fingerprint")
 
 
 @dataclass(frozen=True)
-class Entry:
+class ReplayLogKey:
     """What identifies rows of the ledger.
 
     Attributes:
@@ -46,17 +46,17 @@ class Entry:
     run_tag: str
     table: str
 
-    def _where(self) -> Statement:
-        return Statement(
+    def _where(self) -> Sql:
+        return Sql(
             ' WHERE "run_tag" = ',
             Literal(self.run_tag),
             ' AND "table_name" = ',
             Literal(self.table),
         )
 
-    def select(self) -> Statement:
+    def select(self) -> Sql:
         """When the run was loaded into the table, the newest first; no rows where it was not."""
-        return Statement(
+        return Sql(
             'SELECT "ts" FROM ',
             Identifier(self.control, NAME),
             self._where(),
@@ -73,7 +73,7 @@ class Entry:
         ts: datetime | None = None,
         backup: str = "",
         fingerprint: str | None = "",
-    ) -> Statement:
+    ) -> Sql:
         """The new row; figures that are not known yet (None) make it one for plans only.
 
         Args:
@@ -90,17 +90,17 @@ class Entry:
             Literal(self.table),
             Literal(window.wall_start),
             Literal(window.wall_end),
-            Unknown("rows_deleted") if deleted is None else Literal(deleted),
-            Unknown("rows_inserted") if inserted is None else Literal(inserted),
+            Placeholder("rows_deleted") if deleted is None else Literal(deleted),
+            Placeholder("rows_inserted") if inserted is None else Literal(inserted),
             Literal(checksum),
-            Unknown("ts") if ts is None else Literal(ts),
+            Placeholder("ts") if ts is None else Literal(ts),
             Literal(backup),
-            Unknown("fingerprint") if fingerprint is None else Literal(fingerprint),
+            Placeholder("fingerprint") if fingerprint is None else Literal(fingerprint),
         ]
-        parts: list[str | Literal | Unknown] = []
+        parts: list[str | Literal | Placeholder] = []
         for value in values:
             parts += [", ", value]
-        return Statement(
+        return Sql(
             "INSERT INTO ",
             Identifier(self.control, NAME),
             " (",
@@ -111,27 +111,27 @@ class Entry:
         )
 
 
-def lock(control: str) -> Statement:
+def lock(control: str) -> Sql:
     """Locks the ledger until the transaction ends; whoever replaces rows waits here."""
-    return Statement("LOCK TABLE ", Identifier(control, NAME))
+    return Sql("LOCK TABLE ", Identifier(control, NAME))
 
 
-def was_committed(session: Session, entry: Entry, ts: datetime) -> bool:
+def was_committed(session: Session, entry: ReplayLogKey, ts: datetime) -> bool:
     """Whether the try that gave its row the time ``ts`` was committed.
 
     The lost session's transaction holds the ledger's lock until it has ended, one way or the
     other: whoever gets the lock sees how it ended. The wait for it is limited to
     three minutes.
     """
-    session.run(Statement("SET statement_timeout TO ", Literal(_LOCK_TIMEOUT_MS)))
+    session.run(Sql("SET statement_timeout TO ", Literal(_LOCK_TIMEOUT_MS)))
     with session.rolled_back():
         session.run(lock(entry.control))
         return (ts,) in session.rows(entry.select())
 
 
-def create(control: str) -> Statement:
+def create(control: str) -> Sql:
     """Creates the ledger where it is not there."""
-    return Statement(
+    return Sql(
         "CREATE TABLE IF NOT EXISTS ",
         Identifier(control, NAME),
         " (",
@@ -140,17 +140,17 @@ def create(control: str) -> Statement:
     )
 
 
-def add_columns(control: str) -> tuple[Statement, ...]:
+def add_columns(control: str) -> tuple[Sql, ...]:
     """Brings a ledger of the first form up to date."""
     return tuple(
-        Statement("ALTER TABLE ", Identifier(control, NAME), " ADD COLUMN ", _definition(column))
+        Sql("ALTER TABLE ", Identifier(control, NAME), " ADD COLUMN ", _definition(column))
         for column in ADDED
     )
 
 
 def version(session: Session, control: str, table: str) -> int | None:
     """The table's version in the warehouse: the highest of its name; None where it has none."""
-    statement = Statement(
+    statement = Sql(
         'SELECT MAX("version") FROM ',
         Identifier(control, VERSIONS),
         ' WHERE "name" = ',
@@ -160,6 +160,6 @@ def version(session: Session, control: str, table: str) -> int | None:
     return None if highest is None else int(highest)
 
 
-def _definition(column: str) -> Statement:
+def _definition(column: str) -> Sql:
     """A column as CREATE TABLE and ADD COLUMN take it."""
-    return Statement(Identifier(column), f" {_TYPES[column]}")
+    return Sql(Identifier(column), f" {_TYPES[column]}")

@@ -13,53 +13,53 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 from spade_spark.errors import (
-    AlreadyUndone,
-    Bug,
-    CommitUnknown,
-    ConnectionLost,
-    GuardFailed,
+    AlreadyUndoneError,
+    CommitOutcomeUnknownError,
+    ConnectionLostError,
+    GuardError,
+    InternalError,
     WarehouseError,
 )
 from spade_spark.progress import LoadPhase
 from spade_spark.retry import RetryPolicy
 from spade_spark.runs.load_results import (
-    TableNotLoaded,
-    TableUndone,
-    TableUndoneBefore,
+    LoadFailed,
+    UndoAlreadyDone,
     UndoOutcome,
+    UndoSucceeded,
 )
 from spade_spark.runs.paths import UNDO
 from spade_spark.settings import WarehouseSettings
 from spade_spark.warehouse import information_schema
-from spade_spark.warehouse.backup import Backup, delete_kept
+from spade_spark.warehouse.attempts import TABLE_RETRIES, with_remediation_hint
+from spade_spark.warehouse.backup import BackupTable, backup_and_delete
 from spade_spark.warehouse.concurrency import (
     LockCheck,
     ProgressCallback,
-    Sessions,
-    Tries,
+    SessionPool,
+    TableAttempts,
     replacing_transaction,
-    side_by_side,
+    run_concurrently,
 )
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.dialects.base import Warehouse
 from spade_spark.warehouse.fingerprint import fingerprint
-from spade_spark.warehouse.guards import Rules, guard_rows
+from spade_spark.warehouse.guards import LoadGuards, guard_rows
 from spade_spark.warehouse.information_schema import WarehouseColumn
 from spade_spark.warehouse.load_history import (
-    LedgerRow,
-    changes_since,
-    ledger_rows,
-    newest,
-    undo_of,
+    ReplayLogRow,
+    find_undo,
+    later_changes,
+    latest_load,
+    replay_log_rows,
 )
-from spade_spark.warehouse.loader import ensure_places
-from spade_spark.warehouse.attempts import TABLE_RETRIES, advised
-from spade_spark.warehouse.sql import Statement, identifiers
-from spade_spark.warehouse.target_rows import Place, WindowRows, place_of
+from spade_spark.warehouse.loader import ensure_control_objects
+from spade_spark.warehouse.sql import Sql, identifiers
+from spade_spark.warehouse.target_rows import TargetRows, WarehouseSchemas, schemas_from_settings
 
 
 @dataclass(frozen=True)
-class Way:
+class UndoPlan:
     """A load that can be undone, as it was found.
 
     Attributes:
@@ -72,18 +72,18 @@ class Way:
         newest: The time of the ledger's newest row, UTC.
     """
 
-    load: LedgerRow
-    rows: WindowRows
-    backup: Backup
+    load: ReplayLogRow
+    rows: TargetRows
+    backup: BackupTable
     columns: tuple[WarehouseColumn, ...]
-    now: int
-    kept: int
+    current_rows: int
+    backup_rows: int
     newest: datetime
 
-    def insert(self) -> Statement:
+    def insert(self) -> Sql:
         """Puts the rows back; columns that were added since get their defaults."""
         names = identifiers(column.name for column in self.columns)
-        return Statement(
+        return Sql(
             "INSERT INTO ",
             self.rows.target,
             " (",
@@ -95,9 +95,13 @@ class Way:
         )
 
 
-def find_way(
-    session: Session, warehouse: Warehouse, place: Place, load: LedgerRow, rules: Rules
-) -> Way:
+def plan_undo(
+    session: Session,
+    warehouse: Warehouse,
+    place: WarehouseSchemas,
+    load: ReplayLogRow,
+    rules: LoadGuards,
+) -> UndoPlan:
     """Looks whether a load can be undone; nothing is changed.
 
     Args:
@@ -108,44 +112,44 @@ def find_way(
         rules: What is allowed; with ``force`` a window that was changed since, too.
 
     Raises:
-        AlreadyUndone: It was undone before.
-        GuardFailed: The rows that would come back are too few, or the window was changed since.
+        AlreadyUndoneError: It was undone before.
+        GuardError: The rows that would come back are too few, or the window was changed since.
         WarehouseError: There are no rows to put back, or no column to put them in.
     """
-    history = ledger_rows(session, place.control)
-    row = newest(history, load.run_tag, load.table)
+    history = replay_log_rows(session, place.control)
+    row = latest_load(history, load.run_tag, load.table)
     left = f"{load.table} was left as it was"
     if row is None:
         raise WarehouseError(f"{left}: the ledger has no load of run tag {load.run_tag} any more")
-    undone = undo_of(row, history)
+    undone = find_undo(row, history)
     if undone:
-        raise AlreadyUndone(
+        raise AlreadyUndoneError(
             f"{left}: run tag {row.run_tag} was undone already, at {undone.at:%Y-%m-%d %H:%M:%S} "
             f"UTC; to put its rows back, spade-spark undo {undone.run_tag}"
         )
     backup = _backup(session, row)
-    rows = WindowRows(warehouse, place, row.table, row.window, UNDO + row.run_tag)
+    rows = TargetRows(warehouse, place, row.table, row.window, UNDO + row.run_tag)
     columns = _columns(session, rows, backup)
     if not rules.force:
         _refuse_changed(session, row, rows, columns, history)
     ((now,),) = session.rows(rows.count())
     ((kept,),) = session.rows(backup.count())
     if kept != row.before and not rules.force:
-        raise GuardFailed(
+        raise GuardError(
             f"{left}: {backup} has {kept} rows, but {row.before} were kept there: somebody "
             "changed it; --force puts back what it has"
         )
     if now or kept:
         guard_rows(rows, now, kept, rules, kind="kept rows")
-    return Way(row, rows, backup, columns, now, kept, history[-1].at)
+    return UndoPlan(row, rows, backup, columns, now, kept, history[-1].at)
 
 
 def undo_tables(
     warehouse: Warehouse,
-    loads: Sequence[LedgerRow],
+    loads: Sequence[ReplayLogRow],
     settings: WarehouseSettings,
     *,
-    rules: Rules,
+    rules: LoadGuards,
     verify_lock: LockCheck,
     poolsize: int = 4,
     retries: RetryPolicy | None = None,
@@ -162,41 +166,41 @@ def undo_tables(
         KeyboardInterrupt: Passed on once every session has rolled back and closed; what
             ``progress`` reported as undone is undone.
         WarehouseError: The schema of backups is not there and cannot be created.
-        ConnectionLost: The warehouse does not answer.
+        ConnectionLostError: The warehouse does not answer.
     """
-    place = place_of(settings)
+    place = schemas_from_settings(settings)
     retries = retries or TABLE_RETRIES
-    sessions = Sessions(warehouse.target)
-    with advised():
-        retries.call(lambda: ensure_places(warehouse, place), stop=sessions.stop)
+    sessions = SessionPool(warehouse.target)
+    with with_remediation_hint():
+        retries.call(lambda: ensure_control_objects(warehouse, place), stop=sessions.stop)
     work: list[Callable[[], UndoOutcome]] = []
     for load in loads:
-        rows = WindowRows(warehouse, place, load.table, load.window, UNDO + load.run_tag)
-        tries = Tries(rows, retries, sessions, progress, LoadPhase.NOT_UNDONE)
+        rows = TargetRows(warehouse, place, load.table, load.window, UNDO + load.run_tag)
+        tries = TableAttempts(rows, retries, sessions, progress, LoadPhase.NOT_UNDONE)
         work.append(_TableUndo(load, rules, tries, verify_lock).run)
-    return tuple(side_by_side(work, sessions, poolsize))
+    return tuple(run_concurrently(work, sessions, poolsize))
 
 
 @dataclass(frozen=True)
 class _TableUndo:
     """One table."""
 
-    load: LedgerRow
-    rules: Rules
-    tries: Tries
+    load: ReplayLogRow
+    rules: LoadGuards
+    tries: TableAttempts
     verify_lock: LockCheck
 
     def run(self) -> UndoOutcome:
         """Undoes the load; every failure is an answer."""
         started = time.monotonic()
-        ended = self.tries.settle(self._once)
-        if isinstance(ended, TableUndoneBefore):
+        ended = self.tries.run_with_retries(self._once)
+        if isinstance(ended, UndoAlreadyDone):
             self.tries.report(LoadPhase.UNDONE_BEFORE)
-        if isinstance(ended, TableUndoneBefore | TableNotLoaded):
+        if isinstance(ended, UndoAlreadyDone | LoadFailed):
             return ended
         deleted, inserted, backup = ended
         self.tries.report(LoadPhase.UNDONE, f"{deleted} rows deleted, {inserted} put back")
-        return TableUndone(
+        return UndoSucceeded(
             table=self.load.table,
             window=str(self.tries.rows.window),
             deleted=deleted,
@@ -205,7 +209,7 @@ class _TableUndo:
             seconds=time.monotonic() - started,
         )
 
-    def _once(self) -> tuple[int, int, str] | TableUndoneBefore:
+    def _once(self) -> tuple[int, int, str] | UndoAlreadyDone:
         """One try, in one commit: rows deleted, rows put back, and where the former are kept."""
         sessions = self.tries.sessions
         session = sessions.open()
@@ -215,14 +219,14 @@ class _TableUndo:
         try:
             with replacing_transaction(session, self.tries.rows.place.control, self.verify_lock):
                 # Here too: of a driver that died, the commit may have gone through since.
-                way = self._find_way(session)
+                way = self._plan(session)
                 ts = _after(way.newest)
                 done = self._replace(session, way, ts)
-        except AlreadyUndone:
-            return TableUndoneBefore(self.load.table)
-        except CommitUnknown:
-            if done is None or not self.tries.was_committed(ts):
-                raise ConnectionLost(
+        except AlreadyUndoneError:
+            return UndoAlreadyDone(self.load.table)
+        except CommitOutcomeUnknownError:
+            if done is None or not self.tries.check_committed(ts):
+                raise ConnectionLostError(
                     f"the connection broke during the commit of {self.load.table}, which was not "
                     "done"
                 ) from None
@@ -231,17 +235,17 @@ class _TableUndo:
         assert done is not None  # the transaction ended without an error
         return done
 
-    def _find_way(self, session: Session) -> Way:
+    def _plan(self, session: Session) -> UndoPlan:
         rows = self.tries.rows
-        return find_way(session, rows.warehouse, rows.place, self.load, self.rules)
+        return plan_undo(session, rows.warehouse, rows.place, self.load, self.rules)
 
-    def _replace(self, session: Session, way: Way, ts: datetime) -> tuple[int, int, str]:
-        backup, deleted = delete_kept(session, way.rows)
+    def _replace(self, session: Session, way: UndoPlan, ts: datetime) -> tuple[int, int, str]:
+        backup, deleted = backup_and_delete(session, way.rows)
         inserted = session.run(way.insert())
-        if inserted != way.kept:
-            raise Bug(
-                f"{self.load.table} was left as it was: {way.kept} rows are kept in {way.backup}, "
-                f"but the insert took {inserted}; report this"
+        if inserted != way.backup_rows:
+            raise InternalError(
+                f"{self.load.table} was left as it was: {way.backup_rows} rows are kept in "
+                f"{way.backup}, but the insert took {inserted}; report this"
             )
         session.run(
             way.rows.entry.insert(
@@ -257,7 +261,7 @@ class _TableUndo:
         return deleted, inserted, backup
 
 
-def _backup(session: Session, row: LedgerRow) -> Backup:
+def _backup(session: Session, row: ReplayLogRow) -> BackupTable:
     """The load's backup, which is there.
 
     Raises:
@@ -270,7 +274,7 @@ def _backup(session: Session, row: LedgerRow) -> Backup:
             f"{row.table} was left as it was: the rows that run tag {row.run_tag} replaced were "
             f"not kept (warehouse.backup was false): {again}"
         )
-    backup = Backup.parse(row.backup)
+    backup = BackupTable.parse(row.backup)
     if not backup.exists(session):
         raise WarehouseError(
             f"{row.table} was left as it was: {backup}, where the rows that run tag {row.run_tag} "
@@ -279,7 +283,9 @@ def _backup(session: Session, row: LedgerRow) -> Backup:
     return backup
 
 
-def _columns(session: Session, rows: WindowRows, backup: Backup) -> tuple[WarehouseColumn, ...]:
+def _columns(
+    session: Session, rows: TargetRows, backup: BackupTable
+) -> tuple[WarehouseColumn, ...]:
     """The kept rows' columns, which the table has still.
 
     Raises:
@@ -301,29 +307,29 @@ def _columns(session: Session, rows: WindowRows, backup: Backup) -> tuple[Wareho
 
 def _refuse_changed(
     session: Session,
-    row: LedgerRow,
-    rows: WindowRows,
+    row: ReplayLogRow,
+    rows: TargetRows,
     columns: Sequence[WarehouseColumn],
-    history: Sequence[LedgerRow],
+    history: Sequence[ReplayLogRow],
 ) -> None:
     """Refuses a window that is not as the load left it.
 
     Raises:
-        GuardFailed: It was changed since, by a replay or by somebody else.
+        GuardError: It was changed since, by a replay or by somebody else.
     """
     left = f"{row.table} was left as it was: the window {row.window}"
     forced = "--force puts the older rows back all the same, and keeps those that are there now"
-    changes = changes_since(row, history)
+    changes = later_changes(row, history)
     if changes:
         by = ", ".join(f"{each.run_tag} ({each.at:%Y-%m-%d %H:%M:%S} UTC)" for each in changes)
-        raise GuardFailed(
+        raise GuardError(
             f"{left} was replaced since run tag {row.run_tag} was loaded, by {by}: undo that "
             f"first; {forced}"
         )
     now = fingerprint(session, rows, columns)
     if now != row.fingerprint:
         had, has = (text.partition(":")[0] or "?" for text in (row.fingerprint, now))
-        raise GuardFailed(
+        raise GuardError(
             f"{left} was changed since run tag {row.run_tag} was loaded, by no replay ({had} rows "
             f"then, {has} now): look at it first; {forced}"
         )

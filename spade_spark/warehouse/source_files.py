@@ -6,13 +6,13 @@ from typing import BinaryIO, cast
 
 from isal import igzip
 
-from spade_spark.errors import ObjectChanged, ObjectMissing, SpadeError
+from spade_spark.errors import ObjectChangedError, ObjectNotFoundError, SpadeError
 from spade_spark.runs.load_results import TableFiles
 from spade_spark.settings import S3Settings
 from spade_spark.storage.base import open_store, split_url
 
 
-class StoredFiles:
+class SourceFiles:
     """One table's files, through one store for each place where they lie."""
 
     def __init__(self, files: TableFiles, s3: S3Settings) -> None:
@@ -25,8 +25,8 @@ class StoredFiles:
         """Each file is there with the size that the manifest says.
 
         Raises:
-            ObjectMissing: A file is not there.
-            ObjectChanged: A file has another size.
+            ObjectNotFoundError: A file is not there.
+            ObjectChangedError: A file has another size.
         """
         found = {
             prefix + stored.key: stored.size
@@ -37,12 +37,12 @@ class StoredFiles:
         for file in self._files.files:
             size = found.get(file.url)
             if size is None:
-                raise ObjectMissing(
+                raise ObjectNotFoundError(
                     f"{file.url} is not there, but the run's manifest names it: {table} was left "
                     "as it was; run the transform again under a new run tag"
                 )
             if size != file.size:
-                raise ObjectChanged(
+                raise ObjectChangedError(
                     f"{file.url} has {size} bytes, the run's manifest says {file.size}: {table} "
                     "was left as it was; run the transform again under a new run tag"
                 )

@@ -59,7 +59,7 @@ class Secret:
 
 
 @dataclass(frozen=True)
-class Unknown:
+class Placeholder:
     """A value that is known only once the statement before it has run; shown in plans only."""
 
     name: str
@@ -69,20 +69,20 @@ class Unknown:
         raise WarehouseError(f"the statement still lacks {self.name}: it is a plan, not to be run")
 
 
-Part = str | Identifier | Literal | Secret | Unknown
+Part = str | Identifier | Literal | Secret | Placeholder
 """A piece of a statement; plain text is fixed SQL words of this package's own."""
 
 
 @dataclass(frozen=True)
-class Statement:
+class Sql:
     """One SQL statement; ``str()`` of it is safe to show."""
 
     parts: tuple[Part, ...]
 
-    def __init__(self, *parts: Part | Statement) -> None:
+    def __init__(self, *parts: Part | Sql) -> None:
         flat: list[Part] = []
         for part in parts:
-            flat.extend(part.parts if isinstance(part, Statement) else (part,))
+            flat.extend(part.parts if isinstance(part, Sql) else (part,))
         object.__setattr__(self, "parts", tuple(flat))
 
     def sql(self) -> str:
@@ -98,17 +98,17 @@ class Statement:
         return tuple(part.value for part in self.parts if isinstance(part, Secret))
 
 
-def joined(parts: Iterable[Part | Statement], separator: str = ", ") -> Statement:
+def joined(parts: Iterable[Part | Sql], separator: str = ", ") -> Sql:
     """The parts with ``separator`` between them."""
-    flat: list[Part | Statement] = []
+    flat: list[Part | Sql] = []
     for part in parts:
         if flat:
             flat.append(separator)
         flat.append(part)
-    return Statement(*flat)
+    return Sql(*flat)
 
 
-def identifiers(names: Iterable[str]) -> Statement:
+def identifiers(names: Iterable[str]) -> Sql:
     """``"a", "b"``."""
     return joined(Identifier(name) for name in names)
 
@@ -118,7 +118,7 @@ def _shown(part: Part) -> str:
         return part
     if isinstance(part, Secret):
         return f"'{HIDDEN}'"
-    if isinstance(part, Unknown):
+    if isinstance(part, Placeholder):
         return f":{part.name}"
     return part.sql()
 

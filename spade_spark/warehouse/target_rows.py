@@ -9,12 +9,12 @@ from spade_spark.settings import WarehouseSettings
 from spade_spark.warehouse import replay_log
 from spade_spark.warehouse.dialects.base import Warehouse
 from spade_spark.warehouse.information_schema import WarehouseColumn
-from spade_spark.warehouse.sql import Identifier, Literal, Statement
+from spade_spark.warehouse.sql import Identifier, Literal, Sql
 from spade_spark.window import Window
 
 
 @dataclass(frozen=True)
-class Place:
+class WarehouseSchemas:
     """Where tables stand.
 
     Attributes:
@@ -30,14 +30,14 @@ class Place:
     backup: str = ""
 
 
-def place_of(settings: WarehouseSettings) -> Place:
+def schemas_from_settings(settings: WarehouseSettings) -> WarehouseSchemas:
     """Where the settings say that tables stand."""
     backup = settings.backup_schema if settings.backup else ""
-    return Place(settings.schema_name, settings.control, settings.time_column, backup)
+    return WarehouseSchemas(settings.schema_name, settings.control, settings.time_column, backup)
 
 
 @dataclass(frozen=True)
-class WindowRows:
+class TargetRows:
     """The rows of one table in one window, which go under a run tag.
 
     Attributes:
@@ -49,7 +49,7 @@ class WindowRows:
     """
 
     warehouse: Warehouse
-    place: Place
+    place: WarehouseSchemas
     table: str
     window: Window
     run_tag: str
@@ -65,13 +65,13 @@ class WindowRows:
         return Identifier(self.place.schema, self.relation)
 
     @property
-    def entry(self) -> replay_log.Entry:
+    def entry(self) -> replay_log.ReplayLogKey:
         """Its rows in the replay ledger."""
-        return replay_log.Entry(self.place.control, self.run_tag, self.table)
+        return replay_log.ReplayLogKey(self.place.control, self.run_tag, self.table)
 
-    def in_window(self) -> Statement:
+    def in_window(self) -> Sql:
         """The condition that a row is in the window, both ends inside."""
-        return Statement(
+        return Sql(
             Identifier(self.warehouse.fold(self.place.time_column)),
             " BETWEEN ",
             Literal(self.window.wall_start),
@@ -79,17 +79,17 @@ class WindowRows:
             Literal(self.window.wall_end),
         )
 
-    def count(self) -> Statement:
+    def count(self) -> Sql:
         """The table's rows in the window."""
-        return Statement("SELECT COUNT(*) FROM ", self.target, " WHERE ", self.in_window())
+        return Sql("SELECT COUNT(*) FROM ", self.target, " WHERE ", self.in_window())
 
-    def delete(self) -> Statement:
+    def delete(self) -> Sql:
         """Deletes the window's rows."""
-        return Statement("DELETE FROM ", self.target, " WHERE ", self.in_window())
+        return Sql("DELETE FROM ", self.target, " WHERE ", self.in_window())
 
-    def fingerprint(self, columns: Sequence[WarehouseColumn]) -> Statement:
+    def fingerprint(self, columns: Sequence[WarehouseColumn]) -> Sql:
         """The window's rows: how many, and a sum that does not depend on their order."""
-        return Statement(
+        return Sql(
             "SELECT COUNT(*), SUM(",
             self.warehouse.row_hash(columns),
             ") FROM ",

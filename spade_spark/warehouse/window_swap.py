@@ -15,32 +15,32 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from spade_spark.errors import (
-    Bug,
-    CommitUnknown,
-    ConnectionLost,
-    GuardFailed,
+    CommitOutcomeUnknownError,
+    ConnectionLostError,
+    GuardError,
+    InternalError,
     WarehouseError,
 )
 from spade_spark.runs.load_results import TableFiles
 from spade_spark.warehouse import replay_log
-from spade_spark.warehouse.append_check import refuse_to_add
-from spade_spark.warehouse.backup import backup_of, delete_kept, keep_all, keep_statement
+from spade_spark.warehouse.append_check import check_append_target
+from spade_spark.warehouse.backup import backup_and_delete, backup_of, backup_only, backup_sql
 from spade_spark.warehouse.concurrency import LockCheck, replacing_transaction
 from spade_spark.warehouse.connection import BEGIN, BEGIN_SERIALIZABLE, COMMIT, Session
 from spade_spark.warehouse.dialects.base import Warehouse
 from spade_spark.warehouse.fingerprint import fingerprint
-from spade_spark.warehouse.guards import Rules, guard_rows
-from spade_spark.warehouse.idempotency import loaded_before
+from spade_spark.warehouse.guards import LoadGuards, guard_rows
+from spade_spark.warehouse.idempotency import find_completed_load
 from spade_spark.warehouse.information_schema import WarehouseColumn
-from spade_spark.warehouse.load_history import LedgerRow
+from spade_spark.warehouse.load_history import ReplayLogRow
 from spade_spark.warehouse.schema_check import loadable_columns, version_problem
-from spade_spark.warehouse.sql import Identifier, Statement, identifiers
-from spade_spark.warehouse.target_rows import Place, WindowRows
+from spade_spark.warehouse.sql import Identifier, Sql, identifiers
+from spade_spark.warehouse.target_rows import TargetRows, WarehouseSchemas
 from spade_spark.window import Window
 
 
 @dataclass(frozen=True)
-class Replacement:
+class WindowSwap:
     """What is to be done to one table, as a value: its statements can be printed or run.
 
     Attributes:
@@ -53,7 +53,7 @@ class Replacement:
     """
 
     warehouse: Warehouse
-    place: Place
+    place: WarehouseSchemas
     files: TableFiles
     window: Window
     run_tag: str
@@ -65,9 +65,9 @@ class Replacement:
         return self.files.table
 
     @property
-    def rows(self) -> WindowRows:
+    def rows(self) -> TargetRows:
         """The rows that go and come."""
-        return WindowRows(self.warehouse, self.place, self.table, self.window, self.run_tag)
+        return TargetRows(self.warehouse, self.place, self.table, self.window, self.run_tag)
 
     @property
     def stage(self) -> str:
@@ -75,18 +75,18 @@ class Replacement:
         digest = hashlib.sha256(f"{self.run_tag}/{self.table}".encode()).hexdigest()[:16]
         return f"replay_stage_{digest}"
 
-    def count_staged(self) -> Statement:
+    def count_staged(self) -> Sql:
         """The staged rows, and those of them in the window."""
-        return Statement(
+        return Sql(
             "SELECT COUNT(*), SUM(CASE WHEN ",
             self.rows.in_window(),
             " THEN 1 ELSE 0 END) FROM ",
             Identifier(self.stage),
         )
 
-    def insert(self, columns: Sequence[WarehouseColumn]) -> Statement:
+    def insert(self, columns: Sequence[WarehouseColumn]) -> Sql:
         """Inserts the staged rows of the window."""
-        return Statement(
+        return Sql(
             "INSERT INTO ",
             self.rows.target,
             " (",
@@ -99,7 +99,7 @@ class Replacement:
             self.rows.in_window(),
         )
 
-    def create_stage(self, columns: Sequence[WarehouseColumn]) -> Statement:
+    def create_stage(self, columns: Sequence[WarehouseColumn]) -> Sql:
         """Creates the stage."""
         return self.warehouse.create_stage(
             self.stage, self.place.schema, self.rows.relation, columns
@@ -107,7 +107,7 @@ class Replacement:
 
     def script(
         self, columns: Sequence[WarehouseColumn], every: Sequence[WarehouseColumn] = ()
-    ) -> tuple[Statement, ...]:
+    ) -> tuple[Sql, ...]:
         """All statements in their order, for people; figures that are not known yet are named.
 
         Args:
@@ -115,7 +115,7 @@ class Replacement:
             every: All columns of the table, where it has more.
         """
         rows, backup = self.rows, backup_of(self.rows)
-        kept = (keep_statement(rows, backup), backup.count()) if self.place.backup else ()
+        kept = (backup_sql(rows, backup), backup.count()) if self.place.backup else ()
         return (
             rows.entry.select(),
             self.create_stage(columns),
@@ -142,7 +142,7 @@ class Replacement:
 
 
 @dataclass(frozen=True)
-class Staged:
+class StagedRows:
     """A filled stage, and what is to be known before the replace.
 
     Attributes:
@@ -163,31 +163,31 @@ class Staged:
 
 
 @dataclass(frozen=True)
-class Replaced:
+class SwapResult:
     """Rows that a committed replace deleted and inserted."""
 
     deleted: int
     inserted: int
 
 
-def done_before(session: Session, job: Replacement) -> LedgerRow | None:
+def completed_load(session: Session, job: WindowSwap) -> ReplayLogRow | None:
     """The load by an earlier command that left nothing to do; None where there is something.
 
     Raises:
-        AlreadyLoaded: The run tag was loaded, but that load does not stand.
-        GuardFailed: The load to which rows are to be added does not stand.
+        AlreadyLoadedError: The run tag was loaded, but that load does not stand.
+        GuardError: The load to which rows are to be added does not stand.
     """
-    before = loaded_before(session, job.rows, job.files.checksum)
+    before = find_completed_load(session, job.rows, job.files.checksum)
     if job.add_to and not before:
-        refuse_to_add(session, job.rows, job.add_to)
+        check_append_target(session, job.rows, job.add_to)
     return before
 
 
-def stage(session: Session, job: Replacement) -> Staged:
+def stage(session: Session, job: WindowSwap) -> StagedRows:
     """Fills the temporary table and counts; the target is untouched.
 
     Raises:
-        LoadFailed: COPY refused values.
+        CopyError: COPY refused values.
         WarehouseError: The table is not as planned, or the rows are not those of the manifest.
         InputError: The files are not those of the manifest.
     """
@@ -195,9 +195,9 @@ def stage(session: Session, job: Replacement) -> Staged:
     session.run(job.create_stage(columns))
     try:
         cut = job.warehouse.fill_stage(session, job.stage, columns, job.files)
-    except CommitUnknown as unknown:
+    except CommitOutcomeUnknownError as unknown:
         # Committed or not, the temporary table is gone with its session.
-        raise ConnectionLost(str(unknown)) from None
+        raise ConnectionLostError(str(unknown)) from None
     ((rows, inside),) = session.rows(job.count_staged())
     if rows != job.files.rows:
         raise WarehouseError(
@@ -206,14 +206,14 @@ def stage(session: Session, job: Replacement) -> Staged:
             "new run tag, and report this"
         )
     ((before,),) = session.rows(job.rows.count())
-    return Staged(session, columns, rows, inside or 0, before, cut)
+    return StagedRows(session, columns, rows, inside or 0, before, cut)
 
 
-def guard(job: Replacement, staged: Staged, rules: Rules) -> None:
+def guard(job: WindowSwap, staged: StagedRows, rules: LoadGuards) -> None:
     """Stops where the new rows are none, too few, or too badly cut.
 
     Raises:
-        GuardFailed: They are; nothing was changed.
+        GuardError: They are; nothing was changed.
     """
     is_quiet = staged.inside == 0 and staged.before == 0
     if not (job.add_to or (is_quiet and rules.skip_quiet)):
@@ -222,21 +222,21 @@ def guard(job: Replacement, staged: Staged, rules: Rules) -> None:
     cut = sum(staged.cut.values())
     if rules.max_truncated is not None and cut > rules.max_truncated:
         by_column = ", ".join(f"{name}: {count}" for name, count in sorted(staged.cut.items()))
-        raise GuardFailed(
+        raise GuardError(
             f"{job.table} was left as it was: {cut} values are longer than their column and would "
             f"be cut ({by_column}), more than --max-truncated {rules.max_truncated}; widen the "
             "columns or allow it"
         )
 
 
-def replace(
-    job: Replacement,
-    staged: Staged,
-    rules: Rules,
+def swap_window(
+    job: WindowSwap,
+    staged: StagedRows,
+    rules: LoadGuards,
     *,
     verify_lock: LockCheck,
     was_committed: Callable[[datetime], bool],
-) -> Replaced | LedgerRow:
+) -> SwapResult | ReplayLogRow:
     """Deletes the window's rows, inserts the staged ones and writes the ledger, in one commit.
 
     Args:
@@ -251,24 +251,26 @@ def replace(
         What was done; or the load by which another session of the run tag did it meanwhile.
 
     Raises:
-        AlreadyLoaded: Another session loaded the run tag meanwhile, otherwise.
-        Conflict: Another transaction won; nothing was changed.
-        ConnectionLost: The connection broke; nothing was changed.
-        LockLost: Another command took the run's lock over; nothing was changed.
-        CommitUnknown: The answer to the commit was lost, and ``was_committed`` could not tell.
+        AlreadyLoadedError: Another session loaded the run tag meanwhile, otherwise.
+        SerializationError: Another transaction won; nothing was changed.
+        ConnectionLostError: The connection broke; nothing was changed.
+        LockLostError: Another command took the run's lock over; nothing was changed.
+        CommitOutcomeUnknownError: The answer to the commit was lost, and ``check_committed`` could not tell.
     """
     session, rows = staged.session, job.rows
-    done: Replaced | None = None
+    done: SwapResult | None = None
     try:
         with replacing_transaction(session, job.place.control, verify_lock):
             ts = datetime.now(timezone.utc).replace(tzinfo=None)
-            before = None if rules.force else done_before(session, job)
+            before = None if rules.force else completed_load(session, job)
             if before:
                 return before
-            backup, deleted = keep_all(session, rows) if job.add_to else delete_kept(session, rows)
+            backup, deleted = (
+                backup_only(session, rows) if job.add_to else backup_and_delete(session, rows)
+            )
             inserted = session.run(job.insert(staged.columns))
             if inserted != staged.inside:
-                raise Bug(
+                raise InternalError(
                     f"{job.table} was left as it was: {staged.inside} staged rows are in the "
                     f"window, but the insert took {inserted}; report this"
                 )
@@ -283,17 +285,17 @@ def replace(
                     fingerprint=fingerprint(session, rows),
                 )
             )
-            done = Replaced(deleted, inserted)
-    except CommitUnknown:
+            done = SwapResult(deleted, inserted)
+    except CommitOutcomeUnknownError:
         if done is None or not was_committed(ts):
-            raise ConnectionLost(
+            raise ConnectionLostError(
                 f"the connection broke during the commit of {job.table}, which was not done"
             ) from None
     assert done is not None  # the transaction ended without an error
     return done
 
 
-def _columns_as_planned(session: Session, job: Replacement) -> tuple[WarehouseColumn, ...]:
+def _columns_as_planned(session: Session, job: WindowSwap) -> tuple[WarehouseColumn, ...]:
     columns, problems = loadable_columns(
         session, job.warehouse, job.place.schema, job.table, job.files.columns
     )

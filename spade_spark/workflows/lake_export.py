@@ -17,16 +17,16 @@ from pathlib import Path
 from spade_spark.blueprint.schema import Table, read_tables
 from spade_spark.errors import InputError, SettingsError, SpadeError, UsageError
 from spade_spark.lake.ddl import Catalog, Dialect
-from spade_spark.lake.publish import ExportRules, Publication, TablePublisher
-from spade_spark.lake.rewrite import Workshop
-from spade_spark.lake.snapshot import Source
-from spade_spark.reporting.console import Screen
+from spade_spark.lake.publish import ExportGuards, PublishResult, TablePublisher
+from spade_spark.lake.rewrite import PartitionRewriter
+from spade_spark.lake.snapshot import PublishedRun
+from spade_spark.reporting.console import ConsoleReporter
 from spade_spark.reporting.export import ExportReport
-from spade_spark.reporting.replay import counted
+from spade_spark.reporting.replay import pluralize
 from spade_spark.runs.export_results import ExportOutcome, TableNotPublished, TablePublished
 from spade_spark.runs.manifest import Manifest, ManifestTable
 from spade_spark.runs.paths import QUARANTINE
-from spade_spark.runs.run_store import Run, Sealed
+from spade_spark.runs.run_store import CompletedRun, RunStore
 from spade_spark.settings import Settings
 from spade_spark.storage.base import Store, open_store
 from spade_spark.transform.transformers.registry import is_transformer
@@ -54,11 +54,11 @@ class ExportRequest:
     tables: tuple[str, ...]
     dialect: Dialect
     schema: str
-    rules: ExportRules
+    rules: ExportGuards
     allow_damaged: int = 0
 
 
-def publish(request: ExportRequest, settings: Settings, screen: Screen) -> ExportReport:
+def publish(request: ExportRequest, settings: Settings, screen: ConsoleReporter) -> ExportReport:
     """Carries out ``request``.
 
     Returns:
@@ -75,7 +75,7 @@ def publish(request: ExportRequest, settings: Settings, screen: Screen) -> Expor
         )
     if not settings.output.base:
         raise SettingsError("output.base is not set, where runs lie: give --conf FILE with it")
-    run = Run(open_store(settings.output.base, settings.s3), request.run_tag)
+    run = RunStore(open_store(settings.output.base, settings.s3), request.run_tag)
     sealed = _sealed(run)
     manifest = sealed.manifest
     _refuse_damaged(request, manifest)
@@ -84,11 +84,11 @@ def publish(request: ExportRequest, settings: Settings, screen: Screen) -> Expor
     window = Window.parse(*manifest.window)
     lake = open_store(request.to, settings.s3)
     rows = sum(table.rows for table in tables)
-    screen.agree(
-        f"Replace {window} of {counted(len(tables), 'table')} in {lake.url} by {rows:,} rows?"
+    screen.confirm(
+        f"Replace {window} of {pluralize(len(tables), 'table')} in {lake.url} by {rows:,} rows?"
     )
     schemas = read_tables(run.read_schemas(), is_transformer).tables
-    story = _Story(request, settings, run.store, lake, sealed.checksum, window)
+    story = _TableExporter(request, settings, run.store, lake, sealed.checksum, window)
     return ExportReport(
         run_tag=request.run_tag,
         lake=lake.url,
@@ -97,13 +97,13 @@ def publish(request: ExportRequest, settings: Settings, screen: Screen) -> Expor
     )
 
 
-def _sealed(run: Run) -> Sealed:
+def _sealed(run: RunStore) -> CompletedRun:
     """A run that is complete.
 
     Raises:
         InputError: It is not, or there is no such run.
     """
-    sealed, tag = run.sealed(), run.layout.run_tag
+    sealed, tag = run.completed_run(), run.layout.run_tag
     if sealed:
         return sealed
     if run.plan() is None:
@@ -125,8 +125,8 @@ def _refuse_damaged(request: ExportRequest, manifest: Manifest) -> None:
             ]
         )
         raise InputError(
-            f"run tag {request.run_tag} read {counted(damaged, 'damaged object')}, and so nothing "
-            f"was published: mend what is damaged and begin a new run, or publish what was made "
+            f"run tag {request.run_tag} read {pluralize(damaged, 'damaged object')}, and so "
+            f"nothing was published: mend what is damaged and begin a new run, or publish what was made "
             f"with {again}"
         )
 
@@ -159,7 +159,7 @@ def _chosen(request: ExportRequest, manifest: Manifest) -> list[ManifestTable]:
 
 
 @dataclass(frozen=True)
-class _Story:
+class _TableExporter:
     """What every table's publication needs to know."""
 
     request: ExportRequest
@@ -189,13 +189,15 @@ class _Story:
         publisher = TablePublisher(
             self.run,
             made,
-            Source.of(self.request.run_tag, self.checksum, self.window),
-            Workshop(self.lake, schema, time_column, scratch, self.settings.output.row_group_bytes),
+            PublishedRun.of(self.request.run_tag, self.checksum, self.window),
+            PartitionRewriter(
+                self.lake, schema, time_column, scratch, self.settings.output.row_group_bytes
+            ),
             self.request.rules,
         )
         return self._outcome(made, publisher.publish())
 
-    def _outcome(self, made: ManifestTable, done: Publication) -> TablePublished:
+    def _outcome(self, made: ManifestTable, done: PublishResult) -> TablePublished:
         undated = sum(file.rows for file in made.parquet if file.day == NO_DAY)
         catalog = Catalog(self.request.dialect, self.lake.url, self.request.schema)
         settled = sum(file.rows for file in made.parquet if file.day in done.settled)

@@ -13,23 +13,23 @@ from difflib import get_close_matches
 from spade_spark import __version__
 from spade_spark.blueprint import fetch
 from spade_spark.blueprint.metadata import read_edge_types
-from spade_spark.blueprint.schema import LeftOut, Reading, Table, read_tables
+from spade_spark.blueprint.schema import SchemaCatalog, SkippedTable, Table, read_tables
 from spade_spark.errors import InputError, UsageError
-from spade_spark.plan import Plan, deal
+from spade_spark.plan import Plan, assign_to_partitions
 from spade_spark.request import Request
-from spade_spark.runs.run_store import Sealed, sha256
+from spade_spark.runs.run_store import CompletedRun, sha256
 from spade_spark.settings import Settings
 from spade_spark.sources.listing import Listing, list_window
 from spade_spark.storage.base import open_store
-from spade_spark.streams.targets import Chosen
-from spade_spark.streams.targets import choose as choose_streams
+from spade_spark.streams.targets import StreamSelection
+from spade_spark.streams.targets import select_streams as choose_streams
 from spade_spark.transform.transformers.registry import is_transformer
 from spade_spark.workflows.quarantine_replay import list_quarantine
-from spade_spark.writers.parquet_requirements import need_columns, need_pyarrow
+from spade_spark.writers.parquet_requirements import require_parquet_columns, require_pyarrow
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PlannedReplay:
     """What a replay would do, from the window's objects on.
 
     Attributes:
@@ -47,12 +47,12 @@ class Prepared:
     schemas: bytes
     tables: tuple[Table, ...]
     listing: Listing
-    left_out: tuple[LeftOut, ...]
-    streams: Chosen
+    left_out: tuple[SkippedTable, ...]
+    streams: StreamSelection
     edge_types: Mapping[str, str] | None
 
 
-def prepare(request: Request, settings: Settings) -> Prepared:
+def plan_replay(request: Request, settings: Settings) -> PlannedReplay:
     """Reads the schemas and lists the window; writes nothing.
 
     Raises:
@@ -62,17 +62,17 @@ def prepare(request: Request, settings: Settings) -> Prepared:
             are configured, or a stream that must not be written to.
     """
     schemas = fetch.fetch(settings.blueprint.schemas, settings.s3)
-    reading = read_tables(schemas, is_transformer, fetch.shown(settings.blueprint.schemas))
-    tables = choose(request, reading)
+    reading = read_tables(schemas, is_transformer, fetch.redact_url(settings.blueprint.schemas))
+    tables = select_tables(request, reading)
     if "parquet" in settings.output.format:
-        need_pyarrow()
-        need_columns(tables)
+        require_pyarrow()
+        require_parquet_columns(tables)
     streams = choose_streams(request.publish, [table.name for table in tables], settings)
     if request.from_quarantine:
         listing = list_quarantine(request.from_quarantine, settings)
     else:
         listing = _list(request, settings)
-    return Prepared(
+    return PlannedReplay(
         plan=_plan(request, settings, schemas, tables, listing, streams=streams),
         schemas=schemas,
         tables=tuple(tables),
@@ -87,10 +87,10 @@ def _edge_types(settings: Settings) -> Mapping[str, str] | None:
     source = settings.blueprint.metadata
     if not source:
         return None
-    return read_edge_types(fetch.fetch(source, settings.s3), fetch.shown(source))
+    return read_edge_types(fetch.fetch(source, settings.s3), fetch.redact_url(source))
 
 
-def choose(request: Request, reading: Reading) -> list[Table]:
+def select_tables(request: Request, reading: SchemaCatalog) -> list[Table]:
     """The tables asked for, by name.
 
     Raises:
@@ -102,7 +102,7 @@ def choose(request: Request, reading: Reading) -> list[Table]:
     problems = [
         f"table {name} cannot be made: {left_out[name]} (mend it in Blueprint, or leave it out)"
         if name in left_out
-        else f"Blueprint has no table {name}{_meant(name, reading)}"
+        else f"Blueprint has no table {name}{_suggest_name(name, reading)}"
         for name in sorted(set(request.tables) - reading.tables.keys())
     ]
     if problems:
@@ -110,13 +110,13 @@ def choose(request: Request, reading: Reading) -> list[Table]:
     return [reading.tables[name] for name in sorted(set(request.tables))]
 
 
-def _meant(name: str, reading: Reading) -> str:
+def _suggest_name(name: str, reading: SchemaCatalog) -> str:
     """The table whose name is most like ``name``, as a question."""
     closest = get_close_matches(name, reading.tables, n=1)
     return f": did you mean {closest[0]}?" if closest else ": check the name"
 
 
-def choose_made(request: Request, sealed: Sealed, schemas: bytes) -> list[Table]:
+def select_run_tables(request: Request, sealed: CompletedRun, schemas: bytes) -> list[Table]:
     """The tables asked for, of those that a run made and by the schemas that made them.
 
     Raises:
@@ -148,7 +148,7 @@ def _plan(
     tables: Sequence[Table],
     listing: Listing,
     *,
-    streams: Chosen,
+    streams: StreamSelection,
 ) -> Plan:
     return Plan(
         run_tag=request.run_tag,
@@ -158,8 +158,8 @@ def _plan(
         all_tables=request.all_tables,
         schemas_sha256=sha256(schemas),
         edge=settings.output.base if request.from_quarantine else settings.input.edge,
-        partitions=deal(listing.sources),
-        settings=settings.bearing_on_rows(publishing=bool(streams.targets)),
+        partitions=assign_to_partitions(listing.sources),
+        settings=settings.output_affecting(publishing=bool(streams.targets)),
         version=__version__,
         streams=streams.ids,
         streams_sha256=streams.sha256,

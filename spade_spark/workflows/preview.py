@@ -9,12 +9,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.locking.lease import Claim, Locks
-from spade_spark.reporting.preview import Outlook, StreamOutlook, TableOutlook, hours_text
+from spade_spark.locking.lease import LeaseRequest, LeaseStore
+from spade_spark.reporting.preview import ReplayPreview, StreamPreview, TablePreview, format_hours
 from spade_spark.request import Request
 from spade_spark.runs.load_results import TableFiles
-from spade_spark.runs.paths import Layout
-from spade_spark.runs.run_store import Run
+from spade_spark.runs.paths import RunPaths
+from spade_spark.runs.run_store import RunStore
 from spade_spark.settings import Settings
 from spade_spark.sources.listing import Listing
 from spade_spark.storage.base import open_store
@@ -22,10 +22,10 @@ from spade_spark.streams.validation import region_of
 from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 from spade_spark.warehouse import preflight
 from spade_spark.warehouse.dialects.base import Warehouse, open_warehouse
-from spade_spark.warehouse.target_rows import place_of
-from spade_spark.warehouse.window_swap import Replacement
+from spade_spark.warehouse.target_rows import schemas_from_settings
+from spade_spark.warehouse.window_swap import WindowSwap
 from spade_spark.window import PACIFIC, Window
-from spade_spark.workflows.planning import Prepared, prepare
+from spade_spark.workflows.planning import PlannedReplay, plan_replay
 
 BYTES_PER_CORE_SECOND = 12_000_000
 """Compressed input that a core turns into rows in a second (bench/README.md), with a margin."""
@@ -35,7 +35,7 @@ _LOCAL = re.compile(r"local\[(\d+|\*)(?:,\d+)?\]")
 _SIZE = re.compile(r"\s*\((\d+)\)")
 
 
-def look_ahead(request: Request, settings: Settings) -> Outlook:
+def preview_replay(request: Request, settings: Settings) -> ReplayPreview:
     """What ``request`` would do.
 
     Raises:
@@ -43,33 +43,33 @@ def look_ahead(request: Request, settings: Settings) -> Outlook:
             warehouse that answers, a table that Blueprint does not have.
     """
     warehouse = None if request.skip_load else open_warehouse(settings.warehouse, settings.s3)
-    prepared = prepare(request, settings)
-    outlook = outlook_of(prepared, request, settings, warehouse)
+    prepared = plan_replay(request, settings)
+    outlook = build_preview(prepared, request, settings, warehouse)
     # A replay asks these of its run and its lock itself, when it takes them.
     store = open_store(settings.output.base, settings.s3)
-    claim = Claim.new(request.run_tag, request.window, request.replaces)
+    claim = LeaseRequest.new(request.run_tag, request.window, request.replaces)
     asked = (
-        Run(store, request.run_tag).plan_problem(prepared.plan),
-        Locks(store).board().refusal(claim, request.take_over),
+        RunStore(store, request.run_tag).plan_problem(prepared.plan),
+        LeaseStore(store).table().refusal(claim, request.take_over),
     )
     return replace(outlook, problems=(*outlook.problems, *filter(None, asked)))
 
 
-def outlook_of(
-    prepared: Prepared, request: Request, settings: Settings, warehouse: Warehouse | None
-) -> Outlook:
+def build_preview(
+    prepared: PlannedReplay, request: Request, settings: Settings, warehouse: Warehouse | None
+) -> ReplayPreview:
     """What carrying out ``prepared`` would do; ``warehouse`` is None where nothing is loaded.
 
     Raises:
-        ConnectionLost: The warehouse does not answer.
+        ConnectionLostError: The warehouse does not answer.
     """
     store = open_store(settings.output.base, settings.s3)
-    found = preflight.Outlook((), ())
+    found = preflight.PreflightResult((), ())
     if warehouse:
-        found = preflight.look(
+        found = preflight.run_preflight(
             warehouse, prepared.tables, request.window, settings.warehouse, output=store.url
         )
-    return Outlook(
+    return ReplayPreview(
         run_tag=request.run_tag,
         url=f"{store.url}{request.run_tag}/",
         window=str(request.window),
@@ -100,7 +100,7 @@ def empty_hours(window: Window, listing: Listing) -> tuple[str, ...]:
 
 
 def column_differences(
-    table: Table, state: preflight.TableState, registry: Registry = TRANSFORMERS
+    table: Table, state: preflight.TableStatus, registry: Registry = TRANSFORMERS
 ) -> Iterator[str]:
     """How the warehouse's columns differ from what Blueprint says, a sentence each.
 
@@ -125,13 +125,13 @@ def _tables(
     request: Request,
     settings: Settings,
     warehouse: Warehouse,
-    prepared: Prepared,
-    found: preflight.Outlook,
-) -> Iterator[TableOutlook]:
+    prepared: PlannedReplay,
+    found: preflight.PreflightResult,
+) -> Iterator[TablePreview]:
     by_name = {table.name: table for table in prepared.tables}
     for state in found.states:
         table = by_name[state.table]
-        yield TableOutlook(
+        yield TablePreview(
             table=table.name,
             version=table.version,
             rows=state.rows,
@@ -146,7 +146,7 @@ def _statements(
     settings: Settings,
     warehouse: Warehouse,
     table: Table,
-    state: preflight.TableState,
+    state: preflight.TableStatus,
 ) -> list[str]:
     """The SQL that would run, from files whose number and rows are not known yet."""
     base = open_store(settings.output.base, settings.s3).url
@@ -155,12 +155,12 @@ def _statements(
         version=table.version,
         columns=tuple(column.outbound for column in table.columns),
         files=(),
-        copy_manifest=base + Layout(request.run_tag).copy_manifest(table.name),
+        copy_manifest=base + RunPaths(request.run_tag).copy_manifest(table.name),
         checksum="(not known yet)",
     )
-    job = Replacement(
+    job = WindowSwap(
         warehouse,
-        place_of(settings.warehouse),
+        schemas_from_settings(settings.warehouse),
         files,
         request.window,
         request.run_tag,
@@ -169,11 +169,11 @@ def _statements(
     return [str(statement) for statement in job.script(state.columns, state.every)]
 
 
-def _streams(settings: Settings, prepared: Prepared) -> Iterator[StreamOutlook]:
+def _streams(settings: Settings, prepared: PlannedReplay) -> Iterator[StreamPreview]:
     made = {table.name for table in prepared.tables}
     for target in prepared.streams.targets:
         stream = target.stream
-        yield StreamOutlook(
+        yield StreamPreview(
             stream=target.id,
             region=region_of(stream, settings),
             role=bool(stream.stream_role),
@@ -183,10 +183,10 @@ def _streams(settings: Settings, prepared: Prepared) -> Iterator[StreamOutlook]:
         )
 
 
-def _remarks(request: Request, prepared: Prepared) -> Iterator[str]:
+def _remarks(request: Request, prepared: PlannedReplay) -> Iterator[str]:
     hours = empty_hours(request.window, prepared.listing)
     if hours:
-        yield f"Hours of the window without any object: {hours_text(hours)}"
+        yield f"Hours of the window without any object: {format_hours(hours)}"
     if request.window.last > datetime.now(timezone.utc):
         yield "END lies in the future: logs that come later are not in the plan"
     formats = prepared.plan.settings["output.format"]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from spade_spark.errors import InputError, UsageError
-from spade_spark.plan import Source
+from spade_spark.plan import InputObject
 from spade_spark.request import Request
 from spade_spark.runs.manifest import Manifest
 from spade_spark.runs.paths import QUARANTINE
-from spade_spark.runs.run_store import Run
+from spade_spark.runs.run_store import RunStore
 from spade_spark.settings import Settings
 from spade_spark.sources.listing import Listing
 from spade_spark.storage.base import open_store
 from spade_spark.window import Window
 
 
-def try_again(run_tag: str, settings: Settings) -> Request:
+def quarantine_request(run_tag: str, settings: Settings) -> Request:
     """The request that tries again what ``run_tag`` could make no row of.
 
     Raises:
@@ -39,9 +39,9 @@ def list_quarantine(run_tag: str, settings: Settings) -> Listing:
     """
     store = open_store(settings.output.base, settings.s3)
     named = {file.key for file in _manifest(run_tag, settings).quarantine}
-    there = store.list(Run(store, run_tag).layout.quarantine(""))
+    there = store.list(RunStore(store, run_tag).layout.quarantine(""))
     sources = tuple(
-        Source(found.key, found.size, found.etag) for found in there if found.key in named
+        InputObject(found.key, found.size, found.etag) for found in there if found.key in named
     )
     gone = sorted(named - {source.key for source in sources})
     if gone:
@@ -50,8 +50,8 @@ def list_quarantine(run_tag: str, settings: Settings) -> Listing:
 
 
 def _manifest(run_tag: str, settings: Settings) -> Manifest:
-    run = Run(open_store(settings.output.base, settings.s3), run_tag)
-    sealed = run.sealed()
+    run = RunStore(open_store(settings.output.base, settings.s3), run_tag)
+    sealed = run.completed_run()
     if sealed is None:
         raise InputError(f"{run.url} has no manifest: there is no such run, or it did not complete")
     if not sealed.manifest.quarantine:

@@ -11,25 +11,25 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 
-from spade_spark.errors import PassingFault, SettingsError, UsageError, WarehouseError
-from spade_spark.locking.heartbeat import holding
-from spade_spark.locking.lease import Claim, Locks
-from spade_spark.runs.discovery import FoundRun, Removable, find_runs, remove
-from spade_spark.runs.load_results import KeptRows
+from spade_spark.errors import SettingsError, TransientError, UsageError, WarehouseError
+from spade_spark.locking.heartbeat import acquire_lease
+from spade_spark.locking.lease import LeaseRequest, LeaseStore
+from spade_spark.runs.discovery import DiscoveredRun, PruneCandidate, find_runs, remove
+from spade_spark.runs.load_results import BackupInfo
 from spade_spark.runs.status import RunState, TableLoad, state_of
 from spade_spark.settings import Settings
 from spade_spark.storage.base import Store, open_store
-from spade_spark.warehouse.backup_retention import drop, existing, kept_before
-from spade_spark.warehouse.connection import Session, Target
+from spade_spark.warehouse.attempts import query_with_retries
+from spade_spark.warehouse.backup_retention import backups_before, drop, existing_backups
+from spade_spark.warehouse.connection import ConnectionInfo, Session
 from spade_spark.warehouse.credentials import CopyCredentials
 from spade_spark.warehouse.dialects.base import open_warehouse
-from spade_spark.warehouse.load_history import LedgerRow, ledger_rows, undo_of
-from spade_spark.warehouse.attempts import ask
+from spade_spark.warehouse.load_history import ReplayLogRow, find_undo, replay_log_rows
 from spade_spark.window import Window
 
 
 @dataclass(frozen=True)
-class KnownRun:
+class RunDetails:
     """One run.
 
     Attributes:
@@ -38,11 +38,11 @@ class KnownRun:
     """
 
     state: RunState
-    found: FoundRun
+    found: DiscoveredRun
 
 
 @dataclass(frozen=True)
-class Survey:
+class RunCatalog:
     """All runs.
 
     Attributes:
@@ -52,10 +52,10 @@ class Survey:
     """
 
     url: str
-    runs: tuple[KnownRun, ...]
+    runs: tuple[RunDetails, ...]
     notes: tuple[str, ...]
 
-    def run(self, run_tag: str) -> KnownRun:
+    def run(self, run_tag: str) -> RunDetails:
         """The run of that name.
 
         Raises:
@@ -68,7 +68,7 @@ class Survey:
             f"{self.url}{run_tag}/ holds nothing: `spade-spark runs` lists the run tags there"
         )
 
-    def offer(self, run_tag: str) -> Removable:
+    def prune_candidates(self, run_tag: str) -> PruneCandidate:
         """What can be removed of a run.
 
         Raises:
@@ -83,33 +83,35 @@ class Survey:
         return state.removable
 
 
-def survey(settings: Settings) -> Survey:
+def scan_runs(settings: Settings) -> RunCatalog:
     """Looks at all runs; nothing is changed.
 
     Raises:
         SettingsError: No output store is set.
-        ObjectMissing: The output store is not there.
+        ObjectNotFoundError: The output store is not there.
     """
     store = _store(settings)
     ledger = _read_ledger(settings)
     found = find_runs(store, _untracked(settings))
     loads = ledger.merge(found)
-    known = tuple(KnownRun(state_of(each, loads), each) for each in found)
-    return Survey(store.url, known, ledger.notes)
+    known = tuple(RunDetails(state_of(each, loads), each) for each in found)
+    return RunCatalog(store.url, known, ledger.notes)
 
 
-def prune(settings: Settings, known: KnownRun) -> None:
+def prune(settings: Settings, known: RunDetails) -> None:
     """Removes what is offered of a run, under its lock; nothing where that has changed since.
 
     Raises:
-        Locked: Somebody works on the run.
+        LockedError: Somebody works on the run.
         UsageError: What was offered is offered no longer.
     """
     offer, run_tag = known.state.removable, known.state.run_tag
     store, untracked = _store(settings), _untracked(settings)
     assert offer is not None  # the caller has looked
     assert known.state.window is not None  # nothing is offered of a run without one
-    with holding(Locks(store), Claim.new(run_tag, Window.parse(*known.state.window), ())):
+    with acquire_lease(
+        LeaseStore(store), LeaseRequest.new(run_tag, Window.parse(*known.state.window), ())
+    ):
         found = find_runs(store, untracked)
         mine = next((each for each in found if each.run_tag == run_tag), None)
         if mine is None or _offer_without_lock(mine, found, settings) != offer:
@@ -122,22 +124,24 @@ def prune(settings: Settings, known: KnownRun) -> None:
         remove(entries, run_tag)
 
 
-def expired_backups(settings: Settings) -> tuple[KeptRows, ...]:
+def expired_backups(settings: Settings) -> tuple[BackupInfo, ...]:
     """The backups that are older than ``warehouse.backup_keep``, the oldest first.
 
     Raises:
         SettingsError: No warehouse is set.
-        ConnectionLost: It does not answer.
+        ConnectionLostError: It does not answer.
         WarehouseError: It refuses.
     """
     # Nothing is copied from S3, so COPY's credentials are not asked for.
     warehouse = open_warehouse(settings.warehouse, settings.s3, CopyCredentials())
     moment = datetime.now(timezone.utc) - settings.warehouse.backup_keep
     control = settings.warehouse.control
-    return ask(warehouse.target, lambda session: kept_before(session, warehouse, control, moment))
+    return query_with_retries(
+        warehouse.target, lambda session: backups_before(session, warehouse, control, moment)
+    )
 
 
-def offered_backups(settings: Settings, run_tags: Iterable[str]) -> tuple[KeptRows, ...]:
+def expired_backups_of(settings: Settings, run_tags: Iterable[str]) -> tuple[BackupInfo, ...]:
     """The expired backups of these run tags.
 
     Raises:
@@ -155,27 +159,27 @@ def offered_backups(settings: Settings, run_tags: Iterable[str]) -> tuple[KeptRo
     return offered
 
 
-def drop_backup(settings: Settings, kept: KeptRows) -> None:
+def drop_backup(settings: Settings, kept: BackupInfo) -> None:
     """Drops a backup for good.
 
     Raises:
         WarehouseError: The warehouse refuses.
     """
-    target = Target.parse(settings.warehouse.url.get_secret_value())
+    target = ConnectionInfo.parse(settings.warehouse.url.get_secret_value())
     with Session(target) as session:
         drop(session, settings.warehouse.control, kept)
 
 
 def _offer_without_lock(
-    mine: FoundRun, found: Iterable[FoundRun], settings: Settings
-) -> Removable | None:
+    mine: DiscoveredRun, found: Iterable[DiscoveredRun], settings: Settings
+) -> PruneCandidate | None:
     """What can be removed of a run whose lock is our own."""
     unlocked = replace(mine, board=replace(mine.board, held=()))
     return state_of(unlocked, _read_ledger(settings).merge(found)).removable
 
 
 @dataclass(frozen=True)
-class _Ledger:
+class _WarehouseHistory:
     """What the configured warehouse says.
 
     Attributes:
@@ -186,11 +190,11 @@ class _Ledger:
     """
 
     place: str = ""
-    rows: tuple[LedgerRow, ...] = ()
+    rows: tuple[ReplayLogRow, ...] = ()
     kept: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
 
-    def merge(self, runs: Iterable[FoundRun]) -> tuple[TableLoad, ...]:
+    def merge(self, runs: Iterable[DiscoveredRun]) -> tuple[TableLoad, ...]:
         """The newest load of each run, table and warehouse, the oldest first."""
         loads = {(each.run_tag, each.table, each.warehouse): each for each in self._recorded(runs)}
         for row in self.rows:
@@ -200,7 +204,7 @@ class _Ledger:
             loads[key] = self._in_ledger(row, loads.get(key))
         return tuple(sorted(loads.values(), key=lambda each: each.at))
 
-    def _recorded(self, runs: Iterable[FoundRun]) -> Iterator[TableLoad]:
+    def _recorded(self, runs: Iterable[DiscoveredRun]) -> Iterator[TableLoad]:
         for run in runs:
             for record in run.loads:
                 window = Window.parse(*record.window)
@@ -219,14 +223,14 @@ class _Ledger:
                         in_ledger=False if record.warehouse == self.place else None,
                     )
 
-    def _in_ledger(self, row: LedgerRow, record: TableLoad | None) -> TableLoad:
+    def _in_ledger(self, row: ReplayLogRow, record: TableLoad | None) -> TableLoad:
         """The ledger's row, with what a record of the same load adds."""
         same = record is not None and (record.deleted, record.inserted, record.start) == (
             row.deleted,
             row.inserted,
             row.start,
         )
-        undone = undo_of(row, self.rows)
+        undone = find_undo(row, self.rows)
         return TableLoad(
             run_tag=row.run_tag,
             table=row.table,
@@ -244,23 +248,23 @@ class _Ledger:
         )
 
 
-def _read_ledger(settings: Settings) -> _Ledger:
+def _read_ledger(settings: Settings) -> _WarehouseHistory:
     """The configured warehouse's ledger; that it does not answer is a note, no failure."""
     url = settings.warehouse.url.get_secret_value()
     if not url:
         note = "no warehouse is set (SPADE_RSURL): of loads, the runs' own records alone are known"
-        return _Ledger(notes=(note,))
-    target = Target.parse(url)
+        return _WarehouseHistory(notes=(note,))
+    target = ConnectionInfo.parse(url)
 
-    def everything(session: Session) -> _Ledger:
-        rows = ledger_rows(session, settings.warehouse.control)
-        return _Ledger(target.place, rows, existing(session, rows))
+    def everything(session: Session) -> _WarehouseHistory:
+        rows = replay_log_rows(session, settings.warehouse.control)
+        return _WarehouseHistory(target.place, rows, existing_backups(session, rows))
 
     try:
-        return ask(target, everything)
-    except (PassingFault, WarehouseError) as error:
+        return query_with_retries(target, everything)
+    except (TransientError, WarehouseError) as error:
         note = f"of loads, the runs' own records alone are known: {error}"
-        return _Ledger(notes=(note,))
+        return _WarehouseHistory(notes=(note,))
 
 
 def _store(settings: Settings) -> Store:

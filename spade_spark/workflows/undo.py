@@ -13,24 +13,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from spade_spark.errors import AlreadyUndone, SettingsError, UsageError, WarehouseError
-from spade_spark.locking.heartbeat import Lock, holding
-from spade_spark.locking.lease import Claim, Locks
-from spade_spark.reporting.console import Screen
+from spade_spark.errors import AlreadyUndoneError, SettingsError, UsageError, WarehouseError
+from spade_spark.locking.heartbeat import HeldLease, acquire_lease
+from spade_spark.locking.lease import LeaseRequest, LeaseStore
+from spade_spark.reporting.console import ConsoleReporter
 from spade_spark.reporting.undo import UndoReport
-from spade_spark.runs.load_results import TableNotLoaded, TableUndone, TableUndoneBefore
+from spade_spark.runs.load_results import LoadFailed, UndoAlreadyDone, UndoSucceeded
 from spade_spark.runs.paths import UNDO
 from spade_spark.settings import Settings
 from spade_spark.storage.base import open_store
 from spade_spark.warehouse import backup
+from spade_spark.warehouse.attempts import query_with_retries
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.credentials import CopyCredentials
 from spade_spark.warehouse.dialects.base import Warehouse, open_warehouse
-from spade_spark.warehouse.guards import Rules
-from spade_spark.warehouse.load_history import LedgerRow, ledger_rows, newest
-from spade_spark.warehouse.attempts import ask
-from spade_spark.warehouse.rollback import Way, find_way, undo_tables
-from spade_spark.warehouse.target_rows import Place, place_of
+from spade_spark.warehouse.guards import LoadGuards
+from spade_spark.warehouse.load_history import ReplayLogRow, latest_load, replay_log_rows
+from spade_spark.warehouse.rollback import UndoPlan, plan_undo, undo_tables
+from spade_spark.warehouse.target_rows import WarehouseSchemas, schemas_from_settings
 from spade_spark.window import Window
 
 
@@ -55,7 +55,7 @@ class UndoRequest:
     take_over: tuple[str, ...] = ()
 
 
-def undo(request: UndoRequest, settings: Settings, screen: Screen) -> UndoReport:
+def undo(request: UndoRequest, settings: Settings, screen: ConsoleReporter) -> UndoReport:
     """Carries out ``request``.
 
     Returns:
@@ -71,76 +71,80 @@ def undo(request: UndoRequest, settings: Settings, screen: Screen) -> UndoReport
         )
     # Nothing is copied from S3, so COPY's credentials are not asked for.
     warehouse = open_warehouse(settings.warehouse, settings.s3, CopyCredentials())
-    return _Story(request, settings, warehouse, screen).tell()
+    return _UndoRunner(request, settings, warehouse, screen).run()
 
 
 @dataclass(frozen=True)
 class _Looked:
     """What can be undone, what was before, and why the rest cannot."""
 
-    ways: tuple[Way, ...]
+    ways: tuple[UndoPlan, ...]
     passed: tuple[str, ...]
     problems: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class _Story:
+class _UndoRunner:
     """What every step of one undo needs to know."""
 
     request: UndoRequest
     settings: Settings
     warehouse: Warehouse
-    screen: Screen
+    screen: ConsoleReporter
 
-    def tell(self) -> UndoReport:
+    def run(self) -> UndoReport:
         """Looks, shows, asks, locks, undoes."""
-        looked = self._look()
+        looked = self._preview()
         if not looked.ways and not looked.problems:
             return self._report((), looked.passed)
-        self._agree(looked)
+        self._confirm(looked)
         loads = [way.load for way in looked.ways]
-        claim = Claim.new(self.request.run_tag, _hull(loads), tuple(each.table for each in loads))
+        claim = LeaseRequest.new(
+            self.request.run_tag, _hull(loads), tuple(each.table for each in loads)
+        )
         store = open_store(self.settings.output.base, self.settings.s3)
-        with holding(Locks(store), claim, self.request.take_over) as lock:
+        with acquire_lease(LeaseStore(store), claim, self.request.take_over) as lock:
             for each in lock.gave_way:
-                self.screen.say(f"took the place of {each.claim}")
+                self.screen.log(f"took the place of {each.claim}")
             return self._undo(loads, looked.passed, lock)
 
     @property
-    def _rules(self) -> Rules:
-        return Rules(
+    def _rules(self) -> LoadGuards:
+        return LoadGuards(
             allow_empty=self.request.allow_empty,
             min_rows_ratio=self.settings.warehouse.min_rows_ratio,
             force=self.request.force,
         )
 
-    def _look(self) -> _Looked:
+    def _preview(self) -> _Looked:
         """Looks for the way back of each table; nothing is changed."""
-        place = place_of(self.settings.warehouse)
+        place = schemas_from_settings(self.settings.warehouse)
 
-        def everything(session: Session) -> tuple[list[str], dict[str, Way | WarehouseError]]:
-            loads = self._loads(ledger_rows(session, place.control))
+        def everything(session: Session) -> tuple[list[str], dict[str, UndoPlan | WarehouseError]]:
+            loads = self._loads(replay_log_rows(session, place.control))
             problems = backup.schema_problems(session, self.warehouse, place)
-            return problems, {load.table: self._way(session, place, load) for load in loads}
+            return problems, {load.table: self._plan(session, place, load) for load in loads}
 
-        problems, found = ask(self.warehouse.target, everything)
+        problems, found = query_with_retries(self.warehouse.target, everything)
         # The same command again goes on where it stopped: what it has undone is passed over.
-        undone = {table for table, each in found.items() if isinstance(each, AlreadyUndone)}
+        undone = {table for table, each in found.items() if isinstance(each, AlreadyUndoneError)}
         problems += [
             str(each)
             for table, each in found.items()
             if isinstance(each, WarehouseError) and table not in undone
         ]
-        ways = tuple(each for each in found.values() if isinstance(each, Way))
+        ways = tuple(each for each in found.values() if isinstance(each, UndoPlan))
         return _Looked(ways, tuple(sorted(undone)), tuple(problems))
 
-    def _way(self, session: Session, place: Place, load: LedgerRow) -> Way | WarehouseError:
+    def _plan(
+        self, session: Session, place: WarehouseSchemas, load: ReplayLogRow
+    ) -> UndoPlan | WarehouseError:
         try:
-            return find_way(session, self.warehouse, place, load, self._rules)
+            return plan_undo(session, self.warehouse, place, load, self._rules)
         except WarehouseError as error:
             return error
 
-    def _loads(self, history: Sequence[LedgerRow]) -> list[LedgerRow]:
+    def _loads(self, history: Sequence[ReplayLogRow]) -> list[ReplayLogRow]:
         """The newest load of each table that is asked for.
 
         Raises:
@@ -159,47 +163,49 @@ class _Story:
                     f"{where} has no load of run tag {tag} into {name}: it was loaded into "
                     f"{', '.join(tables)}"
                 )
-        found = (newest(history, tag, table) for table in dict.fromkeys(asked) or tables)
+        found = (latest_load(history, tag, table) for table in dict.fromkeys(asked) or tables)
         return [row for row in found if row]
 
-    def _agree(self, looked: _Looked) -> None:
+    def _confirm(self, looked: _Looked) -> None:
         """Shows what is going to happen; nothing is begun for an undo that cannot work."""
         for way in looked.ways:
             table, window = way.load.table, way.load.window
-            self.screen.say(
-                f"{table}: {way.now:,} rows in the window {window} go, {way.kept:,} kept ones come "
-                f"back from {way.backup}"
+            self.screen.log(
+                f"{table}: {way.current_rows:,} rows in the window {window} go, {way.backup_rows:,} "
+                f"kept ones come back from {way.backup}"
             )
         if looked.problems:
             raise WarehouseError(
                 "the undo could not work, so nothing was begun:\n  " + "\n  ".join(looked.problems)
             )
         if not self.settings.warehouse.backup:
-            self.screen.say("The rows that go are not kept: warehouse.backup is false")
-        rows = sum(way.now for way in looked.ways)
-        self.screen.agree(
+            self.screen.log("The rows that go are not kept: warehouse.backup is false")
+        rows = sum(way.current_rows for way in looked.ways)
+        self.screen.confirm(
             f"Undo run tag {self.request.run_tag}, replacing {rows:,} rows in "
             f"{self.warehouse.name} {self.warehouse.target}?"
         )
 
-    def _undo(self, loads: Sequence[LedgerRow], passed: tuple[str, ...], lock: Lock) -> UndoReport:
-        lock.confirm()
+    def _undo(
+        self, loads: Sequence[ReplayLogRow], passed: tuple[str, ...], lock: HeldLease
+    ) -> UndoReport:
+        lock.verify()
         with self.screen.loading([each.table for each in loads]) as show:
             undone = undo_tables(
                 self.warehouse,
                 loads,
                 self.settings.warehouse,
                 rules=self._rules,
-                verify_lock=lock.confirm,
+                verify_lock=lock.verify,
                 poolsize=self.request.poolsize,
                 progress=show,
             )
-        before = {each.table for each in undone if isinstance(each, TableUndoneBefore)}
-        rest = tuple(each for each in undone if not isinstance(each, TableUndoneBefore))
+        before = {each.table for each in undone if isinstance(each, UndoAlreadyDone)}
+        rest = tuple(each for each in undone if not isinstance(each, UndoAlreadyDone))
         return self._report(rest, tuple(sorted({*passed, *before})))
 
     def _report(
-        self, undone: tuple[TableUndone | TableNotLoaded, ...], passed: tuple[str, ...]
+        self, undone: tuple[UndoSucceeded | LoadFailed, ...], passed: tuple[str, ...]
     ) -> UndoReport:
         run_tag = self.request.run_tag
         return UndoReport(run_tag, self._place, UNDO + run_tag, undone, passed)
@@ -209,7 +215,7 @@ class _Story:
         return self.warehouse.target.place
 
 
-def _hull(loads: Sequence[LedgerRow]) -> Window:
+def _hull(loads: Sequence[ReplayLogRow]) -> Window:
     """The window from the first START to the last END: run tags can be loaded in parts."""
     first = min(loads, key=lambda load: load.start)
     last = max(loads, key=lambda load: load.end)

@@ -22,11 +22,11 @@ import pyarrow.parquet as pq
 from isal import igzip
 
 from spade_spark.blueprint.schema import Table
-from spade_spark.errors import Bug
+from spade_spark.errors import InternalError
 from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 from spade_spark.writers.arrow_rows import RowReader
 from spade_spark.writers.arrow_types import TIME, arrow_schema
-from spade_spark.writers.partition_paths import NO_DAY, moment
+from spade_spark.writers.partition_paths import NO_DAY, sortable_timestamp
 
 ZSTD_LEVEL: Final = 1
 """Of zstd: 3 makes files 4 % smaller and takes 10 to 25 % longer to make them."""
@@ -49,7 +49,7 @@ class ClosedDay:
         rows: Rows in it.
         size: Bytes.
         sha256: Of the bytes (hex).
-        first: The earliest time in it, as :func:`~spade_spark.writers.partition_paths.moment`
+        first: The earliest time in it, as :func:`~spade_spark.writers.partition_paths.sortable_timestamp`
             formats it; empty without a day.
         last: The latest.
     """
@@ -89,7 +89,9 @@ class DayWriter:
         self.waiting_bytes += rows.nbytes
         self._rows += len(rows)
         if self._day != NO_DAY:
-            first, last = (moment(time) for time in _ends(rows.column(self._time_column)))
+            first, last = (
+                sortable_timestamp(time) for time in _ends(rows.column(self._time_column))
+            )
             self._first = min(first, self._first or first)
             self._last = max(last, self._last)
 
@@ -131,7 +133,7 @@ def convert(
 
     Raises:
         InputError: A column has an unknown transformer.
-        Bug: A value is not of its column's type.
+        InternalError: A value is not of its column's type.
     """
     schema = arrow_schema(table, registry)
     reader = RowReader(schema)
@@ -140,7 +142,7 @@ def convert(
         try:
             rows = reader.read(text)
         except pa.ArrowInvalid as error:
-            raise Bug(
+            raise InternalError(
                 f"a row of {table.name} cannot be written as Parquet: {error}; please report this, "
                 "and go without --format parquet meanwhile"
             ) from None

@@ -15,7 +15,7 @@ _INSTALL = (
 )
 
 
-def need_pyarrow() -> None:
+def require_pyarrow() -> None:
     """Checks that pyarrow is there.
 
     Raises:
@@ -25,7 +25,7 @@ def need_pyarrow() -> None:
         raise SettingsError(_INSTALL)
 
 
-def need_columns(tables: Iterable[Table]) -> None:
+def require_parquet_columns(tables: Iterable[Table]) -> None:
     """Checks that all tables can be written as Parquet.
 
     Raises:

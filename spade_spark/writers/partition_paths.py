@@ -17,12 +17,12 @@ NO_DAY: Final = "__HIVE_DEFAULT_PARTITION__"
 DAY_COLUMN: Final = "date"
 
 
-def moment(time: datetime) -> str:
+def sortable_timestamp(time: datetime) -> str:
     """A wall-clock time as text whose order is that of time: ``2017-11-03 10:00:00.000``."""
     return time.isoformat(" ", "milliseconds")
 
 
-def day_folder(day: str) -> str:
+def hive_partition_dir(day: str) -> str:
     """``date=2017-11-03``: what tells the day in a key."""
     return f"{DAY_COLUMN}={day}"
 
@@ -39,7 +39,7 @@ class DayFile:
         rows: Rows in it.
         size: Bytes.
         sha256: Of the bytes (hex).
-        first: The earliest time in it, as :func:`moment` has it; empty without a day.
+        first: The earliest time in it, as :func:`sortable_timestamp` has it; empty without a day.
         last: The latest.
     """
 

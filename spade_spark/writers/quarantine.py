@@ -11,7 +11,7 @@ import base64
 import msgspec
 
 from spade_spark.errors import InputError
-from spade_spark.transform.output_buffer import Kept
+from spade_spark.transform.output_buffer import QuarantinedLine
 
 
 class Quarantined(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -43,7 +43,7 @@ class Quarantined(msgspec.Struct, frozen=True, omit_defaults=True):
         return base64.b64decode(self.raw_base64) if self.raw_base64 else self.raw.encode()
 
 
-def encode(kept: Kept, source: str, line: int) -> bytes:
+def encode(kept: QuarantinedLine, source: str, line: int) -> bytes:
     """The JSON line (with its line end) of one record.
 
     Args:

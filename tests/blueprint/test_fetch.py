@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from spade_spark.blueprint.fetch import fetch
-from spade_spark.errors import InputError, ObjectMissing, PassingFault, SettingsError
+from spade_spark.errors import InputError, ObjectNotFoundError, SettingsError, TransientError
 from spade_spark.retry import RetryPolicy
 from spade_spark.settings import S3Settings
 from spade_spark.storage.base import open_store
@@ -114,7 +114,7 @@ def test_an_object_on_s3_is_read(s3_settings, bucket, key):
 
 
 def test_an_object_that_is_not_on_s3_is_missing(s3_settings, bucket):
-    with pytest.raises(ObjectMissing, match="nothing"):
+    with pytest.raises(ObjectNotFoundError, match="nothing"):
         fetch(f"s3://{bucket}/nothing", s3_settings)
 
 
@@ -131,7 +131,7 @@ def test_what_a_server_does_not_have_is_not_asked_for_again(publisher, url, impa
 
 def test_a_server_that_fails_is_asked_again_and_shown_without_secrets(publisher, url, impatient):
     address = url.replace("http://", "http://user:secret@")
-    with pytest.raises(PassingFault, match=f"^{url}/down answers with status 500; try later$"):
+    with pytest.raises(TransientError, match=f"^{url}/down answers with status 500; try later$"):
         fetch(f"{address}/down?token=secret", S3Settings())
     assert publisher.asked == ["/down", "/down"]
 
@@ -139,5 +139,5 @@ def test_a_server_that_fails_is_asked_again_and_shown_without_secrets(publisher,
 def test_a_server_that_is_not_there_is_named(url, publisher, impatient):
     publisher.shutdown()
     publisher.server_close()
-    with pytest.raises(PassingFault, match=f"^{url}/list does not answer"):
+    with pytest.raises(TransientError, match=f"^{url}/list does not answer"):
         fetch(f"{url}/list", S3Settings())

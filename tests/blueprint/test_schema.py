@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from spade_spark.blueprint.schema import Column, LeftOut, Table, read_tables
+from spade_spark.blueprint.schema import Column, SkippedTable, Table, read_tables
 from spade_spark.errors import InputError
 
 
@@ -77,7 +77,7 @@ def test_the_last_good_entry_of_a_repeated_name_counts():
 def test_a_bad_entry_leaves_out_that_table_and_no_other(bad, reason):
     reading = read(entry("before"), bad, entry("after"))
     assert list(reading.tables) == ["before", "after"]
-    assert reading.left_out == (LeftOut("t", reason),)
+    assert reading.left_out == (SkippedTable("t", reason),)
 
 
 @pytest.mark.parametrize("nameless", [entry(name=""), entry(name=None), entry(name=7), 5, None, []])

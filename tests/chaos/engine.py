@@ -10,35 +10,35 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from unittest import mock
 
-from spade_spark.errors import PassingFault
-from spade_spark.plan import Partition
-from spade_spark.progress import Progress
+from spade_spark.errors import TransientError
+from spade_spark.plan import InputPartition
+from spade_spark.progress import TransformProgress
 from spade_spark.runs.manifest import Completion
 from spade_spark.spark import driver
-from spade_spark.spark.broadcast_context import Job
+from spade_spark.spark.broadcast_context import BroadcastContext
 from spade_spark.spark.task import run_partition
-from spade_spark.warehouse import loader, retry, rollback
+from spade_spark.warehouse import attempts, loader, rollback
 
 _TRIES = 4  # spark.task.maxFailures
 
 
 def _transform(
-    job: Job,
-    partitions: Sequence[Partition],
+    job: BroadcastContext,
+    partitions: Sequence[InputPartition],
     options: Mapping[str, str],
-    watch: Callable[[Progress], None],
+    watch: Callable[[TransformProgress], None],
 ) -> list[Completion]:
     """As :func:`spade_spark.spark.driver.transform`."""
-    sent: Job = pickle.loads(pickle.dumps(job))
+    sent: BroadcastContext = pickle.loads(pickle.dumps(job))
     with ThreadPoolExecutor(2) as pool:
         done = list(pool.map(lambda partition: _task(sent, partition), partitions))
-    watch(Progress(len(done)))
+    watch(TransformProgress(len(done)))
     return done
 
 
-def _task(job: Job, partition: Partition) -> Completion:
+def _task(job: BroadcastContext, partition: InputPartition) -> Completion:
     for attempt in range(_TRIES - 1):
-        with contextlib.suppress(PassingFault):
+        with contextlib.suppress(TransientError):
             return run_partition(job, partition, attempt)
     return run_partition(job, partition, _TRIES)
 
@@ -55,8 +55,8 @@ def without_waits() -> Iterator[None]:
     """What passes is tried again as often as ever, and nearly at once, inside the block."""
     soon = partial(dataclasses.replace, initial_wait=0.02, max_wait=0.2)
     with (
-        mock.patch.object(retry, "BEFOREHAND", soon(retry.BEFOREHAND)),
-        mock.patch.object(loader, "TABLE_RETRIES", soon(retry.TABLE_RETRIES)),
-        mock.patch.object(rollback, "TABLE_RETRIES", soon(retry.TABLE_RETRIES)),
+        mock.patch.object(attempts, "PREFLIGHT_RETRIES", soon(attempts.PREFLIGHT_RETRIES)),
+        mock.patch.object(loader, "TABLE_RETRIES", soon(attempts.TABLE_RETRIES)),
+        mock.patch.object(rollback, "TABLE_RETRIES", soon(attempts.TABLE_RETRIES)),
     ):
         yield

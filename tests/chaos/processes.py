@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-COMMAND = (sys.executable, "-c", "from spade_spark.cli import run; run()")
+COMMAND = (sys.executable, "-c", "from spade_spark.cli.main import run; run()")
 
 _PATIENCE = 15.0  # seconds that what a dead driver leaves behind may take to end
 

@@ -16,9 +16,9 @@ from typing import Any
 from unittest import mock
 
 from spade_spark.cli.main import main
-from spade_spark.errors import ObjectMissing
+from spade_spark.errors import ObjectNotFoundError
 from spade_spark.runs.manifest import Manifest, decode, digest
-from spade_spark.runs.paths import Layout
+from spade_spark.runs.paths import RunPaths
 from tests.chaos.engine import on_threads, without_waits
 from tests.chaos.fixtures import BEFORE, KEYS, LOADER, TABLES, WINDOW, Scene, Tables, in_order
 from tests.chaos.processes import COMMAND, Family
@@ -29,7 +29,7 @@ from tests.support.redshift import RedshiftServer
 ON_THREADS = (
     sys.executable,
     "-c",
-    "from spade_spark.cli import run\n"
+    "from spade_spark.cli.main import run\n"
     "from tests.chaos.engine import on_threads\n"
     "with on_threads(): run()",
 )
@@ -208,11 +208,11 @@ def _environ(variables: Mapping[str, str]) -> Iterator[None]:
 
 def check_run(scene: Scene, tag: str) -> Manifest | None:
     """What a run tag holds, if it is sealed: the ledger balances, the files are those it names."""
-    name = Layout(tag).manifest
+    name = RunPaths(tag).manifest
     store = scene.store
     try:
         data = store.read(f"out/{name}")
-    except ObjectMissing:
+    except ObjectNotFoundError:
         return None
     manifest = decode(data, Manifest, name)
     if digest(manifest) in scene.verified:

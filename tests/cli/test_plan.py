@@ -108,7 +108,7 @@ def test_an_end_in_the_future_is_said(world, capsys):
 def test_spark_is_not_imported(world):
     options = ["--conf", str(world.conf), "--rsurl", world.url]
     program = (
-        "import sys; from spade_spark.cli import main; status = main(sys.argv[1:]); "
+        "import sys; from spade_spark.cli.main import main; status = main(sys.argv[1:]); "
         "sys.exit('Spark was imported' if 'pyspark' in sys.modules else status)"
     )
     arguments = [sys.executable, "-c", program, "plan", *WINDOW, "login", *options]

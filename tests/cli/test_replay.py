@@ -71,7 +71,7 @@ def test_an_unknown_option_is_refused(capsys):
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["replay", "--help"]])
 def test_help_needs_neither_spark_nor_the_warehouses_driver(arguments):
     program = (
-        "import sys; from spade_spark.cli import main; main(sys.argv[1:]); "
+        "import sys; from spade_spark.cli.main import main; main(sys.argv[1:]); "
         "heavy = {'pyspark', 'boto3', 'psycopg2', 'pandas'} & set(sys.modules); "
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )

@@ -10,12 +10,12 @@ import pytest
 
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.cli.main import main
-from spade_spark.locking.lease import Claim, Locks
+from spade_spark.locking.lease import LeaseRequest, LeaseStore
 from spade_spark.locking.process import Process
-from spade_spark.plan import Plan, Source, deal
+from spade_spark.plan import InputObject, Plan, assign_to_partitions
 from spade_spark.retry import RetryPolicy
-from spade_spark.runs.audit_counts import Ledger
-from spade_spark.runs.load_results import LoadRecord, TableLoaded, TableNotLoaded
+from spade_spark.runs.audit_counts import AuditCounts
+from spade_spark.runs.load_results import LoadFailed, LoadRecord, TableLoaded
 from spade_spark.runs.manifest import (
     Completion,
     QuarantineFile,
@@ -24,12 +24,12 @@ from spade_spark.runs.manifest import (
     digest,
     encode,
 )
-from spade_spark.runs.run_store import Run
+from spade_spark.runs.run_store import RunStore
 from spade_spark.settings import S3Settings, load
 from spade_spark.storage.base import open_store
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.warehouse import replay_log
-from spade_spark.warehouse.connection import Session, Target
+from spade_spark.warehouse.connection import ConnectionInfo, Session
 from spade_spark.window import Window
 
 NOW = datetime(2017, 11, 4, 12, tzinfo=timezone.utc)
@@ -60,11 +60,13 @@ class Lake:
             all_tables=False,
             schemas_sha256="abc",
             edge="s3://edge/",
-            partitions=deal([Source("a", BIG, "e"), Source("b", BIG, "f")]),
+            partitions=assign_to_partitions(
+                [InputObject("a", BIG, "e"), InputObject("b", BIG, "f")]
+            ),
             settings={},
             version="1",
         )
-        Run(self.store, tag).begin(plan, b"[]")
+        RunStore(self.store, tag).begin(plan, b"[]")
         return plan
 
     def complete(self, plan, number, rows=2):
@@ -81,23 +83,23 @@ class Lake:
             plan=digest(plan),
             partition=number,
             attempt=name,
-            ledger=Ledger(1, 9, 90, rows, 0, 0, rows, {"login": {Outcome.SUCCESS: rows}}),
+            ledger=AuditCounts(1, 9, 90, rows, 0, 0, rows, {"login": {Outcome.SUCCESS: rows}}),
             files=(file,),
             untracked=(UntrackedFile(self.store.url + untracked, 1, 10),),
             quarantine=(QuarantineFile(quarantined, 1, 10),),
         )
-        self.store.write(Run(self.store, tag).layout.completion(number), encode(completion))
+        self.store.write(RunStore(self.store, tag).layout.completion(number), encode(completion))
         return completion
 
     def seal(self, tag, window=WINDOW, created=NOW):
         """A run that is complete."""
         plan = self.begin(tag, window)
         completions = [self.complete(plan, number) for number in (0, 1)]
-        return Run(self.store, tag).seal(plan, TABLES, completions, created)
+        return RunStore(self.store, tag).complete(plan, TABLES, completions, created)
 
     def load(self, tag, *tables, at=NOW, window=WINDOW, warehouse=None):
         """What a load leaves: a row in the ledger and a record under the run tag."""
-        place = warehouse or Target.parse(self.url).place
+        place = warehouse or ConnectionInfo.parse(self.url).place
         self.record(tag, *tables, at=at, window=window, warehouse=place)
         if warehouse is None:
             self.commit(tag, *tables, at=at, window=window)
@@ -105,21 +107,21 @@ class Lake:
     def record(self, tag, *tables, at=NOW, window=WINDOW, warehouse="db.example.com:5439/events"):
         loaded = tuple(TableLoaded(name, 5, 4, 0, 5, 4, 1.0) for name in tables)
         record = LoadRecord(at, warehouse, window.arguments, loaded, ())
-        Run(self.store, tag).write_load(record)
+        RunStore(self.store, tag).write_load(record)
 
     def commit(self, tag, *tables, at=NOW, window=WINDOW):
-        with Session(Target.parse(self.url)) as session:
+        with Session(ConnectionInfo.parse(self.url)) as session:
             session.run(replay_log.create("infra"))
             for name in tables:
-                entry = replay_log.Entry("infra", tag, name)
+                entry = replay_log.ReplayLogKey("infra", tag, name)
                 session.run(
                     entry.insert(window, "00", deleted=5, inserted=4, ts=at.replace(tzinfo=None))
                 )
 
     def hold(self, tag):
         """Somebody works on the run."""
-        claim = replace(Claim.new(tag, WINDOW, ("login",)), process=ELSEWHERE)
-        Locks(self.store).take(claim)
+        claim = replace(LeaseRequest.new(tag, WINDOW, ("login",)), process=ELSEWHERE)
+        LeaseStore(self.store).acquire(claim)
         return claim
 
     def keys(self, tag):
@@ -189,7 +191,7 @@ def test_a_run_whose_lock_is_of_a_dead_process_is_abandoned(lake, listed, monkey
     lake.begin("r")
     lake.hold("r")
     assert listed()["r"]["state"] == "transforming"
-    monkeypatch.setattr("spade_spark.locking.lease.QUIET", timedelta(seconds=-1))
+    monkeypatch.setattr("spade_spark.locking.lease.LEASE_TIMEOUT", timedelta(seconds=-1))
     assert listed()["r"]["state"] == "abandoned"
 
 
@@ -222,7 +224,7 @@ def test_a_record_that_the_ledger_does_not_have_is_no_load(lake, listed):
     """The warehouse was restored from a backup since."""
     lake.seal("r")
     lake.load("r", "chat")
-    lake.record("r", "login", warehouse=Target.parse(lake.url).place)
+    lake.record("r", "login", warehouse=ConnectionInfo.parse(lake.url).place)
     run = listed()["r"]
     assert run["state"] == "complete"
     assert "replay" in run["next"]
@@ -247,7 +249,7 @@ def test_without_a_warehouse_the_records_count_and_a_note_says_so(lake, listed, 
 
 def test_a_warehouse_that_does_not_answer_is_a_note(lake, capsys, monkeypatch):
     quick = RetryPolicy(max_attempts=2, max_seconds=5, initial_wait=0.01, max_wait=0.01)
-    monkeypatch.setattr("spade_spark.warehouse.attempts.BEFOREHAND", quick)
+    monkeypatch.setattr("spade_spark.warehouse.attempts.PREFLIGHT_RETRIES", quick)
     lake.seal("r")
     lake.url = "postgres://loader:marked-secret@127.0.0.1:1/none"
     assert lake.runs() == 0
@@ -264,7 +266,7 @@ def test_the_list_is_for_people_too(lake, capsys):
     assert lake.runs() == 0
     printed = capsys.readouterr().out
     assert "abandoned, 1 of 2 partitions" in printed
-    assert f"{Target.parse(lake.url).place} 2017-11-04 12:00 UTC" in printed
+    assert f"{ConnectionInfo.parse(lake.url).place} 2017-11-04 12:00 UTC" in printed
 
 
 def test_an_empty_store_has_no_runs(lake, capsys):
@@ -285,9 +287,9 @@ def test_one_run_is_shown_whole(lake, capsys):
 def test_a_sealed_run_is_shown_with_its_ledger_loads_and_what_failed(lake, capsys):
     lake.seal("r")
     lake.load("r", "login")
-    failed = TableNotLoaded("chat", "chat was left as it was: no space")
+    failed = LoadFailed("chat", "chat was left as it was: no space")
     later = LoadRecord(NOW + timedelta(hours=1), "x", WINDOW.arguments, (), (failed,))
-    Run(lake.store, "r").write_load(later)
+    RunStore(lake.store, "r").write_load(later)
     lake.runs("r")
     printed = capsys.readouterr().out
     assert "4 success" in printed
@@ -392,8 +394,8 @@ def test_prune_removes_what_it_was_told_to_and_nothing_else(lake, capsys):
         "login/v3/00000-0-0123456789cd-0000.gz",
         "login/v3/00001-0-0123456789cd-0000.gz",
     }
-    assert Run(lake.store, "left").sealed() == sealed
-    assert Locks(lake.store).board().held == ()
+    assert RunStore(lake.store, "left").completed_run() == sealed
+    assert LeaseStore(lake.store).table().held == ()
 
 
 @pytest.fixture
@@ -428,7 +430,7 @@ def test_of_a_complete_run_only_untracked_events_that_no_manifest_names_are_offe
         elsewhere.write(key, bytes(100))
     done = lake.complete(plan, 0)
     events = (UntrackedFile(elsewhere.url + named, 1, 100),)
-    Run(lake.store, "left").seal(
+    RunStore(lake.store, "left").complete(
         plan, TABLES, [replace(done, untracked=events), lake.complete(plan, 1)], NOW
     )
     assert lake.runs("--prune", "left", "--yes") == 0
@@ -481,7 +483,7 @@ def test_a_run_that_was_completed_meanwhile_is_not_removed(lake, monkeypatch, ca
     monkeypatch.setattr("sys.stdin", _Terminal("y\n", before=lambda: lake.seal("dead")))
     assert lake.runs("--prune", "dead") == 2
     assert "has changed since it was looked at" in capsys.readouterr().err
-    assert Run(lake.store, "dead").sealed()
+    assert RunStore(lake.store, "dead").completed_run()
 
 
 def test_a_removal_that_dies_half_way_leaves_a_run_that_can_be_removed_again(lake, monkeypatch):

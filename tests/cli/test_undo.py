@@ -10,13 +10,13 @@ import pytest
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.cli.main import main
 from spade_spark.errors import UsageError
-from spade_spark.locking.lease import Claim, Locks
+from spade_spark.locking.lease import LeaseRequest, LeaseStore
 from spade_spark.locking.process import Process
 from spade_spark.plan import Plan
 from spade_spark.runs.paths import check_tag
-from spade_spark.runs.run_store import Run
+from spade_spark.runs.run_store import RunStore
 from spade_spark.storage.base import open_store
-from spade_spark.warehouse.loader import ensure_places
+from spade_spark.warehouse.loader import ensure_control_objects
 from spade_spark.workflows import undo
 from tests.warehouse.harness import NEW, OLD, REPLACED, WINDOW, Lab
 
@@ -44,8 +44,8 @@ class Desk:
 
     def hold(self, tag, *tables):
         """Somebody elsewhere is at work on the window."""
-        claim = replace(Claim.new(tag, WINDOW, tables), process=ELSEWHERE)
-        Locks(self.store).take(claim)
+        claim = replace(LeaseRequest.new(tag, WINDOW, tables), process=ELSEWHERE)
+        LeaseStore(self.store).acquire(claim)
         return claim
 
 
@@ -70,7 +70,7 @@ def test_all_tables_of_the_run_are_undone_and_the_way_is_shown_first(desk, capsy
     assert "Done. Run tag tag is undone." in shown.out
     assert "To put its rows back: spade-spark undo undo-tag" in shown.out
     assert desk.lab.rows("login") == desk.lab.rows("chat") == list(OLD)
-    assert Locks(desk.store).board().held == ()
+    assert LeaseStore(desk.store).table().held == ()
 
 
 def test_a_named_table_is_undone_and_the_others_are_left_alone(desk):
@@ -100,16 +100,16 @@ def test_what_is_undone_is_not_undone_again_and_the_command_says_so(desk, capsys
 
 def test_an_undo_that_another_has_done_since_the_look_is_passed_over(desk, capsys, monkeypatch):
     """As where a driver died with its commit on the way: it goes through after the next look."""
-    look = undo._Story._look
+    look = undo._UndoRunner._preview
 
     def look_and_be_late(story):
         looked = look(story)
         with monkeypatch.context() as undisturbed:
-            undisturbed.setattr(undo._Story, "_look", look)
+            undisturbed.setattr(undo._UndoRunner, "_preview", look)
             assert desk.undo("tag") == 0
         return looked
 
-    monkeypatch.setattr(undo._Story, "_look", look_and_be_late)
+    monkeypatch.setattr(undo._UndoRunner, "_preview", look_and_be_late)
     assert desk.undo("tag") == 0
     assert "Table login was undone before" in capsys.readouterr().out
     assert len(desk.lab.ledger()) == 4
@@ -162,9 +162,9 @@ def test_a_lock_that_is_lost_during_an_undo_leaves_the_tables_unchanged_and_is_r
     desk, capsys, monkeypatch
 ):
     def prepare_and_lose(warehouse, place):
-        ensure_places(warehouse, place)
-        claim = replace(Claim.new("taker", WINDOW, ("login",)), process=ELSEWHERE)
-        Locks(desk.store).take(claim, take_over=["tag"])
+        ensure_control_objects(warehouse, place)
+        claim = replace(LeaseRequest.new("taker", WINDOW, ("login",)), process=ELSEWHERE)
+        LeaseStore(desk.store).acquire(claim, take_over=["tag"])
 
     monkeypatch.setattr("spade_spark.warehouse.rollback.ensure_places", prepare_and_lose)
     assert desk.undo("tag") == 1
@@ -226,11 +226,11 @@ def test_runs_shows_where_rows_are_kept_and_whether_the_load_was_undone(desk, ca
         settings={},
         version="1",
     )
-    run = Run(desk.store, "tag")
+    run = RunStore(desk.store, "tag")
     run.begin(plan, b"[]")
     columns = (Column("time", "time", "f@timestamp@unix"),)
     tables = [Table("login", 3, columns), Table("chat", 3, columns)]
-    run.seal(plan, tables, [], datetime.now(timezone.utc))
+    run.complete(plan, tables, [], datetime.now(timezone.utc))
     assert runs(desk, "tag") == 0
     shown = capsys.readouterr().out
     assert "Run tag: loaded" in shown

@@ -18,7 +18,7 @@ from spade_spark.blueprint.schema import read_tables
 from spade_spark.cli.main import cli
 from spade_spark.settings import Settings
 from spade_spark.streams.config import read_entries
-from spade_spark.streams.validation import problems
+from spade_spark.streams.validation import validate
 from spade_spark.transform.transformers.registry import is_transformer
 from tests.docs.harness import Servers, comparable, output_of, same_output
 from tests.docs.pages import README, all_pages, blocks, examples, inline_code, name_of
@@ -52,7 +52,7 @@ def published_streams(text):
     assert entries
     assert not unreadable
     for entry in entries:
-        assert list(problems(entry.spade_config, Settings())) == []
+        assert list(validate(entry.spade_config, Settings())) == []
 
 
 def event_metadata(text):

@@ -10,7 +10,7 @@ from spade_spark.blueprint.schema import Table
 from spade_spark.lookups.base import Lookups
 from spade_spark.transform.chunk import ChunkTransform
 from spade_spark.transform.outcomes import Outcome
-from spade_spark.transform.reference import ExactTransform
+from spade_spark.transform.reference import ReferenceTransform
 from spade_spark.transform.tally import Tally
 
 _WRITTEN = (Outcome.SUCCESS, Outcome.SKIPPED_COLUMNS)
@@ -32,7 +32,7 @@ def exactly(
     asked: frozenset[str] | None = None,
 ) -> Came:
     """What the exact path makes of the lines."""
-    exact = ExactTransform(tables, lookups, asked)
+    exact = ReferenceTransform(tables, lookups, asked)
     came = Came(tally=Tally(lines=len(lines)))
     for line in lines:
         results = exact.line(line)

@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.lookups.base import LookupStats, Place
+from spade_spark.lookups.base import GeoLocation, LookupStats
 from spade_spark.transform.transformers.base import FieldType, TransformerSpec, ValueCodegen
 from spade_spark.transform.transformers.registry import TRANSFORMERS
 
@@ -70,15 +70,15 @@ _TIMES = (
 class FixedGeo:
     """Places of a few addresses, nasty ones among them."""
 
-    def place(self, address: str, *, asn: bool = True) -> Place:
+    def locate(self, address: str, *, asn: bool = True) -> GeoLocation:
         """See :class:`~spade_spark.lookups.GeoLookup`."""
         places = {
-            "10.1.0.1": Place("San Francisco", "US", "CA", "AS64496 Example, Inc."),
-            "10.1.0.2": Place("Z\u00fcrich", "CH", "ZH", "AS559"),
-            "10.1.0.5": Place('a"b\\c\td', "X\n", " ", "ASX1 letters"),
-            "2001:db8::1": Place("Six", "NL", "", "AS64512 Example"),
+            "10.1.0.1": GeoLocation("San Francisco", "US", "CA", "AS64496 Example, Inc."),
+            "10.1.0.2": GeoLocation("Z\u00fcrich", "CH", "ZH", "AS559"),
+            "10.1.0.5": GeoLocation('a"b\\c\td', "X\n", " ", "ASX1 letters"),
+            "2001:db8::1": GeoLocation("Six", "NL", "", "AS64512 Example"),
         }
-        place = places.get(address, Place())
+        place = places.get(address, GeoLocation())
         return place if asn else place._replace(asn="")
 
 
@@ -87,11 +87,11 @@ class FixedLogins:
     """Ids of a few logins."""
 
     def user_id(self, login: str) -> int | None:
-        """See :class:`~spade_spark.lookups.LoginLookup`."""
+        """See :class:`~spade_spark.lookups.UserIdLookup`."""
         return {"bob": 5, "zo\u00eb": 900, "two words": 77}.get(login)
 
     def stats(self) -> LookupStats:
-        """See :class:`~spade_spark.lookups.LoginLookup`."""
+        """See :class:`~spade_spark.lookups.UserIdLookup`."""
         return LookupStats()
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spade_spark.gocompat.duration import read_duration
+from spade_spark.gocompat.duration import parse_duration
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from spade_spark.gocompat.duration import read_duration
     ],
 )
 def test_what_go_reads_is_read_alike(text, seconds):
-    assert read_duration(text) == pytest.approx(seconds)
+    assert parse_duration(text) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
@@ -36,14 +36,14 @@ def test_what_go_reads_is_read_alike(text, seconds):
 )
 def test_what_go_refuses_is_refused(text):
     with pytest.raises(ValueError, match="is no duration"):
-        read_duration(text)
+        parse_duration(text)
 
 
 def test_what_no_count_of_nanoseconds_can_hold_is_refused():
     with pytest.raises(ValueError, match="too long"):
-        read_duration("2562048h")
+        parse_duration("2562048h")
 
 
 @given(st.integers(0, 10**6), st.integers(0, 59), st.integers(0, 59))
 def test_parts_add_up(hours, minutes, seconds):
-    assert read_duration(f"{hours}h{minutes}m{seconds}s") == hours * 3600 + minutes * 60 + seconds
+    assert parse_duration(f"{hours}h{minutes}m{seconds}s") == hours * 3600 + minutes * 60 + seconds

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spade_spark.gocompat.ip import canonical
+from spade_spark.gocompat.ip import canonical_ip
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from spade_spark.gocompat.ip import canonical
     ],
 )
 def test_the_canonical_text(address, text):
-    assert canonical(address) == text
+    assert canonical_ip(address) == text
 
 
 @pytest.mark.parametrize(
@@ -58,12 +58,12 @@ def test_the_canonical_text(address, text):
 )
 def test_what_is_no_address(address):
     with pytest.raises(ValueError, match=r"no .*address|range\(0, 256\)"):
-        canonical(address)
+        canonical_ip(address)
 
 
 @given(st.ip_addresses(v=4) | st.ip_addresses(v=6))
 def test_every_address_is_itself_again(address):
-    packed = ipaddress.ip_address(canonical(str(address)))
+    packed = ipaddress.ip_address(canonical_ip(str(address)))
     mapped = getattr(address, "ipv4_mapped", None)
     assert packed == (mapped or address)
-    assert canonical(str(packed)) == canonical(str(address))
+    assert canonical_ip(str(packed)) == canonical_ip(str(address))

@@ -10,14 +10,14 @@ from rich.console import Console
 
 from spade_spark.blueprint.schema import read_tables
 from spade_spark.gocompat.quote import quote
-from spade_spark.lake.publish import ExportRules
-from spade_spark.lake.snapshot import read_pointer
-from spade_spark.reporting.console import Screen
-from spade_spark.runs.audit_counts import Ledger
+from spade_spark.lake.publish import ExportGuards
+from spade_spark.lake.snapshot import load_snapshot
+from spade_spark.reporting.console import ConsoleReporter
+from spade_spark.runs.audit_counts import AuditCounts
 from spade_spark.runs.export_results import TablePublished
 from spade_spark.runs.manifest import Manifest, ManifestTable
-from spade_spark.runs.paths import Layout
-from spade_spark.runs.run_store import Run
+from spade_spark.runs.paths import RunPaths
+from spade_spark.runs.run_store import RunStore
 from spade_spark.settings import S3Settings, Settings
 from spade_spark.storage.base import open_store
 from spade_spark.transform.transformers.registry import is_transformer
@@ -64,7 +64,7 @@ class Lab:
             for part in range(files)
             for each in self._files(tag, read, rows[part::files], part)
         ]
-        run = Run(self.store, tag)
+        run = RunStore(self.store, tag)
         run.write_schemas(schemas)
         run.write_manifest(
             Manifest(
@@ -81,7 +81,7 @@ class Lab:
                         tuple(made),
                     ),
                 ),
-                ledger=Ledger(),
+                ledger=AuditCounts(),
                 format=formats,
                 **more,
             )
@@ -93,7 +93,7 @@ class Lab:
         text = "".join("\t".join(map(quote, row)) + "\n" for row in rows)
         source.write_bytes(gzip.compress(text.encode()))
         for made in convert(source, table, self.folder, "time", 1 << 20):
-            key = Layout(tag).day(table.name, made.day, made.path.name)
+            key = RunPaths(tag).day(table.name, made.day, made.path.name)
             self.store.upload(key, made.path)
             made.path.unlink()
             yield DayFile(
@@ -110,9 +110,9 @@ class Lab:
 
     def publish(self, tag, *tables, dialect="athena", allow_damaged=0, **rules):
         request = ExportRequest(
-            tag, self.to, tables, dialect, "", ExportRules(**rules), allow_damaged
+            tag, self.to, tables, dialect, "", ExportGuards(**rules), allow_damaged
         )
-        return publish(request, self.settings, Screen(Console(file=io.StringIO())))
+        return publish(request, self.settings, ConsoleReporter(Console(file=io.StringIO())))
 
     def published(self, tag, **rules):
         """Publishes one table, which must succeed."""
@@ -128,7 +128,7 @@ class Lab:
 
     @property
     def current(self):
-        return read_pointer(self.lake, "login").current
+        return load_snapshot(self.lake, "login").snapshot
 
     def rows(self):
         """The table's rows as a reader of the pointer sees them, times as text."""

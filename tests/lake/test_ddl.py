@@ -6,7 +6,13 @@ from datetime import datetime, timezone
 import pytest
 
 from spade_spark.lake.ddl import Catalog
-from spade_spark.lake.snapshot import Current, LakeColumn, LakeFile, Partition, publication_folder
+from spade_spark.lake.snapshot import (
+    DayPartition,
+    LakeColumn,
+    LakeFile,
+    Snapshot,
+    publication_folder,
+)
 from tests.support.sql_words import unquoted_names
 
 DAY = "2017-11-03"
@@ -16,12 +22,14 @@ TYPES = ["timestamp[ms]", "int32", "int64", "double", "bool", "string"]
 def current(*days, columns=(("time", "timestamp[ms]"),), table="login", serial=1):
     made = tuple(LakeColumn(*column) for column in columns)
     file = LakeFile("a.parquet", 1, 1, "", f"{DAY} 00:00:00.000", f"{DAY} 00:00:00.000")
-    partitions = {day: Partition(publication_folder(table, day, "p"), (file,), ()) for day in days}
-    return Current(table, serial, datetime(2026, 1, 1, tzinfo=timezone.utc), made, partitions)
+    partitions = {
+        day: DayPartition(publication_folder(table, day, "p"), (file,), ()) for day in days
+    }
+    return Snapshot(table, serial, datetime(2026, 1, 1, tzinfo=timezone.utc), made, partitions)
 
 
 def emptied():
-    gone = {DAY: Partition(publication_folder("login", DAY, "q"), (), ())}
+    gone = {DAY: DayPartition(publication_folder("login", DAY, "q"), (), ())}
     return replace(current(serial=2), partitions=gone)
 
 

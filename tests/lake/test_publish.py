@@ -14,8 +14,8 @@ from rich.console import Console
 
 from spade_spark.cli.main import main
 from spade_spark.errors import SettingsError, UsageError
-from spade_spark.lake.snapshot import read_pointer
-from spade_spark.lake.vacuum import unread
+from spade_spark.lake.snapshot import load_snapshot
+from spade_spark.lake.vacuum import find_unreferenced
 from spade_spark.reporting.export import print_export
 from spade_spark.runs.manifest import Damaged, encode
 from spade_spark.storage.base import open_store
@@ -325,11 +325,11 @@ def test_a_table_that_is_called_like_the_folder_of_all_is_published_like_others(
     table = edge_logs.table("publications", *LOGIN["Columns"])
     for tag in ("old", "new"):
         lab.published(lab.run(tag, NEW, table=table))
-    current = read_pointer(lab.lake, "publications").current
+    current = load_snapshot(lab.lake, "publications").snapshot
     assert current
     ((file,),) = [day.files for day in current.partitions.values()]
     later = datetime.now(timezone.utc) + timedelta(days=1)
-    ((old,),) = [each.objects for each in unread(lab.lake, later)]
+    ((old,),) = [each.objects for each in find_unreferenced(lab.lake, later)]
     assert (current.serial, "/old-" in old.key, "/new-" in file.key) == (2, True, True)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from spade_spark.cli.main import main
-from spade_spark.lake.vacuum import unread
+from spade_spark.lake.vacuum import find_unreferenced
 from tests.lake.harness import Lab
 
 OLD = ("2017-11-03 10:00:00", "old", "1")
@@ -23,7 +23,7 @@ def lab(tmp_path):
 
 
 def keys(lab, before):
-    return [entry.key for each in unread(lab.lake, before) for entry in each.objects]
+    return [entry.key for each in find_unreferenced(lab.lake, before) for entry in each.objects]
 
 
 def in_days(days):

@@ -13,9 +13,9 @@ from datetime import timedelta
 
 import pytest
 
-from spade_spark.errors import InputError, Locked, LockLost, PassingFault
-from spade_spark.locking.heartbeat import Lock, holding
-from spade_spark.locking.lease import KEY, QUIET, Claim, Locks, age_text
+from spade_spark.errors import InputError, LockedError, LockLostError, TransientError
+from spade_spark.locking.heartbeat import HeldLease, acquire_lease
+from spade_spark.locking.lease import KEY, LEASE_TIMEOUT, LeaseRequest, LeaseStore, format_age
 from spade_spark.locking.process import Process
 from spade_spark.settings import S3Settings
 from spade_spark.storage.base import open_store
@@ -60,11 +60,11 @@ def store(request, tmp_path):
 
 @pytest.fixture
 def locks(store):
-    return Locks(store)
+    return LeaseStore(store)
 
 
 def claim(tag="a", window=MORNING, tables=("login",), process=ELSEWHERE):
-    return replace(Claim.new(tag, window, tables), process=process)
+    return replace(LeaseRequest.new(tag, window, tables), process=process)
 
 
 def ended_process():
@@ -105,18 +105,18 @@ def tags(locks):
     ],
 )
 def test_claims_are_rivals_by_run_tag_or_by_table_and_second(other, rivals):
-    assert claim("a").is_rival(other) is rivals
+    assert claim("a").conflicts_with(other) is rivals
     assert other.is_rival(claim("a")) is rivals
 
 
 def test_a_replay_of_all_tables_is_no_rival_of_one_that_loads_nothing():
-    assert not claim("a", tables=None).is_rival(claim("b", tables=()))
+    assert not claim("a", tables=None).conflicts_with(claim("b", tables=()))
 
 
 def test_the_second_is_refused_and_told_who_is_first_and_what_to_do(store, locks):
     locks.take(claim("first", tables=("login", "chat")))
     store.ahead = timedelta(seconds=45)
-    with pytest.raises(Locked) as refused:
+    with pytest.raises(LockedError) as refused:
         locks.take(claim("second"))
     message = str(refused.value)
     assert message.startswith(
@@ -148,9 +148,11 @@ def test_a_released_claim_is_free_for_the_next(locks):
 def test_another_run_tags_dead_claim_gives_way_only_where_it_is_named(store, locks):
     locks.take(claim("first"))
     store.ahead = timedelta(minutes=43)
-    with pytest.raises(Locked, match=r"43 min old, so it may be dead: .* --runtag first, or, if"):
+    with pytest.raises(
+        LockedError, match=r"43 min old, so it may be dead: .* --runtag first, or, if"
+    ):
         locks.take(claim("second"))
-    with pytest.raises(Locked):
+    with pytest.raises(LockedError):
         locks.take(claim("second"), take_over=["third"])
     (gone,) = locks.take(claim("second"), take_over=["first"])
     assert gone.claim.run_tag == "first"
@@ -167,9 +169,9 @@ def test_a_live_claim_gives_way_where_it_is_named(locks):
 
 def test_a_run_tag_is_gone_on_with_once_its_claim_is_dead_and_not_before(store, locks):
     locks.take(claim("a"))
-    with pytest.raises(Locked, match=r"run tag a \(bob@worker-7"):
+    with pytest.raises(LockedError, match=r"run tag a \(bob@worker-7"):
         locks.take(claim("a"))
-    store.ahead = QUIET + timedelta(seconds=2)
+    store.ahead = LEASE_TIMEOUT + timedelta(seconds=2)
     assert len(locks.take(claim("a"))) == 1
     assert len(locks.board().held) == 1
 
@@ -177,19 +179,19 @@ def test_a_run_tag_is_gone_on_with_once_its_claim_is_dead_and_not_before(store, 
 def test_a_heartbeat_keeps_a_claim_alive_by_the_stores_clock(store, locks):
     first = claim("a")
     locks.take(first)
-    store.ahead = QUIET
+    store.ahead = LEASE_TIMEOUT
     assert locks.beat(first)
-    store.ahead = QUIET * 2 - timedelta(seconds=5)
+    store.ahead = LEASE_TIMEOUT * 2 - timedelta(seconds=5)
     (held,) = locks.board().held
     assert locks.board().is_live(held)
-    assert held.seen - held.since >= QUIET - timedelta(seconds=2)
+    assert held.seen - held.since >= LEASE_TIMEOUT - timedelta(seconds=2)
 
 
 def test_a_claim_of_a_process_that_has_ended_here_is_dead_at_once(locks):
     locks.take(claim("a", process=ended_process()))
     (held,) = locks.board().held
     assert not locks.board().is_live(held)
-    with pytest.raises(Locked, match="and its process has ended: go on with it"):
+    with pytest.raises(LockedError, match="and its process has ended: go on with it"):
         locks.take(claim("b"))
     locks.take(claim("a"))
 
@@ -205,18 +207,18 @@ def test_this_process_is_alive_and_another_machines_is_not_judged():
 def test_of_two_that_take_over_the_same_dead_claim_one_wins(store, locks):
     """The other one has taken it between the read and the write."""
     locks.take(claim("dead"))
-    rival = Locks(store)
-    store.before_replace = lambda: rival.take(claim("quick"), take_over=["dead"])
-    with pytest.raises(Locked, match="run tag quick"):
+    rival = LeaseStore(store)
+    store.before_replace = lambda: rival.acquire(claim("quick"), take_over=["dead"])
+    with pytest.raises(LockedError, match="run tag quick"):
         locks.take(claim("slow"), take_over=["dead"])
     assert tags(locks) == ["quick"]
 
 
 def test_of_two_that_begin_at_once_one_wins(store, locks):
-    rival = Locks(store)
+    rival = LeaseStore(store)
     locks.take(claim("other", window=NOON))
-    store.before_replace = lambda: rival.take(claim("quick"))
-    with pytest.raises(Locked, match="run tag quick"):
+    store.before_replace = lambda: rival.acquire(claim("quick"))
+    with pytest.raises(LockedError, match="run tag quick"):
         locks.take(claim("slow"))
 
 
@@ -224,7 +226,7 @@ def test_a_heartbeat_does_not_undo_what_happens_meanwhile(store, locks):
     first = claim("first")
     locks.take(first)
     store.ahead = timedelta(seconds=30)
-    store.before_replace = lambda: Locks(store).take(claim("second"), take_over=["first"])
+    store.before_replace = lambda: LeaseStore(store).acquire(claim("second"), take_over=["first"])
     assert not locks.beat(first)
     assert tags(locks) == ["second"]
 
@@ -232,8 +234,8 @@ def test_a_heartbeat_does_not_undo_what_happens_meanwhile(store, locks):
 def test_of_many_that_begin_at_once_in_a_directory_exactly_one_wins(tmp_path):
     def begin(number):
         try:
-            Locks(open_store(str(tmp_path), S3Settings())).take(claim(f"r{number}"))
-        except Locked:
+            LeaseStore(open_store(str(tmp_path), S3Settings())).acquire(claim(f"r{number}"))
+        except LockedError:
             return 0
         return 1
 
@@ -243,13 +245,13 @@ def test_of_many_that_begin_at_once_in_a_directory_exactly_one_wins(tmp_path):
 
 def test_many_that_do_not_overlap_all_begin_though_they_collide(tmp_path):
     def begin(number):
-        Locks(open_store(str(tmp_path), S3Settings())).take(
+        LeaseStore(open_store(str(tmp_path), S3Settings())).acquire(
             claim(f"r{number}", tables=(f"t{number}",))
         )
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(begin, range(8)))
-    assert len(tags(Locks(open_store(str(tmp_path), S3Settings())))) == 8
+    assert len(tags(LeaseStore(open_store(str(tmp_path), S3Settings())))) == 8
 
 
 def test_a_grant_whose_answer_was_lost_is_not_taken_for_anothers(locks):
@@ -263,7 +265,7 @@ def test_a_board_that_never_stays_still_is_given_up(store, locks, monkeypatch):
     monkeypatch.setattr("spade_spark.locking.lease._LONGEST_WAIT", 0)
     locks.take(claim("a"))
     monkeypatch.setattr(store, "replace", lambda *_: False)
-    with pytest.raises(PassingFault, match=r"_locks/claims.json: others changed it at each of"):
+    with pytest.raises(TransientError, match=r"_locks/claims.json: others changed it at each of"):
         locks.take(claim("b", window=NOON))
 
 
@@ -274,25 +276,25 @@ def test_an_unreadable_board_is_named_with_what_to_do(store, locks):
 
 
 def test_a_lock_beats_while_it_is_held_and_is_gone_afterwards(locks):
-    with holding(locks, claim("a"), every=SHORT) as lock:
+    with acquire_lease(locks, claim("a"), every=SHORT) as lock:
         (first,) = locks.board().held
         _until(lambda: locks.board().held[0].seen > first.seen)
-        lock.confirm()
+        lock.verify()
     assert tags(locks) == []
 
 
 def test_a_lock_is_released_when_the_block_fails(locks):
-    with pytest.raises(ZeroDivisionError), holding(locks, claim("a")):
+    with pytest.raises(ZeroDivisionError), acquire_lease(locks, claim("a")):
         _ = 1 / 0
     assert tags(locks) == []
 
 
 def test_a_lost_lock_is_noticed_by_the_heartbeat_and_not_released_for_the_taker(locks):
-    with holding(locks, claim("first"), every=SHORT) as lock:
+    with acquire_lease(locks, claim("first"), every=SHORT) as lock:
         lock.check()
         locks.take(claim("second"), take_over=["first"])
         _until(lambda: lock.lost)
-        with pytest.raises(LockLost) as lost:
+        with pytest.raises(LockLostError) as lost:
             lock.check()
     message = str(lost.value)
     assert message.startswith("the lock of run tag first was taken over: run tag second (bob@")
@@ -300,38 +302,38 @@ def test_a_lost_lock_is_noticed_by_the_heartbeat_and_not_released_for_the_taker(
 
 
 def test_a_lost_lock_is_noticed_before_the_load_though_no_heartbeat_came(locks):
-    with holding(locks, claim("first")) as lock:
+    with acquire_lease(locks, claim("first")) as lock:
         locks.take(claim("second"), take_over=["first"])
         lock.check()
-        with pytest.raises(LockLost):
-            lock.confirm()
+        with pytest.raises(LockLostError):
+            lock.verify()
 
 
 def test_a_lock_whose_taker_has_ended_is_still_lost(locks):
     second = claim("second")
-    with holding(locks, claim("first")) as lock:
+    with acquire_lease(locks, claim("first")) as lock:
         locks.take(second, take_over=["first"])
         locks.release(second)
-        with pytest.raises(LockLost, match="is gone"):
-            lock.confirm()
+        with pytest.raises(LockLostError, match="is gone"):
+            lock.verify()
 
 
 def test_a_store_that_does_not_answer_for_a_while_loses_no_lock(store, locks, monkeypatch, caplog):
     mine = claim("a")
-    lock = Lock(locks, mine)
+    lock = HeldLease(locks, mine)
     locks.take(mine)
     with monkeypatch.context() as broken:
         broken.setattr(store, "snapshot", _does_not_answer)
-        lock.beat()
+        lock.renew()
     assert "could not give a sign of life" in caplog.text
     assert not lock.lost
-    lock.confirm()
+    lock.verify()
 
 
 def test_a_store_that_does_not_answer_at_the_end_does_not_undo_what_is_done(
     store, locks, monkeypatch, caplog
 ):
-    with holding(locks, claim("a")):
+    with acquire_lease(locks, claim("a")):
         monkeypatch.setattr(store, "snapshot", _does_not_answer)
     assert "could not be released" in caplog.text
 
@@ -372,11 +374,11 @@ def holder(store, request, default_signals):
 
 
 def test_a_killed_process_leaves_a_lock_that_only_its_own_run_tag_takes_unasked(holder, locks):
-    with pytest.raises(Locked, match="wait until it has ended"):
+    with pytest.raises(LockedError, match="wait until it has ended"):
         locks.take(claim("other"))
     os.kill(holder.pid, signal.SIGKILL)
     _until(lambda: not locks.board().is_live(locks.board().held[0]))
-    with pytest.raises(Locked, match="its process has ended"):
+    with pytest.raises(LockedError, match="its process has ended"):
         locks.take(claim("mine"))
     locks.take(claim("other"))
 
@@ -399,11 +401,11 @@ def test_a_stopped_process_finds_its_lock_taken_when_it_wakes(holder, locks):
     [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "119 min"), (7200, "2 h"), (2e5, "2 days")],
 )
 def test_an_age_is_said_in_words(seconds, text):
-    assert age_text(timedelta(seconds=seconds)) == text
+    assert format_age(timedelta(seconds=seconds)) == text
 
 
 def _does_not_answer(_key):
-    raise PassingFault("S3 does not answer")
+    raise TransientError("S3 does not answer")
 
 
 def _until(condition, seconds=10):
@@ -415,9 +417,9 @@ def _until(condition, seconds=10):
 
 def test_an_answer_that_is_cut_and_looks_whole_is_asked_for_again(store, monkeypatch):
     """A claim that could not be released for such an answer would stand in everybody's way."""
-    locks = Locks(store)
-    claim = Claim.new("one", MORNING, ("login",))
-    locks.take(claim)
+    locks = LeaseStore(store)
+    claim = LeaseRequest.new("one", MORNING, ("login",))
+    locks.acquire(claim)
     whole, cuts = store.snapshot, iter([True, True])
 
     def snapshot(key):
@@ -426,4 +428,4 @@ def test_an_answer_that_is_cut_and_looks_whole_is_asked_for_again(store, monkeyp
 
     monkeypatch.setattr(store, "snapshot", snapshot)
     locks.release(claim)
-    assert locks.board().held == ()
+    assert locks.table().held == ()

@@ -15,7 +15,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from pymemcache.client.base import Client
 
-from spade_spark.lookups.user_ids import LoginService
+from spade_spark.lookups.user_ids import CachedUserIdLookup
 from spade_spark.retry import RetryPolicy
 from spade_spark.settings import S3Settings, UsersSettings
 from tests.lookups.user_service import UserService
@@ -31,13 +31,13 @@ def users() -> Iterator[UserService]:
 
 
 @pytest.fixture
-def open_logins(users: UserService) -> Callable[..., LoginService]:
+def open_logins(users: UserService) -> Callable[..., CachedUserIdLookup]:
     """Opens the lookups of one more worker, with settings that differ from the usual ones."""
 
-    def build(*, pause: float = 10, **settings: Any) -> LoginService:
+    def build(*, pause: float = 10, **settings: Any) -> CachedUserIdLookup:
         values = {"url": users.url, "rate_per_second": 100_000, "timeout": "5s"} | settings
         checked = UsersSettings.model_validate(values)
-        return LoginService(checked, retries=QUICK, pause=pause)
+        return CachedUserIdLookup(checked, retries=QUICK, pause=pause)
 
     return build
 

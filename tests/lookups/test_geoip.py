@@ -19,7 +19,7 @@ from netaddr import IPSet
 
 from spade_spark.errors import SettingsError
 from spade_spark.lookups import files
-from spade_spark.lookups.base import Place
+from spade_spark.lookups.base import GeoLocation
 from spade_spark.lookups.factory import open_lookups
 from spade_spark.lookups.geoip import GeoIP, open_geoip
 from spade_spark.settings import GeoipSettings, LookupSettings, S3Settings
@@ -44,7 +44,7 @@ SYSTEMS = {
     "10.2.0.0/15": {"autonomous_system_number": 559},
     "2001:db8:1::/48": {"autonomous_system_organization": "Numberless"},
 }
-LONDON = Place("London", "GB", "ENG", "AS64496 Ünïcode GmbH & Co")
+LONDON = GeoLocation("London", "GB", "ENG", "AS64496 Ünïcode GmbH & Co")
 
 
 def write_database(
@@ -75,27 +75,27 @@ def geo(databases: GeoipSettings) -> GeoIP:
     ("address", "place"),
     [
         ("10.1.2.3", LONDON),
-        ("10.2.0.1", Place(country="CN", asn="AS559")),
-        ("10.3.0.1", Place(asn="AS559")),
-        ("2001:db8::1", Place(city="Six", country="NL")),
-        ("2001:0DB8:0001:0000:0000:0000:0000:0001", Place(city="Six", country="NL")),
-        ("11.0.0.1", Place()),
-        ("2001:db9::1", Place()),
+        ("10.2.0.1", GeoLocation(country="CN", asn="AS559")),
+        ("10.3.0.1", GeoLocation(asn="AS559")),
+        ("2001:db8::1", GeoLocation(city="Six", country="NL")),
+        ("2001:0DB8:0001:0000:0000:0000:0000:0001", GeoLocation(city="Six", country="NL")),
+        ("11.0.0.1", GeoLocation()),
+        ("2001:db9::1", GeoLocation()),
     ],
 )
 def test_an_address_has_the_members_that_are_known_of_it(
-    geo: GeoIP, address: str, place: Place
+    geo: GeoIP, address: str, place: GeoLocation
 ) -> None:
-    assert geo.place(address) == place
+    assert geo.locate(address) == place
 
 
 def test_the_autonomous_system_is_left_out_where_it_is_not_wanted(geo: GeoIP) -> None:
-    assert geo.place("10.1.2.3", asn=False) == LONDON._replace(asn="")
+    assert geo.locate("10.1.2.3", asn=False) == LONDON._replace(asn="")
 
 
 def test_an_ipv4_address_inside_ipv6_has_the_place_of_the_ipv4_address(geo: GeoIP) -> None:
-    assert geo.place("::ffff:10.1.2.3") == LONDON
-    assert geo.place("::FFFF:0a01:0203") == LONDON
+    assert geo.locate("::ffff:10.1.2.3") == LONDON
+    assert geo.locate("::FFFF:0a01:0203") == LONDON
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_an_ipv4_address_inside_ipv6_has_the_place_of_the_ipv4_address(geo: GeoI
     ],
 )
 def test_text_that_is_no_address_has_no_place(geo: GeoIP, text: str) -> None:
-    assert geo.place(text) == Place()
+    assert geo.locate(text) == GeoLocation()
 
 
 @given(st.text(alphabet="0123456789abcdef.:%x ", max_size=20) | st.text())
@@ -127,7 +127,7 @@ def test_only_what_ipaddress_takes_for_an_address_has_a_place(geo: GeoIP, text: 
     try:
         ipaddress.ip_address(text)
     except ValueError:
-        assert geo.place(text) == Place()
+        assert geo.locate(text) == GeoLocation()
 
 
 @given(
@@ -142,14 +142,14 @@ def test_answers_are_those_of_geoip2(
         geoip2.database.Reader(databases.city) as cities,
         geoip2.database.Reader(databases.asn) as systems,
     ):
-        expected = Place()
+        expected = GeoLocation()
         try:
             city = cities.city(address)
         except geoip2.errors.AddressNotFoundError:
             pass
         else:
             region = city.subdivisions[0].iso_code if city.subdivisions else ""
-            expected = Place(city.city.name or "", city.country.iso_code or "", region or "")
+            expected = GeoLocation(city.city.name or "", city.country.iso_code or "", region or "")
         try:
             system = systems.asn(address)
         except geoip2.errors.AddressNotFoundError:
@@ -159,23 +159,23 @@ def test_answers_are_those_of_geoip2(
             words = (number_text, system.autonomous_system_organization)
             if system.autonomous_system_number is not None:
                 expected = expected._replace(asn=" ".join(word for word in words if word))
-    assert geo.place(address) == expected
+    assert geo.locate(address) == expected
 
 
 def test_each_database_is_optional(databases: GeoipSettings) -> None:
     only_city = open_geoip(GeoipSettings(city=databases.city), S3Settings())
     only_asn = open_geoip(GeoipSettings(asn=databases.asn), S3Settings())
-    assert only_city.place("10.1.2.3") == LONDON._replace(asn="")
-    assert only_asn.place("10.1.2.3") == Place(asn=LONDON.asn)
+    assert only_city.locate("10.1.2.3") == LONDON._replace(asn="")
+    assert only_asn.locate("10.1.2.3") == GeoLocation(asn=LONDON.asn)
 
 
 def test_a_database_of_ipv4_knows_no_ipv6_address(tmp_path: Path) -> None:
     cities = {network: record for network, record in CITIES.items() if ":" not in network}
     city = write_database(tmp_path / "v4.mmdb", cities, ip_version=4)
     geo = open_geoip(GeoipSettings(city=city), S3Settings())
-    assert geo.place("10.1.2.3").city == "London"
-    assert geo.place("::ffff:10.1.2.3").city == "London"
-    assert geo.place("2001:db8::1") == Place()
+    assert geo.locate("10.1.2.3").city == "London"
+    assert geo.locate("::ffff:10.1.2.3").city == "London"
+    assert geo.locate("2001:db8::1") == GeoLocation()
 
 
 def test_a_missing_database_is_named(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_a_database_that_was_cut_is_named_when_it_is_found_out(
     tree = whole.index(b"\0" * 16)
     path.write_bytes(whole[: tree + 16] + b"\xff" * (metadata - tree - 16) + whole[metadata:])
     with pytest.raises(SettingsError, match=r"lookups\.geoip\.city: .*cut\.mmdb"):
-        open_geoip(GeoipSettings(city=str(path)), S3Settings()).place("10.1.2.3")
+        open_geoip(GeoipSettings(city=str(path)), S3Settings()).locate("10.1.2.3")
 
 
 def test_databases_in_each_others_place_are_refused(databases: GeoipSettings) -> None:
@@ -214,7 +214,7 @@ def test_records_of_another_shape_are_an_error_and_not_a_place(tmp_path: Path) -
     city = write_database(tmp_path / "odd.mmdb", {"10.0.0.0/8": {"city": "London"}}, "Odd")
     geo = open_geoip(GeoipSettings(city=city), S3Settings())
     with pytest.raises(SettingsError, match=r"10\.1\.2\.3 what no City or ASN database has"):
-        geo.place("10.1.2.3")
+        geo.locate("10.1.2.3")
 
 
 def cached(node: Path) -> list[Path]:
@@ -229,7 +229,7 @@ def test_a_database_on_s3_is_fetched_once_and_again_when_it_changes(
     bucket.put_object(Key="geo/City.mmdb.old", Body=b"a name that begins alike")
     settings = LookupSettings(geoip=GeoipSettings(city="s3://lookups/geo/City.mmdb"))
     before = open_lookups(settings, s3).geo
-    assert before.place("10.1.2.3").city == "London"
+    assert before.locate("10.1.2.3").city == "London"
     (first,) = cached(temporary)
     fetched = first.stat().st_mtime_ns
 
@@ -238,9 +238,9 @@ def test_a_database_on_s3_is_fetched_once_and_again_when_it_changes(
 
     changed = {"10.1.0.0/16": {"city": {"names": {"en": "Londinium"}}}}
     bucket.upload_file(write_database(temporary / "new.mmdb", changed), "geo/City.mmdb")
-    assert open_lookups(settings, s3).geo.place("10.1.2.3").city == "Londinium"
+    assert open_lookups(settings, s3).geo.locate("10.1.2.3").city == "Londinium"
     assert len(cached(temporary)) == 1, "the copy of before was not removed"
-    assert before.place("10.1.2.3").city == "London", "what is open keeps what it has"
+    assert before.locate("10.1.2.3").city == "London", "what is open keeps what it has"
 
 
 def test_a_copy_that_was_cut_is_fetched_again(
@@ -252,7 +252,7 @@ def test_a_copy_that_was_cut_is_fetched_again(
     (copy,) = cached(temporary)
     os.truncate(copy, 100)
     copy.with_name(copy.name + ".part").write_bytes(b"left by a process that was killed")
-    assert open_geoip(settings, s3).place("10.1.2.3").city == "London"
+    assert open_geoip(settings, s3).locate("10.1.2.3").city == "London"
     assert cached(temporary) == [copy]
 
 
@@ -279,7 +279,7 @@ def test_the_cache_is_this_users_alone(
 
 def find_place(url: str, s3: S3Settings, start: Any, found: Any) -> None:
     start.wait()
-    found.put(open_geoip(GeoipSettings(city=url), s3).place("10.1.2.3"))
+    found.put(open_geoip(GeoipSettings(city=url), s3).locate("10.1.2.3"))
 
 
 def test_processes_that_start_together_fetch_a_database_once(

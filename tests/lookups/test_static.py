@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from spade_spark.errors import SettingsError
-from spade_spark.lookups.base import LookupStats, Place
+from spade_spark.lookups.base import GeoLocation, LookupStats
 from spade_spark.lookups.factory import open_lookups, worker_lookups
 from spade_spark.settings import GeoipSettings, LookupSettings, S3Settings, UsersSettings
 
@@ -25,16 +25,16 @@ def test_a_missing_member_and_a_missing_address_are_the_empty_text(tmp_path: Pat
         '{"10.1.0.1": {"City": "Zürich", "Asn": "AS559"}, "no address": {"Region": "ZH"}}'
     )
     geo = open_lookups(settings(geo=str(table)), S3).geo
-    assert geo.place("10.1.0.1") == Place(city="Zürich", asn="AS559")
-    assert geo.place("no address") == Place(region="ZH")
-    assert geo.place("010.1.0.1") == Place()
+    assert geo.locate("10.1.0.1") == GeoLocation(city="Zürich", asn="AS559")
+    assert geo.locate("no address") == GeoLocation(region="ZH")
+    assert geo.locate("010.1.0.1") == GeoLocation()
 
 
 def test_logins_match_exactly(tmp_path: Path) -> None:
     table = tmp_path / "logins.json"
     table.write_text(json.dumps({"zoë": 900, "Case": 1, "zero": 0, "most": 2**63 - 1}))
     lookups = open_lookups(settings(users=str(table)), S3)
-    found = [lookups.logins.user_id(login) for login in ("zoë", "Case", "case", "zero", "most")]
+    found = [lookups.user_ids.user_id(login) for login in ("zoë", "Case", "case", "zero", "most")]
     assert found == [900, 1, None, 0, 2**63 - 1]
     assert lookups.stats() == LookupStats()
 
@@ -42,20 +42,20 @@ def test_logins_match_exactly(tmp_path: Path) -> None:
 def test_a_table_may_lie_on_s3(bucket: Any, s3: S3Settings) -> None:
     bucket.put_object(Key="deep/logins.json", Body=b'{"bob": 5}')
     lookups = open_lookups(settings(users="s3://lookups/deep/logins.json"), s3)
-    assert lookups.logins.user_id("bob") == 5
+    assert lookups.user_ids.user_id("bob") == 5
 
 
 def test_nothing_configured_knows_nothing() -> None:
     lookups = open_lookups(LookupSettings(), S3)
-    assert lookups.geo.place("8.8.8.8") == Place()
-    assert lookups.logins.user_id("bob") is None
+    assert lookups.geo.locate("8.8.8.8") == GeoLocation()
+    assert lookups.user_ids.user_id("bob") is None
 
 
 def test_a_table_stands_instead_of_databases_and_services(tmp_path: Path) -> None:
     table = tmp_path / "geo.json"
     table.write_text('{"8.8.8.8": {"City": "x"}}')
     given = LookupSettings(geoip=GeoipSettings(city="missing.mmdb", table=str(table)))
-    assert open_lookups(given, S3).geo.place("8.8.8.8").city == "x"
+    assert open_lookups(given, S3).geo.locate("8.8.8.8").city == "x"
 
 
 @pytest.mark.parametrize(

@@ -14,15 +14,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spade_spark.errors import LookupDown, SettingsError
+from spade_spark.errors import LookupUnavailableError, SettingsError
 from spade_spark.lookups.base import LookupStats
 from spade_spark.lookups.cache import CachedUserId, Memcached
 from spade_spark.lookups.factory import open_lookups
-from spade_spark.lookups.user_ids import LoginService
+from spade_spark.lookups.user_ids import CachedUserIdLookup
 from spade_spark.settings import LookupSettings, S3Settings, UsersSettings
 from tests.lookups.user_service import Reply, UserService
 
-Open = Callable[..., LoginService]
+Open = Callable[..., CachedUserIdLookup]
 
 
 # Asking the service
@@ -32,7 +32,7 @@ def test_the_settings_open_the_service(users: UserService) -> None:
     users.ids["bob"] = 5
     given = LookupSettings(users=UsersSettings(url=users.url))
     lookups = open_lookups(given, S3Settings())
-    assert lookups.logins.user_id("bob") == 5
+    assert lookups.user_ids.user_id("bob") == 5
     assert lookups.stats() == LookupStats(asked=1, service_asked=1)
 
 
@@ -160,7 +160,7 @@ def test_threads_that_wait_for_a_failing_login_fail_too(
     logins = open_logins()
     with ThreadPoolExecutor(4) as threads:
         results = [threads.submit(logins.user_id, "bob") for _ in range(4)]
-    assert [type(result.exception()) for result in results] == [LookupDown] * 4
+    assert [type(result.exception()) for result in results] == [LookupUnavailableError] * 4
     assert users.asked == ["bob"]
     assert logins.stats() == LookupStats(asked=4, service_asked=1, service_failures=4)
     users.always = None
@@ -238,7 +238,9 @@ def test_a_fault_that_will_not_pass_is_not_asked_again(
     users: UserService, open_logins: Open, fault: Reply
 ) -> None:
     users.always = fault
-    with pytest.raises(LookupDown, match=r"asked 1 time\): check lookups\.users\.url and \.path"):
+    with pytest.raises(
+        LookupUnavailableError, match=r"asked 1 time\): check lookups\.users\.url and \.path"
+    ):
         open_logins().user_id("bob")
     assert users.asked == ["bob"]
 
@@ -258,7 +260,7 @@ def test_a_service_that_stays_down_stops_the_task_and_names_itself(
 ) -> None:
     users.always = Reply(status=500)
     logins = open_logins(url=f"http://me:hush@{users.host}/lookup?token=secret")
-    with pytest.raises(LookupDown) as caught:
+    with pytest.raises(LookupUnavailableError) as caught:
         logins.user_id("somebody")
     message = str(pickle.loads(pickle.dumps(caught.value)))
     assert message == (
@@ -272,7 +274,7 @@ def test_a_service_that_stays_down_stops_the_task_and_names_itself(
 
 
 def test_a_service_that_is_not_there_stops_the_task(open_logins: Open) -> None:
-    with pytest.raises(LookupDown, match=r"at 127\.0\.0\.1 .*the connection failed"):
+    with pytest.raises(LookupUnavailableError, match=r"at 127\.0\.0\.1 .*the connection failed"):
         open_logins(url="http://127.0.0.1:1/lookup").user_id("bob")
 
 
@@ -280,7 +282,7 @@ def test_a_failure_is_not_remembered_as_a_miss(users: UserService, open_logins: 
     users.ids["bob"] = 5
     users.always = Reply(status=401)
     logins = open_logins()
-    with pytest.raises(LookupDown):
+    with pytest.raises(LookupUnavailableError):
         logins.user_id("bob")
     users.always = None
     assert logins.user_id("bob") == 5

@@ -7,9 +7,9 @@ from rich.console import Console
 
 from spade_spark.display_guard import DisplayGuard
 from spade_spark.errors import UsageError
-from spade_spark.plan import Partition
-from spade_spark.progress import LoadPhase, LoadProgress, Progress
-from spade_spark.reporting.console import Screen
+from spade_spark.plan import InputPartition
+from spade_spark.progress import LoadPhase, LoadProgress, TransformProgress
+from spade_spark.reporting.console import ConsoleReporter
 
 
 class Terminal(io.StringIO):
@@ -23,7 +23,7 @@ def screen(monkeypatch):
 
     def show(answer, ask=True):
         monkeypatch.setattr("sys.stdin", Terminal(f"{answer}\n"))
-        return Screen(Console(file=io.StringIO(), force_terminal=True), ask=ask)
+        return ConsoleReporter(Console(file=io.StringIO(), force_terminal=True), ask=ask)
 
     return show
 
@@ -44,7 +44,7 @@ def test_who_is_not_to_be_asked_is_taken_to_agree(screen):
 
 def test_elsewhere_than_on_a_terminal_nobody_is_asked(monkeypatch):
     monkeypatch.setattr("sys.stdin", Terminal("n\n"))
-    Screen(Console(file=io.StringIO()), ask=True).agree("Replace 3 rows?")
+    ConsoleReporter(Console(file=io.StringIO()), ask=True).confirm("Replace 3 rows?")
 
 
 class ClosedPipe(io.StringIO):
@@ -59,7 +59,7 @@ class ClosedPipe(io.StringIO):
 
 def test_each_phase_of_a_table_is_a_line_of_text():
     out = io.StringIO()
-    with Screen(Console(file=out)).loading(["login"]) as show:
+    with ConsoleReporter(Console(file=out)).loading(["login"]) as show:
         show(LoadProgress("login", LoadPhase.REPLACING, "2 rows by 3"))
         show(LoadProgress("login", LoadPhase.UNDONE_BEFORE))
     assert out.getvalue() == "load login: replacing 2 rows by 3\nload login: undone before\n"
@@ -68,16 +68,16 @@ def test_each_phase_of_a_table_is_a_line_of_text():
 @pytest.mark.parametrize("terminal", [False, True])
 def test_a_closed_display_ends_neither_a_load_nor_a_transform(monkeypatch, caplog, terminal):
     monkeypatch.setattr(Console, "on_broken_pipe", _exit)
-    screen = Screen(Console(file=ClosedPipe(), force_terminal=terminal))
+    screen = ConsoleReporter(Console(file=ClosedPipe(), force_terminal=terminal))
     done = []
     # The caller guards its calls of the display.
     with screen.loading(["login"]) as show, DisplayGuard():
         show(LoadProgress("login", LoadPhase.LOADED))
     done.append("load")
-    with screen.transforming([Partition(0, ())]) as watch, DisplayGuard():
-        watch(Progress(partitions=1))
+    with screen.transforming([InputPartition(0, ())]) as watch, DisplayGuard():
+        watch(TransformProgress(partitions=1))
     done.append("transform")
-    screen.say("the end")
+    screen.log("the end")
     assert done == ["load", "transform"]
     assert "the progress display failed" in caplog.text
 

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from spade_spark.reporting.corrupt_input import damage, withheld
+from spade_spark.reporting.corrupt_input import damage_problem, withheld_message
 from spade_spark.request import Request
-from spade_spark.runs.audit_counts import Ledger
+from spade_spark.runs.audit_counts import AuditCounts
 from spade_spark.runs.manifest import Completion, Damaged, RowFile
-from spade_spark.runs.run_store import Sealed
+from spade_spark.runs.run_store import CompletedRun
 from spade_spark.streams.counts import StreamCounts
 from spade_spark.window import Window
 from tests.reporting.test_replay import MANIFEST
@@ -20,17 +20,17 @@ TWO = (Damaged("a", "a is cut off"), Damaged("b", "b is empty"))
 def test_rows_that_were_published_are_told_where_nothing_is_loaded():
     """Each partition had as few as was allowed, all of them together had more."""
     ledger = replace(MANIFEST.ledger, streams={"stream/v": StreamCounts(rows=7, published=7)})
-    sealed = Sealed(replace(MANIFEST, damaged=TWO, ledger=ledger), (), "")
-    said = damage(sealed, replace(REQUEST, allow_damaged=1))
+    sealed = CompletedRun(replace(MANIFEST, damaged=TWO, ledger=ledger), (), "")
+    said = damage_problem(sealed, replace(REQUEST, allow_damaged=1))
     assert said.startswith("2 objects damaged, and so nothing was loaded (7 rows went to streams)")
-    assert damage(sealed, replace(REQUEST, allow_damaged=2)) == ""
+    assert damage_problem(sealed, replace(REQUEST, allow_damaged=2)) == ""
 
 
 def test_rows_that_wait_are_told_with_the_objects_and_the_way_on():
     files = (RowFile("login", 1, "k", 5, 9, ""), RowFile("chat", 1, "k", 3, 9, ""))
-    held = Completion("plan", 0, "0", Ledger(), files, damaged=TWO)
-    other = Completion("plan", 1, "1", Ledger(), damaged=TWO[:1])
-    said = withheld([held], [held, other], {"login"}, REQUEST)
+    held = Completion("plan", 0, "0", AuditCounts(), files, damaged=TWO)
+    other = Completion("plan", 1, "1", AuditCounts(), damaged=TWO[:1])
+    said = withheld_message([held], [held, other], {"login"}, REQUEST)
     assert said.startswith("3 objects damaged:\n  a is cut off\n  b is empty\n5 rows of their")
     assert "were not published, and nothing was loaded" in said
     assert said.endswith(

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from spade_spark.reporting.replay import counted, print_summary, size_text
+from spade_spark.reporting.replay import format_size, pluralize, print_summary
 from spade_spark.reporting.report import LeftOutTable, Report
-from spade_spark.runs.audit_counts import Ledger
-from spade_spark.runs.load_results import TableLoaded, TableLoadedBefore, TableNotLoaded
+from spade_spark.runs.audit_counts import AuditCounts
+from spade_spark.runs.load_results import LoadAlreadyDone, LoadFailed, TableLoaded
 from spade_spark.runs.manifest import Damaged, Manifest, ManifestTable, RowFile, UntrackedFile
 from spade_spark.streams.counts import StreamCounts
 from spade_spark.transform.edge_type_audit import EdgeTypeCounts
@@ -26,7 +26,7 @@ MANIFEST = Manifest(
     window=("a", "b"),
     created=datetime(2017, 11, 3, tzinfo=timezone.utc),
     tables=(ManifestTable("login", 3, ("t",), (RowFile("login", 3, "k", 1234, 9, ""),)),),
-    ledger=Ledger(2, 2_500_000, 9_900_000, 1240, 1, 0, 1239, EVENTS),
+    ledger=AuditCounts(2, 2_500_000, 9_900_000, 1240, 1, 0, 1239, EVENTS),
 )
 LOADED = TableLoaded("login", 1000, 1240, 6, 1000, 1234, 2.5)
 REPORT = Report("r", "s3://out/r/", "the window", MANIFEST, (LOADED,), seconds=12.3)
@@ -73,10 +73,10 @@ def test_rows_before_deleted_and_inserted_stand_side_by_side():
     ("change", "said"),
     [
         (
-            {"loads": (TableNotLoaded("login", "COPY refused."),)},
+            {"loads": (LoadFailed("login", "COPY refused."),)},
             "Table login was not loaded: COPY",
         ),
-        ({"loads": (TableNotLoaded("login", "?", unknown=True),)}, "UNKNOWN"),
+        ({"loads": (LoadFailed("login", "?", unknown=True),)}, "UNKNOWN"),
         ({"problems": ("2 objects damaged",)}, "2 objects damaged"),
         (
             {"left_out": (LeftOutTable("chat", "no transformer"),)},
@@ -93,7 +93,7 @@ def test_whatever_is_not_done_is_named_and_never_hidden(change, said):
 
 def test_what_an_earlier_command_loaded_is_done_and_said_to_be():
     at = datetime(2017, 11, 3, 12, 30, tzinfo=timezone.utc)
-    report = replace(REPORT, loads=(TableLoadedBefore("login", at, 1000, 1234),))
+    report = replace(REPORT, loads=(LoadAlreadyDone("login", at, 1000, 1234),))
     assert "loaded before" in printed(report)
     assert (
         "Table login: nothing to do, this run was loaded into it at 2017-11-03 12:30:00 UTC"
@@ -121,7 +121,7 @@ def test_of_many_tables_that_fell_back_some_are_named_and_the_others_counted():
 
 
 def test_a_failed_event_fails_the_run():
-    ledger = MANIFEST.ledger + Ledger(events={"login": {Outcome.FAILED: 2}})
+    ledger = MANIFEST.ledger + AuditCounts(events={"login": {Outcome.FAILED: 2}})
     manifest = replace(MANIFEST, ledger=ledger, failures=(("u-1", "ValueError: x"),))
     report = replace(REPORT, manifest=manifest)
     assert "Failed on event u-1: ValueError: x" in printed(report)
@@ -147,12 +147,12 @@ def test_a_command_to_copy_is_never_broken_by_a_line_end():
 
 @given(st.integers(0, 10**15))
 def test_sizes_are_short(size):
-    assert len(size_text(size)) <= 9
+    assert len(format_size(size)) <= 9
 
 
 def test_one_is_not_many():
-    assert counted(1, "table") == "1 table"
-    assert counted(2000, "table") == "2,000 tables"
+    assert pluralize(1, "table") == "1 table"
+    assert pluralize(2000, "table") == "2,000 tables"
 
 
 def published(**counted):

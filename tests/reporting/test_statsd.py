@@ -7,15 +7,15 @@ import pytest
 
 from spade_spark.errors import SettingsError
 from spade_spark.reporting.statsd import Metric, Metrics, of_loads, of_run
-from spade_spark.runs.audit_counts import Ledger
-from spade_spark.runs.load_results import TableLoaded, TableLoadedBefore, TableNotLoaded
+from spade_spark.runs.audit_counts import AuditCounts
+from spade_spark.runs.load_results import LoadAlreadyDone, LoadFailed, TableLoaded
 from spade_spark.settings import MetricsSettings, build
 from spade_spark.streams.counts import StreamCounts
 from spade_spark.transform.edge_type_audit import EdgeTypeCounts
 from spade_spark.transform.outcomes import Outcome
 from tests.support.statsd import StatsdServer
 
-LEDGER = Ledger(
+LEDGER = AuditCounts(
     objects=2,
     bytes_in=1000,
     lines=10,
@@ -79,8 +79,8 @@ def test_loads_are_timed_and_counted_and_those_of_before_are_not(server):
     now = datetime(2017, 11, 3, tzinfo=timezone.utc)
     loads = (
         TableLoaded("login", 4, 5, 0, 4, 5, 2.25),
-        TableNotLoaded("chat", "why"),
-        TableLoadedBefore("page", now, 1, 1),
+        LoadFailed("chat", "why"),
+        LoadAlreadyDone("page", now, 1, 1),
     )
     send(server, of_loads(loads), prefix="spade.prod")
     assert server.received() == (

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spade_spark.errors import Bug
-from spade_spark.runs.audit_counts import Ledger, total
+from spade_spark.errors import InternalError
+from spade_spark.runs.audit_counts import AuditCounts, total
 from spade_spark.streams.counts import StreamCounts
 from spade_spark.transform.edge_type_audit import EdgeTypeCounts
 from spade_spark.transform.outcomes import Outcome
@@ -14,7 +14,7 @@ counts = st.dictionaries(
     st.sampled_from(["", "login", "chat"]),
     st.dictionaries(st.sampled_from(Outcome), st.integers(0, 1000)),
 )
-ledgers = st.builds(Ledger, *[st.integers(0, 1000)] * 7, counts)
+ledgers = st.builds(AuditCounts, *[st.integers(0, 1000)] * 7, counts)
 
 
 @given(st.lists(ledgers, max_size=5))
@@ -27,8 +27,8 @@ def test_a_sum_counts_what_its_parts_count(parts):
 
 def test_what_is_counted_by_name_is_summed_by_name_in_its_order():
     internal = EdgeTypeCounts("internal", 3, 1, 1)
-    left = Ledger(edge_types={"b": internal}, streams={"s": StreamCounts(rows=1)}, repeated=1)
-    right = Ledger(edge_types={"a": EdgeTypeCounts(events=1), "b": internal}, repeated=2)
+    left = AuditCounts(edge_types={"b": internal}, streams={"s": StreamCounts(rows=1)}, repeated=1)
+    right = AuditCounts(edge_types={"a": EdgeTypeCounts(events=1), "b": internal}, repeated=2)
     whole = left + right
     assert list(whole.edge_types.items()) == [
         ("b", EdgeTypeCounts("internal", 6, 2, 2)),
@@ -37,7 +37,7 @@ def test_what_is_counted_by_name_is_summed_by_name_in_its_order():
     assert (whole.streams, whole.repeated) == ({"s": StreamCounts(rows=1)}, 3)
 
 
-BALANCED = Ledger(
+BALANCED = AuditCounts(
     objects=1,
     lines=10,
     undecodable=1,
@@ -56,19 +56,19 @@ def test_a_ledger_that_balances_passes():
 
 @pytest.mark.parametrize("written", [{"login": 3}, {"login": 5}, {}, {"login": 4, "chat": 1}])
 def test_rows_that_are_missing_or_too_many_in_the_files_fail_the_run(written):
-    with pytest.raises(Bug, match="partition 1: the ledger does not balance"):
+    with pytest.raises(InternalError, match="partition 1: the ledger does not balance"):
         BALANCED.check(written, "partition 1")
 
 
 def test_a_line_that_was_not_counted_fails_the_run():
-    lost = BALANCED + Ledger(lines=1)
-    with pytest.raises(Bug, match="11 lines read, but 1 undecodable"):
+    lost = BALANCED + AuditCounts(lines=1)
+    with pytest.raises(InternalError, match="11 lines read, but 1 undecodable"):
         lost.check({"login": 4}, "partition 1")
 
 
 def test_what_was_published_adds_up_by_stream():
-    one = Ledger(streams={"a": StreamCounts(rows=3, published=3), "b": StreamCounts(rows=1)})
-    other = Ledger(streams={"a": StreamCounts(rows=2, filtered=2), "c": StreamCounts(rows=5)})
+    one = AuditCounts(streams={"a": StreamCounts(rows=3, published=3), "b": StreamCounts(rows=1)})
+    other = AuditCounts(streams={"a": StreamCounts(rows=2, filtered=2), "c": StreamCounts(rows=5)})
     assert (one + other).streams == {
         "a": StreamCounts(rows=5, published=3, filtered=2),
         "b": StreamCounts(rows=1),
@@ -78,7 +78,7 @@ def test_what_was_published_adds_up_by_stream():
 
 @pytest.mark.parametrize("end", ["outside", "filtered", "empty", "published", "dropped"])
 def test_a_row_that_no_stream_accounts_for_fails_the_run(end):
-    ledger = Ledger(streams={"stream/views": StreamCounts(**{"rows": 4, end: 4})})
+    ledger = AuditCounts(streams={"stream/views": StreamCounts(**{"rows": 4, end: 4})})
     ledger.check({}, "here")
-    with pytest.raises(Bug, match="5 rows for stream/views"):
-        (ledger + Ledger(streams={"stream/views": StreamCounts(rows=1)})).check({}, "here")
+    with pytest.raises(InternalError, match="5 rows for stream/views"):
+        (ledger + AuditCounts(streams={"stream/views": StreamCounts(rows=1)})).check({}, "here")

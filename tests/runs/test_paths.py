@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spade_spark.errors import UsageError
-from spade_spark.runs.paths import Layout, check_tag, generate_tag, table_folder
+from spade_spark.runs.paths import RunPaths, check_tag, generate_tag, table_folder
 
 NOW = datetime(2017, 11, 3, 10, 20, 30, tzinfo=timezone.utc)
 
@@ -24,7 +24,7 @@ def test_a_tag_that_could_not_be_a_prefix_is_refused(tag):
 
 
 def test_rows_lie_below_their_table_and_version():
-    assert Layout("r").rows("login", 3, "x.gz") == "r/login/v3/x.gz"
+    assert RunPaths("r").rows("login", 3, "x.gz") == "r/login/v3/x.gz"
 
 
 @given(st.text(min_size=1))

@@ -7,11 +7,11 @@ from datetime import datetime, timezone
 import pytest
 
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.errors import Bug, InputError, UsageError
-from spade_spark.plan import Plan, Source, deal
-from spade_spark.runs.audit_counts import Ledger
+from spade_spark.errors import InputError, InternalError, UsageError
+from spade_spark.plan import InputObject, Plan, assign_to_partitions
+from spade_spark.runs.audit_counts import AuditCounts
 from spade_spark.runs.manifest import Completion, Damaged, RowFile, digest, encode
-from spade_spark.runs.run_store import Run, sha256
+from spade_spark.runs.run_store import RunStore, sha256
 from spade_spark.settings import S3Settings
 from spade_spark.storage.base import open_store
 from spade_spark.transform.outcomes import Outcome
@@ -30,7 +30,7 @@ PLAN = Plan(
     all_tables=False,
     schemas_sha256="abc",
     edge="s3://edge/",
-    partitions=deal([Source("a", BIG, "e"), Source("b", BIG, "f")]),
+    partitions=assign_to_partitions([InputObject("a", BIG, "e"), InputObject("b", BIG, "f")]),
     settings={},
     version="1",
 )
@@ -41,7 +41,7 @@ def completion(number, rows=2, **more):
         plan=digest(PLAN),
         partition=number,
         attempt=f"{number}-x",
-        ledger=Ledger(1, 9, 90, rows, 0, 0, rows, {"login": {Outcome.SUCCESS: rows}}),
+        ledger=AuditCounts(1, 9, 90, rows, 0, 0, rows, {"login": {Outcome.SUCCESS: rows}}),
         files=(RowFile("login", 3, f"r/login/v3/{number}.gz", rows, 10, "00"),),
         **more,
     )
@@ -49,7 +49,7 @@ def completion(number, rows=2, **more):
 
 @pytest.fixture
 def run(tmp_path):
-    return Run(open_store(str(tmp_path), S3Settings()), "r")
+    return RunStore(open_store(str(tmp_path), S3Settings()), "r")
 
 
 def test_a_run_is_begun_once_and_gone_on_with(run):
@@ -93,14 +93,14 @@ def test_the_copy_manifest_has_redshifts_form(run):
 
 @pytest.mark.parametrize("numbers", [[0], [0, 0], [0, 1, 1], [0, 2]])
 def test_a_missing_or_repeated_partition_is_not_sealed(run, numbers):
-    with pytest.raises(Bug, match="2 partitions were planned"):
+    with pytest.raises(InternalError, match="2 partitions were planned"):
         run.seal(PLAN, TABLES, [completion(number) for number in numbers], NOW)
     assert run.sealed() is None
 
 
 def test_a_run_whose_rows_do_not_add_up_is_not_sealed(run):
     wrong = replace(completion(1), files=())
-    with pytest.raises(Bug, match="4 rows of login made, 2 in files"):
+    with pytest.raises(InternalError, match="4 rows of login made, 2 in files"):
         run.seal(PLAN, TABLES, [completion(0), wrong], NOW)
     assert run.sealed() is None
 

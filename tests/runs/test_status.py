@@ -5,9 +5,9 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from spade_spark.locking.lease import Board
-from spade_spark.runs.audit_counts import Ledger
-from spade_spark.runs.discovery import FoundRun
+from spade_spark.locking.lease import LeaseTable
+from spade_spark.runs.audit_counts import AuditCounts
+from spade_spark.runs.discovery import DiscoveredRun
 from spade_spark.runs.manifest import Manifest, ManifestTable
 from spade_spark.runs.status import TableLoad, state_of
 from spade_spark.storage.base import StoredObject
@@ -19,12 +19,14 @@ WINDOW = Window.parse("2017-11-03 10:00:00", "2017-11-03 11:59:59")
 
 
 def found(tag="r", plan=None, manifest=None):
-    return FoundRun(tag, f"s3://out/{tag}/", (), (), plan, manifest, (), Board((), NOW), ())
+    return DiscoveredRun(
+        tag, f"s3://out/{tag}/", (), (), plan, manifest, (), LeaseTable((), NOW), ()
+    )
 
 
 def complete(formats, tag="r"):
     table = ManifestTable("login", 3, ("time",), ())
-    manifest = Manifest(tag, "p", WINDOW.arguments, NOW, (table,), Ledger(), format=formats)
+    manifest = Manifest(tag, "p", WINDOW.arguments, NOW, (table,), AuditCounts(), format=formats)
     return found(tag, manifest=manifest)
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from spade_spark.sandbox.demo_queries import LOOKS, see
+from spade_spark.sandbox.demo_queries import DEMO_QUERIES, run_query
 from spade_spark.sandbox.sandbox import MISTAKEN
-from spade_spark.warehouse.connection import Session, Target
+from spade_spark.warehouse.connection import ConnectionInfo, Session
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,7 @@ CLONE = Path(__file__).parents[2]
 def sandbox(tmp_path, default_signals):
     """The running command, what it printed by purpose, and the settings that it wrote."""
     conf = tmp_path / "conf" / "local.toml"
-    command = [sys.executable, "-c", "from spade_spark.cli import run; run()", "sandbox"]
+    command = [sys.executable, "-c", "from spade_spark.cli.main import run; run()", "sandbox"]
     command += ["--events", "5000", "--conf", str(conf)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=CLONE)
     assert process.stdout is not None
@@ -57,8 +57,11 @@ def _paste(line, **options):
 
 
 def _wrong(url):
-    with Session(Target.parse(url)) as session:
-        return {look.table: see(session, look, MISTAKEN, "physical").wrong for look in LOOKS}
+    with Session(ConnectionInfo.parse(url)) as session:
+        return {
+            look.table: run_query(session, look, MISTAKEN, "physical").wrong
+            for look in DEMO_QUERIES
+        }
 
 
 def test_it_stays_up_until_ctrl_c_and_takes_its_settings_with_it(sandbox):
@@ -77,7 +80,7 @@ def test_it_stays_up_until_ctrl_c_and_takes_its_settings_with_it(sandbox):
 def test_the_psql_line_shows_the_live_tables(sandbox):
     _, pasted, _ = sandbox
     shown = _paste(pasted["the warehouse"], input="\\dt physical.*\n")
-    assert all(look.table in shown.stdout for look in LOOKS), shown.stderr
+    assert all(look.table in shown.stdout for look in DEMO_QUERIES), shown.stderr
 
 
 @pytest.mark.spark

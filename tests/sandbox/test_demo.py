@@ -15,7 +15,14 @@ import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.spark]
 
-DEMO = [sys.executable, "-c", "from spade_spark.cli import run; run()", "demo", "--events", "5000"]
+DEMO = [
+    sys.executable,
+    "-c",
+    "from spade_spark.cli.main import run; run()",
+    "demo",
+    "--events",
+    "5000",
+]
 GONE_WITHIN = 15.0
 
 

@@ -10,28 +10,28 @@ from isal import igzip
 
 from spade_spark.blueprint.schema import read_tables
 from spade_spark.lookups.base import Lookups
-from spade_spark.lookups.static import FixedLogins, FixedPlaces
+from spade_spark.lookups.static import StaticGeo, StaticUserIds
 from spade_spark.sandbox.sample_geo_users import (
     CITIES,
-    make_world,
+    make_sample_data,
     write_asn_database,
     write_city_database,
 )
 from spade_spark.sandbox.sample_logs import edge_objects
 from spade_spark.sandbox.sample_schemas import MISTAKES, TABLES, published, with_mistakes
 from spade_spark.sandbox.sandbox import EVENTS, MISTAKEN, WHOLE
-from spade_spark.settings import Input
+from spade_spark.settings import InputSettings
 from spade_spark.sources.listing import list_window
 from spade_spark.storage.local import DirectoryStore
 from spade_spark.transform.outcomes import Outcome
-from spade_spark.transform.reference import ExactTransform
+from spade_spark.transform.reference import ReferenceTransform
 from spade_spark.transform.transformers.registry import is_transformer
 
 KEY = re.compile(r"(\d{8})/[a-z-]+/(\d{10})\.i-[0-9a-f]+\.[0-9a-f]{16}\.log\.gz")
 
 
 def _objects(events=6000, seed=1):
-    world = make_world(seed)
+    world = make_sample_data(seed)
     return world, list(edge_objects(world, seed, WHOLE.start, WHOLE.end, events))
 
 
@@ -44,8 +44,8 @@ def sample():
 def results(sample):
     """What the exact transform makes of every line: None for an undecodable one."""
     world, objects = sample
-    lookups = Lookups(FixedPlaces({}), FixedLogins(world.users))
-    transform = ExactTransform({table.name: table for table in TABLES}, lookups)
+    lookups = Lookups(StaticGeo({}), StaticUserIds(world.users))
+    transform = ReferenceTransform({table.name: table for table in TABLES}, lookups)
     lines = [line for each in objects for line in igzip.decompress(each.data).splitlines()]
     return [transform.line(line) for line in lines]
 
@@ -92,7 +92,10 @@ def test_the_window_is_in_the_middle_of_the_logs(sample, tmp_path):
     edge = DirectoryStore(str(tmp_path))
     for each in objects:
         edge.write(each.key, each.data)
-    read = {source.key for source in list_window(edge, MISTAKEN, Input(time_source="key")).sources}
+    read = {
+        source.key
+        for source in list_window(edge, MISTAKEN, InputSettings(time_source="key")).sources
+    }
     keys = [each.key for each in objects]
     assert read < set(keys)
     assert not {keys[0], keys[-1]} & read
@@ -152,7 +155,7 @@ def test_addresses_are_found_in_the_databases_but_for_a_few(tmp_path):
     write_asn_database(tmp_path / "asn.mmdb")
     found = set()
     unknown = 0
-    addresses = make_world(1).addresses
+    addresses = make_sample_data(1).addresses
     with (
         geoip2.database.Reader(tmp_path / "city.mmdb") as city,
         geoip2.database.Reader(tmp_path / "asn.mmdb") as asn,

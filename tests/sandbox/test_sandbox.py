@@ -5,15 +5,15 @@ import os
 import psutil
 import pytest
 
-from spade_spark.runs.run_store import Run
-from spade_spark.sandbox.demo_queries import LOOKS, ledger_rows, see
+from spade_spark.runs.run_store import RunStore
+from spade_spark.sandbox.demo_queries import DEMO_QUERIES, replay_log_rows, run_query
 from spade_spark.sandbox.sample_schemas import MISTAKES, TABLES
 from spade_spark.sandbox.sandbox import WHOLE, Sandbox
 from spade_spark.settings import load
 from spade_spark.storage.base import open_store
 from spade_spark.warehouse import replay_log
-from spade_spark.warehouse.connection import Session, Target
-from spade_spark.warehouse.sql import Statement
+from spade_spark.warehouse.connection import ConnectionInfo, Session
+from spade_spark.warehouse.sql import Sql
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,7 @@ def sandbox():
 
 @pytest.fixture(scope="module")
 def session(sandbox):
-    with Session(Target.parse(sandbox.warehouse_url)) as opened:
+    with Session(ConnectionInfo.parse(sandbox.warehouse_url)) as opened:
         yield opened
 
 
@@ -44,28 +44,28 @@ def test_the_edge_bucket_holds_two_days_and_the_output_bucket_nothing(sandbox):
     assert {entry.key.partition("/")[0] for entry in edge.list()} == {"20261014", "20261015"}
     base = open_store(sandbox.settings.output.base, sandbox.settings.s3)
     assert list(base.list()) == []
-    assert Run(base, "demo").sealed() is None
+    assert RunStore(base, "demo").completed_run() is None
 
 
-@pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.table)
+@pytest.mark.parametrize("look", DEMO_QUERIES, ids=lambda look: look.table)
 def test_the_window_shows_the_mistake(sandbox, session, look):
-    seen = see(session, look, sandbox.window, "physical")
+    seen = run_query(session, look, sandbox.window, "physical")
     assert seen.rows > 50
     assert seen.wrong > seen.rows / 2
 
 
-@pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.table)
+@pytest.mark.parametrize("look", DEMO_QUERIES, ids=lambda look: look.table)
 def test_the_hours_around_the_window_are_right(sandbox, session, look):
-    inside = see(session, look, sandbox.window, "physical")
-    whole = see(session, look, WHOLE, "physical")
+    inside = run_query(session, look, sandbox.window, "physical")
+    whole = run_query(session, look, WHOLE, "physical")
     assert inside.around[0] > 50
     assert whole.wrong == inside.wrong
     assert whole.around[0] == 0
 
 
 def test_what_is_wrong_is_what_the_sandbox_says_is_wrong(sandbox):
-    assert {look.table for look in LOOKS} == {mistake.table for mistake in MISTAKES}
-    assert set(sandbox.tables) == {look.table for look in LOOKS}
+    assert {look.table for look in DEMO_QUERIES} == {mistake.table for mistake in MISTAKES}
+    assert set(sandbox.tables) == {look.table for look in DEMO_QUERIES}
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
@@ -74,12 +74,12 @@ def test_the_warehouse_has_the_version_that_is_published_now(session, table):
 
 
 def test_the_ledger_is_there_and_empty(session):
-    assert ledger_rows(session, "infra") == []
+    assert replay_log_rows(session, "infra") == []
 
 
 def test_users_were_asked_for(session):
     ((known, unknown),) = session.rows(
-        Statement(
+        Sql(
             "SELECT COUNT(*) FILTER (WHERE user_id IS NOT NULL), "
             "COUNT(*) FILTER (WHERE user_id IS NULL) FROM physical.purchase"
         )

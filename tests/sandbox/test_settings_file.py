@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from spade_spark.sandbox.settings_file import SandboxPlaces
+from spade_spark.sandbox.settings_file import SandboxEndpoints
 from spade_spark.settings import Settings, build, load
 
 if sys.version_info >= (3, 11):
@@ -69,7 +69,7 @@ def test_what_the_example_comments_out_is_the_default(uncommented):
 
 def test_the_sandboxs_file_keeps_any_path():
     odd = 'quote " backslash \\ é'
-    places = SandboxPlaces(odd, odd, odd, odd, odd, Path(odd), Path(odd), odd, odd)
+    places = SandboxEndpoints(odd, odd, odd, odd, odd, Path(odd), Path(odd), odd, odd)
     settings = build(tomllib.loads(places.toml()), "sandbox", strict=True)
     assert settings.lookups.geoip.city == odd
     assert settings.warehouse.url.get_secret_value() == odd

@@ -8,9 +8,9 @@ import pytest
 
 from spade_spark.blueprint.schema import read_tables
 from spade_spark.cli.main import main
-from spade_spark.runs.audit_counts import Ledger
+from spade_spark.runs.audit_counts import AuditCounts
 from spade_spark.runs.manifest import Manifest, UntrackedFile
-from spade_spark.runs.run_store import Run
+from spade_spark.runs.run_store import RunStore
 from spade_spark.settings import S3Settings
 from spade_spark.storage.base import open_store
 from spade_spark.transform.transformers.registry import is_transformer
@@ -35,8 +35,10 @@ class Output:
 
     def seal(self):
         now = datetime(2017, 11, 3, tzinfo=timezone.utc)
-        manifest = Manifest("r", "p", ("a", "b"), now, (), Ledger(), untracked=tuple(self.files))
-        Run(self.store, "r").write_manifest(manifest)
+        manifest = Manifest(
+            "r", "p", ("a", "b"), now, (), AuditCounts(), untracked=tuple(self.files)
+        )
+        RunStore(self.store, "r").write_manifest(manifest)
 
     def suggest(self, *words):
         return main(["suggest", "r", "--conf", str(self.conf), *words])

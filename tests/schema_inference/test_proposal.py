@@ -16,8 +16,8 @@ from spade_spark.schema_inference.profile import (
     MAX_NAME,
     MAX_PROPERTIES,
     MAX_PROPERTIES_IN_ALL,
-    EventSeen,
-    Seen,
+    EventProfile,
+    Profile,
 )
 from spade_spark.schema_inference.proposal import MAX_COLUMNS, propose
 from spade_spark.transform.transformers.registry import TRANSFORMERS, is_transformer
@@ -28,7 +28,7 @@ LOOKUPS = Lookups(FixedGeo(), FixedLogins())
 
 def suggestion(*events, name="play"):
     """What is proposed for events of these properties, JSON texts or what makes them."""
-    seen = EventSeen()
+    seen = EventProfile()
     for event in events:
         seen.add(event if isinstance(event, str) else json.dumps(event))
     return propose(name, seen)
@@ -202,7 +202,7 @@ def test_blueprints_reader_takes_what_is_proposed_and_its_columns_take_what_was_
 
 
 def test_names_that_clients_invent_are_bounded_in_number():
-    seen = Seen()
+    seen = Profile()
     for number in range(MAX_EVENTS + 5):
         seen.add(f"event-{number}", "{}")
     seen.add("x" * (MAX_NAME + 1), "{}")
@@ -210,13 +210,13 @@ def test_names_that_clients_invent_are_bounded_in_number():
 
 
 def test_properties_that_clients_invent_are_bounded_in_number():
-    one = EventSeen()
+    one = EventProfile()
     one.add(json.dumps({f"p{n}": n for n in range(MAX_PROPERTIES + 7)}))
     assert (len(one.properties), one.further) == (MAX_PROPERTIES, 7)
 
 
 def test_memory_is_bounded_with_many_names():
-    seen = Seen()
+    seen = Profile()
     tracemalloc.start()
     try:
         for number in range(110):

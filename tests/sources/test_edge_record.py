@@ -16,8 +16,8 @@ from spade_spark.sources.edge_record import (
     YEAR_ONE,
     EdgeRecord,
     Event,
-    Malformed,
-    Undecodable,
+    MalformedPayloadError,
+    UndecodableLineError,
     decode_payload,
     read_events,
     read_record,
@@ -57,7 +57,7 @@ def test_what_is_missing_is_zero(line):
     [b"", b"  ", b"[]", b"7", b'"text"', b"true", b"{}{}", b"{,}", b'{"a":1,}', b"\xef\xbb\xbf{}"],
 )
 def test_what_is_no_object_is_undecodable(line):
-    with pytest.raises(Undecodable):
+    with pytest.raises(UndecodableLineError):
         read_record(line)
 
 
@@ -99,7 +99,7 @@ def test_a_null_clears_the_address():
     ],
 )
 def test_a_member_of_the_wrong_type_spoils_the_record(member):
-    with pytest.raises(Undecodable):
+    with pytest.raises(UndecodableLineError):
         read_record(f"{{{member}}}".encode())
 
 
@@ -109,7 +109,7 @@ def test_each_byte_that_is_no_utf8_becomes_one_replacement_character():
 
 
 def test_a_byte_that_is_no_utf8_outside_a_string_spoils_the_record():
-    with pytest.raises(Undecodable):
+    with pytest.raises(UndecodableLineError):
         read_record(b'{"uuid":"a"\xff}')
 
 
@@ -120,7 +120,7 @@ def test_payload_alphabets_go_by_the_first_character_that_tells():
     assert decode_payload("-_--fg==") == payload
     assert decode_payload("%2B%2f%2b%2Bfg%3D%3d") == payload
     for mixed in ["-/--fg==", " /-- fg=", "%2B/+ fg=="]:
-        with pytest.raises(Malformed):
+        with pytest.raises(MalformedPayloadError):
             decode_payload(mixed)
 
 
@@ -133,13 +133,13 @@ def test_line_breaks_in_a_payload_are_ignored(data):
     "data", ["Zg", "Zg=", "Zg===", "Zg==Zg==", "=", "====", "Z", "Z===", "Zg==\t", "Zé==", "Zg==\0"]
 )
 def test_a_payload_that_is_no_base64_is_malformed(data):
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedPayloadError):
         decode_payload(data)
 
 
 @pytest.mark.parametrize("data", ["%", "Zg==%", "Zg==%3", "%g0", "%+1", "% 1", "%\u00b21"])
 def test_a_malformed_percent_escape_makes_a_payload_malformed(data):
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedPayloadError):
         decode_payload(data)
 
 
@@ -193,7 +193,7 @@ def naive_decode(data: str) -> bytes | None:
 def test_payloads_decode_as_a_naive_model_does(data):
     expected = naive_decode(data)
     if expected is None:
-        with pytest.raises(Malformed):
+        with pytest.raises(MalformedPayloadError):
             decode_payload(data)
     else:
         assert decode_payload(data) == expected
@@ -233,7 +233,7 @@ def test_one_event_and_a_list_of_events():
     ],
 )
 def test_a_payload_that_is_no_event_is_malformed(payload):
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedPayloadError):
         read_events(encoded(payload))
 
 
@@ -253,7 +253,7 @@ def test_brackets_within_brackets_are_counted_not_recursed_into(depth, legal):
     if legal:
         assert read_events(payload)[0].name == "a"
     else:
-        with pytest.raises(Malformed):
+        with pytest.raises(MalformedPayloadError):
             read_events(payload)
 
 
@@ -282,11 +282,11 @@ def test_the_reader_takes_what_a_strict_parser_takes(text):
         try:
             json.loads(line, parse_constant=lambda _: 1 / 0)
         except (ValueError, ZeroDivisionError):
-            with pytest.raises(Undecodable):
+            with pytest.raises(UndecodableLineError):
                 read_record(line)
 
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_record_or_undecodable(line):
-    with suppress(Undecodable):
+    with suppress(UndecodableLineError):
         assert isinstance(read_record(line), EdgeRecord)

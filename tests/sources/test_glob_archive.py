@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spade_spark.errors import DamagedObject
-from spade_spark.sources.glob_archive import GlobLines, Repeats
+from spade_spark.errors import CorruptObjectError
+from spade_spark.sources.glob_archive import GlobDeduplicator, GlobReader
 from spade_spark.sources.gzip_lines import ObjectLines
 from tests.support import edge_logs
 from tests.support.globs import FORMS, data_lines, deflate, glob
@@ -29,14 +29,14 @@ class Read:
     """What was read of an object."""
 
     def __init__(self, data, repeats=None, chunk_bytes=1000):
-        self.globs = GlobLines(
-            io.BytesIO(data), "20171103/a", repeats or Repeats(), chunk_bytes=chunk_bytes
+        self.globs = GlobReader(
+            io.BytesIO(data), "20171103/a", repeats or GlobDeduplicator(), chunk_bytes=chunk_bytes
         )
         self.damage = ""
         self.chunks: list[bytes] = []
         try:
             self.chunks.extend(self.globs)
-        except DamagedObject as damage:
+        except CorruptObjectError as damage:
             self.damage = str(damage)
         self.lines = b"".join(self.chunks).splitlines()
 
@@ -95,7 +95,7 @@ def test_a_glob_that_comes_again_is_dropped_and_counted(form):
 
 
 def test_a_glob_that_comes_again_in_another_object_is_dropped():
-    repeats = Repeats()
+    repeats = GlobDeduplicator()
     Read(glob(ONE), repeats)
     assert Read(glob(THREE) + glob(ONE), repeats).lines == THREE
 
@@ -107,7 +107,7 @@ def test_globs_whose_first_record_has_no_uuid_are_no_repeats():
 
 
 def test_the_latest_globs_are_known_and_no_more():
-    repeats = Repeats(most=2)
+    repeats = GlobDeduplicator(most=2)
     for uuid in ("a", "b", "a", "c"):
         repeats.note(uuid, 1)
     assert [repeats.read(uuid) for uuid in ("a", "b", "c")] == [1, 0, 1]
@@ -171,7 +171,7 @@ def test_a_glob_that_is_larger_than_the_edge_makes_them_reads_the_same():
 def test_memory_is_bounded_by_chunks_not_by_globs():
     record = edge_logs.record("login", {"n": 1, "more": "x" * 200})
     big = b"\x01" + deflate(b"[" + b",".join([record] * 40_000) + b"]")
-    globs = GlobLines(io.BytesIO(big), "a", Repeats())
+    globs = GlobReader(io.BytesIO(big), "a", GlobDeduplicator())
     tracemalloc.start()
     try:
         assert sum(chunk.count(b"\n") for chunk in globs) == 40_000
@@ -183,11 +183,11 @@ def test_memory_is_bounded_by_chunks_not_by_globs():
 
 def test_a_glob_that_is_cut_off_and_no_array_is_said_to_be_cut_off():
     whole = b"\x01" + deflate(b'{"not": "an array"}' + bytes(range(200)))
-    with pytest.raises(DamagedObject, match="cut off"):
-        list(GlobLines(io.BytesIO(whole[:-20]), "o", Repeats()))
+    with pytest.raises(CorruptObjectError, match="cut off"):
+        list(GlobReader(io.BytesIO(whole[:-20]), "o", GlobDeduplicator()))
 
 
 def test_a_broken_line_is_named_by_its_number_and_blank_lines_are_passed_over():
     good = data_lines([glob([edge_logs.record("a", {})])]).removesuffix(b"\n")
-    with pytest.raises(DamagedObject, match="line 4 has no glob"):
-        list(GlobLines(io.BytesIO(good + b"\n\r\n \n{bad\n"), "o", Repeats()))
+    with pytest.raises(CorruptObjectError, match="line 4 has no glob"):
+        list(GlobReader(io.BytesIO(good + b"\n\r\n \n{bad\n"), "o", GlobDeduplicator()))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spade_spark.errors import DamagedObject, InputError
+from spade_spark.errors import CorruptObjectError, InputError
 from spade_spark.sources.gzip_lines import ObjectLines
 
 
@@ -20,7 +20,7 @@ def read(data, chunk_bytes=1000):
     chunks: list[bytes] = []
     try:
         chunks.extend(lines)
-    except DamagedObject as damage:
+    except CorruptObjectError as damage:
         return chunks, str(damage), lines
     return chunks, "", lines
 
@@ -111,7 +111,7 @@ def test_no_flipped_byte_goes_unnoticed(at, flip):
 
 
 def test_damage_is_an_error_of_the_input():
-    assert issubclass(DamagedObject, InputError)
+    assert issubclass(CorruptObjectError, InputError)
 
 
 def test_a_line_of_50_megabytes_is_read_in_memory_of_a_few_times_its_size():

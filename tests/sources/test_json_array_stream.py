@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spade_spark.sources.json_array_stream import ArraySplitter, NotAnArray
+from spade_spark.sources.json_array_stream import ArraySplitter, JsonArrayError
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -41,7 +41,7 @@ def test_what_is_no_json_is_split_in_the_same_way_however_it_is_cut(text, size):
     def outcome(size):
         try:
             return split(b"[" + text, size)
-        except NotAnArray as error:
+        except JsonArrayError as error:
             return str(error)
 
     assert outcome(size) == outcome(1000)
@@ -60,7 +60,7 @@ def test_what_is_no_json_is_split_in_the_same_way_however_it_is_cut(text, size):
     ],
 )
 def test_what_is_no_whole_array_is_refused(text, why):
-    with pytest.raises(NotAnArray) as refusal:
+    with pytest.raises(JsonArrayError) as refusal:
         split(text)
     assert str(refusal.value) == why
 
@@ -68,7 +68,7 @@ def test_what_is_no_whole_array_is_refused(text, why):
 def test_the_elements_before_the_damage_are_handed_out():
     array = ArraySplitter()
     assert list(array.feed(b'[{"a":1},{"b":2},{"c"')) == [b'{"a":1}', b'{"b":2}']
-    with pytest.raises(NotAnArray):
+    with pytest.raises(JsonArrayError):
         array.finish()
 
 

@@ -5,8 +5,8 @@ from datetime import datetime, timezone
 
 import pytest
 
-from spade_spark.errors import ObjectMissing
-from spade_spark.settings import Input, S3Settings
+from spade_spark.errors import ObjectNotFoundError
+from spade_spark.settings import InputSettings, S3Settings
 from spade_spark.sources.listing import list_window
 from spade_spark.storage.base import open_store
 from spade_spark.window import Window
@@ -38,7 +38,7 @@ def test_objects_closed_from_start_to_an_hour_after_end_are_read(edge, time_sour
     put(edge, "2017-11-03 16:59:59")
     inside = [put(edge, "2017-11-03 17:00:00"), put(edge, "2017-11-03 19:59:59")]
     put(edge, "2017-11-03 20:00:00")
-    listing = list_window(edge, WINDOW, Input(time_source=time_source))
+    listing = list_window(edge, WINDOW, InputSettings(time_source=time_source))
     assert [source.key for source in listing.sources] == inside
     assert all(source.etag and source.size == 1 for source in listing.sources)
 
@@ -46,20 +46,22 @@ def test_objects_closed_from_start_to_an_hour_after_end_are_read(edge, time_sour
 def test_a_day_after_midnight_utc_is_listed_where_the_margin_reaches_it(edge):
     window = Window.parse("2017-11-03 16:00:00", "2017-11-03 16:59:59")  # to 23:59:59 UTC
     late = put(edge, "2017-11-04 00:30:00")
-    listing = list_window(edge, window, Input())
+    listing = list_window(edge, window, InputSettings())
     assert [source.key for source in listing.sources] == [late]
 
 
 def test_other_days_are_not_read(edge):
     put(edge, "2017-11-03 18:00:00", folder="20171109")
-    assert list_window(edge, WINDOW, Input()).sources == ()
+    assert list_window(edge, WINDOW, InputSettings()).sources == ()
 
 
 def test_an_object_without_a_time_in_its_name_is_shown_where_the_name_is_asked(edge):
     edge.write("20171103/_SUCCESS", b"")
-    assert list_window(edge, WINDOW, Input(time_source="key")).unnamed == ("20171103/_SUCCESS",)
+    assert list_window(edge, WINDOW, InputSettings(time_source="key")).unnamed == (
+        "20171103/_SUCCESS",
+    )
 
 
 def test_an_edge_store_that_is_not_there_is_named(edge):
-    with pytest.raises(ObjectMissing, match="there is no directory"):
-        list_window(edge, WINDOW, Input())
+    with pytest.raises(ObjectNotFoundError, match="there is no directory"):
+        list_window(edge, WINDOW, InputSettings())

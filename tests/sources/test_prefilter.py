@@ -11,7 +11,7 @@ from spade_spark.blueprint.schema import Column, Table
 from spade_spark.lookups.base import Lookups
 from spade_spark.sources.prefilter import Prefilter
 from spade_spark.transform.outcomes import Outcome
-from spade_spark.transform.reference import ExactTransform
+from spade_spark.transform.reference import ReferenceTransform
 from tests.fuzz.make import NAMES, FixedGeo, FixedLogins, line, tables
 
 LOOKUPS = Lookups(FixedGeo(), FixedLogins())
@@ -36,7 +36,7 @@ def table(name):
 
 def makes_rows(line, schema, asked):
     """Whether the exact path makes a row of a table that was asked for."""
-    results = ExactTransform(schema, LOOKUPS, asked).line(line)
+    results = ReferenceTransform(schema, LOOKUPS, asked).line(line)
     return any(result.outcome in WRITTEN for result in results or [])
 
 
@@ -45,7 +45,7 @@ def test_no_line_of_an_asked_table_is_passed_over(seed, asked):
     rng = Random(seed)
     schema = tables(rng) | {name: table(name) for name in asked}
     lines = [part for _ in range(10) for part in line(rng, schema).split(b"\n")]
-    passed = Prefilter(asked).pass_through(b"\n".join(lines) + b"\n").split(b"\n")
+    passed = Prefilter(asked).filter(b"\n".join(lines) + b"\n").split(b"\n")
     for one in lines:
         if makes_rows(one, schema, frozenset(asked)):
             assert one in passed
@@ -60,7 +60,7 @@ def test_a_name_is_found_at_every_offset_however_json_spells_it(name, before, da
     payload = b'{"pad":"' + padding.encode() + b'","event":"' + spelt + b'","properties":{}}'
     chunk = edge_line(payload) + b"\n"
     if makes_rows(chunk, {name: table(name)}, frozenset({name})):
-        assert Prefilter({name}).pass_through(chunk) == chunk
+        assert Prefilter({name}).filter(chunk) == chunk
 
 
 def spellings(char):
@@ -74,14 +74,14 @@ def test_lines_are_split_as_the_transform_splits_them_even_if_records_share_them
     """Two records on one line are no record: the lines after it must not be mistaken for others."""
     wanted, other = edge_line(event("wanted")), edge_line(event("other"))
     chunk = b"\n".join([other + other, wanted, other, b"", other]) + b"\n"
-    assert wanted in Prefilter({"wanted"}).pass_through(chunk).split(b"\n")
+    assert wanted in Prefilter({"wanted"}).filter(chunk).split(b"\n")
 
 
 def test_a_chunk_without_the_name_is_passed_over_whole():
     chunk = b"".join(edge_line(event(f"other_{n}", x="y")) + b"\n" for n in range(100))
     prefilter = Prefilter({"wanted"})
-    assert prefilter.pass_through(chunk) == b""
-    assert prefilter.passed_over == 100
+    assert prefilter.filter(chunk) == b""
+    assert prefilter.skipped == 100
 
 
 def test_what_passes_is_whole_lines_in_order_and_the_rest_is_counted():
@@ -93,16 +93,16 @@ def test_what_passes_is_whole_lines_in_order_and_the_rest_is_counted():
     ]
     prefilter = Prefilter({"wanted"})
     kept = [line for line, yes in zip(lines, wanted, strict=True) if yes]
-    assert prefilter.pass_through(b"".join(lines)) == b"".join(kept)
-    assert prefilter.passed_over == 200 - len(kept)
+    assert prefilter.filter(b"".join(lines)) == b"".join(kept)
+    assert prefilter.skipped == 200 - len(kept)
 
 
 def test_the_last_line_of_an_object_may_lack_its_line_feed():
     prefilter = Prefilter({"wanted"})
     last = edge_line(event("wanted"))
-    assert prefilter.pass_through(edge_line(event("other")) + b"\n" + last) == last
-    assert prefilter.pass_through(edge_line(event("other"))) == b""
-    assert prefilter.passed_over == 2
+    assert prefilter.filter(edge_line(event("other")) + b"\n" + last) == last
+    assert prefilter.filter(edge_line(event("other"))) == b""
+    assert prefilter.skipped == 2
 
 
 def test_lines_in_which_the_name_may_be_spelt_otherwise_pass():
@@ -116,10 +116,10 @@ def test_lines_in_which_the_name_may_be_spelt_otherwise_pass():
         b"no record " + data.encode(),
     ]
     for one in odd:
-        assert Prefilter({"wanted"}).pass_through(one + b"\n") == one + b"\n"
+        assert Prefilter({"wanted"}).filter(one + b"\n") == one + b"\n"
 
 
 def test_with_many_names_or_a_name_that_any_bytes_may_spell_all_lines_pass():
     chunk = edge_line(event("other")) + b"\n"
-    assert Prefilter({f"wanted_{n}" for n in range(100)}).pass_through(chunk) == chunk
-    assert Prefilter({"\ufffd"}).pass_through(chunk) == chunk
+    assert Prefilter({f"wanted_{n}" for n in range(100)}).filter(chunk) == chunk
+    assert Prefilter({"\ufffd"}).filter(chunk) == chunk

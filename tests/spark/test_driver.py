@@ -5,11 +5,11 @@ import signal
 
 import pytest
 
-from spade_spark.errors import Bug, LockLost
-from spade_spark.plan import Partition
+from spade_spark.errors import InternalError, LockLostError
+from spade_spark.plan import InputPartition
 from spade_spark.settings import Settings
-from spade_spark.spark.broadcast_context import Job
-from spade_spark.spark.driver import _gist, _interrupts_wait, transform
+from spade_spark.spark.broadcast_context import BroadcastContext
+from spade_spark.spark.driver import _interrupts_wait, _root_cause, transform
 from tests.support import edge_logs
 
 LOCAL = {"spark.master": "local[1]", "spark.ui.enabled": "false", "spark.task.maxFailures": "1"}
@@ -19,11 +19,11 @@ LOCAL = {"spark.master": "local[1]", "spark.ui.enabled": "false", "spark.task.ma
 @pytest.mark.spark
 @pytest.mark.usefixtures("aws_keys")  # the tests after it share its JVM, and so its environment
 def test_a_bug_in_a_task_is_shown_by_its_own_last_line():
-    broken = Job("r", "plan", "20171103", None, b"[]", None)  # type: ignore[arg-type] # the bug
-    with pytest.raises(Bug) as raised:
+    broken = BroadcastContext("r", "plan", "20171103", None, b"[]", None)  # type: ignore[arg-type] # the bug
+    with pytest.raises(InternalError) as raised:
         transform(
             broken,
-            [Partition(0, ())],
+            [InputPartition(0, ())],
             LOCAL,
             check_lock=lambda: None,
             watch=lambda progress: None,
@@ -40,7 +40,9 @@ def job(tmp_path):
     settings = Settings.model_validate(
         {"input": {"edge": str(tmp_path / "edge")}, "output": {"base": str(tmp_path / "output")}}
     )
-    return Job("r", "plan", "20171103", settings, edge_logs.schemas(edge_logs.LOGIN), None)
+    return BroadcastContext(
+        "r", "plan", "20171103", settings, edge_logs.schemas(edge_logs.LOGIN), None
+    )
 
 
 @pytest.mark.slow
@@ -50,7 +52,9 @@ def test_a_display_that_fails_is_logged_and_does_not_end_the_transform(job, capl
     def watch(progress):
         raise RuntimeError("no terminal")
 
-    (completion,) = transform(job, [Partition(0, ())], LOCAL, check_lock=lambda: None, watch=watch)
+    (completion,) = transform(
+        job, [InputPartition(0, ())], LOCAL, check_lock=lambda: None, watch=watch
+    )
     assert completion.partition == 0
     assert caplog.text.count("the progress display failed (RuntimeError: no terminal)") == 1
 
@@ -60,11 +64,11 @@ def test_a_display_that_fails_is_logged_and_does_not_end_the_transform(job, capl
 @pytest.mark.usefixtures("aws_keys")
 def test_a_lost_lock_ends_the_transform(job):
     def check_lock():
-        raise LockLost("the lock was taken over")
+        raise LockLostError("the lock was taken over")
 
-    with pytest.raises(LockLost, match="the lock was taken over"):
+    with pytest.raises(LockLostError, match="the lock was taken over"):
         transform(
-            job, [Partition(0, ())], LOCAL, check_lock=check_lock, watch=lambda progress: None
+            job, [InputPartition(0, ())], LOCAL, check_lock=check_lock, watch=lambda progress: None
         )
 
 
@@ -74,7 +78,7 @@ def test_where_no_task_says_why_spark_does():
         ": org.apache.spark.SparkException: Job aborted: ExecutorLostFailure (executor 1 exited)\n"
         "\tat org.apache.spark.scheduler.DAGScheduler.abortStage(DAGScheduler.scala:2856)\n"
     )
-    assert _gist(account) == (
+    assert _root_cause(account) == (
         "org.apache.spark.SparkException: Job aborted: ExecutorLostFailure (executor 1 exited)"
     )
 

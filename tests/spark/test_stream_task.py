@@ -10,22 +10,22 @@ from dataclasses import replace
 
 import pytest
 
-from spade_spark.errors import InputError, PassingFault
-from spade_spark.plan import Partition, Source
-from spade_spark.runs.paths import Layout
-from spade_spark.runs.publish_checkpoint import read_publication
+from spade_spark.errors import InputError, TransientError
+from spade_spark.plan import InputObject, InputPartition
+from spade_spark.runs.paths import RunPaths
+from spade_spark.runs.publish_checkpoint import read_checkpoint
 from spade_spark.settings import S3Settings, Settings
-from spade_spark.spark.broadcast_context import Job, Publishing
+from spade_spark.spark.broadcast_context import BroadcastContext, PublishConfig
 from spade_spark.spark.task import run_partition
 from spade_spark.storage.base import open_store
-from spade_spark.streams.routing import Span
-from spade_spark.streams.targets import Target
+from spade_spark.streams.routing import WindowFilter
+from spade_spark.streams.targets import StreamTarget
 from tests.streams.harness import stream, unpack
 from tests.support import edge_logs
 from tests.support.partial_reads import PartialFailures
 from tests.support.streams import Consumer
 
-SPAN = Span("time", "2017-11-03 10:00:00", "2017-11-03 11:59:59")
+SPAN = WindowFilter("time", "2017-11-03 10:00:00", "2017-11-03 11:59:59")
 ROWS = 40
 STRETCH = 10
 BATCHER = {"MaxSize": 990000, "MaxEntries": 4, "MaxAge": "1h"}
@@ -55,7 +55,7 @@ class Scene:
         lines.append(edge_logs.record("login", {"n": -1}, at="2017-11-03T16:59:59Z"))
         self.edge.write("20171103/0.gz", edge_logs.log(lines))
         found = self.edge.list("20171103/")
-        self.partition = Partition(7, tuple(Source(e.key, e.size, e.etag) for e in found))
+        self.partition = InputPartition(7, tuple(InputObject(e.key, e.size, e.etag) for e in found))
 
     def job(self, *streams, patience=60.0):
         settings = Settings.model_validate(
@@ -65,19 +65,19 @@ class Scene:
                 "streams": {"endpoint_url": self.endpoint_url},
             }
         )
-        targets = tuple(Target(f"{s.stream_type}/{s.stream_name}", s) for s in streams)
-        return Job(
+        targets = tuple(StreamTarget(f"{s.stream_type}/{s.stream_name}", s) for s in streams)
+        return BroadcastContext(
             "r",
             "plan-hash",
             "20171103",
             settings,
             edge_logs.schemas(edge_logs.LOGIN, edge_logs.CHAT),
             None,
-            publishing=Publishing(targets, SPAN, patience, STRETCH),
+            publishing=PublishConfig(targets, SPAN, patience, STRETCH),
         )
 
     def record(self):
-        return read_publication(self.output, Layout("r").publication(7))
+        return read_checkpoint(self.output, RunPaths("r").publication(7))
 
     def run(self, job):
         return run_partition(job, self.partition, 0)
@@ -165,7 +165,7 @@ def test_rows_beside_a_damaged_object_wait_until_it_is_allowed(scene, consumer):
     whole = scene.edge.read("20171103/0.gz")
     scene.edge.write("20171103/0.gz", whole + b"no gzip")
     (found,) = scene.edge.list("20171103/")
-    scene.partition = Partition(7, (Source(found.key, found.size, found.etag),))
+    scene.partition = InputPartition(7, (InputObject(found.key, found.size, found.etag),))
     name = consumer.new_stream()
     job = scene.job(stream(name=name))
     held = scene.run(job)
@@ -198,7 +198,7 @@ def test_a_task_that_failed_is_gone_on_with_where_it_stopped(scene, consumer, pa
     name = consumer.new_stream()
     job = scene.job(stream(name=name, Batcher=BATCHER))
     failing = FailingOnce(partial, at=2)
-    with pytest.raises(PassingFault, match="run the same command again"):
+    with pytest.raises(TransientError, match="run the same command again"):
         scene.run(job)
     (progress,) = scene.record().streams.values()
     assert (scene.record().holder, progress.settled, progress.sending) == ("", 8, 8)

@@ -10,12 +10,12 @@ from dataclasses import replace
 import pyarrow.parquet
 import pytest
 
-from spade_spark.errors import Bug, ObjectChanged, ObjectMissing
-from spade_spark.plan import Partition, Source
+from spade_spark.errors import InternalError, ObjectChangedError, ObjectNotFoundError
+from spade_spark.plan import InputObject, InputPartition
 from spade_spark.runs.manifest import Completion, decode
 from spade_spark.settings import S3Settings, Settings
-from spade_spark.spark.broadcast_context import Job
-from spade_spark.spark.task import _Attempt, run_partition
+from spade_spark.spark.broadcast_context import BroadcastContext
+from spade_spark.spark.task import _TaskAttempt, run_partition
 from spade_spark.storage.base import open_store
 from spade_spark.transform import reference
 from spade_spark.transform.edge_type_audit import EdgeTypeCounts
@@ -44,13 +44,15 @@ class World:
             {"input": {"edge": self.edge.url}, "output": {"base": self.output.url}}
         )
         schemas = edge_logs.schemas(edge_logs.LOGIN, edge_logs.CHAT)
-        self.job = Job("r", "plan-hash", "20171103", settings, schemas, None)
+        self.job = BroadcastContext("r", "plan-hash", "20171103", settings, schemas, None)
 
     def partition(self, *objects):
         for number, data in enumerate(objects):
             self.edge.write(f"20171103/{number}.gz", data)
-        found = [Source(each.key, each.size, each.etag) for each in self.edge.list("20171103/")]
-        return Partition(7, tuple(found))
+        found = [
+            InputObject(each.key, each.size, each.etag) for each in self.edge.list("20171103/")
+        ]
+        return InputPartition(7, tuple(found))
 
     def rows(self, completion, table):
         data = [self.output.read(file.key) for file in completion.files if file.table == table]
@@ -142,7 +144,7 @@ def test_a_table_that_falls_back_to_the_reference_path_is_in_the_completion_reco
 def test_building_the_completion_record_changes_no_counts(world, tmp_path):
     job = replace(world.job, asked=frozenset({"login"}))
     partition = world.partition(edge_logs.log(GOOD))
-    attempt = _Attempt(job, partition, "attempt", world.output, tmp_path)
+    attempt = _TaskAttempt(job, partition, "attempt", world.output, tmp_path)
     completion = attempt.run()
     assert completion.ledger.filtered
     assert attempt._completion() == completion
@@ -213,14 +215,14 @@ def test_a_line_of_50_megabytes_is_one_line(world):
 def test_an_object_that_changed_after_the_plan_ends_the_run(world):
     partition = world.partition(edge_logs.log(GOOD))
     world.edge.write("20171103/0.gz", edge_logs.log(GOOD[:1]))
-    with pytest.raises(ObjectChanged, match=r"20171103/0.gz has changed since it was planned"):
+    with pytest.raises(ObjectChangedError, match=r"20171103/0.gz has changed since it was planned"):
         run_partition(world.job, partition, 0)
 
 
 def test_an_object_that_is_gone_ends_the_run(world):
     partition = world.partition(edge_logs.log(GOOD))
     world.edge.delete("20171103/0.gz")
-    with pytest.raises(ObjectMissing, match=r"20171103/0.gz is not there"):
+    with pytest.raises(ObjectNotFoundError, match=r"20171103/0.gz is not there"):
         run_partition(world.job, partition, 0)
 
 
@@ -272,8 +274,8 @@ def test_what_was_kept_is_tried_again_and_only_that(world, monkeypatch):
     assert first.failures == (("u-1-1", "RuntimeError: a bug"),)
 
     again = replace(world.job, run_tag="r.quarantine", plan="another", again=True)
-    sources = [Source(f.key, f.size, "") for f in first.quarantine]
-    second = run_partition(again, Partition(0, tuple(sources)), 0)
+    sources = [InputObject(f.key, f.size, "") for f in first.quarantine]
+    second = run_partition(again, InputPartition(0, tuple(sources)), 0)
     assert world.rows(second, "login") == ['"2017-11-03 11:00:00"\t"b"\t"1"']
     assert second.ledger.events == {"login": {Outcome.SUCCESS: 1}}
 
@@ -281,8 +283,8 @@ def test_what_was_kept_is_tried_again_and_only_that(world, monkeypatch):
 def test_what_fails_again_is_kept_again_as_from_where_it_came_first(world):
     first = run_partition(world.job, world.partition(edge_logs.log(GOOD)), 0)
     again = replace(world.job, run_tag="r.quarantine", plan="another", again=True)
-    sources = [Source(f.key, f.size, "") for f in first.quarantine]
-    second = run_partition(again, Partition(0, tuple(sources)), 0)
+    sources = [InputObject(f.key, f.size, "") for f in first.quarantine]
+    second = run_partition(again, InputPartition(0, tuple(sources)), 0)
     assert kept(world, second) == kept(world, first)
 
 
@@ -339,13 +341,15 @@ def test_a_quarantine_is_of_lines_whatever_the_input_was(world):
     read = world.job.settings.input.model_copy(update={"form": "globs"})
     settings = world.job.settings.model_copy(update={"input": read})
     again = replace(world.job, run_tag="r.quarantine", again=True, settings=settings)
-    sources = [Source(f.key, f.size, "") for f in first.quarantine]
-    second = run_partition(again, Partition(0, tuple(sources)), 0)
+    sources = [InputObject(f.key, f.size, "") for f in first.quarantine]
+    second = run_partition(again, InputPartition(0, tuple(sources)), 0)
     assert kept(world, second) == kept(world, first)
 
 
 def test_a_repeated_glob_takes_part_in_the_balance(world):
     completion = run_partition(world.job, world.partition(edge_logs.log(GOOD)), 0)
     lost = replace(completion, ledger=replace(completion.ledger, repeated=1))
-    with pytest.raises(Bug, match=r"7 lines read, but 1 undecodable .* 1 of repeated globs"):
+    with pytest.raises(
+        InternalError, match=r"7 lines read, but 1 undecodable .* 1 of repeated globs"
+    ):
         lost.check()

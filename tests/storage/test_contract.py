@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from spade_spark.errors import InputError, ObjectChanged, ObjectMissing
+from spade_spark.errors import InputError, ObjectChangedError, ObjectNotFoundError
 from spade_spark.settings import S3Settings
 from spade_spark.storage.base import open_store, split_url
 
@@ -47,13 +47,13 @@ def test_an_object_that_changed_is_refused(store):
     (listed,) = store.list("k")
     assert store.open("k", listed.etag).read() == b"one"
     store.write("k", b"two")
-    with pytest.raises(ObjectChanged, match="k has changed since it was planned"):
+    with pytest.raises(ObjectChangedError, match="k has changed since it was planned"):
         store.open("k", listed.etag)
 
 
 def test_an_object_that_is_missing_is_named(store):
     store.write("there", b"")
-    with pytest.raises(ObjectMissing, match="nowhere is not there"):
+    with pytest.raises(ObjectNotFoundError, match="nowhere is not there"):
         store.read("nowhere")
 
 
@@ -83,7 +83,7 @@ def test_nothing_is_replaced_where_nothing_is(store):
     store.write("there", b"x")
     etag = store.snapshot("there").etag
     assert not store.replace("nowhere", b"y", etag)
-    with pytest.raises(ObjectMissing, match="nowhere is not there"):
+    with pytest.raises(ObjectNotFoundError, match="nowhere is not there"):
         store.snapshot("nowhere")
 
 
@@ -143,12 +143,12 @@ def test_a_stream_is_read_in_pieces(store):
 
 def test_a_missing_bucket_is_named(s3_settings):
     store = open_store("s3://no-such-bucket/x/", s3_settings)
-    with pytest.raises(ObjectMissing, match=r"there is no bucket no-such-bucket"):
+    with pytest.raises(ObjectNotFoundError, match=r"there is no bucket no-such-bucket"):
         list(store.list())
 
 
 def test_a_missing_directory_is_named(tmp_path):
-    with pytest.raises(ObjectMissing, match="there is no directory"):
+    with pytest.raises(ObjectNotFoundError, match="there is no directory"):
         list(open_store(str(tmp_path / "none"), S3Settings()).list())
 
 
@@ -176,5 +176,5 @@ def test_an_objects_url_is_split_into_store_and_key(url, parts):
 
 
 def test_an_error_survives_the_way_from_an_executor():
-    error = ObjectChanged("s3://b/k has changed since it was planned")
+    error = ObjectChangedError("s3://b/k has changed since it was planned")
     assert str(pickle.loads(pickle.dumps(error))) == str(error)

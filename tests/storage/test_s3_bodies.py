@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from spade_spark.errors import PassingFault
+from spade_spark.errors import TransientError
 from spade_spark.settings import S3Settings
 from spade_spark.storage.base import open_store
 from tests.support.faulty_s3 import FaultyS3
@@ -34,12 +34,15 @@ def test_half_a_body_that_calls_itself_whole_is_gone_on_with(store, faulty):
 
 def test_a_body_that_stays_too_short_is_given_up_and_not_taken_for_the_object(store, faulty):
     faulty.inject("GET .*/key", "wrong_length", times=100)
-    with store.open("key", size=len(DATA)) as stream, pytest.raises(PassingFault, match="broke 9"):
+    with (
+        store.open("key", size=len(DATA)) as stream,
+        pytest.raises(TransientError, match="broke 9"),
+    ):
         stream.read()
 
 
 def test_a_body_of_the_right_length_that_does_not_fit_its_checksum_may_pass(store, faulty):
     faulty.inject("GET .*/key", "wrong_bytes")
-    with store.open("key", size=len(DATA)) as stream, pytest.raises(PassingFault, match="416"):
+    with store.open("key", size=len(DATA)) as stream, pytest.raises(TransientError, match="416"):
         stream.read()
     assert store.read("key") == DATA

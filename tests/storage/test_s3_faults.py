@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from spade_spark.errors import InputError, PassingFault
+from spade_spark.errors import InputError, TransientError
 from spade_spark.settings import S3Settings
 from spade_spark.storage.base import open_store
 from tests.support.faulty_s3 import FaultyS3
@@ -85,7 +85,7 @@ def test_a_snapshot_whose_body_was_cut_is_read_anew(server, store):
 
 def test_a_snapshot_that_is_cut_again_and_again_is_given_up(server, store):
     server.breaks = 1000
-    with pytest.raises(PassingFault, match=r"s3://b/k: the connection broke \d+ times"):
+    with pytest.raises(TransientError, match=r"s3://b/k: the connection broke \d+ times"):
         store.snapshot("k")
 
 
@@ -108,14 +108,14 @@ def test_a_connection_that_is_refused_is_a_fault_that_passes(server, store, monk
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda seconds: None)
     server.shutdown()
     server.server_close()
-    with pytest.raises(PassingFault, match=r"s3://b/k: S3 does not answer \(EndpointConnection"):
+    with pytest.raises(TransientError, match=r"s3://b/k: S3 does not answer \(EndpointConnection"):
         store.read("k")
 
 
 @pytest.mark.parametrize(
     ("kind", "error", "said"),
     [
-        ("throttled", PassingFault, "S3 answered 503 SlowDown; run the same command again"),
+        ("throttled", TransientError, "S3 answered 503 SlowDown; run the same command again"),
         (
             "denied",
             InputError,

@@ -6,7 +6,7 @@ from spade_spark.errors import InputError
 from spade_spark.settings import Settings
 from spade_spark.streams.aws_client import AwsService
 from spade_spark.streams.envelope import Envelope, row_payload
-from spade_spark.streams.sender import Sender, Unanswered
+from spade_spark.streams.sender import RequestFailedError, Sender
 from tests.streams.harness import stream
 from tests.support.faulty_s3 import FaultyS3
 from tests.support.partial_reads import PartialFailures
@@ -112,7 +112,7 @@ def test_an_answer_that_is_cut_leaves_doubt(consumer, s3_server, kind):
 
 def test_where_nobody_listens_nothing_is_in_doubt(s3_server, aws_keys):
     nobody = Settings.model_validate({"streams": {"endpoint_url": "http://127.0.0.1:1"}})
-    with pytest.raises(Unanswered) as down:
+    with pytest.raises(RequestFailedError) as down:
         AwsService(stream(), nobody).put(records(stream(), 1))
     assert not down.value.in_doubt
     assert "stream views in us-west-2 does not answer" in str(down.value)

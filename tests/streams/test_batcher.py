@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spade_spark.streams.batcher import Gatherer
+from spade_spark.streams.batcher import Batcher
 
 
 class Clock:
@@ -15,7 +15,7 @@ class Clock:
 
 
 def gatherer(max_size=10, max_age=5, clock=None, **more):
-    return Gatherer(max_size, max_age, clock=clock or Clock(), **more)
+    return Batcher(max_size, max_age, clock=clock or Clock(), **more)
 
 
 def test_an_entry_that_would_make_the_rest_too_large_waits_for_the_next():

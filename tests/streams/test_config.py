@@ -6,7 +6,7 @@ import pytest
 
 from spade_spark.errors import InputError, SettingsError, UsageError
 from spade_spark.settings import Settings
-from spade_spark.streams.targets import choose
+from spade_spark.streams.targets import select_streams
 from tests.streams.harness import entry, spade_config
 
 CONDITION = {"Field": "country", "Values": ["US"], "Operator": "in_set"}
@@ -22,7 +22,7 @@ def blueprint(tmp_path):
         settings = Settings.model_validate(
             {"blueprint": {"streams": str(path)}, "streams": streams or {}, "s3": s3 or {}}
         )
-        return choose(names, tables, settings)
+        return select_streams(names, tables, settings)
 
     return chosen
 
@@ -219,10 +219,10 @@ def test_what_is_no_list_is_refused(tmp_path, published):
     path.write_text(published)
     settings = Settings.model_validate({"blueprint": {"streams": str(path)}})
     with pytest.raises(InputError, match=r"blueprint\.streams in the settings"):
-        choose(["all"], ["login"], settings)
+        select_streams(["all"], ["login"], settings)
 
 
 def test_a_list_that_is_not_there_is_refused():
     settings = Settings.model_validate({"blueprint": {"streams": "none.json"}})
     with pytest.raises(SettingsError, match=r"no file none\.json"):
-        choose(["all"], ["login"], settings)
+        select_streams(["all"], ["login"], settings)

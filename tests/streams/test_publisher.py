@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from spade_spark.errors import InputError
 from spade_spark.streams.envelope import Envelope
 from spade_spark.streams.publisher import Publisher
-from spade_spark.streams.routing import Held
+from spade_spark.streams.routing import SkipReason
 from spade_spark.streams.sender import Sender
 from tests.streams.harness import stream, unpack
 from tests.streams.test_batcher import Clock
@@ -54,7 +54,7 @@ def test_rows_wait_no_longer_than_their_time(compress):
     one = publisher(configured, service, clock)
     one.add(0, "login", {"n": "0"})
     clock.now = 2.5  # a glob is complete, and waits for its batch from now on
-    one.add(1, "login", Held.FILTERED)
+    one.add(1, "login", SkipReason.FILTERED)
     assert (service.asked, one.settled) == (0, 0)
     clock.now = 5.5
     one.add(2, "login", {"n": "2"})
@@ -64,9 +64,9 @@ def test_rows_wait_no_longer_than_their_time(compress):
 
 def test_what_was_held_back_is_settled_with_what_comes_after_it():
     one = publisher(stream(Batcher={"MaxSize": 1, "MaxEntries": 1, "MaxAge": "1s"}), Service())
-    one.add(0, "login", Held.OUTSIDE)
+    one.add(0, "login", SkipReason.OUTSIDE)
     one.add(1, "login", {"n": "1"})
-    one.add(2, "login", Held.EMPTY)
+    one.add(2, "login", SkipReason.EMPTY)
     one.add(3, "login", {"n": "3"})
     counts = one.counts
     assert (one.settled, counts.rows, counts.outside, counts.empty, counts.published) == (
@@ -90,7 +90,7 @@ def test_requests_hold_no_more_than_the_service_takes():
     assert [len(put) for put in service.taken] == [500, 500, 200]
 
 
-rows = st.lists(st.sampled_from([*Held, {"n": "1"}, {"n": "12345678"}]), max_size=40)
+rows = st.lists(st.sampled_from([*SkipReason, {"n": "1"}, {"n": "12345678"}]), max_size=40)
 sizes = st.integers(1, 200)
 streams = st.builds(
     lambda compress, glob_size, batch_size, entries: stream(

@@ -4,7 +4,7 @@ import pytest
 
 from spade_spark.settings import StreamSettings
 from spade_spark.streams.filters import KNOWN
-from spade_spark.streams.routing import Held, Selector, Span
+from spade_spark.streams.routing import Selector, SkipReason, WindowFilter
 from tests.streams.harness import stream
 
 COLUMNS = ("time", "login", "country", "n")
@@ -48,8 +48,8 @@ def test_a_field_goes_over_the_events_name():
 
 
 def test_a_row_without_any_field_is_held_back():
-    assert fields({"Fields": ["n"]}, ExcludeEmptyFields=True) is Held.EMPTY
-    assert fields({"Fields": []}) is Held.EMPTY
+    assert fields({"Fields": ["n"]}, ExcludeEmptyFields=True) is SkipReason.EMPTY
+    assert fields({"Fields": []}) is SkipReason.EMPTY
 
 
 def test_of_two_columns_of_one_name_the_last_with_a_value_counts():
@@ -72,7 +72,7 @@ def test_of_two_columns_of_one_name_the_last_with_a_value_counts():
 )
 def test_every_condition_must_hold(conditions, passes):
     rule = {"Fields": ["n"], "Filter": "isOneOf", "FilterParameters": conditions}
-    assert fields(rule) == ({"n": ""} if passes else Held.FILTERED)
+    assert fields(rule) == ({"n": ""} if passes else SkipReason.FILTERED)
 
 
 def test_parameters_without_their_filter_hold_nothing_back():
@@ -101,20 +101,20 @@ def test_parameters_without_their_filter_hold_nothing_back():
 def test_the_filters_that_are_known_by_name(name, row, passes):
     assert name in KNOWN
     got = fields({"AllFields": True, "Filter": name}, list(row.values()), list(row))
-    assert (got is not Held.FILTERED) is passes
+    assert (got is not SkipReason.FILTERED) is passes
 
 
 DEFAULT = {"default_filter": [{"field": "country", "operator": "not_in_set", "values": ["US"]}]}
 
 
 def test_the_default_filter_holds_back_unless_it_is_skipped():
-    assert fields({"Fields": ["n"]}, settings=DEFAULT) is Held.FILTERED
+    assert fields({"Fields": ["n"]}, settings=DEFAULT) is SkipReason.FILTERED
     assert fields({"Fields": ["n"], "SkipDefaultFilter": True}, settings=DEFAULT) == {"n": ""}
 
 
 def test_a_rules_own_filter_counts_beside_the_default_one():
     rule = {"Fields": ["n"], "Filter": "isUserIDSet", "SkipDefaultFilter": True}
-    assert fields(rule, settings=DEFAULT) is Held.FILTERED
+    assert fields(rule, settings=DEFAULT) is SkipReason.FILTERED
 
 
 def test_a_filter_of_the_settings_goes_over_one_that_is_known():
@@ -133,11 +133,11 @@ def test_a_filter_of_the_settings_goes_over_one_that_is_known():
     ],
 )
 def test_rows_outside_the_window_are_held_back_as_the_load_holds_them_back(time, inside):
-    span = Span("time", "2017-11-03 10:00:00", "2017-11-03 11:59:59")
+    span = WindowFilter("time", "2017-11-03 10:00:00", "2017-11-03 11:59:59")
     got = fields({"Fields": ["n"]}, [time, *ROW[1:]], span=span)
-    assert got == ({"n": ""} if inside else Held.OUTSIDE)
+    assert got == ({"n": ""} if inside else SkipReason.OUTSIDE)
 
 
 def test_a_table_without_the_time_column_is_published_whole():
-    span = Span("when", "2017-11-03 10:00:00", "2017-11-03 11:59:59")
+    span = WindowFilter("when", "2017-11-03 10:00:00", "2017-11-03 11:59:59")
     assert fields({"Fields": ["n"]}, span=span) == {"n": ""}

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spade_spark.errors import InputError, PassingFault
+from spade_spark.errors import InputError, TransientError
 from spade_spark.streams.envelope import Record
 from spade_spark.streams.limits import Limits
-from spade_spark.streams.sender import Sender, Unanswered, cut
+from spade_spark.streams.sender import RequestFailedError, Sender, cut
 from tests.streams.harness import stream
 
 THROTTLE = "ProvisionedThroughputExceededException"
@@ -85,7 +85,7 @@ def test_a_record_that_is_too_large_does_not_stop_the_others():
 
 
 def test_a_request_that_fails_as_a_whole_is_an_attempt():
-    service = Service(Unanswered("down", in_doubt=False), ["", THROTTLE, ""])
+    service = Service(RequestFailedError("down", in_doubt=False), ["", THROTTLE, ""])
     one, _ = sender(service)
     one.send(records())
     counts = one.counts
@@ -93,16 +93,16 @@ def test_a_request_that_fails_as_a_whole_is_an_attempt():
 
 
 def test_records_whose_answer_was_lost_may_be_repeated():
-    one, _ = sender(Service(Unanswered("cut", in_doubt=True)))
+    one, _ = sender(Service(RequestFailedError("cut", in_doubt=True)))
     one.send(records(rows=2))
     assert (one.counts.published, one.counts.repeated) == (6, 6)
 
 
 def test_where_nothing_is_answered_to_the_last_nothing_is_lost():
     """The rows are not settled, so that another try publishes them; what was taken is repeated."""
-    down = Unanswered("down; run the same command again", in_doubt=False)
+    down = RequestFailedError("down; run the same command again", in_doubt=False)
     one, _ = sender(Service(["", THROTTLE, THROTTLE], down, down))
-    with pytest.raises(PassingFault, match="run the same command again"):
+    with pytest.raises(TransientError, match="run the same command again"):
         one.send(records(rows=2))
     counts = one.counts
     assert (counts.rows, counts.published, counts.dropped, counts.repeated) == (0, 0, 0, 2)

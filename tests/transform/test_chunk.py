@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spade_spark.blueprint.schema import Column, Table, read_tables
-from spade_spark.errors import LookupDown
-from spade_spark.lookups.base import Lookups, LookupStats, Place
+from spade_spark.errors import LookupUnavailableError
+from spade_spark.lookups.base import GeoLocation, Lookups, LookupStats
 from spade_spark.transform import decoders
-from spade_spark.transform.bounded_cache import Memo
+from spade_spark.transform.bounded_cache import Cache
 from spade_spark.transform.chunk import ChunkTransform
 from spade_spark.transform.decoders import MAX_UNTRACKED_NAMES
 from spade_spark.transform.outcomes import Outcome
@@ -37,10 +37,10 @@ class GoldenLookups:
         self._places = json.loads((folder / "geo.json").read_text("utf-8"))
         self._logins = json.loads((folder / "logins.json").read_text("utf-8"))
 
-    def place(self, address, *, asn=True):
+    def locate(self, address, *, asn=True):
         place = self._places.get(address, {})
         names = ("City", "Country", "Region", "Asn") if asn else ("City", "Country", "Region")
-        return Place(*(place.get(name, "") for name in names))
+        return GeoLocation(*(place.get(name, "") for name in names))
 
     def user_id(self, login):
         return self._logins.get(login)
@@ -171,11 +171,11 @@ def test_untracked_names_without_end_are_counted_all_the_same():
 def test_a_lookup_that_is_down_stops_the_task():
     class Down(FixedLogins):
         def user_id(self, login):
-            raise LookupDown("the user service does not answer")
+            raise LookupUnavailableError("the user service does not answer")
 
     column = Column("user_id", "user_id", "userIDWithMapping", supporting=("login",))
     transform = ChunkTransform({"play": Table("play", 1, (column,))}, Lookups(FixedGeo(), Down()))
-    with pytest.raises(LookupDown):
+    with pytest.raises(LookupUnavailableError):
         transform.feed(edge_line(event("play", login="bob")) + b"\n")
 
 
@@ -183,7 +183,7 @@ def test_a_chunk_that_raises_leaves_no_rows():
     class Failing(FixedLogins):
         def user_id(self, login):
             if login == "down":
-                raise LookupDown("the user service does not answer")
+                raise LookupUnavailableError("the user service does not answer")
             return 7
 
     column = Column("user_id", "user_id", "userIDWithMapping", supporting=("login",))
@@ -194,7 +194,7 @@ def test_a_chunk_that_raises_leaves_no_rows():
     )
     transform.drain()
     failing = [event("play", x="c"), event("play", x='"'), event("user", login="down")]
-    with pytest.raises(LookupDown):
+    with pytest.raises(LookupUnavailableError):
         transform.feed(b"\n".join(map(edge_line, failing)))
     assert transform.drain().rows == {}
 
@@ -289,7 +289,7 @@ def test_tables_with_few_rows_and_few_untracked_events_wait_until_they_are_asked
 @pytest.mark.parametrize("error", [RuntimeError, IndexError, AttributeError, ValueError, KeyError])
 def test_a_bug_of_a_lookup_costs_its_events_and_no_others(error):
     class Broken:
-        def place(self, address, *, asn=True):
+        def locate(self, address, *, asn=True):
             raise error("oh")
 
     table = Table("play", 1, (Column("x", "x", "varchar"), Column("y", "city", "ipCity")))
@@ -311,9 +311,9 @@ def test_a_bug_of_a_lookup_costs_its_events_and_no_others(error):
 )
 def test_the_databases_are_asked_for_what_columns_show(shown, asked):
     class Asked(FixedGeo):
-        def place(self, address, *, asn=True):
+        def locate(self, address, *, asn=True):
             wanted.append(asn)
-            return super().place(address, asn=asn)
+            return super().locate(address, asn=asn)
 
     wanted: list[bool] = []
     table = Table("play", 1, (Column("x", "x", "varchar"), Column("ip", "place", shown)))
@@ -339,7 +339,7 @@ def test_what_a_second_table_shows_of_an_address_is_asked_for_when_it_comes():
 
 
 def test_of_several_at_once_those_that_are_not_known_are_made():
-    memo = Memo(len)
+    memo = Cache(len)
     for _ in range(2):
         assert list(memo.all_of(["a", "bb", "a", "ccc"])) == [1, 2, 1, 3]
         assert list(memo.all_of(["bb"])) == [2]
@@ -351,7 +351,7 @@ def test_of_several_at_once_those_that_are_not_known_are_made():
 
 @pytest.mark.parametrize("entries", [100, 50, 3])
 def test_of_many_at_once_all_are_made_though_the_memo_is_full_before(entries):
-    memo = Memo(len, entries)
+    memo = Cache(len, entries)
     keys = ["a" * size for size in (*range(1, 60), 2000, 2001)]
     for _ in range(2):
         assert list(memo.all_of(keys)) == list(map(len, keys))
@@ -359,7 +359,7 @@ def test_of_many_at_once_all_are_made_though_the_memo_is_full_before(entries):
 
 
 def test_long_texts_are_not_remembered():
-    memo = Memo(len)
+    memo = Cache(len)
     assert [memo["a" * size] for size in (1024, 1025)] == [1024, 1025]
     assert list(memo.known) == ["a" * 1024]
 

@@ -9,7 +9,7 @@ from spade_spark.blueprint.schema import Column, Table
 from spade_spark.lookups.base import Lookups
 from spade_spark.transform.codegen import compile_events, source
 from spade_spark.transform.codegen_functions import UnsupportedTableError
-from spade_spark.transform.row_context import Memos
+from spade_spark.transform.row_context import RowCaches
 from spade_spark.transform.transformers.registry import TRANSFORMERS
 from tests.fuzz.make import PROPERTIES, FixedGeo, FixedLogins
 
@@ -96,14 +96,14 @@ def test_a_table_that_wants_one_property_in_two_ways_has_no_plain_way():
 )
 def test_a_table_without_generated_code_has_a_reason(columns, reason):
     with pytest.raises(UnsupportedTableError) as raised:
-        compile_events(table(*columns), Memos(LOOKUPS))
+        compile_events(table(*columns), RowCaches(LOOKUPS))
     assert str(raised.value) == reason
     assert source(table(*columns)) == f"# 'play' uses the reference path: {reason}\n"
 
 
 def test_structs_have_their_fields_in_the_order_in_which_they_are_sent():
     columns = [Column(name, name, "varchar") for name in "abcd"]
-    event = compile_events(table(*columns), Memos(LOOKUPS), order=("d", "b"))["plain"]
+    event = compile_events(table(*columns), RowCaches(LOOKUPS), order=("d", "b"))["plain"]
     (properties,) = (field.type for field in msgspec.structs.fields(event))
     names = [field.encode_name for field in msgspec.structs.fields(properties)]
     assert names.index("d") < names.index("b")

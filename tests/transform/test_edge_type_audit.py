@@ -12,7 +12,7 @@ from spade_spark.blueprint.schema import read_tables
 from spade_spark.lookups.base import Lookups
 from spade_spark.transform.edge_type_audit import EdgeTypeCounter, EdgeTypeCounts
 from spade_spark.transform.outcomes import Outcome
-from spade_spark.transform.reference import ExactTransform
+from spade_spark.transform.reference import ReferenceTransform
 from spade_spark.transform.transformers.registry import is_transformer
 from tests.fuzz.make import FixedGeo, FixedLogins, line, tables
 from tests.support import edge_logs
@@ -37,7 +37,7 @@ def events_of(names, lines):
 def test_the_events_of_the_reference_lines_that_count_are_those_with_rows():
     schema = read_tables((OWN / "schemas.json").read_bytes(), is_transformer).tables
     lines = [case.line for case in read_cases(OWN)]
-    assert events_of(schema, lines) == rows_of(ExactTransform(schema, LOOKUPS), lines)
+    assert events_of(schema, lines) == rows_of(ReferenceTransform(schema, LOOKUPS), lines)
 
 
 @settings(deadline=None)
@@ -46,7 +46,7 @@ def test_the_events_of_random_lines_that_count_are_those_with_rows(seed):
     rng = Random(seed)
     schema = tables(rng)
     lines = [line(rng, schema) for _ in range(20)]
-    assert events_of(schema, lines) == rows_of(ExactTransform(schema, LOOKUPS), lines)
+    assert events_of(schema, lines) == rows_of(ReferenceTransform(schema, LOOKUPS), lines)
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ from types import MappingProxyType
 import pytest
 
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.errors import LookupDown
+from spade_spark.errors import LookupUnavailableError
 from spade_spark.lookups.base import Lookups
-from spade_spark.lookups.static import FixedLogins, FixedPlaces
+from spade_spark.lookups.static import StaticGeo, StaticUserIds
 from spade_spark.sources.edge_record import EdgeRecord
 from spade_spark.transform.outcomes import Outcome
-from spade_spark.transform.reference import ExactTransform, Result
+from spade_spark.transform.reference import EventResult, ReferenceTransform
 
-LOOKUPS = Lookups(FixedPlaces({}), FixedLogins({"ada": 1}))
+LOOKUPS = Lookups(StaticGeo({}), StaticUserIds({"ada": 1}))
 RECORD = EdgeRecord(1_529_064_000, "192.0.2.1", "id", "", "agent", "external")
 
 
@@ -57,19 +57,19 @@ def results_of(transform, one_line):
 
 @pytest.fixture
 def transform():
-    return ExactTransform(TABLES, LOOKUPS)
+    return ReferenceTransform(TABLES, LOOKUPS)
 
 
 def test_an_event_becomes_a_row_and_a_record(transform):
     results = results_of(transform, line(event("two", r'{"b":"\t","a":""}')))
     assert results == [
-        Result("two", 3, '""\t"\\t"', {"b": "\t"}, "id", Outcome.SUCCESS),
+        EventResult("two", 3, '""\t"\\t"', {"b": "\t"}, "id", Outcome.SUCCESS),
     ]
 
 
 def test_a_column_that_does_not_convert_is_empty_and_marks_the_row(transform):
     [result] = results_of(transform, line(event("two", '{"a":5,"b":"x"}')))
-    assert result == Result("two", 3, '""\t"x"', {"b": "x"}, "id", Outcome.SKIPPED_COLUMNS)
+    assert result == EventResult("two", 3, '""\t"x"', {"b": "x"}, "id", Outcome.SKIPPED_COLUMNS)
 
 
 def test_a_table_without_columns_has_empty_rows(transform):
@@ -87,7 +87,7 @@ def test_a_line_that_is_no_record_has_no_results(transform):
 )
 def test_a_malformed_record_counts_once(transform, uuid, shown):
     [result] = results_of(transform, line("[{},7]", uuid=uuid))
-    assert result == Result(
+    assert result == EventResult(
         None, None, None, None, shown, Outcome.MALFORMED, "an event is no JSON object"
     )
 
@@ -95,20 +95,20 @@ def test_a_malformed_record_counts_once(transform, uuid, shown):
 @pytest.mark.parametrize("payload", ["null", "{}", '{"properties":{}}', event("", "{}")])
 def test_an_event_without_a_name_is_an_empty_request(transform, payload):
     assert results_of(transform, line(payload)) == [
-        Result(None, None, None, None, "id", Outcome.EMPTY_REQUEST)
+        EventResult(None, None, None, None, "id", Outcome.EMPTY_REQUEST)
     ]
 
 
 @pytest.mark.parametrize("properties", ["null", "[]", '"{}"', "5", "true"])
 def test_properties_that_are_no_object_are_an_empty_request(transform, properties):
     [result] = results_of(transform, line(event("two", properties)))
-    assert result == Result(None, None, None, None, "id", Outcome.EMPTY_REQUEST)
+    assert result == EventResult(None, None, None, None, "id", Outcome.EMPTY_REQUEST)
 
 
 def test_an_event_of_no_table_is_untracked(transform):
     [result] = results_of(transform, line('{"event":"TWO"}'))
     row = '{"event":"TWO","properties":null}'
-    assert result == Result("TWO", None, row, None, "id", Outcome.UNTRACKED)
+    assert result == EventResult("TWO", None, row, None, "id", Outcome.UNTRACKED)
 
 
 def test_ids_are_numbered_where_there_is_more_than_one_event(transform):
@@ -147,7 +147,7 @@ def test_a_supporting_property_does_for_a_missing_one(transform):
 
 
 def test_where_tables_are_asked_for_other_events_have_no_row():
-    transform = ExactTransform(TABLES, LOOKUPS, frozenset({"two"}))
+    transform = ReferenceTransform(TABLES, LOOKUPS, frozenset({"two"}))
     names = [event(name, "{}") for name in ("two", "bare", "x")]
     payload = f"[{','.join(names)},null,{event('two', 'null')}]"
     results = results_of(transform, line(payload))
@@ -161,7 +161,7 @@ def test_where_tables_are_asked_for_other_events_have_no_row():
     assert [result.row for result in results[1:]] == [None] * 4
 
 
-class Broken(FixedLogins):
+class Broken(StaticUserIds):
     """A lookup that raises what it is given."""
 
     def __init__(self, error):
@@ -173,19 +173,21 @@ class Broken(FixedLogins):
 
 
 def test_a_bug_costs_one_event_and_not_the_others():
-    transform = ExactTransform(TABLES, Lookups(LOOKUPS.geo, Broken(ZeroDivisionError("oh"))))
+    transform = ReferenceTransform(TABLES, Lookups(LOOKUPS.geo, Broken(ZeroDivisionError("oh"))))
     people = event("people", '{"login":"ada"}')
     payload = f"[{event('bare', '{}')},{people},{event('two', '{}')}]"
     ok, failed, also_ok = results_of(transform, line(payload))
-    assert failed == Result(
+    assert failed == EventResult(
         "people", 3, None, None, "id-1", Outcome.FAILED, "ZeroDivisionError: oh"
     )
     assert (ok.outcome, also_ok.outcome) == (Outcome.SUCCESS, Outcome.SKIPPED_COLUMNS)
 
 
 def test_a_service_that_is_down_stops_the_line():
-    transform = ExactTransform(TABLES, Lookups(LOOKUPS.geo, Broken(LookupDown("no answer"))))
-    with pytest.raises(LookupDown):
+    transform = ReferenceTransform(
+        TABLES, Lookups(LOOKUPS.geo, Broken(LookupUnavailableError("no answer")))
+    )
+    with pytest.raises(LookupUnavailableError):
         results_of(transform, line(event("people", '{"login":"ada"}')))
 
 

@@ -3,7 +3,7 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from spade_spark.transform.timestamp_suffix import check_end, have_fractions
+from spade_spark.transform.timestamp_suffix import all_have_fraction_suffix, check_utc_suffix
 
 SECOND = "2006-01-02T15:04:05."
 ENDS = st.text("019Z.-T:,+\n\u0660a", max_size=6) | st.from_regex(r"[0-9]{1,9}Z", fullmatch=True)
@@ -11,7 +11,7 @@ ENDS = st.text("019Z.-T:,+\n\u0660a", max_size=6) | st.from_regex(r"[0-9]{1,9}Z"
 
 def ends_well(at):
     try:
-        check_end(at)
+        check_utc_suffix(at)
     except ValueError:
         return False
     return True
@@ -31,4 +31,4 @@ def test_a_time_ends_in_a_fraction_and_z_or_in_a_whole_second():
 @example(["", "1ZZ"])
 def test_of_many_times_it_is_said_that_all_end_well_only_if_each_does(ends):
     times = [SECOND + end for end in ends]
-    assert have_fractions(times) == all(map(ends_well, times))
+    assert all_have_fraction_suffix(times) == all(map(ends_well, times))

@@ -17,22 +17,22 @@ import psycopg2
 from spade_spark.progress import LoadPhase, LoadProgress
 from spade_spark.retry import RetryPolicy
 from spade_spark.runs.load_results import (
+    LoadAlreadyDone,
+    LoadFailed,
     LoadFile,
     LoadOutcome,
     TableFiles,
     TableLoaded,
-    TableLoadedBefore,
-    TableNotLoaded,
 )
 from spade_spark.settings import S3Settings, WarehouseSettings
 from spade_spark.warehouse.dialects.base import Warehouse, open_warehouse
-from spade_spark.warehouse.guards import Rules
+from spade_spark.warehouse.guards import LoadGuards
 from spade_spark.warehouse.loader import load_tables
 from spade_spark.window import Window
 
 WINDOW = Window.parse("2017-11-04 13:00:00", "2017-11-04 14:00:00")
 QUICK = RetryPolicy(max_attempts=4, max_seconds=20, initial_wait=0.01, max_wait=0.05)
-RULES = Rules()
+RULES = LoadGuards()
 
 COLUMNS = {"time": "timestamp", "name": "varchar(5)", "n": "integer"}
 OLD = (
@@ -164,7 +164,7 @@ class Lab:
         *files: TableFiles,
         run_tag: str = "tag",
         window: Window = WINDOW,
-        rules: Rules = RULES,
+        rules: LoadGuards = RULES,
         retries: RetryPolicy = QUICK,
         **how: Any,
     ) -> tuple[LoadOutcome, ...]:
@@ -184,16 +184,16 @@ class Lab:
         assert isinstance(outcome, TableLoaded), outcome
         return outcome
 
-    def refused(self, files: TableFiles, **how: Any) -> TableNotLoaded:
+    def refused(self, files: TableFiles, **how: Any) -> LoadFailed:
         """Loads one table, which must fail."""
         (outcome,) = self.load(files, **how)
-        assert isinstance(outcome, TableNotLoaded), outcome
+        assert isinstance(outcome, LoadFailed), outcome
         return outcome
 
-    def passed(self, files: TableFiles, **how: Any) -> TableLoadedBefore:
+    def passed(self, files: TableFiles, **how: Any) -> LoadAlreadyDone:
         """Loads one table, into which an earlier load must have brought the run."""
         (outcome,) = self.load(files, **how)
-        assert isinstance(outcome, TableLoadedBefore), outcome
+        assert isinstance(outcome, LoadAlreadyDone), outcome
         return outcome
 
     def rows(self, table: str = "login", columns: str = "*") -> list[tuple[Any, ...]]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.errors import Conflict, ConnectionLost, WarehouseError
+from spade_spark.errors import ConnectionLostError, SerializationError, WarehouseError
 from spade_spark.retry import RetryPolicy
 from spade_spark.warehouse import preflight
-from spade_spark.warehouse.connection import Session, Target
-from spade_spark.warehouse.attempts import ask
-from spade_spark.warehouse.sql import Statement
+from spade_spark.warehouse.attempts import query_with_retries
+from spade_spark.warehouse.connection import ConnectionInfo, Session
+from spade_spark.warehouse.sql import Sql
 from tests.warehouse.harness import WINDOW
 
 QUICK = RetryPolicy(max_attempts=3, max_seconds=20, initial_wait=0.01, max_wait=0.02)
@@ -18,18 +18,18 @@ LOGIN = Table("login", 3, (Column("t", "time", "f@timestamp@unix"), Column("n", 
 
 
 def look(lab):
-    return preflight.look(lab.warehouse, [LOGIN], WINDOW, lab.settings, output=lab.output)
+    return preflight.run_preflight(lab.warehouse, [LOGIN], WINDOW, lab.settings, output=lab.output)
 
 
 def one(session: Session) -> int:
-    ((value,),) = session.rows(Statement("SELECT 1"))
+    ((value,),) = session.rows(Sql("SELECT 1"))
     return int(value)
 
 
 @pytest.mark.parametrize("action", ["refuse", "drop_before", "drop_after"])
 def test_a_conflict_or_a_broken_connection_is_passed_over(redshift, action):
     fault = redshift.inject("^SELECT 1", action, times=2)
-    assert ask(Target.parse(redshift.url), one, QUICK) == 1
+    assert query_with_retries(ConnectionInfo.parse(redshift.url), one, QUICK) == 1
     assert fault.struck == 2
 
 
@@ -44,12 +44,12 @@ def test_a_look_before_the_load_and_the_question_what_it_is_go_on_over_a_broken_
 
 
 @pytest.mark.parametrize(
-    ("action", "error"), [("refuse", Conflict), ("drop_after", ConnectionLost)]
+    ("action", "error"), [("refuse", SerializationError), ("drop_after", ConnectionLostError)]
 )
 def test_what_does_not_pass_ends_with_what_to_do(redshift, action, error):
     fault = redshift.inject("^SELECT 1", action, times=100)
     with pytest.raises(error, match="nothing was changed, run the same command again"):
-        ask(Target.parse(redshift.url), one, QUICK)
+        query_with_retries(ConnectionInfo.parse(redshift.url), one, QUICK)
     assert fault.struck == 3
 
 
@@ -59,5 +59,5 @@ def test_a_refusal_is_not_asked_again_and_says_to_mend_it(redshift):
     )
     advice = "Disk Full.*: mend that, then run the same command again"
     with pytest.raises(WarehouseError, match=advice):
-        ask(Target.parse(redshift.url), one, QUICK)
+        query_with_retries(ConnectionInfo.parse(redshift.url), one, QUICK)
     assert fault.struck == 1

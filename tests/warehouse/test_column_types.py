@@ -15,7 +15,7 @@ TIME = Column("time", "time", "f@timestamp@unix")
 
 def states(lab, table):
     settings = WarehouseSettings.model_validate(lab.settings.model_dump(by_alias=True))
-    return preflight.check(lab.warehouse, [table], WINDOW, settings, output=lab.output)
+    return preflight.require_preflight(lab.warehouse, [table], WINDOW, settings, output=lab.output)
 
 
 def test_a_table_of_the_declared_types_fits_all_transformers(lab):

@@ -7,21 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spade_spark.errors import (
-    CommitUnknown,
-    Conflict,
-    ConnectionLost,
+    CommitOutcomeUnknownError,
+    ConnectionLostError,
+    SerializationError,
     SettingsError,
     WarehouseError,
 )
-from spade_spark.warehouse.connection import Session, Target, WarehouseRefusal
-from spade_spark.warehouse.sql import Secret, Statement
+from spade_spark.warehouse.connection import ConnectionInfo, Session, StatementError
+from spade_spark.warehouse.sql import Secret, Sql
 
 
 def test_a_url_is_read_with_all_its_parts():
     url = (
         "postgres://me:secret@cluster.abc.us-west-2.redshift.amazonaws.com:5555/dev?sslmode=require"
     )
-    target = Target.parse(url)
+    target = ConnectionInfo.parse(url)
     assert (target.user, target.password, target.port) == ("me", "secret", "5555")
     assert (target.database, target.options) == ("dev", (("sslmode", "require"),))
     assert str(target) == "me@cluster.abc.us-west-2.redshift.amazonaws.com:5555/dev"
@@ -36,109 +36,117 @@ def test_a_url_is_read_with_all_its_parts():
     ],
 )
 def test_a_port_that_is_left_out_is_the_usual_one(url, port):
-    assert Target.parse(url).port == port
+    assert ConnectionInfo.parse(url).port == port
 
 
 @given(st.text("abc/@:?#%&= é'\"\\", max_size=12))
 def test_a_password_may_have_any_character_percent_encoded(password):
     encoded = "".join(f"%{byte:02X}" for byte in password.encode())
-    target = Target.parse(f"postgres://me:{encoded}@host:5439/dev")
+    target = ConnectionInfo.parse(f"postgres://me:{encoded}@host:5439/dev")
     assert (target.password, target.host, target.database) == (password, "host", "dev")
 
 
 @pytest.mark.parametrize("password", ["p@ss", "a/b", "a#b", "a:b", "p@s/s?w#rd"])
 def test_a_password_pasted_without_encoding_is_read_as_it_was_meant(password):
-    target = Target.parse(f"postgres://me:{password}@host:5439/dev")
+    target = ConnectionInfo.parse(f"postgres://me:{password}@host:5439/dev")
     assert (target.password, target.host, target.database) == (password, "host", "dev")
 
 
 @pytest.mark.parametrize("url", ["mysql://u:marked@h/d", "marked", "postgres://u:marked@h:x/d"])
 def test_a_url_that_cannot_be_read_is_refused_without_repeating_it(url):
     with pytest.raises(SettingsError, match="must look like postgres://") as refused:
-        Target.parse(url)
+        ConnectionInfo.parse(url)
     assert "marked" not in str(refused.value)
 
 
 def test_an_unknown_option_is_refused():
     with pytest.raises(SettingsError, match="option that is not known"):
-        Target.parse("postgres://u:marked@h/d?password=marked")
+        ConnectionInfo.parse("postgres://u:marked@h/d?password=marked")
 
 
 def test_a_target_never_shows_its_password():
-    target = Target.parse("postgres://me:marked@host/dev")
+    target = ConnectionInfo.parse("postgres://me:marked@host/dev")
     assert "marked" not in f"{target} {target!r}"
 
 
 def test_a_wrong_password_is_an_error_for_good(redshift):
     url = redshift.url.replace(":p%40ss", ":marked")
     with pytest.raises(WarehouseError, match="password authentication failed") as refused:
-        Session(Target.parse(url))
+        Session(ConnectionInfo.parse(url))
     assert "marked" not in str(refused.value)
 
 
 def test_a_database_that_is_not_there_is_an_error_for_good(shared_database):
     url = shared_database.replace("/warehouse_", "/no_such_")
     with pytest.raises(WarehouseError, match="does not exist; check user, password and database"):
-        Session(Target.parse(url))
+        Session(ConnectionInfo.parse(url))
 
 
 def test_a_syntax_error_does_not_repeat_the_secrets_of_its_statement(shared_database):
-    with Session(Target.parse(shared_database)) as session:
-        with pytest.raises(WarehouseRefusal) as refused:
-            session.run(Statement("COPY x FROM ", Secret("marked"), " KEY ", Secret("other")))
+    with Session(ConnectionInfo.parse(shared_database)) as session:
+        with pytest.raises(StatementError) as refused:
+            session.run(Sql("COPY x FROM ", Secret("marked"), " KEY ", Secret("other")))
         assert "marked" not in str(refused.value)
         assert refused.value.__cause__ is None
-        with pytest.raises(WarehouseRefusal, match=r"\*\*\*") as refused:
-            session.run(Statement("SELECT CAST(", Secret("marked"), " AS integer)"))
+        with pytest.raises(StatementError, match=r"\*\*\*") as refused:
+            session.run(Sql("SELECT CAST(", Secret("marked"), " AS integer)"))
         assert "marked" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
     ("action", "how", "error"),
     [
-        ("refuse", {}, Conflict),
-        ("refuse", {"sqlstate": "40001", "message": "could not serialize access"}, Conflict),
-        ("refuse", {"sqlstate": "40P01", "message": "deadlock detected"}, Conflict),
-        ("refuse", {"sqlstate": "53100", "message": "Disk Full"}, WarehouseRefusal),
-        ("refuse", {"sqlstate": "57P01", "message": "terminating connection"}, ConnectionLost),
-        ("drop_before", {}, ConnectionLost),
-        ("drop_after", {}, ConnectionLost),
+        ("refuse", {}, SerializationError),
+        (
+            "refuse",
+            {"sqlstate": "40001", "message": "could not serialize access"},
+            SerializationError,
+        ),
+        ("refuse", {"sqlstate": "40P01", "message": "deadlock detected"}, SerializationError),
+        ("refuse", {"sqlstate": "53100", "message": "Disk Full"}, StatementError),
+        ("refuse", {"sqlstate": "57P01", "message": "terminating connection"}, ConnectionLostError),
+        ("drop_before", {}, ConnectionLostError),
+        ("drop_after", {}, ConnectionLostError),
     ],
 )
 def test_errors_are_told_apart_by_who_can_mend_them(redshift, action, how, error):
-    with Session(Target.parse(redshift.url)) as session:
+    with Session(ConnectionInfo.parse(redshift.url)) as session:
         redshift.inject("^SELECT 1", action, detail="", **how)
         with pytest.raises(error):
-            session.run(Statement("SELECT 1"))
+            session.run(Sql("SELECT 1"))
 
 
 @pytest.mark.parametrize(
     ("action", "error"),
-    [("refuse", Conflict), ("drop_before", CommitUnknown), ("drop_after", CommitUnknown)],
+    [
+        ("refuse", SerializationError),
+        ("drop_before", CommitOutcomeUnknownError),
+        ("drop_after", CommitOutcomeUnknownError),
+    ],
 )
 def test_a_commit_is_refused_or_unknown(redshift, action, error):
-    with Session(Target.parse(redshift.url)) as session:
+    with Session(ConnectionInfo.parse(redshift.url)) as session:
         redshift.inject("^COMMIT", action)
         with pytest.raises(error), session.transaction():
-            session.run(Statement("SELECT 1"))
+            session.run(Sql("SELECT 1"))
 
 
 def test_a_transaction_rolls_back_on_any_error_and_the_session_goes_on(shared_database):
-    with Session(Target.parse(shared_database)) as session:
-        session.run(Statement("CREATE TEMP TABLE t (n integer)"))
+    with Session(ConnectionInfo.parse(shared_database)) as session:
+        session.run(Sql("CREATE TEMP TABLE t (n integer)"))
         with pytest.raises(ZeroDivisionError), session.transaction():
-            session.run(Statement("INSERT INTO t VALUES (1)"))
+            session.run(Sql("INSERT INTO t VALUES (1)"))
             raise ZeroDivisionError
         with session.rolled_back():
-            session.run(Statement("INSERT INTO t VALUES (2)"))
-        assert session.rows(Statement("SELECT COUNT(*) FROM t")) == [(0,)]
+            session.run(Sql("INSERT INTO t VALUES (2)"))
+        assert session.rows(Sql("SELECT COUNT(*) FROM t")) == [(0,)]
 
 
 def test_a_commit_that_the_warehouse_turned_into_a_rollback_is_an_error(shared_database):
     with (
-        Session(Target.parse(shared_database)) as session,
+        Session(ConnectionInfo.parse(shared_database)) as session,
         pytest.raises(WarehouseError, match="answered COMMIT with ROLLBACK"),
         session.transaction(),
-        pytest.raises(WarehouseRefusal),
+        pytest.raises(StatementError),
     ):
-        session.run(Statement("SELECT 1/0"))
+        session.run(Sql("SELECT 1/0"))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.guards import Rules
-from spade_spark.warehouse.load_history import ledger_rows
+from spade_spark.warehouse.guards import LoadGuards
+from spade_spark.warehouse.load_history import replay_log_rows
 from spade_spark.warehouse.rollback import undo_tables
 from spade_spark.window import Window
 from tests.warehouse.harness import NEW, OLD, QUICK, REPLACED, RULES, WINDOW, Lab, no_lock
@@ -14,7 +14,7 @@ from tests.warehouse.harness import NEW, OLD, QUICK, REPLACED, RULES, WINDOW, La
 
 def undo(lab: Lab, run_tag: str) -> None:
     with Session(lab.warehouse.target) as session:
-        rows = [row for row in ledger_rows(session, lab.control) if row.run_tag == run_tag]
+        rows = [row for row in replay_log_rows(session, lab.control) if row.run_tag == run_tag]
     undo_tables(
         lab.warehouse, rows[-1:], lab.settings, rules=RULES, verify_lock=no_lock, retries=QUICK
     )
@@ -83,5 +83,5 @@ def test_a_larger_window_than_was_loaded_is_refused(lab, files):
 def test_other_files_under_the_same_run_tag_are_refused(lab, files):
     other = lab.files(*NEW)
     assert "from other files than the run has now" in lab.refused(other).reason
-    lab.loaded(other, rules=Rules(force=True))
+    lab.loaded(other, rules=LoadGuards(force=True))
     lab.passed(other)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.load_history import ledger_rows
+from spade_spark.warehouse.load_history import replay_log_rows
 from tests.warehouse.harness import NEW, WINDOW
 
 
@@ -13,7 +13,7 @@ def test_each_load_is_a_row_with_its_window_and_time(lab):
     lab.table()
     lab.loaded(lab.files(*NEW))
     with Session(lab.warehouse.target) as session:
-        (row,) = ledger_rows(session, lab.control)
+        (row,) = replay_log_rows(session, lab.control)
     assert (row.run_tag, row.table, row.deleted, row.inserted) == ("tag", "login", 2, 2)
     assert (row.start, row.end) == (WINDOW.wall_start, WINDOW.wall_end)
     assert abs(row.at - datetime.now(timezone.utc)) < timedelta(minutes=5)
@@ -21,5 +21,5 @@ def test_each_load_is_a_row_with_its_window_and_time(lab):
 
 def test_a_warehouse_without_a_ledger_has_no_loads(lab):
     with Session(lab.warehouse.target) as session:
-        assert ledger_rows(session, lab.control) == ()
-        assert ledger_rows(session, "no_such_schema") == ()
+        assert replay_log_rows(session, lab.control) == ()
+        assert replay_log_rows(session, "no_such_schema") == ()

@@ -10,13 +10,13 @@ import time
 import psycopg2
 import pytest
 
-from spade_spark.errors import ConnectionLost
+from spade_spark.errors import ConnectionLostError
 from spade_spark.progress import LoadPhase, LoadProgress
 from spade_spark.retry import RetryPolicy
-from spade_spark.runs.load_results import LoadOutcome, TableLoaded, TableNotLoaded
-from spade_spark.warehouse.connection import Session, Target
-from spade_spark.warehouse.guards import Rules
-from spade_spark.warehouse.sql import Statement
+from spade_spark.runs.load_results import LoadFailed, LoadOutcome, TableLoaded
+from spade_spark.warehouse.connection import ConnectionInfo, Session
+from spade_spark.warehouse.guards import LoadGuards
+from spade_spark.warehouse.sql import Sql
 from tests.warehouse.harness import NEW, OLD, REPLACED, phases
 
 # The statements of a load in their order, as patterns.
@@ -105,7 +105,7 @@ def test_a_forced_load_tells_its_own_ledger_row_from_the_one_before(ready, redsh
     (first,) = lab.ledger()
     redshift.inject("^COMMIT", "drop_before", skip=1)
     newer = lab.files(b'"2017-11-04 13:45:00"\t"newer"\t"5"')
-    lab.loaded(newer, rules=Rules(force=True))
+    lab.loaded(newer, rules=LoadGuards(force=True))
     assert lab.rows() == [OLD[0], ("2017-11-04 13:45:00", "newer", 5), OLD[3]]
     assert sorted(lab.ledger()) == sorted([first, ("tag", "login", 2, 1, newer.checksum)])
 
@@ -220,9 +220,9 @@ def test_one_tables_failure_leaves_the_others_alone_and_is_named(lab):
     files = [lab.files(*(NEW if name != "t2" else (bad,)), table=name) for name in names]
     outcomes = lab.load(*files, poolsize=3)
     assert [outcome.table for outcome in outcomes] == names
-    assert [
-        name for name, o in zip(names, outcomes, strict=True) if isinstance(o, TableNotLoaded)
-    ] == ["t2"]
+    assert [name for name, o in zip(names, outcomes, strict=True) if isinstance(o, LoadFailed)] == [
+        "t2"
+    ]
     assert lab.rows("t2") == list(OLD)
     assert all(lab.rows(name) == REPLACED for name in names if name != "t2")
     assert [row[1] for row in lab.ledger()] == ["t0", "t1", "t3", "t4"]
@@ -280,8 +280,8 @@ def test_an_interrupt_rolls_back_what_runs_and_begins_nothing_new(lab, default_s
 
 
 def test_a_warehouse_that_does_not_answer_is_a_passing_fault(on_postgres, tmp_path):
-    target = Target.parse(f"postgres://nobody@/dev?host={tmp_path}")
-    with pytest.raises(ConnectionLost, match="does not answer"):
+    target = ConnectionInfo.parse(f"postgres://nobody@/dev?host={tmp_path}")
+    with pytest.raises(ConnectionLostError, match="does not answer"):
         Session(target)
 
 
@@ -313,8 +313,8 @@ def test_retries_are_bounded_in_time_as_well(ready, redshift):
 
 
 def test_a_session_knows_when_it_was_rolled_back_by_the_warehouse(on_postgres):
-    with Session(Target.parse(on_postgres.url)) as session:
-        session.run(Statement("CREATE TEMP TABLE t (n integer)"))
+    with Session(ConnectionInfo.parse(on_postgres.url)) as session:
+        session.run(Sql("CREATE TEMP TABLE t (n integer)"))
         with session.rolled_back():
-            session.run(Statement("INSERT INTO t VALUES (1)"))
-        assert session.rows(Statement("SELECT COUNT(*) FROM t")) == [(0,)]
+            session.run(Sql("INSERT INTO t VALUES (1)"))
+        assert session.rows(Sql("SELECT COUNT(*) FROM t")) == [(0,)]

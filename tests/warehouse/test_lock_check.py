@@ -6,11 +6,11 @@ import logging
 
 import pytest
 
-from spade_spark.errors import LockLost
+from spade_spark.errors import LockLostError
 from spade_spark.progress import LoadPhase, LoadProgress
-from spade_spark.runs.load_results import TableLoaded, TableNotLoaded, TableUndone
+from spade_spark.runs.load_results import LoadFailed, TableLoaded, UndoSucceeded
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.load_history import ledger_rows
+from spade_spark.warehouse.load_history import replay_log_rows
 from spade_spark.warehouse.rollback import undo_tables
 from tests.warehouse.harness import NEW, OLD, QUICK, REPLACED, RULES, Lab, no_lock, phases
 
@@ -26,7 +26,7 @@ class RunLock:
 
     def verify(self) -> None:
         if self.is_lost:
-            raise LockLost("the lock of run tag tag was taken over: run tag taker")
+            raise LockLostError("the lock of run tag tag was taken over: run tag taker")
 
 
 def load(lab: Lab, **how):
@@ -39,7 +39,7 @@ def undo(lab: Lab, **how):
     lab.table()
     lab.loaded(lab.files(*NEW))
     with Session(lab.warehouse.target) as session:
-        loads = ledger_rows(session, lab.control)
+        loads = replay_log_rows(session, lab.control)
     how = {"verify_lock": no_lock, "retries": QUICK, "rules": RULES, **how}
     (outcome,) = undo_tables(lab.warehouse, loads, lab.settings, **how)
     return outcome
@@ -66,7 +66,7 @@ def test_a_lost_lock_leaves_the_table_unchanged_and_is_reported(lab, command, ro
             lock.lose()
 
     outcome = command(lab, verify_lock=lock.verify, progress=lose_when_replacing)
-    assert isinstance(outcome, TableNotLoaded), outcome
+    assert isinstance(outcome, LoadFailed), outcome
     assert outcome.reason == (
         "login was not modified: the lock of run tag tag was taken over: run tag taker"
     )
@@ -85,7 +85,7 @@ def test_a_lock_lost_while_waiting_for_the_ledger_leaves_the_table_unchanged(
     lock = RunLock()
     redshift.inject("^LOCK TABLE", "call", function=lock.lose, skip=skip)
     outcome = command(on_redshift, verify_lock=lock.verify)
-    assert isinstance(outcome, TableNotLoaded), outcome
+    assert isinstance(outcome, LoadFailed), outcome
     assert "was taken over" in outcome.reason
     sent = redshift.statements
     assert on_redshift.rows() == rows
@@ -96,7 +96,7 @@ def test_a_lock_lost_while_waiting_for_the_ledger_leaves_the_table_unchanged(
 
 
 @pytest.mark.parametrize(
-    ("command", "expected"), [(load, TableLoaded), (undo, TableUndone)], ids=["load", "undo"]
+    ("command", "expected"), [(load, TableLoaded), (undo, UndoSucceeded)], ids=["load", "undo"]
 )
 @pytest.mark.parametrize("error", [RuntimeError("no terminal"), SystemExit(1)], ids=type)
 def test_a_display_that_fails_is_logged_and_changes_nothing(lab, caplog, command, expected, error):

@@ -27,7 +27,7 @@ LOGIN = Table(
 
 def check(lab, *tables, **settings):
     changed = {**lab.settings.model_dump(by_alias=True), **settings}
-    return preflight.check(
+    return preflight.require_preflight(
         lab.warehouse,
         tables or [LOGIN],
         WINDOW,
@@ -227,7 +227,7 @@ def test_a_role_that_may_not_be_assumed_is_told_without_showing_it(on_redshift):
 def test_redshift_reads_from_s3_alone(on_redshift, tmp_path):
     on_redshift.table()
     with pytest.raises(WarehouseError, match="Redshift reads from S3 alone"):
-        preflight.check(
+        preflight.require_preflight(
             on_redshift.warehouse, [LOGIN], WINDOW, on_redshift.settings, output=str(tmp_path)
         )
 

@@ -6,15 +6,15 @@ import logging
 
 import pytest
 
-from spade_spark.warehouse.connection import Session, Target
+from spade_spark.warehouse.connection import ConnectionInfo, Session
 from spade_spark.warehouse.credentials import CopyCredentials
 from spade_spark.warehouse.dialects.base import open_warehouse
 from spade_spark.warehouse.dialects.redshift import COPY_OPTIONS, Redshift
-from spade_spark.warehouse.guards import Rules
+from spade_spark.warehouse.guards import LoadGuards
 from spade_spark.warehouse.loader import load_tables
 from spade_spark.warehouse.schema_check import loadable_columns
-from spade_spark.warehouse.target_rows import place_of
-from spade_spark.warehouse.window_swap import Replacement
+from spade_spark.warehouse.target_rows import schemas_from_settings
+from spade_spark.warehouse.window_swap import WindowSwap
 from tests.support.redshift import RedshiftServer
 from tests.warehouse.conftest import KEYS, ROLE
 from tests.warehouse.harness import NEW, OLD, QUICK, REPLACED, WINDOW, Lab, no_lock
@@ -63,9 +63,9 @@ def test_a_plan_shows_what_is_sent_and_no_secret(on_redshift, redshift):
     lab = on_redshift
     lab.table()
     files = lab.files(*NEW)
-    with Session(Target.parse(lab.url)) as session:
+    with Session(ConnectionInfo.parse(lab.url)) as session:
         columns, _ = loadable_columns(session, lab.warehouse, lab.schema, "login", files.columns)
-    job = Replacement(lab.warehouse, place_of(lab.settings), files, WINDOW, "tag")
+    job = WindowSwap(lab.warehouse, schemas_from_settings(lab.settings), files, WINDOW, "tag")
     planned = [str(statement) for statement in job.script(columns)]
     redshift.heal()
     lab.loaded(files)
@@ -181,7 +181,7 @@ def test_a_region_other_than_the_buckets_is_refused_by_copy(on_redshift, s3_sett
         WINDOW,
         lab.settings,
         run_tag="t",
-        rules=Rules(),
+        rules=LoadGuards(),
         verify_lock=no_lock,
         retries=QUICK,
     )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from spade_spark.warehouse.information_schema import WarehouseColumn
 from spade_spark.warehouse.redshift_copy_format import (
-    RefusedValue,
+    CopyValueError,
     RowConverter,
     records,
     valid_utf8,
@@ -74,7 +74,7 @@ def test_both_readings_agree_on_any_row(row):
         expected = error.reason
     try:
         found: bytes | str = converter.convert(row)
-    except RefusedValue as refused:
+    except CopyValueError as refused:
         found = refused.reason.partition(":")[0]
     assert found == expected
 

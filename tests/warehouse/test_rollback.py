@@ -7,32 +7,32 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from spade_spark.errors import AlreadyUndone, GuardFailed, WarehouseError
+from spade_spark.errors import AlreadyUndoneError, GuardError, WarehouseError
 from spade_spark.retry import RetryPolicy
 from spade_spark.runs.load_results import (
-    TableNotLoaded,
-    TableUndone,
-    TableUndoneBefore,
+    LoadFailed,
+    UndoAlreadyDone,
     UndoOutcome,
+    UndoSucceeded,
 )
-from spade_spark.warehouse.backup import free_name
-from spade_spark.warehouse.backup_retention import drop, kept_before
+from spade_spark.warehouse.backup import unique_table_name
+from spade_spark.warehouse.backup_retention import backups_before, drop
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.guards import Rules
-from spade_spark.warehouse.load_history import ledger_rows, newest
-from spade_spark.warehouse.rollback import find_way, undo_tables
-from spade_spark.warehouse.target_rows import place_of
+from spade_spark.warehouse.guards import LoadGuards
+from spade_spark.warehouse.load_history import latest_load, replay_log_rows
+from spade_spark.warehouse.rollback import plan_undo, undo_tables
+from spade_spark.warehouse.target_rows import schemas_from_settings
 from tests.warehouse.harness import NEW, OLD, QUICK, REPLACED, RULES, Lab, no_lock
 
-FORCE = Rules(force=True)
+FORCE = LoadGuards(force=True)
 
 
 def loads(lab: Lab, run_tag="tag"):
     """The newest load of each table under a run tag."""
     with Session(lab.warehouse.target) as session:
-        rows = ledger_rows(session, lab.control)
+        rows = replay_log_rows(session, lab.control)
     tables = dict.fromkeys(row.table for row in rows if row.run_tag == run_tag)
-    return [newest(rows, run_tag, table) for table in tables]
+    return [latest_load(rows, run_tag, table) for table in tables]
 
 
 def undo(lab: Lab, run_tag="tag", rules=RULES, **how):
@@ -40,21 +40,21 @@ def undo(lab: Lab, run_tag="tag", rules=RULES, **how):
     return undo_tables(lab.warehouse, loads(lab, run_tag), lab.settings, **how)
 
 
-def undone(lab: Lab, run_tag="tag", **how) -> TableUndone:
+def undone(lab: Lab, run_tag="tag", **how) -> UndoSucceeded:
     (outcome,) = undo(lab, run_tag, **how)
-    assert isinstance(outcome, TableUndone), outcome
+    assert isinstance(outcome, UndoSucceeded), outcome
     return outcome
 
 
 def refused(lab: Lab, run_tag="tag", **how) -> str:
     (outcome,) = undo(lab, run_tag, **how)
-    assert isinstance(outcome, TableNotLoaded), outcome
+    assert isinstance(outcome, LoadFailed), outcome
     return outcome.reason
 
 
 def passed(lab: Lab, run_tag="tag", **how) -> bool:
     (outcome,) = undo(lab, run_tag, **how)
-    return isinstance(outcome, TableUndoneBefore)
+    return isinstance(outcome, UndoAlreadyDone)
 
 
 def backups(lab: Lab) -> list[str]:
@@ -117,7 +117,7 @@ def test_values_of_every_type_and_null_and_empty_come_back_as_they_were(lab):
     before = lab.rows()
     lab.loaded(
         lab.files(b'"2017-11-04 13:30:00"\t"new"', columns=("time", "text")),
-        rules=Rules(min_rows_ratio=0),
+        rules=LoadGuards(min_rows_ratio=0),
     )
     undone(lab)
     assert lab.rows() == before
@@ -225,7 +225,7 @@ def test_columns_that_were_added_since_get_their_defaults(replaced):
 
 def test_columns_that_are_gone_since_are_refused(replaced):
     replaced.run(f"ALTER TABLE {replaced.schema}.login DROP COLUMN n")
-    for rules in (Rules(), FORCE):
+    for rules in (LoadGuards(), FORCE):
         reason = refused(replaced, rules=rules)
         assert f"{replaced.schema}.login has no n any more" in reason
 
@@ -255,34 +255,34 @@ def test_the_guards_of_a_load_hold_for_an_undo(lab):
     lab.table(rows=[OLD[1]])
     lab.loaded(lab.files(*NEW, b'"2017-11-04 13:31:00"\t"new"\t"40"'))
     assert "there are 1 kept rows to replace 3 old ones" in refused(lab)
-    undone(lab, rules=Rules(min_rows_ratio=0.3))
+    undone(lab, rules=LoadGuards(min_rows_ratio=0.3))
     lab.run(f"DELETE FROM {lab.schema}.login")
     lab.loaded(lab.files(*NEW), run_tag="second")
     assert "there are no kept rows to replace 2 old ones" in refused(lab, "second")
-    assert undone(lab, "second", rules=Rules(allow_empty=True)).inserted == 0
+    assert undone(lab, "second", rules=LoadGuards(allow_empty=True)).inserted == 0
     assert lab.rows() == []
 
 
 def test_a_load_of_nothing_onto_nothing_is_undone_quietly(lab):
     lab.table(rows=())
-    lab.loaded(lab.files(parts=0), rules=Rules(skip_quiet=True))
+    lab.loaded(lab.files(parts=0), rules=LoadGuards(skip_quiet=True))
     assert (undone(lab).deleted, lab.rows()) == (0, [])
 
 
 def test_looking_for_the_way_changes_nothing_and_says_how_many_rows_go_and_come(replaced):
     (load,) = loads(replaced)
-    place = place_of(replaced.settings)
+    place = schemas_from_settings(replaced.settings)
     with Session(replaced.warehouse.target) as session:
-        way = find_way(session, replaced.warehouse, place, load, Rules())
-        assert (way.now, way.kept) == (2, 2)
-        with pytest.raises(GuardFailed):
-            find_way(session, replaced.warehouse, place, load, Rules(min_rows_ratio=1.5))
+        way = plan_undo(session, replaced.warehouse, place, load, LoadGuards())
+        assert (way.current_rows, way.backup_rows) == (2, 2)
+        with pytest.raises(GuardError):
+            plan_undo(session, replaced.warehouse, place, load, LoadGuards(min_rows_ratio=1.5))
         undone(replaced)
-        with pytest.raises(AlreadyUndone):
-            find_way(session, replaced.warehouse, place, load, Rules())
+        with pytest.raises(AlreadyUndoneError):
+            plan_undo(session, replaced.warehouse, place, load, LoadGuards())
         replaced.run(f"DELETE FROM {replaced.control}.replay")
         with pytest.raises(WarehouseError, match="no load of run tag tag any more"):
-            find_way(session, replaced.warehouse, place, load, Rules())
+            plan_undo(session, replaced.warehouse, place, load, LoadGuards())
 
 
 def test_several_tables_are_undone_side_by_side_and_ones_failure_leaves_the_others_alone(lab):
@@ -292,7 +292,7 @@ def test_several_tables_are_undone_side_by_side_and_ones_failure_leaves_the_othe
     lab.load(*(lab.files(*NEW, table=name) for name in names))
     lab.run(f"DROP TABLE {lab.backups}.tag__two")
     outcomes = undo(lab, poolsize=3)
-    failed = [each.table for each in outcomes if isinstance(each, TableNotLoaded)]
+    failed = [each.table for each in outcomes if isinstance(each, LoadFailed)]
     assert failed == ["two"]
     assert [lab.rows(name) == list(OLD) for name in names] == [True, False, True]
 
@@ -338,7 +338,12 @@ def test_a_statement_that_is_refused_leaves_neither_backup_nor_change(ready, red
     (load,) = loads(ready)
     redshift.inject(statement, times=100, **denied)
     (outcome,) = undo_tables(
-        ready.warehouse, [load], ready.settings, rules=Rules(), verify_lock=no_lock, retries=QUICK
+        ready.warehouse,
+        [load],
+        ready.settings,
+        rules=LoadGuards(),
+        verify_lock=no_lock,
+        retries=QUICK,
     )
     assert "Disk Full" in getattr(outcome, "reason", "")
     redshift.heal()
@@ -403,7 +408,7 @@ def test_two_undos_at_once_undo_once(replaced):
             replaced.warehouse,
             [load],
             replaced.settings,
-            rules=Rules(),
+            rules=LoadGuards(),
             verify_lock=no_lock,
             retries=QUICK,
         )
@@ -420,13 +425,13 @@ def test_two_undos_at_once_undo_once(replaced):
 
 @pytest.mark.parametrize("longest", [63, 127])
 def test_names_fit_the_warehouse_and_none_stands_for_another(longest):
-    short = free_name("tag__login", longest)
+    short = unique_table_name("tag__login", longest)
     assert short == "tag__login"
-    assert free_name("tag__login", longest, {short, "tag__login__2"}) == "tag__login__3"
-    long = [free_name("é" * 100 + end, longest) for end in ("a", "b")]
+    assert unique_table_name("tag__login", longest, {short, "tag__login__2"}) == "tag__login__3"
+    long = [unique_table_name("é" * 100 + end, longest) for end in ("a", "b")]
     assert len({*long}) == 2
     assert all(len(name.encode()) <= longest for name in long)
-    again = free_name("é" * 100 + "a", longest, long)
+    again = unique_table_name("é" * 100 + "a", longest, long)
     assert again not in long
     assert len(again.encode()) <= longest
 
@@ -447,12 +452,14 @@ def test_backups_are_told_with_rows_and_size_and_dropped_one_by_one(lab):
     lab.load(lab.files(*NEW), lab.files(*NEW, table="other"))
     now = datetime.now(timezone.utc)
     with Session(lab.warehouse.target) as session:
-        assert kept_before(session, lab.warehouse, lab.control, now - timedelta(days=1)) == ()
-        kept = kept_before(session, lab.warehouse, lab.control, now + timedelta(days=1))
+        assert backups_before(session, lab.warehouse, lab.control, now - timedelta(days=1)) == ()
+        kept = backups_before(session, lab.warehouse, lab.control, now + timedelta(days=1))
         assert {(each.table, each.rows) for each in kept} == {("login", 2), ("other", 0)}
         assert all(each.size is not None for each in kept)
         drop(session, lab.control, kept[0])
-        assert kept_before(session, lab.warehouse, lab.control, now + timedelta(days=1)) == kept[1:]
+        assert (
+            backups_before(session, lab.warehouse, lab.control, now + timedelta(days=1)) == kept[1:]
+        )
     assert backups(lab) == [kept[1].backup.partition(".")[2]]
 
 
@@ -462,7 +469,7 @@ def test_sizes_that_the_user_may_not_see_are_not_known(on_redshift, redshift):
     redshift.inject("svv_table_info", sqlstate="42501", message="permission denied", detail="")
     later = datetime.now(timezone.utc) + timedelta(days=1)
     with Session(on_redshift.warehouse.target) as session:
-        (kept,) = kept_before(session, on_redshift.warehouse, on_redshift.control, later)
+        (kept,) = backups_before(session, on_redshift.warehouse, on_redshift.control, later)
     assert (kept.rows, kept.size) == (2, None)
 
 
@@ -479,7 +486,7 @@ def test_no_failure_of_an_undo_shows_the_password(ready, redshift):
                 ready.warehouse,
                 [load],
                 ready.settings,
-                rules=Rules(),
+                rules=LoadGuards(),
                 verify_lock=no_lock,
                 retries=tries,
                 progress=lambda progress: told.append(progress.note),

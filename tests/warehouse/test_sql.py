@@ -9,14 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spade_spark.errors import WarehouseError
-from spade_spark.warehouse.connection import Session, Target
-from spade_spark.warehouse.sql import Identifier, Literal, Secret, Statement, Unknown, identifiers
+from spade_spark.warehouse.connection import ConnectionInfo, Session
+from spade_spark.warehouse.sql import Identifier, Literal, Placeholder, Secret, Sql, identifiers
 
 TEXT = st.text(st.characters(exclude_characters="\\\0", codec="utf-8"))
 
 
 def test_a_secret_is_sent_in_clear_and_never_shown():
-    statement = Statement("COPY x FROM ", Literal("s3://b/k"), " KEY ", Secret("marked's"))
+    statement = Sql("COPY x FROM ", Literal("s3://b/k"), " KEY ", Secret("marked's"))
     assert statement.sql() == "COPY x FROM 's3://b/k' KEY 'marked''s'"
     assert str(statement) == "COPY x FROM 's3://b/k' KEY '***'"
     assert "marked" not in repr(statement)
@@ -24,7 +24,7 @@ def test_a_secret_is_sent_in_clear_and_never_shown():
 
 
 def test_what_is_not_known_yet_can_be_shown_and_not_run():
-    statement = Statement("INSERT INTO t VALUES (", Unknown("rows_deleted"), ")")
+    statement = Sql("INSERT INTO t VALUES (", Placeholder("rows_deleted"), ")")
     assert str(statement) == "INSERT INTO t VALUES (:rows_deleted)"
     with pytest.raises(WarehouseError, match="still lacks rows_deleted"):
         statement.sql()
@@ -52,8 +52,8 @@ def test_what_the_warehouses_read_differently_is_refused_without_showing_it(kind
     max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_any_text_and_any_name_come_back_as_they_were(shared_database, text, name):
-    with Session(Target.parse(shared_database)) as session:
-        session.run(Statement("CREATE TEMP TABLE quoted (", Identifier(name), " text)"))
-        session.run(Statement("INSERT INTO quoted VALUES (", Literal(text), ")"))
-        rows = session.rows(Statement("SELECT ", Identifier(name), " FROM quoted"))
+    with Session(ConnectionInfo.parse(shared_database)) as session:
+        session.run(Sql("CREATE TEMP TABLE quoted (", Identifier(name), " text)"))
+        session.run(Sql("INSERT INTO quoted VALUES (", Literal(text), ")"))
+        rows = session.rows(Sql("SELECT ", Identifier(name), " FROM quoted"))
     assert rows == [(text,)]

@@ -11,16 +11,16 @@ from _pytest.mark import ParameterSet
 
 import spade_spark
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.runs.load_results import TableUndone
+from spade_spark.runs.load_results import UndoSucceeded
 from spade_spark.sandbox import demo_queries
 from spade_spark.warehouse import preflight, replay_log
-from spade_spark.warehouse.backup_retention import drop, kept_before
+from spade_spark.warehouse.backup_retention import backups_before, drop
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.guards import Rules
-from spade_spark.warehouse.load_history import ledger_rows
+from spade_spark.warehouse.guards import LoadGuards
+from spade_spark.warehouse.load_history import replay_log_rows
 from spade_spark.warehouse.rollback import undo_tables
-from spade_spark.warehouse.target_rows import place_of
-from spade_spark.warehouse.window_swap import Replacement
+from spade_spark.warehouse.target_rows import schemas_from_settings
+from spade_spark.warehouse.window_swap import WindowSwap
 from tests.support.sql_words import RESERVED, unquoted_names
 from tests.warehouse.conftest import ROLE
 from tests.warehouse.harness import NEW, QUICK, RULES, WINDOW, Lab, no_lock
@@ -53,17 +53,19 @@ def sent(monkeypatch):
     return statements
 
 
-def check(lab: Lab) -> tuple[preflight.TableState, ...]:
-    return preflight.check(lab.warehouse, [LOGIN], WINDOW, lab.settings, output=lab.output)
+def check(lab: Lab) -> tuple[preflight.TableStatus, ...]:
+    return preflight.require_preflight(
+        lab.warehouse, [LOGIN], WINDOW, lab.settings, output=lab.output
+    )
 
 
-def undo(lab: Lab) -> TableUndone:
+def undo(lab: Lab) -> UndoSucceeded:
     with Session(lab.warehouse.target) as session:
-        loads = ledger_rows(session, lab.control)[-1:]
+        loads = replay_log_rows(session, lab.control)[-1:]
     (outcome,) = undo_tables(
         lab.warehouse, loads, lab.settings, rules=RULES, verify_lock=no_lock, retries=QUICK
     )
-    assert isinstance(outcome, TableUndone), outcome
+    assert isinstance(outcome, UndoSucceeded), outcome
     return outcome
 
 
@@ -76,18 +78,18 @@ def test_a_load_an_undo_a_prune_and_a_plan_quote_every_name(lab, sent):
     lab.table()
     files = lab.files(*NEW)
     (state,) = check(lab)
-    job = Replacement(lab.warehouse, place_of(lab.settings), files, WINDOW, "tag")
+    job = WindowSwap(lab.warehouse, schemas_from_settings(lab.settings), files, WINDOW, "tag")
     plan = [str(statement) for statement in job.script(state.columns, state.every)]
     lab.loaded(files)
     lab.passed(files)
-    lab.loaded(files, rules=Rules(force=True), run_tag="forced")
+    lab.loaded(files, rules=LoadGuards(force=True), run_tag="forced")
     lab.refused(lab.files(b'"2017-11-04 13:30:00"\t"x"\t"abc"'), run_tag="refused")
     undo(lab)
     later = datetime.now(timezone.utc) + timedelta(days=1)
     with Session(lab.warehouse.target) as session:
-        entry = replay_log.Entry(lab.control, "tag", "login")
+        entry = replay_log.ReplayLogKey(lab.control, "tag", "login")
         replay_log.was_committed(session, entry, datetime(2017, 11, 4))  # noqa: DTZ001 - the column has no zone
-        for kept in kept_before(session, lab.warehouse, lab.control, later):
+        for kept in backups_before(session, lab.warehouse, lab.control, later):
             drop(session, lab.control, kept)
     for command in ("CREATE TABLE", "COPY", "INSERT INTO", "DELETE", "DROP TABLE", "LOCK", "SET"):
         assert any(sql.startswith(command) for sql in sent), f"no {command} was recorded"
@@ -141,7 +143,7 @@ def test_no_statement_in_the_source_has_an_unquoted_name(sql):
     assert not unquoted_names(sql), sql
 
 
-@pytest.mark.parametrize("look", demo_queries.LOOKS, ids=lambda look: look.table)
+@pytest.mark.parametrize("look", demo_queries.DEMO_QUERIES, ids=lambda look: look.table)
 def test_the_demos_conditions_quote_every_name(look):
     assert not unquoted_names(look.symptom)
 

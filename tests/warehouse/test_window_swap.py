@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spade_spark.warehouse.guards import Rules
+from spade_spark.warehouse.guards import LoadGuards
 from tests.warehouse.harness import NEW, OLD, REPLACED, WINDOW
 
 OUTSIDE = b'"2017-11-04 14:00:01"\t"out"\t"9"'
@@ -64,7 +64,7 @@ def test_no_new_rows_stop_the_load_unless_that_is_allowed(lab):
         assert "there are no new rows" in told.reason
         assert "--allow-empty" in told.reason
         assert lab.rows() == list(OLD)
-    done = lab.loaded(lab.files(parts=0), rules=Rules(allow_empty=True))
+    done = lab.loaded(lab.files(parts=0), rules=LoadGuards(allow_empty=True))
     assert (done.deleted, done.inserted) == (2, 0)
     assert lab.rows() == [OLD[0], OLD[3]]
 
@@ -76,7 +76,7 @@ def test_too_few_new_rows_stop_the_load_and_the_message_names_the_ratio_that_wou
     assert "2 new rows to replace 7 old ones, less than 0.5" in told.reason
     assert "--min-rows-ratio with at most 0.285" in told.reason
     assert lab.rows() == old
-    assert lab.loaded(lab.files(*NEW), rules=Rules(min_rows_ratio=0.285)).deleted == 7
+    assert lab.loaded(lab.files(*NEW), rules=LoadGuards(min_rows_ratio=0.285)).deleted == 7
 
 
 def test_a_run_tag_is_not_loaded_twice_unless_forced(lab):
@@ -86,7 +86,7 @@ def test_a_run_tag_is_not_loaded_twice_unless_forced(lab):
     done_before = lab.passed(files)
     assert (done_before.deleted, done_before.inserted) == (2, 2)
     assert lab.ledger() == [("tag", "login", 2, 2, files.checksum)]
-    done = lab.loaded(files, rules=Rules(force=True))
+    done = lab.loaded(files, rules=LoadGuards(force=True))
     assert (done.before, done.deleted, done.inserted) == (2, 2, 2)
     assert lab.rows() == REPLACED
     assert lab.ledger() == 2 * [("tag", "login", 2, 2, files.checksum)]
@@ -104,10 +104,10 @@ def test_values_that_are_cut_are_counted_in_bytes_by_column(lab):
         '"2017-11-04 13:00:07"\t"1234😀😀😀😀😀"\t"x"',
     ]
     files = lab.files(*(row.encode() for row in rows), columns=("time", "name", "id"))
-    told = lab.refused(files, rules=Rules(max_truncated=5))
+    told = lab.refused(files, rules=LoadGuards(max_truncated=5))
     assert "(id: 2, name: 4), more than --max-truncated 5" in told.reason
     assert lab.rows() == []
-    assert lab.loaded(files, rules=Rules(max_truncated=6)).truncated == {"name": 4, "id": 2}
+    assert lab.loaded(files, rules=LoadGuards(max_truncated=6)).truncated == {"name": 4, "id": 2}
     assert lab.rows(columns="time, name, rtrim(id)") == [
         ("2017-11-04 13:00:01", "12345", "abc"),
         ("2017-11-04 13:00:02", "12345", "abc"),
@@ -227,7 +227,7 @@ def test_with_all_tables_a_table_without_old_or_new_rows_is_loaded_with_none(lab
     lab.table(rows=[OLD[0], OLD[3]])
     files = lab.files(parts=0)
     assert "there are no new rows" in lab.refused(files).reason
-    quiet = Rules(skip_quiet=True)
+    quiet = LoadGuards(skip_quiet=True)
     done = lab.loaded(files, rules=quiet)
     assert (done.before, done.deleted, done.inserted) == (0, 0, 0)
     assert lab.ledger() == [("tag", "login", 0, 0, files.checksum)]

@@ -10,10 +10,10 @@ from dataclasses import replace
 import pytest
 
 from spade_spark.cli.main import main
-from spade_spark.locking.lease import Claim, Locks
+from spade_spark.locking.lease import LeaseRequest, LeaseStore
 from spade_spark.locking.process import Process
 from spade_spark.storage.base import open_store
-from spade_spark.warehouse.window_swap import replace as replace_window
+from spade_spark.warehouse.window_swap import swap_window as replace_window
 from spade_spark.window import Window
 from tests.support.harness import AFTER, BEFORE, World, log_full_window
 
@@ -34,12 +34,12 @@ def world(tmp_path, bucket, s3_settings, database, monkeypatch):
 
 @pytest.fixture
 def locks(world):
-    return Locks(open_store(f"s3://{world.bucket}/out/", world.s3))
+    return LeaseStore(open_store(f"s3://{world.bucket}/out/", world.s3))
 
 
 def claim(tag, window=OVERLAPPING, tables=("login",)):
     """A claim of somebody on another machine."""
-    return replace(Claim.new(tag, Window.parse(*window), tables), process=ELSEWHERE)
+    return replace(LeaseRequest.new(tag, Window.parse(*window), tables), process=ELSEWHERE)
 
 
 def until(condition, seconds=60):
@@ -52,7 +52,7 @@ def until(condition, seconds=60):
 def test_of_two_replays_of_the_same_rows_the_second_is_refused_and_the_first_ends_well(
     world, locks, capsys
 ):
-    program = "from spade_spark.cli import run; run()"
+    program = "from spade_spark.cli.main import run; run()"
     options = ["--conf", str(world.conf), "--rsurl", world.url, "--runtag", "first"]
     words = ["replay", "2017-11-03 10:00:00", "2017-11-03 11:59:59", "login", *options]
     with subprocess.Popen([sys.executable, "-c", program, *words]) as first:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spade_spark.gocompat.quote import quote, unquote_row
-from spade_spark.transform.transformers.numbers import shortest
+from spade_spark.transform.transformers.numbers import format_float
 from spade_spark.writers.arrow_rows import RowReader
 from spade_spark.writers.arrow_types import TIME
 
@@ -35,7 +35,7 @@ def test_texts_are_what_was_quoted_and_empty_ones_are_null(rows):
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1))
 def test_doubles_are_the_ones_whose_text_it_is(numbers):
-    texts = [shortest(number) for number in numbers]
+    texts = [format_float(number) for number in numbers]
     assert column(pa.float64(), *texts).to_pylist() == [float(text) for text in texts]
 
 

@@ -14,7 +14,7 @@ from spade_spark.gocompat.quote import quote
 from spade_spark.transform.transformers.registry import TRANSFORMERS, is_transformer
 from spade_spark.writers import parquet_requirements
 from spade_spark.writers.parquet import convert
-from spade_spark.writers.parquet_requirements import need_columns, need_pyarrow
+from spade_spark.writers.parquet_requirements import require_parquet_columns, require_pyarrow
 from spade_spark.writers.partition_paths import NO_DAY
 from tests.support import edge_logs
 
@@ -132,13 +132,13 @@ def test_every_transformer_has_a_type_and_every_timestamp_its_clock(tmp_path):
 
 def test_what_parquet_cannot_hold_is_refused_by_name():
     with pytest.raises(UsageError, match=r"table t has no columns: Parquet cannot"):
-        need_columns([table()])
+        require_parquet_columns([table()])
     twice = table(edge_logs.column("a", "int"), edge_logs.column("b", "int", outbound="A"))
     with pytest.raises(UsageError, match=r"table t has columns of the same name \(a\)"):
-        need_columns([TWO, twice])
+        require_parquet_columns([TWO, twice])
 
 
 def test_where_pyarrow_is_missing_it_is_said_what_to_install(monkeypatch):
     monkeypatch.setattr(parquet_requirements, "find_spec", lambda name: None)
     with pytest.raises(SettingsError, match=r"pip install 'spade-spark\[lake\]'"):
-        need_pyarrow()
+        require_pyarrow()

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from spade_spark.errors import InputError
 from spade_spark.transform.outcomes import Outcome
-from spade_spark.transform.output_buffer import Kept
+from spade_spark.transform.output_buffer import QuarantinedLine
 from spade_spark.writers.quarantine import decode, encode
 
 
 def kept(line, error="x"):
-    return Kept(line, Outcome.FAILED, error, "u", "e")
+    return QuarantinedLine(line, Outcome.FAILED, error, "u", "e")
 
 
 @given(st.binary().filter(lambda line: b"\n" not in line), st.text(st.characters(codec="utf-8")))

@@ -21,8 +21,8 @@ Converter = Callable[[Value, tuple[Value, ...]], str]
 That a missing property and a null are the same here is sound: no transformer takes a null.
 
 Raises:
-    ConversionFailed: The property is not one that the transformer takes; the column is skipped.
-    LookupDown: A service that the column asks does not answer.
+    ConversionError: The property is not one that the transformer takes; the column is skipped.
+    LookupUnavailableError: A service that the column asks does not answer.
 """
 
 ConverterFactory = Callable[[Lookups, str], Converter]
@@ -32,7 +32,7 @@ It survives pickling if it is a function of a module, or a ``functools.partial``
 """
 
 
-class ConversionFailed(ValueError):
+class ConversionError(ValueError):
     """A property that its column's transformer does not take; the column is left empty."""
 
 
@@ -119,7 +119,7 @@ class ValueCodegen:
 
     The templates are Python expressions. They may use ``{value}`` (the property), ``{supporting}``
     (the supporting property), ``{convert}`` (the name of the column's converter), ``{memo}`` (the
-    name of the cache of its texts by what was sent) and what ``Memos.names`` lists. The result is
+    name of the cache of its texts by what was sent) and what ``RowCaches.names`` lists. The result is
     escaped unless ``as_sent`` is set; ``MISSING`` stands for a column that cannot be filled.
 
     Attributes:
@@ -133,7 +133,7 @@ class ValueCodegen:
         as_sent: Whether the text is the string that was sent, which may need escapes.
         as_time: Whether ``typed`` also takes a property that is decoded as ``FieldType.TIME``,
             because another column shows it as a time.
-        server_time: The attribute of ``Second`` that shows the server's time; empty if the
+        server_time: The attribute of ``TimestampTexts`` that shows the server's time; empty if the
             transformer does not take a number of Unix seconds.
     """
 
@@ -237,8 +237,8 @@ def text(value: Value) -> str:
     """``value`` if it is a string.
 
     Raises:
-        ConversionFailed: It is another value.
+        ConversionError: It is another value.
     """
     if not isinstance(value, str):
-        raise ConversionFailed("no string")
+        raise ConversionError("no string")
     return value

@@ -16,7 +16,7 @@ from spade_spark.transform.transformers.base import (
     AddressCodegen,
     AddressPart,
     ArrowType,
-    ConversionFailed,
+    ConversionError,
     Converter,
     TransformerSpec,
     text,
@@ -29,11 +29,11 @@ _PREFIX: Final = "AS"
 _Place = Literal["city", "country", "region", "asn"]
 
 
-def to_place(part: _Place, geo: GeoLookup) -> Converter:
+def to_geo_field(part: _Place, geo: GeoLookup) -> Converter:
     """The converter to one member of an address's place."""
 
     def convert(value: Value, _: tuple[Value, ...]) -> str:
-        return str(getattr(geo.place(text(value)), part))
+        return str(getattr(geo.locate(text(value)), part))
 
     return convert
 
@@ -42,7 +42,7 @@ def to_asn_integer(geo: GeoLookup) -> Converter:
     """The converter of ``ipAsnInteger``."""
 
     def convert(value: Value, _: tuple[Value, ...]) -> str:
-        return asn_number(geo.place(text(value)).asn)
+        return asn_number(geo.locate(text(value)).asn)
 
     return convert
 
@@ -51,19 +51,19 @@ def asn_number(asn: str) -> str:
     """The number in ``AS<number> <organisation>``: what stands before the first space.
 
     Raises:
-        ConversionFailed: There is none.
+        ConversionError: There is none.
     """
     number = asn.partition(" ")[0]
     if not number.startswith(_PREFIX):
-        raise ConversionFailed("no autonomous system is known")
+        raise ConversionError("no autonomous system is known")
     try:
         return str(parse_integer(number.removeprefix(_PREFIX), 64))
     except ValueError as error:
-        raise ConversionFailed(f"the autonomous system's number: {error}") from None
+        raise ConversionError(f"the autonomous system's number: {error}") from None
 
 
 def _place_converter(part: _Place, lookups: Lookups, _parameter: str) -> Converter:
-    return to_place(part, lookups.geo)
+    return to_geo_field(part, lookups.geo)
 
 
 def _asn_integer_converter(lookups: Lookups, _parameter: str) -> Converter:

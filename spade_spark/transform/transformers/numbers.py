@@ -16,7 +16,7 @@ from spade_spark.gocompat.strconv import parse_integer
 from spade_spark.lookups.base import Lookups
 from spade_spark.transform.transformers.base import (
     ArrowType,
-    ConversionFailed,
+    ConversionError,
     Converter,
     FieldType,
     Inference,
@@ -28,8 +28,8 @@ from spade_spark.transform.transformers.base import (
 
 INT_BITS: Final = 32
 BIGINT_BITS: Final = 64
-SURE_DIGITS_32: Final = 9
-SURE_DIGITS_64: Final = 18
+SAFE_DIGITS_32: Final = 9
+SAFE_DIGITS_64: Final = 18
 """Decimal digits that integers of so many bits have room for, whichever they are."""
 
 SMALLEST: Final = 1e-299
@@ -50,15 +50,15 @@ def integer(value: Value, bits: int = BIGINT_BITS) -> int:
     """The integer that ``value`` is, as a number or as a string, within ``bits`` signed bits.
 
     Raises:
-        ConversionFailed: It is none, or out of range.
+        ConversionError: It is none, or out of range.
     """
     spelt = value.text if isinstance(value, Number) else value
     if not isinstance(spelt, str):
-        raise ConversionFailed("neither number nor string")
+        raise ConversionError("neither number nor string")
     try:
         return parse_integer(spelt, bits)
     except ValueError as error:
-        raise ConversionFailed(str(error)) from None
+        raise ConversionError(str(error)) from None
 
 
 def to_integer(bits: int) -> Converter:
@@ -77,31 +77,31 @@ def to_float(value: Value, _: tuple[Value, ...]) -> str:
     elif isinstance(value, str):
         number = parse_float(value)
     else:
-        raise ConversionFailed("neither number nor string")
+        raise ConversionError("neither number nor string")
     if math.isinf(number):
-        raise ConversionFailed("infinite")
-    return "" if math.isnan(number) else shortest(number)
+        raise ConversionError("infinite")
+    return "" if math.isnan(number) else format_float(number)
 
 
 def parse_float(text: str) -> float:
     """The double nearest to what ``text`` spells; infinite where that is too large.
 
     Raises:
-        ConversionFailed: It spells no number, or infinity.
+        ConversionError: It spells no number, or infinity.
     """
     if _DECIMAL.fullmatch(text):
         return float(text.replace("_", ""))
     if text.lower() == "nan":
         return math.nan
     if not _HEXADECIMAL.fullmatch(text):
-        raise ConversionFailed("no number")
+        raise ConversionError("no number")
     try:
         return float.fromhex(text.replace("_", ""))
     except OverflowError:
         return math.inf
 
 
-def shortest(number: float) -> str:
+def format_float(number: float) -> str:
     """The shortest decimal that reads back as ``number``, written out without an exponent."""
     if abs(number) < SMALLEST:
         return "0"
@@ -149,7 +149,7 @@ SPECS: Final = (
         sql_types=r"integer|bigint|numeric.*",
         sql_type="INTEGER",
         arrow_type=ArrowType.INT32,
-        codegen=_integer_codegen(FieldType.INT32, INT_BITS, SURE_DIGITS_32, "text32"),
+        codegen=_integer_codegen(FieldType.INT32, INT_BITS, SAFE_DIGITS_32, "text32"),
         inference=Inference(kinds=_INT, requires=_NUMBERS),
         examples=("0", "-7", "2147483647", "-2147483648", '"42"'),
     ),
@@ -159,7 +159,7 @@ SPECS: Final = (
         sql_types=r"bigint|numeric.*",
         sql_type="BIGINT",
         arrow_type=ArrowType.INT64,
-        codegen=_integer_codegen(FieldType.INT64, BIGINT_BITS, SURE_DIGITS_64, "text"),
+        codegen=_integer_codegen(FieldType.INT64, BIGINT_BITS, SAFE_DIGITS_64, "text"),
         inference=Inference(kinds=_BIGINT, requires=_NUMBERS),
         examples=("0", "9223372036854775807", "-9223372036854775808", '"42"'),
     ),

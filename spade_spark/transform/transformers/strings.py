@@ -7,7 +7,7 @@ from typing import Final
 from spade_spark.gocompat.json import Number, Value
 from spade_spark.transform.transformers.base import (
     ArrowType,
-    ConversionFailed,
+    ConversionError,
     FieldType,
     Inference,
     TransformerSpec,
@@ -35,7 +35,7 @@ def to_bool(value: Value, _: tuple[Value, ...]) -> str:
         return "true" if value else "false"
     if isinstance(value, Number) and value.text in _NUMBERS:
         return _NUMBERS[value.text]
-    raise ConversionFailed("neither true, false, 1 nor 0")
+    raise ConversionError("neither true, false, 1 nor 0")
 
 
 SPECS: Final = (

@@ -12,13 +12,13 @@ from typing import Final
 
 from spade_spark.gocompat.json import Number, Value
 from spade_spark.gocompat.rfc3339 import CYCLE_SECONDS, CYCLE_YEARS, unix_seconds
-from spade_spark.gocompat.time_layout import Layout
-from spade_spark.gocompat.time_layout_fields import Fields, NoMatch
+from spade_spark.gocompat.time_layout import TimeLayout
+from spade_spark.gocompat.time_layout_fields import Fields, TimeParseError
 from spade_spark.lookups.base import Lookups
 from spade_spark.transform.transformers.base import (
     CACHED_TEXT,
     ArrowType,
-    ConversionFailed,
+    ConversionError,
     Converter,
     FieldType,
     Inference,
@@ -58,7 +58,7 @@ def to_unix_time(zone: tzinfo) -> Converter:
 
     def convert(value: Value, _: tuple[Value, ...]) -> str:
         if not isinstance(value, Number):
-            raise ConversionFailed("no number")
+            raise ConversionError("no number")
         return unix_time(float(value.text), zone)
 
     return convert
@@ -68,10 +68,10 @@ def unix_time(seconds: float, zone: tzinfo) -> str:
     """The wall clock of ``zone`` at so many Unix seconds.
 
     Raises:
-        ConversionFailed: Out of range.
+        ConversionError: Out of range.
     """
     if not EARLIEST <= seconds < LATEST + 1:
-        raise ConversionFailed("out of range")
+        raise ConversionError("out of range")
     whole = int(seconds)
     # Cut twice, not rounded: .1 of these seconds, which no double has, prints as .099.
     nanoseconds = int((seconds - whole) * 1e9)
@@ -84,14 +84,14 @@ def _fraction(nanoseconds: int) -> str:
     return f".{nanoseconds // 1_000_000:03}".rstrip("0").rstrip(".")
 
 
-def to_layout_time(layout: Layout) -> Converter:
+def to_layout_time(layout: TimeLayout) -> Converter:
     """The converter of a string in ``layout``."""
 
     def convert(value: Value, _: tuple[Value, ...]) -> str:
         try:
             return _written(layout.read(text(value)))
-        except NoMatch as error:
-            raise ConversionFailed(str(error)) from None
+        except TimeParseError as error:
+            raise ConversionError(str(error)) from None
 
     return convert
 
@@ -145,7 +145,7 @@ def _unix_converter(zone: tzinfo, _lookups: Lookups, _parameter: str) -> Convert
 
 
 def _layout_converter(_lookups: Lookups, parameter: str) -> Converter:
-    return to_layout_time(Layout.parse(parameter))
+    return to_layout_time(TimeLayout.parse(parameter))
 
 
 def _unix_codegen(clock: str) -> ValueCodegen:

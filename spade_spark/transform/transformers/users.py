@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from spade_spark.gocompat.json import Value
-from spade_spark.lookups.base import LoginLookup, Lookups
+from spade_spark.lookups.base import Lookups, UserIdLookup
 from spade_spark.transform.transformers.base import (
     ArrowType,
-    ConversionFailed,
+    ConversionError,
     Converter,
     FieldType,
     TransformerSpec,
@@ -24,29 +24,29 @@ WHITE_SPACE: Final = (
 """What has the Unicode property White_Space; ``str.strip()`` takes U+001C to U+001F too."""
 
 
-def to_user_id(logins: LoginLookup) -> Converter:
+def to_user_id(logins: UserIdLookup) -> Converter:
     """The converter of ``userIDWithMapping``; the one supporting property is the login."""
 
     def convert(value: Value, supporting: tuple[Value, ...]) -> str:
         if len(supporting) != 1:
-            raise ConversionFailed("needs exactly one supporting column")
+            raise ConversionError("needs exactly one supporting column")
         try:
             return str(integer(value))
-        except ConversionFailed:
+        except ConversionError:
             return _id_of(supporting[0])
 
     def _id_of(value: Value) -> str:
         login = text(value).strip(WHITE_SPACE)
         user_id = logins.user_id(login) if login else None
         if user_id is None:
-            raise ConversionFailed("no such login")
+            raise ConversionError("no such login")
         return str(user_id)
 
     return convert
 
 
 def _user_id_converter(lookups: Lookups, _parameter: str) -> Converter:
-    return to_user_id(lookups.logins)
+    return to_user_id(lookups.user_ids)
 
 
 SPECS: Final = (

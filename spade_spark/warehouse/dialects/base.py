@@ -7,20 +7,20 @@ from typing import Protocol
 
 from spade_spark.runs.load_results import TableFiles
 from spade_spark.settings import S3Settings, WarehouseSettings
-from spade_spark.warehouse.connection import Session, Target
+from spade_spark.warehouse.attempts import query_with_retries
+from spade_spark.warehouse.connection import ConnectionInfo, Session
 from spade_spark.warehouse.credentials import CopyCredentials
 from spade_spark.warehouse.dialects.postgres import Postgres
 from spade_spark.warehouse.dialects.redshift import Redshift
 from spade_spark.warehouse.information_schema import WarehouseColumn
-from spade_spark.warehouse.attempts import ask
-from spade_spark.warehouse.sql import Statement
+from spade_spark.warehouse.sql import Sql
 
 
 class Warehouse(Protocol):
     """A warehouse that rows are loaded into. It holds no connection: each table has its own."""
 
     @property
-    def target(self) -> Target:
+    def target(self) -> ConnectionInfo:
         """Where it is."""
 
     @property
@@ -45,10 +45,10 @@ class Warehouse(Protocol):
 
     def create_stage(
         self, stage: str, schema: str, table: str, columns: Sequence[WarehouseColumn]
-    ) -> Statement:
+    ) -> Sql:
         """Creates the temporary table ``stage``, like the target, with these columns."""
 
-    def copy(self, stage: str, columns: Sequence[WarehouseColumn], files: TableFiles) -> Statement:
+    def copy(self, stage: str, columns: Sequence[WarehouseColumn], files: TableFiles) -> Sql:
         """The COPY that fills ``stage``."""
 
     def fill_stage(
@@ -57,17 +57,17 @@ class Warehouse(Protocol):
         """Copies the files into ``stage``; returns how many values were cut, by column.
 
         Raises:
-            LoadFailed: Values that do not fit their column, with file, line, column and reason.
+            CopyError: Values that do not fit their column, with file, line, column and reason.
             WarehouseError: Files that are missing, not readable, or not of the manifest's size.
         """
 
-    def row_hash(self, columns: Sequence[WarehouseColumn]) -> Statement:
+    def row_hash(self, columns: Sequence[WarehouseColumn]) -> Sql:
         """A number made of a row's values in these columns, whose sum over rows fits its type."""
 
     def table_sizes(self, session: Session, schema: str) -> dict[str, int]:
         """Bytes of each table of a schema, as far as this user is told."""
 
-    def staged_values(self, columns: Sequence[WarehouseColumn]) -> Statement:
+    def staged_values(self, columns: Sequence[WarehouseColumn]) -> Sql:
         """The select list that gives the target's values from the stage's."""
 
 
@@ -83,11 +83,13 @@ def open_warehouse(
 
     Raises:
         SettingsError: No URL, or one that cannot be read.
-        ConnectionLost: Nobody answers.
+        ConnectionLostError: Nobody answers.
         WarehouseError: The warehouse refuses the connection.
     """
-    target = Target.parse(settings.url.get_secret_value())
-    ((version,),) = ask(target, lambda session: session.rows(Statement("SELECT version()")))
+    target = ConnectionInfo.parse(settings.url.get_secret_value())
+    ((version,),) = query_with_retries(
+        target, lambda session: session.rows(Sql("SELECT version()"))
+    )
     if "Redshift" not in version:
         return Postgres(target, s3)
     return Redshift(target, s3, credentials or CopyCredentials.find(settings.iam_role, s3))

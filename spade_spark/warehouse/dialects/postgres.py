@@ -6,15 +6,15 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from spade_spark.errors import InputError, LoadFailed, SpadeError, WarehouseError
+from spade_spark.errors import CopyError, InputError, SpadeError, WarehouseError
 from spade_spark.runs.load_results import TableFiles
 from spade_spark.settings import S3Settings
-from spade_spark.warehouse.connection import Session, Target, WarehouseRefusal
+from spade_spark.warehouse.connection import ConnectionInfo, Session, StatementError
 from spade_spark.warehouse.information_schema import WarehouseColumn
 from spade_spark.warehouse.load_errors import LoadError, message
-from spade_spark.warehouse.redshift_copy_format import RefusedValue, RowConverter, records
-from spade_spark.warehouse.source_files import StoredFiles, inflated, readable_problems
-from spade_spark.warehouse.sql import Identifier, Literal, Statement, identifiers
+from spade_spark.warehouse.redshift_copy_format import CopyValueError, RowConverter, records
+from spade_spark.warehouse.source_files import SourceFiles, inflated, readable_problems
+from spade_spark.warehouse.sql import Identifier, Literal, Sql, identifiers
 
 _CONTEXT = re.compile(
     r'COPY .*?, line (?P<line>\d+)(?:, column (?P<column>[^:]+))?(?:: "(?P<value>.*)")?', re.DOTALL
@@ -31,7 +31,7 @@ class Postgres:
         s3: The S3 API where the files lie, if they lie on one.
     """
 
-    target: Target
+    target: ConnectionInfo
     s3: S3Settings
     name: str = "PostgreSQL"
     longest_name: int = 63  # NAMEDATALEN - 1
@@ -50,9 +50,9 @@ class Postgres:
 
     def create_stage(
         self, stage: str, schema: str, table: str, columns: Sequence[WarehouseColumn]
-    ) -> Statement:
+    ) -> Sql:
         """The schema's columns alone, with the target's types and without its constraints."""
-        return Statement(
+        return Sql(
             "CREATE TEMP TABLE ",
             Identifier(stage),
             " AS SELECT ",
@@ -62,16 +62,16 @@ class Postgres:
             " WITH NO DATA",
         )
 
-    def copy(self, stage: str, columns: Sequence[WarehouseColumn], files: TableFiles) -> Statement:  # noqa: ARG002 - the protocol's
+    def copy(self, stage: str, columns: Sequence[WarehouseColumn], files: TableFiles) -> Sql:  # noqa: ARG002 - the protocol's
         """One COPY a file, each in COPY's text format."""
         names = identifiers(column.name for column in columns)
-        return Statement("COPY ", Identifier(stage), " (", names, ") FROM STDIN")
+        return Sql("COPY ", Identifier(stage), " (", names, ") FROM STDIN")
 
     def fill_stage(
         self, session: Session, stage: str, columns: Sequence[WarehouseColumn], files: TableFiles
     ) -> dict[str, int]:
         """Streams the files in one transaction, holding a chunk and the longest row in memory."""
-        stored = StoredFiles(files, self.s3)
+        stored = SourceFiles(files, self.s3)
         stored.check_sizes()
         copy = self.copy(stage, columns, files)
         converter = RowConverter(columns)
@@ -82,14 +82,14 @@ class Postgres:
                     _copy_file(session, copy, stream, files.table, file.url)
         return dict(converter.cut)
 
-    def row_hash(self, columns: Sequence[WarehouseColumn]) -> Statement:
+    def row_hash(self, columns: Sequence[WarehouseColumn]) -> Sql:
         """The hash of the row as text, which tells NULL from an empty value."""
         names = identifiers(column.name for column in columns)
-        return Statement("CAST(hashtextextended(CAST(ROW(", names, ") AS text), 0) AS numeric)")
+        return Sql("CAST(hashtextextended(CAST(ROW(", names, ") AS text), 0) AS numeric)")
 
     def table_sizes(self, session: Session, schema: str) -> dict[str, int]:
         """What the tables take on disk."""
-        statement = Statement(
+        statement = Sql(
             'SELECT "c"."relname", pg_total_relation_size("c"."oid") FROM "pg_class" "c" '
             'JOIN "pg_namespace" "n" ON "n"."oid" = "c"."relnamespace" '
             """WHERE "c"."relkind" = 'r' AND "n"."nspname" = """,
@@ -97,25 +97,25 @@ class Postgres:
         )
         return {name: int(size) for name, size in session.rows(statement)}
 
-    def staged_values(self, columns: Sequence[WarehouseColumn]) -> Statement:
+    def staged_values(self, columns: Sequence[WarehouseColumn]) -> Sql:
         """The values as they are: they were cut on their way in."""
         return identifiers(column.name for column in columns)
 
 
-def _copy_file(session: Session, copy: Statement, stream: _Converted, table: str, url: str) -> None:
+def _copy_file(session: Session, copy: Sql, stream: _Converted, table: str, url: str) -> None:
     """One file.
 
     Raises:
-        LoadFailed: Its values do not fit.
+        CopyError: Its values do not fit.
         InputError: It cannot be read.
     """
     try:
         session.copy_in(copy, stream)
-    except WarehouseRefusal as refusal:
+    except StatementError as refusal:
         # The driver turns what the stream raised into a refusal of its own.
         failure = stream.failure or _refused(url, refusal)
         if isinstance(failure, LoadError):
-            raise LoadFailed(message(table, [failure])) from None
+            raise CopyError(message(table, [failure])) from None
         raise failure from None
 
 
@@ -148,7 +148,7 @@ class _Converted:
                 size += len(converted[-1])
                 if size >= _CHUNK:
                     break
-        except RefusedValue as refused:
+        except CopyValueError as refused:
             raw = refused.value.decode("utf-8", "replace")
             self.failure = LoadError(self._url, self._line, refused.column, raw, refused.reason)
             raise
@@ -164,7 +164,7 @@ class _Converted:
         return b"".join(converted)
 
 
-def _refused(url: str, refusal: WarehouseRefusal) -> LoadError | WarehouseError:
+def _refused(url: str, refusal: StatementError) -> LoadError | WarehouseError:
     """PostgreSQL says in the error's context which row and column of this file it means."""
     match = _CONTEXT.search(refusal.context)
     if match is None:

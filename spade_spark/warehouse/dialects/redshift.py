@@ -6,15 +6,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from spade_spark.errors import LoadFailed, WarehouseError
+from spade_spark.errors import CopyError, WarehouseError
 from spade_spark.runs.load_results import TableFiles
 from spade_spark.settings import S3Settings
 from spade_spark.warehouse import load_errors
-from spade_spark.warehouse.connection import Session, Target, WarehouseRefusal
+from spade_spark.warehouse.connection import ConnectionInfo, Session, StatementError
 from spade_spark.warehouse.credentials import CopyCredentials
 from spade_spark.warehouse.information_schema import WarehouseColumn
-from spade_spark.warehouse.source_files import StoredFiles, readable_problems
-from spade_spark.warehouse.sql import Identifier, Literal, Statement, identifiers, joined
+from spade_spark.warehouse.source_files import SourceFiles, readable_problems
+from spade_spark.warehouse.sql import Identifier, Literal, Sql, identifiers, joined
 
 # The options are the contract that the TSV files are written by. The delimiter is fixed SQL
 # text: it has a backslash, which COPY itself reads.
@@ -54,7 +54,7 @@ class Redshift:
         credentials: What COPY shows S3.
     """
 
-    target: Target
+    target: ConnectionInfo
     s3: S3Settings
     credentials: CopyCredentials
     name: str = "Redshift"
@@ -86,7 +86,7 @@ class Redshift:
         schema: str,  # noqa: ARG002 - the protocol's
         table: str,  # noqa: ARG002 - the protocol's
         columns: Sequence[WarehouseColumn],
-    ) -> Statement:
+    ) -> Sql:
         """The columns one by one, character columns wider by one character.
 
         TRUNCATECOLUMNS cuts without a word. In a stage that is wider by the longest character
@@ -96,16 +96,16 @@ class Redshift:
         ``LIKE`` cannot be widened: ALTER COLUMN TYPE refuses several encodings.
         """
         defined = [
-            Statement(
+            Sql(
                 Identifier(column.name),
                 f" {_staged_type(column)}",
                 " NOT NULL" if column.not_null else "",
             )
             for column in columns
         ]
-        return Statement("CREATE TEMP TABLE ", Identifier(stage), " (", joined(defined), ")")
+        return Sql("CREATE TEMP TABLE ", Identifier(stage), " (", joined(defined), ")")
 
-    def copy(self, stage: str, columns: Sequence[WarehouseColumn], files: TableFiles) -> Statement:
+    def copy(self, stage: str, columns: Sequence[WarehouseColumn], files: TableFiles) -> Sql:
         """COPY of the manifest, naming the columns in the order of the rows' values."""
         return self._copy(stage, tuple(column.name for column in columns), files.copy_manifest)
 
@@ -115,18 +115,18 @@ class Redshift:
         """Copies and commits, so that a conflict later needs no second COPY."""
         if not files.files:
             return {}
-        StoredFiles(files, self.s3).check_sizes()
+        SourceFiles(files, self.s3).check_sizes()
         try:
             with session.transaction():
                 session.run(self.copy(stage, columns, files))
-        except WarehouseRefusal as refusal:
+        except StatementError as refusal:
             errors = load_errors.read(session, self.s3, columns)
             if not errors or not load_errors.is_told_by(refusal):
                 raise
-            raise LoadFailed(load_errors.message(files.table, errors)) from None
+            raise CopyError(load_errors.message(files.table, errors)) from None
         return _count_cut(session, stage, columns)
 
-    def row_hash(self, columns: Sequence[WarehouseColumn]) -> Statement:
+    def row_hash(self, columns: Sequence[WarehouseColumn]) -> Sql:
         """FNV_HASH of one column after the other, each begun with the one before.
 
         https://docs.aws.amazon.com/redshift/latest/dg/r_FNV_HASH.html gives the chain, and does
@@ -134,34 +134,34 @@ class Redshift:
         parts it from its neighbour too, and no NULL is hashed. Only a real cluster can show how
         many columns a chain may have before its planner minds, and what it costs.
         """
-        chain = Statement("FNV_HASH(0)")
+        chain = Sql("FNV_HASH(0)")
         for column in columns:
             name = Identifier(column.name)
-            is_null = Statement("CASE WHEN ", name, " IS NULL THEN 1 ELSE 0 END")
-            chain = Statement("FNV_HASH(", is_null, ", ", chain, ")")
-            chain = Statement("FNV_HASH(", _never_null(column), ", ", chain, ")")
-        return Statement("CAST(", chain, " AS DECIMAL(38, 0))")
+            is_null = Sql("CASE WHEN ", name, " IS NULL THEN 1 ELSE 0 END")
+            chain = Sql("FNV_HASH(", is_null, ", ", chain, ")")
+            chain = Sql("FNV_HASH(", _never_null(column), ", ", chain, ")")
+        return Sql("CAST(", chain, " AS DECIMAL(38, 0))")
 
     def table_sizes(self, session: Session, schema: str) -> dict[str, int]:
         """From SVV_TABLE_INFO, in MB; it leaves empty tables out, and most users may not read it.
 
         https://docs.aws.amazon.com/redshift/latest/dg/r_SVV_TABLE_INFO.html
         """
-        statement = Statement(
+        statement = Sql(
             'SELECT "table", "size" FROM "svv_table_info" WHERE "schema" = ', Literal(schema)
         )
         try:
             rows = session.rows(statement)
-        except WarehouseRefusal:
+        except StatementError:
             return {}
         return {name: int(size) * _MEGABYTE for name, size in rows}
 
-    def staged_values(self, columns: Sequence[WarehouseColumn]) -> Statement:
+    def staged_values(self, columns: Sequence[WarehouseColumn]) -> Sql:
         """Character columns are cut to the target's length by the cast, at a character's edge."""
         return joined(
-            Statement("CAST(", Identifier(column.name), f" AS {column.type})")
+            Sql("CAST(", Identifier(column.name), f" AS {column.type})")
             if _is_widened(column)
-            else Statement(Identifier(column.name))
+            else Sql(Identifier(column.name))
             for column in columns
         )
 
@@ -173,7 +173,7 @@ class Redshift:
         probe = f"{output.rstrip('/')}/spade-spark-preflight-no-such-manifest"
         try:
             with session.rolled_back():
-                session.run(Statement('CREATE TEMP TABLE "spade_preflight" ("probe" VARCHAR(1))'))
+                session.run(Sql('CREATE TEMP TABLE "spade_preflight" ("probe" VARCHAR(1))'))
                 session.run(self._copy("spade_preflight", ("probe",), probe, " NOLOAD"))
         except WarehouseError as error:
             if _DENIED.search(str(error)):
@@ -183,10 +183,8 @@ class Redshift:
                 ]
         return []
 
-    def _copy(
-        self, stage: str, columns: tuple[str, ...], manifest: str, more: str = ""
-    ) -> Statement:
-        return Statement(
+    def _copy(self, stage: str, columns: tuple[str, ...], manifest: str, more: str = "") -> Sql:
+        return Sql(
             "COPY ",
             Identifier(stage),
             " (",
@@ -201,18 +199,18 @@ class Redshift:
         )
 
 
-def _never_null(column: WarehouseColumn) -> Statement:
+def _never_null(column: WarehouseColumn) -> Sql:
     """The column's value, or another in place of NULL, of a type that FNV_HASH takes."""
     name = Identifier(column.name)
     if column.is_text:
-        return Statement("COALESCE(", name, ", '')")
+        return Sql("COALESCE(", name, ", '')")
     if column.type == "boolean":  # which is not cast to text
-        return Statement("CASE WHEN ", name, " THEN 1 ELSE 0 END")
+        return Sql("CASE WHEN ", name, " THEN 1 ELSE 0 END")
     if column.type == "super":
-        return Statement("COALESCE(JSON_SERIALIZE(", name, "), '')")
+        return Sql("COALESCE(JSON_SERIALIZE(", name, "), '')")
     if _NUMBER.match(column.type):
-        return Statement("COALESCE(", name, ", 0)")
-    return Statement("COALESCE(CAST(", name, " AS VARCHAR), '')")
+        return Sql("COALESCE(", name, ", 0)")
+    return Sql("COALESCE(CAST(", name, " AS VARCHAR), '')")
 
 
 def _is_widened(column: WarehouseColumn) -> bool:
@@ -242,7 +240,7 @@ def _count_cut(session: Session, stage: str, columns: Sequence[WarehouseColumn])
     if not widened:
         return {}
     counts = joined(
-        Statement(
+        Sql(
             "SUM(CASE WHEN OCTET_LENGTH(",
             *(
                 ("RTRIM(", Identifier(column.name), ")")
@@ -255,5 +253,5 @@ def _count_cut(session: Session, stage: str, columns: Sequence[WarehouseColumn])
         )
         for column in widened
     )
-    (row,) = session.rows(Statement("SELECT ", counts, " FROM ", Identifier(stage)))
+    (row,) = session.rows(Sql("SELECT ", counts, " FROM ", Identifier(stage)))
     return {column.name: int(cut) for column, cut in zip(widened, row, strict=True) if cut}

@@ -4,7 +4,7 @@ import json
 
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.gocompat.quote import unquote_row
-from spade_spark.lookups.base import Lookups, LookupStats, Place
+from spade_spark.lookups.base import GeoLocation, Lookups, LookupStats
 from tests.fuzz.compare import exactly
 from tests.support import edge_logs
 
@@ -12,8 +12,8 @@ from tests.support import edge_logs
 class AnyPlace:
     """Knows the same place of every address."""
 
-    def place(self, address: str, *, asn: bool = True) -> Place:
-        return Place("San Francisco", "US", "CA", "AS4294967295 Example" if asn else "")
+    def locate(self, address: str, *, asn: bool = True) -> GeoLocation:
+        return GeoLocation("San Francisco", "US", "CA", "AS4294967295 Example" if asn else "")
 
 
 class AnyLogin:

@@ -5,36 +5,36 @@ from __future__ import annotations
 import pytest
 
 from spade_spark.blueprint.schema import Column
-from spade_spark.errors import LookupDown
-from spade_spark.gocompat.json import Nested, Number
-from spade_spark.lookups.base import Lookups, Place
-from spade_spark.lookups.static import FixedLogins, FixedPlaces
-from spade_spark.transform.transformers.base import ConversionFailed
+from spade_spark.errors import LookupUnavailableError
+from spade_spark.gocompat.json import JsonContainer, Number
+from spade_spark.lookups.base import GeoLocation, Lookups
+from spade_spark.lookups.static import StaticGeo, StaticUserIds
+from spade_spark.transform.transformers.base import ConversionError
 from spade_spark.transform.transformers.registry import TRANSFORMERS
 from spade_spark.transform.transformers.users import WHITE_SPACE
 
 LOOKUPS = Lookups(
-    FixedPlaces(
+    StaticGeo(
         {
-            "192.0.2.1": Place("Köln", "DE", "NW", "AS64500 Beispiel"),
-            "zeros": Place(asn="AS0042"),
-            "signed": Place(asn="AS-3 x"),
-            "space": Place(asn="AS 3"),
-            "lower": Place(asn="as3 x"),
-            "letters": Place(asn="ASX3 x"),
-            "large": Place(asn="AS9223372036854775808"),
+            "192.0.2.1": GeoLocation("Köln", "DE", "NW", "AS64500 Beispiel"),
+            "zeros": GeoLocation(asn="AS0042"),
+            "signed": GeoLocation(asn="AS-3 x"),
+            "space": GeoLocation(asn="AS 3"),
+            "lower": GeoLocation(asn="as3 x"),
+            "letters": GeoLocation(asn="ASX3 x"),
+            "large": GeoLocation(asn="AS9223372036854775808"),
         }
     ),
-    FixedLogins({"ada": 1, "grace hopper": -2}),
+    StaticUserIds({"ada": 1, "grace hopper": -2}),
 )
-OTHER_TYPES = [None, True, Number("1.5"), Nested.LIST, Nested.OBJECT]
+OTHER_TYPES = [None, True, Number("1.5"), JsonContainer.LIST, JsonContainer.OBJECT]
 
 
 def convert(transformer, value, *supporting):
     column = Column("in", "out", transformer, supporting=("login",))
     try:
         return TRANSFORMERS.converter(column, LOOKUPS)(value, supporting)
-    except ConversionFailed:
+    except ConversionError:
         return None
 
 
@@ -57,7 +57,7 @@ def test_a_varchar_is_any_string():
         ("true", None),
         ("1", None),
         (None, None),
-        (Nested.LIST, None),
+        (JsonContainer.LIST, None),
     ],
 )
 def test_a_bool_is_true_false_1_or_0(value, text):
@@ -110,13 +110,13 @@ def test_a_user_id_needs_exactly_one_supporting_column(supporting):
 
 
 def test_a_login_service_that_is_down_is_no_failed_conversion():
-    class Down(FixedLogins):
+    class Down(StaticUserIds):
         def user_id(self, login):
-            raise LookupDown(f"no answer for {login}")
+            raise LookupUnavailableError(f"no answer for {login}")
 
     column = Column("id", "id", "userIDWithMapping", supporting=("login",))
     ask = TRANSFORMERS.converter(column, Lookups(LOOKUPS.geo, Down({})))
-    with pytest.raises(LookupDown):
+    with pytest.raises(LookupUnavailableError):
         ask(None, ("ada",))
 
 

@@ -11,17 +11,17 @@ import pytest
 
 from spade_spark.blueprint.schema import read_tables
 from spade_spark.lake.ddl import Catalog
-from spade_spark.lake.snapshot import Current, LakeColumn
+from spade_spark.lake.snapshot import LakeColumn, Snapshot
 from spade_spark.lookups.base import Lookups
-from spade_spark.schema_inference.profile import EventSeen
+from spade_spark.schema_inference.profile import EventProfile
 from spade_spark.schema_inference.proposal import propose
 from spade_spark.transform.chunk import ChunkTransform
 from spade_spark.transform.codegen import source
-from spade_spark.transform.reference import ExactTransform
+from spade_spark.transform.reference import ReferenceTransform
 from spade_spark.transform.transformers.base import (
     CACHED_TEXT,
     ArrowType,
-    ConversionFailed,
+    ConversionError,
     Inference,
     TransformerSpec,
     ValueKind,
@@ -30,7 +30,7 @@ from spade_spark.transform.transformers.base import (
 )
 from spade_spark.transform.transformers.registry import TRANSFORMERS
 from spade_spark.warehouse.information_schema import WarehouseColumn
-from spade_spark.warehouse.preflight import TableState
+from spade_spark.warehouse.preflight import TableStatus
 from spade_spark.workflows.preview import column_differences
 from spade_spark.writers.arrow_types import arrow_schema
 from spade_spark.writers.parquet import convert
@@ -46,7 +46,7 @@ def to_color(value, _):
     try:
         return str(int(digits, 16))
     except ValueError:
-        raise ConversionFailed("not a color") from None
+        raise ConversionError("not a color") from None
 
 
 COLOR = TransformerSpec(
@@ -83,7 +83,7 @@ def table(registry):
 
 
 def test_the_reference_path_converts_it(table, registry):
-    transform = ExactTransform({"paint": table}, LOOKUPS, registry=registry)
+    transform = ReferenceTransform({"paint": table}, LOOKUPS, registry=registry)
     results = [result for line in LINES for result in transform.line(line) or ()]
     assert "".join(f"{result.row}\n" for result in results).encode() == ROWS
 
@@ -101,7 +101,7 @@ def test_the_fast_path_converts_it(table, registry):
 def test_the_plan_checks_the_type_of_its_column(table, registry):
     def differences(type_):
         columns = (WarehouseColumn("color", type_, not_null=False),)
-        state = TableState("paint", 1, columns, columns, ())
+        state = TableStatus("paint", 1, columns, columns, ())
         return list(column_differences(table, state, registry))
 
     assert differences("integer") == []
@@ -115,13 +115,13 @@ def test_parquet_and_the_lakes_catalog_have_its_type(table, registry, tmp_path):
     columns = tuple(
         LakeColumn(field.name, str(field.type)) for field in arrow_schema(table, registry)
     )
-    current = Current("paint", 1, datetime(2026, 1, 1, tzinfo=timezone.utc), columns)
+    current = Snapshot("paint", 1, datetime(2026, 1, 1, tzinfo=timezone.utc), columns)
     create, *_ = Catalog("athena", "s3://lake/").statements(None, current, [])
     assert "`color` int\n" in create
 
 
 def test_schema_inference_proposes_it(registry):
-    seen = EventSeen()
+    seen = EventProfile()
     seen.add('{"color": "#0000ff"}')
     (found,) = propose("paint", seen, registry).properties
     assert found.column

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from spade_spark.gocompat.json import Nested, Number
-from spade_spark.transform.transformers.base import ConversionFailed
+from spade_spark.gocompat.json import JsonContainer, Number
+from spade_spark.transform.transformers.base import ConversionError
 from spade_spark.transform.transformers.numbers import (
     SMALLEST,
+    format_float,
     parse_float,
-    shortest,
     to_float,
     to_integer,
 )
@@ -30,7 +30,7 @@ DOUBLES = st.integers(0, 2**64 - 1).map(
 def outcome(convert, value):
     try:
         return convert(value, ())
-    except ConversionFailed:
+    except ConversionError:
         return None
 
 
@@ -80,7 +80,7 @@ def test_integers_that_only_a_string_can_spell(spelt, integer):
 
 
 @pytest.mark.parametrize("convert", [INT, BIGINT, to_float])
-@pytest.mark.parametrize("value", [None, True, False, Nested.LIST, Nested.OBJECT])
+@pytest.mark.parametrize("value", [None, True, False, JsonContainer.LIST, JsonContainer.OBJECT])
 def test_other_types_are_no_numbers(convert, value):
     assert outcome(convert, value) is None
 
@@ -163,7 +163,7 @@ def test_nan_is_empty_and_no_failure(spelt):
     ],
 )
 def test_what_is_no_float(spelt):
-    with pytest.raises(ConversionFailed):
+    with pytest.raises(ConversionError):
         to_float(spelt, ())
 
 
@@ -177,7 +177,7 @@ def test_what_is_no_float(spelt):
 def test_a_float_is_written_with_the_digits_of_its_repr_and_reads_back(number):
     if math.isnan(number) or math.isinf(number):
         return
-    text = shortest(number)
+    text = format_float(number)
     assert set(text) <= set("-.0123456789")
     if abs(number) < SMALLEST:
         assert text == "0"

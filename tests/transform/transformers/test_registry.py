@@ -10,19 +10,19 @@ import pytest
 
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.errors import InputError
-from spade_spark.gocompat.json import Elements, Members, Nested, read
+from spade_spark.gocompat.json import JsonArray, JsonContainer, JsonObject, read
 from spade_spark.gocompat.quote import quote
 from spade_spark.lake.ddl import Catalog
-from spade_spark.lake.snapshot import Current, LakeColumn
-from spade_spark.schema_inference.profile import EventSeen
+from spade_spark.lake.snapshot import LakeColumn, Snapshot
+from spade_spark.schema_inference.profile import EventProfile
 from spade_spark.schema_inference.proposal import propose
 from spade_spark.transform.codegen import source
 from spade_spark.transform.codegen_functions import functions
-from spade_spark.transform.reference import ExactTransform
-from spade_spark.transform.transformers.base import ArrowType, ConversionFailed, ValueKind
+from spade_spark.transform.reference import ReferenceTransform
+from spade_spark.transform.transformers.base import ArrowType, ConversionError, ValueKind
 from spade_spark.transform.transformers.registry import TRANSFORMERS
 from spade_spark.warehouse.information_schema import WarehouseColumn
-from spade_spark.warehouse.preflight import TableState
+from spade_spark.warehouse.preflight import TableStatus
 from spade_spark.workflows.preview import column_differences
 from spade_spark.writers.arrow_types import arrow_schema, arrow_type
 from spade_spark.writers.parquet import convert
@@ -56,10 +56,10 @@ def takes(spec, value):
     """Whether the transformer takes a JSON value."""
     (column,) = table_of(spec).columns
     read_value = read(value)
-    sent = Nested.LIST if isinstance(read_value, Members | Elements) else read_value
+    sent = JsonContainer.LIST if isinstance(read_value, JsonObject | JsonArray) else read_value
     try:
         TRANSFORMERS.converter(column, LOOKUPS)(sent, (None,))
-    except ConversionFailed:
+    except ConversionError:
         return False
     return True
 
@@ -75,7 +75,7 @@ def test_the_transformers_of_blueprint_are_known(name):
     "use",
     [
         lambda table: TRANSFORMERS.converter(table.columns[0], LOOKUPS),
-        lambda table: ExactTransform({"play": table}, LOOKUPS),
+        lambda table: ReferenceTransform({"play": table}, LOOKUPS),
         functions,
         source,
         lambda table: arrow_type(table.columns[0].transformer),
@@ -136,7 +136,7 @@ def state_of(table, *types):
         WarehouseColumn(column.outbound, type_, not_null=False)
         for column, type_ in zip(table.columns, types, strict=True)
     )
-    return TableState(table.name, table.version, columns, columns, ())
+    return TableStatus(table.name, table.version, columns, columns, ())
 
 
 @every_spec
@@ -166,13 +166,13 @@ def test_a_timestamp_names_its_clock_in_parquet_and_nothing_else_does(spec):
 @pytest.mark.parametrize("dialect", ["athena", "spectrum"])
 @pytest.mark.parametrize("type_", ArrowType)
 def test_every_arrow_type_has_a_type_in_the_catalogs_of_a_lake(type_, dialect):
-    current = Current("play", 1, PUBLISHED, (LakeColumn("c", type_.value),))
+    current = Snapshot("play", 1, PUBLISHED, (LakeColumn("c", type_.value),))
     assert Catalog(dialect, "s3://lake/").statements(None, current, [])
 
 
 @pytest.mark.parametrize("dialect", ["athena", "spectrum"])
 def test_another_type_is_an_error_that_names_it(dialect):
-    current = Current("play", 1, PUBLISHED, (LakeColumn("c", "duration[s]"),))
+    current = Snapshot("play", 1, PUBLISHED, (LakeColumn("c", "duration[s]"),))
     with pytest.raises(InputError, match=r"column c has the type duration\[s\], for which"):
         Catalog(dialect, "s3://lake/").statements(None, current, [])
 
@@ -187,7 +187,7 @@ def test_schema_inference_counts_the_kinds_that_the_transformer_takes(spec):
 def test_schema_inference_proposes_it_for_examples_alone_or_another_that_takes_them(spec):
     if spec.inference is None or spec.inference.names:
         return
-    seen = EventSeen()
+    seen = EventProfile()
     for example in spec.examples:
         seen.add(f'{{"x": {example}}}')
     (found,) = propose("play", seen).properties

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spade_spark.gocompat.json import Nested, Number
-from spade_spark.gocompat.time_layout import Layout
-from spade_spark.transform.transformers.base import ConversionFailed
+from spade_spark.gocompat.json import JsonContainer, Number
+from spade_spark.gocompat.time_layout import TimeLayout
+from spade_spark.transform.transformers.base import ConversionError
 from spade_spark.transform.transformers.timestamps import UTC, to_layout_time, to_unix_time
 from spade_spark.window import PACIFIC
 
@@ -23,8 +23,8 @@ WALLS = st.datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 3
 
 def read(layout, text):
     try:
-        return to_layout_time(Layout.parse(layout))(text, ())
-    except ConversionFailed:
+        return to_layout_time(TimeLayout.parse(layout))(text, ())
+    except ConversionError:
         return None
 
 
@@ -58,11 +58,11 @@ def test_unix_seconds_on_two_clocks(spelt, pacific, utc):
         "1500000000",
         True,
         None,
-        Nested.LIST,
+        JsonContainer.LIST,
     ],
 )
 def test_what_is_no_unix_time(value):
-    with pytest.raises(ConversionFailed):
+    with pytest.raises(ConversionError):
         to_unix_time(UTC)(value, ())
 
 
