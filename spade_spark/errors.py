@@ -20,7 +20,7 @@
     │   ├── ConnectionLostError   the connection broke while nothing was being committed
     │   └── LookupUnavailableError       a service that columns ask does not answer
     ├── LockLostError         somebody took this replay's place; it stopped before its load
-    ├── CommitOutcomeUnknownError    a commit was sent and its answer was lost; look before repeating
+    ├── CommitOutcomeUnknownError    a commit was sent and its answer was lost; look before retrying
     └── Bug              this program broke its own promise (a ledger that does not balance)
 
 An error's message is whole in itself: what happened, to which object or table, and what to do

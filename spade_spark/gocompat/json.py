@@ -5,7 +5,8 @@ The standard library's reader is not used because it turns numbers into numbers 
 and cannot say where in the text a value stands (untracked events are written as they were spelt).
 Only its string scanner is, which is strict and written in C.
 
-Texts come from :func:`decode_utf8_lossless`, so that a byte that is no UTF-8 is still there as one character
+Texts come from :func:`decode_utf8_lossless`, so that a byte that is no UTF-8 is still there as
+one character
 when its string is read, and becomes one U+FFFD.
 """
 

@@ -11,7 +11,8 @@ Two claims are rivals where they have the same run tag, or where both replace ro
 table and their windows, closed as in SQL, have a second in common. A rival is refused, live or
 not, unless it is named (``--take-over TAG``); only a dead claim of the same run tag gives way by
 itself, since going on with a run that died is what naming its run tag means. Dead is a claim that
-gave no sign of life for :data:`LEASE_TIMEOUT`, or whose process is known to have ended on this machine.
+gave no sign of life for :data:`LEASE_TIMEOUT`, or whose process is known to have ended on this
+machine.
 
 The lock keeps replays apart that would otherwise redo or undo each other's work. That no row is
 lost or doubled does not rest on it, but on the warehouse's own transaction and ledger; replays

@@ -25,7 +25,7 @@ class ConsoleReporter:
     """Where a run's progress is shown; on standard error, so that output can be piped."""
 
     def __init__(self, console: Console, *, ask: bool = False) -> None:
-        """Shows on ``console``; with ``query_with_retries`` a person there is asked before rows are replaced."""
+        """Shows on ``console``; with ``ask`` a person there is asked before rows are replaced."""
         self.console = console
         self._guard = DisplayGuard()
         self._asks = ask and console.is_terminal and sys.stdin.isatty()

@@ -58,6 +58,7 @@ def withheld_message(
         f"{pluralize(damaged, 'object')} damaged:\n  "
         + "\n  ".join(reasons[:_MOST] + more)
         + f"\n{pluralize(rows, 'row')} of their partitions were not published{loaded}. Mend them "
-        f"and begin a new run (consumers get repeats of what was published), or {load} what was made "
+        f"and begin a new run (consumers get repeats of what was published), or {load} what was "
+        f"made "
         f"by the same command with --runtag {request.run_tag} --allow-damaged {damaged}"
     )

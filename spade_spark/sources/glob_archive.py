@@ -127,7 +127,8 @@ class GlobReader:
         """Chunks of whole lines.
 
         Raises:
-            CorruptObjectError: The object is empty, or some of it is no whole glob; after all records
+            CorruptObjectError: The object is empty, or some of it is no whole glob; after all
+                records
                 that can be read.
         """
         return chunks(self._lines(), self._chunk_bytes)

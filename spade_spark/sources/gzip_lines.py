@@ -46,7 +46,8 @@ class ObjectLines:
         """Chunks of whole lines.
 
         Raises:
-            CorruptObjectError: The object is empty, no gzip file, cut off, or its checksum or length
+            CorruptObjectError: The object is empty, no gzip file, cut off, or its checksum or
+                length
                 does not fit; after the whole lines before the damage.
         """
         return chunks(self._pieces, self._chunk_bytes)

@@ -139,7 +139,8 @@ class GzipPieces:
         """The pieces, each member checked at its end.
 
         Raises:
-            CorruptObjectError: The object is empty, no gzip file, cut off, or its checksum or length
+            CorruptObjectError: The object is empty, no gzip file, cut off, or its checksum or
+                length
                 does not fit; after what was inflated before the damage.
         """
         try:

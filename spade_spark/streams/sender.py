@@ -85,7 +85,8 @@ class Sender:
         """Sends records that fit in one request, and goes on until each is taken or given up.
 
         Raises:
-            TransientError: The last attempt failed as a whole; some of the records may be taken, and
+            TransientError: The last attempt failed as a whole; some of the records may be taken,
+                and
                 are counted as such that may be repeated.
             InputError: As :meth:`Service.put`.
         """

@@ -119,7 +119,7 @@ class ExprGenerator:
         return "" if field is None else self.sent(column.supporting[0], field)
 
     def place_of(self, group: Group, field: FieldType, form: str) -> str:
-        """As :meth:`locate`; ``form`` makes a string of what was sent."""
+        """As :meth:`place`; ``form`` makes a string of what was sent."""
         inbound = group[0].inbound
         if inbound == "ip":
             sent = self.sent(inbound, field)

@@ -146,7 +146,7 @@ class EdgeTypeCounter:
 
     @staticmethod
     def _learn(known: set[str], text: str, check: Callable[[str], object]) -> None:
-        """Adds ``text``, which ``require_preflight`` raises ValueError for where it is not good."""
+        """Adds ``text``, which ``check`` raises ValueError for where it is not good."""
         check(text)
         if len(known) >= _MAX_KNOWN:
             known.clear()

@@ -103,7 +103,8 @@ class RowCaches:
         registry: The transformers.
         seconds: The first 20 characters of a ``receivedAt`` with a fraction to its
             :class:`TimestampTexts`; see :meth:`timestamp`.
-        addresses: An address as the edge wrote it to the texts of ``geo_by_address`` for its canonical
+        addresses: An address as the edge wrote it to the texts of ``geo_by_address`` for its
+            canonical
             form, the first of which is that form.
         places: The text of an address to the texts of groups of columns, each by the number that
             :func:`geo_group_name` stands for in generated code.

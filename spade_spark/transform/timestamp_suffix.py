@@ -18,7 +18,9 @@ def check_utc_suffix(at: str) -> None:
 
 
 def all_have_fraction_suffix(times: Sequence[str]) -> bool:
-    """Whether all ``times`` pass :func:`check_utc_suffix` and have a fraction; quicker than to ask each.
+    """Whether all ``times`` pass :func:`check_utc_suffix` and have a fraction.
+
+    Faster than checking each of them.
 
     Holds for times that begin with a second and a dot, which is for the caller to see to. What is
     left of them without their digits is then as below only if behind each dot there is one ``Z``

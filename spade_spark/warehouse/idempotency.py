@@ -32,7 +32,8 @@ def find_completed_load(session: Session, rows: TargetRows, checksum: str) -> Re
         checksum: Of the manifest that is to be loaded.
 
     Raises:
-        AlreadyLoadedError: The ledger has the run tag, but that load does not stand, or was another.
+        AlreadyLoadedError: The ledger has the run tag, but that load does not stand, or was
+            another.
     """
     control = rows.place.control
     if not session.rows(rows.entry.select()):

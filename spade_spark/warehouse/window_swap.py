@@ -255,7 +255,8 @@ def swap_window(
         SerializationError: Another transaction won; nothing was changed.
         ConnectionLostError: The connection broke; nothing was changed.
         LockLostError: Another command took the run's lock over; nothing was changed.
-        CommitOutcomeUnknownError: The answer to the commit was lost, and ``check_committed`` could not tell.
+        CommitOutcomeUnknownError: The answer to the commit was lost, and ``check_committed``
+            could not tell.
     """
     session, rows = staged.session, job.rows
     done: SwapResult | None = None

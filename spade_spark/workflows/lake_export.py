@@ -126,7 +126,8 @@ def _refuse_damaged(request: ExportRequest, manifest: Manifest) -> None:
         )
         raise InputError(
             f"run tag {request.run_tag} read {pluralize(damaged, 'damaged object')}, and so "
-            f"nothing was published: mend what is damaged and begin a new run, or publish what was made "
+            f"nothing was published: mend what is damaged and begin a new run, or publish what "
+            f"was made "
             f"with {again}"
         )
 

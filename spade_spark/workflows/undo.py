@@ -171,7 +171,8 @@ class _UndoRunner:
         for way in looked.ways:
             table, window = way.load.table, way.load.window
             self.screen.log(
-                f"{table}: {way.current_rows:,} rows in the window {window} go, {way.backup_rows:,} "
+                f"{table}: {way.current_rows:,} rows in the window {window} go, "
+                f"{way.backup_rows:,} "
                 f"kept ones come back from {way.backup}"
             )
         if looked.problems:

@@ -49,7 +49,8 @@ class ClosedDay:
         rows: Rows in it.
         size: Bytes.
         sha256: Of the bytes (hex).
-        first: The earliest time in it, as :func:`~spade_spark.writers.partition_paths.sortable_timestamp`
+        first: The earliest time in it, as
+            :func:`~spade_spark.writers.partition_paths.sortable_timestamp`
             formats it; empty without a day.
         last: The latest.
     """

@@ -149,7 +149,7 @@ def settle(trial: Trial, known: Known, ended: Ended, *again: str) -> str:
 
 
 def _undisturbed(command: Command, keep: str = "") -> Command:
-    """The command with its course; the warehouse that it leaves is kept by the name ``create_backup``."""
+    """The command with its course; the warehouse that it leaves is kept by the name ``keep``."""
     with command.trial() as run:
         began = time.monotonic()
         ended = run.here(*command.more)

@@ -119,7 +119,8 @@ class ValueCodegen:
 
     The templates are Python expressions. They may use ``{value}`` (the property), ``{supporting}``
     (the supporting property), ``{convert}`` (the name of the column's converter), ``{memo}`` (the
-    name of the cache of its texts by what was sent) and what ``RowCaches.names`` lists. The result is
+    name of the cache of its texts by what was sent) and what ``RowCaches.names`` lists. The
+    result is
     escaped unless ``as_sent`` is set; ``MISSING`` stands for a column that cannot be filled.
 
     Attributes:
