@@ -12,9 +12,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.prompt import Confirm
 
 from spade_spark import progress
-from spade_spark.display_guard import DisplayGuard
 from spade_spark.errors import UsageError
 from spade_spark.plan import InputPartition
+from spade_spark.progress import DisplayGuard
 from spade_spark.reporting.preview import ReplayPreview, print_preview
 from spade_spark.reporting.replay import format_size
 

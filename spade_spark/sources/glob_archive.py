@@ -27,8 +27,15 @@ import msgspec
 
 from spade_spark.errors import CorruptObjectError
 from spade_spark.sources.edge_record import UndecodableLineError, read_record
-from spade_spark.sources.gzip_lines import CHUNK_BYTES, chunks
-from spade_spark.sources.gzip_members import ByteSource, DeflateError, GzipPieces, damaged, inflate
+from spade_spark.sources.gzip_lines import (
+    CHUNK_BYTES,
+    ByteSource,
+    DeflateError,
+    GzipPieces,
+    chunks,
+    damaged,
+    inflate,
+)
 from spade_spark.sources.json_array_stream import ArraySplitter, JsonArrayError
 
 VERSION: Final = b"\x01"

@@ -25,10 +25,9 @@ from pyspark import AccumulatorParam, SparkConf, SparkContext, TaskContext
 from pyspark.errors import PySparkException
 
 from spade_spark import errors
-from spade_spark.display_guard import DisplayGuard
 from spade_spark.errors import InternalError, SpadeError, TransientError
 from spade_spark.plan import InputPartition
-from spade_spark.progress import TransformProgress
+from spade_spark.progress import DisplayGuard, TransformProgress
 from spade_spark.runs.audit_counts import AuditCounts
 from spade_spark.runs.manifest import Completion
 from spade_spark.spark.broadcast_context import BroadcastContext

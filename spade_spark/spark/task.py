@@ -14,7 +14,7 @@ from contextlib import closing
 from dataclasses import asdict, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from spade_spark.blueprint.schema import Table, read_tables
 from spade_spark.errors import (
@@ -28,12 +28,11 @@ from spade_spark.plan import InputObject, InputPartition
 from spade_spark.runs.audit_counts import AuditCounts
 from spade_spark.runs.manifest import Completion, Damaged, decode, encode
 from spade_spark.runs.paths import RunPaths
-from spade_spark.sources.glob_archive import GlobReader
+from spade_spark.sources.glob_archive import GlobDeduplicator, GlobReader
 from spade_spark.sources.gzip_lines import ObjectLines
 from spade_spark.sources.prefilter import Prefilter
 from spade_spark.spark.broadcast_context import BroadcastContext
 from spade_spark.spark.line_numbers import LineNumberFinder
-from spade_spark.spark.partition_reader import PartitionReader, read_counts
 from spade_spark.spark.stream_task import publish
 from spade_spark.spark.task_outputs import TaskOutputs
 from spade_spark.storage.base import Store, open_store
@@ -227,3 +226,30 @@ def _edge_types(job: BroadcastContext, tables: Mapping[str, Table]) -> EdgeTypeC
     if job.edge_types is None:
         return None
     return EdgeTypeCounter(tables if job.asked is None else job.asked, job.edge_types)
+
+
+class PartitionReader:
+    """Opens the objects of one partition, and knows the globs in them that were read before."""
+
+    def __init__(self, job: BroadcastContext) -> None:
+        self._of_globs = job.settings.input.form == "globs" and not job.from_quarantine
+        self._repeats = GlobDeduplicator()
+
+    def lines(self, stream: BinaryIO, key: str) -> ObjectLines | GlobReader:
+        """The lines of the object ``key``."""
+        if self._of_globs:
+            return GlobReader(stream, key, self._repeats)
+        return ObjectLines(stream, key)
+
+
+def read_counts(lines: ObjectLines | GlobReader) -> AuditCounts:
+    """What was read of one object, beside the lines that were handed out."""
+    read = AuditCounts(objects=1, bytes_in=lines.bytes_in, bytes_inflated=lines.bytes_inflated)
+    if isinstance(lines, ObjectLines):
+        return read
+    return read + AuditCounts(
+        lines=lines.repeated,
+        globs=lines.globs,
+        repeated_globs=lines.repeated_globs,
+        repeated=lines.repeated,
+    )

@@ -36,9 +36,11 @@ from spade_spark.sources.edge_record import EdgeRecord
 from spade_spark.sources.edge_record_fast import BACKSLASH, RawEdgeRecord
 from spade_spark.transform.coerce import SEPARATOR, escaped, is_plain
 from spade_spark.transform.decoders import UNTRACKED, Decoders
-from spade_spark.transform.row_context import Address, RowCaches, TimestampTexts
-from spade_spark.transform.timestamp_suffix import (
+from spade_spark.transform.row_context import (
     WHOLE_SECOND,
+    Address,
+    RowCaches,
+    TimestampTexts,
     all_have_fraction_suffix,
     check_utc_suffix,
 )

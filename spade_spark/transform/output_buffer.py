@@ -9,8 +9,7 @@ from operator import not_
 from typing import Final
 
 from spade_spark.blueprint.schema import Table
-from spade_spark.gocompat.printable import printable_class
-from spade_spark.gocompat.quote import escape
+from spade_spark.gocompat.quote import escape, printable_class
 from spade_spark.transform.coerce import MISSING
 from spade_spark.transform.outcomes import Outcome
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import tzinfo
 from operator import itemgetter
 from typing import Any, Final, TypeVar, cast
@@ -38,7 +38,6 @@ from spade_spark.transform.coerce import (
     float_texts,
     text_or_missing,
 )
-from spade_spark.transform.timestamp_suffix import WHOLE_SECOND
 from spade_spark.transform.transformers.base import (
     AddressPart,
     ConversionError,
@@ -305,3 +304,32 @@ class _WallClock(Cache):
             return MISSING
 
         super().__init__(text)
+
+
+WHOLE_SECOND: Final = len("2006-01-02T15:04:05Z")
+"""As many characters as a time without a fraction, or a second and the dot behind it."""
+_DIGITS: Final = b"0123456789"
+
+
+def check_utc_suffix(at: str) -> None:
+    """Raises ValueError unless ``at`` ends in ``Z``, after a fraction's digits if it has one."""
+    fraction = at[WHOLE_SECOND:-1].isdigit() and at.isascii()
+    if not (fraction or len(at) == WHOLE_SECOND) or at[-1] != "Z":
+        raise ValueError("another form of time")
+
+
+def all_have_fraction_suffix(times: Sequence[str]) -> bool:
+    """Whether all ``times`` pass :func:`check_utc_suffix` and have a fraction.
+
+    Faster than checking each of them.
+
+    Holds for times that begin with a second and a dot, which is for the caller to see to. What is
+    left of them without their digits is then as below only if behind each dot there is one ``Z``
+    and nothing else, which has to end the time and to follow a digit.
+    """
+    text = "\n".join(times) + "\n"
+    if not text.isascii():
+        return False
+    data = text.encode()
+    ended = data.count(b"Z\n") == len(times) and b".Z" not in data
+    return ended and data.translate(None, _DIGITS) == b"--T::.Z\n" * len(times)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
-from spade_spark.display_guard import DisplayGuard
 from spade_spark.errors import (
     CommitOutcomeUnknownError,
     ConnectionLostError,
@@ -18,7 +17,7 @@ from spade_spark.errors import (
     SpadeError,
     TransientError,
 )
-from spade_spark.progress import LoadPhase, LoadProgress
+from spade_spark.progress import DisplayGuard, LoadPhase, LoadProgress
 from spade_spark.retry import RetryPolicy
 from spade_spark.runs.load_results import LoadFailed
 from spade_spark.warehouse import replay_log

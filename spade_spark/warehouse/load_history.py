@@ -6,10 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from spade_spark.runs.paths import UNDO
+from spade_spark.errors import AlreadyLoadedError, GuardError
+from spade_spark.runs.paths import QUARANTINE, UNDO
 from spade_spark.warehouse import replay_log
 from spade_spark.warehouse.connection import Session, StatementError
 from spade_spark.warehouse.sql import Identifier, Sql, identifiers
+from spade_spark.warehouse.target_rows import TargetRows
 from spade_spark.window import PACIFIC, Window
 
 _COLUMNS = (
@@ -136,3 +138,90 @@ def later_changes(row: ReplayLogRow, rows: Sequence[ReplayLogRow]) -> list[Repla
     later = [each for each in rows if each.at > row.at and each.overlaps(row)]
     undone = {each: undo for each in later if (undo := find_undo(each, rows))}
     return [each for each in later if each not in undone and each not in undone.values()]
+
+
+def find_completed_load(session: Session, rows: TargetRows, checksum: str) -> ReplayLogRow | None:
+    """The load that did before what is asked for now; None where there was none.
+
+    Args:
+        session: Where to look: beforehand, and again under the ledger's lock.
+        rows: What is to be loaded.
+        checksum: Of the manifest that is to be loaded.
+
+    Raises:
+        AlreadyLoadedError: The ledger has the run tag, but that load does not stand, or was
+            another.
+    """
+    control = rows.place.control
+    if not session.rows(rows.entry.select()):
+        return None
+    history = replay_log_rows(session, control)
+    load = latest_load(history, rows.run_tag, rows.table)
+    assert load is not None  # the ledger has the run tag
+    why = _difference(load, rows, checksum) or _end(load, history)
+    if why:
+        raise AlreadyLoadedError(
+            f"{rows.table} has run tag {rows.run_tag} already, loaded at "
+            f"{load.at:%Y-%m-%d %H:%M:%S} UTC ({control}.{replay_log.NAME}), but {why}; it was not "
+            "modified: use --force to load it again"
+        )
+    return load
+
+
+def _difference(load: ReplayLogRow, rows: TargetRows, checksum: str) -> str:
+    """What was loaded that is not what is asked for; empty where it is."""
+    if load.checksum != checksum:
+        return "from other files than the run has now"
+    if rows.window.wall_start < load.start or load.end < rows.window.wall_end:
+        return f"for {load.window} alone, not for all of {rows.window}"
+    return ""
+
+
+def _end(load: ReplayLogRow, history: Sequence[ReplayLogRow]) -> str:
+    """What ended the load; empty where it stands."""
+    undone = find_undo(load, history)
+    if undone:
+        return f"that was undone at {undone.at:%Y-%m-%d %H:%M:%S} UTC"
+    # What was tried again from the run's own quarantine was added to it.
+    added = load.run_tag + QUARANTINE
+    changes = [row for row in later_changes(load, history) if row.run_tag != added]
+    if not changes:
+        return ""
+    by = ", ".join(f"{each.run_tag} ({each.at:%Y-%m-%d %H:%M:%S} UTC)" for each in changes)
+    return f"its window was replaced since, by {by}"
+
+
+def check_append_target(session: Session, rows: TargetRows, run_tag: str) -> None:
+    """Refuses to add rows to the window that ``run_tag`` loaded unless that load stands.
+
+    Args:
+        session: Where to look: beforehand, and again under the ledger's lock.
+        rows: The window that rows are added to, under the run tag of the addition.
+        run_tag: The run whose quarantine the rows come from.
+
+    Raises:
+        GuardError: The load is not there, was undone, is of another window, or was replaced.
+    """
+    left = f"{rows.table} was left as it was"
+    history = replay_log_rows(session, rows.place.control)
+    load = latest_load(history, run_tag, rows.table)
+    if load is None:
+        raise GuardError(
+            f"{left}: run tag {run_tag} was not loaded into it, so there is nothing to add to: "
+            f"load it first, with --skip-transform --runtag {run_tag}"
+        )
+    undone = find_undo(load, history)
+    if undone:
+        raise GuardError(f"{left}: run tag {run_tag} was undone, at {undone.at} UTC")
+    if rows.window.wall_start < load.start or load.end < rows.window.wall_end:
+        raise GuardError(
+            f"{left}: run tag {run_tag} was loaded for {load.window} alone, not for all of "
+            f"{rows.window}: what is outside cannot be added; replay the whole window again"
+        )
+    changes = [row for row in later_changes(load, history) if row.run_tag != rows.run_tag]
+    if changes:
+        by = ", ".join(f"{each.run_tag} ({each.at:%Y-%m-%d %H:%M:%S} UTC)" for each in changes)
+        raise GuardError(
+            f"{left}: its window was replaced since run tag {run_tag} was loaded, by {by}, which "
+            "may have brought these rows already; --force adds them all the same"
+        )

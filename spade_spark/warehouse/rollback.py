@@ -43,8 +43,7 @@ from spade_spark.warehouse.concurrency import (
 )
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.dialects.base import Warehouse
-from spade_spark.warehouse.fingerprint import fingerprint
-from spade_spark.warehouse.guards import LoadGuards, guard_rows
+from spade_spark.warehouse.guards import LoadGuards, fingerprint, guard_rows
 from spade_spark.warehouse.information_schema import WarehouseColumn
 from spade_spark.warehouse.load_history import (
     ReplayLogRow,

@@ -23,17 +23,18 @@ from spade_spark.errors import (
 )
 from spade_spark.runs.load_results import TableFiles
 from spade_spark.warehouse import replay_log
-from spade_spark.warehouse.append_check import check_append_target
 from spade_spark.warehouse.backup import backup_and_delete, backup_of, backup_only, backup_sql
 from spade_spark.warehouse.concurrency import LockCheck, replacing_transaction
 from spade_spark.warehouse.connection import BEGIN, BEGIN_SERIALIZABLE, COMMIT, Session
 from spade_spark.warehouse.dialects.base import Warehouse
-from spade_spark.warehouse.fingerprint import fingerprint
-from spade_spark.warehouse.guards import LoadGuards, guard_rows
-from spade_spark.warehouse.idempotency import find_completed_load
+from spade_spark.warehouse.guards import LoadGuards, fingerprint, guard_rows
 from spade_spark.warehouse.information_schema import WarehouseColumn
-from spade_spark.warehouse.load_history import ReplayLogRow
-from spade_spark.warehouse.schema_check import loadable_columns, version_problem
+from spade_spark.warehouse.load_history import (
+    ReplayLogRow,
+    check_append_target,
+    find_completed_load,
+)
+from spade_spark.warehouse.preflight import loadable_columns, version_problem
 from spade_spark.warehouse.sql import Identifier, Sql, identifiers
 from spade_spark.warehouse.target_rows import TargetRows, WarehouseSchemas
 from spade_spark.window import Window

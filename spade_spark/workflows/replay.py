@@ -27,8 +27,7 @@ from spade_spark.plan import Plan
 from spade_spark.reporting.console import ConsoleReporter
 from spade_spark.reporting.corrupt_input import damage_problem, withheld_message
 from spade_spark.reporting.preview import REPEATS
-from spade_spark.reporting.replay import pluralize
-from spade_spark.reporting.report import LeftOutTable, Report
+from spade_spark.reporting.replay import LeftOutTable, Report, pluralize
 from spade_spark.reporting.statsd import Metrics, of_loads, of_run
 from spade_spark.request import Request
 from spade_spark.runs.import_legacy import import_legacy_run

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spade_spark.gocompat.printable import PRINTABLE_RANGES
-from spade_spark.gocompat.quote import escape, quote, unquote_row
+from spade_spark.gocompat.quote import PRINTABLE_RANGES, escape, quote, unquote_row
 
 ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8})|(.))")

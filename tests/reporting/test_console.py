@@ -5,10 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from spade_spark.display_guard import DisplayGuard
 from spade_spark.errors import UsageError
 from spade_spark.plan import InputPartition
-from spade_spark.progress import LoadPhase, LoadProgress, TransformProgress
+from spade_spark.progress import DisplayGuard, LoadPhase, LoadProgress, TransformProgress
 from spade_spark.reporting.console import ConsoleReporter
 
 

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from spade_spark.reporting.replay import format_size, pluralize, print_summary
-from spade_spark.reporting.report import LeftOutTable, Report
+from spade_spark.reporting.replay import LeftOutTable, Report, format_size, pluralize, print_summary
 from spade_spark.runs.audit_counts import AuditCounts
 from spade_spark.runs.load_results import LoadAlreadyDone, LoadFailed, TableLoaded
 from spade_spark.runs.manifest import Damaged, Manifest, ManifestTable, RowFile, UntrackedFile

@@ -7,8 +7,7 @@ import pytest
 
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.lookups.base import Lookups
-from spade_spark.transform.codegen import compile_events, source
-from spade_spark.transform.codegen_functions import UnsupportedTableError
+from spade_spark.transform.codegen import UnsupportedTableError, compile_events, source
 from spade_spark.transform.row_context import RowCaches
 from spade_spark.transform.transformers.registry import TRANSFORMERS
 from tests.fuzz.make import PROPERTIES, FixedGeo, FixedLogins

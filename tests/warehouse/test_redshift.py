@@ -12,7 +12,7 @@ from spade_spark.warehouse.dialects.base import open_warehouse
 from spade_spark.warehouse.dialects.redshift import COPY_OPTIONS, Redshift
 from spade_spark.warehouse.guards import LoadGuards
 from spade_spark.warehouse.loader import load_tables
-from spade_spark.warehouse.schema_check import loadable_columns
+from spade_spark.warehouse.preflight import loadable_columns
 from spade_spark.warehouse.target_rows import schemas_from_settings
 from spade_spark.warehouse.window_swap import WindowSwap
 from tests.support.redshift import RedshiftServer

@@ -15,8 +15,7 @@ from spade_spark.runs.load_results import (
     UndoOutcome,
     UndoSucceeded,
 )
-from spade_spark.warehouse.backup import unique_table_name
-from spade_spark.warehouse.backup_retention import backups_before, drop
+from spade_spark.warehouse.backup import backups_before, drop, unique_table_name
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.guards import LoadGuards
 from spade_spark.warehouse.load_history import latest_load, replay_log_rows

@@ -14,7 +14,7 @@ from spade_spark.blueprint.schema import Column, Table
 from spade_spark.runs.load_results import UndoSucceeded
 from spade_spark.sandbox import demo_queries
 from spade_spark.warehouse import preflight, replay_log
-from spade_spark.warehouse.backup_retention import backups_before, drop
+from spade_spark.warehouse.backup import backups_before, drop
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.guards import LoadGuards
 from spade_spark.warehouse.load_history import replay_log_rows

@@ -16,8 +16,7 @@ from spade_spark.lake.ddl import Catalog
 from spade_spark.lake.snapshot import LakeColumn, Snapshot
 from spade_spark.schema_inference.profile import EventProfile
 from spade_spark.schema_inference.proposal import propose
-from spade_spark.transform.codegen import source
-from spade_spark.transform.codegen_functions import functions
+from spade_spark.transform.codegen import functions, source
 from spade_spark.transform.reference import ReferenceTransform
 from spade_spark.transform.transformers.base import ArrowType, ConversionError, ValueKind
 from spade_spark.transform.transformers.registry import TRANSFORMERS
