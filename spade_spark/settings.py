@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from spade_spark.errors import SettingsError
+from spade_spark.gocompat.duration import parse_duration
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -32,22 +33,23 @@ else:
     import tomli as tomllib
 
 PREFIX = "SPADE_"
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 _HOST_PORT = r"^(?:(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+)(?::(\d{1,5}))?)?$"
 _STATSD_PORT = 8125
 _MOST_PORT = 65535
-_UNIT_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def _duration(value: object) -> object:
-    """``"1h"``, ``"1h30m"``, ``"500ms"`` as a timedelta; anything else is left to be refused."""
+    """Parse ``"1h"``, ``"1h30m"`` or ``"500ms"`` as in Go, or with days: ``"14d"``, ``"1d12h"``."""
     if not isinstance(value, str):
         return value
-    parts = _DURATION.findall(value)
-    if not parts or "".join(number + unit for number, unit in parts) != value:
-        msg = 'write a duration such as "1h", "90s" or "500ms"'
-        raise ValueError(msg)
-    return timedelta(seconds=sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts))
+    days, _, rest = value.rpartition("d")
+    try:
+        if not value or value[0] in "+-" or rest[:1] in {"+", "-"}:
+            raise ValueError("signed")
+        seconds = parse_duration(f"{days}h") * 24 if days else 0.0
+        return timedelta(seconds=seconds + (parse_duration(rest) if rest else 0.0))
+    except (ValueError, OverflowError):
+        raise ValueError('write a duration such as "1h", "90s" or "14d"') from None
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]

@@ -64,7 +64,7 @@ class SchemaCatalog:
     """
 
     tables: Mapping[str, Table]
-    left_out: tuple[SkippedTable, ...]
+    skipped: tuple[SkippedTable, ...]
 
 
 class _BadEntry(ValueError):

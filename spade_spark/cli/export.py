@@ -128,7 +128,10 @@ def prune_command(*, to: str, older_than: float, yes: bool, conf: Path | None) -
 
     # Imported here: pyarrow and boto3 take longer than help may.
     from spade_spark.lake.vacuum import find_unreferenced  # noqa: PLC0415 - see above
-    from spade_spark.reporting.replay import format_size, pluralize  # noqa: PLC0415 - see above
+    from spade_spark.reporting.render import (  # noqa: PLC0415 - see above
+        format_size,
+        pluralize,
+    )
     from spade_spark.storage.base import open_store  # noqa: PLC0415 - see above
 
     lake = open_store(to, settings.s3)

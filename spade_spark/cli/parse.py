@@ -66,7 +66,7 @@ def open_transform(settings: Settings) -> ReferenceTransform:
     source = settings.blueprint.schemas
     schemas = fetch.fetch(source, settings.s3)
     reading = read_tables(schemas, is_transformer, fetch.redact_url(source))
-    for left_out in reading.left_out:
+    for left_out in reading.skipped:
         click.echo(f"left out: {left_out.name}: {left_out.reason}", err=True)
     return ReferenceTransform(reading.tables, open_lookups(settings.lookups, settings.s3))
 

@@ -29,9 +29,9 @@ from spade_spark.errors import (
     ObjectNotFoundError,
     TransientError,
 )
-from spade_spark.runs.manifest import decode, encode
 from spade_spark.runs.paths import table_folder
 from spade_spark.storage.base import Store
+from spade_spark.storage.records import decode, encode
 from spade_spark.window import Window
 from spade_spark.writers.partition_paths import hive_partition_dir, sortable_timestamp
 

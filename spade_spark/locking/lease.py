@@ -30,8 +30,8 @@ from datetime import datetime, timedelta, timezone
 
 from spade_spark.errors import InputError, LockedError, ObjectNotFoundError, TransientError
 from spade_spark.locking.process import Process
-from spade_spark.runs.manifest import decode, encode
 from spade_spark.storage.base import Store
+from spade_spark.storage.records import decode, encode
 from spade_spark.window import Window
 
 KEY = "_locks/claims.json"

@@ -16,7 +16,7 @@ from spade_spark.errors import UsageError
 from spade_spark.plan import InputPartition
 from spade_spark.progress import DisplayGuard
 from spade_spark.reporting.preview import ReplayPreview, print_preview
-from spade_spark.reporting.replay import format_size
+from spade_spark.reporting.render import format_size
 
 _LINE_SECONDS = 5.0
 

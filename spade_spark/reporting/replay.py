@@ -11,7 +11,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from spade_spark.reporting.render import print_parts
+from spade_spark.blueprint.schema import SkippedTable
+from spade_spark.reporting.render import format_size, pluralize, print_parts
 from spade_spark.runs.load_results import (
     LoadAlreadyDone,
     LoadFailed,
@@ -21,19 +22,6 @@ from spade_spark.runs.load_results import (
 from spade_spark.runs.manifest import Manifest
 from spade_spark.transform.edge_type_audit import EdgeTypeCounts
 from spade_spark.transform.outcomes import Outcome
-
-
-@dataclass(frozen=True)
-class LeftOutTable:
-    """A table that Blueprint publishes and that cannot be made.
-
-    Attributes:
-        name: The table's name.
-        reason: What is wrong with its schema.
-    """
-
-    name: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -57,7 +45,7 @@ class Report:
     window: str
     manifest: Manifest
     loads: tuple[LoadOutcome, ...] = ()
-    left_out: tuple[LeftOutTable, ...] = ()
+    left_out: tuple[SkippedTable, ...] = ()
     unnamed: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -125,20 +113,6 @@ _MEANINGS = {
 def print_summary(report: Report, console: Console) -> None:
     """Prints what was read, what became of it, what was loaded, and what to do next."""
     print_parts(_parts(report), console)
-
-
-def format_size(size: float) -> str:
-    """``size`` bytes for people, in powers of 1000."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:  # noqa: PLR2004 - the step between units
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
-
-
-def pluralize(number: int, noun: str) -> str:
-    """``1 table``, ``2 tables``."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _parts(report: Report) -> Iterator[RenderableType]:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
 
 import msgspec
 
 from spade_spark.blueprint.schema import Table
-from spade_spark.errors import InputError, InternalError
+from spade_spark.errors import InternalError
 from spade_spark.plan import Plan
 from spade_spark.runs.audit_counts import AuditCounts, total
 from spade_spark.runs.load_results import LoadFile, TableFiles
 from spade_spark.runs.paths import RunPaths
+from spade_spark.storage.records import digest
 from spade_spark.writers.partition_paths import DayFile
-
-Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
@@ -280,30 +277,6 @@ def copy_manifest(files: TableFiles) -> bytes:
         for file in files.files
     ]
     return msgspec.json.encode({"entries": entries})
-
-
-def encode(record: object) -> bytes:
-    """A record as JSON, the same bytes for equal records."""
-    return msgspec.json.format(msgspec.json.encode(record, order="sorted"), indent=1)
-
-
-def digest(record: object) -> str:
-    """SHA-256 (hex) of the record's JSON."""
-    return hashlib.sha256(encode(record)).hexdigest()
-
-
-def decode(data: bytes, kind: type[Record], name: str) -> Record:
-    """A record of ``kind`` from its JSON.
-
-    Raises:
-        InputError: The object ``name`` is not such a record.
-    """
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except msgspec.MsgspecError as error:
-        raise InputError(
-            f"{name} is no {kind.__name__.strip('_').lower()} of this program: {error}"
-        ) from None
 
 
 def _manifest_table(

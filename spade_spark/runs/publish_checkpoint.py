@@ -20,8 +20,8 @@ from typing import Final
 
 from spade_spark.errors import InputError, SpadeError
 from spade_spark.runs.audit_counts import AuditCounts
-from spade_spark.runs.manifest import decode, encode
 from spade_spark.storage.base import Store
+from spade_spark.storage.records import decode, encode
 from spade_spark.streams.counts import StreamCounts
 
 _POLL_SECONDS: Final = 1.0

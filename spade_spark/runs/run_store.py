@@ -16,13 +16,12 @@ from spade_spark.runs.manifest import (
     Manifest,
     build_manifest,
     copy_manifest,
-    decode,
-    encode,
     table_files,
 )
 from spade_spark.runs.paths import RunPaths
 from spade_spark.runs.publish_checkpoint import read_checkpoint
 from spade_spark.storage.base import Store
+from spade_spark.storage.records import decode, encode
 
 
 @dataclass(frozen=True)

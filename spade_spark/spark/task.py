@@ -26,7 +26,7 @@ from spade_spark.errors import (
 from spade_spark.lookups.factory import worker_lookups
 from spade_spark.plan import InputObject, InputPartition
 from spade_spark.runs.audit_counts import AuditCounts
-from spade_spark.runs.manifest import Completion, Damaged, decode, encode
+from spade_spark.runs.manifest import Completion, Damaged
 from spade_spark.runs.paths import RunPaths
 from spade_spark.sources.glob_archive import GlobDeduplicator, GlobReader
 from spade_spark.sources.gzip_lines import ObjectLines
@@ -36,11 +36,12 @@ from spade_spark.spark.line_numbers import LineNumberFinder
 from spade_spark.spark.stream_task import publish
 from spade_spark.spark.task_outputs import TaskOutputs
 from spade_spark.storage.base import Store, open_store
+from spade_spark.storage.records import decode, encode
 from spade_spark.transform.chunk import ChunkTransform
 from spade_spark.transform.edge_type_audit import EdgeTypeCounter
+from spade_spark.transform.event_counts import EventCounts
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.transform.output_buffer import QuarantinedLine, TransformOutput
-from spade_spark.transform.tally import Tally
 from spade_spark.transform.transformers.registry import is_transformer
 from spade_spark.writers import quarantine
 
@@ -209,7 +210,7 @@ class _TaskAttempt:
             fallbacks=dict(self._transform.fallbacks),
         )
 
-    def _tally(self) -> Tally:
+    def _tally(self) -> EventCounts:
         """Returns the counts of the transform, and of the lines that the prefilter skipped."""
         transformed = self._transform.tally
         skipped = self._prefilter.skipped if self._prefilter else 0

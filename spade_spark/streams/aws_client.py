@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from spade_spark.settings import Settings
 from spade_spark.storage.aws import new_session
 from spade_spark.streams.config import Stream
 from spade_spark.streams.envelope import Record
+from spade_spark.streams.limits import FIREHOSE
 from spade_spark.streams.sender import THROTTLED, RequestFailedError
 from spade_spark.streams.validation import region_of
 
@@ -133,32 +133,3 @@ def _assuming(sts: Any, role: str) -> Callable[[], dict[str, Any]]:
         }
 
     return assume
-
-
-_KIB: Final = 1024
-_MIB: Final = 1024 * _KIB
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The limits of one service.
-
-    Attributes:
-        records: Records in one request.
-        request_bytes: Bytes of all records of a request.
-        record_bytes: Bytes of one record.
-    """
-
-    records: int
-    request_bytes: int
-    record_bytes: int
-
-
-STREAM: Final = "stream"
-FIREHOSE: Final = "firehose"
-
-LIMITS: Final = {
-    STREAM: Limits(500, 5 * _MIB, _MIB),
-    FIREHOSE: Limits(500, 4 * _MIB, 1000 * _KIB),
-}
-"""By ``StreamType``."""

@@ -17,8 +17,8 @@ from typing import Final
 import msgspec
 from isal import isal_zlib
 
-from spade_spark.streams.aws_client import FIREHOSE
 from spade_spark.streams.config import Stream
+from spade_spark.streams.limits import FIREHOSE
 
 VERSION: Final = 1
 """Of records and of globs."""

@@ -8,10 +8,10 @@ from typing import Final, Protocol
 
 from spade_spark.errors import TransientError
 from spade_spark.gocompat.duration import parse_duration
-from spade_spark.streams.aws_client import LIMITS, Limits
 from spade_spark.streams.config import Stream
 from spade_spark.streams.counts import StreamCounts
 from spade_spark.streams.envelope import Record
+from spade_spark.streams.limits import LIMITS, Limits
 
 THROTTLED: Final = frozenset(
     {

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 from spade_spark.gocompat.duration import parse_duration
 from spade_spark.settings import Settings, StreamSettings
-from spade_spark.streams.aws_client import FIREHOSE, LIMITS
 from spade_spark.streams.config import BatcherConfig, Condition, EventRule, GlobberConfig, Stream
 from spade_spark.streams.filters import OPERATORS, PARAMETERIZED, is_known
+from spade_spark.streams.limits import FIREHOSE, LIMITS
 
 
 def validate(stream: Stream, settings: Settings) -> Iterator[str]:

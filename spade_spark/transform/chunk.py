@@ -10,6 +10,7 @@ from spade_spark.blueprint.schema import Table
 from spade_spark.lookups.base import Lookups
 from spade_spark.sources.edge_record_fast import RawEdgeRecord, RawEdgeRecordReader
 from spade_spark.transform.coerce import MISSING
+from spade_spark.transform.event_counts import EventCounts
 from spade_spark.transform.fast_path import FastPath
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.transform.output_buffer import (
@@ -19,7 +20,6 @@ from spade_spark.transform.output_buffer import (
     TransformOutput,
 )
 from spade_spark.transform.reference import EventResult, ReferenceTransform, malformed
-from spade_spark.transform.tally import Tally
 from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 
 _KEPT: Final = frozenset({Outcome.MALFORMED, Outcome.FAILED})
@@ -50,7 +50,7 @@ class ChunkTransform:
         asked: frozenset[str] | None = None,
         registry: Registry = TRANSFORMERS,
     ) -> None:
-        self.tally = Tally()
+        self.tally = EventCounts()
         self._tables = tables
         self._exact = ReferenceTransform(tables, lookups, asked, registry)
         self._fast = FastPath(tables, lookups, asked, registry)

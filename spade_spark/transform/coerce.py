@@ -13,8 +13,9 @@ import msgspec
 
 from spade_spark.gocompat.json import Number
 from spade_spark.gocompat.quote import escape
+from spade_spark.gocompat.strconv import format_float
 from spade_spark.transform.transformers.base import ConversionError, Converter
-from spade_spark.transform.transformers.numbers import SAFE_DIGITS_64, format_float
+from spade_spark.transform.transformers.numbers import SAFE_DIGITS_64
 from spade_spark.transform.transformers.timestamps import EARLIEST, LATEST
 
 SEPARATOR: Final = '"\t"'

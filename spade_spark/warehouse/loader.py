@@ -17,18 +17,13 @@ from spade_spark.runs.load_results import (
 )
 from spade_spark.settings import WarehouseSettings
 from spade_spark.warehouse import backup, information_schema, replay_log
-from spade_spark.warehouse.attempts import TABLE_RETRIES, with_remediation_hint
-from spade_spark.warehouse.concurrency import (
-    LockCheck,
-    ProgressCallback,
-    SessionPool,
-    TableAttempts,
-    run_concurrently,
-)
+from spade_spark.warehouse.concurrency import LockCheck, SessionPool, run_concurrently
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.dialects.base import Warehouse
 from spade_spark.warehouse.guards import LoadGuards
 from spade_spark.warehouse.load_history import ReplayLogRow
+from spade_spark.warehouse.retries import TABLE_RETRIES, with_remediation_hint
+from spade_spark.warehouse.table_attempts import ProgressCallback, TableAttempts
 from spade_spark.warehouse.target_rows import WarehouseSchemas, schemas_from_settings
 from spade_spark.warehouse.window_swap import (
     StagedRows,

@@ -31,13 +31,10 @@ from spade_spark.runs.load_results import (
 from spade_spark.runs.paths import UNDO
 from spade_spark.settings import WarehouseSettings
 from spade_spark.warehouse import information_schema
-from spade_spark.warehouse.attempts import TABLE_RETRIES, with_remediation_hint
 from spade_spark.warehouse.backup import BackupTable, backup_and_delete
 from spade_spark.warehouse.concurrency import (
     LockCheck,
-    ProgressCallback,
     SessionPool,
-    TableAttempts,
     replacing_transaction,
     run_concurrently,
 )
@@ -53,7 +50,9 @@ from spade_spark.warehouse.load_history import (
     replay_log_rows,
 )
 from spade_spark.warehouse.loader import ensure_control_objects
+from spade_spark.warehouse.retries import TABLE_RETRIES, with_remediation_hint
 from spade_spark.warehouse.sql import Sql, identifiers
+from spade_spark.warehouse.table_attempts import ProgressCallback, TableAttempts
 from spade_spark.warehouse.target_rows import TargetRows, WarehouseSchemas, schemas_from_settings
 
 

@@ -22,7 +22,7 @@ from spade_spark.lake.rewrite import PartitionRewriter
 from spade_spark.lake.snapshot import PublishedRun
 from spade_spark.reporting.console import ConsoleReporter
 from spade_spark.reporting.export import ExportReport
-from spade_spark.reporting.replay import pluralize
+from spade_spark.reporting.render import pluralize
 from spade_spark.runs.export_results import ExportOutcome, TableNotPublished, TablePublished
 from spade_spark.runs.manifest import Manifest, ManifestTable
 from spade_spark.runs.paths import QUARANTINE

@@ -47,7 +47,7 @@ class PlannedReplay:
     schemas: bytes
     tables: tuple[Table, ...]
     listing: Listing
-    left_out: tuple[SkippedTable, ...]
+    skipped_tables: tuple[SkippedTable, ...]
     streams: StreamSelection
     edge_types: Mapping[str, str] | None
 
@@ -77,7 +77,7 @@ def plan_replay(request: Request, settings: Settings) -> PlannedReplay:
         schemas=schemas,
         tables=tuple(tables),
         listing=listing,
-        left_out=reading.left_out if request.all_tables else (),
+        skipped_tables=reading.skipped if request.all_tables else (),
         streams=streams,
         edge_types=None if request.from_quarantine else _edge_types(settings),
     )
@@ -98,7 +98,7 @@ def select_tables(request: Request, reading: SchemaCatalog) -> list[Table]:
     """
     if request.all_tables:
         return [reading.tables[name] for name in sorted(reading.tables)]
-    left_out = {each.name: each.reason for each in reading.left_out}
+    left_out = {each.name: each.reason for each in reading.skipped}
     problems = [
         f"table {name} cannot be made: {left_out[name]} (mend it in Blueprint, or leave it out)"
         if name in left_out

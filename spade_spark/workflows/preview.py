@@ -195,7 +195,7 @@ def _remarks(request: Request, prepared: PlannedReplay) -> Iterator[str]:
     if prepared.streams.idle:
         yield f"Streams that take none of the tables: {', '.join(prepared.streams.idle)}"
     yield from prepared.streams.remarks
-    for left_out in prepared.left_out:
+    for left_out in prepared.skipped_tables:
         yield f"Table {left_out.name} would be left out: {left_out.reason}"
     if prepared.listing.unnamed:
         names = prepared.listing.unnamed

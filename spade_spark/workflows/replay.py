@@ -27,7 +27,8 @@ from spade_spark.plan import Plan
 from spade_spark.reporting.console import ConsoleReporter
 from spade_spark.reporting.corrupt_input import damage_problem, withheld_message
 from spade_spark.reporting.preview import REPEATS
-from spade_spark.reporting.replay import LeftOutTable, Report, pluralize
+from spade_spark.reporting.render import pluralize
+from spade_spark.reporting.replay import Report
 from spade_spark.reporting.statsd import Metrics, of_loads, of_run
 from spade_spark.request import Request
 from spade_spark.runs.import_legacy import import_legacy_run
@@ -98,7 +99,7 @@ class _ReplayRunner:
             loaded = self._load(sealed, prepared.tables, lock)
         return replace(
             loaded,
-            left_out=tuple(LeftOutTable(each.name, each.reason) for each in prepared.left_out),
+            left_out=prepared.skipped_tables,
             unnamed=prepared.listing.unnamed,
         )
 

@@ -19,12 +19,12 @@ from spade_spark.runs.load_results import BackupInfo
 from spade_spark.runs.status import RunState, TableLoad, state_of
 from spade_spark.settings import Settings
 from spade_spark.storage.base import Store, open_store
-from spade_spark.warehouse.attempts import query_with_retries
 from spade_spark.warehouse.backup import backups_before, drop, existing_backups
 from spade_spark.warehouse.connection import ConnectionInfo, Session
 from spade_spark.warehouse.credentials import CopyCredentials
 from spade_spark.warehouse.dialects.base import open_warehouse
 from spade_spark.warehouse.load_history import ReplayLogRow, find_undo, replay_log_rows
+from spade_spark.warehouse.retries import query_with_retries
 from spade_spark.window import Window
 
 

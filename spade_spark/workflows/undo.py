@@ -23,12 +23,12 @@ from spade_spark.runs.paths import UNDO
 from spade_spark.settings import Settings
 from spade_spark.storage.base import open_store
 from spade_spark.warehouse import backup
-from spade_spark.warehouse.attempts import query_with_retries
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.credentials import CopyCredentials
 from spade_spark.warehouse.dialects.base import Warehouse, open_warehouse
 from spade_spark.warehouse.guards import LoadGuards
 from spade_spark.warehouse.load_history import ReplayLogRow, latest_load, replay_log_rows
+from spade_spark.warehouse.retries import query_with_retries
 from spade_spark.warehouse.rollback import UndoPlan, plan_undo, undo_tables
 from spade_spark.warehouse.target_rows import WarehouseSchemas, schemas_from_settings
 from spade_spark.window import Window

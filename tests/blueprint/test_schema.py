@@ -35,7 +35,7 @@ def test_a_table_is_read_with_all_that_its_columns_say():
     reading = read({"EventName": "t", "Version": 3, "Columns": [column], "Owner": {}})
     expected = Column("id", "user_id", "int", " sortkey", ("login", "name"))
     assert reading.tables == {"t": Table("t", 3, (expected,))}
-    assert reading.left_out == ()
+    assert reading.skipped == ()
 
 
 def test_what_is_missing_or_null_is_empty_or_zero():
@@ -56,7 +56,7 @@ def test_the_last_good_entry_of_a_repeated_name_counts():
         entry("t", Version=1), entry("t", Version=2), entry("t", "unheard_of", Version=3)
     )
     assert reading.tables["t"].version == 2
-    assert [left_out.name for left_out in reading.left_out] == ["t"]
+    assert [left_out.name for left_out in reading.skipped] == ["t"]
 
 
 @pytest.mark.parametrize(
@@ -77,14 +77,14 @@ def test_the_last_good_entry_of_a_repeated_name_counts():
 def test_a_bad_entry_leaves_out_that_table_and_no_other(bad, reason):
     reading = read(entry("before"), bad, entry("after"))
     assert list(reading.tables) == ["before", "after"]
-    assert reading.left_out == (SkippedTable("t", reason),)
+    assert reading.skipped == (SkippedTable("t", reason),)
 
 
 @pytest.mark.parametrize("nameless", [entry(name=""), entry(name=None), entry(name=7), 5, None, []])
 def test_an_entry_without_a_name_is_left_out_by_its_place(nameless):
     reading = read(entry("before"), nameless)
     assert list(reading.tables) == ["before"]
-    assert [left_out.name for left_out in reading.left_out] == ["entry 2"]
+    assert [left_out.name for left_out in reading.skipped] == ["entry 2"]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from spade_spark.runs.manifest import Completion
 from spade_spark.spark import driver
 from spade_spark.spark.broadcast_context import BroadcastContext
 from spade_spark.spark.task import run_partition
-from spade_spark.warehouse import attempts, loader, rollback
+from spade_spark.warehouse import loader, retries, rollback
 
 _TRIES = 4  # spark.task.maxFailures
 
@@ -26,12 +26,15 @@ def _transform(
     job: BroadcastContext,
     partitions: Sequence[InputPartition],
     options: Mapping[str, str],
+    *,
+    check_lock: Callable[[], None],
     watch: Callable[[TransformProgress], None],
 ) -> list[Completion]:
     """As :func:`spade_spark.spark.driver.transform`."""
     sent: BroadcastContext = pickle.loads(pickle.dumps(job))
     with ThreadPoolExecutor(2) as pool:
         done = list(pool.map(lambda partition: _task(sent, partition), partitions))
+    check_lock()
     watch(TransformProgress(len(done)))
     return done
 
@@ -55,8 +58,8 @@ def without_waits() -> Iterator[None]:
     """What passes is tried again as often as ever, and nearly at once, inside the block."""
     soon = partial(dataclasses.replace, initial_wait=0.02, max_wait=0.2)
     with (
-        mock.patch.object(attempts, "PREFLIGHT_RETRIES", soon(attempts.PREFLIGHT_RETRIES)),
-        mock.patch.object(loader, "TABLE_RETRIES", soon(attempts.TABLE_RETRIES)),
-        mock.patch.object(rollback, "TABLE_RETRIES", soon(attempts.TABLE_RETRIES)),
+        mock.patch.object(retries, "PREFLIGHT_RETRIES", soon(retries.PREFLIGHT_RETRIES)),
+        mock.patch.object(loader, "TABLE_RETRIES", soon(retries.TABLE_RETRIES)),
+        mock.patch.object(rollback, "TABLE_RETRIES", soon(retries.TABLE_RETRIES)),
     ):
         yield

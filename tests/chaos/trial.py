@@ -17,8 +17,9 @@ from unittest import mock
 
 from spade_spark.cli.main import main
 from spade_spark.errors import ObjectNotFoundError
-from spade_spark.runs.manifest import Manifest, decode, digest
+from spade_spark.runs.manifest import Manifest
 from spade_spark.runs.paths import RunPaths
+from spade_spark.storage.records import decode, digest
 from tests.chaos.engine import on_threads, without_waits
 from tests.chaos.fixtures import BEFORE, KEYS, LOADER, TABLES, WINDOW, Scene, Tables, in_order
 from tests.chaos.processes import COMMAND, Family

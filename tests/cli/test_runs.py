@@ -16,17 +16,11 @@ from spade_spark.plan import InputObject, Plan, assign_to_partitions
 from spade_spark.retry import RetryPolicy
 from spade_spark.runs.audit_counts import AuditCounts
 from spade_spark.runs.load_results import LoadFailed, LoadRecord, TableLoaded
-from spade_spark.runs.manifest import (
-    Completion,
-    QuarantineFile,
-    RowFile,
-    UntrackedFile,
-    digest,
-    encode,
-)
+from spade_spark.runs.manifest import Completion, QuarantineFile, RowFile, UntrackedFile
 from spade_spark.runs.run_store import RunStore
 from spade_spark.settings import S3Settings, load
 from spade_spark.storage.base import open_store
+from spade_spark.storage.records import digest, encode
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.warehouse import replay_log
 from spade_spark.warehouse.connection import ConnectionInfo, Session
@@ -249,7 +243,7 @@ def test_without_a_warehouse_the_records_count_and_a_note_says_so(lake, listed, 
 
 def test_a_warehouse_that_does_not_answer_is_a_note(lake, capsys, monkeypatch):
     quick = RetryPolicy(max_attempts=2, max_seconds=5, initial_wait=0.01, max_wait=0.01)
-    monkeypatch.setattr("spade_spark.warehouse.attempts.PREFLIGHT_RETRIES", quick)
+    monkeypatch.setattr("spade_spark.warehouse.retries.PREFLIGHT_RETRIES", quick)
     lake.seal("r")
     lake.url = "postgres://loader:marked-secret@127.0.0.1:1/none"
     assert lake.runs() == 0

@@ -44,7 +44,7 @@ NOT_WRONG = (click.MissingParameter, click.exceptions.Exit)
 def published_schemas(text):
     catalog = read_tables(text.encode(), is_transformer)
     assert catalog.tables
-    assert not catalog.left_out
+    assert not catalog.skipped
 
 
 def published_streams(text):

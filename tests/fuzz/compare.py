@@ -9,9 +9,9 @@ from itertools import cycle
 from spade_spark.blueprint.schema import Table
 from spade_spark.lookups.base import Lookups
 from spade_spark.transform.chunk import ChunkTransform
+from spade_spark.transform.event_counts import EventCounts
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.transform.reference import ReferenceTransform
-from spade_spark.transform.tally import Tally
 
 _WRITTEN = (Outcome.SUCCESS, Outcome.SKIPPED_COLUMNS)
 
@@ -22,7 +22,7 @@ class Came:
 
     rows: dict[str, list[bytes]] = field(default_factory=dict)
     untracked: list[str] = field(default_factory=list)
-    tally: Tally = field(default_factory=Tally)
+    tally: EventCounts = field(default_factory=EventCounts)
 
 
 def exactly(
@@ -33,7 +33,7 @@ def exactly(
 ) -> Came:
     """What the exact path makes of the lines."""
     exact = ReferenceTransform(tables, lookups, asked)
-    came = Came(tally=Tally(lines=len(lines)))
+    came = Came(tally=EventCounts(lines=len(lines)))
     for line in lines:
         results = exact.line(line)
         if results is None:

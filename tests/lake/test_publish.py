@@ -17,8 +17,9 @@ from spade_spark.errors import SettingsError, UsageError
 from spade_spark.lake.snapshot import load_snapshot
 from spade_spark.lake.vacuum import find_unreferenced
 from spade_spark.reporting.export import print_export
-from spade_spark.runs.manifest import Damaged, encode
+from spade_spark.runs.manifest import Damaged
 from spade_spark.storage.base import open_store
+from spade_spark.storage.records import encode
 from spade_spark.workflows import lake_export
 from tests.lake.harness import LOGIN, NOVEMBER_3, Lab
 from tests.runs.test_run_store import PLAN

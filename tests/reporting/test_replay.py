@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from spade_spark.reporting.replay import LeftOutTable, Report, format_size, pluralize, print_summary
+from spade_spark.blueprint.schema import SkippedTable
+from spade_spark.reporting.render import format_size, pluralize
+from spade_spark.reporting.replay import Report, print_summary
 from spade_spark.runs.audit_counts import AuditCounts
 from spade_spark.runs.load_results import LoadAlreadyDone, LoadFailed, TableLoaded
 from spade_spark.runs.manifest import Damaged, Manifest, ManifestTable, RowFile, UntrackedFile
@@ -78,7 +80,7 @@ def test_rows_before_deleted_and_inserted_stand_side_by_side():
         ({"loads": (LoadFailed("login", "?", unknown=True),)}, "UNKNOWN"),
         ({"problems": ("2 objects damaged",)}, "2 objects damaged"),
         (
-            {"left_out": (LeftOutTable("chat", "no transformer"),)},
+            {"left_out": (SkippedTable("chat", "no transformer"),)},
             "Table chat was left out: no tran",
         ),
     ],

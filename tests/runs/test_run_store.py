@@ -10,10 +10,11 @@ from spade_spark.blueprint.schema import Column, Table
 from spade_spark.errors import InputError, InternalError, UsageError
 from spade_spark.plan import InputObject, Plan, assign_to_partitions
 from spade_spark.runs.audit_counts import AuditCounts
-from spade_spark.runs.manifest import Completion, Damaged, RowFile, digest, encode
+from spade_spark.runs.manifest import Completion, Damaged, RowFile
 from spade_spark.runs.run_store import RunStore, sha256
 from spade_spark.settings import S3Settings
 from spade_spark.storage.base import open_store
+from spade_spark.storage.records import digest, encode
 from spade_spark.transform.outcomes import Outcome
 
 NOW = datetime(2017, 11, 3, tzinfo=timezone.utc)

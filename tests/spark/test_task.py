@@ -12,11 +12,12 @@ import pytest
 
 from spade_spark.errors import InternalError, ObjectChangedError, ObjectNotFoundError
 from spade_spark.plan import InputObject, InputPartition
-from spade_spark.runs.manifest import Completion, decode
+from spade_spark.runs.manifest import Completion
 from spade_spark.settings import S3Settings, Settings
 from spade_spark.spark.broadcast_context import BroadcastContext
 from spade_spark.spark.task import _TaskAttempt, run_partition
 from spade_spark.storage.base import open_store
+from spade_spark.storage.records import decode
 from spade_spark.transform import reference
 from spade_spark.transform.edge_type_audit import EdgeTypeCounts
 from spade_spark.transform.outcomes import Outcome

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spade_spark.errors import InputError, TransientError
-from spade_spark.streams.aws_client import Limits
 from spade_spark.streams.envelope import Record
+from spade_spark.streams.limits import Limits
 from spade_spark.streams.sender import RequestFailedError, Sender, cut
 from tests.streams.harness import stream
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spade_spark.gocompat.quote import quote, unquote_row
-from spade_spark.transform.transformers.numbers import format_float
+from spade_spark.gocompat.strconv import format_float
 from spade_spark.writers.arrow_rows import RowReader
 from spade_spark.writers.arrow_types import TIME
 

@@ -7,12 +7,11 @@
 from __future__ import annotations
 
 import math
-import re
 from functools import partial
 from typing import Final
 
 from spade_spark.gocompat.json import Number, Value
-from spade_spark.gocompat.strconv import parse_integer
+from spade_spark.gocompat.strconv import format_float, parse_float, parse_integer
 from spade_spark.lookups.base import Lookups
 from spade_spark.transform.transformers.base import (
     ArrowType,
@@ -31,19 +30,6 @@ BIGINT_BITS: Final = 64
 SAFE_DIGITS_32: Final = 9
 SAFE_DIGITS_64: Final = 18
 """Decimal digits that integers of so many bits have room for, whichever they are."""
-
-SMALLEST: Final = 1e-299
-"""Magnitudes below this print as 0."""
-
-# A single underscore may stand between digits, and between a base prefix and a digit.
-_DIGITS = "[0-9]+(?:_[0-9]+)*"
-_HEX_DIGITS = "[0-9a-fA-F]+(?:_[0-9a-fA-F]+)*"
-_DECIMAL = re.compile(
-    rf"[+-]?(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][+-]?{_DIGITS})?"
-)
-_HEXADECIMAL = re.compile(
-    rf"[+-]?0[xX](?:_?{_HEX_DIGITS}(?:\.(?:{_HEX_DIGITS})?)?|\.{_HEX_DIGITS})[pP][+-]?{_DIGITS}"
-)
 
 
 def integer(value: Value, bits: int = BIGINT_BITS) -> int:
@@ -75,7 +61,7 @@ def to_float(value: Value, _: tuple[Value, ...]) -> str:
     if isinstance(value, Number):
         number = float(value.text)
     elif isinstance(value, str):
-        number = parse_float(value)
+        number = _parse(value)
     else:
         raise ConversionError("neither number nor string")
     if math.isinf(number):
@@ -83,41 +69,11 @@ def to_float(value: Value, _: tuple[Value, ...]) -> str:
     return "" if math.isnan(number) else format_float(number)
 
 
-def parse_float(text: str) -> float:
-    """The double nearest to what ``text`` spells; infinite where that is too large.
-
-    Raises:
-        ConversionError: It spells no number, or infinity.
-    """
-    if _DECIMAL.fullmatch(text):
-        return float(text.replace("_", ""))
-    if text.lower() == "nan":
-        return math.nan
-    if not _HEXADECIMAL.fullmatch(text):
-        raise ConversionError("no number")
+def _parse(text: str) -> float:
     try:
-        return float.fromhex(text.replace("_", ""))
-    except OverflowError:
-        return math.inf
-
-
-def format_float(number: float) -> str:
-    """The shortest decimal that reads back as ``number``, written out without an exponent."""
-    if abs(number) < SMALLEST:
-        return "0"
-    spelling = repr(number)
-    if spelling[-1] != "0" and "e" not in spelling:
-        return spelling
-    mantissa, _, exponent = spelling.partition("e")
-    whole, _, fraction = mantissa.removesuffix(".0").partition(".")
-    if not exponent:
-        return f"{whole}.{fraction}" if fraction else whole
-    sign = "-" if whole.startswith("-") else ""
-    digits = whole.removeprefix("-") + fraction
-    point = len(digits) - len(fraction) + int(exponent)
-    if point <= 0:
-        return f"{sign}0.{'0' * -point}{digits}"
-    return sign + digits.ljust(point, "0")
+        return parse_float(text)
+    except ValueError as error:
+        raise ConversionError(str(error)) from None
 
 
 def _integer_converter(bits: int, _lookups: Lookups, _parameter: str) -> Converter:

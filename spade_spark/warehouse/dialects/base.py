@@ -7,12 +7,12 @@ from typing import Protocol
 
 from spade_spark.runs.load_results import TableFiles
 from spade_spark.settings import S3Settings, WarehouseSettings
-from spade_spark.warehouse.attempts import query_with_retries
 from spade_spark.warehouse.connection import ConnectionInfo, Session
 from spade_spark.warehouse.credentials import CopyCredentials
 from spade_spark.warehouse.dialects.postgres import Postgres
 from spade_spark.warehouse.dialects.redshift import Redshift
 from spade_spark.warehouse.information_schema import WarehouseColumn
+from spade_spark.warehouse.retries import query_with_retries
 from spade_spark.warehouse.sql import Sql
 
 

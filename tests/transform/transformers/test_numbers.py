@@ -12,14 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spade_spark.gocompat.json import JsonContainer, Number
+from spade_spark.gocompat.strconv import SMALLEST, format_float, parse_float
 from spade_spark.transform.transformers.base import ConversionError
-from spade_spark.transform.transformers.numbers import (
-    SMALLEST,
-    format_float,
-    parse_float,
-    to_float,
-    to_integer,
-)
+from spade_spark.transform.transformers.numbers import to_float, to_integer
 
 INT, BIGINT = to_integer(32), to_integer(64)
 DOUBLES = st.integers(0, 2**64 - 1).map(

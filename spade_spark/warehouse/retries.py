@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from spade_spark.errors import TransientError, WarehouseError
+from spade_spark.errors import (
+    TransientError,
+    WarehouseError,
+)
 from spade_spark.retry import RetryPolicy
 from spade_spark.warehouse.connection import ConnectionInfo, Session, StatementError
 

@@ -13,7 +13,7 @@ MAX_FAILURES = 100
 
 
 @dataclass(slots=True)
-class Tally:
+class EventCounts:
     """Counts of lines and of how events ended. Mutable; two of them can be added.
 
     Attributes:
@@ -44,7 +44,7 @@ class Tally:
         if len(self.failures) < MAX_FAILURES:
             self.failures.append((uuid, error))
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: EventCounts) -> None:
         """Adds another tally's counts to this one's."""
         self.lines += other.lines
         self.undecodable += other.undecodable
