@@ -2,12 +2,14 @@
 
 import signal
 import uuid
+from contextlib import nullcontext
 
 import boto3
 import pytest
 
 from spade_spark.sandbox.services import PostgresServer, S3Server
 from spade_spark.settings import S3Settings
+from tests.chaos.engine import on_threads
 
 
 @pytest.fixture
@@ -37,6 +39,15 @@ def s3_server():
 def postgres_server():
     with PostgresServer() as server:
         yield server
+
+
+@pytest.fixture(
+    params=["threads", pytest.param("spark", marks=[pytest.mark.slow, pytest.mark.spark])]
+)
+def engine(request):
+    """What runs the tasks: threads of this process, or Spark. The test must pass with both."""
+    with on_threads() if request.param == "threads" else nullcontext():
+        yield
 
 
 @pytest.fixture

@@ -52,8 +52,8 @@ ONLY_IN = {
     "datadog": {"reporting/statsd.py"},
 }
 
-# Every package may have its protocols in base.py. A command may share its name with its workflow, its
-# report and the value that it shows.
+# Every package may have its protocols in base.py. A command may share its name with its workflow,
+# its report and the value that it shows.
 SHARED_NAMES = {"__init__", "base"}
 
 FILES = sorted(PACKAGE.rglob("*.py"))

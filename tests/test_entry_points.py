@@ -149,7 +149,6 @@ def _assert_password_unseen(ended):
         assert PASSWORD not in text
 
 
-@pytest.mark.slow
 @pytest.mark.spark
 def test_replay_sh_makes_a_window_right_and_shows_the_password_to_nobody(full, tmp_path):
     url = _with_password(full.url)

@@ -14,10 +14,7 @@ from spade_spark.settings import S3Settings
 from spade_spark.storage.base import open_store
 from tests.support import edge_logs
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for the peak"),
-]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for the peak")
 
 INFLATED = 50_000_000  # bytes of one object
 MEMBERS = 10
@@ -126,6 +123,7 @@ def _compare(few, many, words):
     assert many["peak"] <= few["peak"] * ALLOWED
 
 
+@pytest.mark.slow
 def test_twenty_objects_of_50_megabytes_take_the_memory_of_one(folder, one_large):
     twenty = _run(folder, "large", 20)
     assert one_large["inflated"] >= INFLATED

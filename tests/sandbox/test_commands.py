@@ -15,8 +15,6 @@ from spade_spark.sandbox.demo_queries import DEMO_QUERIES, run_query
 from spade_spark.sandbox.sandbox import MISTAKEN
 from spade_spark.warehouse.connection import ConnectionInfo, Session
 
-pytestmark = pytest.mark.slow
-
 CLONE = Path(__file__).parents[2]
 
 
@@ -77,12 +75,14 @@ def test_it_stays_up_until_ctrl_c_and_takes_its_settings_with_it(sandbox):
     assert not conf.exists()
 
 
+@pytest.mark.slow
 def test_the_psql_line_shows_the_live_tables(sandbox):
     _, pasted, _ = sandbox
     shown = _paste(pasted["the warehouse"], input="\\dt physical.*\n")
     assert all(look.table in shown.stdout for look in DEMO_QUERIES), shown.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 @pytest.mark.parametrize("purpose", ["a replay", "the same by spark-submit", "the same by itself"])
 def test_a_pasted_replay_makes_the_rows_right(sandbox, purpose):

@@ -13,8 +13,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.spark]
-
 DEMO = [
     sys.executable,
     "-c",
@@ -53,6 +51,8 @@ def _assert_all_gone(seen):
     assert [child.cmdline() for child in alive] == []
 
 
+@pytest.mark.slow
+@pytest.mark.spark
 def test_two_demos_at_once_both_end_well(tmp_path):
     paths = [tmp_path / "one", tmp_path / "other"]
     demos = []
@@ -68,6 +68,7 @@ def test_two_demos_at_once_both_end_well(tmp_path):
         assert len(re.findall(r"untouched", said)) == 4
 
 
+@pytest.mark.spark
 def test_on_a_terminal_it_asks_nothing_and_ends_well(tmp_path):
     process, terminal = pty.fork()
     if process == 0:
@@ -84,7 +85,12 @@ def test_on_a_terminal_it_asks_nothing_and_ends_well(tmp_path):
 @pytest.mark.usefixtures("default_signals")
 @pytest.mark.parametrize(
     "moment",
-    ["starting PostgreSQL", "loading the warehouse", "$ spade-spark replay", "transform:"],
+    [
+        "starting PostgreSQL",
+        "loading the warehouse",
+        pytest.param("$ spade-spark replay", marks=[pytest.mark.slow, pytest.mark.spark]),
+        pytest.param("transform:", marks=[pytest.mark.slow, pytest.mark.spark]),
+    ],
 )
 def test_ctrl_c_leaves_no_process(tmp_path, moment):
     path = tmp_path / "said"
@@ -102,6 +108,8 @@ def test_ctrl_c_leaves_no_process(tmp_path, moment):
     _assert_all_gone(seen)
 
 
+@pytest.mark.slow
+@pytest.mark.spark
 def test_a_demo_that_is_killed_leaves_neither_processes_nor_files(tmp_path):
     path = tmp_path / "said"
     with path.open("wb") as output:

@@ -15,8 +15,6 @@ from spade_spark.warehouse import replay_log
 from spade_spark.warehouse.connection import ConnectionInfo, Session
 from spade_spark.warehouse.sql import Sql
 
-pytestmark = pytest.mark.slow
-
 EVENTS = 6000
 
 
@@ -87,6 +85,7 @@ def test_users_were_asked_for(session):
     assert 0 < unknown < known / 20
 
 
+@pytest.mark.slow
 def test_nothing_of_it_is_left_at_its_end():
     before = dict(os.environ)
     others = set(psutil.Process().children(recursive=True))
@@ -100,6 +99,7 @@ def test_nothing_of_it_is_left_at_its_end():
     assert alive == []
 
 
+@pytest.mark.slow
 def test_an_error_while_it_is_filled_leaves_nothing(monkeypatch):
     directories = []
 

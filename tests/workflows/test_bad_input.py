@@ -154,8 +154,7 @@ def _last_line(capsys):
     return capsys.readouterr().err.splitlines()[-1].removeprefix("spade-spark: ")
 
 
-@pytest.mark.slow
-@pytest.mark.spark
+@pytest.mark.usefixtures("engine")
 def test_a_geoip_database_that_is_not_there(world, capsys):
     world.configure("[s3]", '[lookups.geoip]\ncity = "/no/such/City.mmdb"\n[s3]')
     assert world.replay("login", "--skip-ace-upload") == 1
@@ -165,8 +164,7 @@ def test_a_geoip_database_that_is_not_there(world, capsys):
     )
 
 
-@pytest.mark.slow
-@pytest.mark.spark
+@pytest.mark.usefixtures("engine")
 def test_a_users_service_that_is_down(world, capsys):
     user = edge_logs.column("user_id", "userIDWithMapping", supporting="login")
     world.store.write("schemas.json", edge_logs.schemas(edge_logs.table("login", user)))

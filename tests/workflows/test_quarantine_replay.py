@@ -9,7 +9,7 @@ from spade_spark.cli.main import main
 from tests.support import edge_logs
 from tests.support.harness import AFTER, BEFORE, World
 
-pytestmark = pytest.mark.spark
+pytestmark = pytest.mark.usefixtures("engine")
 
 RIGHT = ("2017-11-03 10:00:00", "ann", 1)
 MENDED = ("2017-11-03 10:30:00", "bob", 2)

@@ -9,7 +9,7 @@ from spade_spark.cli.main import main
 from tests.support import edge_logs
 from tests.support.harness import AFTER, BEFORE, World, log_full_window
 
-pytestmark = pytest.mark.spark
+pytestmark = pytest.mark.usefixtures("engine")
 
 
 @pytest.fixture

@@ -17,8 +17,6 @@ from spade_spark.warehouse.window_swap import swap_window as replace_window
 from spade_spark.window import Window
 from tests.support.harness import AFTER, BEFORE, World, log_full_window
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow]
-
 ELSEWHERE = Process("bob", "worker-7", 4711, "worker-7/boot/pid:[1]", "9")
 OVERLAPPING = ("2017-11-03 11:00:00", "2017-11-03 12:30:00")
 APART = ("2017-11-03 12:00:00", "2017-11-03 12:30:00")
@@ -49,6 +47,8 @@ def until(condition, seconds=60):
         time.sleep(0.02)
 
 
+@pytest.mark.slow
+@pytest.mark.spark
 def test_of_two_replays_of_the_same_rows_the_second_is_refused_and_the_first_ends_well(
     world, locks, capsys
 ):
@@ -76,6 +76,7 @@ def test_a_replay_that_is_in_the_way_is_shown_by_a_plan(world, locks, capsys):
     assert main([*words, *options, "--take-over", "first"]) == 0
 
 
+@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize(
     "other",
     [claim("other", window=APART), claim("other", tables=("chat",)), claim("other", tables=())],
@@ -87,6 +88,7 @@ def test_replays_with_nothing_in_common_do_not_wait_for_each_other(world, locks,
     assert [held.claim for held in locks.board().held] == [other]
 
 
+@pytest.mark.usefixtures("engine")
 def test_a_replay_takes_over_where_it_is_told_to(world, locks, capsys):
     locks.take(claim("first"))
     assert world.replay("login", "--take-over", "first") == 0
@@ -94,12 +96,14 @@ def test_a_replay_takes_over_where_it_is_told_to(world, locks, capsys):
     assert locks.board().held == ()
 
 
+@pytest.mark.usefixtures("engine")
 def test_a_run_tag_that_is_being_transformed_is_not_transformed_twice(world, locks, capsys):
     locks.take(claim(world.tag, tables=()))
     assert world.replay("login", "--skip-ace-upload") == 2
     assert f"run tag {world.tag} (bob@worker-7" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("engine")
 def test_a_lock_that_is_lost_while_the_rows_are_made_ends_the_replay_before_its_load(
     world, locks, capsys
 ):
@@ -123,6 +127,7 @@ def test_a_lock_that_is_lost_while_the_rows_are_made_ends_the_replay_before_its_
     assert world.replay("login") == 0, "gone on with, once the rows are free again"
 
 
+@pytest.mark.usefixtures("engine")
 def test_a_lock_that_is_lost_while_tables_load_leaves_the_later_ones_as_they_were(
     world, locks, monkeypatch
 ):
@@ -143,6 +148,7 @@ def test_a_lock_that_is_lost_while_tables_load_leaves_the_later_ones_as_they_wer
     assert world.rows("login") == before
 
 
+@pytest.mark.usefixtures("engine")
 def test_a_load_leaves_its_record_and_runs_shows_it(world, capsys):
     assert world.replay("login", "chat") == 0
     capsys.readouterr()

@@ -16,7 +16,7 @@ from tests.support.globs import FORMS, glob
 from tests.support.harness import WINDOW, World
 from tests.support.statsd import StatsdServer
 
-pytestmark = pytest.mark.spark
+pytestmark = pytest.mark.usefixtures("engine")
 
 IN_WINDOW = "2017-11-03T17:30:00Z"
 
