@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 SEED ?= 1
 KILLS ?= 40
 
-.PHONY: help demo test test-fast check docs bench chaos fuzz setup prerequisites clean
+.PHONY: help demo test test-fast test-all check docs bench chaos fuzz setup prerequisites clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -15,11 +15,14 @@ help: ## show this
 demo: $(READY) ## a wrong window becomes right, on an embedded S3 and warehouse (two minutes)
 	@$(RUN)/spade-spark demo
 
-test: $(READY) ## all tests, in two processes
-	@$(RUN)/python -m pytest -q -n 2 --dist loadfile
+test: $(READY) ## the tests, in two processes (under eight minutes on two slow cores)
+	@$(RUN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 
-test-fast: $(READY) ## the tests without the slow ones
-	@$(RUN)/python -m pytest -q -m "not slow"
+test-fast: $(READY) ## the same without those that start Spark
+	@$(RUN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not spark"
+
+test-all: $(READY) ## the long tests, which `make test` leaves out
+	@$(RUN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m slow
 
 check: $(READY) ## lint, format and types
 	@$(RUN)/ruff check .

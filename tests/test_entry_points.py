@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import statistics
 import subprocess
 import threading
@@ -14,7 +13,7 @@ import pytest
 
 from tests.support import edge_logs
 from tests.support.harness import AFTER, BEFORE, WINDOW, World, log_full_window
-from tests.support.processes import PROGRAMS, REPOSITORY, environment, run
+from tests.support.processes import PROGRAMS, REPOSITORY, environment, free_port, run
 
 PASSWORD = "marked-Pa55word"
 JOB = REPOSITORY / "jobs" / "workflows/replay.py"
@@ -226,7 +225,7 @@ def test_the_most_talkative_log_has_no_credentials(full, tmp_path):
 def cluster(tmp_path_factory):
     """A standalone cluster of one worker on this machine; its master's URL."""
     folder = tmp_path_factory.mktemp("cluster")
-    port = _free_port()
+    port = free_port()
     url = f"spark://127.0.0.1:{port}"
     with (
         _daemon(folder, "master.Master", "--port", port, ready="I have been elected leader"),
@@ -239,11 +238,6 @@ def cluster(tmp_path_factory):
         ),
     ):
         yield url, folder / "work"
-
-
-def _free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 @contextmanager

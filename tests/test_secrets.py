@@ -28,6 +28,7 @@ from tests.lookups.user_service import UserService
 from tests.support import edge_logs
 from tests.support.faulty_s3 import FaultyS3
 from tests.support.harness import WINDOW, World, log_full_window
+from tests.support.processes import free_port
 from tests.support.redshift import RedshiftServer, S3Access
 from tests.support.secret_markers import Marks
 
@@ -195,7 +196,7 @@ def watched(tmp_path, world, users, faulty, redshift):
 
 def of_spark(watched, faulty):
     """Turns Spark's page on, and reads it while a task waits for its first object."""
-    port = 20_000 + os.getpid() % 20_000
+    port = free_port()
     conf = watched.world.conf
     conf.write_text(
         conf.read_text().replace('"spark.ui.enabled" = "false"', f'"spark.ui.port" = "{port}"')

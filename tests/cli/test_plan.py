@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from spade_spark.cli.main import main
+from tests.chaos.engine import on_threads
 from tests.support import edge_logs
 from tests.support.harness import WINDOW, World, log_full_window
 
@@ -80,7 +81,8 @@ def test_whatever_is_missing_is_told_at_once_and_the_exit_status_says_so(world, 
 
 
 def test_a_run_tag_with_another_plan_would_not_start(world, capsys):
-    world.replay("chat", "--skip-ace-upload")
+    with on_threads():
+        world.replay("chat", "--skip-ace-upload")
     assert plan(world, "login") == 1
     assert "tables was chat, is login" in capsys.readouterr().out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -39,6 +40,12 @@ def environment(**more):
     """The environment with this Python's programs first in PATH, and without a user's settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SPADE_")}
     return {**kept, "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}", **more}
+
+
+def free_port():
+    """A port of the loopback on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
 
 
 def run(*command, cwd, **more):
