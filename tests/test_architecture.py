@@ -27,7 +27,7 @@ LAYERS = (
     ("storage",),
     # Immutable values that everything may use.
     ("request", "plan"),
-    ("progress", "retry", "settings", "window"),
+    ("interrupts", "progress", "retry", "settings", "window"),
     ("gocompat",),
     ("errors", "__init__"),
 )

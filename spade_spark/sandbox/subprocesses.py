@@ -20,11 +20,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from spade_spark.errors import SpadeError
+from spade_spark.interrupts import SIGNALS, deferred_interrupts
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -58,18 +59,18 @@ class ChildProcess:
                 why.
         """
         command = [sys.executable, "-m", self._module, *self._arguments]
-        self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-            text=True,
-        )
-        try:
+        with ExitStack() as stack:
+            with deferred_interrupts():
+                self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    start_new_session=True,
+                    text=True,
+                )
+                stack.callback(self._end)
             self.answer = self._first_line()
-        except BaseException:
-            self._end()
-            raise
+            stack.pop_all()
         return self
 
     def __exit__(
@@ -119,16 +120,16 @@ def run_kept(command: Sequence[str], environ: Mapping[str, str]) -> int:
     Returns:
         Its exit status.
     """
-    process = subprocess.Popen(  # noqa: S603 - our own module, no shell
-        [sys.executable, "-m", "spade_spark.sandbox.supervise", *command],
-        stdin=subprocess.PIPE,
-        start_new_session=True,
-        env=environ,
-    )
-    try:
+    with ExitStack() as stack:
+        with deferred_interrupts():
+            process = subprocess.Popen(  # noqa: S603 - our own module, no shell
+                [sys.executable, "-m", "spade_spark.sandbox.supervise", *command],
+                stdin=subprocess.PIPE,
+                start_new_session=True,
+                env=environ,
+            )
+            stack.callback(end, process)
         return process.wait()
-    finally:
-        end(process)
 
 
 @contextmanager
@@ -139,8 +140,7 @@ def every_signal_interrupts() -> Iterator[None]:
     jobs with SIGINT ignored, and ``nohup`` ignores SIGHUP: neither Ctrl-C, which is meant for the
     script, nor the end of the terminal stops such a job. SIGTERM stops it.
     """
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    heeded = [each for each in signals if signal.getsignal(each) is not signal.SIG_IGN]
+    heeded = [each for each in SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
     before = {each: signal.signal(each, signal.default_int_handler) for each in heeded}
     try:
         yield

@@ -9,9 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +24,7 @@ from pyspark.errors import PySparkException
 
 from spade_spark import errors
 from spade_spark.errors import InternalError, SpadeError, TransientError
+from spade_spark.interrupts import deferred_interrupts
 from spade_spark.plan import InputPartition
 from spade_spark.progress import DisplayGuard, TransformProgress
 from spade_spark.runs.audit_counts import AuditCounts
@@ -190,7 +189,7 @@ def _context(options: Mapping[str, str]) -> Iterator[SparkContext]:
     if _LOGGING.is_file():
         os.environ.setdefault("SPARK_SUBMIT_OPTS", f"-Dlog4j2.configurationFile=file:{_LOGGING}")
     with ExitStack() as stack:
-        with _interrupts_wait():
+        with deferred_interrupts():
             context = _start(options)
             stack.callback(context.stop)
         yield context
@@ -207,29 +206,6 @@ def _start(options: Mapping[str, str]) -> SparkContext:
     context.setLogLevel("ERROR")
     logging.getLogger("py4j").setLevel(logging.ERROR)
     return context
-
-
-@contextmanager
-def _interrupts_wait() -> Iterator[None]:
-    """Holds an interrupt back until the block is done.
-
-    While the JVM starts nobody has it in hand yet: an interrupt would leave it behind, running.
-
-    A process that started with SIGINT ignored keeps it ignored, although PySpark sets a handler of
-    its own. A script starts its background jobs so (``nohup replay.sh … &``): Ctrl-C is meant for
-    the script, and the replay in the background goes on. SIGTERM stops such a replay.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    caught: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _frame: caught.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if caught and before is not signal.SIG_IGN:
-            raise KeyboardInterrupt
 
 
 def _submitted() -> tuple[SparkConf, str | None]:

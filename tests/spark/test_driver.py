@@ -1,15 +1,12 @@
 """What of Spark's long accounts reaches the person who ran the replay."""
 
-import os
-import signal
-
 import pytest
 
 from spade_spark.errors import InternalError, LockLostError
 from spade_spark.plan import InputPartition
 from spade_spark.settings import Settings
 from spade_spark.spark.broadcast_context import BroadcastContext
-from spade_spark.spark.driver import _interrupts_wait, _root_cause, transform
+from spade_spark.spark.driver import _root_cause, transform
 from tests.support import edge_logs
 
 LOCAL = {"spark.master": "local[1]", "spark.ui.enabled": "false", "spark.task.maxFailures": "1"}
@@ -81,23 +78,3 @@ def test_where_no_task_says_why_spark_does():
     assert _root_cause(account) == (
         "org.apache.spark.SparkException: Job aborted: ExecutorLostFailure (executor 1 exited)"
     )
-
-
-def test_an_interrupt_while_spark_starts_comes_once_it_is_up(default_signals):
-    started = False
-    with pytest.raises(KeyboardInterrupt), _interrupts_wait():
-        os.kill(os.getpid(), signal.SIGINT)
-        started = True
-    assert started
-
-
-def test_a_background_job_keeps_interrupts_ignored(default_signals):
-    """PySpark sets a handler of its own while it starts."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with _interrupts_wait():
-            os.kill(os.getpid(), signal.SIGINT)
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-    except KeyboardInterrupt:
-        pytest.fail("the interrupt was not ignored")
-    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
