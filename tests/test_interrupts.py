@@ -5,10 +5,10 @@ import signal
 import subprocess
 
 import pytest
-from spade_spark.sandbox.children import run_kept
 
 from spade_spark.interrupts import SIGNALS, deferred_interrupts
 from spade_spark.sandbox.services import S3Server
+from spade_spark.sandbox.subprocesses import run_kept
 
 pytestmark = pytest.mark.usefixtures("default_signals")
 
