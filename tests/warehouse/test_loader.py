@@ -21,9 +21,9 @@ from tests.warehouse.harness import NEW, OLD, REPLACED, phases
 
 # The statements of a load in their order, as patterns.
 STATEMENTS = [
-    "^SELECT ts FROM",
-    "^SELECT a.attname",
-    "^SELECT MAX\\(version",
+    '^SELECT "ts" FROM',
+    '^SELECT "a"."attname',
+    '^SELECT MAX\\("version',
     "^CREATE TEMP TABLE",
     "^BEGIN",
     "^COPY",
@@ -32,7 +32,7 @@ STATEMENTS = [
     "^SELECT COUNT\\(\\*\\), SUM",
     '^SELECT COUNT\\(\\*\\) FROM "physical',
     "^LOCK TABLE",
-    "^SELECT c.relname FROM",
+    '^SELECT "c"."relname" FROM',
     "^CREATE TABLE .*backup",
     '^SELECT COUNT\\(\\*\\) FROM "backup',
     '^DELETE FROM "physical',
@@ -41,7 +41,7 @@ STATEMENTS = [
     "^INSERT INTO .*infra",
 ]
 # The second of two such statements: those of the replace.
-SECOND = ["^SELECT ts FROM", "^BEGIN", "^COMMIT"]
+SECOND = ['^SELECT "ts" FROM', "^BEGIN", "^COMMIT"]
 PLACES = [(statement, 0) for statement in STATEMENTS] + [(statement, 1) for statement in SECOND]
 # Done, and the answer lost, matters where something was changed.
 WRITES = [

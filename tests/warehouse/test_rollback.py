@@ -311,8 +311,8 @@ def test_a_reader_sees_the_rows_before_or_after_an_undo_and_never_neither_or_bot
 STATEMENTS = [
     "^BEGIN",
     "^LOCK TABLE",
-    "^SELECT run_tag",
-    "^SELECT c.relname",
+    '^SELECT "run_tag',
+    '^SELECT "c"."relname',
     "FNV_HASH",
     "^CREATE TABLE .*backup",
     '^SELECT COUNT\\(\\*\\) FROM "backup',
