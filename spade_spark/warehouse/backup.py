@@ -61,12 +61,12 @@ class BackupTable:
         return f"{self.schema}.{self.name}"
 
 
-def backup_of(rows: TargetRows, taken: Collection[str] = ()) -> BackupTable:
+def backup_table(rows: TargetRows, taken: Collection[str] = ()) -> BackupTable:
     """What the backup of ``rows`` is called where these names are taken."""
     fold = rows.warehouse.fold
     wanted = fold(f"{rows.run_tag}__{rows.table}")
-    name = unique_table_name(wanted, rows.warehouse.longest_name, taken)
-    return BackupTable(fold(rows.place.backup), name)
+    name = unique_table_name(wanted, rows.warehouse.max_name_bytes, taken)
+    return BackupTable(fold(rows.schemas.backup), name)
 
 
 def unique_table_name(wanted: str, longest: int, taken: Collection[str] = ()) -> str:
@@ -100,8 +100,8 @@ def create_backup(session: Session, rows: TargetRows) -> tuple[BackupTable, int]
     Raises:
         WarehouseError: It cannot be created.
     """
-    schema = rows.warehouse.fold(rows.place.backup)
-    backup = backup_of(rows, information_schema.tables(session, schema))
+    schema = rows.warehouse.fold(rows.schemas.backup)
+    backup = backup_table(rows, information_schema.tables(session, schema))
     session.run(backup_sql(rows, backup))
     ((kept,),) = session.rows(backup.count())
     return backup, kept
@@ -117,7 +117,7 @@ def backup_and_delete(session: Session, rows: TargetRows) -> tuple[str, int]:
         WarehouseError: The warehouse refuses.
         InternalError: Other rows were deleted than were kept.
     """
-    if not rows.place.backup:
+    if not rows.schemas.backup:
         return "", session.run(rows.delete())
     backup, kept = create_backup(session, rows)
     deleted = session.run(rows.delete())
@@ -135,30 +135,30 @@ def backup_only(session: Session, rows: TargetRows) -> tuple[str, int]:
     Returns:
         As :func:`backup_and_delete`; no rows are deleted.
     """
-    return (str(create_backup(session, rows)[0]) if rows.place.backup else ""), 0
+    return (str(create_backup(session, rows)[0]) if rows.schemas.backup else ""), 0
 
 
-def ensure_schema(session: Session, warehouse: Warehouse, place: WarehouseSchemas) -> None:
+def ensure_schema(session: Session, warehouse: Warehouse, schemas: WarehouseSchemas) -> None:
     """Creates the schema of backups where rows are to be kept and it is not there.
 
     Raises:
         WarehouseError: It cannot be created.
     """
-    schema = warehouse.fold(place.backup)
+    schema = warehouse.fold(schemas.backup)
     # Looked for first: CREATE asks for the right to create even where there is nothing to do.
     if schema and not information_schema.schema_exists(session, schema):
         session.run(Sql("CREATE SCHEMA IF NOT EXISTS ", Identifier(schema)))
 
 
-def schema_problems(session: Session, warehouse: Warehouse, place: WarehouseSchemas) -> list[str]:
+def schema_problems(session: Session, warehouse: Warehouse, schemas: WarehouseSchemas) -> list[str]:
     """What keeps rows from being kept, a sentence each; nothing is changed."""
-    schema = warehouse.fold(place.backup)
+    schema = warehouse.fold(schemas.backup)
     name = Identifier(schema).sql()
     without = "or set warehouse.backup = false to replace rows without a way back"
     if not schema:
         return []
     if not information_schema.schema_exists(session, schema):
-        if information_schema.may_create_schemas(session):
+        if information_schema.can_create_schemas(session):
             return []
         return [
             f"there is no schema {schema} for the rows that go, and the user may not create it: "
@@ -168,7 +168,7 @@ def schema_problems(session: Session, warehouse: Warehouse, place: WarehouseSche
         f"the user may not keep the rows that go in the schema {schema}: GRANT {privilege} ON "
         f"SCHEMA {name}, {without}"
         for privilege in ("USAGE", "CREATE")
-        if not information_schema.may_use(session, schema, privilege)
+        if not information_schema.has_schema_privilege(session, schema, privilege)
     ]
 
 

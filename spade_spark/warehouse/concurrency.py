@@ -75,9 +75,9 @@ def run_concurrently(
 class SessionPool:
     """The open sessions of all tables, so that an interrupt can end them."""
 
-    def __init__(self, target: ConnectionInfo) -> None:
+    def __init__(self, connection_info: ConnectionInfo) -> None:
         self.stop = threading.Event()
-        self._target = target
+        self._connection_info = connection_info
         self._lock = threading.Lock()
         self._open: set[Session] = set()
 
@@ -88,7 +88,7 @@ class SessionPool:
             ConnectionLostError: Nobody answers, or the load was interrupted.
         """
         self.check()
-        session = Session(self._target)
+        session = Session(self._connection_info)
         with self._lock:
             self._open.add(session)
         return session
@@ -112,7 +112,7 @@ class SessionPool:
         """
         with self._lock:
             pids = [session.pid for session in self._open]
-        with suppress(SpadeError), Session(self._target) as session:
+        with suppress(SpadeError), Session(self._connection_info) as session:
             for pid in pids:
                 session.rows(Sql("SELECT pg_cancel_backend(", Literal(pid), ")"))
 

@@ -41,9 +41,9 @@ _URL = re.compile(
 _OPTIONS = ("host", "port", "sslmode", "sslrootcert", "connect_timeout", "options")
 _KEEPALIVE = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10}
 _CONNECT_SECONDS = "15"
-_SHORTEST_SECRET = 3
-_CONFLICTS = ("40001", "40P01")
-_LOST = ("08", "57P")  # SQLSTATE classes: connection exceptions, shutdowns
+_MIN_SECRET_LENGTH = 3
+_SERIALIZATION_FAILURES = ("40001", "40P01")
+_CONNECTION_LOST = ("08", "57P")  # SQLSTATE classes: connection exceptions, shutdowns
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,10 @@ class ConnectionInfo:
         )
 
     def __str__(self) -> str:
-        return f"{self.user or '(default user)'}@{self.place}"
+        return f"{self.user or '(default user)'}@{self.address}"
 
     @property
-    def place(self) -> str:
+    def address(self) -> str:
         """``host:port/database``: where it is, whoever asks."""
         return f"{self.host}:{self.port}/{self.database}"
 
@@ -120,23 +120,23 @@ class Session:
     """One connection, in autocommit outside ``transaction()``, for one thread. Close it when done.
 
     Attributes:
-        target: Where it is connected to.
+        connection_info: Where it is connected to.
         pid: The process id by which the warehouse knows the session.
     """
 
-    def __init__(self, target: ConnectionInfo) -> None:
+    def __init__(self, connection_info: ConnectionInfo) -> None:
         """Connects.
 
         Raises:
             ConnectionLostError: Nobody answers, for now.
             WarehouseError: The warehouse answers and refuses (password, database).
         """
-        self.target = target
-        self._secrets = {target.password}
+        self.connection_info = connection_info
+        self._secrets = {connection_info.password}
         try:
-            self._connection = psycopg2.connect(**target.parameters())
+            self._connection = psycopg2.connect(**connection_info.parameters())
         except psycopg2.Error as error:
-            raise self._refused(error) from None
+            raise self._connect_error(error) from None
         self._connection.autocommit = True
         self.pid: int = self._connection.info.backend_pid
 
@@ -200,10 +200,10 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def clean(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """The text without the secrets that this session knows."""
         for secret in sorted(self._secrets, key=len, reverse=True):
-            if len(secret) >= _SHORTEST_SECRET:
+            if len(secret) >= _MIN_SECRET_LENGTH:
                 text = text.replace(secret, HIDDEN)
         return text
 
@@ -213,12 +213,16 @@ class Session:
                 cursor.execute(COMMIT.sql())
                 answer = cursor.statusmessage
         except psycopg2.Error as error:
-            if self._connection.closed or error.pgcode is None or error.pgcode.startswith(_LOST):
+            if (
+                self._connection.closed
+                or error.pgcode is None
+                or error.pgcode.startswith(_CONNECTION_LOST)
+            ):
                 raise CommitOutcomeUnknownError(
-                    f"the connection to {self.target} broke during COMMIT: whether it was done is "
-                    "not known"
+                    f"the connection to {self.connection_info} was lost during COMMIT; it is "
+                    "unknown whether the transaction was committed"
                 ) from None
-            raise self._translated(error, COMMIT) from None
+            raise self._translate(error, COMMIT) from None
         if answer != "COMMIT":
             raise WarehouseError(
                 f"the warehouse answered COMMIT with {answer}: the transaction was rolled back"
@@ -231,36 +235,39 @@ class Session:
             with self._connection.cursor() as cursor:
                 yield cursor
         except psycopg2.Error as error:
-            raise self._translated(error, statement) from None
+            raise self._translate(error, statement) from None
 
-    def _translated(self, error: psycopg2.Error, statement: Sql) -> SpadeError:
+    def _translate(self, error: psycopg2.Error, statement: Sql) -> SpadeError:
         """The driver's error in our words; the statement is shown without secrets."""
-        said = self.clean(_said(error))
+        message = self.redact(_server_message(error))
         if self._is_lost(error):
-            return ConnectionLostError(f"the connection to {self.target} broke: {said}")
-        where = f"{said} (in: {_first_words(str(statement))})"
-        if error.pgcode in _CONFLICTS or _is_serialization_text(said):
-            return SerializationError(f"another transaction won: {where}")
-        return StatementError(where, sqlstate=error.pgcode or "", context=self._context(error))
+            return ConnectionLostError(f"the connection to {self.connection_info} broke: {message}")
+        details = f"{message} (in: {_shorten(str(statement))})"
+        if error.pgcode in _SERIALIZATION_FAILURES or _is_serialization_message(message):
+            return SerializationError(f"another transaction won: {details}")
+        return StatementError(details, sqlstate=error.pgcode or "", context=self._context(error))
 
     def _context(self, error: psycopg2.Error) -> str:
-        return self.clean(getattr(error.diag, "context", None) or "")
+        return self.redact(getattr(error.diag, "context", None) or "")
 
     def _is_lost(self, error: psycopg2.Error) -> bool:
-        return bool(self._connection.closed) or (error.pgcode or "").startswith(_LOST)
+        return bool(self._connection.closed) or (error.pgcode or "").startswith(_CONNECTION_LOST)
 
-    def _refused(self, error: psycopg2.Error) -> SpadeError:
+    def _connect_error(self, error: psycopg2.Error) -> SpadeError:
         # A line that is indented asks whether a server runs there: our own advice says it better.
         lines = [line for line in str(error).splitlines() if not line.startswith("\t")]
-        said = self.clean(" ".join(" ".join(lines).split()))
+        message = self.redact(" ".join(" ".join(lines).split()))
         # What the server itself says starts with FATAL; only "too busy" or "starting up" pass.
-        if "FATAL" in said and not re.search(r"starting up|too many|shutting down|limit", said):
+        if "FATAL" in message and not re.search(
+            r"starting up|too many|shutting down|limit", message
+        ):
             return WarehouseError(
-                f"the warehouse {self.target} refuses the connection: {said}; "
+                f"the warehouse {self.connection_info} refuses the connection: {message}; "
                 "check user, password and database in the URL"
             )
         return ConnectionLostError(
-            f"the warehouse {self.target} does not answer: {said}; check host, port and network"
+            f"the warehouse {self.connection_info} does not answer: {message}; check host, port "
+            "and network"
         )
 
 
@@ -293,22 +300,22 @@ def _default_port(host: str) -> str:
     return "5439" if host.endswith(REDSHIFT_HOSTS) and "redshift" in host else "5432"
 
 
-def _said(error: psycopg2.Error) -> str:
+def _server_message(error: psycopg2.Error) -> str:
     """What the server said, in one line.
 
     Not ``str(error)``: that repeats the statement, credentials and all.
     """
     diagnosis = error.diag
     parts = [diagnosis.message_primary, diagnosis.message_detail, diagnosis.message_hint]
-    said = "; ".join(" ".join(part.split()) for part in parts if part)
-    return said or str(error).partition("\n")[0] or type(error).__name__
+    message = "; ".join(" ".join(part.split()) for part in parts if part)
+    return message or str(error).partition("\n")[0] or type(error).__name__
 
 
-def _is_serialization_text(said: str) -> bool:
+def _is_serialization_message(message: str) -> bool:
     """Redshift reports its 1023 under an SQLSTATE that means "internal error"."""
-    return said.startswith("1023") or "Serializable isolation violation" in said
+    return message.startswith("1023") or "Serializable isolation violation" in message
 
 
-def _first_words(sql: str, most: int = 160) -> str:
+def _shorten(sql: str, limit: int = 160) -> str:
     line = " ".join(sql.split())
-    return line if len(line) <= most else line[: most - 1] + "…"
+    return line if len(line) <= limit else line[: limit - 1] + "…"

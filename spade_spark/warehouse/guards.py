@@ -77,6 +77,6 @@ def fingerprint(
         columns: The columns that are looked at; all that the table has, if left out.
     """
     if columns is None:
-        columns = information_schema.columns(session, rows.place.schema, rows.relation)
+        columns = information_schema.columns(session, rows.schemas.schema, rows.relation)
     ((count, total),) = session.rows(rows.fingerprint(columns))
     return f"{count}:{int(total or 0)}"

@@ -83,7 +83,7 @@ def schema_exists(session: Session, schema: str) -> bool:
     return bool(session.rows(statement))
 
 
-def may_create_schemas(session: Session) -> bool:
+def can_create_schemas(session: Session) -> bool:
     """Whether the session may create schemas in its database."""
     statement = Sql("SELECT has_database_privilege(current_user, current_database(), 'CREATE')")
     return bool(session.rows(statement)[0][0])
@@ -99,7 +99,7 @@ def tables(session: Session, schema: str) -> frozenset[str]:
     return frozenset(name for (name,) in session.rows(statement))
 
 
-def may_use(session: Session, schema: str, privilege: str) -> bool:
+def has_schema_privilege(session: Session, schema: str, privilege: str) -> bool:
     """Whether the session has USAGE or CREATE on a schema that is there."""
     statement = Sql(
         "SELECT has_schema_privilege(current_user, ",

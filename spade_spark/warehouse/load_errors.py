@@ -13,11 +13,11 @@ from spade_spark.storage.base import Store, open_store, split_url
 from spade_spark.warehouse.connection import Session, StatementError
 from spade_spark.warehouse.information_schema import WarehouseColumn
 from spade_spark.warehouse.redshift_copy_format import CopyValueError, records, split_values
-from spade_spark.warehouse.source_files import inflated
+from spade_spark.warehouse.source_files import decompressed
 from spade_spark.warehouse.sql import Literal, Sql
 
-MOST_SHOWN = 10
-_LONGEST_VALUE = 200  # characters
+MAX_SHOWN = 10
+_MAX_VALUE_LENGTH = 200  # characters
 
 # https://docs.aws.amazon.com/redshift/latest/dg/SYS_LOAD_ERROR_DETAIL.html, which has no raw
 # value; https://docs.aws.amazon.com/redshift/latest/dg/r_STL_LOAD_ERRORS.html, which
@@ -28,7 +28,7 @@ _SYS = Sql(
     'FROM "sys_load_error_detail" WHERE "session_id" = pg_backend_pid() AND "query_id" = '
     '(SELECT MAX("query_id") FROM "sys_load_error_detail" WHERE "session_id" = pg_backend_pid()) '
     'ORDER BY "file_name", "line_number" LIMIT ',
-    Literal(MOST_SHOWN),
+    Literal(MAX_SHOWN),
 )
 _STL = Sql(
     'SELECT TRIM("filename"), "line_number", TRIM("colname"), TRIM("err_reason"), '
@@ -36,7 +36,7 @@ _STL = Sql(
     'FROM "stl_load_errors" WHERE "session" = pg_backend_pid() AND "query" = '
     '(SELECT MAX("query") FROM "stl_load_errors" WHERE "session" = pg_backend_pid()) '
     'ORDER BY "filename", "line_number" LIMIT ',
-    Literal(MOST_SHOWN),
+    Literal(MAX_SHOWN),
 )
 
 
@@ -60,20 +60,22 @@ class LoadError:
 
     def __str__(self) -> str:
         value = (
-            self.value if len(self.value) <= _LONGEST_VALUE else self.value[:_LONGEST_VALUE] + "…"
+            self.value
+            if len(self.value) <= _MAX_VALUE_LENGTH
+            else self.value[:_MAX_VALUE_LENGTH] + "…"
         )
         where = f', column "{self.column}"' if self.column else ""
         return f"{self.file}, line {self.line}{where}, raw value {value!r}: {self.reason}"
 
 
-def is_told_by(refusal: StatementError) -> bool:
+def has_load_errors(refusal: StatementError) -> bool:
     """Whether the refusal says that load errors were recorded."""
     return "load_error" in str(refusal)
 
 
 def message(table: str, errors: Sequence[LoadError]) -> str:
     """The whole message of a CopyError."""
-    most = f" (the first {MOST_SHOWN})" if len(errors) == MOST_SHOWN else ""
+    most = f" (the first {MAX_SHOWN})" if len(errors) == MAX_SHOWN else ""
     lines = "\n".join(f"  {error}" for error in errors)
     return (
         f"{table} was left as it was: COPY refused values{most}:\n{lines}\n"
@@ -106,7 +108,7 @@ def _raw_value(store: Store, key: str, line: int, place: int | None) -> str:
     with (
         suppress(SpadeError, OSError, EOFError),
         store.open(key) as raw,
-        inflated(raw) as lines,
+        decompressed(raw) as lines,
     ):
         for row in islice(records(lines), line - 1, line):
             found = _values(row)

@@ -26,7 +26,7 @@ _COLUMNS = (
     "fingerprint",
     "manifest_checksum",
 )
-_NOT_THERE = ("42P01", "3F000")  # SQLSTATE: undefined table, undefined schema
+_UNDEFINED = ("42P01", "3F000")  # SQLSTATE: undefined table, undefined schema
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def replay_log_rows(session: Session, control: str) -> tuple[ReplayLogRow, ...]:
     try:
         rows = session.rows(statement)
     except StatementError as refusal:
-        if refusal.sqlstate in _NOT_THERE:
+        if refusal.sqlstate in _UNDEFINED:
             return ()
         raise
     return tuple(
@@ -152,8 +152,8 @@ def find_completed_load(session: Session, rows: TargetRows, checksum: str) -> Re
         AlreadyLoadedError: The ledger has the run tag, but that load does not stand, or was
             another.
     """
-    control = rows.place.control
-    if not session.rows(rows.entry.select()):
+    control = rows.schemas.control
+    if not session.rows(rows.log_key.select()):
         return None
     history = replay_log_rows(session, control)
     load = latest_load(history, rows.run_tag, rows.table)
@@ -203,7 +203,7 @@ def check_append_target(session: Session, rows: TargetRows, run_tag: str) -> Non
         GuardError: The load is not there, was undone, is of another window, or was replaced.
     """
     left = f"{rows.table} was left as it was"
-    history = replay_log_rows(session, rows.place.control)
+    history = replay_log_rows(session, rows.schemas.control)
     load = latest_load(history, run_tag, rows.table)
     if load is None:
         raise GuardError(

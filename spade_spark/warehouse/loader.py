@@ -66,41 +66,41 @@ def load_tables(
             created.
         ConnectionLostError: The warehouse does not answer.
     """
-    place = schemas_from_settings(settings)
+    schemas = schemas_from_settings(settings)
     retries = retries or TABLE_RETRIES
-    sessions = SessionPool(warehouse.target)
+    sessions = SessionPool(warehouse.connection_info)
     with with_remediation_hint():
-        retries.call(lambda: ensure_control_objects(warehouse, place), stop=sessions.stop)
+        retries.call(lambda: ensure_control_objects(warehouse, schemas), stop=sessions.stop)
     loads: list[Callable[[], LoadOutcome]] = []
     for one in files:
-        job = WindowSwap(warehouse, place, one, window, run_tag, add_to)
-        tries = TableAttempts(job.rows, retries, sessions, progress, LoadPhase.NOT_LOADED)
-        loads.append(_TableLoad(job, rules, tries, verify_lock).run)
+        swap = WindowSwap(warehouse, schemas, one, window, run_tag, add_to)
+        attempts = TableAttempts(swap.rows, retries, sessions, progress, LoadPhase.NOT_LOADED)
+        loads.append(_TableLoad(swap, rules, attempts, verify_lock).run)
     return tuple(run_concurrently(loads, sessions, poolsize))
 
 
-def ensure_control_objects(warehouse: Warehouse, place: WarehouseSchemas) -> None:
+def ensure_control_objects(warehouse: Warehouse, schemas: WarehouseSchemas) -> None:
     """Creates the replay ledger and the schema of backups where they are not there.
 
     Raises:
         WarehouseError: They cannot be created.
     """
-    with Session(warehouse.target) as session:
+    with Session(warehouse.connection_info) as session:
         # Looked for first: CREATE asks for the right to create even where there is nothing to do.
-        if not information_schema.columns(session, place.control, replay_log.NAME):
-            session.run(replay_log.create(place.control))
-        backup.ensure_schema(session, warehouse, place)
+        if not information_schema.columns(session, schemas.control, replay_log.NAME):
+            session.run(replay_log.create(schemas.control))
+        backup.ensure_schema(session, warehouse, schemas)
 
 
 class _TableLoad:
     """One table. A stage that one try has filled serves the next, while its session lives."""
 
     def __init__(
-        self, job: WindowSwap, rules: LoadGuards, tries: TableAttempts, verify_lock: LockCheck
+        self, swap: WindowSwap, rules: LoadGuards, attempts: TableAttempts, verify_lock: LockCheck
     ) -> None:
-        self._job = job
+        self._swap = swap
         self._rules = rules
-        self._tries = tries
+        self._attempts = attempts
         self._verify_lock = verify_lock
         self._staged: StagedRows | None = None
 
@@ -108,19 +108,19 @@ class _TableLoad:
         """Replaces the table's window; every failure is an answer."""
         started = time.monotonic()
         try:
-            ended = self._tries.run_with_retries(self._once)
+            ended = self._attempts.run_with_retries(self._once)
         finally:
             self._drop_stage()
         if isinstance(ended, LoadFailed):
             return ended
         if isinstance(ended, ReplayLogRow):
-            self._tries.report(LoadPhase.LOADED_BEFORE, f"at {ended.at:%Y-%m-%d %H:%M:%S} UTC")
-            return LoadAlreadyDone(self._job.table, ended.at, ended.deleted, ended.inserted)
+            self._attempts.report(LoadPhase.LOADED_BEFORE, f"at {ended.at:%Y-%m-%d %H:%M:%S} UTC")
+            return LoadAlreadyDone(self._swap.table, ended.at, ended.deleted, ended.inserted)
         staged, done = ended
         note = f"{done.deleted} rows deleted, {done.inserted} inserted"
-        self._tries.report(LoadPhase.LOADED, note)
+        self._attempts.report(LoadPhase.LOADED, note)
         return TableLoaded(
-            table=self._job.table,
+            table=self._swap.table,
             before=staged.before,
             staged=staged.rows,
             outside=staged.rows - staged.inside,
@@ -135,15 +135,15 @@ class _TableLoad:
         staged = self._staged or self._stage()
         if isinstance(staged, ReplayLogRow):
             return staged
-        self._tries.sessions.check()
-        self._tries.report(LoadPhase.REPLACING, f"{staged.before} rows by {staged.inside}")
+        self._attempts.sessions.check()
+        self._attempts.report(LoadPhase.REPLACING, f"{staged.before} rows by {staged.inside}")
         try:
             done = swap_window(
-                self._job,
+                self._swap,
                 staged,
                 self._rules,
                 verify_lock=self._verify_lock,
-                was_committed=self._tries.check_committed,
+                was_committed=self._attempts.check_committed,
             )
         except ConnectionLostError:
             self._drop_stage()
@@ -151,16 +151,16 @@ class _TableLoad:
         return done if isinstance(done, ReplayLogRow) else (staged, done)
 
     def _stage(self) -> StagedRows | ReplayLogRow:
-        sessions = self._tries.sessions
+        sessions = self._attempts.sessions
         session = sessions.open()
         try:
-            before = None if self._rules.force else completed_load(session, self._job)
+            before = None if self._rules.force else completed_load(session, self._swap)
             if before:
                 sessions.close(session)
                 return before
-            self._tries.report(LoadPhase.STAGING, f"{self._job.files.rows} rows")
-            staged = stage(session, self._job)
-            guard(self._job, staged, self._rules)
+            self._attempts.report(LoadPhase.STAGING, f"{self._swap.files.rows} rows")
+            staged = stage(session, self._swap)
+            guard(self._swap, staged, self._rules)
         except BaseException:
             sessions.close(session)
             raise
@@ -170,5 +170,5 @@ class _TableLoad:
     def _drop_stage(self) -> None:
         """Closes the session, and with it goes the temporary table."""
         if self._staged is not None:
-            self._tries.sessions.close(self._staged.session)
+            self._attempts.sessions.close(self._staged.session)
             self._staged = None

@@ -27,21 +27,21 @@ class TableStatus:
         table: The table's name, as in Blueprint.
         version: Its version, in Blueprint and in the warehouse.
         columns: The columns that the replay fills, in the order of the rows' values.
-        every: All columns of the table, in its order.
+        all_columns: All columns of the table, in its order.
         hours: Rows in the window now, by the hour of the wall clock.
     """
 
     table: str
     version: int
     columns: tuple[WarehouseColumn, ...]
-    every: tuple[WarehouseColumn, ...]
+    all_columns: tuple[WarehouseColumn, ...]
     hours: tuple[tuple[datetime, int], ...]
 
     @property
     def others(self) -> tuple[str, ...]:
         """Columns that Blueprint does not have; they get their defaults."""
         filled = {column.name for column in self.columns}
-        return tuple(column.name for column in self.every if column.name not in filled)
+        return tuple(column.name for column in self.all_columns if column.name not in filled)
 
     @property
     def rows(self) -> int:
@@ -76,14 +76,14 @@ def run_preflight(
         TransientError: The warehouse does not answer, or another transaction won, each time.
     """
 
-    def everything(session: Session) -> PreflightResult:
+    def check(session: Session) -> PreflightResult:
         found = _PreflightChecker(
             session, warehouse, schemas_from_settings(settings), window
-        ).everything(tables)
+        ).check_tables(tables)
         problems = warehouse.storage_problems(session, output)
         return PreflightResult(found.states, (*found.problems, *problems))
 
-    return query_with_retries(warehouse.target, everything)
+    return query_with_retries(warehouse.connection_info, check)
 
 
 def require_preflight(
@@ -100,14 +100,14 @@ def require_preflight(
         WarehouseError: With all problems that were found, one a line, each with what to do.
         TransientError: The warehouse does not answer, or another transaction won, each time.
     """
-    outlook = run_preflight(warehouse, tables, window, settings, output=output)
-    if outlook.problems:
-        lines = "\n".join(f"  {problem}" for problem in outlook.problems)
+    result = run_preflight(warehouse, tables, window, settings, output=output)
+    if result.problems:
+        lines = "\n".join(f"  {problem}" for problem in result.problems)
         raise WarehouseError(
-            f"the load into {warehouse.name} {warehouse.target} could not work, so nothing was "
-            f"begun:\n{lines}"
+            f"the replay cannot load into {warehouse.name} {warehouse.connection_info}; nothing "
+            f"was started:\n{lines}"
         )
-    return outlook.states
+    return result.states
 
 
 @dataclass(frozen=True)
@@ -116,16 +116,16 @@ class _PreflightChecker:
 
     session: Session
     warehouse: Warehouse
-    place: WarehouseSchemas
+    schemas: WarehouseSchemas
     window: Window
 
-    def everything(self, tables: Sequence[Table]) -> PreflightResult:
+    def check_tables(self, tables: Sequence[Table]) -> PreflightResult:
         """All of it, for all of ``tables``; without the schemas there is nothing more to see."""
         problems = self.schema_problems()
         if problems:
             return PreflightResult((), tuple(problems))
-        problems += self.ledger_problems()
-        problems += backup.schema_problems(self.session, self.warehouse, self.place)
+        problems += self.control_problems()
+        problems += backup.schema_problems(self.session, self.warehouse, self.schemas)
         states = []
         for table in tables:
             columns, found = self.table_problems(table)
@@ -137,18 +137,18 @@ class _PreflightChecker:
     def schema_problems(self) -> list[str]:
         """Schemas that are not there or may not be used."""
         problems = []
-        for setting, schema in (("schema", self.place.schema), ("control", self.place.control)):
+        for setting, schema in (("schema", self.schemas.schema), ("control", self.schemas.control)):
             if not information_schema.schema_exists(self.session, schema):
                 problems.append(
                     f"there is no schema {schema}: create it, or set warehouse.{setting} right"
                 )
-            elif not information_schema.may_use(self.session, schema, "USAGE"):
+            elif not information_schema.has_schema_privilege(self.session, schema, "USAGE"):
                 problems.append(f"the user may not use the schema {schema}: GRANT USAGE ON SCHEMA")
         return problems
 
-    def ledger_problems(self) -> list[str]:
+    def control_problems(self) -> list[str]:
         """The control tables: the versions must be there, the ledger may be left to the load."""
-        control = self.place.control
+        control = self.schemas.control
         versions, replays = (f"{control}.{name}" for name in (replay_log.VERSIONS, replay_log.NAME))
         problems = []
         if not information_schema.columns(self.session, control, replay_log.VERSIONS):
@@ -158,19 +158,19 @@ class _PreflightChecker:
             )
         elif not information_schema.grants(self.session, control, replay_log.VERSIONS).select:
             problems.append(f"the user may not SELECT on {versions}: GRANT SELECT")
-        there = {
+        existing = {
             column.name
             for column in information_schema.columns(self.session, control, replay_log.NAME)
         }
-        if there:
-            missing = [name for name in replay_log.COLUMNS if name not in there]
+        if existing:
+            missing = [name for name in replay_log.COLUMNS if name not in existing]
             if missing and set(replay_log.ADDED).issuperset(missing):
                 statements = "; ".join(str(each) for each in replay_log.add_columns(control))
                 problems.append(f"{replays} is of an older form: bring it up to date: {statements}")
             elif missing:
                 problems.append(f"{replays} lacks {', '.join(missing)}: it is no replay ledger")
             return problems + self._grant_problems(control, replay_log.NAME)
-        if not information_schema.may_use(self.session, control, "CREATE"):
+        if not information_schema.has_schema_privilege(self.session, control, "CREATE"):
             problems.append(
                 f"there is no table {replays}, and the user may not create it: GRANT CREATE ON "
                 f"SCHEMA {Identifier(control).sql()}, or have it created: "
@@ -182,24 +182,24 @@ class _PreflightChecker:
         """The table's columns that the replay fills, and all that is wrong with the table."""
         outbound = [column.outbound for column in table.columns]
         columns, problems = loadable_columns(
-            self.session, self.warehouse, self.place.schema, table.name, outbound
+            self.session, self.warehouse, self.schemas.schema, table.name, outbound
         )
         if not columns:
             return columns, problems
         if self._time not in {column.name for column in columns}:
             problems.append(
-                f'{table.name} has no column "{self.place.time_column}" that Blueprint fills, so '
+                f'{table.name} has no column "{self.schemas.time_column}" that Blueprint fills, so '
                 "it has no window: set warehouse.time_column right, or leave the table out"
             )
         return columns, [
             *problems,
             *self._version_problems(table),
-            *self._grant_problems(self.place.schema, self.warehouse.fold(table.name)),
+            *self._grant_problems(self.schemas.schema, self.warehouse.fold(table.name)),
         ]
 
     def state(self, table: Table, columns: tuple[WarehouseColumn, ...]) -> TableStatus:
         """The table as it is, and its rows in the window by hour."""
-        schema, relation = self.place.schema, self.warehouse.fold(table.name)
+        schema, relation = self.schemas.schema, self.warehouse.fold(table.name)
         time = Identifier(self._time)
         hours = self.session.rows(
             Sql(
@@ -220,16 +220,16 @@ class _PreflightChecker:
             table=table.name,
             version=table.version,
             columns=columns,
-            every=information_schema.columns(self.session, schema, relation),
+            all_columns=information_schema.columns(self.session, schema, relation),
             hours=tuple((hour, int(count)) for hour, count in hours),
         )
 
     @property
     def _time(self) -> str:
-        return self.warehouse.fold(self.place.time_column)
+        return self.warehouse.fold(self.schemas.time_column)
 
     def _version_problems(self, table: Table) -> list[str]:
-        control = self.place.control
+        control = self.schemas.control
         if not information_schema.columns(self.session, control, replay_log.VERSIONS):
             return []  # said once for all tables
         version = replay_log.version(self.session, control, table.name)
@@ -238,14 +238,14 @@ class _PreflightChecker:
         return [version_problem(control, table.name, table.version, version)]
 
     def _grant_problems(self, schema: str, relation: str) -> list[str]:
-        may = information_schema.grants(self.session, schema, relation)
-        granted = {"SELECT": may.select, "INSERT": may.insert, "DELETE": may.delete}
+        grants = information_schema.grants(self.session, schema, relation)
+        granted = {"SELECT": grants.select, "INSERT": grants.insert, "DELETE": grants.delete}
         problems = [
             f"the user may not {privilege} on {schema}.{relation}: GRANT {privilege}"
             for privilege, is_granted in granted.items()
             if not is_granted
         ]
-        if not may.temporary:
+        if not grants.temporary:
             problems.append("the user may not create temporary tables: GRANT TEMP ON DATABASE")
         return problems
 
@@ -255,22 +255,24 @@ def loadable_columns(
 ) -> tuple[tuple[WarehouseColumn, ...], list[str]]:
     """The table's columns of these names, in their order, and what is wrong with them."""
     relation = warehouse.fold(table)
-    there = {
+    existing = {
         column.name: column for column in information_schema.columns(session, schema, relation)
     }
-    if not there:
+    if not existing:
         return (), [
             f"there is no table {schema}.{relation}: create it, or leave {table} out of the replay"
         ]
-    wanted = [warehouse.fold(name) for name in outbound]
+    names = [warehouse.fold(name) for name in outbound]
     problems = [
         f'{schema}.{relation} has no column "{name}", which Blueprint has: add it, or replay with '
         "the schema that the table was made by"
-        for name in wanted
-        if name not in there
+        for name in names
+        if name not in existing
     ]
-    found = tuple(there[name] for name in wanted if name in there)
-    problems += [f"{schema}.{relation}: {text}" for text in warehouse.problems(session, found)]
+    found = tuple(existing[name] for name in names if name in existing)
+    problems += [
+        f"{schema}.{relation}: {text}" for text in warehouse.column_problems(session, found)
+    ]
     return found, problems
 
 

@@ -23,12 +23,14 @@ PREFLIGHT_RETRIES = RetryPolicy(max_attempts=4, max_seconds=60, initial_wait=0.5
 
 
 def query_with_retries(
-    target: ConnectionInfo, question: Callable[[Session], T], retries: RetryPolicy | None = None
+    connection_info: ConnectionInfo,
+    question: Callable[[Session], T],
+    retries: RetryPolicy | None = None,
 ) -> T:
     """The answer to a question that changes nothing, in a session of its own for each try.
 
     Args:
-        target: Who is asked.
+        connection_info: Who is asked.
         question: Asks.
         retries: How often, and how long; :data:`PREFLIGHT_RETRIES` if left out.
 
@@ -38,7 +40,7 @@ def query_with_retries(
     """
 
     def once() -> T:
-        with Session(target) as session:
+        with Session(connection_info) as session:
             return question(session)
 
     with with_remediation_hint():

@@ -96,7 +96,7 @@ class UndoPlan:
 def plan_undo(
     session: Session,
     warehouse: Warehouse,
-    place: WarehouseSchemas,
+    schemas: WarehouseSchemas,
     load: ReplayLogRow,
     rules: LoadGuards,
 ) -> UndoPlan:
@@ -105,7 +105,7 @@ def plan_undo(
     Args:
         session: Where to look: in the undo's own transaction, or beforehand.
         warehouse: The warehouse.
-        place: Where its tables stand.
+        schemas: Where its tables stand.
         load: The run tag and the table; of several loads of them the newest counts.
         rules: What is allowed; with ``force`` a window that was changed since, too.
 
@@ -114,7 +114,7 @@ def plan_undo(
         GuardError: The rows that would come back are too few, or the window was changed since.
         WarehouseError: There are no rows to put back, or no column to put them in.
     """
-    history = replay_log_rows(session, place.control)
+    history = replay_log_rows(session, schemas.control)
     row = latest_load(history, load.run_tag, load.table)
     left = f"{load.table} was left as it was"
     if row is None:
@@ -126,7 +126,7 @@ def plan_undo(
             f"UTC; to put its rows back, spade-spark undo {undone.run_tag}"
         )
     backup = _backup(session, row)
-    rows = TargetRows(warehouse, place, row.table, row.window, UNDO + row.run_tag)
+    rows = TargetRows(warehouse, schemas, row.table, row.window, UNDO + row.run_tag)
     columns = _columns(session, rows, backup)
     if not rules.force:
         _refuse_changed(session, row, rows, columns, history)
@@ -166,16 +166,16 @@ def undo_tables(
         WarehouseError: The schema of backups is not there and cannot be created.
         ConnectionLostError: The warehouse does not answer.
     """
-    place = schemas_from_settings(settings)
+    schemas = schemas_from_settings(settings)
     retries = retries or TABLE_RETRIES
-    sessions = SessionPool(warehouse.target)
+    sessions = SessionPool(warehouse.connection_info)
     with with_remediation_hint():
-        retries.call(lambda: ensure_control_objects(warehouse, place), stop=sessions.stop)
+        retries.call(lambda: ensure_control_objects(warehouse, schemas), stop=sessions.stop)
     work: list[Callable[[], UndoOutcome]] = []
     for load in loads:
-        rows = TargetRows(warehouse, place, load.table, load.window, UNDO + load.run_tag)
-        tries = TableAttempts(rows, retries, sessions, progress, LoadPhase.NOT_UNDONE)
-        work.append(_TableUndo(load, rules, tries, verify_lock).run)
+        rows = TargetRows(warehouse, schemas, load.table, load.window, UNDO + load.run_tag)
+        attempts = TableAttempts(rows, retries, sessions, progress, LoadPhase.NOT_UNDONE)
+        work.append(_TableUndo(load, rules, attempts, verify_lock).run)
     return tuple(run_concurrently(work, sessions, poolsize))
 
 
@@ -185,22 +185,22 @@ class _TableUndo:
 
     load: ReplayLogRow
     rules: LoadGuards
-    tries: TableAttempts
+    attempts: TableAttempts
     verify_lock: LockCheck
 
     def run(self) -> UndoOutcome:
         """Undoes the load; every failure is an answer."""
         started = time.monotonic()
-        ended = self.tries.run_with_retries(self._once)
+        ended = self.attempts.run_with_retries(self._once)
         if isinstance(ended, UndoAlreadyDone):
-            self.tries.report(LoadPhase.UNDONE_BEFORE)
+            self.attempts.report(LoadPhase.UNDONE_BEFORE)
         if isinstance(ended, UndoAlreadyDone | LoadFailed):
             return ended
         deleted, inserted, backup = ended
-        self.tries.report(LoadPhase.UNDONE, f"{deleted} rows deleted, {inserted} put back")
+        self.attempts.report(LoadPhase.UNDONE, f"{deleted} rows deleted, {inserted} put back")
         return UndoSucceeded(
             table=self.load.table,
-            window=str(self.tries.rows.window),
+            window=str(self.attempts.rows.window),
             deleted=deleted,
             inserted=inserted,
             backup=backup,
@@ -209,21 +209,25 @@ class _TableUndo:
 
     def _once(self) -> tuple[int, int, str] | UndoAlreadyDone:
         """One try, in one commit: rows deleted, rows put back, and where the former are kept."""
-        sessions = self.tries.sessions
+        sessions = self.attempts.sessions
         session = sessions.open()
-        self.tries.report(LoadPhase.REPLACING, f"by the rows that {self.load.run_tag} had replaced")
+        self.attempts.report(
+            LoadPhase.REPLACING, f"by the rows that {self.load.run_tag} had replaced"
+        )
         done: tuple[int, int, str] | None = None
         ts = datetime.now(timezone.utc).replace(tzinfo=None)
         try:
-            with replacing_transaction(session, self.tries.rows.place.control, self.verify_lock):
+            with replacing_transaction(
+                session, self.attempts.rows.schemas.control, self.verify_lock
+            ):
                 # Here too: of a driver that died, the commit may have gone through since.
-                way = self._plan(session)
-                ts = _after(way.newest)
-                done = self._replace(session, way, ts)
+                plan = self._plan(session)
+                ts = _after(plan.newest)
+                done = self._replace(session, plan, ts)
         except AlreadyUndoneError:
             return UndoAlreadyDone(self.load.table)
         except CommitOutcomeUnknownError:
-            if done is None or not self.tries.check_committed(ts):
+            if done is None or not self.attempts.check_committed(ts):
                 raise ConnectionLostError(
                     f"the connection broke during the commit of {self.load.table}, which was not "
                     "done"
@@ -234,26 +238,26 @@ class _TableUndo:
         return done
 
     def _plan(self, session: Session) -> UndoPlan:
-        rows = self.tries.rows
-        return plan_undo(session, rows.warehouse, rows.place, self.load, self.rules)
+        rows = self.attempts.rows
+        return plan_undo(session, rows.warehouse, rows.schemas, self.load, self.rules)
 
-    def _replace(self, session: Session, way: UndoPlan, ts: datetime) -> tuple[int, int, str]:
-        backup, deleted = backup_and_delete(session, way.rows)
-        inserted = session.run(way.insert())
-        if inserted != way.backup_rows:
+    def _replace(self, session: Session, plan: UndoPlan, ts: datetime) -> tuple[int, int, str]:
+        backup, deleted = backup_and_delete(session, plan.rows)
+        inserted = session.run(plan.insert())
+        if inserted != plan.backup_rows:
             raise InternalError(
-                f"{self.load.table} was left as it was: {way.backup_rows} rows are kept in "
-                f"{way.backup}, but the insert took {inserted}; report this"
+                f"{self.load.table} was left as it was: {plan.backup_rows} rows are kept in "
+                f"{plan.backup}, but the insert took {inserted}; report this"
             )
         session.run(
-            way.rows.entry.insert(
-                way.rows.window,
+            plan.rows.log_key.insert(
+                plan.rows.window,
                 "",
                 deleted=deleted,
                 inserted=inserted,
                 ts=ts,
                 backup=backup,
-                fingerprint=fingerprint(session, way.rows),
+                fingerprint=fingerprint(session, plan.rows),
             )
         )
         return deleted, inserted, backup
@@ -290,13 +294,14 @@ def _columns(
         WarehouseError: It has not.
     """
     there = {
-        each.name for each in information_schema.columns(session, rows.place.schema, rows.relation)
+        each.name
+        for each in information_schema.columns(session, rows.schemas.schema, rows.relation)
     }
     kept = information_schema.columns(session, backup.schema, backup.name)
     gone = [column.name for column in kept if column.name not in there]
     if gone:
         raise WarehouseError(
-            f"{rows.table} was left as it was: {rows.place.schema}.{rows.relation} has no "
+            f"{rows.table} was left as it was: {rows.schemas.schema}.{rows.relation} has no "
             f"{', '.join(gone)} any more, which the rows in {backup} have: add what is missing, "
             "or put the other columns back by hand"
         )

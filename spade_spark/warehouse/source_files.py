@@ -53,13 +53,13 @@ class SourceFiles:
         return self._stores[prefix].open(key, size=self._sizes[url])
 
 
-def inflated(raw: BinaryIO) -> BinaryIO:
+def decompressed(raw: BinaryIO) -> BinaryIO:
     """The lines of a gzip file as they arrive."""
     # isal is published with types in part
     return cast("BinaryIO", igzip.open(raw))  # type: ignore[no-untyped-call]
 
 
-def readable_problems(output: str, s3: S3Settings) -> list[str]:
+def read_problems(output: str, s3: S3Settings) -> list[str]:
     """Whether this process, with its own keys, can list what lies below ``output`` on S3.
 
     A directory is no problem: the run makes it.

@@ -69,10 +69,10 @@ class TableAttempts:
         Raises:
             CommitOutcomeUnknownError: It cannot be found out.
         """
-        entry = self.rows.entry
+        entry = self.rows.log_key
 
         def look() -> bool:
-            with Session(self.rows.warehouse.target) as session:
+            with Session(self.rows.warehouse.connection_info) as session:
                 return replay_log.was_committed(session, entry, ts)
 
         try:

@@ -42,14 +42,14 @@ class TargetRows:
 
     Attributes:
         warehouse: The warehouse.
-        place: Where the table stands.
+        schemas: Where the table stands.
         table: The table's name, as in Blueprint.
         window: The window, both ends inside.
         run_tag: Under which name the ledger tells of it.
     """
 
     warehouse: Warehouse
-    place: WarehouseSchemas
+    schemas: WarehouseSchemas
     table: str
     window: Window
     run_tag: str
@@ -62,17 +62,17 @@ class TargetRows:
     @property
     def target(self) -> Identifier:
         """The table that is changed."""
-        return Identifier(self.place.schema, self.relation)
+        return Identifier(self.schemas.schema, self.relation)
 
     @property
-    def entry(self) -> replay_log.ReplayLogKey:
+    def log_key(self) -> replay_log.ReplayLogKey:
         """Its rows in the replay ledger."""
-        return replay_log.ReplayLogKey(self.place.control, self.run_tag, self.table)
+        return replay_log.ReplayLogKey(self.schemas.control, self.run_tag, self.table)
 
     def in_window(self) -> Sql:
         """The condition that a row is in the window, both ends inside."""
         return Sql(
-            Identifier(self.warehouse.fold(self.place.time_column)),
+            Identifier(self.warehouse.fold(self.schemas.time_column)),
             " BETWEEN ",
             Literal(self.window.wall_start),
             " AND ",

@@ -23,7 +23,7 @@ from spade_spark.errors import (
 )
 from spade_spark.runs.load_results import TableFiles
 from spade_spark.warehouse import replay_log
-from spade_spark.warehouse.backup import backup_and_delete, backup_of, backup_only, backup_sql
+from spade_spark.warehouse.backup import backup_and_delete, backup_only, backup_sql, backup_table
 from spade_spark.warehouse.concurrency import LockCheck, replacing_transaction
 from spade_spark.warehouse.connection import BEGIN, BEGIN_SERIALIZABLE, COMMIT, Session
 from spade_spark.warehouse.dialects.base import Warehouse
@@ -46,7 +46,7 @@ class WindowSwap:
 
     Attributes:
         warehouse: The warehouse.
-        place: Where its tables stand.
+        schemas: Where its tables stand.
         files: What is loaded.
         window: The rows that go and come.
         run_tag: The run.
@@ -54,7 +54,7 @@ class WindowSwap:
     """
 
     warehouse: Warehouse
-    place: WarehouseSchemas
+    schemas: WarehouseSchemas
     files: TableFiles
     window: Window
     run_tag: str
@@ -68,7 +68,7 @@ class WindowSwap:
     @property
     def rows(self) -> TargetRows:
         """The rows that go and come."""
-        return TargetRows(self.warehouse, self.place, self.table, self.window, self.run_tag)
+        return TargetRows(self.warehouse, self.schemas, self.table, self.window, self.run_tag)
 
     @property
     def stage(self) -> str:
@@ -93,7 +93,7 @@ class WindowSwap:
             " (",
             identifiers(column.name for column in columns),
             ") SELECT ",
-            self.warehouse.staged_values(columns),
+            self.warehouse.insert_values(columns),
             " FROM ",
             Identifier(self.stage),
             " WHERE ",
@@ -103,22 +103,22 @@ class WindowSwap:
     def create_stage(self, columns: Sequence[WarehouseColumn]) -> Sql:
         """Creates the stage."""
         return self.warehouse.create_stage(
-            self.stage, self.place.schema, self.rows.relation, columns
+            self.stage, self.schemas.schema, self.rows.relation, columns
         )
 
     def script(
-        self, columns: Sequence[WarehouseColumn], every: Sequence[WarehouseColumn] = ()
+        self, columns: Sequence[WarehouseColumn], all_columns: Sequence[WarehouseColumn] = ()
     ) -> tuple[Sql, ...]:
         """All statements in their order, for people; figures that are not known yet are named.
 
         Args:
             columns: The columns that are filled.
-            every: All columns of the table, where it has more.
+            all_columns: All columns of the table, where it has more.
         """
-        rows, backup = self.rows, backup_of(self.rows)
-        kept = (backup_sql(rows, backup), backup.count()) if self.place.backup else ()
+        rows, backup = self.rows, backup_table(self.rows)
+        kept = (backup_sql(rows, backup), backup.count()) if self.schemas.backup else ()
         return (
-            rows.entry.select(),
+            rows.log_key.select(),
             self.create_stage(columns),
             BEGIN,
             self.warehouse.copy(self.stage, columns, self.files),
@@ -126,13 +126,13 @@ class WindowSwap:
             self.count_staged(),
             rows.count(),
             BEGIN_SERIALIZABLE,
-            replay_log.lock(self.place.control),
-            rows.entry.select(),
+            replay_log.lock(self.schemas.control),
+            rows.log_key.select(),
             *kept,
             *(() if self.add_to else (rows.delete(),)),
             self.insert(columns),
-            rows.fingerprint(every or columns),
-            rows.entry.insert(
+            rows.fingerprint(all_columns or columns),
+            rows.log_key.insert(
                 self.window,
                 self.files.checksum,
                 backup=str(backup) if kept else "",
@@ -171,20 +171,20 @@ class SwapResult:
     inserted: int
 
 
-def completed_load(session: Session, job: WindowSwap) -> ReplayLogRow | None:
+def completed_load(session: Session, swap: WindowSwap) -> ReplayLogRow | None:
     """The load by an earlier command that left nothing to do; None where there is something.
 
     Raises:
         AlreadyLoadedError: The run tag was loaded, but that load does not stand.
         GuardError: The load to which rows are to be added does not stand.
     """
-    before = find_completed_load(session, job.rows, job.files.checksum)
-    if job.add_to and not before:
-        check_append_target(session, job.rows, job.add_to)
+    before = find_completed_load(session, swap.rows, swap.files.checksum)
+    if swap.add_to and not before:
+        check_append_target(session, swap.rows, swap.add_to)
     return before
 
 
-def stage(session: Session, job: WindowSwap) -> StagedRows:
+def stage(session: Session, swap: WindowSwap) -> StagedRows:
     """Fills the temporary table and counts; the target is untouched.
 
     Raises:
@@ -192,46 +192,46 @@ def stage(session: Session, job: WindowSwap) -> StagedRows:
         WarehouseError: The table is not as planned, or the rows are not those of the manifest.
         InputError: The files are not those of the manifest.
     """
-    columns = _columns_as_planned(session, job)
-    session.run(job.create_stage(columns))
+    columns = _columns_as_planned(session, swap)
+    session.run(swap.create_stage(columns))
     try:
-        cut = job.warehouse.fill_stage(session, job.stage, columns, job.files)
+        cut = swap.warehouse.load_stage(session, swap.stage, columns, swap.files)
     except CommitOutcomeUnknownError as unknown:
         # Committed or not, the temporary table is gone with its session.
         raise ConnectionLostError(str(unknown)) from None
-    ((rows, inside),) = session.rows(job.count_staged())
-    if rows != job.files.rows:
+    ((rows, inside),) = session.rows(swap.count_staged())
+    if rows != swap.files.rows:
         raise WarehouseError(
-            f"{job.table} was left as it was: COPY brought {rows} rows, the run's manifest has "
-            f"{job.files.rows} in {len(job.files.files)} files; run the transform again under a "
+            f"{swap.table} was left as it was: COPY brought {rows} rows, the run's manifest has "
+            f"{swap.files.rows} in {len(swap.files.files)} files; run the transform again under a "
             "new run tag, and report this"
         )
-    ((before,),) = session.rows(job.rows.count())
+    ((before,),) = session.rows(swap.rows.count())
     return StagedRows(session, columns, rows, inside or 0, before, cut)
 
 
-def guard(job: WindowSwap, staged: StagedRows, rules: LoadGuards) -> None:
+def guard(swap: WindowSwap, staged: StagedRows, rules: LoadGuards) -> None:
     """Stops where the new rows are none, too few, or too badly cut.
 
     Raises:
         GuardError: They are; nothing was changed.
     """
     is_quiet = staged.inside == 0 and staged.before == 0
-    if not (job.add_to or (is_quiet and rules.skip_quiet)):
+    if not (swap.add_to or (is_quiet and rules.skip_quiet)):
         aside = f" ({staged.rows - staged.inside} outside it)"
-        guard_rows(job.rows, staged.before, staged.inside, rules, kind="new rows", aside=aside)
+        guard_rows(swap.rows, staged.before, staged.inside, rules, kind="new rows", aside=aside)
     cut = sum(staged.cut.values())
     if rules.max_truncated is not None and cut > rules.max_truncated:
         by_column = ", ".join(f"{name}: {count}" for name, count in sorted(staged.cut.items()))
         raise GuardError(
-            f"{job.table} was left as it was: {cut} values are longer than their column and would "
+            f"{swap.table} was left as it was: {cut} values are longer than their column and would "
             f"be cut ({by_column}), more than --max-truncated {rules.max_truncated}; widen the "
             "columns or allow it"
         )
 
 
 def swap_window(
-    job: WindowSwap,
+    swap: WindowSwap,
     staged: StagedRows,
     rules: LoadGuards,
     *,
@@ -241,7 +241,7 @@ def swap_window(
     """Deletes the window's rows, inserts the staged ones and writes the ledger, in one commit.
 
     Args:
-        job: What is replaced.
+        swap: What is replaced.
         staged: The filled stage.
         rules: Whether a run tag may be loaded again.
         verify_lock: Verifies the run's lock; called right before rows are changed.
@@ -259,27 +259,27 @@ def swap_window(
         CommitOutcomeUnknownError: The answer to the commit was lost, and ``check_committed``
             could not tell.
     """
-    session, rows = staged.session, job.rows
+    session, rows = staged.session, swap.rows
     done: SwapResult | None = None
     try:
-        with replacing_transaction(session, job.place.control, verify_lock):
+        with replacing_transaction(session, swap.schemas.control, verify_lock):
             ts = datetime.now(timezone.utc).replace(tzinfo=None)
-            before = None if rules.force else completed_load(session, job)
+            before = None if rules.force else completed_load(session, swap)
             if before:
                 return before
             backup, deleted = (
-                backup_only(session, rows) if job.add_to else backup_and_delete(session, rows)
+                backup_only(session, rows) if swap.add_to else backup_and_delete(session, rows)
             )
-            inserted = session.run(job.insert(staged.columns))
+            inserted = session.run(swap.insert(staged.columns))
             if inserted != staged.inside:
                 raise InternalError(
-                    f"{job.table} was left as it was: {staged.inside} staged rows are in the "
+                    f"{swap.table} was left as it was: {staged.inside} staged rows are in the "
                     f"window, but the insert took {inserted}; report this"
                 )
             session.run(
-                rows.entry.insert(
-                    job.window,
-                    job.files.checksum,
+                rows.log_key.insert(
+                    swap.window,
+                    swap.files.checksum,
                     deleted=deleted,
                     inserted=inserted,
                     ts=ts,
@@ -291,19 +291,21 @@ def swap_window(
     except CommitOutcomeUnknownError:
         if done is None or not was_committed(ts):
             raise ConnectionLostError(
-                f"the connection broke during the commit of {job.table}, which was not done"
+                f"the connection broke during the commit of {swap.table}, which was not done"
             ) from None
     assert done is not None  # the transaction ended without an error
     return done
 
 
-def _columns_as_planned(session: Session, job: WindowSwap) -> tuple[WarehouseColumn, ...]:
+def _columns_as_planned(session: Session, swap: WindowSwap) -> tuple[WarehouseColumn, ...]:
     columns, problems = loadable_columns(
-        session, job.warehouse, job.place.schema, job.table, job.files.columns
+        session, swap.warehouse, swap.schemas.schema, swap.table, swap.files.columns
     )
-    version = replay_log.version(session, job.place.control, job.table)
-    if version != job.files.version:
-        problems.append(version_problem(job.place.control, job.table, job.files.version, version))
+    version = replay_log.version(session, swap.schemas.control, swap.table)
+    if version != swap.files.version:
+        problems.append(
+            version_problem(swap.schemas.control, swap.table, swap.files.version, version)
+        )
     if problems:
-        raise WarehouseError(f"{job.table} was left as it was: {'; '.join(problems)}")
+        raise WarehouseError(f"{swap.table} was left as it was: {'; '.join(problems)}")
     return columns

@@ -80,7 +80,7 @@ def build_preview(
         empty_hours=empty_hours(request.window, prepared.listing),
         core_seconds=prepared.plan.size / BYTES_PER_CORE_SECOND,
         cores=_cores(settings),
-        warehouse=f"{warehouse.name} {warehouse.target}" if warehouse else "",
+        warehouse=f"{warehouse.name} {warehouse.connection_info}" if warehouse else "",
         tables=tuple(_tables(request, settings, warehouse, prepared, found)) if warehouse else (),
         streams=tuple(_streams(settings, prepared)),
         remarks=tuple(_remarks(request, prepared)),
@@ -166,7 +166,7 @@ def _statements(
         request.run_tag,
         request.from_quarantine,
     )
-    return [str(statement) for statement in job.script(state.columns, state.every)]
+    return [str(statement) for statement in job.script(state.columns, state.all_columns)]
 
 
 def _streams(settings: Settings, prepared: PlannedReplay) -> Iterator[StreamPreview]:

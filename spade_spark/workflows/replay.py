@@ -192,7 +192,7 @@ class _ReplayRunner:
     def _confirm(self, rows: int) -> None:
         verb = "Add to" if self.request.from_quarantine else "Replace"
         if self.warehouse:
-            where = f"{self.warehouse.name} {self.warehouse.target}"
+            where = f"{self.warehouse.name} {self.warehouse.connection_info}"
             self.screen.confirm(f"{verb} {rows:,} rows in {where}?")
 
     def _transform(self, plan: Plan, prepared: PlannedReplay, lock: HeldLease) -> CompletedRun:
@@ -286,7 +286,7 @@ class _ReplayRunner:
                 poolsize=request.poolsize,
                 progress=show,
             )
-        record = LoadRecord.of(loads, request.window, self.warehouse.target.place)
+        record = LoadRecord.of(loads, request.window, self.warehouse.connection_info.address)
         if record.loaded or record.not_loaded:
             self.run.write_load(record)
         self.metrics.send(of_loads(loads))

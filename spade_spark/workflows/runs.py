@@ -137,7 +137,8 @@ def expired_backups(settings: Settings) -> tuple[BackupInfo, ...]:
     moment = datetime.now(timezone.utc) - settings.warehouse.backup_keep
     control = settings.warehouse.control
     return query_with_retries(
-        warehouse.target, lambda session: backups_before(session, warehouse, control, moment)
+        warehouse.connection_info,
+        lambda session: backups_before(session, warehouse, control, moment),
     )
 
 
@@ -258,7 +259,7 @@ def _read_ledger(settings: Settings) -> _WarehouseHistory:
 
     def everything(session: Session) -> _WarehouseHistory:
         rows = replay_log_rows(session, settings.warehouse.control)
-        return _WarehouseHistory(target.place, rows, existing_backups(session, rows))
+        return _WarehouseHistory(target.address, rows, existing_backups(session, rows))
 
     try:
         return query_with_retries(target, everything)

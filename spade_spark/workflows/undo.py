@@ -125,7 +125,7 @@ class _UndoRunner:
             problems = backup.schema_problems(session, self.warehouse, place)
             return problems, {load.table: self._plan(session, place, load) for load in loads}
 
-        problems, found = query_with_retries(self.warehouse.target, everything)
+        problems, found = query_with_retries(self.warehouse.connection_info, everything)
         # The same command again goes on where it stopped: what it has undone is passed over.
         undone = {table for table, each in found.items() if isinstance(each, AlreadyUndoneError)}
         problems += [
@@ -184,7 +184,7 @@ class _UndoRunner:
         rows = sum(way.current_rows for way in looked.ways)
         self.screen.confirm(
             f"Undo run tag {self.request.run_tag}, replacing {rows:,} rows in "
-            f"{self.warehouse.name} {self.warehouse.target}?"
+            f"{self.warehouse.name} {self.warehouse.connection_info}?"
         )
 
     def _undo(
@@ -213,7 +213,7 @@ class _UndoRunner:
 
     @property
     def _place(self) -> str:
-        return self.warehouse.target.place
+        return self.warehouse.connection_info.address
 
 
 def _hull(loads: Sequence[ReplayLogRow]) -> Window:

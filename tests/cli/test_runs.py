@@ -93,7 +93,7 @@ class Lake:
 
     def load(self, tag, *tables, at=NOW, window=WINDOW, warehouse=None):
         """What a load leaves: a row in the ledger and a record under the run tag."""
-        place = warehouse or ConnectionInfo.parse(self.url).place
+        place = warehouse or ConnectionInfo.parse(self.url).address
         self.record(tag, *tables, at=at, window=window, warehouse=place)
         if warehouse is None:
             self.commit(tag, *tables, at=at, window=window)
@@ -218,7 +218,7 @@ def test_a_record_that_the_ledger_does_not_have_is_no_load(lake, listed):
     """The warehouse was restored from a backup since."""
     lake.seal("r")
     lake.load("r", "chat")
-    lake.record("r", "login", warehouse=ConnectionInfo.parse(lake.url).place)
+    lake.record("r", "login", warehouse=ConnectionInfo.parse(lake.url).address)
     run = listed()["r"]
     assert run["state"] == "complete"
     assert "replay" in run["next"]
@@ -260,7 +260,7 @@ def test_the_list_is_for_people_too(lake, capsys):
     assert lake.runs() == 0
     printed = capsys.readouterr().out
     assert "abandoned, 1 of 2 partitions" in printed
-    assert f"{ConnectionInfo.parse(lake.url).place} 2017-11-04 12:00 UTC" in printed
+    assert f"{ConnectionInfo.parse(lake.url).address} 2017-11-04 12:00 UTC" in printed
 
 
 def test_an_empty_store_has_no_runs(lake, capsys):

@@ -13,7 +13,7 @@ from tests.warehouse.harness import NEW, OLD, QUICK, REPLACED, RULES, WINDOW, La
 
 
 def undo(lab: Lab, run_tag: str) -> None:
-    with Session(lab.warehouse.target) as session:
+    with Session(lab.warehouse.connection_info) as session:
         rows = [row for row in replay_log_rows(session, lab.control) if row.run_tag == run_tag]
     undo_tables(
         lab.warehouse, rows[-1:], lab.settings, rules=RULES, verify_lock=no_lock, retries=QUICK

@@ -12,7 +12,7 @@ from tests.warehouse.harness import NEW, WINDOW
 def test_each_load_is_a_row_with_its_window_and_time(lab):
     lab.table()
     lab.loaded(lab.files(*NEW))
-    with Session(lab.warehouse.target) as session:
+    with Session(lab.warehouse.connection_info) as session:
         (row,) = replay_log_rows(session, lab.control)
     assert (row.run_tag, row.table, row.deleted, row.inserted) == ("tag", "login", 2, 2)
     assert (row.start, row.end) == (WINDOW.wall_start, WINDOW.wall_end)
@@ -20,6 +20,6 @@ def test_each_load_is_a_row_with_its_window_and_time(lab):
 
 
 def test_a_warehouse_without_a_ledger_has_no_loads(lab):
-    with Session(lab.warehouse.target) as session:
+    with Session(lab.warehouse.connection_info) as session:
         assert replay_log_rows(session, lab.control) == ()
         assert replay_log_rows(session, "no_such_schema") == ()

@@ -189,8 +189,8 @@ def test_two_loads_of_one_run_tag_at_once_replace_once(lab):
     for thread in threads:
         thread.join()
     assert sorted(type(outcome).__name__ for outcome in outcomes) == [
+        "LoadAlreadyDone",
         "TableLoaded",
-        "TableLoadedBefore",
     ]
     assert lab.rows() == REPLACED
     assert len(lab.ledger()) == 1

@@ -38,7 +38,7 @@ def load(lab: Lab, **how):
 def undo(lab: Lab, **how):
     lab.table()
     lab.loaded(lab.files(*NEW))
-    with Session(lab.warehouse.target) as session:
+    with Session(lab.warehouse.connection_info) as session:
         loads = replay_log_rows(session, lab.control)
     how = {"verify_lock": no_lock, "retries": QUICK, "rules": RULES, **how}
     (outcome,) = undo_tables(lab.warehouse, loads, lab.settings, **how)

@@ -174,7 +174,7 @@ def test_a_region_other_than_the_buckets_is_refused_by_copy(on_redshift, s3_sett
     files = lab.files(*NEW)
     elsewhere = s3_settings.model_copy(update={"region": "eu-west-1"})
     opened = open_warehouse(lab.settings, elsewhere)
-    warehouse = Redshift(opened.target, elsewhere, CopyCredentials(*("", *KEYS)))
+    warehouse = Redshift(opened.connection_info, elsewhere, CopyCredentials(*("", *KEYS)))
     (told,) = load_tables(
         warehouse,
         [files],

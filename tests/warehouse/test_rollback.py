@@ -28,7 +28,7 @@ FORCE = LoadGuards(force=True)
 
 def loads(lab: Lab, run_tag="tag"):
     """The newest load of each table under a run tag."""
-    with Session(lab.warehouse.target) as session:
+    with Session(lab.warehouse.connection_info) as session:
         rows = replay_log_rows(session, lab.control)
     tables = dict.fromkeys(row.table for row in rows if row.run_tag == run_tag)
     return [latest_load(rows, run_tag, table) for table in tables]
@@ -271,7 +271,7 @@ def test_a_load_of_nothing_onto_nothing_is_undone_quietly(lab):
 def test_looking_for_the_way_changes_nothing_and_says_how_many_rows_go_and_come(replaced):
     (load,) = loads(replaced)
     place = schemas_from_settings(replaced.settings)
-    with Session(replaced.warehouse.target) as session:
+    with Session(replaced.warehouse.connection_info) as session:
         way = plan_undo(session, replaced.warehouse, place, load, LoadGuards())
         assert (way.current_rows, way.backup_rows) == (2, 2)
         with pytest.raises(GuardError):
@@ -450,7 +450,7 @@ def test_backups_are_told_with_rows_and_size_and_dropped_one_by_one(lab):
     lab.table("other", rows=())
     lab.load(lab.files(*NEW), lab.files(*NEW, table="other"))
     now = datetime.now(timezone.utc)
-    with Session(lab.warehouse.target) as session:
+    with Session(lab.warehouse.connection_info) as session:
         assert backups_before(session, lab.warehouse, lab.control, now - timedelta(days=1)) == ()
         kept = backups_before(session, lab.warehouse, lab.control, now + timedelta(days=1))
         assert {(each.table, each.rows) for each in kept} == {("login", 2), ("other", 0)}
@@ -467,7 +467,7 @@ def test_sizes_that_the_user_may_not_see_are_not_known(on_redshift, redshift):
     on_redshift.loaded(on_redshift.files(*NEW))
     redshift.inject("svv_table_info", sqlstate="42501", message="permission denied", detail="")
     later = datetime.now(timezone.utc) + timedelta(days=1)
-    with Session(on_redshift.warehouse.target) as session:
+    with Session(on_redshift.warehouse.connection_info) as session:
         (kept,) = backups_before(session, on_redshift.warehouse, on_redshift.control, later)
     assert (kept.rows, kept.size) == (2, None)
 

@@ -60,7 +60,7 @@ def check(lab: Lab) -> tuple[preflight.TableStatus, ...]:
 
 
 def undo(lab: Lab) -> UndoSucceeded:
-    with Session(lab.warehouse.target) as session:
+    with Session(lab.warehouse.connection_info) as session:
         loads = replay_log_rows(session, lab.control)[-1:]
     (outcome,) = undo_tables(
         lab.warehouse, loads, lab.settings, rules=RULES, verify_lock=no_lock, retries=QUICK
@@ -79,14 +79,14 @@ def test_a_load_an_undo_a_prune_and_a_plan_quote_every_name(lab, sent):
     files = lab.files(*NEW)
     (state,) = check(lab)
     job = WindowSwap(lab.warehouse, schemas_from_settings(lab.settings), files, WINDOW, "tag")
-    plan = [str(statement) for statement in job.script(state.columns, state.every)]
+    plan = [str(statement) for statement in job.script(state.columns, state.all_columns)]
     lab.loaded(files)
     lab.passed(files)
     lab.loaded(files, rules=LoadGuards(force=True), run_tag="forced")
     lab.refused(lab.files(b'"2017-11-04 13:30:00"\t"x"\t"abc"'), run_tag="refused")
     undo(lab)
     later = datetime.now(timezone.utc) + timedelta(days=1)
-    with Session(lab.warehouse.target) as session:
+    with Session(lab.warehouse.connection_info) as session:
         entry = replay_log.ReplayLogKey(lab.control, "tag", "login")
         replay_log.was_committed(session, entry, datetime(2017, 11, 4))  # noqa: DTZ001 - the column has no zone
         for kept in backups_before(session, lab.warehouse, lab.control, later):

@@ -20,7 +20,7 @@ class Warehouse(Protocol):
     """A warehouse that rows are loaded into. It holds no connection: each table has its own."""
 
     @property
-    def target(self) -> ConnectionInfo:
+    def connection_info(self) -> ConnectionInfo:
         """Where it is."""
 
     @property
@@ -28,13 +28,13 @@ class Warehouse(Protocol):
         """``Redshift`` or ``PostgreSQL``."""
 
     @property
-    def longest_name(self) -> int:
+    def max_name_bytes(self) -> int:
         """The most bytes of a table's name."""
 
     def fold(self, name: str) -> str:
         """A name of Blueprint's as the warehouse's catalog spells it."""
 
-    def problems(self, session: Session, columns: Sequence[WarehouseColumn]) -> list[str]:
+    def column_problems(self, session: Session, columns: Sequence[WarehouseColumn]) -> list[str]:
         """What keeps columns of a table from being loaded, one sentence each."""
 
     def storage_problems(self, session: Session, output: str) -> list[str]:
@@ -51,7 +51,7 @@ class Warehouse(Protocol):
     def copy(self, stage: str, columns: Sequence[WarehouseColumn], files: TableFiles) -> Sql:
         """The COPY that fills ``stage``."""
 
-    def fill_stage(
+    def load_stage(
         self, session: Session, stage: str, columns: Sequence[WarehouseColumn], files: TableFiles
     ) -> dict[str, int]:
         """Copies the files into ``stage``; returns how many values were cut, by column.
@@ -67,7 +67,7 @@ class Warehouse(Protocol):
     def table_sizes(self, session: Session, schema: str) -> dict[str, int]:
         """Bytes of each table of a schema, as far as this user is told."""
 
-    def staged_values(self, columns: Sequence[WarehouseColumn]) -> Sql:
+    def insert_values(self, columns: Sequence[WarehouseColumn]) -> Sql:
         """The select list that gives the target's values from the stage's."""
 
 
@@ -86,10 +86,10 @@ def open_warehouse(
         ConnectionLostError: Nobody answers.
         WarehouseError: The warehouse refuses the connection.
     """
-    target = ConnectionInfo.parse(settings.url.get_secret_value())
+    connection_info = ConnectionInfo.parse(settings.url.get_secret_value())
     ((version,),) = query_with_retries(
-        target, lambda session: session.rows(Sql("SELECT version()"))
+        connection_info, lambda session: session.rows(Sql("SELECT version()"))
     )
     if "Redshift" not in version:
-        return Postgres(target, s3)
-    return Redshift(target, s3, credentials or CopyCredentials.find(settings.iam_role, s3))
+        return Postgres(connection_info, s3)
+    return Redshift(connection_info, s3, credentials or CopyCredentials.find(settings.iam_role, s3))

@@ -13,7 +13,7 @@ from spade_spark.warehouse.connection import ConnectionInfo, Session, StatementE
 from spade_spark.warehouse.information_schema import WarehouseColumn
 from spade_spark.warehouse.load_errors import LoadError, message
 from spade_spark.warehouse.redshift_copy_format import CopyValueError, RowConverter, records
-from spade_spark.warehouse.source_files import SourceFiles, inflated, readable_problems
+from spade_spark.warehouse.source_files import SourceFiles, decompressed, read_problems
 from spade_spark.warehouse.sql import Identifier, Literal, Sql, identifiers
 
 _CONTEXT = re.compile(
@@ -27,26 +27,26 @@ class Postgres:
     """A PostgreSQL server.
 
     Attributes:
-        target: Where it is.
+        connection_info: Where it is.
         s3: The S3 API where the files lie, if they lie on one.
     """
 
-    target: ConnectionInfo
+    connection_info: ConnectionInfo
     s3: S3Settings
     name: str = "PostgreSQL"
-    longest_name: int = 63  # NAMEDATALEN - 1
+    max_name_bytes: int = 63  # NAMEDATALEN - 1
 
     def fold(self, name: str) -> str:
         """Quoted names are kept as they are."""
         return name
 
-    def problems(self, session: Session, columns: Sequence[WarehouseColumn]) -> list[str]:  # noqa: ARG002 - the protocol's
+    def column_problems(self, session: Session, columns: Sequence[WarehouseColumn]) -> list[str]:  # noqa: ARG002 - the protocol's
         """None: PostgreSQL reads every type of its own from text."""
         return []
 
     def storage_problems(self, session: Session, output: str) -> list[str]:  # noqa: ARG002 - the protocol's
         """This process reads the files itself, so it looks whether it can."""
-        return readable_problems(output, self.s3)
+        return read_problems(output, self.s3)
 
     def create_stage(
         self, stage: str, schema: str, table: str, columns: Sequence[WarehouseColumn]
@@ -67,7 +67,7 @@ class Postgres:
         names = identifiers(column.name for column in columns)
         return Sql("COPY ", Identifier(stage), " (", names, ") FROM STDIN")
 
-    def fill_stage(
+    def load_stage(
         self, session: Session, stage: str, columns: Sequence[WarehouseColumn], files: TableFiles
     ) -> dict[str, int]:
         """Streams the files in one transaction, holding a chunk and the longest row in memory."""
@@ -77,7 +77,7 @@ class Postgres:
         converter = RowConverter(columns)
         with session.transaction():
             for file in files.files:
-                with stored.open(file.url) as raw, inflated(raw) as lines:
+                with stored.open(file.url) as raw, decompressed(raw) as lines:
                     stream = _Converted(converter, records(lines), file.url)
                     _copy_file(session, copy, stream, files.table, file.url)
         return dict(converter.cut)
@@ -97,7 +97,7 @@ class Postgres:
         )
         return {name: int(size) for name, size in session.rows(statement)}
 
-    def staged_values(self, columns: Sequence[WarehouseColumn]) -> Sql:
+    def insert_values(self, columns: Sequence[WarehouseColumn]) -> Sql:
         """The values as they are: they were cut on their way in."""
         return identifiers(column.name for column in columns)
 

@@ -13,7 +13,7 @@ from spade_spark.warehouse import load_errors
 from spade_spark.warehouse.connection import ConnectionInfo, Session, StatementError
 from spade_spark.warehouse.credentials import CopyCredentials
 from spade_spark.warehouse.information_schema import WarehouseColumn
-from spade_spark.warehouse.source_files import SourceFiles, readable_problems
+from spade_spark.warehouse.source_files import SourceFiles, read_problems
 from spade_spark.warehouse.sql import Identifier, Literal, Sql, identifiers, joined
 
 # The options are the contract that the TSV files are written by. The delimiter is fixed SQL
@@ -34,10 +34,10 @@ _TYPES = (
 _LOADABLE = re.compile(_TYPES)
 _NUMBER = re.compile("smallint|integer|bigint|real|double precision|numeric")
 
-_LONGEST_VARCHAR = 65535  # bytes
-_LONGEST_CHAR = 4096  # bytes
+_MAX_VARCHAR_BYTES = 65535  # bytes
+_MAX_CHAR_BYTES = 4096  # bytes
 _MEGABYTE = 1 << 20
-_LONGEST_CHARACTER = 4  # bytes of UTF-8
+_MAX_UTF8_BYTES = 4  # bytes of UTF-8
 
 _DENIED = re.compile(
     r"AccessDenied|Access ?Denied|Status 403|not authorized|InvalidAccessKeyId", re.I
@@ -49,22 +49,22 @@ class Redshift:
     """A cluster or a serverless workgroup.
 
     Attributes:
-        target: Where it is.
+        connection_info: Where it is.
         s3: The S3 API where the files lie.
         credentials: What COPY shows S3.
     """
 
-    target: ConnectionInfo
+    connection_info: ConnectionInfo
     s3: S3Settings
     credentials: CopyCredentials
     name: str = "Redshift"
-    longest_name: int = 127  # https://docs.aws.amazon.com/redshift/latest/dg/r_names.html
+    max_name_bytes: int = 127  # https://docs.aws.amazon.com/redshift/latest/dg/r_names.html
 
     def fold(self, name: str) -> str:
         """Redshift keeps names in lower case, quoted or not, unless told otherwise."""
         return name.lower()
 
-    def problems(self, session: Session, columns: Sequence[WarehouseColumn]) -> list[str]:  # noqa: ARG002 - the protocol's
+    def column_problems(self, session: Session, columns: Sequence[WarehouseColumn]) -> list[str]:  # noqa: ARG002 - the protocol's
         """Columns of a type that COPY cannot fill from text."""
         return [
             f'column "{column.name}" has the type {column.type}, which COPY cannot fill from text'
@@ -77,7 +77,7 @@ class Redshift:
         if not output.startswith("s3://"):
             return [f"Redshift reads from S3 alone, but output.base is {output}: use s3://..."]
         if not self.credentials.role:
-            return readable_problems(output, self.s3)
+            return read_problems(output, self.s3)
         return self._role_problems(session, output)
 
     def create_stage(
@@ -109,7 +109,7 @@ class Redshift:
         """COPY of the manifest, naming the columns in the order of the rows' values."""
         return self._copy(stage, tuple(column.name for column in columns), files.copy_manifest)
 
-    def fill_stage(
+    def load_stage(
         self, session: Session, stage: str, columns: Sequence[WarehouseColumn], files: TableFiles
     ) -> dict[str, int]:
         """Copies and commits, so that a conflict later needs no second COPY."""
@@ -121,7 +121,7 @@ class Redshift:
                 session.run(self.copy(stage, columns, files))
         except StatementError as refusal:
             errors = load_errors.read(session, self.s3, columns)
-            if not errors or not load_errors.is_told_by(refusal):
+            if not errors or not load_errors.has_load_errors(refusal):
                 raise
             raise CopyError(load_errors.message(files.table, errors)) from None
         return _count_cut(session, stage, columns)
@@ -156,7 +156,7 @@ class Redshift:
             return {}
         return {name: int(size) * _MEGABYTE for name, size in rows}
 
-    def staged_values(self, columns: Sequence[WarehouseColumn]) -> Sql:
+    def insert_values(self, columns: Sequence[WarehouseColumn]) -> Sql:
         """Character columns are cut to the target's length by the cast, at a character's edge."""
         return joined(
             Sql("CAST(", Identifier(column.name), f" AS {column.type})")
@@ -214,8 +214,8 @@ def _never_null(column: WarehouseColumn) -> Sql:
 
 
 def _is_widened(column: WarehouseColumn) -> bool:
-    most = _LONGEST_CHAR if column.is_fixed_width else _LONGEST_VARCHAR
-    return column.limit is not None and column.limit + _LONGEST_CHARACTER <= most
+    most = _MAX_CHAR_BYTES if column.is_fixed_width else _MAX_VARCHAR_BYTES
+    return column.limit is not None and column.limit + _MAX_UTF8_BYTES <= most
 
 
 def _staged_type(column: WarehouseColumn) -> str:
@@ -231,7 +231,7 @@ def _staged_type(column: WarehouseColumn) -> str:
     if column.limit is None or not _is_widened(column):
         return column.type
     base = column.type.partition("(")[0]
-    return f"{base}({column.limit + _LONGEST_CHARACTER})"
+    return f"{base}({column.limit + _MAX_UTF8_BYTES})"
 
 
 def _count_cut(session: Session, stage: str, columns: Sequence[WarehouseColumn]) -> dict[str, int]:
