@@ -181,7 +181,7 @@ def test_rows_lie_in_parquet_where_that_is_asked(world, formats):
 
 
 def test_tsv_alone_does_without_pyarrow(world):
-    program = "import sys; from spade_spark.spark import partition; print('pyarrow' in sys.modules)"
+    program = "import sys; from spade_spark.spark import task; print('pyarrow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert done.stdout == b"False\n"
 
@@ -274,7 +274,7 @@ def test_what_was_kept_is_tried_again_and_only_that(world, monkeypatch):
     assert first.ledger.events["login"] == {Outcome.SUCCESS: 2, Outcome.FAILED: 1}
     assert first.failures == (("u-1-1", "RuntimeError: a bug"),)
 
-    again = replace(world.job, run_tag="r.quarantine", plan="another", again=True)
+    again = replace(world.job, run_tag="r.quarantine", plan="another", from_quarantine=True)
     sources = [InputObject(f.key, f.size, "") for f in first.quarantine]
     second = run_partition(again, InputPartition(0, tuple(sources)), 0)
     assert world.rows(second, "login") == ['"2017-11-03 11:00:00"\t"b"\t"1"']
@@ -283,7 +283,7 @@ def test_what_was_kept_is_tried_again_and_only_that(world, monkeypatch):
 
 def test_what_fails_again_is_kept_again_as_from_where_it_came_first(world):
     first = run_partition(world.job, world.partition(edge_logs.log(GOOD)), 0)
-    again = replace(world.job, run_tag="r.quarantine", plan="another", again=True)
+    again = replace(world.job, run_tag="r.quarantine", plan="another", from_quarantine=True)
     sources = [InputObject(f.key, f.size, "") for f in first.quarantine]
     second = run_partition(again, InputPartition(0, tuple(sources)), 0)
     assert kept(world, second) == kept(world, first)
@@ -341,7 +341,7 @@ def test_a_quarantine_is_of_lines_whatever_the_input_was(world):
     first = run_partition(world.job, world.partition(edge_logs.log(GOOD)), 0)
     read = world.job.settings.input.model_copy(update={"form": "globs"})
     settings = world.job.settings.model_copy(update={"input": read})
-    again = replace(world.job, run_tag="r.quarantine", again=True, settings=settings)
+    again = replace(world.job, run_tag="r.quarantine", from_quarantine=True, settings=settings)
     sources = [InputObject(f.key, f.size, "") for f in first.quarantine]
     second = run_partition(again, InputPartition(0, tuple(sources)), 0)
     assert kept(world, second) == kept(world, first)

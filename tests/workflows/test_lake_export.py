@@ -7,6 +7,7 @@ from typing import Any
 import boto3
 import duckdb
 import pytest
+from chispa import assert_df_equality
 from pyspark.sql import SparkSession
 
 from spade_spark.cli.main import main
@@ -143,11 +144,15 @@ def test_spark_reads_what_the_warehouse_has(world, files):
         .getOrCreate()
     )
     try:
-        read = spark.read.parquet(f"{files}/login")
-        assert read.schema["time"].dataType.simpleString() == "timestamp_ntz"
-        rows = sorted(tuple(row) for row in read.collect())
-        assert as_copied(row[:-1] for row in rows) == loaded(world)
-        assert {str(row[-1]) for row in rows} == {"2017-11-03"}
+        files_by_day = spark.read.parquet(f"{files}/login")
+        assert files_by_day.schema["time"].dataType.simpleString() == "timestamp_ntz"
+        assert {str(row.date) for row in files_by_day.collect()} == {"2017-11-03"}
+        rows = files_by_day.drop("date")
+        assert_df_equality(
+            spark.createDataFrame(as_copied(rows.collect()), rows.schema),
+            spark.createDataFrame(loaded(world), rows.schema),
+            ignore_row_order=True,
+        )
     finally:
         spark.stop()
 
