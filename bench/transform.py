@@ -125,7 +125,7 @@ def _source(path: Path, root: Path, settings: Settings) -> InputObject:
 
 
 def _measured(completion: Completion, wall: float, cpu: float, peak: int, floor: float) -> Measured:
-    ledger = completion.ledger
+    ledger = completion.counts
     return Measured(
         events=sum(ledger.outcomes.values()) + ledger.filtered,
         rows=sum(file.rows for file in completion.files),

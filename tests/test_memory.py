@@ -51,8 +51,8 @@ settings = Settings.model_validate({"input": {"edge": edge}, "output": {"base": 
 job = Job(tag, "plan", "20171103", settings, open(schemas, "rb").read(), None)
 done = run_partition(job, Partition(0, tuple(sources[: int(objects)])), 0)
 peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
-print(json.dumps({"peak": peak, "inflated": done.ledger.bytes_inflated,
-                  "rows": done.ledger.row_count, "files": len(done.files)}))
+print(json.dumps({"peak": peak, "inflated": done.counts.bytes_inflated,
+                  "rows": done.counts.row_count, "files": len(done.files)}))
 """
 
 

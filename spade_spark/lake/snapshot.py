@@ -208,7 +208,9 @@ def _read_once(lake: Store, key: str) -> VersionedSnapshot:
         snapshot = lake.snapshot(key)
     except ObjectNotFoundError:
         return VersionedSnapshot(None)
-    return VersionedSnapshot(decode(snapshot.data, Snapshot, lake.url + key), snapshot.etag)
+    return VersionedSnapshot(
+        decode(snapshot.data, Snapshot, lake.url + key, "snapshot"), snapshot.etag
+    )
 
 
 def commit_snapshot(lake: Store, before: VersionedSnapshot, after: Snapshot) -> bool:

@@ -266,7 +266,7 @@ class LeaseStore:
         for left in reversed(range(_READS)):
             try:
                 found = self._store.snapshot(KEY)
-                claims = decode(found.data, _Claims, name)
+                claims = decode(found.data, _Claims, name, "lock table")
                 break
             except ObjectNotFoundError:
                 return LeaseTable((), datetime.now(timezone.utc)), ""

@@ -23,7 +23,7 @@ def damage_problem(sealed: CompletedRun, request: Request) -> str:
             f"{pluralize(damaged, 'object')} damaged: mend them and begin a new run, or accept "
             f"what was made with {options}"
         )
-    published = sum(each.published for each in sealed.manifest.ledger.streams.values())
+    published = sum(each.published for each in sealed.manifest.counts.streams.values())
     told = f" ({pluralize(published, 'row')} went to streams)" if published else ""
     return (
         f"{pluralize(damaged, 'object')} damaged, and so nothing was loaded{told}: mend them and "

@@ -68,12 +68,12 @@ class Report:
     @property
     def failed_events(self) -> int:
         """Events that this program failed on."""
-        return self.manifest.ledger.outcomes[Outcome.FAILED]
+        return self.manifest.counts.outcomes[Outcome.FAILED]
 
     @property
     def unpublished(self) -> int:
         """Rows that streams were to get and did not."""
-        return sum(counts.dropped for counts in self.manifest.ledger.streams.values())
+        return sum(counts.dropped for counts in self.manifest.counts.streams.values())
 
     @property
     def complete(self) -> bool:
@@ -116,7 +116,7 @@ def print_summary(report: Report, console: Console) -> None:
 
 
 def _parts(report: Report) -> Iterator[RenderableType]:
-    ledger = report.manifest.ledger
+    ledger = report.manifest.counts
     yield Text()
     yield Text(f"Replay {report.run_tag}: {report.window}", style="bold")
     yield Text(
@@ -140,7 +140,7 @@ def _parts(report: Report) -> Iterator[RenderableType]:
 
 
 def _outcomes(report: Report) -> Table:
-    ledger = report.manifest.ledger
+    ledger = report.manifest.counts
     table = Table(title="What was read", title_justify="left")
     table.add_column("outcome", no_wrap=True)
     table.add_column("count", justify="right", no_wrap=True)
@@ -197,7 +197,7 @@ def _parquet(report: Report) -> Table:
     table.add_column("table", overflow="fold")
     for name in ("days", "rows", "of no day", "files", "size"):
         table.add_column(name, justify="right", no_wrap=True)
-    ledger = report.manifest.ledger
+    ledger = report.manifest.counts
     for made in report.manifest.tables:
         days = {file.day for file in made.parquet if file.first}
         undated = ledger.undated.get(made.table, 0)
@@ -212,7 +212,7 @@ def _published(report: Report) -> Table:
     table.add_column("stream", overflow="fold")
     for name in ("published", "records", "held back", "outside", "dropped"):
         table.add_column(name, justify="right", no_wrap=True)
-    for stream, counts in report.manifest.ledger.streams.items():
+    for stream, counts in report.manifest.counts.streams.items():
         held = counts.filtered + counts.empty
         figures = (counts.published, counts.records, held, counts.outside)
         dropped = Text(f"{counts.dropped:,}", style="red" if counts.dropped else "")
@@ -222,7 +222,7 @@ def _published(report: Report) -> Table:
 
 def _edge_mismatches(report: Report) -> list[tuple[str, EdgeTypeCounts]]:
     """The events that came from another edge than was expected, or from none; most first."""
-    counted = report.manifest.ledger.edge_types.items()
+    counted = report.manifest.counts.edge_types.items()
     return sorted(
         ((name, each) for name, each in counted if each.mismatched or each.unknown),
         key=lambda item: (-item[1].mismatched - item[1].unknown, item[0]),
@@ -269,7 +269,7 @@ def _warnings(report: Report) -> Iterator[str]:
             f"Table {before.table}: nothing to do, this run was loaded into it at "
             f"{before.at:%Y-%m-%d %H:%M:%S} UTC (--force loads it again)"
         )
-    for stream, counts in manifest.ledger.streams.items():
+    for stream, counts in manifest.counts.streams.items():
         if counts.throttled:
             yield f"Stream {stream}: records were throttled {counts.throttled:,} times"
         if counts.repeated:
@@ -291,7 +291,7 @@ def _errors(report: Report) -> Iterator[str]:
     for left_out in report.left_out:
         yield f"Table {left_out.name} was left out: {left_out.reason}"
     yield from report.problems
-    for stream, counts in report.manifest.ledger.streams.items():
+    for stream, counts in report.manifest.counts.streams.items():
         if counts.dropped:
             yield (
                 f"Stream {stream}: {counts.dropped:,} rows were not published: their records were "

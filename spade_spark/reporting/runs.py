@@ -200,7 +200,7 @@ def _run_parts(run: RunState, found: DiscoveredRun) -> Iterator[RenderableType]:
 
 def _counted(found: DiscoveredRun) -> Iterator[RenderableType]:
     assert found.manifest is not None
-    ledger = found.manifest.ledger
+    ledger = found.manifest.counts
     outcomes = [f"{count:,} {name.value}" for name, count in ledger.outcomes.items() if count]
     yield Text(
         f"sealed {found.manifest.created:%Y-%m-%d %H:%M:%S} UTC; read "

@@ -46,7 +46,7 @@ def import_legacy_run(
         window=window.arguments,
         created=now,
         tables=made,
-        ledger=AuditCounts(events={table.table: {Outcome.SUCCESS: table.rows} for table in made}),
+        counts=AuditCounts(events={table.table: {Outcome.SUCCESS: table.rows} for table in made}),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
@@ -83,15 +83,14 @@ class Damaged:
     reason: str
 
 
-@dataclass(frozen=True)
-class Completion:
+class Completion(msgspec.Struct, frozen=True, rename={"counts": "ledger"}):
     """What one partition came to, as its task returned it.
 
     Attributes:
         plan: SHA-256 of the plan that it belongs to.
         partition: The partition's number.
         attempt: The name, unique to the attempt, that its files carry.
-        ledger: What was counted.
+        counts: The audit counts.
         files: The rows' files.
         untracked: The files of events without a table.
         quarantine: The files of records that no row could be made of.
@@ -106,21 +105,21 @@ class Completion:
     plan: str
     partition: int
     attempt: str
-    ledger: AuditCounts
+    counts: AuditCounts
     files: tuple[RowFile, ...] = ()
     untracked: tuple[UntrackedFile, ...] = ()
     quarantine: tuple[QuarantineFile, ...] = ()
     damaged: tuple[Damaged, ...] = ()
     failures: tuple[tuple[str, str], ...] = ()
-    lookups: dict[str, int] = field(default_factory=dict)
+    lookups: dict[str, int] = msgspec.field(default_factory=dict)
     format: str = "tsv"
     parquet: tuple[DayFile, ...] = ()
-    fallbacks: dict[str, str] = field(default_factory=dict)
+    fallbacks: dict[str, str] = msgspec.field(default_factory=dict)
 
     def check(self) -> None:
         """Raises Bug where the partition's ledger does not balance."""
         where = f"partition {self.partition}"
-        _check(self.ledger, self.format, self.files, self.parquet, where)
+        _check(self.counts, self.format, self.files, self.parquet, where)
 
 
 @dataclass(frozen=True)
@@ -152,8 +151,7 @@ class ManifestTable:
         return (*self.files, *self.parquet)
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(msgspec.Struct, frozen=True, rename={"counts": "ledger"}):
     """What a run made: only what it names exists for whoever reads the run.
 
     Attributes:
@@ -162,7 +160,7 @@ class Manifest:
         window: ``(START, END)`` with offsets.
         created: When the run was sealed, UTC.
         tables: What was made, table by table; a table without rows has no files.
-        ledger: What was counted.
+        counts: The audit counts.
         untracked: The files of events without a table.
         quarantine: The files of records that no row could be made of.
         damaged: Objects that are not whole.
@@ -178,15 +176,15 @@ class Manifest:
     window: tuple[str, str]
     created: datetime
     tables: tuple[ManifestTable, ...]
-    ledger: AuditCounts
+    counts: AuditCounts
     untracked: tuple[UntrackedFile, ...] = ()
     quarantine: tuple[QuarantineFile, ...] = ()
     damaged: tuple[Damaged, ...] = ()
     failures: tuple[tuple[str, str], ...] = ()
-    lookups: dict[str, int] = field(default_factory=dict)
+    lookups: dict[str, int] = msgspec.field(default_factory=dict)
     format: str = "tsv"
     time_column: str = ""
-    fallbacks: dict[str, str] = field(default_factory=dict)
+    fallbacks: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def has_tsv(self) -> bool:
@@ -216,7 +214,7 @@ def build_manifest(
     files = [file for completion in ordered for file in completion.files]
     parquet = [file for completion in ordered for file in completion.parquet]
     format_ = plan.settings.get("output.format", "tsv")
-    ledger = total(completion.ledger for completion in ordered)
+    ledger = total(completion.counts for completion in ordered)
     if ledger.objects != len(plan.sources):
         raise InternalError(
             f"{plan.run_tag}: {len(plan.sources)} objects were planned, {ledger.objects} were read"
@@ -233,7 +231,7 @@ def build_manifest(
         window=plan.window,
         created=now,
         tables=tuple(_manifest_table(table, files, parquet) for table in tables),
-        ledger=ledger,
+        counts=ledger,
         untracked=tuple(file for completion in ordered for file in completion.untracked),
         quarantine=tuple(file for completion in ordered for file in completion.quarantine),
         damaged=tuple(damaged for completion in ordered for damaged in completion.damaged),

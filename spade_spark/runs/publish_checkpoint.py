@@ -75,7 +75,7 @@ class PublishCheckpoint:
     streams: dict[str, PublishOffset] = field(default_factory=dict)
 
     @property
-    def ledger(self) -> AuditCounts:
+    def counts(self) -> AuditCounts:
         """What was counted."""
         return AuditCounts(streams={name: each.counts for name, each in self.streams.items()})
 
@@ -199,7 +199,7 @@ class PublishCheckpointStore:
         for left in reversed(range(_READS)):
             snapshot = self._store.snapshot(self._key)
             try:
-                self._record = decode(snapshot.data, PublishCheckpoint, name)
+                self._record = decode(snapshot.data, PublishCheckpoint, name, "publish checkpoint")
                 break
             except InputError:
                 if not left:
@@ -217,4 +217,4 @@ def read_checkpoint(store: Store, key: str) -> PublishCheckpoint:
         ObjectNotFoundError: There is none.
         InputError: What lies there is no such record.
     """
-    return decode(store.read(key), PublishCheckpoint, store.url + key)
+    return decode(store.read(key), PublishCheckpoint, store.url + key, "publish checkpoint")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from spade_spark.blueprint.schema import Table
 from spade_spark.errors import InputError, ObjectNotFoundError, UsageError
@@ -78,7 +80,7 @@ class RunStore:
             data = self.store.read(self.layout.plan)
         except ObjectNotFoundError:
             return None
-        return decode(data, Plan, self.store.url + self.layout.plan)
+        return decode(data, Plan, self.store.url + self.layout.plan, "plan")
 
     def plan_digest(self) -> str:
         """SHA-256 (hex) of the plan as it was written, by which partitions belong to it.
@@ -113,7 +115,7 @@ class RunStore:
         begun = self.plan_digest()
         for entry in self.store.list(self.layout.completed):
             name = self.store.url + entry.key
-            completion = decode(self.store.read(entry.key), Completion, name)
+            completion = decode(self.store.read(entry.key), Completion, name, "completion record")
             if completion.plan != begun:
                 raise InputError(f"{name} belongs to another plan; use a new run tag")
             found.append(completion)
@@ -127,7 +129,7 @@ class RunStore:
             return None
         if not record.published:
             return None
-        return replace(completion, ledger=completion.ledger + record.ledger)
+        return msgspec.structs.replace(completion, counts=completion.counts + record.counts)
 
     def complete(
         self,
@@ -159,7 +161,7 @@ class RunStore:
             data = self.store.read(self.layout.manifest)
         except ObjectNotFoundError:
             return None
-        return self._completed_run(decode(data, Manifest, name), data)
+        return self._completed_run(decode(data, Manifest, name, "manifest"), data)
 
     def write_schemas(self, schemas: bytes) -> None:
         """Keeps the schemas that the run's rows are of."""
@@ -179,7 +181,7 @@ class RunStore:
         Raises:
             InputError: What lies there is none.
         """
-        return decode(self.store.read(key), LoadRecord, self.store.url + key)
+        return decode(self.store.read(key), LoadRecord, self.store.url + key, "load record")
 
     def write_report(self, report: bytes) -> None:
         """Keeps the newest report beside the manifest."""

@@ -142,7 +142,7 @@ def _task(
             # A value, not an exception: Spark would only try in vain, and show a stack trace.
             news.add(_TaskUpdate(refused=(error,)))
             return
-        news.add(_TaskUpdate(_progress(completion.ledger)))
+        news.add(_TaskUpdate(_progress(completion.counts)))
         yield completion
 
 

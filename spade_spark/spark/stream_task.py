@@ -12,9 +12,10 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
+
+import msgspec
 
 from spade_spark.blueprint.schema import read_tables
 from spade_spark.errors import InternalError
@@ -63,9 +64,9 @@ def publish(job: BroadcastContext, store: Store, completion: Completion) -> Comp
             for target in job.publishing.targets:
                 _Task(job, store, completion, log, target).run()
             log.finish()
-    ledger = log.record.ledger
+    ledger = log.record.counts
     ledger.check({}, f"publishing partition {completion.partition}")
-    return replace(completion, ledger=completion.ledger + ledger)
+    return msgspec.structs.replace(completion, counts=completion.counts + ledger)
 
 
 def _stale_after(publishing: PublishConfig) -> float:

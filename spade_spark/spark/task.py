@@ -90,7 +90,7 @@ def _complete(
 def _completed(store: Store, key: str, plan: str) -> Completion | None:
     """The partition's completion record, if an attempt has written one."""
     try:
-        record = decode(store.read(key), Completion, store.url + key)
+        record = decode(store.read(key), Completion, store.url + key, "completion record")
     except ObjectNotFoundError:
         return None
     if record.plan != plan:
@@ -198,7 +198,7 @@ class _TaskAttempt:
             plan=self._job.plan,
             partition=self._partition.number,
             attempt=self._name,
-            ledger=self._read + transformed + (parquet.ledger if parquet else AuditCounts()),
+            counts=self._read + transformed + (parquet.counts if parquet else AuditCounts()),
             files=tuple(self._outputs.files),
             untracked=tuple(self._outputs.untracked),
             quarantine=tuple(self._outputs.quarantine),

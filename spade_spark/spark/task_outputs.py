@@ -129,7 +129,7 @@ class ParquetOutput:
         self._tables = read_tables(job.schemas, is_transformer).tables
 
     @property
-    def ledger(self) -> AuditCounts:
+    def counts(self) -> AuditCounts:
         """What was written."""
         rows: Counter[str] = Counter()
         undated: Counter[str] = Counter()

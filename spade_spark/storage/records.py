@@ -22,15 +22,19 @@ def digest(record: object) -> str:
     return hashlib.sha256(encode(record)).hexdigest()
 
 
-def decode(data: bytes, kind: type[Record], name: str) -> Record:
-    """A record of ``kind`` from its JSON.
+def decode(data: bytes, record_type: type[Record], name: str, label: str) -> Record:
+    """Decode a record from its JSON.
+
+    Args:
+        data: The JSON.
+        record_type: The record's class.
+        name: URL of the object, for the error message.
+        label: What the object should be, for the error message: "plan", "manifest".
 
     Raises:
-        InputError: The object ``name`` is not such a record.
+        InputError: The JSON is not a valid record of this type.
     """
     try:
-        return msgspec.json.decode(data, type=kind)
+        return msgspec.json.decode(data, type=record_type)
     except msgspec.MsgspecError as error:
-        raise InputError(
-            f"{name} is no {kind.__name__.strip('_').lower()} of this program: {error}"
-        ) from None
+        raise InputError(f"{name} is not a valid {label}: {error}") from None

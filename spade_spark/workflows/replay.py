@@ -227,7 +227,7 @@ class _ReplayRunner:
         sealed = self.run.complete(plan, prepared.tables, [*done, *returned], now)
         for table, reason in sealed.manifest.fallbacks.items():
             _LOG.warning("table %s uses the slower reference path: %s", table, reason)
-        self.metrics.send(of_run(sealed.manifest.ledger, time.monotonic() - began))
+        self.metrics.send(of_run(sealed.manifest.counts, time.monotonic() - began))
         return sealed
 
     def _publishing(self, prepared: PlannedReplay) -> PublishConfig | None:

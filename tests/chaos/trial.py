@@ -215,7 +215,7 @@ def check_run(scene: Scene, tag: str) -> Manifest | None:
         data = store.read(f"out/{name}")
     except ObjectNotFoundError:
         return None
-    manifest = decode(data, Manifest, name)
+    manifest = decode(data, Manifest, name, "manifest")
     if digest(manifest) in scene.verified:
         return manifest
     for table in manifest.tables:
@@ -224,8 +224,8 @@ def check_run(scene: Scene, tag: str) -> Manifest | None:
             there = store.read(f"out/{file.key}")
             assert hashlib.sha256(there).hexdigest() == file.sha256, f"{file.key} is another file"
             rows += gzip.decompress(there).count(b"\n")
-        assert rows == table.rows == manifest.ledger.rows(table.table)
-    manifest.ledger.check({table.table: table.rows for table in manifest.tables}, tag)
+        assert rows == table.rows == manifest.counts.rows(table.table)
+    manifest.counts.check({table.table: table.rows for table in manifest.tables}, tag)
     scene.verified.add(digest(manifest))
     return manifest
 

@@ -5,6 +5,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
+import msgspec
 import psycopg2
 import pytest
 
@@ -77,7 +78,7 @@ class Lake:
             plan=digest(plan),
             partition=number,
             attempt=name,
-            ledger=AuditCounts(1, 9, 90, rows, 0, 0, rows, {"login": {Outcome.SUCCESS: rows}}),
+            counts=AuditCounts(1, 9, 90, rows, 0, 0, rows, {"login": {Outcome.SUCCESS: rows}}),
             files=(file,),
             untracked=(UntrackedFile(self.store.url + untracked, 1, 10),),
             quarantine=(QuarantineFile(quarantined, 1, 10),),
@@ -425,7 +426,7 @@ def test_of_a_complete_run_only_untracked_events_that_no_manifest_names_are_offe
     done = lake.complete(plan, 0)
     events = (UntrackedFile(elsewhere.url + named, 1, 100),)
     RunStore(lake.store, "left").complete(
-        plan, TABLES, [replace(done, untracked=events), lake.complete(plan, 1)], NOW
+        plan, TABLES, [msgspec.structs.replace(done, untracked=events), lake.complete(plan, 1)], NOW
     )
     assert lake.runs("--prune", "left", "--yes") == 0
     assert "(1 under output.untracked)" in capsys.readouterr().out

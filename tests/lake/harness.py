@@ -81,7 +81,7 @@ class Lab:
                         tuple(made),
                     ),
                 ),
-                ledger=AuditCounts(),
+                counts=AuditCounts(),
                 format=formats,
                 **more,
             )

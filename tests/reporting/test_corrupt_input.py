@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import msgspec
+
 from spade_spark.reporting.corrupt_input import damage_problem, withheld_message
 from spade_spark.request import Request
 from spade_spark.runs.audit_counts import AuditCounts
@@ -19,8 +21,8 @@ TWO = (Damaged("a", "a is cut off"), Damaged("b", "b is empty"))
 
 def test_rows_that_were_published_are_told_where_nothing_is_loaded():
     """Each partition had as few as was allowed, all of them together had more."""
-    ledger = replace(MANIFEST.ledger, streams={"stream/v": StreamCounts(rows=7, published=7)})
-    sealed = CompletedRun(replace(MANIFEST, damaged=TWO, ledger=ledger), (), "")
+    ledger = replace(MANIFEST.counts, streams={"stream/v": StreamCounts(rows=7, published=7)})
+    sealed = CompletedRun(msgspec.structs.replace(MANIFEST, damaged=TWO, counts=ledger), (), "")
     said = damage_problem(sealed, replace(REQUEST, allow_damaged=1))
     assert said.startswith("2 objects damaged, and so nothing was loaded (7 rows went to streams)")
     assert damage_problem(sealed, replace(REQUEST, allow_damaged=2)) == ""

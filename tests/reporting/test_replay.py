@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 from datetime import datetime, timezone
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +28,7 @@ MANIFEST = Manifest(
     window=("a", "b"),
     created=datetime(2017, 11, 3, tzinfo=timezone.utc),
     tables=(ManifestTable("login", 3, ("t",), (RowFile("login", 3, "k", 1234, 9, ""),)),),
-    ledger=AuditCounts(2, 2_500_000, 9_900_000, 1240, 1, 0, 1239, EVENTS),
+    counts=AuditCounts(2, 2_500_000, 9_900_000, 1240, 1, 0, 1239, EVENTS),
 )
 LOADED = TableLoaded("login", 1000, 1240, 6, 1000, 1234, 2.5)
 REPORT = Report("r", "s3://out/r/", "the window", MANIFEST, (LOADED,), seconds=12.3)
@@ -104,7 +105,9 @@ def test_what_an_earlier_command_loaded_is_done_and_said_to_be():
 
 
 def test_a_table_that_fell_back_to_the_reference_path_is_named_and_is_no_failure():
-    report = replace(REPORT, manifest=replace(MANIFEST, fallbacks={"login": "no columns"}))
+    report = replace(
+        REPORT, manifest=msgspec.structs.replace(MANIFEST, fallbacks={"login": "no columns"})
+    )
     said = "Table login was transformed by the slower reference path: no columns"
     assert said in printed(report)
     assert "reference path" not in printed(REPORT)
@@ -115,15 +118,19 @@ def test_a_table_that_fell_back_to_the_reference_path_is_named_and_is_no_failure
 
 def test_of_many_tables_that_fell_back_some_are_named_and_the_others_counted():
     fallbacks = {f"table-{number}": "no columns" for number in range(12)}
-    text = printed(replace(REPORT, manifest=replace(MANIFEST, fallbacks=fallbacks)), width=300)
+    text = printed(
+        replace(REPORT, manifest=msgspec.structs.replace(MANIFEST, fallbacks=fallbacks)), width=300
+    )
     assert "Table table-9 was transformed by the slower reference path" in text
     assert "table-10" not in text
     assert "2 more tables were transformed by the slower reference path; s3://out/r/_rep" in text
 
 
 def test_a_failed_event_fails_the_run():
-    ledger = MANIFEST.ledger + AuditCounts(events={"login": {Outcome.FAILED: 2}})
-    manifest = replace(MANIFEST, ledger=ledger, failures=(("u-1", "ValueError: x"),))
+    ledger = MANIFEST.counts + AuditCounts(events={"login": {Outcome.FAILED: 2}})
+    manifest = msgspec.structs.replace(
+        MANIFEST, counts=ledger, failures=(("u-1", "ValueError: x"),)
+    )
     report = replace(REPORT, manifest=manifest)
     assert "Failed on event u-1: ValueError: x" in printed(report)
     assert not report.complete
@@ -136,7 +143,7 @@ def test_values_that_were_cut_are_said_by_column():
 
 def test_damaged_objects_are_named_up_to_a_bound():
     damaged = tuple(Damaged(f"k{n}", f"k{n} is cut off") for n in range(30))
-    text = printed(replace(REPORT, manifest=replace(MANIFEST, damaged=damaged)))
+    text = printed(replace(REPORT, manifest=msgspec.structs.replace(MANIFEST, damaged=damaged)))
     assert "k0 is cut off" in text
     assert "20 more damaged objects; all of them in s3://out/r/_report.json" in text
 
@@ -157,8 +164,8 @@ def test_one_is_not_many():
 
 
 def published(**counted):
-    ledger = replace(MANIFEST.ledger, streams={"stream/views": StreamCounts(**counted)})
-    return replace(REPORT, manifest=replace(MANIFEST, ledger=ledger))
+    ledger = replace(MANIFEST.counts, streams={"stream/views": StreamCounts(**counted)})
+    return replace(REPORT, manifest=msgspec.structs.replace(MANIFEST, counts=ledger))
 
 
 def test_what_was_published_stands_in_a_table_of_its_own():
@@ -190,8 +197,10 @@ def test_rows_that_a_stream_did_not_take_are_a_failure():
 
 
 def of_ledger(**counted_too):
-    ledger = replace(MANIFEST.ledger, **counted_too)
-    return printed(replace(REPORT, manifest=replace(MANIFEST, ledger=ledger)), width=100)
+    ledger = replace(MANIFEST.counts, **counted_too)
+    return printed(
+        replace(REPORT, manifest=msgspec.structs.replace(MANIFEST, counts=ledger)), width=100
+    )
 
 
 def test_lines_of_repeated_globs_are_told_with_the_globs():
@@ -202,7 +211,7 @@ def test_lines_of_repeated_globs_are_told_with_the_globs():
 
 def test_a_table_for_untracked_events_is_one_command_away():
     untracked = (UntrackedFile("s3://out/r/_untracked/a.gz", 3, 9),)
-    text = printed(replace(REPORT, manifest=replace(MANIFEST, untracked=untracked)))
+    text = printed(replace(REPORT, manifest=msgspec.structs.replace(MANIFEST, untracked=untracked)))
     assert "spade-spark suggest r proposes tables" in text
     assert "suggest" not in printed(REPORT)
 

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from datetime import datetime, timezone
 
+import msgspec
 import pytest
 
 from spade_spark.blueprint.schema import Column, Table
@@ -42,7 +43,7 @@ def completion(number, rows=2, **more):
         plan=digest(PLAN),
         partition=number,
         attempt=f"{number}-x",
-        ledger=AuditCounts(1, 9, 90, rows, 0, 0, rows, {"login": {Outcome.SUCCESS: rows}}),
+        counts=AuditCounts(1, 9, 90, rows, 0, 0, rows, {"login": {Outcome.SUCCESS: rows}}),
         files=(RowFile("login", 3, f"r/login/v3/{number}.gz", rows, 10, "00"),),
         **more,
     )
@@ -67,13 +68,13 @@ def test_another_plan_under_the_same_tag_is_refused_with_the_difference(run):
 
 def test_a_run_has_no_manifest_before_it_is_sealed(run):
     run.begin(PLAN, b"[]")
-    assert run.sealed() is None
+    assert run.completed_run() is None
 
 
 def test_the_manifest_names_what_the_tasks_returned_and_nothing_else(run):
     run.store.write("r/login/v3/left-by-a-dead-task.gz", b"x")
-    sealed = run.seal(PLAN, TABLES, [completion(1), completion(0, rows=3)], NOW)
-    assert run.sealed() == sealed
+    sealed = run.complete(PLAN, TABLES, [completion(1), completion(0, rows=3)], NOW)
+    assert run.completed_run() == sealed
     login, quiet = sealed.files
     assert [file.url for file in login.files] == [
         f"{run.store.url}r/login/v3/0.gz",
@@ -84,7 +85,7 @@ def test_the_manifest_names_what_the_tasks_returned_and_nothing_else(run):
 
 
 def test_the_copy_manifest_has_redshifts_form(run):
-    run.seal(PLAN, TABLES, [completion(0), completion(1)], NOW)
+    run.complete(PLAN, TABLES, [completion(0), completion(1)], NOW)
     assert json.loads(run.store.read("r/_copy/login.json"))["entries"][0] == {
         "url": f"{run.store.url}r/login/v3/0.gz",
         "mandatory": True,
@@ -95,26 +96,28 @@ def test_the_copy_manifest_has_redshifts_form(run):
 @pytest.mark.parametrize("numbers", [[0], [0, 0], [0, 1, 1], [0, 2]])
 def test_a_missing_or_repeated_partition_is_not_sealed(run, numbers):
     with pytest.raises(InternalError, match="2 partitions were planned"):
-        run.seal(PLAN, TABLES, [completion(number) for number in numbers], NOW)
-    assert run.sealed() is None
+        run.complete(PLAN, TABLES, [completion(number) for number in numbers], NOW)
+    assert run.completed_run() is None
 
 
 def test_a_run_whose_rows_do_not_add_up_is_not_sealed(run):
-    wrong = replace(completion(1), files=())
+    wrong = msgspec.structs.replace(completion(1), files=())
     with pytest.raises(InternalError, match="4 rows of login made, 2 in files"):
-        run.seal(PLAN, TABLES, [completion(0), wrong], NOW)
-    assert run.sealed() is None
+        run.complete(PLAN, TABLES, [completion(0), wrong], NOW)
+    assert run.completed_run() is None
 
 
 def test_damaged_objects_are_kept(run):
     damaged = Damaged("a", "a is cut off")
-    sealed = run.seal(PLAN, TABLES, [completion(0, damaged=(damaged,)), completion(1)], NOW)
+    sealed = run.complete(PLAN, TABLES, [completion(0, damaged=(damaged,)), completion(1)], NOW)
     assert sealed.manifest.damaged == (damaged,)
 
 
 def test_a_completion_record_of_another_plan_is_refused(run):
     run.begin(PLAN, b"[]")
-    run.store.write(run.layout.completion(0), encode(replace(completion(0), plan="other")))
+    run.store.write(
+        run.layout.completion(0), encode(msgspec.structs.replace(completion(0), plan="other"))
+    )
     with pytest.raises(InputError, match=r"_completed/00000.json belongs to another plan"):
         run.completions(PLAN)
 
@@ -136,17 +139,17 @@ def shorn(record, *names):
 def test_a_run_that_a_former_version_began_is_gone_on_with(run):
     begun = shorn(PLAN, "streams", "streams_sha256")
     run.store.write(run.layout.plan, begun)
-    done = replace(completion(0), plan=sha256(begun))
+    done = msgspec.structs.replace(completion(0), plan=sha256(begun))
     run.store.write(run.layout.completion(0), encode(done))
     assert run.begin(PLAN, b"[]") == PLAN
     assert run.completions(PLAN) == [done]
 
 
 def test_a_run_that_a_former_version_sealed_has_the_checksum_that_it_was_loaded_by(run):
-    sealed = run.seal(PLAN, TABLES, [completion(0), completion(1)], NOW)
+    sealed = run.complete(PLAN, TABLES, [completion(0), completion(1)], NOW)
     stored = shorn(sealed.manifest, "lookups", "format")
     run.store.write(run.layout.manifest, stored)
-    again = run.sealed()
+    again = run.completed_run()
     assert again.checksum == sha256(stored)
     assert {files.checksum for files in again.files} == {again.checksum}
 
@@ -156,29 +159,29 @@ def test_a_table_that_fell_back_in_several_partitions_is_named_once(run):
         completion(0, fallbacks={"login": "why"}),
         completion(1, fallbacks={"chat": "no columns", "login": "why"}),
     ]
-    assert run.seal(PLAN, TABLES, partitions, NOW).manifest.fallbacks == {
+    assert run.complete(PLAN, TABLES, partitions, NOW).manifest.fallbacks == {
         "chat": "no columns",
         "login": "why",
     }
-    assert run.sealed().manifest.fallbacks == {"chat": "no columns", "login": "why"}
+    assert run.completed_run().manifest.fallbacks == {"chat": "no columns", "login": "why"}
 
 
 def test_records_of_a_former_version_have_no_fallbacks(run):
     run.begin(PLAN, b"[]")
     run.store.write(run.layout.completion(0), shorn(completion(0), "fallbacks"))
     assert run.completions(PLAN) == [completion(0)]
-    sealed = run.seal(PLAN, TABLES, [completion(0), completion(1)], NOW)
+    sealed = run.complete(PLAN, TABLES, [completion(0), completion(1)], NOW)
     run.store.write(run.layout.manifest, shorn(sealed.manifest, "fallbacks"))
-    assert run.sealed().manifest == sealed.manifest
+    assert run.completed_run().manifest == sealed.manifest
 
 
 def test_a_broken_manifest_is_named(run):
     run.store.write(run.layout.manifest, b"{")
-    with pytest.raises(InputError, match=r"_manifest.json is no manifest of this program"):
-        run.sealed()
+    with pytest.raises(InputError, match=r"_manifest.json is not a valid manifest"):
+        run.completed_run()
 
 
 def test_a_manifest_says_which_column_its_days_are_of(run):
     plan = replace(PLAN, settings={"warehouse.time_column": "seen"})
-    done = [replace(completion(number), plan=digest(plan)) for number in (0, 1)]
-    assert run.seal(plan, TABLES, done, NOW).manifest.time_column == "seen"
+    done = [msgspec.structs.replace(completion(number), plan=digest(plan)) for number in (0, 1)]
+    assert run.complete(plan, TABLES, done, NOW).manifest.time_column == "seen"

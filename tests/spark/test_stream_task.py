@@ -89,7 +89,7 @@ def scene(tmp_path, partial):
 
 
 def counts(completion):
-    (found,) = completion.ledger.streams.values()
+    (found,) = completion.counts.streams.values()
     return found
 
 
@@ -106,7 +106,7 @@ def test_the_rows_of_the_window_are_published_with_the_values_they_were_made_wit
     ]
     found = counts(completion)
     assert (found.rows, found.published, found.outside, found.records) == (41, 40, 1, 40)
-    completion.ledger.check({"login": 41, "chat": 1}, "here")
+    completion.counts.check({"login": 41, "chat": 1}, "here")
 
 
 def test_globs_hold_rows_of_several_tables(scene, consumer):
@@ -140,7 +140,7 @@ def test_every_stream_gets_its_rows(scene, consumer):
     completion = scene.run(scene.job(stream(name=name), redshift))
     assert consumer.read_firehose(firehose) == [{"event": "chat", "text": "hi"}]
     assert len(consumer.rows(name)) == ROWS
-    assert {name: each.published for name, each in completion.ledger.streams.items()} == {
+    assert {name: each.published for name, each in completion.counts.streams.items()} == {
         f"stream/{name}": ROWS,
         f"firehose/{firehose}": 1,
     }
@@ -148,7 +148,7 @@ def test_every_stream_gets_its_rows(scene, consumer):
 
 def test_a_job_that_does_not_publish_writes_no_record_of_it(scene):
     completion = scene.run(replace(scene.job(), publishing=None))
-    assert completion.ledger.streams == {}
+    assert completion.counts.streams == {}
     assert list(scene.output.list("r/_published/")) == []
 
 
@@ -169,7 +169,7 @@ def test_rows_beside_a_damaged_object_wait_until_it_is_allowed(scene, consumer):
     name = consumer.new_stream()
     job = scene.job(stream(name=name))
     held = scene.run(job)
-    assert (len(held.damaged), held.ledger.streams) == (1, {})
+    assert (len(held.damaged), held.counts.streams) == (1, {})
     assert consumer.rows(name) == []
     assert list(scene.output.list("r/_published/")) == []
     allowed = scene.run(replace(job, publishing=replace(job.publishing, allow_damaged=1)))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import msgspec
 import pyarrow.parquet
 import pytest
 
@@ -72,19 +73,19 @@ def test_every_event_ends_in_one_file_or_one_count(world):
         '"2017-11-03 11:00:00"\t"bob"\t""',
     ]
     assert world.rows(completion, "chat") == ['"2017-11-03 11:00:00"\t"hi"']
-    assert completion.ledger.events == {
+    assert completion.counts.events == {
         "login": {Outcome.SUCCESS: 1, Outcome.SKIPPED_COLUMNS: 1},
         "chat": {Outcome.SUCCESS: 1},
         "": {Outcome.UNTRACKED: 1, Outcome.MALFORMED: 1, Outcome.EMPTY_REQUEST: 1},
     }
-    ledger = completion.ledger
+    ledger = completion.counts
     assert (ledger.lines, ledger.undecodable, ledger.records, ledger.objects) == (7, 1, 6, 1)
 
 
 def test_the_completion_record_is_what_the_task_returns(world):
     completion = run_partition(world.job, world.partition(edge_logs.log(GOOD)), 0)
     kept = world.output.read("r/_completed/00007.json")
-    assert decode(kept, Completion, "record") == completion
+    assert decode(kept, Completion, "record", "completion record") == completion
 
 
 def test_a_second_attempt_returns_what_the_first_one_sealed(world):
@@ -123,8 +124,8 @@ def test_only_the_tables_asked_for_are_made(world):
     job = replace(world.job, asked=frozenset({"login"}))
     completion = run_partition(job, world.partition(edge_logs.log(GOOD)), 0)
     assert {file.table for file in completion.files} == {"login"}
-    assert completion.ledger.rows("login") == 2
-    ledger = completion.ledger
+    assert completion.counts.rows("login") == 2
+    ledger = completion.counts
     assert ledger.filtered > 0
     assert ledger.lines == ledger.filtered + ledger.undecodable + ledger.records
 
@@ -139,7 +140,9 @@ def test_a_table_that_falls_back_to_the_reference_path_is_in_the_completion_reco
         "login": "columns need the property 'n' as different types: 'a' ('bool'), 'b' ('int')"
     }
     stored = world.output.read("r/_completed/00007.json")
-    assert decode(stored, Completion, "").fallbacks == completion.fallbacks
+    assert (
+        decode(stored, Completion, "record", "completion record").fallbacks == completion.fallbacks
+    )
 
 
 def test_building_the_completion_record_changes_no_counts(world, tmp_path):
@@ -147,7 +150,7 @@ def test_building_the_completion_record_changes_no_counts(world, tmp_path):
     partition = world.partition(edge_logs.log(GOOD))
     attempt = _TaskAttempt(job, partition, "attempt", world.output, tmp_path)
     completion = attempt.run()
-    assert completion.ledger.filtered
+    assert completion.counts.filtered
     assert attempt._completion() == completion
 
 
@@ -176,7 +179,7 @@ def test_rows_lie_in_parquet_where_that_is_asked(world, formats):
     read = pyarrow.parquet.read_table(io.BytesIO(world.output.read(logins.key)))
     assert [tuple(row.values())[1:] for row in read.to_pylist()] == [("zoë", 5), ("bob", None)]
     assert (logins.rows, logins.version, chats.rows) == (2, 3, 1)
-    assert completion.ledger.parquet == {"login": 2, "chat": 1}
+    assert completion.counts.parquet == {"login": 2, "chat": 1}
     assert not [entry for entry in world.output.list("r/login/v") if formats == "parquet"]
 
 
@@ -203,14 +206,14 @@ def test_a_damaged_object_is_reported_and_its_whole_lines_count(world, damage):
     (damaged,) = completion.damaged
     assert damaged.key == "20171103/0.gz"
     assert "20171103/0.gz" in damaged.reason
-    assert completion.ledger.objects == 2
-    assert completion.ledger.row_count >= 1 + least
+    assert completion.counts.objects == 2
+    assert completion.counts.row_count >= 1 + least
 
 
 def test_a_line_of_50_megabytes_is_one_line(world):
     huge = edge_logs.record("login", {"login": "x", "blob": "y" * 50_000_000})
     completion = run_partition(world.job, world.partition(edge_logs.log([huge, *GOOD[:1]])), 0)
-    assert completion.ledger.rows("login") == 2
+    assert completion.counts.rows("login") == 2
 
 
 def test_an_object_that_changed_after_the_plan_ends_the_run(world):
@@ -271,14 +274,14 @@ def test_what_was_kept_is_tried_again_and_only_that(world, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(reference, "_row", broken)
         first = run_partition(world.job, world.partition(edge_logs.log([line])), 0)
-    assert first.ledger.events["login"] == {Outcome.SUCCESS: 2, Outcome.FAILED: 1}
+    assert first.counts.events["login"] == {Outcome.SUCCESS: 2, Outcome.FAILED: 1}
     assert first.failures == (("u-1-1", "RuntimeError: a bug"),)
 
     again = replace(world.job, run_tag="r.quarantine", plan="another", from_quarantine=True)
     sources = [InputObject(f.key, f.size, "") for f in first.quarantine]
     second = run_partition(again, InputPartition(0, tuple(sources)), 0)
     assert world.rows(second, "login") == ['"2017-11-03 11:00:00"\t"b"\t"1"']
-    assert second.ledger.events == {"login": {Outcome.SUCCESS: 1}}
+    assert second.counts.events == {"login": {Outcome.SUCCESS: 1}}
 
 
 def test_what_fails_again_is_kept_again_as_from_where_it_came_first(world):
@@ -309,8 +312,8 @@ def test_globs_give_the_rows_and_counts_of_a_deglobbed_log(world, form):
     archive = form([glob(part) for part in parts])
     globs = run_partition(job, world.partition(archive, archive), 0)
     assert {table: world.rows(globs, table) for table in rows} == rows
-    ledger = globs.ledger
-    assert ledger.events["login"] == logs.ledger.events["login"]
+    ledger = globs.counts
+    assert ledger.events["login"] == logs.counts.events["login"]
     assert (ledger.globs, ledger.repeated_globs, ledger.repeated) == (4, 2, 9)
     assert ledger.lines == 2 * (len(GOOD) + 2)
     assert ledger.lines == ledger.undecodable + ledger.records + ledger.repeated
@@ -323,17 +326,17 @@ def test_edge_types_are_counted_where_they_are_asked_for_and_rows_are_as_without
     without = run_partition(world.job, partition, 0)
     job = replace(world.job, run_tag="typed", edge_types={"login": "internal", "unknown": "x"})
     with_types = run_partition(job, partition, 0)
-    assert with_types.ledger.edge_types == {
+    assert with_types.counts.edge_types == {
         "login": EdgeTypeCounts("internal", 3, 1, 0),
         "chat": EdgeTypeCounts("", 1, 0, 0),
     }
-    assert without.ledger == replace(with_types.ledger, edge_types={})
+    assert without.counts == replace(with_types.counts, edge_types={})
     assert world.rows(with_types, "login") == world.rows(without, "login")
 
 
 def test_edge_types_are_counted_of_the_tables_asked_for_alone(world):
     job = replace(world.job, asked=frozenset({"chat"}), edge_types={"login": "internal"})
-    ledger = run_partition(job, world.partition(edge_logs.log(GOOD)), 0).ledger
+    ledger = run_partition(job, world.partition(edge_logs.log(GOOD)), 0).counts
     assert ledger.edge_types == {"chat": EdgeTypeCounts("", 1, 0, 0)}
 
 
@@ -349,7 +352,7 @@ def test_a_quarantine_is_of_lines_whatever_the_input_was(world):
 
 def test_a_repeated_glob_takes_part_in_the_balance(world):
     completion = run_partition(world.job, world.partition(edge_logs.log(GOOD)), 0)
-    lost = replace(completion, ledger=replace(completion.ledger, repeated=1))
+    lost = msgspec.structs.replace(completion, counts=replace(completion.counts, repeated=1))
     with pytest.raises(
         InternalError, match=r"7 lines read, but 1 undecodable .* 1 of repeated globs"
     ):
