@@ -255,10 +255,10 @@ def _loads(loads: Sequence[TableLoad]) -> Table:
 
 
 def _known_from(load: TableLoad) -> str:
-    if load.in_ledger is False:
+    if load.in_replay_log is False:
         return "its record; NOT in the warehouse's ledger"
     known = ["its record"] if load.recorded else []
-    return " and ".join(known + (["the warehouse's ledger"] if load.in_ledger else []))
+    return " and ".join(known + (["the warehouse's ledger"] if load.in_replay_log else []))
 
 
 def _state(run: RunState) -> Text:
@@ -282,7 +282,7 @@ def _loaded(run: RunState) -> str:
     """Where and when, and how much of it where it is not all."""
     places: dict[str, list[TableLoad]] = {}
     for load in run.loads:
-        if load.in_ledger is not False and not load.undone:
+        if load.in_replay_log is not False and not load.undone:
             places.setdefault(load.warehouse, []).append(load)
     lines = []
     for place, loads in places.items():

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
+import msgspec
+
 from spade_spark.plan import Plan
 from spade_spark.runs.discovery import DiscoveredRun, PruneCandidate
 from spade_spark.runs.manifest import Manifest
@@ -55,8 +57,7 @@ class RunTable:
     size: int = 0
 
 
-@dataclass(frozen=True)
-class TableLoad:
+class TableLoad(msgspec.Struct, frozen=True, rename={"in_replay_log": "in_ledger"}):
     """The newest load of a run into one table of one warehouse.
 
     Attributes:
@@ -70,7 +71,7 @@ class TableLoad:
         deleted: Rows deleted.
         inserted: Rows inserted.
         recorded: Whether the run has a record of it: a driver that died after the commit left none.
-        in_ledger: Whether the warehouse's ledger has it; None where that warehouse was not asked.
+        in_replay_log: Whether the replay log has it; None if that warehouse was not queried.
         backup: Where the rows deleted are kept; empty for nowhere, or where it is not known.
         undone: When it was undone, UTC; None where it stands.
     """
@@ -85,7 +86,7 @@ class TableLoad:
     deleted: int
     inserted: int
     recorded: bool
-    in_ledger: bool | None
+    in_replay_log: bool | None
     backup: str = ""
     undone: datetime | None = None
 
@@ -194,7 +195,7 @@ def _state(found: DiscoveredRun, loads: tuple[TableLoad, ...]) -> State:
 def _not_loaded(found: DiscoveredRun, loads: Iterable[TableLoad]) -> list[str]:
     """The made tables that no warehouse has, as far as is known."""
     assert found.manifest is not None
-    loaded = {each.table for each in loads if each.in_ledger is not False}
+    loaded = {each.table for each in loads if each.in_replay_log is not False}
     return [made.table for made in found.manifest.tables if made.table not in loaded]
 
 

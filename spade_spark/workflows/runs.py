@@ -221,7 +221,7 @@ class _WarehouseHistory:
                         deleted=loaded.deleted,
                         inserted=loaded.inserted,
                         recorded=True,
-                        in_ledger=False if record.warehouse == self.place else None,
+                        in_replay_log=False if record.warehouse == self.place else None,
                     )
 
     def _in_ledger(self, row: ReplayLogRow, record: TableLoad | None) -> TableLoad:
@@ -243,7 +243,7 @@ class _WarehouseHistory:
             deleted=row.deleted,
             inserted=row.inserted,
             recorded=same,
-            in_ledger=True,
+            in_replay_log=True,
             backup=row.backup if row.backup in self.kept else "",
             undone=undone.at if undone else None,
         )

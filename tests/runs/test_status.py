@@ -33,7 +33,9 @@ def complete(formats, tag="r"):
 def later_load():
     at = NOW + timedelta(hours=1)
     ends = WINDOW.wall_start, WINDOW.wall_end
-    return TableLoad("new", "login", "w:5439/x", at, *ends, 5, 5, 4, recorded=True, in_ledger=True)
+    return TableLoad(
+        "new", "login", "w:5439/x", at, *ends, 5, 5, 4, recorded=True, in_replay_log=True
+    )
 
 
 @pytest.mark.parametrize(("formats", "superseded"), [("tsv", True), ("parquet", False)])
