@@ -106,7 +106,7 @@ _MEANINGS = {
     Outcome.MALFORMED: "records whose payload cannot be read",
     Outcome.EMPTY_REQUEST: "no name or no properties",
     Outcome.FAILED: "this program failed on them",
-    Outcome.NOT_ASKED: "of tables that were not named",
+    Outcome.NOT_REQUESTED: "of tables that were not named",
 }
 
 

@@ -158,7 +158,7 @@ class _TaskAttempt:
     def _lines_read(self) -> int:
         """Lines of all objects so far, which the transform and the prefilter have counted."""
         passed_over = self._prefilter.skipped if self._prefilter else 0
-        return self._transform.tally.lines + passed_over
+        return self._transform.counts.lines + passed_over
 
     def _feed_quarantine(self, lines: ObjectLines | GlobReader, key: str) -> None:
         """Lines of a quarantine: the edge lines in them, each from where it came first."""
@@ -187,7 +187,7 @@ class _TaskAttempt:
         transformed = AuditCounts(
             lines=tally.lines,
             undecodable=tally.undecodable,
-            filtered=tally.filtered,
+            filtered=tally.prefiltered,
             records=tally.records,
             events=events,
             edge_types=self._edge_types.counts() if self._edge_types else {},
@@ -212,9 +212,9 @@ class _TaskAttempt:
 
     def _tally(self) -> EventCounts:
         """Returns the counts of the transform, and of the lines that the prefilter skipped."""
-        transformed = self._transform.tally
+        transformed = self._transform.counts
         skipped = self._prefilter.skipped if self._prefilter else 0
-        return replace(transformed, lines=self._lines_read(), filtered=skipped)
+        return replace(transformed, lines=self._lines_read(), prefiltered=skipped)
 
 
 @lru_cache(maxsize=2)  # A worker process does many tasks of one run: the schemas are read once.

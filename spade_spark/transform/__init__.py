@@ -1,1 +1,1 @@
-"""From an edge record's events to rows, as Blueprint says."""
+"""Transform edge records to rows as Blueprint specifies."""

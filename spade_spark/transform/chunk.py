@@ -1,4 +1,4 @@
-"""Chunks of lines to rows: the fast path for nearly all of them, and the exact path behind it."""
+"""Transform chunks of lines to rows: most on the fast path, the rest on the reference path."""
 
 from __future__ import annotations
 
@@ -22,38 +22,37 @@ from spade_spark.transform.output_buffer import (
 from spade_spark.transform.reference import EventResult, ReferenceTransform, malformed
 from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 
-_KEPT: Final = frozenset({Outcome.MALFORMED, Outcome.FAILED})
-"""How an event ends that another try may make a row of, once a bug is mended."""
-_CUT_OFF: Final = "the payload is no JSON: it ends too early"
+_QUARANTINED: Final = frozenset({Outcome.MALFORMED, Outcome.FAILED})
+"""The outcomes that quarantine a line: a retry may make a row once a bug is fixed."""
+_TRUNCATED: Final = "the payload is truncated JSON"
 
 
 class ChunkTransform:
-    """Turns chunks of lines into rows, which the caller takes with :meth:`drain`.
+    """Transforms chunks of lines to rows and buffers them until :meth:`drain`.
 
-    What is buffered is what the chunks came to since it was drained. Not to be fed any more once
-    that raised.
+    Do not use it after :meth:`feed` raised.
 
     Args:
-        tables: The tables by name. Each is compiled when its first event comes.
-        lookups: What columns ask outside.
-        asked: The tables whose rows are wanted; None for all.
+        tables: The tables by name. Each is compiled when its first event occurs.
+        lookups: The lookups of columns.
+        requested: The requested tables; None for all.
         registry: The transformers.
 
     Attributes:
-        tally: What was counted; rows and untracked events as they are drained.
+        counts: The counts so far. Rows and untracked events are counted when they are drained.
     """
 
     def __init__(
         self,
         tables: Mapping[str, Table],
         lookups: Lookups,
-        asked: frozenset[str] | None = None,
+        requested: frozenset[str] | None = None,
         registry: Registry = TRANSFORMERS,
     ) -> None:
-        self.tally = EventCounts()
+        self.counts = EventCounts()
         self._tables = tables
-        self._exact = ReferenceTransform(tables, lookups, asked, registry)
-        self._fast = FastPath(tables, lookups, asked, registry)
+        self._reference_path = ReferenceTransform(tables, lookups, requested, registry)
+        self._fast = FastPath(tables, lookups, requested, registry)
         self._rows: defaultdict[str, list[str]] = defaultdict(list)
         self._untracked: list[str] = []
         self._quarantined: list[QuarantinedLine] = []
@@ -62,44 +61,44 @@ class ChunkTransform:
 
     @property
     def fallbacks(self) -> Mapping[str, str]:
-        """The tables so far that the reference path makes all rows of, each with the reason."""
+        """The tables so far whose rows the reference path makes, each with the reason."""
         return self._fast.fallbacks
 
     def feed(self, chunk: bytes) -> None:
-        """Transforms whole lines, each ended by a line feed except perhaps the last.
+        """Transform whole lines, each ended by a line feed except perhaps the last.
 
         Raises:
-            LookupUnavailableError: A service that a column asks does not answer.
+            LookupUnavailableError: A lookup service does not respond.
         """
         records = self._reader.read(chunk)
-        made = self._fast.process(records)
-        for name, rows in made.rows.items():
+        result = self._fast.process(records)
+        for name, rows in result.rows.items():
             self._rows[name] += rows
-        self._untracked += made.untracked
-        for number, line in _numbered_lines(made.unhandled, chunk):
-            record = records[number]
-            if record and number in made.cut_off:
-                self._count(line, [malformed(record.uuid, _CUT_OFF)])
+        self._untracked += result.untracked
+        for index, line in _lines_at(result.unhandled, chunk):
+            record = records[index]
+            if record and index in result.truncated:
+                self._add(line, [malformed(record.uuid, _TRUNCATED)])
             else:
-                self._count(line, self._reference(line, record))
-        self.tally.lines += len(records)
-        self.tally.records += len(records) - len(made.unhandled)
+                self._add(line, self._reference(line, record))
+        self.counts.lines += len(records)
+        self.counts.records += len(records) - len(result.unhandled)
 
     def retry_line(self, line: bytes, uuid: str = "") -> None:
-        """Transforms one line that was kept; with ``uuid`` that event of it alone.
+        """Transform one quarantined line; with ``uuid`` only the event of this id.
 
         Raises:
             LookupUnavailableError: As for :meth:`feed`.
         """
-        self._count(line, self._exact.line(line), uuid)
-        self.tally.lines += 1
+        self._add(line, self._reference_path.line(line), uuid)
+        self.counts.lines += 1
 
     def drain(self, at_least: int = 1) -> TransformOutput:
-        """Hands over rows, untracked and kept events, and counts how the rows ended.
+        """Return and remove the buffered rows, untracked events and quarantined lines.
 
         Args:
-            at_least: Of tables with fewer rows, and of fewer untracked events, none is handed over
-                yet.
+            at_least: Tables with fewer rows keep them in the buffer, and so do fewer untracked
+                events.
         """
         rows = {
             name: self._encode_table(self._tables[name], texts)
@@ -109,7 +108,7 @@ class ChunkTransform:
         untracked = self._untracked.copy() if len(self._untracked) >= at_least else []
         if untracked:
             self._untracked.clear()
-            self.tally.count("", Outcome.UNTRACKED, len(untracked))
+            self.counts.count("", Outcome.UNTRACKED, len(untracked))
         quarantined, self._quarantined = self._quarantined, []
         return TransformOutput(rows, untracked, quarantined)
 
@@ -117,33 +116,36 @@ class ChunkTransform:
         rows = self._encoder.encode(table, texts)
         texts.clear()
         if rows.skipped:
-            self.tally.count(table.name, Outcome.SKIPPED_COLUMNS, rows.skipped)
+            self.counts.count(table.name, Outcome.SKIPPED_COLUMNS, rows.skipped)
         if rows.count > rows.skipped:
-            self.tally.count(table.name, Outcome.SUCCESS, rows.count - rows.skipped)
+            self.counts.count(table.name, Outcome.SUCCESS, rows.count - rows.skipped)
         return rows
 
     def _reference(self, line: bytes, record: RawEdgeRecord | None) -> list[EventResult] | None:
-        """What the exact path makes of a line, of which all but the payload may be read already."""
-        read = None if record is None else self._fast.read(record)
-        if record is None or read is None:
-            return self._exact.line(line)
-        return self._exact.payload(record.data, read)
+        """Return the results of the reference path for a line.
 
-    def _count(self, line: bytes, results: list[EventResult] | None, uuid: str = "") -> None:
-        """Takes in what the exact path made of a line; with ``uuid`` of that event alone."""
+        If possible, it reads only the payload, because ``record`` has the rest.
+        """
+        edge_record = None if record is None else self._fast.read(record)
+        if record is None or edge_record is None:
+            return self._reference_path.line(line)
+        return self._reference_path.payload(record.data, edge_record)
+
+    def _add(self, line: bytes, results: list[EventResult] | None, uuid: str = "") -> None:
+        """Count and buffer the results of a line; with ``uuid`` only the event of this id."""
         if results is None:
-            self.tally.undecodable += 1
+            self.counts.undecodable += 1
             return
-        self.tally.records += 1
+        self.counts.records += 1
         for result in results:
             if not uuid or result.uuid == uuid:
-                self._count_event(line, result)
+                self._add_event(line, result)
 
-    def _count_event(self, line: bytes, result: EventResult) -> None:
+    def _add_event(self, line: bytes, result: EventResult) -> None:
         table = result.table or ""
-        if result.outcome in _KEPT:
-            kept = QuarantinedLine(line, result.outcome, result.error, result.uuid, table)
-            self._quarantined.append(kept)
+        if result.outcome in _QUARANTINED:
+            quarantined = QuarantinedLine(line, result.outcome, result.error, result.uuid, table)
+            self._quarantined.append(quarantined)
         match result.outcome:
             case Outcome.SUCCESS:
                 self._rows[table].append((result.row or "")[1:-1])
@@ -152,17 +154,17 @@ class ChunkTransform:
             case Outcome.UNTRACKED:
                 self._untracked.append(result.row or "")
             case Outcome.FAILED:
-                self.tally.fail(table, result.uuid, result.error)
+                self.counts.fail(table, result.uuid, result.error)
             case outcome:
-                self.tally.count(table, outcome)
+                self.counts.count(table, outcome)
 
 
-def _numbered_lines(numbers: Sequence[int], chunk: bytes) -> Iterator[tuple[int, bytes]]:
-    """Lines of a chunk by their numbers, which ascend."""
-    at = passed = 0
-    for number in numbers:
-        while passed < number:
+def _lines_at(indexes: Sequence[int], chunk: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a chunk at the given indexes, which ascend."""
+    at = current = 0
+    for index in indexes:
+        while current < index:
             at = chunk.find(b"\n", at) + 1
-            passed += 1
+            current += 1
         end = chunk.find(b"\n", at)
-        yield number, chunk[at:] if end < 0 else chunk[at:end]
+        yield index, chunk[at:] if end < 0 else chunk[at:end]

@@ -1,23 +1,23 @@
-"""A table compiled once: to msgspec Structs that hold what its columns need, and to row functions.
+"""Compile a table to msgspec Structs with the properties that it needs and to row functions.
 
-This is the one place that looks unusual, because it is where the time of a replay is spent
-(bench/README.md has the measurements). For each table, code is generated that makes the texts of a
-row as one tuple, to be joined at once, without a loop over columns and almost without a branch:
+A replay spends most of its time here (see the measurements in bench/README.md). The generated code
+of a table makes the texts of a row as one tuple that is joined at once, without a loop over the
+columns and with almost no branches:
 
-``plain``
-    For events in which every property that was sent has the type that its column expects. Any
-    other type raises while the event is decoded.
-``careful``
-    For all other events: what was sent is converted value by value.
+``typed``
+    For events whose properties all have the types that their columns expect. Any other type raises
+    when the event is decoded.
+``any_type``
+    For all other events. Each property is converted on its own.
 
-Both put texts into the row as they are: whoever calls them makes sure that none needs an escape.
+Both use texts as they are. The caller makes sure that no text needs an escape.
 
-What makes a plain row cheap is :data:`~spade_spark.transform.coerce.MISSING`: one control character
-that stands for every column that could not be filled. As the default of a Struct's field it
-formats like any text. No finished row has a control character, so the rows that lack a column are
-those with the mark in them, which is looked for, and removed, in many rows at once.
+Rows are cheap because of :data:`~spade_spark.transform.coerce.MISSING`, one control character that
+stands for every column that could not be filled. It is the default of the Struct fields and formats
+like any other text. No finished row contains a control character, so a row that contains it lacks a
+column. The encoder finds and removes it in many rows at once.
 
-Where a table does what the generated code is not sure to get right, it has none, and the exact
+If the generated code might not handle a table correctly, no code is generated, and the reference
 path makes its rows.
 """
 
@@ -50,38 +50,42 @@ from spade_spark.transform.transformers.base import (
 from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 
 _Field = tuple[str, tuple[str, FieldType]]
-"""An attribute, the property's name and how it is decoded."""
+"""An attribute, the name of its property and how it is decoded."""
 
 
 def source(table: Table, registry: Registry = TRANSFORMERS) -> str:
-    """The generated code of ``table``, to be looked at."""
+    """Return the generated code of ``table`` for display."""
     try:
-        written = functions(table, registry)
+        generated = functions(table, registry)
     except UnsupportedTableError as reason:
         return f"# {table.name!a} uses the reference path: {reason}\n"
-    return "\n\n".join(code for made in written for code in (made.batch_code, made.code) if code)
+    codes = (code for function in generated for code in (function.batch_code, function.code))
+    return "\n\n".join(filter(None, codes))
 
 
 def compile_events(
-    table: Table, memos: RowCaches, order: Collection[str] = ()
+    table: Table, caches: RowCaches, order: Collection[str] = ()
 ) -> dict[str, type[msgspec.Struct]]:
-    """The Structs of events of ``table``, by function; each has its function as method ``texts``.
+    """Return the Structs of events of ``table`` by function name.
 
-    They are tagged with the table's name, and so can be members of one union. ``sent_texts`` says
-    which of a row's texts may need escapes. ``rows`` of a plain event's Struct makes the rows of
-    many events together. ``table`` is the table's name.
+    They are tagged with the table's name and can be members of one union. Each has these members:
+
+    - ``texts``: the generated function, as a method.
+    - ``rows``: makes the rows of many events; None except for the function ``typed``.
+    - ``unescaped_texts``: the indexes of a row's texts that may need escapes.
+    - ``table``: the name of the table.
 
     Args:
         table: The table.
-        memos: What the generated code calls.
-        order: The order in which clients send properties, as far as it is known. msgspec finds
-            a member fastest where the Struct has it next.
+        caches: The objects that the generated code uses.
+        order: The order in which clients send properties, if known. msgspec finds a member fastest
+            if it is the next field of the Struct.
 
     Raises:
         UnsupportedTableError: No code can be generated for the table.
     """
-    registry = memos.registry
-    names, sent = memos.names(groups(table, registry)), sent_texts(table, registry)
+    registry = caches.registry
+    names = caches.names(groups(table, registry))
     events = {}
     for function in functions(table, registry):
         events[function.name] = msgspec.defstruct(
@@ -90,7 +94,7 @@ def compile_events(
             namespace={
                 "texts": _compiled(function.code, names, function.name),
                 "rows": _rows(function, names),
-                "sent_texts": sent,
+                "unescaped_texts": unescaped_texts(table, registry),
                 "table": table.name,
             },
             tag_field="event",
@@ -107,9 +111,10 @@ def _rows(function: Function, names: dict[str, Any]) -> Any:
 
 
 def _compiled(code: str, names: dict[str, Any], name: str) -> Callable[..., Any]:
-    made = dict(names)
-    exec(compile(code, "<a table's row>", "exec"), made)  # noqa: S102 - our own; names of others
-    function: Callable[..., Any] = made[name]  # stand in comments only, escaped
+    namespace = dict(names)
+    # The code is our own. Names from Blueprint occur in comments only, escaped.
+    exec(compile(code, "<a table's row>", "exec"), namespace)  # noqa: S102
+    function: Callable[..., Any] = namespace[name]
     return function
 
 
@@ -127,25 +132,29 @@ def _properties(function: Function, order: Collection[str]) -> type[msgspec.Stru
 
 
 def _in_order(fields: list[_Field], order: Collection[str]) -> list[_Field]:
-    """The fields in the order of what was sent; what was not, behind its neighbour of the table."""
-    sent = {name: place for place, name in enumerate(order)}
-    place = -1
-    places = {}
+    """Return the fields in the order in which clients send them.
+
+    A field that is not in ``order`` stays after its predecessor in the table.
+    """
+    indexes = {name: index for index, name in enumerate(order)}
+    index = -1
+    keys = {}
     for attribute, (inbound, _) in fields:
-        place = sent.get(inbound, place)
-        places[attribute] = place
-    return sorted(fields, key=lambda field: places[field[0]])
+        index = indexes.get(inbound, index)
+        keys[attribute] = index
+    return sorted(fields, key=lambda field: keys[field[0]])
 
 
 @dataclass(frozen=True)
 class Function:
-    """What is generated of a table for events of one kind.
+    """A generated function of a table.
 
     Attributes:
-        name: The function's name.
-        code: Makes the texts of one row.
-        fields: What they are given: attribute to property and type.
-        batch_code: Makes the rows of many events, with the name ``rows``; empty if there is none.
+        name: The name of the function.
+        code: The code that makes the texts of one row.
+        fields: The property and type of each attribute that the code uses.
+        batch_code: The code of ``rows``, which makes the rows of many events; empty if there is
+            none.
     """
 
     name: str
@@ -159,22 +168,22 @@ class UnsupportedTableError(Exception):
 
 
 def functions(table: Table, registry: Registry = TRANSFORMERS) -> list[Function]:
-    """Returns the functions that can be generated for ``table``, at least one.
+    """Return the functions that can be generated for ``table``, at least one.
 
     Raises:
         InputError: A column has an unknown transformer.
-        UnsupportedTableError: There is none.
+        UnsupportedTableError: No function can be generated.
     """
     _check(table, registry)
-    written = [_function(table, registry, writer) for writer in (TypedExprs, AnyTypeExprs)]
-    made = [function for function in written if function is not None]
-    if not made:
+    results = [_function(table, registry, exprs) for exprs in (TypedExprs, AnyTypeExprs)]
+    generated = [function for function in results if function is not None]
+    if not generated:
         raise UnsupportedTableError(_conflict(table, registry))
-    return made
+    return generated
 
 
 def _check(table: Table, registry: Registry) -> None:
-    """Raises UnsupportedTableError where the generated code cannot fill every column."""
+    """Raise UnsupportedTableError if the generated code cannot fill every column."""
     if not table.name:
         raise UnsupportedTableError("it has no name")
     if not table.columns:
@@ -186,12 +195,12 @@ def _check(table: Table, registry: Registry) -> None:
 
 
 def _unsupported(column: Column, registry: Registry) -> str:
-    """Returns why the generated code cannot fill ``column`` in every case; empty if it can."""
+    """Return why the generated code cannot fill ``column`` in every case; empty if it can."""
     codegen = registry.spec(column.transformer).codegen
     if codegen is None:
         return "the fast path does not support its transformer"
     if any("\ufffd" in text for text in (column.inbound, *column.supporting)):
-        return "a property's name has U+FFFD in it, which stands for invalid UTF-8 too"
+        return "a property's name contains U+FFFD, which also stands for invalid UTF-8"
     if isinstance(codegen, ValueCodegen) and codegen.supporting:
         return _unsupported_properties(column)
     as_text = {"ip"} if isinstance(codegen, AddressCodegen) else set()
@@ -203,18 +212,18 @@ def _unsupported(column: Column, registry: Registry) -> str:
 
 
 def _unsupported_properties(column: Column) -> str:
-    """Returns why generated code cannot read both properties of ``column``; empty if it can."""
+    """Return why generated code cannot read both properties of ``column``; empty if it can."""
     if len(column.supporting) != 1:
         return f"it has {len(column.supporting)} supporting columns instead of one"
-    taken = SERVER.intersection((column.inbound, *column.supporting))
-    return f"it reads {min(taken)}, which the server sets" if taken else ""
+    server_set = SERVER.intersection((column.inbound, *column.supporting))
+    return f"it reads {min(server_set)}, which the server sets" if server_set else ""
 
 
 def _conflict(table: Table, registry: Registry) -> str:
-    """Returns which columns need one property as different types, whatever it is sent as."""
-    writer = AnyTypeExprs(table, registry)
-    _code(table, registry, writer)
-    name = writer.conflicts()[-1]  # behind "time", which columns of "client_time" read as well
+    """Return which columns need one property as different types even in ``any_type``."""
+    generator = AnyTypeExprs(table, registry)
+    _code(table, registry, generator)
+    name = generator.conflicts()[-1]  # after "time", which columns of "client_time" also read
     columns = [c for c in table.columns if name in (c.inbound, *c.supporting)]
     described = ", ".join(map(_described, columns))
     return f"columns need the property {name!a} as different types: {described}"
@@ -225,80 +234,82 @@ def _described(column: Column) -> str:
 
 
 def groups(table: Table, registry: Registry = TRANSFORMERS) -> list[Group]:
-    """The columns, those together that one memo of an address fills together."""
+    """Group adjacent columns that show parts of one address; other columns are alone."""
 
-    def neighbourhood(column: Column) -> tuple[str, bool]:
-        placed = is_address_part(column) or column.inbound == "ip"
-        return column.inbound, placed and column.inbound != "time"
+    def group_key(column: Column) -> tuple[str, bool]:
+        is_geo = is_address_part(column) or column.inbound == "ip"
+        return column.inbound, is_geo and column.inbound != "time"
 
     def is_address_part(column: Column) -> bool:
         return isinstance(registry.spec(column.transformer).codegen, AddressCodegen)
 
     groups: list[Group] = []
-    for (_, placed), columns in groupby(table.columns, neighbourhood):
+    for (_, is_geo), columns in groupby(table.columns, group_key):
         group = tuple(columns)
-        if placed and any(map(is_address_part, group)):
+        if is_geo and any(map(is_address_part, group)):
             groups.append(group)
         else:
             groups.extend((column,) for column in group)
     return groups
 
 
-def sent_texts(table: Table, registry: Registry = TRANSFORMERS) -> tuple[int, ...]:
-    """Which of the texts of a row stand there as they were sent, and so may need escapes."""
+def unescaped_texts(table: Table, registry: Registry = TRANSFORMERS) -> tuple[int, ...]:
+    """Return the indexes of a row's texts that are properties as sent and may need escapes."""
     return tuple(
-        number
-        for number, group in enumerate(groups(table, registry))
+        index
+        for index, group in enumerate(groups(table, registry))
         if registry.spec(group[0].transformer).address_part is AddressPart.ADDRESS
         and not is_geo_group(group, registry)
     )
 
 
-def _function(table: Table, registry: Registry, kind: type[ExprGenerator]) -> Function | None:
-    writer = kind(table, registry)
-    code = _code(table, registry, writer)
-    fields = writer.fields()
+def _function(table: Table, registry: Registry, exprs_type: type[ExprGenerator]) -> Function | None:
+    exprs = exprs_type(table, registry)
+    code = _code(table, registry, exprs)
+    fields = exprs.fields()
     if fields is None:
         return None
-    batch = _batch_code(table, registry, BatchExprs(table, registry)) if kind is TypedExprs else ""
-    return Function(kind.name, code, fields, batch)
+    batch = ""
+    if exprs_type is TypedExprs:
+        batch = _batch_code(table, registry, BatchExprs(table, registry))
+    return Function(exprs.name, code, fields, batch)
 
 
-def _code(table: Table, registry: Registry, writer: ExprGenerator) -> str:
+def _code(table: Table, registry: Registry, exprs: ExprGenerator) -> str:
     return "\n".join(
         (
-            f"def {writer.name}(event, record, second, address):",
+            f"def {exprs.name}(event, record, timestamp, geo):",
             f"    # {table.name!a}, version {table.version}",
             "    p = event.properties",
             "    return (",
-            *_texts(table, registry, writer),
+            *_texts(table, registry, exprs),
             "    )\n",
         )
     )
 
 
-def _batch_code(table: Table, registry: Registry, writer: BatchExprs) -> str:
-    texts = list(_texts(table, registry, writer))
-    names = "".join(f", {name}" for name in writer.columns)
-    lists = "".join(f", all_{name}" for name in writer.columns)
+def _batch_code(table: Table, registry: Registry, exprs: BatchExprs) -> str:
+    texts = list(_texts(table, registry, exprs))
+    names = "".join(f", {name}" for name in exprs.columns)
+    lists = "".join(f", all_{name}" for name in exprs.columns)
     return "\n".join(
         (
-            f"def {writer.name}(batch):",
+            f"def {exprs.name}(batch):",
             f"    # {table.name!a}, version {table.version}",
             "    events, records = batch[::4], batch[1::4]",
-            "    seconds, addresses = batch[2::4], batch[3::4]",
-            "    sent = [event.properties for event in events]",
-            *(f"    all_{name} = {made}" for name, made in writer.columns.items()),
+            "    timestamps, geos = batch[2::4], batch[3::4]",
+            "    properties = [event.properties for event in events]",
+            *(f"    all_{name} = {expression}" for name, expression in exprs.columns.items()),
             "    return [join((",
             *texts,
-            f"    )) for p, record, second, address{names}",
-            f"        in zip(sent, records, seconds, addresses{lists})]\n",
+            f"    )) for p, record, timestamp, geo{names}",
+            f"        in zip(properties, records, timestamps, geos{lists})]\n",
         )
     )
 
 
-def _texts(table: Table, registry: Registry, writer: ExprGenerator) -> Iterator[str]:
-    """The lines of the texts that a row is joined of."""
+def _texts(table: Table, registry: Registry, exprs: ExprGenerator) -> Iterator[str]:
+    """Yield the lines of the texts of a row."""
     for group in groups(table, registry):
-        about = ", ".join(map(_described, group))
-        yield f"        {writer.text(group)},  # {about}"
+        described = ", ".join(map(_described, group))
+        yield f"        {exprs.text(group)},  # {described}"

@@ -1,4 +1,4 @@
-"""The expressions of a row's texts; see :mod:`~spade_spark.transform.codegen`."""
+"""Generate the expressions of a row's texts; see :mod:`~spade_spark.transform.codegen`."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ from spade_spark.transform.transformers.base import FieldType, TransformerSpec, 
 from spade_spark.transform.transformers.registry import Registry
 
 SERVER: Final = frozenset({"time", "client_time", "ip", "user_agent"})
+"""The properties that the server sets."""
 
 Group = tuple[Column, ...]
-"""Neighbouring columns that are filled together."""
+"""Adjacent columns that are filled together."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,9 @@ class FieldDecoding:
     """How msgspec decodes a property of a :class:`FieldType`.
 
     Attributes:
-        type: The type of the Struct's field.
-        default: What stands for a property that was not sent.
-        missing: The default's name in generated code.
+        type: The type of the Struct field.
+        default: The default of a property that was not sent.
+        missing: The name of the default in generated code.
     """
 
     type: Any
@@ -55,7 +56,7 @@ DECODINGS: Final[Mapping[FieldType, FieldDecoding]] = {
 
 
 class ExprGenerator:
-    """Writes the expressions of a table's columns, and collects the fields that they use."""
+    """Generates the expressions of a table's columns and collects the fields that they use."""
 
     name: str
 
@@ -66,104 +67,104 @@ class ExprGenerator:
         self._types: dict[str, list[FieldType]] = {}
 
     def fields(self) -> dict[str, tuple[str, FieldType]] | None:
-        """Attribute to property and type; None where two columns want one as two types."""
+        """Return property and type by attribute; None if columns need one as different types."""
         if self.conflicts():
             return None
         return {self._attributes[name]: (name, types[0]) for name, types in self._types.items()}
 
     def conflicts(self) -> list[str]:
-        """The properties that columns need as different types."""
+        """Return the properties that columns need as different types."""
         return [name for name, types in self._types.items() if any(t != types[0] for t in types)]
 
     def text(self, group: Group) -> str:
-        """The expression of the text of ``group``."""
+        """Return the expression of the text of ``group``."""
         column = group[0]
         codegen = self._registry.spec(column.transformer).codegen
         if column.inbound == "time":
             attribute = codegen.server_time if isinstance(codegen, ValueCodegen) else ""
-            return f"second.{attribute}" if attribute else "MISSING"
+            return f"timestamp.{attribute}" if attribute else "MISSING"
         if column.inbound == "user_agent":
-            return self.agent()
+            return self.user_agent_text()
         if is_geo_group(group, self._registry):
-            return self.place(group)
-        assert isinstance(codegen, ValueCodegen)  # another column is part of an address
-        return self.converted(column, codegen)
+            return self.geo_text(group)
+        assert isinstance(codegen, ValueCodegen)  # all others are parts of an address
+        return self.value_text(column, codegen)
 
-    def agent(self) -> str:
-        """The expression of the ``varchar`` of ``user_agent``."""
+    def user_agent_text(self) -> str:
+        """Return the expression of a ``varchar`` column of ``user_agent``."""
         raise NotImplementedError
 
-    def place(self, group: Group) -> str:
-        """The expression of columns of an address."""
+    def geo_text(self, group: Group) -> str:
+        """Return the expression of columns that show parts of an address."""
         raise NotImplementedError
 
-    def converted(self, column: Column, codegen: ValueCodegen) -> str:
-        """The expression of a column that shows what the client may send."""
+    def value_text(self, column: Column, codegen: ValueCodegen) -> str:
+        """Return the expression of a column that shows a property."""
         raise NotImplementedError
 
-    def sent(self, inbound: str, field: FieldType) -> str:
-        """What the client sent under this name."""
+    def property_of(self, inbound: str, field: FieldType) -> str:
+        """Return the expression of a property, and register its type."""
         self._types.setdefault(inbound, []).append(field)
         return f"p.{self._attributes[inbound]}"
 
-    def value(self, inbound: str, field: FieldType) -> str:
-        """The property of this name, server values put in."""
+    def value_of(self, inbound: str, field: FieldType) -> str:
+        """Return the expression of a property or of the server's value for it."""
         if inbound == "client_time":
-            time, own = self.sent("time", field), self.sent(inbound, field)
-            return f"({own} if {time} is {DECODINGS[field].missing} else {time})"
-        sent = self.sent(inbound, field)
-        return f"(address[0] if {sent} is MISSING else {sent})" if inbound == "ip" else sent
+            time, client_time = self.property_of("time", field), self.property_of(inbound, field)
+            return f"({client_time} if {time} is {DECODINGS[field].missing} else {time})"
+        value = self.property_of(inbound, field)
+        return f"(geo[0] if {value} is MISSING else {value})" if inbound == "ip" else value
 
-    def supporting(self, column: Column, field: FieldType | None) -> str:
-        """The supporting property that the template of ``column`` uses; empty if it uses none."""
-        return "" if field is None else self.sent(column.supporting[0], field)
+    def supporting_of(self, column: Column, field: FieldType | None) -> str:
+        """Return the expression of the supporting property; empty if the template uses none."""
+        return "" if field is None else self.property_of(column.supporting[0], field)
 
-    def place_of(self, group: Group, field: FieldType, form: str) -> str:
-        """As :meth:`place`; ``form`` makes a string of what was sent."""
+    def geo_text_as(self, group: Group, field: FieldType, template: str) -> str:
+        """As :meth:`geo_text`; ``template`` converts the property to a string."""
         inbound = group[0].inbound
         if inbound == "ip":
-            sent = self.sent(inbound, field)
-            texts = f"(address if {sent} is MISSING else places[{form.format(sent)}])"
+            value = self.property_of(inbound, field)
+            texts = f"(geo if {value} is MISSING else geo_by_address[{template.format(value)}])"
         else:
-            texts = f"places[{form.format(self.value(inbound, field))}]"
+            texts = f"geo_by_address[{template.format(self.value_of(inbound, field))}]"
         return f"{texts}[{geo_group_name(group)}]"
 
 
 class TypedExprs(ExprGenerator):
-    """Of properties that have the types which their columns expect."""
+    """Expressions of properties that have the types that their columns expect."""
 
-    name = "plain"
+    name = "typed"
 
-    def agent(self) -> str:
+    def user_agent_text(self) -> str:
         """See :class:`ExprGenerator`."""
-        sent = self.sent("user_agent", FieldType.TEXT)
-        return f"(record.agent or MISSING) if {sent} is MISSING else {sent}"
+        value = self.property_of("user_agent", FieldType.TEXT)
+        return f"(record.agent or MISSING) if {value} is MISSING else {value}"
 
-    def place(self, group: Group) -> str:
+    def geo_text(self, group: Group) -> str:
         """See :class:`ExprGenerator`."""
-        return self.place_of(group, FieldType.TEXT, "{}")
+        return self.geo_text_as(group, FieldType.TEXT, "{}")
 
-    def converted(self, column: Column, codegen: ValueCodegen) -> str:
+    def value_text(self, column: Column, codegen: ValueCodegen) -> str:
         """See :class:`ExprGenerator`."""
-        return self.typed(column, codegen, self.field_of(column, codegen))
+        return self.typed_text(column, codegen, self.field_type(column, codegen))
 
-    def typed(self, column: Column, codegen: ValueCodegen, field: FieldType) -> str:
-        """The expression of a property that is decoded as ``field``."""
+    def typed_text(self, column: Column, codegen: ValueCodegen, field: FieldType) -> str:
+        """Return the expression of a property that is decoded as ``field``."""
         return codegen.typed.format(
-            value=self.value(column.inbound, field),
-            supporting=self.supporting(column, codegen.supporting),
+            value=self.value_of(column.inbound, field),
+            supporting=self.supporting_of(column, codegen.supporting),
             convert=converter_name(column),
-            memo=cache_name(column),
+            cache=cache_name(column),
         )
 
-    def field_of(self, column: Column, codegen: ValueCodegen) -> FieldType:
-        """How a property is decoded, which another column may show as a time."""
+    def field_type(self, column: Column, codegen: ValueCodegen) -> FieldType:
+        """Return how a property is decoded; another column may show it as a time."""
         is_time = codegen.as_time and column.inbound in self._times
         return FieldType.TIME if is_time else codegen.field
 
 
 class BatchExprs(TypedExprs):
-    """Of many plain rows: texts that are cheaper to make of many values at once are made before."""
+    """Expressions of many rows; texts that are faster to make in bulk are made before the rows."""
 
     name = "rows"
 
@@ -171,47 +172,47 @@ class BatchExprs(TypedExprs):
         super().__init__(table, registry)
         self.columns: dict[str, str] = {}
 
-    def typed(self, column: Column, codegen: ValueCodegen, field: FieldType) -> str:
+    def typed_text(self, column: Column, codegen: ValueCodegen, field: FieldType) -> str:
         """See :class:`TypedExprs`."""
         if not codegen.batch or field is not codegen.field:
-            return super().typed(column, codegen, field)
+            return super().typed_text(column, codegen, field)
         name = f"text_{self._attributes[column.inbound]}"
         self.columns[name] = codegen.batch.format(
-            value=self.value(column.inbound, field),
-            supporting=self.supporting(column, codegen.supporting),
+            value=self.value_of(column.inbound, field),
+            supporting=self.supporting_of(column, codegen.supporting),
             convert=converter_name(column),
-            memo=cache_name(column),
+            cache=cache_name(column),
         )
         return name
 
 
 class AnyTypeExprs(ExprGenerator):
-    """Of properties of any type."""
+    """Expressions of properties of any type."""
 
-    name = "careful"
+    name = "any_type"
 
-    def agent(self) -> str:
+    def user_agent_text(self) -> str:
         """See :class:`ExprGenerator`."""
-        sent = self.sent("user_agent", FieldType.ANY)
-        return f"(record.agent or MISSING) if {sent} is MISSING else any_string({sent})"
+        value = self.property_of("user_agent", FieldType.ANY)
+        return f"(record.agent or MISSING) if {value} is MISSING else coerce_string({value})"
 
-    def place(self, group: Group) -> str:
+    def geo_text(self, group: Group) -> str:
         """See :class:`ExprGenerator`."""
-        return self.place_of(group, FieldType.ANY, "any_string({})")
+        return self.geo_text_as(group, FieldType.ANY, "coerce_string({})")
 
-    def converted(self, column: Column, codegen: ValueCodegen) -> str:
+    def value_text(self, column: Column, codegen: ValueCodegen) -> str:
         """See :class:`ExprGenerator`."""
         supporting = FieldType.ANY if codegen.supporting else None
         return codegen.any_type.format(
-            value=self.value(column.inbound, codegen.any_field),
-            supporting=self.supporting(column, supporting),
+            value=self.value_of(column.inbound, codegen.any_field),
+            supporting=self.supporting_of(column, supporting),
             convert=converter_name(column),
-            memo=cache_name(column),
+            cache=cache_name(column),
         )
 
 
 def _times(table: Table, registry: Registry) -> frozenset[str]:
-    """The properties that a column shows as a time."""
+    """Return the properties that a column shows as a time."""
     times = {
         column.inbound for column in table.columns if _is_time(registry.spec(column.transformer))
     }
@@ -223,16 +224,20 @@ def _is_time(spec: TransformerSpec) -> bool:
 
 
 def _attributes(table: Table) -> dict[str, str]:
-    """Property names to attribute names that look like them."""
+    """Return similar attribute names by property name."""
     names = list(SERVER)
     for column in table.columns:
         names += [column.inbound, *column.supporting]
     attributes: dict[str, str] = {}
     for name in names:
-        plain = re.sub(r"[^0-9A-Za-z_]", "_", name)
-        if not plain.isidentifier() or keyword.iskeyword(plain) or plain.startswith("_"):
-            plain = f"p_{plain}"
-        while plain in attributes.values():
-            plain += "_"
-        attributes.setdefault(name, plain)
+        attribute = re.sub(r"[^0-9A-Za-z_]", "_", name)
+        if (
+            not attribute.isidentifier()
+            or keyword.iskeyword(attribute)
+            or attribute.startswith("_")
+        ):
+            attribute = f"p_{attribute}"
+        while attribute in attributes.values():
+            attribute += "_"
+        attributes.setdefault(name, attribute)
     return attributes

@@ -1,6 +1,6 @@
-"""From what was sent to the text of a column, whatever was sent: what generated code calls.
+"""Convert property values of any type to the texts of columns; generated code calls this module.
 
-Texts are escaped as in a row, without the quotes around them. :data:`MISSING` stands for a column
+Texts are escaped as in a row, without the surrounding quotes. :data:`MISSING` stands for a column
 that cannot be filled.
 """
 
@@ -19,38 +19,39 @@ from spade_spark.transform.transformers.numbers import SAFE_DIGITS_64
 from spade_spark.transform.transformers.timestamps import EARLIEST, LATEST
 
 SEPARATOR: Final = '"\t"'
-"""What stands between two values of a row. Rows are made without their first and last quote."""
+"""Separates two values of a row. Rows are built without their first and last quote."""
 
 MISSING: Final = "\0"
-"""Stands for a column that could not be filled; no finished row has this character."""
+"""Stands for a column that could not be filled. No finished row contains this character."""
 
 MISSING_FLOAT: Final = math.nan
-"""Stands for a property that was not sent where a float is due. JSON cannot spell it."""
+"""The default of a float property that was not sent. JSON cannot encode NaN."""
 
 MISSING_TIME: Final = 2.0**62
-"""The same where the float is a time; told from that number by identity. It is no time, and has no
-fraction, so that it goes through the arithmetic of times."""
+"""The default of a time that was not sent. Code compares it by identity, because a client may send
+the same number. It is out of the range of a timestamp and has no fraction, so time arithmetic works
+on it."""
 
 BOOLEANS: Final = {True: "true", False: "false", MISSING: MISSING}
-"""Texts of a ``bool`` column."""
+"""The texts of a ``bool`` column."""
 
 FRACTIONS: Final = tuple(
     f".{thousandths:03}".rstrip("0").rstrip(".") for thousandths in range(1000)
 )
-"""Thousandths of a second as a time shows them."""
+"""The texts of the milliseconds 0 to 999 in a timestamp."""
 
 _encode: Final = msgspec.json.Encoder().encode
 _INT64_END: Final = 2**63
 
 
-class Remembered(Protocol):
-    """A memo of texts."""
+class TextCache(Protocol):
+    """A cache of texts."""
 
     def __getitem__(self, key: Any, /) -> str: ...
 
 
 def text_or_missing(convert: Converter, value: Any, *supporting: str) -> str:
-    """The escaped text of a column; :data:`MISSING` where it cannot be filled."""
+    """Return the escaped text of a column, or :data:`MISSING` if the conversion fails."""
     if value is MISSING or MISSING in supporting:
         return MISSING
     try:
@@ -60,15 +61,15 @@ def text_or_missing(convert: Converter, value: Any, *supporting: str) -> str:
 
 
 def float_text(number: float) -> str:
-    """A float as its column shows it."""
+    """Return the text of a float column."""
     return MISSING if number is MISSING_TIME or math.isnan(number) else format_float(number)
 
 
 def float_texts(numbers: list[float]) -> list[str]:
-    """As :func:`float_text`, of many at once, in a fourth of the time.
+    """Return the texts of many floats, in a quarter of the time of :func:`float_text`.
 
-    JSON spells a double by the same shortest digits. Only where it does so with an exponent, or
-    spells a negative zero, a column shows another text.
+    JSON encodes a double with the same shortest digits. The text of a column differs only if the
+    JSON has an exponent or a negative zero.
     """
     encoded = _encode(numbers)
     if b"e" in encoded or b"-0.0" in encoded:
@@ -79,29 +80,29 @@ def float_texts(numbers: list[float]) -> list[str]:
 
 
 def is_plain(text: str) -> bool:
-    """Whether nothing is to be escaped in ``text`` but what is not ASCII, or whether it is missing.
+    """Return whether ``text`` needs no escape in its ASCII part, or is :data:`MISSING`.
 
-    Quicker than to escape it.
+    This is faster than escaping it.
     """
     return '"' not in text and "\\" not in text and (text.isprintable() or text == MISSING)
 
 
 def escaped(text: str) -> str:
-    """As :func:`~spade_spark.gocompat.quote.escape`, quicker where nothing is to be done.
+    """Escape ``text`` unless it is :data:`MISSING`.
 
-    Leaves :data:`MISSING` as it is.
+    Faster than :func:`~spade_spark.gocompat.quote.escape` if ``text`` needs no escape.
     """
     return text if text.isascii() and is_plain(text) else escape(text)
 
 
 def coerce_string(value: Any) -> str:
-    """What was sent if it is a string, else :data:`MISSING`."""
+    """Return ``value`` if it is a string, else :data:`MISSING`."""
     return value if type(value) is str else MISSING
 
 
-def coerce_text(memo: Remembered, value: Any) -> str:
-    """The text of a column that takes a string, whatever was sent."""
-    text: str = memo[coerce_string(value)]
+def coerce_text(cache: TextCache, value: Any) -> str:
+    """Return the text of a column that takes strings."""
+    text: str = cache[coerce_string(value)]
     return text
 
 
@@ -109,32 +110,32 @@ _BOOLEANS: Final = {b"true": "true", b"false": "false", b"1": "true", b"0": "fal
 
 
 def coerce_bool(value: Any) -> str:
-    """The text of a ``bool`` column from what was sent as it was spelt."""
+    """Return the text of a ``bool`` column from the raw JSON of the property."""
     return MISSING if value is MISSING else _BOOLEANS.get(bytes(value), MISSING)
 
 
 def coerce_number(convert: Converter, value: Any, *supporting: str) -> str:
-    """The text of a column that takes numbers and perhaps strings, whatever was sent.
+    """Return the text of a column that takes numbers and perhaps strings.
 
-    A float may have been spelt in many ways; its converter is given the shortest.
+    JSON has many encodings of a float. The converter receives the shortest one.
     """
-    kind = type(value)
-    if kind is int or kind is float:
+    value_type = type(value)
+    if value_type is int or value_type is float:
         return text_or_missing(convert, Number(repr(value)), *supporting)
-    return text_or_missing(convert, value, *supporting) if kind is str else MISSING
+    return text_or_missing(convert, value, *supporting) if value_type is str else MISSING
 
 
-def coerce_integer(convert: Converter, sure_digits: int, value: Any, *supporting: str) -> str:
-    """The text of a column that takes integers, whatever was sent.
+def coerce_integer(convert: Converter, safe_digits: int, value: Any, *supporting: str) -> str:
+    """Return the text of a column that takes integers.
 
     Args:
-        convert: The column's converter.
-        sure_digits: How many decimal digits it has room for, whichever they are.
-        value: What was sent.
-        supporting: What the converter is given besides.
+        convert: The converter of the column.
+        safe_digits: Any integer of this many decimal digits fits the column.
+        value: The property.
+        supporting: The supporting properties.
     """
     if type(value) is str and value.isdigit() and value.isascii():
-        if len(value) <= sure_digits and value[0] != "0":
+        if len(value) <= safe_digits and value[0] != "0":
             return value
     elif value is MISSING or value is None:
         return MISSING
@@ -142,12 +143,12 @@ def coerce_integer(convert: Converter, sure_digits: int, value: Any, *supporting
 
 
 def coerce_float(convert: Converter, value: Any) -> str:
-    """The text of a ``float`` column, whatever was sent."""
+    """Return the text of a ``float`` column."""
     return format_float(value) if type(value) is float else coerce_number(convert, value)
 
 
-def coerce_time(clock: Remembered, value: Any) -> str:
-    """The text of a column of Unix seconds, whatever was sent."""
+def coerce_time(clock: TextCache, value: Any) -> str:
+    """Return the text of a timestamp column from Unix seconds."""
     if type(value) is not float and type(value) is not int:
         return MISSING
     second = int(value)
@@ -156,9 +157,9 @@ def coerce_time(clock: Remembered, value: Any) -> str:
     return f"{clock[second]}{FRACTIONS[int((value - second) * 1e3)]}"
 
 
-def coerce_user_id(convert: Converter, logins: Remembered, value: Any, login: Any) -> str:
-    """The text of a ``userIDWithMapping`` column, whatever was sent."""
+def coerce_user_id(convert: Converter, user_ids: TextCache, value: Any, login: Any) -> str:
+    """Return the text of a ``userIDWithMapping`` column; ``user_ids`` caches ids by login."""
     if type(value) is int and -_INT64_END <= value < _INT64_END:
         return f"{value}"
-    sent = coerce_integer(convert, SAFE_DIGITS_64, value, "") if type(value) is str else MISSING
-    return sent if sent is not MISSING else coerce_text(logins, login)
+    text = coerce_integer(convert, SAFE_DIGITS_64, value, "") if type(value) is str else MISSING
+    return text if text is not MISSING else coerce_text(user_ids, login)

@@ -1,8 +1,8 @@
-"""From payloads to events: decoders that know the tables which have been met so far.
+"""Decode payloads to events of the tables that occurred so far.
 
-A catalog may have a thousand tables, of which a partition meets some. Each is compiled when its
-first event comes, and the events themselves, which the decoder tells apart by their name, carry
-what makes their rows.
+A catalog may have a thousand tables, and a partition contains events of some of them. A table is
+compiled when its first event occurs. The decoder selects the Struct of an event by the event's
+name, and the Struct has the methods that make its rows.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from spade_spark.transform.row_context import RowCaches
 from spade_spark.transform.untracked import untracked_line
 
 MAX_UNTRACKED_NAMES: Final = 200
-"""Names without a table that have a decoder; clients invent names, so they are bounded."""
+"""The maximum number of untracked names with a decoder; clients may send any number of names."""
 
 UNTRACKED: Final = ""
-"""Stands for the table of events that have none; no table has an empty name."""
+"""Stands for the table of untracked events; no table has an empty name."""
 
 _HTML: Final = tuple(b"<>&")
 
@@ -36,79 +36,82 @@ class _Named(msgspec.Struct, gc=False):
 
 
 class _NoEvent(msgspec.Struct, tag_field="event", tag="", forbid_unknown_fields=True):
-    """In every union, and never decoded: msgspec asks for a tag only where it has to choose."""
+    """Never decoded, but in every union: msgspec checks the tag only if it has to choose."""
 
     properties: Annotated[int, msgspec.Meta(gt=0, lt=0)]
 
 
 class Decoders:
-    """Decoders of the events of the tables that have been met, which grow as others come.
+    """Decoders of the events of all registered tables.
 
     Attributes:
-        plain: Decodes a payload of one event whose properties have the types that their columns
-            expect; raises ``msgspec.ValidationError`` where they do not.
-        plain_list: The same, of a list of events.
-        careful: As ``plain``, of properties of any type.
-        careful_list: The same, of a list of events.
-        fallbacks: The tables that were met and have no decoder, each with the reason. The
+        typed: Decodes a payload of one event whose properties have the types that their columns
+            expect. Raises ``msgspec.ValidationError`` for another type.
+        typed_list: The same for a list of events.
+        any_type: Decodes a payload of one event with properties of any type.
+        any_type_list: The same for a list of events.
+        fallbacks: The tables that occurred and have no decoder, each with the reason. The
             reference path makes all their rows.
     """
 
     def __init__(
-        self, tables: Mapping[str, Table], memos: RowCaches, asked: frozenset[str] | None
+        self, tables: Mapping[str, Table], caches: RowCaches, requested: frozenset[str] | None
     ) -> None:
-        self.plain: Callable[[bytes], Any] = _nothing
-        self.plain_list: Callable[[bytes], Any] = _nothing
-        self.careful: Callable[[bytes], Any] = _nothing
-        self.careful_list: Callable[[bytes], Any] = _nothing
+        self.typed: Callable[[bytes], Any] = _no_decoder
+        self.typed_list: Callable[[bytes], Any] = _no_decoder
+        self.any_type: Callable[[bytes], Any] = _no_decoder
+        self.any_type_list: Callable[[bytes], Any] = _no_decoder
         self.fallbacks: dict[str, str] = {}
         self._tables = tables
-        self._memos = memos
-        self._asked = asked
+        self._caches = caches
+        self._requested = requested
         self._registered: set[str] = set()
-        self._met_before = 0
+        self._rebuilt_size = 0
         self._untracked_slots = MAX_UNTRACKED_NAMES
         self._read_names = msgspec.json.Decoder(_Named | list[_Named]).decode
-        self._plain: list[type[msgspec.Struct]] = []
-        self._careful: list[type[msgspec.Struct]] = []
+        self._typed: list[type[msgspec.Struct]] = []
+        self._any_type: list[type[msgspec.Struct]] = []
 
     def register(self, payload: bytes) -> None:
-        """Sees to it that, from the next :meth:`rebuild` on, the payload's events are decoded."""
-        read = self._read_names(payload)
-        for event in read if isinstance(read, list) else [read]:
+        """Register the tables of the payload's events for the next :meth:`rebuild`."""
+        decoded = self._read_names(payload)
+        for event in decoded if isinstance(decoded, list) else [decoded]:
             if event.event not in self._registered:
                 self._add(event)
 
     def rebuild(self) -> bool:
-        """Takes in what was learnt, if anything. That takes its time: it is done once a chunk."""
-        if self._met_before == len(self._registered):
+        """Rebuild the decoders if tables were registered since; return whether they were.
+
+        This is slow: call it once per chunk.
+        """
+        if self._rebuilt_size == len(self._registered):
             return False
-        self._met_before = len(self._registered)
-        self.plain, self.plain_list = _decoders(self._plain)
-        self.careful, self.careful_list = _decoders(self._careful)
+        self._rebuilt_size = len(self._registered)
+        self.typed, self.typed_list = _decoders(self._typed)
+        self.any_type, self.any_type_list = _decoders(self._any_type)
         return True
 
     def _add(self, event: _Named) -> None:
         name = event.event
         table = self._tables.get(name)
-        if self._asked is not None and (table is None or name not in self._asked):
+        if self._requested is not None and (table is None or name not in self._requested):
             return
         if table is not None:
             structs = self._compiled(table, _keys(event.properties))
         elif name and self._untracked_slots:
             self._untracked_slots -= 1
             struct = _untracked_event(name)
-            structs = {"plain": struct, "careful": struct}
+            structs = {"typed": struct, "any_type": struct}
         else:
             return
         self._registered.add(name)
-        self._plain += [structs["plain"]] if "plain" in structs else []
-        self._careful += [structs["careful"]] if "careful" in structs else []
+        self._typed += [structs["typed"]] if "typed" in structs else []
+        self._any_type += [structs["any_type"]] if "any_type" in structs else []
 
     def _compiled(self, table: Table, order: tuple[str, ...]) -> Mapping[str, type[msgspec.Struct]]:
-        """Returns the Structs of a table's events; none where the table falls back."""
+        """Return the Structs of a table's events; none if the table falls back."""
         try:
-            return compile_events(table, self._memos, order)
+            return compile_events(table, self._caches, order)
         except UnsupportedTableError as error:
             self.fallbacks[table.name] = str(error)
         except SpadeError:
@@ -122,32 +125,32 @@ class Decoders:
 
 
 def _decoders(events: list[Any]) -> tuple[Callable[[bytes], Any], Callable[[bytes], Any]]:
-    """What decodes one of these events, and a list of them."""
+    """Return the decoder of one event and the decoder of a list of events."""
     union: Any = reduce(or_, events, _NoEvent)
     return msgspec.json.Decoder(union).decode, msgspec.json.Decoder(list[union]).decode
 
 
 def _keys(properties: msgspec.Raw) -> tuple[str, ...]:
-    """The names of properties in the order in which they were sent, or none if that is unclear."""
+    """Return the names of properties in the order they were sent; none if they are not readable."""
     try:
         return tuple(msgspec.json.decode(properties, type=dict[str, msgspec.Raw]))
     except (msgspec.MsgspecError, ValueError):
         return ()
 
 
-def _nothing(payload: bytes) -> Any:
-    raise msgspec.ValidationError(f"no decoder of {payload!r}")
+def _no_decoder(payload: bytes) -> Any:
+    raise msgspec.ValidationError(f"no decoder for {payload!r}")
 
 
 def _untracked_event(name: str) -> type[msgspec.Struct]:
-    """A Struct of events of a name without a table, which makes their JSON lines as rows."""
+    """Return the Struct of untracked events of one name; their rows are JSON lines."""
     prefix = untracked_line(name, "").removesuffix("null}")
 
     def texts(event: Any, *_: object) -> tuple[str]:
-        sent = bytes(event.properties)
-        if sent and sent.isascii() and not any(map(sent.__contains__, _HTML)):
-            return (f"{prefix}{msgspec.json.format(sent, indent=-1).decode()}}}",)
-        return (untracked_line(name, decode_utf8_lossless(sent)),)
+        raw = bytes(event.properties)
+        if raw and raw.isascii() and not any(map(raw.__contains__, _HTML)):
+            return (f"{prefix}{msgspec.json.format(raw, indent=-1).decode()}}}",)
+        return (untracked_line(name, decode_utf8_lossless(raw)),)
 
     def rows(batch: list[Any]) -> list[str]:
         return [text for event in batch[::4] for text in texts(event)]
@@ -158,7 +161,7 @@ def _untracked_event(name: str) -> type[msgspec.Struct]:
         namespace={
             "texts": texts,
             "rows": staticmethod(rows),
-            "sent_texts": (),
+            "unescaped_texts": (),
             "table": UNTRACKED,
         },
         tag_field="event",

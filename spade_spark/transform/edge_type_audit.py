@@ -1,7 +1,7 @@
-"""Counts, event by event, which type of edge they came from, beside the transform.
+"""Count events by the type of edge that they came from, independently of the transform.
 
-A pass of its own over the lines, made only where Blueprint's event metadata are configured: what is
-counted changes no row, and so the transform need not know of it.
+This is a second pass over the lines, done only if Blueprint's event metadata is configured. It does
+not affect any row, so the transform does not depend on it.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from spade_spark.sources.edge_record import (
 from spade_spark.sources.edge_record_fast import DOUBT, RawEdgeRecord, RawEdgeRecordReader
 
 KNOWN: Final = frozenset({"internal", "external"})
-"""The types of edge that there are."""
+"""The known types of edge."""
 
 _MAX_KNOWN: Final = 4096
-_SECOND: Final = 19
-"""The characters of ``2006-01-02T15:04:05``."""
+_SECONDS_LENGTH: Final = 19
+"""The length of ``2006-01-02T15:04:05``."""
 
 _FRACTION: Final = re.compile(r"\.[0-9]+Z")
 
 
 @dataclass(frozen=True)
 class EdgeTypeCounts:
-    """The events of one name that have properties, whether a row was made of them or not.
+    """Counts of the events of one name that have properties, with or without a row.
 
     Attributes:
-        expected: The type of edge that they should come from; empty where that is not known.
-        events: How many they are.
-        mismatched: Those that came from the other type of edge than was expected.
-        unknown: Those whose record names no type of edge that there is.
+        expected: The expected type of edge; empty if not known.
+        events: All events.
+        mismatched: Events from another type of edge than expected.
+        unknown: Events whose record has no known type of edge.
     """
 
     expected: str = ""
@@ -61,7 +61,7 @@ class EdgeTypeCounts:
 
 
 class _Properties(msgspec.Struct, gc=False):
-    """Any object at all; none of its members is looked at."""
+    """Any object; its members are ignored."""
 
 
 class _Event(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -70,66 +70,67 @@ class _Event(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 class EdgeTypeCounter:
-    """Counts the events of the names that are asked for.
+    """Counts the events of given names.
 
     Args:
-        names: The events to count.
-        expected: The type of edge that is expected of an event.
+        names: The names of the events to count.
+        expected: The expected type of edge by event.
     """
 
     def __init__(self, names: Collection[str], expected: Mapping[str, str]) -> None:
         self._names = frozenset(names)
         self._expected = expected
-        self._counted: Counter[tuple[str, str]] = Counter()
+        self._events: Counter[tuple[str, str]] = Counter()
         self._reader = RawEdgeRecordReader()
         self._read_events = msgspec.json.Decoder(_Event | list[_Event]).decode
-        self._seconds: set[str] = set()
-        self._addresses = {""}
+        self._checked_seconds: set[str] = set()
+        self._checked_addresses = {""}
 
     def feed(self, chunk: bytes) -> None:
-        """Counts the events of whole lines, each ended by a line feed except perhaps the last."""
-        found: list[tuple[str, str]] = []
+        """Count the events of whole lines, each ended by a line feed except perhaps the last."""
+        events: list[tuple[str, str]] = []
         records = self._reader.read(chunk)
-        lines = chunk.split(b"\n")  # and what stands behind the last line feed: nothing, or a line
+        lines = chunk.split(b"\n")  # may have an empty item after the last line feed
         for line, record in zip(lines, records, strict=False):
             edge_type, names = self._read(line, record)
-            found += [(name, edge_type) for name in names if name in self._names]
-        self._counted.update(found)
+            events += [(name, edge_type) for name in names if name in self._names]
+        self._events.update(events)
 
     def counts(self) -> dict[str, EdgeTypeCounts]:
-        """What was counted so far, by event."""
+        """Return the counts so far by event name."""
         counts: dict[str, EdgeTypeCounts] = {}
-        for (name, edge_type), events in self._counted.items():
+        for (name, edge_type), events in self._events.items():
             expected = self._expected.get(name, "")
             mismatched = events if edge_type and expected not in {"", edge_type} else 0
-            found = EdgeTypeCounts(expected, events, mismatched, 0 if edge_type else events)
-            counts[name] = counts.get(name, EdgeTypeCounts()) + found
+            unknown = 0 if edge_type else events
+            added = EdgeTypeCounts(expected, events, mismatched, unknown)
+            counts[name] = counts.get(name, EdgeTypeCounts()) + added
         return counts
 
     def _read(self, line: bytes, record: RawEdgeRecord | None) -> tuple[str, list[str]]:
-        """The type of edge of a line, empty for an unknown one; its events that have properties."""
+        """Return the type of edge (empty if unknown) and the names of events with properties."""
         if record:
             try:
-                return self._read_quickly(record)
+                return self._read_fast(record)
             except DOUBT:
                 pass
         try:
-            read_exactly = read_record(line)
-            events = read_events(read_exactly.data)
+            edge_record = read_record(line)
+            events = read_events(edge_record.data)
         except (UndecodableLineError, MalformedPayloadError):
             return "", []
-        edge_type = read_exactly.edge_type if read_exactly.edge_type in KNOWN else ""
+        edge_type = edge_record.edge_type if edge_record.edge_type in KNOWN else ""
         return edge_type, [
             event.name
             for event in events
             if event.properties and isinstance(read(event.properties), JsonObject)
         ]
 
-    def _read_quickly(self, record: RawEdgeRecord) -> tuple[str, list[str]]:
-        """The same, of a record in the edge's own spelling; raises where its payload is not."""
+    def _read_fast(self, record: RawEdgeRecord) -> tuple[str, list[str]]:
+        """As :meth:`_read`, for usual payloads; raises one of ``DOUBT`` for others."""
         self._check_time(record.at)
-        if record.ip not in self._addresses:
-            self._learn(self._addresses, record.ip, canonical_ip)
+        if record.ip not in self._checked_addresses:
+            self._cache_checked(self._checked_addresses, record.ip, canonical_ip)
         events = self._read_events(record.data)
         if not isinstance(events, list):
             return record.edge_type, [events.event]
@@ -138,15 +139,15 @@ class EdgeTypeCounter:
         return record.edge_type, [event.event for event in events]
 
     def _check_time(self, at: str) -> None:
-        second, rest = at[:_SECOND], at[_SECOND:]
-        if second not in self._seconds:
-            self._learn(self._seconds, second, _check_second)
+        second, rest = at[:_SECONDS_LENGTH], at[_SECONDS_LENGTH:]
+        if second not in self._checked_seconds:
+            self._cache_checked(self._checked_seconds, second, _check_second)
         if rest != "Z" and not _FRACTION.fullmatch(rest):
-            raise ValueError("another form of time")
+            raise ValueError("unsupported time format")
 
     @staticmethod
-    def _learn(known: set[str], text: str, check: Callable[[str], object]) -> None:
-        """Adds ``text``, which ``check`` raises ValueError for where it is not good."""
+    def _cache_checked(known: set[str], text: str, check: Callable[[str], object]) -> None:
+        """Add ``text`` to the cache; ``check`` raises ValueError if it is invalid."""
         check(text)
         if len(known) >= _MAX_KNOWN:
             known.clear()

@@ -1,22 +1,22 @@
-r"""The fast path: lines that are as they nearly always are, at the least cost for each.
+r"""The fast path: transform the usual lines at the lowest cost.
 
-A line goes the first of these ways that is sure of it:
+The first of these steps that supports a line handles it:
 
-1. ``plain``: every property that was sent has its column's type. A payload without a backslash
-   cannot bring ``"``, ``\`` or a control character into a row, so that nothing is escaped. (What
-   Unicode calls not printable, and DEL, are looked for in many rows at once.) Such events wait in
-   a batch for their table until the chunk is read; their rows are made together.
-2. By itself: a payload with backslashes, whose texts are escaped where they have to be; one of
-   several events; one whose properties are of other types, which are converted value by value
-   (``careful``).
-3. Cut off: JSON without backslashes that ends too early is malformed, whatever was to come.
-4. Left to :mod:`~spade_spark.transform.reference`.
+1. Batch: one event whose properties all have the types of their columns, and a payload without a
+   backslash. Such a payload cannot bring ``"``, ``\`` or a control character into a row, so no
+   text needs an escape. (DEL and characters that are not printable are searched for in many rows
+   at once.) The rows of a table are made together at the end of the chunk.
+2. Irregular: one line at a time. These are payloads with backslashes, whose texts are escaped if
+   necessary; payloads of several events; and properties of other types (``any_type``).
+3. Truncated: JSON without backslashes that ends too early is malformed, however it would go on.
+4. Unhandled: :mod:`~spade_spark.transform.reference` transforms the line.
 
-Doubt is an exception: the Structs forbid what they do not know, so that another spelling of a
-member, an unknown name or a wrong type raises while it is decoded, and the line goes a step down.
-So does a line on which a converter or a lookup fails that should not: the exact path fails again,
-and says of which event.
-What each step costs stands in bench/README.md.
+An exception moves a line to the next step. The Structs forbid unknown members, so a member in
+another case, an unknown name or a wrong type raises when the payload is decoded. An unexpected
+error of a converter or a lookup does the same: the reference path then fails too and names the
+event.
+
+bench/README.md has the cost of each step.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from spade_spark.sources.edge_record_fast import BACKSLASH, RawEdgeRecord
 from spade_spark.transform.coerce import SEPARATOR, escaped, is_plain
 from spade_spark.transform.decoders import UNTRACKED, Decoders
 from spade_spark.transform.row_context import (
-    WHOLE_SECOND,
-    Address,
+    PREFIX_LENGTH,
+    GeoTexts,
     RowCaches,
     TimestampTexts,
     all_have_fraction_suffix,
@@ -46,25 +46,25 @@ from spade_spark.transform.row_context import (
 )
 from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 
-_TRUNCATED: Final = "Input data was truncated"
-"""What msgspec says where JSON ends too early, be it in a word such as ``null``."""
+_TRUNCATED_MESSAGE: Final = "Input data was truncated"
+"""The message of msgspec if JSON ends too early, even within a literal such as ``null``."""
 
 BATCH_STRIDE: Final = 4
-"""How many items a batch has of an event: the event, its record, second and address."""
+"""The items of an event in a batch: the event, its record, its timestamp and its geo texts."""
 BATCH_MIN_ROWS: Final = 3 * BATCH_STRIDE
-"""The rows of up to three events are made quicker one by one."""
+"""Up to this size, making the rows of a batch one by one is faster."""
 
 
 class _FallbackReason(Enum):
-    """Why a payload has no plain event, in its place."""
+    """Why a payload could not be decoded to one typed event; stands in for the event."""
 
-    TYPES = "several events, or other types, or a table that was not met yet"
-    CUT_OFF = "JSON that ends too early"
-    OTHER = "anything else"
+    TYPES = "several events, other types, or a table that is not registered"
+    TRUNCATED = "truncated JSON"
+    OTHER = "any other error"
 
 
-_Other = tuple[Any, RawEdgeRecord, TimestampTexts, Address | None]
-"""An event, or why there is no plain one, and what goes with it."""
+_Irregular = tuple[Any, RawEdgeRecord, TimestampTexts, GeoTexts | None]
+"""An event or a :class:`_FallbackReason`, its record, its timestamp and its geo texts."""
 
 
 class FastPathResult(NamedTuple):
@@ -73,42 +73,42 @@ class FastPathResult(NamedTuple):
     Attributes:
         rows: The rows of each table, without their first and last quote, in no particular order.
         untracked: The JSON lines of untracked events.
-        unhandled: The numbers of the lines that have no result here, ascending.
-        cut_off: Those of ``unhandled`` whose payload is cut off, so that it is invalid JSON.
+        unhandled: The indexes of the lines that have no result here, ascending.
+        truncated: The subset of ``unhandled`` whose payload is truncated JSON.
     """
 
     rows: Mapping[str, Sequence[str]]
     untracked: Sequence[str]
     unhandled: Sequence[int]
-    cut_off: frozenset[int]
+    truncated: frozenset[int]
 
 
 @dataclass(slots=True)
 class _Output:
-    """The results of one chunk while they are made; :meth:`FastPath.make` is their only owner.
+    """The results of one chunk so far; owned by one call of :meth:`FastPath.process`.
 
     Attributes:
-        rows: The rows by table; those of :data:`UNTRACKED` are the lines of untracked events.
+        rows: The rows by table; the rows of :data:`UNTRACKED` are the lines of untracked events.
         unhandled: The records that have no result here.
-        cut_off: The records whose payload is cut off.
+        truncated: The records whose payload is truncated.
     """
 
     rows: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     unhandled: list[RawEdgeRecord] = field(default_factory=list)
-    cut_off: list[RawEdgeRecord] = field(default_factory=list)
+    truncated: list[RawEdgeRecord] = field(default_factory=list)
 
 
 _Batches = Mapping[Any, list[Any]]
-"""The plain events of each Struct in one list, each with its record, second and address."""
+"""The items of all events of each Struct, :data:`BATCH_STRIDE` per event."""
 
 
 class FastPath:
-    """Makes rows of the records that it is sure of.
+    """Makes the rows of the records that it supports.
 
     Args:
-        tables: The tables by name. Each is compiled when its first event comes.
-        lookups: What columns ask outside.
-        asked: The tables whose rows are wanted; None for all.
+        tables: The tables by name. Each is compiled when its first event occurs.
+        lookups: The lookups of columns.
+        requested: The requested tables; None for all.
         registry: The transformers.
     """
 
@@ -116,174 +116,173 @@ class FastPath:
         self,
         tables: Mapping[str, Table],
         lookups: Lookups,
-        asked: frozenset[str] | None,
+        requested: frozenset[str] | None,
         registry: Registry = TRANSFORMERS,
     ) -> None:
-        self._memos = RowCaches(lookups, registry)
-        self._decoders = Decoders(tables, self._memos, asked)
+        self._caches = RowCaches(lookups, registry)
+        self._decoders = Decoders(tables, self._caches, requested)
 
     def process(self, records: Sequence[RawEdgeRecord | None]) -> FastPathResult:
-        """Returns the rows of a chunk's records, and which records need the exact path.
+        """Return the rows of a chunk's records and which records need the reference path.
 
         A record that is None is unhandled.
 
         Raises:
-            LookupUnavailableError: A service that a column asks does not answer.
+            LookupUnavailableError: A lookup service does not respond.
         """
-        known: Sequence[Any] = records if all(records) else [each for each in records if each]
+        readable: Sequence[Any] = records if all(records) else list(filter(None, records))
         output = _Output()
-        self._make(known, output)
+        self._process(readable, output)
         if output.unhandled and self._decoders.rebuild():
             retried, output.unhandled = output.unhandled, []
-            self._make(retried, output)
+            self._process(retried, output)
         untracked = output.rows.pop(UNTRACKED, [])
-        if known is records and not output.unhandled and not output.cut_off:
+        if readable is records and not output.unhandled and not output.truncated:
             return FastPathResult(dict(output.rows), untracked, (), frozenset())
-        cut_off_ids = set(map(id, output.cut_off))
-        ids = {id(None), *map(id, output.unhandled), *cut_off_ids}
+        truncated_ids = set(map(id, output.truncated))
+        ids = {id(None), *map(id, output.unhandled), *truncated_ids}
         unhandled = [number for number, record in enumerate(records) if id(record) in ids]
-        cut_off = frozenset(number for number in unhandled if id(records[number]) in cut_off_ids)
-        return FastPathResult(dict(output.rows), untracked, unhandled, cut_off)
+        truncated = frozenset(
+            number for number in unhandled if id(records[number]) in truncated_ids
+        )
+        return FastPathResult(dict(output.rows), untracked, unhandled, truncated)
 
     @property
     def fallbacks(self) -> Mapping[str, str]:
-        """The tables so far that the reference path makes all rows of, each with the reason."""
+        """The tables so far whose rows the reference path makes, each with the reason."""
         return dict(self._decoders.fallbacks)
 
     def read(self, record: RawEdgeRecord) -> EdgeRecord | None:
-        """A record as the exact path knows it, but for the payload; None where that is unsure."""
+        """Convert a record for the reference path, without the payload; None if unsupported."""
         try:
-            second = self._memos.timestamp(record.at)
+            timestamp = self._caches.timestamp(record.at)
             check_utc_suffix(record.at)
-            address = self._memos.geo_by_raw_address[record.ip]
+            geo = self._caches.geo_by_raw_address[record.ip]
         except SpadeError:
             raise
-        except Exception:  # noqa: BLE001 - doubt; a bug is met again by the exact path
+        except Exception:  # noqa: BLE001 - unsupported; the reference path reports a bug
             return None
-        return EdgeRecord(int(second.text), address[0], record.uuid, "", record.agent)
+        return EdgeRecord(int(timestamp.text), geo[0], record.uuid, "", record.agent)
 
-    def _make(self, records: Sequence[RawEdgeRecord], output: _Output) -> None:
-        """Adds the results of records to ``output``."""
-        batches, others = self._batch_plain(records, output)
-        # Each kind by itself: what is done now and then among much else finds neither its code nor
-        # its data in the processor's caches.
-        self._process_irregular(others, output)
-        _make_batches(batches, output)
+    def _process(self, records: Sequence[RawEdgeRecord], output: _Output) -> None:
+        """Add the results of records to ``output``."""
+        batches, irregular = self._batch_regular(records, output)
+        # Irregular lines wait until all others are decoded: code and data that are used only now
+        # and then are not in the processor's caches.
+        self._process_irregular(irregular, output)
+        _add_batches(batches, output)
 
-    def _batch_plain(
+    def _batch_regular(
         self, records: Sequence[RawEdgeRecord], output: _Output
-    ) -> tuple[_Batches, Sequence[_Other]]:
-        """Returns the plain events, in batches by their Struct, and the others."""
+    ) -> tuple[_Batches, Sequence[_Irregular]]:
+        """Return the regular events in batches by their Struct, and the irregular ones."""
         payloads = [record.data for record in records]
-        events, some_not_plain = self._decode(payloads)
-        addresses = self._addresses([record.ip for record in records])
-        some_not_plain = some_not_plain or not all(addresses)
+        events, some_irregular = self._decode(payloads)
+        geos = self._look_up([record.ip for record in records])
+        some_irregular = some_irregular or not all(geos)
         some_escaped = BACKSLASH in b"".join(payloads)
         some_other_time = not all_have_fraction_suffix([record.at for record in records])
-        seconds, new_second = self._memos.seconds.known.get, self._memos.timestamp
+        cached_timestamp, make_timestamp = self._caches.timestamps.known.get, self._caches.timestamp
         batches: defaultdict[Any, list[Any]] = defaultdict(list)
-        others: list[_Other] = []
-        for event, record, address in zip(events, records, addresses, strict=True):
+        irregular: list[_Irregular] = []
+        for event, record, geo in zip(events, records, geos, strict=True):
             try:
                 at = record.at
-                second = seconds(at[:WHOLE_SECOND]) or new_second(at)
+                timestamp = cached_timestamp(at[:PREFIX_LENGTH]) or make_timestamp(at)
                 if some_other_time:
                     check_utc_suffix(at)
-                if (some_not_plain and (address is None or type(event) is _FallbackReason)) or (
+                if (some_irregular and (geo is None or type(event) is _FallbackReason)) or (
                     some_escaped and BACKSLASH in record.data
                 ):
-                    others.append((event, record, second, address))
+                    irregular.append((event, record, timestamp, geo))
                 else:
                     batch = batches[type(event)]
-                    batch += (event, record, second, address)
-            except SpadeError:  # noqa: PERF203 - each of them may
+                    batch += (event, record, timestamp, geo)
+            except SpadeError:  # noqa: PERF203 - any record may raise
                 raise
-            except Exception:  # noqa: BLE001 - doubt; a bug is met again by the exact path
+            except Exception:  # noqa: BLE001 - unsupported; the reference path reports a bug
                 output.unhandled.append(record)
-        return batches, others
+        return batches, irregular
 
-    def _process_irregular(self, others: Sequence[_Other], output: _Output) -> None:
-        """Adds the results of what is not plain to ``output``."""
-        for event, record, second, address in others:
+    def _process_irregular(self, irregular: Sequence[_Irregular], output: _Output) -> None:
+        """Add the results of irregular payloads to ``output``."""
+        for event, record, timestamp, geo in irregular:
             try:
-                if address is None or event is _FallbackReason.OTHER:
+                if geo is None or event is _FallbackReason.OTHER:
                     output.unhandled.append(record)
-                elif event is _FallbackReason.CUT_OFF:
-                    output.cut_off.append(record)
+                elif event is _FallbackReason.TRUNCATED:
+                    output.truncated.append(record)
                 else:
-                    for made, row in self._process_single(event, record, second, address):
-                        output.rows[made.table].append(row)
+                    for decoded, row in self._process_single(event, record, timestamp, geo):
+                        output.rows[decoded.table].append(row)
             except SpadeError:  # noqa: PERF203 - the same
                 raise
             except Exception:  # noqa: BLE001 - the same
                 output.unhandled.append(record)
 
     def _decode(self, payloads: Sequence[bytes]) -> tuple[Sequence[Any], bool]:
-        """The plain events of payloads, or why they are none; whether any is none."""
+        """Return the event or the fallback reason of each payload, and whether any fell back."""
         events: list[Any] = []
-        some_not_plain = False
-        decoded = map(self._decoders.plain, payloads)
+        some_irregular = False
+        decoded = map(self._decoders.typed, payloads)
         while True:
             try:
-                events.extend(decoded)  # and goes on behind the one that raised
+                events.extend(decoded)  # resumes after the payload that raised
             except msgspec.ValidationError:
                 events.append(_FallbackReason.TYPES)
             except Exception as error:  # noqa: BLE001 - the same
-                cut_off = _is_cut_off(payloads[len(events)], error)
-                events.append(_FallbackReason.CUT_OFF if cut_off else _FallbackReason.OTHER)
+                truncated = _is_truncated(payloads[len(events)], error)
+                events.append(_FallbackReason.TRUNCATED if truncated else _FallbackReason.OTHER)
             else:
-                return events, some_not_plain
-            some_not_plain = True
+                return events, some_irregular
+            some_irregular = True
 
-    def _addresses(self, written: Sequence[str]) -> Sequence[Address | None]:
-        """The addresses' texts, None for one that is left."""
+    def _look_up(self, addresses: Sequence[str]) -> Sequence[GeoTexts | None]:
+        """Return the geo texts of each address; None if its record is unhandled."""
         try:
-            return self._memos.geo_by_raw_address.all_of(written)
+            return self._caches.geo_by_raw_address.get_all(addresses)
         except SpadeError:
             raise
-        except Exception:  # noqa: BLE001 - a bug of a lookup; it is met again, and counted then
-            return list(map(self._address, written))
+        except Exception:  # noqa: BLE001 - an address that is invalid, or a bug of a lookup
+            return list(map(self._look_up_one, addresses))
 
-    def _address(self, written: str) -> Address | None:
+    def _look_up_one(self, address: str) -> GeoTexts | None:
         try:
-            address: Address = self._memos.geo_by_raw_address[written]
+            geo: GeoTexts = self._caches.geo_by_raw_address[address]
         except SpadeError:
             raise
         except Exception:  # noqa: BLE001 - the same
             return None
-        return address
+        return geo
 
     def _process_single(
-        self, event: Any, record: RawEdgeRecord, second: TimestampTexts, address: Address
+        self, event: Any, record: RawEdgeRecord, timestamp: TimestampTexts, geo: GeoTexts
     ) -> Iterable[tuple[Any, str]]:
-        """Returns the events of one payload with their rows.
-
-        The payload has escapes, or several events, or other types than plain events have.
-        """
+        """Return the events of one irregular payload with their rows."""
         payload = record.data
         escapes = BACKSLASH in payload
         if escapes and b"\\u0000" in payload:
-            raise ValueError("a NUL would be taken for the mark of a missing column")
+            raise ValueError("NUL marks a missing column")
         if event is not _FallbackReason.TYPES:
             events = [event]
         elif payload.startswith(b"[{"):
             events = self._decode_list(payload)
         else:
-            events = [self._decode_or_register(self._decoders.careful, payload)]
+            events = [self._decode_or_register(self._decoders.any_type, payload)]
         rows = []
-        for each in events:
-            texts = each.texts(record, second, address)
-            rows.append(SEPARATOR.join(_escaped(texts, each.sent_texts) if escapes else texts))
+        for item in events:
+            texts = item.texts(record, timestamp, geo)
+            rows.append(SEPARATOR.join(_escaped(texts, item.unescaped_texts) if escapes else texts))
         return zip(events, rows, strict=True)
 
     def _decode_list(self, payload: bytes) -> Any:
         try:
-            return self._decoders.plain_list(payload)
+            return self._decoders.typed_list(payload)
         except msgspec.ValidationError:
-            return self._decode_or_register(self._decoders.careful_list, payload)
+            return self._decode_or_register(self._decoders.any_type_list, payload)
 
     def _decode_or_register(self, decode: Callable[[bytes], Any], payload: bytes) -> Any:
-        """What ``decode`` makes of a payload; of one that it does not know the tables are met."""
+        """Decode a payload; register its tables if that fails."""
         try:
             return decode(payload)
         except msgspec.ValidationError:
@@ -291,26 +290,26 @@ class FastPath:
             raise
 
 
-def _is_cut_off(payload: bytes, error: Exception) -> bool:
-    """Whether ``error``, met in decoding ``payload``, says that it ends too early to be JSON.
+def _is_truncated(payload: bytes, error: Exception) -> bool:
+    """Return whether ``error`` means that ``payload`` is truncated JSON.
 
-    With escapes it may say so of a surrogate that is not followed by another, which is JSON.
+    In a payload with escapes, the message may also mean a lone surrogate, which is valid JSON.
     """
-    return str(error) == _TRUNCATED and BACKSLASH not in payload
+    return str(error) == _TRUNCATED_MESSAGE and BACKSLASH not in payload
 
 
-def _make_batches(batches: _Batches, output: _Output) -> None:
-    """Adds the rows of plain events to ``output``, batch by batch."""
+def _add_batches(batches: _Batches, output: _Output) -> None:
+    """Add the rows of regular events to ``output``, batch by batch."""
     for struct, batch in batches.items():
-        rows = None if len(batch) <= BATCH_MIN_ROWS else _rows_at_once(struct, batch)
+        rows = None if len(batch) <= BATCH_MIN_ROWS else _batch_rows(struct, batch)
         if rows is None:
-            _make_rows(struct, batch, output)
+            _add_rows_one_by_one(struct, batch, output)
         else:
             output.rows[struct.table] += rows
 
 
-def _rows_at_once(struct: Any, batch: list[Any]) -> list[str] | None:
-    """Returns all rows of a batch together; None if one of them fails."""
+def _batch_rows(struct: Any, batch: list[Any]) -> list[str] | None:
+    """Return the rows of a batch; None if one of them fails."""
     try:
         rows: list[str] = struct.rows(batch)
     except SpadeError:
@@ -320,24 +319,24 @@ def _rows_at_once(struct: Any, batch: list[Any]) -> list[str] | None:
     return rows
 
 
-def _make_rows(struct: Any, batch: list[Any], output: _Output) -> None:
-    """Adds the rows of a batch to ``output``, each made by itself."""
+def _add_rows_one_by_one(struct: Any, batch: list[Any], output: _Output) -> None:
+    """Add the rows of a batch to ``output``, one by one."""
     rows = output.rows[struct.table]
-    for event, record, second, address in zip(*[iter(batch)] * BATCH_STRIDE, strict=True):
+    for event, record, timestamp, geo in zip(*[iter(batch)] * BATCH_STRIDE, strict=True):
         try:
-            rows.append(SEPARATOR.join(event.texts(record, second, address)))
-        except SpadeError:  # noqa: PERF203 - each of them may
+            rows.append(SEPARATOR.join(event.texts(record, timestamp, geo)))
+        except SpadeError:  # noqa: PERF203 - any record may raise
             raise
         except Exception:  # noqa: BLE001 - the same
             output.unhandled.append(record)
 
 
-def _escaped(texts: Sequence[str], sent: Sequence[int]) -> Sequence[str]:
-    """The texts of a row, with escapes in those which stand there as they were sent."""
-    dirty = [number for number in sent if not is_plain(texts[number])]
+def _escaped(texts: Sequence[str], unescaped: Sequence[int]) -> Sequence[str]:
+    """Return the texts of a row; escape the texts at the indexes ``unescaped`` if necessary."""
+    dirty = [index for index in unescaped if not is_plain(texts[index])]
     if not dirty:
         return texts
     cleaned = list(texts)
-    for number in dirty:
-        cleaned[number] = escaped(cleaned[number])
+    for index in dirty:
+        cleaned[index] = escaped(cleaned[index])
     return cleaned

@@ -1,4 +1,4 @@
-"""How an event can end: exactly one of these, counted per table."""
+"""The outcomes of an event, which are counted by table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Outcome(str, Enum):
-    """The end of one event (or of one malformed record, which counts once)."""
+    """The one outcome of an event, or of a malformed record, which counts once."""
 
     SUCCESS = "success"
     SKIPPED_COLUMNS = "skipped_columns"
@@ -14,5 +14,5 @@ class Outcome(str, Enum):
     MALFORMED = "malformed"
     EMPTY_REQUEST = "empty_request"
     FAILED = "failed"
-    NOT_ASKED = "not_asked"
-    """An event of a table that the command line did not name; only where tables are named."""
+    NOT_REQUESTED = "not_asked"
+    """The event's table is not one of those named on the command line."""

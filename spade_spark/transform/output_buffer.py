@@ -1,4 +1,4 @@
-"""What has come of chunks, as the caller takes it: rows in bytes, untracked events, kept lines."""
+"""The output of the transform: encoded rows, untracked events and quarantined lines."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from spade_spark.gocompat.quote import escape, printable_class
 from spade_spark.transform.coerce import MISSING
 from spade_spark.transform.outcomes import Outcome
 
-_BETWEEN_ROWS: Final = '"\n"'
-_BETWEEN: Final = _BETWEEN_ROWS.encode()
-_MARK: Final = MISSING.encode()
+_ROW_SEPARATOR: Final = '"\n"'
+_ROW_SEPARATOR_BYTES: Final = _ROW_SEPARATOR.encode()
+_MISSING_BYTES: Final = MISSING.encode()
 _ASCII: Final = bytes(range(0x80))
 _UNPRINTABLE: Final = re.compile(rf"[^\x00-\x7f{printable_class()}]")
 _MAX_KNOWN: Final = 4096
@@ -27,9 +27,9 @@ class TableRows:
 
     Attributes:
         table: The table.
-        text: The rows, each ended by a line feed, in UTF-8.
-        count: How many they are.
-        skipped: How many of them lack a column.
+        text: The rows in UTF-8, each ended by a line feed.
+        count: The number of rows.
+        skipped: The number of rows that lack a column.
     """
 
     table: Table
@@ -40,14 +40,14 @@ class TableRows:
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedLine:
-    """A line of which an event, or all, ended without a row though there should be one.
+    """A line with an event that has no row because of an error.
 
     Attributes:
         line: The line, without its line end.
         outcome: ``malformed`` or ``failed``.
-        error: What was wrong.
-        uuid: The event's id, or the record's.
-        event: The event's name; empty for a whole record.
+        error: The error text.
+        uuid: The id of the event or the record.
+        event: The name of the event; empty if the whole record is quarantined.
     """
 
     line: bytes
@@ -59,12 +59,12 @@ class QuarantinedLine:
 
 @dataclass(frozen=True)
 class TransformOutput:
-    """What has come of chunks.
+    """The output of chunks.
 
     Attributes:
         rows: The rows by table name.
-        untracked: JSON lines of untracked events, without line ends.
-        quarantined: What is to be kept for another try, in the lines' order.
+        untracked: The JSON lines of untracked events, without line ends.
+        quarantined: The lines to quarantine, in their order.
     """
 
     rows: dict[str, TableRows] = field(default_factory=dict)
@@ -73,54 +73,55 @@ class TransformOutput:
 
 
 class RowEncoder:
-    """Encodes the rows that generated code makes, and escapes in them what is not printable."""
+    """Encodes the rows of generated code and escapes characters that are not printable."""
 
     def __init__(self) -> None:
-        self._known: set[str] = set()
+        self._printable: set[str] = set()
 
     def encode(self, table: Table, texts: list[str]) -> TableRows:
-        """The rows whose texts, without their first and last quote, ``texts`` are."""
+        """Encode rows from their texts without the first and last quote."""
         count = len(texts)
         text = self._encoded(texts) if table.columns else b"\n" * count
         if b"\x7f" in text:
             text = text.replace(b"\x7f", b"\\x7f")
         skipped = 0
-        if _MARK in text:
+        if _MISSING_BYTES in text:
             skipped = len([row for row in texts if MISSING in row])
-            text = text.replace(_MARK, b"")
+            text = text.replace(_MISSING_BYTES, b"")
         return TableRows(table, text, count, skipped)
 
     def _encoded(self, texts: list[str]) -> bytes:
-        are_narrow = list(map(str.isascii, texts))
-        if all(are_narrow):
-            return _framed(_BETWEEN_ROWS.join(texts).encode())
-        wide = list(compress(texts, map(not_, are_narrow)))
-        if not self._all_printable(wide):
-            wide = [_escape_others(row) for row in wide]
-        # By themselves: joined to them as text, all others would be wide too, and slow to encode.
-        narrow = list(compress(texts, are_narrow))
-        rows = list(map(str.encode, wide))
-        if narrow:
-            rows.append(_BETWEEN_ROWS.join(narrow).encode())
-        return _framed(_BETWEEN.join(rows))
+        are_ascii = list(map(str.isascii, texts))
+        if all(are_ascii):
+            return _framed(_ROW_SEPARATOR.join(texts).encode())
+        non_ascii = list(compress(texts, map(not_, are_ascii)))
+        if not self._all_printable(non_ascii):
+            non_ascii = [_escape_unprintable(row) for row in non_ascii]
+        # ASCII rows are encoded apart: one non-ASCII row makes the whole joined text slow to
+        # encode.
+        ascii_rows = list(compress(texts, are_ascii))
+        rows = list(map(str.encode, non_ascii))
+        if ascii_rows:
+            rows.append(_ROW_SEPARATOR.join(ascii_rows).encode())
+        return _framed(_ROW_SEPARATOR_BYTES.join(rows))
 
     def _all_printable(self, rows: list[str]) -> bool:
-        """Whether the rows have no character but such as are known to be printable.
+        """Return whether all non-ASCII characters of the rows are printable.
 
-        The ASCII is taken away first: most of a row is, and the rest repeats.
+        Most characters are ASCII and are removed first. The others repeat and are cached.
         """
         others = set(b"".join(map(str.encode, rows)).translate(None, _ASCII).decode())
-        unknown = others - self._known
+        unknown = others - self._printable
         if not unknown:
             return True
-        if len(self._known) + len(unknown) > _MAX_KNOWN:
-            self._known.clear()
-        self._known.update(char for char in unknown if not _UNPRINTABLE.match(char))
-        return unknown <= self._known
+        if len(self._printable) + len(unknown) > _MAX_KNOWN:
+            self._printable.clear()
+        self._printable.update(char for char in unknown if not _UNPRINTABLE.match(char))
+        return unknown <= self._printable
 
 
-def _escape_others(row: str) -> str:
-    """``row`` with escapes for what is neither ASCII nor printable."""
+def _escape_unprintable(row: str) -> str:
+    """Escape the characters of ``row`` that are neither ASCII nor printable."""
     return _UNPRINTABLE.sub(lambda match: escape(match[0]), row)
 
 

@@ -1,7 +1,7 @@
-"""The transform as it is written down: one line, its events, their rows.
+"""The reference transform: one line to its events and rows.
 
-Plain on purpose. This is what the generated row functions are proven against, and where they send
-every event that is not plain.
+It is simple on purpose. Tests compare the generated code with it, and the fast path leaves all
+lines to it that it does not support.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ MAX_UUID_BYTES: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class EventResult:
-    """What became of one event, or of a record whose events could not be told.
+    """The result of one event, or of a malformed record.
 
     Attributes:
-        table: The event's name; None where there is no row of any kind.
-        version: The version of the event's table; None where there is none.
-        row: The row, or an untracked event's JSON line, without a line end.
-        record: Outbound name to unquoted text, empty values left out; None without a row.
-        uuid: The event's id.
-        outcome: How it ended.
-        error: What failed, for `FAILED` and `MALFORMED`.
+        table: The name of the event; None if the outcome has none.
+        version: The version of the event's table; None if there is none.
+        row: The row, or the JSON line of an untracked event, without a line end.
+        record: The unquoted texts by outbound name, without empty ones; None without a row.
+        uuid: The id of the event.
+        outcome: The outcome.
+        error: The error text, for `FAILED` and `MALFORMED`.
     """
 
     table: str | None
@@ -65,13 +65,13 @@ class _Compiled:
 
 
 class ReferenceTransform:
-    """Turns lines of the edge's log into rows.
+    """Transforms lines of the edge log to rows.
 
     Args:
         tables: The tables by name.
-        lookups: What columns ask outside.
-        asked: The tables whose rows are wanted, or None for all; events of others end as
-            `NOT_ASKED`, untracked ones too.
+        lookups: The lookups of columns.
+        requested: The requested tables; None for all. All other events, including untracked ones,
+            end as `NOT_REQUESTED`.
         registry: The transformers.
 
     Raises:
@@ -82,17 +82,17 @@ class ReferenceTransform:
         self,
         tables: Mapping[str, Table],
         lookups: Lookups,
-        asked: frozenset[str] | None = None,
+        requested: frozenset[str] | None = None,
         registry: Registry = TRANSFORMERS,
     ) -> None:
         self._tables = {name: _compile(table, lookups, registry) for name, table in tables.items()}
-        self._asked = asked
+        self._requested = requested
 
     def line(self, line: bytes) -> list[EventResult] | None:
-        """The results of one line (without its line end), or None where it is no edge record.
+        """Return the results of one line without its line end; None if it is not an edge record.
 
         Raises:
-            LookupUnavailableError: A service that a column asks does not answer.
+            LookupUnavailableError: A lookup service does not respond.
         """
         try:
             record = read_record(line)
@@ -101,7 +101,7 @@ class ReferenceTransform:
         return self.record(record)
 
     def record(self, record: EdgeRecord) -> list[EventResult]:
-        """The results of one edge record: one for each event, or one if it is malformed.
+        """Return the results of one edge record: one per event, or one if it is malformed.
 
         Raises:
             LookupUnavailableError: As for :meth:`line`.
@@ -112,7 +112,7 @@ class ReferenceTransform:
             return [malformed(record.uuid, str(error))]
 
     def payload(self, payload: bytes, record: EdgeRecord) -> list[EventResult]:
-        """As :meth:`record`, of a payload that is decoded; that of the record is not looked at."""
+        """As :meth:`record`, with a decoded payload; the payload of ``record`` is ignored."""
         try:
             return self._events(read_payload(payload), record)
         except MalformedPayloadError as error:
@@ -142,8 +142,8 @@ class ReferenceTransform:
     ) -> EventResult:
         if not name:
             return _without_row(uuid, Outcome.EMPTY_REQUEST)
-        if self._asked is not None and (table is None or name not in self._asked):
-            return _without_row(uuid, Outcome.NOT_ASKED)
+        if self._requested is not None and (table is None or name not in self._requested):
+            return _without_row(uuid, Outcome.NOT_REQUESTED)
         if table is None:
             line = untracked_line(name, properties)
             return EventResult(name, None, line, None, uuid, Outcome.UNTRACKED)
@@ -154,7 +154,7 @@ class ReferenceTransform:
 
 
 def malformed(uuid: str, error: str) -> EventResult:
-    """The one result of a record whose payload cannot be read."""
+    """Return the result of a record whose payload cannot be read."""
     shown = uuid if 0 < len(uuid.encode()) <= MAX_UUID_BYTES else "error"
     return EventResult(None, None, None, None, shown, Outcome.MALFORMED, error)
 
@@ -169,9 +169,10 @@ def _compile(table: Table, lookups: Lookups, registry: Registry) -> _Compiled:
 
 
 def _with_server_values(members: JsonObject, record: EdgeRecord) -> dict[str, Value]:
-    """The properties by name, the last of a repeated one, and what the server knows.
+    """Return the properties and server values by name; the last one wins if a name repeats.
 
-    It knows the time better than the client, and address and agent where the client is silent.
+    The server's time replaces the client's. Address and user agent of the server apply only if the
+    client sent none.
     """
     values = {name: item.value for name, item in members}
     if "time" in values:

@@ -1,4 +1,4 @@
-"""What generated row functions call: memos, conversions, and the names that it knows them by.
+"""The caches and conversions that generated row functions use, and their names in that code.
 
 Texts are as in :mod:`~spade_spark.transform.coerce`.
 """
@@ -49,32 +49,32 @@ from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 from spade_spark.transform.transformers.timestamps import EARLIEST, LATEST, UTC, unix_time
 from spade_spark.window import PACIFIC
 
-Address = tuple[str, ...]
-"""The address itself, not escaped, and what groups of columns show of it."""
+GeoTexts = tuple[str, ...]
+"""The IP address, not escaped, and the joined texts of each group of its columns."""
 
 _Join = Callable[[list[str]], str]
-"""The texts of all parts of an address to those of a group of them, as a row has them."""
+"""Joins the texts of a group of columns, out of the texts of all parts of an address."""
 
 _Parts = tuple[AddressPart, ...]
-"""The parts of an address that neighbouring columns show."""
+"""The parts of an address that adjacent columns show."""
 
-_Made = TypeVar("_Made")
+_T = TypeVar("_T")
 
-_SECONDS: Final = 1_024
-"""Lines come nearly in the order of their time, so that few seconds do."""
-_NO_FRACTION: Final = 2**53
-"""Floats from here on are whole numbers."""
+_MAX_TIMESTAMPS: Final = 1_024
+"""Lines are almost sorted by time, so few seconds are enough."""
+_FLOAT_INT_LIMIT: Final = 2**53
+"""Floats from this limit on are whole numbers."""
 _INT32_END: Final = 2**31
 _MINUTE: Final = len("2006-01-02T15:04:")
 _SIXTIETH: Final = re.compile("[0-5][0-9]")
 
 
 class TimestampTexts(msgspec.Struct, frozen=True, gc=False):
-    """A whole second of Unix time, as columns of ``time`` show it.
+    """The texts that columns of ``time`` show of a whole second of Unix time.
 
     Attributes:
-        text: In base 10.
-        text32: The same, missing where it has more than 32 bits.
+        text: The Unix seconds.
+        text32: The same; missing if they do not fit 32 bits.
         pacific: Date and time on the Pacific wall clock.
         utc: Date and time in UTC.
     """
@@ -86,7 +86,7 @@ class TimestampTexts(msgspec.Struct, frozen=True, gc=False):
 
 
 def _canonical(address: str) -> str:
-    """As :func:`~spade_spark.gocompat.ip.canonical_ip`, quicker for an IPv4 address that is so."""
+    """As :func:`~spade_spark.gocompat.ip.canonical_ip`, but faster for canonical IPv4."""
     try:
         if socket.inet_ntoa(socket.inet_pton(socket.AF_INET, address)) == address:
             return address
@@ -96,42 +96,41 @@ def _canonical(address: str) -> str:
 
 
 class RowCaches:
-    """The memos of one worker's transform, shared by its tables.
+    """The caches of one worker's transform, shared by its tables.
 
     Attributes:
         registry: The transformers.
-        seconds: The first 20 characters of a ``receivedAt`` with a fraction to its
-            :class:`TimestampTexts`; see :meth:`timestamp`.
-        addresses: An address as the edge wrote it to the texts of ``geo_by_address`` for its
-            canonical
-            form, the first of which is that form.
-        places: The text of an address to the texts of groups of columns, each by the number that
-            :func:`geo_group_name` stands for in generated code.
+        timestamps: The :class:`TimestampTexts` by the first 20 characters of a ``receivedAt`` with
+            a fraction; see :meth:`timestamp`.
+        geo_by_address: The :data:`GeoTexts` by the text of an address. Generated code knows the
+            index of a group of columns by :func:`geo_group_name`.
+        geo_by_raw_address: The :data:`GeoTexts` of the canonical address, by the address as the
+            edge wrote it.
     """
 
     def __init__(self, lookups: Lookups, registry: Registry = TRANSFORMERS) -> None:
         self.registry = registry
         self._lookups = lookups
         self._groups: dict[_Parts, _Join] = {}
-        self._shown: set[AddressPart] = set()  # the parts of groups that show a place
-        self._made: dict[str, Any] = {}
-        self._pacific = _WallClock(PACIFIC)
-        self._utc = _WallClock(UTC)
+        self._geo_parts: set[AddressPart] = set()  # the parts that any group shows
+        self._singletons: dict[str, Any] = {}
+        self._pacific_clock = _WallClock(PACIFIC)
+        self._utc_clock = _WallClock(UTC)
         self._minutes = Cache(self._parse_minute)
         self._asn_numbers = Cache(_asn_number)
-        self.seconds = Cache(self._parse_second, _SECONDS)
-        self.geo_by_address = Cache(self._place_texts)
-        self.geo_by_raw_address = Cache(lambda written: self._place_texts(_canonical(written)))
+        self.timestamps = Cache(self._parse_second, _MAX_TIMESTAMPS)
+        self.geo_by_address = Cache(self._geo_texts)
+        self.geo_by_raw_address = Cache(lambda address: self._geo_texts(_canonical(address)))
 
     def names(self, groups: Iterable[tuple[Column, ...]]) -> dict[str, Any]:
-        """What the generated code of these columns calls, by the names that it uses.
+        """Return the objects that the generated code of these columns uses, by name.
 
         Args:
-            groups: A table's columns, those together that show parts of one address.
+            groups: The columns of a table, grouped by ``codegen.groups``.
         """
         groups = list(groups)
         columns = [column for group in groups for column in group]
-        placed = [group for group in groups if is_geo_group(group, self.registry)]
+        geo_groups = [group for group in groups if is_geo_group(group, self.registry)]
         return {
             "join": SEPARATOR.join,
             "MISSING": MISSING,
@@ -141,58 +140,61 @@ class RowCaches:
             "fractions": FRACTIONS,
             "float_text": float_text,
             "float_texts": float_texts,
-            **_parts("pacific", self._pacific),
-            **_parts("utc", self._utc),
-            "any_integer": coerce_integer,
-            "any_text": coerce_text,
-            "any_bool": coerce_bool,
-            "any_float": coerce_float,
-            "any_time": coerce_time,
-            "any_user_id": coerce_user_id,
-            "places": self.geo_by_address,
-            "any_string": coerce_string,
-            **{geo_group_name(group): self._group(group) for group in placed},
+            **_cache_names("pacific", self._pacific_clock),
+            **_cache_names("utc", self._utc_clock),
+            "coerce_integer": coerce_integer,
+            "coerce_text": coerce_text,
+            "coerce_bool": coerce_bool,
+            "coerce_float": coerce_float,
+            "coerce_time": coerce_time,
+            "coerce_user_id": coerce_user_id,
+            "geo_by_address": self.geo_by_address,
+            "coerce_string": coerce_string,
+            **{geo_group_name(group): self._group_index(group) for group in geo_groups},
             **{
-                name: part
+                name: value
                 for column in columns
-                for name, part in _parts(cache_name(column), self._memo(column)).items()
+                for name, value in _cache_names(
+                    cache_name(column), self._text_cache(column)
+                ).items()
             },
             **{converter_name(column): self._converter(column) for column in columns},
         }
 
     def timestamp(self, at: str) -> TimestampTexts:
-        """The second that a ``receivedAt`` in UTC lies in; of its fraction nothing is looked at.
+        """Return the texts of a ``receivedAt`` in UTC; its fraction is not checked.
 
         Raises:
-            ValueError: It is no time, or one that a generated row does not show.
+            ValueError: It is not a time, or generated code does not support it.
         """
-        whole = len(at) == WHOLE_SECOND and at[-1] == "Z"
-        return cast("TimestampTexts", self.seconds[f"{at[:-1]}." if whole else at[:WHOLE_SECOND]])
+        no_fraction = len(at) == PREFIX_LENGTH and at[-1] == "Z"
+        prefix = f"{at[:-1]}." if no_fraction else at[:PREFIX_LENGTH]
+        return cast("TimestampTexts", self.timestamps[prefix])
 
     def _parse_second(self, prefix: str) -> TimestampTexts:
-        """The second of times with these first 20 characters, which end in a dot or a comma.
+        """Return the texts of times with this prefix, which ends in a dot or a comma.
 
         Raises:
             ValueError: As for :meth:`timestamp`.
         """
         minute, digits, end = prefix[:_MINUTE], prefix[_MINUTE:-1], prefix[-1:]
         if end not in (".", ",") or not _SIXTIETH.fullmatch(digits):
-            raise ValueError("another form of time")
+            raise ValueError("unsupported time format")
         start, pacific, utc = self._minutes[minute]
         seconds = start + int(digits)
         if not EARLIEST <= seconds <= LATEST:
-            raise ValueError("a time out of range")
+            raise ValueError("time out of range")
         text = str(seconds)
         text32 = text if seconds < _INT32_END else MISSING
         return TimestampTexts(text, text32, f"{pacific}{digits}", f"{utc}{digits}")
 
     def _parse_minute(self, prefix: str) -> tuple[int, str, str]:
-        """Where a minute begins: the Unix seconds, and the wall clocks without their seconds."""
+        """Return the Unix seconds of a minute's start and its wall clocks without seconds."""
         start = rfc3339_seconds(f"{prefix}00Z")
-        return start, self._pacific[start][:-2], self._utc[start][:-2]
+        return start, self._pacific_clock[start][:-2], self._utc_clock[start][:-2]
 
-    def _memo(self, column: Column) -> Cache:
-        """The texts of a column that is filled from one string."""
+    def _text_cache(self, column: Column) -> Cache:
+        """Return the cache of the texts of a column that is filled from one string."""
         name, convert = cache_name(column), self._converter(column)
         codegen = self.registry.spec(column.transformer).codegen
         if isinstance(codegen, ValueCodegen) and codegen.supporting:
@@ -202,79 +204,80 @@ class RowCaches:
             )
         return self._singleton(name, lambda: Cache(lambda value: text_or_missing(convert, value)))
 
-    def _group(self, group: tuple[Column, ...]) -> int:
-        """The number of the group among the texts of a place, given to it if it has none."""
+    def _group_index(self, group: tuple[Column, ...]) -> int:
+        """Return the index of the group in :data:`GeoTexts`; a new group is added."""
         parts = _address_parts(group, self.registry)
         if parts not in self._groups:
-            self._groups[parts] = _join_of(parts)
-            self._shown.update(parts)
+            self._groups[parts] = _joiner(parts)
+            self._geo_parts.update(parts)
             self.geo_by_address.known.clear()
             self.geo_by_raw_address.known.clear()
         return 1 + list(self._groups).index(parts)
 
-    def _place_texts(self, address: str) -> tuple[str, ...]:
-        """What each group of columns shows of an address, which is looked up once for all."""
+    def _geo_texts(self, address: str) -> tuple[str, ...]:
+        """Return the texts of all groups of columns, from one lookup of the address."""
         if address is MISSING:
             return (MISSING, *[SEPARATOR.join([MISSING] * len(group)) for group in self._groups])
-        if not self._shown:
+        if not self._geo_parts:
             return (address,)
-        has_number = AddressPart.ASN_NUMBER in self._shown
-        place = self._lookups.geo.locate(address, asn=has_number or AddressPart.ASN in self._shown)
-        asn_number = self._asn_numbers[place.asn] if has_number else ""
-        texts = [escaped(address), *map(escaped, place), asn_number]
+        has_number = AddressPart.ASN_NUMBER in self._geo_parts
+        has_asn = has_number or AddressPart.ASN in self._geo_parts
+        location = self._lookups.geo.locate(address, asn=has_asn)
+        asn_number = self._asn_numbers[location.asn] if has_number else ""
+        texts = [escaped(address), *map(escaped, location), asn_number]
         return (address, *[join(texts) for join in self._groups.values()])
 
     def _converter(self, column: Column) -> Converter:
         name = converter_name(column)
         return self._singleton(name, lambda: self.registry.converter(column, self._lookups))
 
-    def _singleton(self, name: str, make: Callable[[], _Made]) -> _Made:
-        if name not in self._made:
-            self._made[name] = make()
-        made: _Made = self._made[name]
-        return made
+    def _singleton(self, name: str, make: Callable[[], _T]) -> _T:
+        if name not in self._singletons:
+            self._singletons[name] = make()
+        singleton: _T = self._singletons[name]
+        return singleton
 
 
-def _join_of(parts: _Parts) -> _Join:
-    """What joins the texts of these parts, out of those of all parts of an address."""
+def _joiner(parts: _Parts) -> _Join:
+    """Return the function that joins the texts of these parts."""
     take = itemgetter(*parts)
     return take if len(parts) == 1 else lambda texts: SEPARATOR.join(take(texts))
 
 
 def is_geo_group(group: tuple[Column, ...], registry: Registry) -> bool:
-    """Whether ``group`` shows an address and what is known of its place."""
+    """Return whether ``group`` shows the location of an address."""
     parts = _address_parts(group, registry)
     return len(parts) == len(group) and set(parts) != {AddressPart.ADDRESS}
 
 
 def _address_parts(group: tuple[Column, ...], registry: Registry) -> _Parts:
-    """The parts of an address that the columns of ``group`` show."""
+    """Return the parts of an address that the columns of ``group`` show."""
     parts = (registry.spec(column.transformer).address_part for column in group)
     return tuple(part for part in parts if part is not None)
 
 
 def geo_group_name(group: tuple[Column, ...]) -> str:
-    """The name by which generated code knows the number of a group of columns of an address."""
+    """Return the name of the index of a group of columns in generated code."""
     return "group_" + "_".join(_identifier(column.transformer) for column in group)
 
 
 def cache_name(column: Column) -> str:
-    """The name by which generated code knows the memo of a column filled from one string."""
-    return "memo_" + _identifier(column.transformer)
+    """Return the name of the text cache of a column in generated code."""
+    return "cache_" + _identifier(column.transformer)
 
 
 def converter_name(column: Column) -> str:
-    """The name by which generated code knows the converter of a column."""
+    """Return the name of the converter of a column in generated code."""
     return "convert_" + _identifier(column.transformer)
 
 
-def _parts(name: str, memo: Cache) -> dict[str, Any]:
-    """The memo and its parts, by the names by which generated code knows them."""
-    return {name: memo, f"known_{name}": memo.known, f"fill_{name}": memo.fill}
+def _cache_names(name: str, cache: Cache) -> dict[str, Any]:
+    """Return a cache, its entries and its ``fill``, by their names in generated code."""
+    return {name: cache, f"known_{name}": cache.known, f"fill_{name}": cache.fill}
 
 
 def _identifier(text: str) -> str:
-    """``text`` as a part of an identifier, different for each text."""
+    """Encode ``text`` as a part of an identifier, without collisions."""
     return "".join(c if c.isascii() and c.isalnum() else f"_{ord(c):x}_" for c in text)
 
 
@@ -286,9 +289,9 @@ def _asn_number(asn: str) -> str:
 
 
 class _WallClock(Cache):
-    """Whole Unix seconds to the date and time that the wall clock of ``zone`` shows.
+    """A cache of the date and time on the wall clock of ``zone``, by whole Unix seconds.
 
-    Raises ValueError for what is no time and, having been a float, may have had a fraction.
+    Raises ValueError for an integer out of range that may be a truncated float.
     """
 
     __slots__ = ()
@@ -299,33 +302,33 @@ class _WallClock(Cache):
         def text(seconds: int) -> str:
             if EARLIEST <= seconds <= LATEST:
                 return f"{minutes[seconds // 60]}{seconds % 60:02}"
-            if seconds < _NO_FRACTION:
-                raise ValueError("no time")
+            if seconds < _FLOAT_INT_LIMIT:
+                raise ValueError("time out of range")
             return MISSING
 
         super().__init__(text)
 
 
-WHOLE_SECOND: Final = len("2006-01-02T15:04:05Z")
-"""As many characters as a time without a fraction, or a second and the dot behind it."""
+PREFIX_LENGTH: Final = len("2006-01-02T15:04:05Z")
+"""The length of a time without a fraction, and of a time up to the dot after the seconds."""
 _DIGITS: Final = b"0123456789"
 
 
 def check_utc_suffix(at: str) -> None:
-    """Raises ValueError unless ``at`` ends in ``Z``, after a fraction's digits if it has one."""
-    fraction = at[WHOLE_SECOND:-1].isdigit() and at.isascii()
-    if not (fraction or len(at) == WHOLE_SECOND) or at[-1] != "Z":
-        raise ValueError("another form of time")
+    """Raise ValueError unless ``at`` ends in ``Z``, after the digits of an optional fraction."""
+    fraction = at[PREFIX_LENGTH:-1].isdigit() and at.isascii()
+    if not (fraction or len(at) == PREFIX_LENGTH) or at[-1] != "Z":
+        raise ValueError("unsupported time format")
 
 
 def all_have_fraction_suffix(times: Sequence[str]) -> bool:
-    """Whether all ``times`` pass :func:`check_utc_suffix` and have a fraction.
+    """Return whether all ``times`` pass :func:`check_utc_suffix` and have a fraction.
 
-    Faster than checking each of them.
+    This is faster than checking each of them.
 
-    Holds for times that begin with a second and a dot, which is for the caller to see to. What is
-    left of them without their digits is then as below only if behind each dot there is one ``Z``
-    and nothing else, which has to end the time and to follow a digit.
+    The caller makes sure that all times begin with a second and a dot. After all digits are
+    removed, the text is then as below only if exactly one ``Z`` follows each dot. The ``Z`` must
+    end the time and follow a digit.
     """
     text = "\n".join(times) + "\n"
     if not text.isascii():

@@ -1,4 +1,4 @@
-"""The line of an event that no table takes: what a schema suggestion tool reads."""
+"""Format untracked events (events without a table) as JSON lines for schema inference."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _IN_NAME: Final = str.maketrans(
 
 
 def untracked_line(name: str, properties: str) -> str:
-    """``{"event": name, "properties": properties}`` on one line, without its line end.
+    """Return ``{"event": name, "properties": properties}`` without white space and line end.
 
     Args:
-        name: The event's name.
-        properties: The properties as they were spelt, valid JSON; empty where missing. White
-            space goes, all else stays as it was, but for what a page could take for HTML.
+        name: The name of the event.
+        properties: The raw JSON of the properties; empty if missing. Its values keep their
+            encoding, except that HTML characters are escaped.
     """
     compact = "".join(_without_space(properties)).translate(_IN_TEXT)
-    written = replace_surrogates(compact) or "null"
-    return f'{{"event":"{name.translate(_IN_NAME)}","properties":{written}}}'
+    value = replace_surrogates(compact) or "null"
+    return f'{{"event":"{name.translate(_IN_NAME)}","properties":{value}}}'
 
 
 def _without_space(json: str) -> Iterator[str]:
-    """The parts of valid JSON, without the white space outside strings."""
+    """Yield the parts of valid JSON without the white space outside strings."""
     at = 0
     while (start := json.find('"', at)) >= 0:
         end = end_of_string(json, start)

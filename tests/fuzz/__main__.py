@@ -9,7 +9,7 @@ from collections import Counter
 from random import Random
 
 from spade_spark.lookups.base import Lookups
-from tests.fuzz.compare import differing, exactly, fast
+from tests.fuzz.compare import differing_lines, fast_path, reference
 from tests.fuzz.make import FixedGeo, FixedLogins, lines, tables
 
 LINES_PER_CHUNK = 500
@@ -28,17 +28,17 @@ def main() -> int:
     while done < arguments.lines:
         rng = Random(f"{arguments.seed}-{done}")
         schema = tables(rng)
-        asked = frozenset(list(schema)[:1]) if rng.random() < 0.1 else None
+        requested = frozenset(list(schema)[:1]) if rng.random() < 0.1 else None
         made = lines(rng, schema, min(LINES_PER_CHUNK, arguments.lines - done))
-        wrong = differing(made, schema, lookups, asked)
+        wrong = differing_lines(made, schema, lookups, requested)
         if wrong:
-            print(f"the paths differ on {wrong[0]!r}\ntables: {schema!r}\nasked: {asked}")
-            print(f"exact: {exactly(wrong[:1], schema, lookups, asked)}")
-            print(f"fast:  {fast(wrong[:1], schema, lookups, asked)}")
+            print(f"the paths differ on {wrong[0]!r}\ntables: {schema!r}\nasked: {requested}")
+            print(f"exact: {reference(wrong[:1], schema, lookups, requested)}")
+            print(f"fast:  {fast_path(wrong[:1], schema, lookups, requested)}")
             return 1
-        tally = fast(made, schema, lookups, asked).tally
-        outcomes.update({key.value: number for key, number in tally.outcomes().items()})
-        outcomes["undecodable"] += tally.undecodable
+        counts = fast_path(made, schema, lookups, requested).counts
+        outcomes.update({key.value: number for key, number in counts.outcomes().items()})
+        outcomes["undecodable"] += counts.undecodable
         done += len(made)
     seconds = time.monotonic() - begun
     print(f"{done:,} random lines (seed {arguments.seed}), both paths equal; {seconds:.0f} s")

@@ -1,4 +1,4 @@
-"""The fast path against the exact path, on the same lines."""
+"""Run the fast path and the reference path on the same lines and compare the results."""
 
 from __future__ import annotations
 
@@ -13,57 +13,54 @@ from spade_spark.transform.event_counts import EventCounts
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.transform.reference import ReferenceTransform
 
-_WRITTEN = (Outcome.SUCCESS, Outcome.SKIPPED_COLUMNS)
+_WITH_ROW = (Outcome.SUCCESS, Outcome.SKIPPED_COLUMNS)
 
 
 @dataclass
-class Came:
-    """What lines came to: rows by table and untracked lines, both sorted; counts."""
+class TransformResult:
+    """The sorted rows by table, the sorted untracked lines, and the counts."""
 
     rows: dict[str, list[bytes]] = field(default_factory=dict)
     untracked: list[str] = field(default_factory=list)
-    tally: EventCounts = field(default_factory=EventCounts)
+    counts: EventCounts = field(default_factory=EventCounts)
 
 
-def exactly(
+def reference(
     lines: Sequence[bytes],
     tables: Mapping[str, Table],
     lookups: Lookups,
-    asked: frozenset[str] | None = None,
-) -> Came:
-    """What the exact path makes of the lines."""
-    exact = ReferenceTransform(tables, lookups, asked)
-    came = Came(tally=EventCounts(lines=len(lines)))
+    requested: frozenset[str] | None = None,
+) -> TransformResult:
+    """Return the result of the reference path."""
+    transform = ReferenceTransform(tables, lookups, requested)
+    result = TransformResult(counts=EventCounts(lines=len(lines)))
     for line in lines:
-        results = exact.line(line)
-        if results is None:
-            came.tally.undecodable += 1
+        event_results = transform.line(line)
+        if event_results is None:
+            result.counts.undecodable += 1
             continue
-        came.tally.records += 1
-        for result in results:
-            table = "" if result.outcome is Outcome.UNTRACKED else result.table or ""
-            if result.outcome is Outcome.FAILED:
-                came.tally.fail(table, result.uuid, result.error)
+        result.counts.records += 1
+        for event in event_results:
+            table = "" if event.outcome is Outcome.UNTRACKED else event.table or ""
+            if event.outcome is Outcome.FAILED:
+                result.counts.fail(table, event.uuid, event.error)
             else:
-                came.tally.count(table, result.outcome)
-            if result.outcome in _WRITTEN:
-                came.rows.setdefault(table, []).append((result.row or "").encode())
-            if result.outcome is Outcome.UNTRACKED:
-                came.untracked.append(result.row or "")
-    return _sorted(came)
+                result.counts.count(table, event.outcome)
+            if event.outcome in _WITH_ROW:
+                result.rows.setdefault(table, []).append((event.row or "").encode())
+            if event.outcome is Outcome.UNTRACKED:
+                result.untracked.append(event.row or "")
+    return _sorted(result)
 
 
-def fast(
+def fast_path(
     lines: Sequence[bytes],
     tables: Mapping[str, Table],
     lookups: Lookups,
-    asked: frozenset[str] | None = None,
-) -> Came:
-    """What the fast path makes of the lines, in chunks of one line and of more.
-
-    Rows are handed over now and then.
-    """
-    transform = ChunkTransform(tables, lookups, asked)
+    requested: frozenset[str] | None = None,
+) -> TransformResult:
+    """Return the result of the fast path, in chunks of one line and more, drained at intervals."""
+    transform = ChunkTransform(tables, lookups, requested)
     rows: dict[str, list[bytes]] = {}
     untracked: list[str] = []
     sizes = cycle((1, 1, 2, 1, 5, 1, 1, 13, 1, 34))
@@ -72,31 +69,31 @@ def fast(
         size = next(sizes)
         transform.feed(b"".join(line + b"\n" for line in lines[at : at + size]))
         at += size
-        drained = transform.drain(at_least=1 if at >= len(lines) or size == 1 else 8)
-        untracked += drained.untracked
-        for name, made in drained.rows.items():
-            rows.setdefault(name, []).extend(made.text.split(b"\n")[:-1])
-    transform.tally.balance()
-    return _sorted(Came(rows, untracked, transform.tally))
+        output = transform.drain(at_least=1 if at >= len(lines) or size == 1 else 8)
+        untracked += output.untracked
+        for name, table_rows in output.rows.items():
+            rows.setdefault(name, []).extend(table_rows.text.split(b"\n")[:-1])
+    transform.counts.balance()
+    return _sorted(TransformResult(rows, untracked, transform.counts))
 
 
-def _sorted(came: Came) -> Came:
-    rows = {name: sorted(rows) for name, rows in came.rows.items()}
-    return Came(rows, sorted(came.untracked), came.tally)
+def _sorted(result: TransformResult) -> TransformResult:
+    rows = {name: sorted(rows) for name, rows in result.rows.items()}
+    return TransformResult(rows, sorted(result.untracked), result.counts)
 
 
-def differing(
+def differing_lines(
     lines: Sequence[bytes],
     tables: Mapping[str, Table],
     lookups: Lookups,
-    asked: frozenset[str] | None = None,
+    requested: frozenset[str] | None = None,
 ) -> list[bytes]:
-    """The lines on which the two paths differ alone; all, if they only differ together."""
-    if exactly(lines, tables, lookups, asked) == fast(lines, tables, lookups, asked):
+    """Return the lines with different results; all lines if they only differ in one chunk."""
+
+    def differ(lines: Sequence[bytes]) -> bool:
+        results = (run(lines, tables, lookups, requested) for run in (reference, fast_path))
+        return next(results) != next(results)
+
+    if not differ(lines):
         return []
-    alone = [
-        line
-        for line in lines
-        if exactly([line], tables, lookups, asked) != fast([line], tables, lookups, asked)
-    ]
-    return alone or list(lines)
+    return [line for line in lines if differ([line])] or list(lines)

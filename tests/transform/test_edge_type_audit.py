@@ -23,7 +23,7 @@ LOOKUPS = Lookups(FixedGeo(), FixedLogins())
 
 
 def rows_of(transform, lines):
-    """Rows by table, as the exact path makes them."""
+    """Rows by table, as the reference path makes them."""
     results = [result for each in lines for result in transform.line(each) or ()]
     return Counter(result.table for result in results if result.outcome in ROWS)
 

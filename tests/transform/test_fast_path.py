@@ -26,7 +26,7 @@ def test_a_result_has_rows_and_untracked_lines_and_the_numbers_of_all_other_line
     }
     assert result.untracked == ['{"event":"nowhere","properties":{"n":3}}']
     assert result.unhandled == [1, 4, 5]
-    assert result.cut_off == {4}
+    assert result.truncated == {4}
 
 
 def test_a_later_chunk_does_not_change_the_result_of_an_earlier_one():

@@ -153,8 +153,8 @@ def test_where_tables_are_asked_for_other_events_have_no_row():
     results = results_of(transform, line(payload))
     assert [result.outcome for result in results] == [
         Outcome.SKIPPED_COLUMNS,
-        Outcome.NOT_ASKED,
-        Outcome.NOT_ASKED,
+        Outcome.NOT_REQUESTED,
+        Outcome.NOT_REQUESTED,
         Outcome.EMPTY_REQUEST,
         Outcome.EMPTY_REQUEST,
     ]

@@ -1,1 +1,1 @@
-"""The transformers of Blueprint: from a property to the text of a column."""
+"""The transformers of Blueprint, which convert properties to the texts of columns."""

@@ -1,7 +1,7 @@
-"""What a transformer is: one specification, which every other part of the program reads.
+"""The specification of a transformer, which all other packages use.
 
-This module imports neither pyarrow nor msgspec: types are named here, and resolved by the part
-that needs them.
+This module imports neither pyarrow nor msgspec. It names types, and the packages that need them
+resolve the names.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from spade_spark.gocompat.json import Value
 from spade_spark.lookups.base import Lookups
 
 Converter = Callable[[Value, tuple[Value, ...]], str]
-"""From a property and its supporting ones to the column's text; a missing one is None.
+"""Converts a property and its supporting properties to the text of a column.
 
-That a missing property and a null are the same here is sound: no transformer takes a null.
+A missing property is None, like null: no transformer takes null.
 
 Raises:
-    ConversionError: The property is not one that the transformer takes; the column is skipped.
-    LookupUnavailableError: A service that the column asks does not answer.
+    ConversionError: The transformer does not take the property; the column is skipped.
+    LookupUnavailableError: A lookup service does not respond.
 """
 
 ConverterFactory = Callable[[Lookups, str], Converter]
-"""From the lookups and the transformer's parameter (see :class:`TransformerSpec`) to a converter.
+"""Makes a converter from the lookups and the parameter (see :class:`TransformerSpec`).
 
-It survives pickling if it is a function of a module, or a ``functools.partial`` of one.
+To be picklable, it must be a function of a module or a ``functools.partial`` of one.
 """
 
 
 class ConversionError(ValueError):
-    """A property that its column's transformer does not take; the column is left empty."""
+    """The transformer of a column does not take the property; the column is left empty."""
 
 
 class ArrowType(str, Enum):
-    """The type of a column in Parquet, by the name that Arrow gives it."""
+    """The Parquet type of a column, by its name in Arrow."""
 
     INT32 = "int32"
     INT64 = "int64"
@@ -61,7 +61,7 @@ class FieldType(Enum):
 
 
 class AddressPart(IntEnum):
-    """A text that is known of an IP address; the value is its index in the cached texts."""
+    """A text about an IP address; the value is its index in the cached texts."""
 
     ADDRESS = 0
     CITY = 1
@@ -72,7 +72,7 @@ class AddressPart(IntEnum):
 
 
 class ValueKind(str, Enum):
-    """What an observed JSON value is. Every value that is not null has exactly one kind."""
+    """The kind of an observed JSON value. Each value except null has exactly one kind."""
 
     BOOL = "bool"
     INT = "int"
@@ -87,7 +87,7 @@ class ValueKind(str, Enum):
 
 
 class ValueTrait(Enum):
-    """What else holds for an observed JSON value, whatever its kind."""
+    """A trait of an observed JSON value of any kind."""
 
     SWITCH = "the number 0 or 1"
     UNIX_TIME = "a number of Unix seconds within the range of a timestamp"
@@ -100,10 +100,10 @@ class Inference:
 
     Attributes:
         kinds: The kinds of values that the transformer takes.
-        traits: The traits of values that it takes as well; their kinds are not in ``kinds``.
-        requires: The transformer is considered if a value of one of these kinds was observed. It
-            is always considered if this is empty, and then loses a tie.
-        names: If not empty, the transformer is considered for properties of these names alone. It
+        traits: The traits of other values that it takes; their kinds are not in ``kinds``.
+        requires: The transformer is considered only if a value of one of these kinds was observed.
+            If this is empty, it is always considered and loses a tie.
+        names: If not empty, the transformer is considered for properties of these names only. It
             is then proposed if it takes more than half of the values.
     """
 
@@ -118,24 +118,23 @@ class ValueCodegen:
     """How the fast path generates code for a column that shows a property.
 
     The templates are Python expressions. They may use ``{value}`` (the property), ``{supporting}``
-    (the supporting property), ``{convert}`` (the name of the column's converter), ``{memo}`` (the
-    name of the cache of its texts by what was sent) and what ``RowCaches.names`` lists. The
-    result is
-    escaped unless ``as_sent`` is set; ``MISSING`` stands for a column that cannot be filled.
+    (the supporting property), ``{convert}`` (the name of the column's converter), ``{cache}`` (the
+    name of the cache of its texts by property) and the names of ``RowCaches.names``. The result is
+    escaped unless ``as_sent`` is set. ``MISSING`` stands for a column that cannot be filled.
 
     Attributes:
         field: How a property of the expected type is decoded.
         typed: The text of such a property.
         any_type: The text of a property of any type.
         any_field: How a property of any type is decoded.
-        batch: The texts of ``{value} for p in sent``; empty if ``typed`` is as fast in a batch.
-        supporting: How the one supporting property is decoded; None if there is none. The cache
-            then holds texts by the supporting property.
-        as_sent: Whether the text is the string that was sent, which may need escapes.
-        as_time: Whether ``typed`` also takes a property that is decoded as ``FieldType.TIME``,
+        batch: The texts of ``{value} for p in properties``; empty if ``typed`` is as fast.
+        supporting: How the one supporting property is decoded; None if there is none. If set, the
+            cache has the texts by supporting property.
+        as_sent: Whether the text is the property as sent, which may need escapes.
+        as_time: Whether ``typed`` also takes a property that is decoded as ``FieldType.TIME``
             because another column shows it as a time.
         server_time: The attribute of ``TimestampTexts`` that shows the server's time; empty if the
-            transformer does not take a number of Unix seconds.
+            transformer does not take Unix seconds.
     """
 
     field: FieldType
@@ -153,7 +152,7 @@ class ValueCodegen:
 class AddressCodegen:
     """How the fast path generates code for a column that shows a part of an IP address.
 
-    Neighboring columns of one property are filled together, from one lookup.
+    Adjacent columns of one property are filled together from one lookup.
 
     Attributes:
         part: The part.
@@ -162,32 +161,32 @@ class AddressCodegen:
     part: AddressPart
 
 
-CACHED: Final = "known_{memo}.get(x := {value}) or fill_{memo}(x)"
+CACHED: Final = "known_{cache}.get(x := {value}) or fill_{cache}(x)"
 """The cached text of a property; see :class:`ValueCodegen`."""
 
 CACHED_TEXT: Final = ValueCodegen(
-    FieldType.TEXT, typed=CACHED, any_type="any_text({memo}, {value})"
+    FieldType.TEXT, typed=CACHED, any_type="coerce_text({cache}, {value})"
 )
-"""For a converter that takes strings alone and gives the same text for the same string."""
+"""For a converter that only takes strings and always returns the same text for a string."""
 
 
 @dataclass(frozen=True)
 class TransformerSpec:
-    """All that the program knows of one Blueprint transformer.
+    """The specification of one Blueprint transformer.
 
     Attributes:
-        name: The name that Blueprint gives it, or the prefix of such names if it has a parameter.
-        converter: Makes its converter, which defines what the transformer does.
+        name: The name in Blueprint, or the prefix of the name if it has a parameter.
+        converter: Makes the converter, which defines what the transformer does.
         sql_types: A regular expression of the types that a warehouse column may have, as
             ``format_type()`` writes them.
         sql_type: The type of a warehouse column in CREATE TABLE, without the column's options.
         arrow_type: The type of the column in Parquet.
-        codegen: How the fast path generates code for it. A table with a column without this is
-            left to the reference path.
+        codegen: How the fast path generates code for it. If None, the reference path transforms
+            all tables with such a column.
         inference: When schema inference proposes it; None for never.
-        examples: JSON values that it takes. Tests and the fuzzer draw from them.
-        example_parameter: An example of what follows ``name``; empty if nothing does.
-        clock: For a timestamp, the clock that it shows, as Parquet's metadata describe it.
+        examples: JSON values that it takes. Tests and the fuzzer use them.
+        example_parameter: An example of the parameter after ``name``; empty without a parameter.
+        clock: The clock of a timestamp, as the Parquet metadata describes it.
     """
 
     name: str
@@ -203,7 +202,7 @@ class TransformerSpec:
 
     @property
     def example_name(self) -> str:
-        """A name of a column's transformer that this is the specification of."""
+        """An example of the transformer's name in a column."""
         return self.name + self.example_parameter
 
     @property
@@ -213,20 +212,20 @@ class TransformerSpec:
 
     @property
     def address_part(self) -> AddressPart | None:
-        """The part of an IP address that a column of the address shows; None for another text."""
+        """The part of an IP address that a column shows; None if it shows no such part."""
         if isinstance(self.codegen, AddressCodegen):
             return self.codegen.part
         return AddressPart.ADDRESS if self.codegen and self.codegen.as_sent else None
 
     def parameter(self, name: str) -> str | None:
-        """The parameter in the name of a column's transformer; None for another transformer."""
+        """Return the parameter in a transformer name; None for another transformer."""
         if self.example_parameter:
             return name.removeprefix(self.name) if name.startswith(self.name) else None
         return "" if name == self.name else None
 
 
 def constant(convert: Converter) -> ConverterFactory:
-    """Makes ``convert``, which needs neither lookups nor a parameter."""
+    """Return a factory of ``convert``, which needs neither lookups nor a parameter."""
     return partial(_constant, convert)
 
 
@@ -235,11 +234,11 @@ def _constant(convert: Converter, _lookups: Lookups, _parameter: str) -> Convert
 
 
 def text(value: Value) -> str:
-    """``value`` if it is a string.
+    """Return ``value`` if it is a string.
 
     Raises:
-        ConversionError: It is another value.
+        ConversionError: It is not a string.
     """
     if not isinstance(value, str):
-        raise ConversionError("no string")
+        raise ConversionError("not a string")
     return value

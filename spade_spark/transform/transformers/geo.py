@@ -1,7 +1,6 @@
-"""``ipCity``, ``ipCountry``, ``ipRegion``, ``ipAsn`` and ``ipAsnInteger``: where an address is.
+"""The geo transformers ``ipCity``, ``ipCountry``, ``ipRegion``, ``ipAsn`` and ``ipAsnInteger``.
 
-A string that is no address, or one that nothing is known of, is no failure except to
-``ipAsnInteger``: the text is empty.
+The text is empty for an invalid or unknown address. Only ``ipAsnInteger`` fails on it.
 """
 
 from __future__ import annotations
@@ -26,20 +25,20 @@ from spade_spark.transform.transformers.strings import SQL_TEXT_TYPES
 _PREFIX: Final = "AS"
 
 
-_Place = Literal["city", "country", "region", "asn"]
+_GeoField = Literal["city", "country", "region", "asn"]
 
 
-def to_geo_field(part: _Place, geo: GeoLookup) -> Converter:
-    """The converter to one member of an address's place."""
+def to_geo_field(field: _GeoField, geo: GeoLookup) -> Converter:
+    """Return the converter to one field of an address's location."""
 
     def convert(value: Value, _: tuple[Value, ...]) -> str:
-        return str(getattr(geo.locate(text(value)), part))
+        return str(getattr(geo.locate(text(value)), field))
 
     return convert
 
 
 def to_asn_integer(geo: GeoLookup) -> Converter:
-    """The converter of ``ipAsnInteger``."""
+    """Return the converter of ``ipAsnInteger``."""
 
     def convert(value: Value, _: tuple[Value, ...]) -> str:
         return asn_number(geo.locate(text(value)).asn)
@@ -48,32 +47,32 @@ def to_asn_integer(geo: GeoLookup) -> Converter:
 
 
 def asn_number(asn: str) -> str:
-    """The number in ``AS<number> <organisation>``: what stands before the first space.
+    """Return the number in ``AS<number> <organisation>``.
 
     Raises:
         ConversionError: There is none.
     """
     number = asn.partition(" ")[0]
     if not number.startswith(_PREFIX):
-        raise ConversionError("no autonomous system is known")
+        raise ConversionError("the autonomous system is unknown")
     try:
         return str(parse_integer(number.removeprefix(_PREFIX), 64))
     except ValueError as error:
         raise ConversionError(f"the autonomous system's number: {error}") from None
 
 
-def _place_converter(part: _Place, lookups: Lookups, _parameter: str) -> Converter:
-    return to_geo_field(part, lookups.geo)
+def _geo_converter(field: _GeoField, lookups: Lookups, _parameter: str) -> Converter:
+    return to_geo_field(field, lookups.geo)
 
 
 def _asn_integer_converter(lookups: Lookups, _parameter: str) -> Converter:
     return to_asn_integer(lookups.geo)
 
 
-def _place_spec(name: str, place: _Place, part: AddressPart) -> TransformerSpec:
+def _geo_spec(name: str, field: _GeoField, part: AddressPart) -> TransformerSpec:
     return TransformerSpec(
         name=name,
-        converter=partial(_place_converter, place),
+        converter=partial(_geo_converter, field),
         sql_types=SQL_TEXT_TYPES,
         sql_type="VARCHAR",
         arrow_type=ArrowType.STRING,
@@ -84,10 +83,10 @@ def _place_spec(name: str, place: _Place, part: AddressPart) -> TransformerSpec:
 
 
 SPECS: Final = (
-    _place_spec("ipCity", "city", AddressPart.CITY),
-    _place_spec("ipCountry", "country", AddressPart.COUNTRY),
-    _place_spec("ipRegion", "region", AddressPart.REGION),
-    _place_spec("ipAsn", "asn", AddressPart.ASN),
+    _geo_spec("ipCity", "city", AddressPart.CITY),
+    _geo_spec("ipCountry", "country", AddressPart.COUNTRY),
+    _geo_spec("ipRegion", "region", AddressPart.REGION),
+    _geo_spec("ipAsn", "asn", AddressPart.ASN),
     TransformerSpec(
         name="ipAsnInteger",
         converter=_asn_integer_converter,

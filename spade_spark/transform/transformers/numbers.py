@@ -1,8 +1,4 @@
-"""``int``, ``bigint`` and ``float``.
-
-``float()`` takes more than the transformer does (spaces, the digits of all scripts) and less
-(hexadecimal), so what it is given is checked first.
-"""
+"""``int``, ``bigint`` and ``float``."""
 
 from __future__ import annotations
 
@@ -29,26 +25,26 @@ INT_BITS: Final = 32
 BIGINT_BITS: Final = 64
 SAFE_DIGITS_32: Final = 9
 SAFE_DIGITS_64: Final = 18
-"""Decimal digits that integers of so many bits have room for, whichever they are."""
+"""Any integer of this many decimal digits fits 32 or 64 bits."""
 
 
 def integer(value: Value, bits: int = BIGINT_BITS) -> int:
-    """The integer that ``value`` is, as a number or as a string, within ``bits`` signed bits.
+    """Return the integer of a number or string, within ``bits`` signed bits.
 
     Raises:
-        ConversionError: It is none, or out of range.
+        ConversionError: It is not an integer, or is out of range.
     """
-    spelt = value.text if isinstance(value, Number) else value
-    if not isinstance(spelt, str):
+    digits = value.text if isinstance(value, Number) else value
+    if not isinstance(digits, str):
         raise ConversionError("neither number nor string")
     try:
-        return parse_integer(spelt, bits)
+        return parse_integer(digits, bits)
     except ValueError as error:
         raise ConversionError(str(error)) from None
 
 
 def to_integer(bits: int) -> Converter:
-    """The converter of ``int`` (32 bits) and ``bigint`` (64 bits)."""
+    """Return the converter of ``int`` (32 bits) or ``bigint`` (64 bits)."""
 
     def convert(value: Value, _: tuple[Value, ...]) -> str:
         return str(integer(value, bits))
@@ -57,7 +53,7 @@ def to_integer(bits: int) -> Converter:
 
 
 def to_float(value: Value, _: tuple[Value, ...]) -> str:
-    """The converter of ``float``; NaN gives the empty text."""
+    """Convert to a ``float``; NaN becomes the empty text."""
     if isinstance(value, Number):
         number = float(value.text)
     elif isinstance(value, str):
@@ -87,7 +83,7 @@ def _integer_codegen(field: FieldType, bits: int, digits: int, server_time: str)
         typed="f'{{{value}}}'",
         any_type=(
             f"f'{{{{x}}}}' if type(x := {{value}}) is int and {-end} <= x < {end}"
-            f" else any_integer({{convert}}, {digits}, x)"
+            f" else coerce_integer({{convert}}, {digits}, x)"
         ),
         server_time=server_time,
     )
@@ -128,8 +124,8 @@ SPECS: Final = (
         codegen=ValueCodegen(
             FieldType.FLOAT,
             typed="float_text({value})",
-            any_type="any_float({convert}, {value})",
-            batch="float_texts([{value} for p in sent])",
+            any_type="coerce_float({convert}, {value})",
+            batch="float_texts([{value} for p in properties])",
             as_time=True,
             server_time="text",
         ),

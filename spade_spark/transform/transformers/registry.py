@@ -1,4 +1,4 @@
-"""The transformers by the names that Blueprint gives them."""
+"""The transformers by their names in Blueprint."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ class Registry:
     """An immutable set of transformers.
 
     Attributes:
-        specs: The transformers. Where several take equally many of a property's values, schema
+        specs: The transformers. If several take equally many of a property's values, schema
             inference proposes the first.
     """
 
     specs: tuple[TransformerSpec, ...]
 
     def knows(self, name: str) -> bool:
-        """Whether columns can be converted by the transformer of this name."""
+        """Return whether there is a transformer of this name."""
         return self._find(name) is not None
 
     def spec(self, name: str) -> TransformerSpec:
-        """The specification of the transformer of this name.
+        """Return the specification of the transformer of this name.
 
         Raises:
             InputError: There is no such transformer.
@@ -44,7 +44,7 @@ class Registry:
         return spec
 
     def converter(self, column: Column, lookups: Lookups) -> Converter:
-        """What converts the properties that ``column`` names to its text.
+        """Return the converter of ``column``.
 
         Raises:
             InputError: There is no such transformer.
@@ -53,11 +53,11 @@ class Registry:
         return spec.converter(lookups, spec.parameter(column.transformer) or "")
 
     def with_spec(self, spec: TransformerSpec) -> Registry:
-        """A registry with one transformer more, or with another one of the same name."""
-        return Registry((*(each for each in self.specs if each.name != spec.name), spec))
+        """Return a registry with ``spec`` added, or replacing the one of the same name."""
+        return Registry((*(other for other in self.specs if other.name != spec.name), spec))
 
     def _find(self, name: str) -> TransformerSpec | None:
-        """The transformer of exactly this name, or else the one with a parameter."""
+        """Return the transformer of exactly this name, or else the one with a parameter."""
         if name in self._by_name:
             return self._by_name[name]
         matches = (spec for spec in self.specs if spec.parameter(name) is not None)
@@ -65,7 +65,7 @@ class Registry:
 
     @cached_property
     def _by_name(self) -> dict[str, TransformerSpec]:
-        """The transformers without a parameter; each column of a table is looked up many times."""
+        """The transformers without a parameter, because each column is looked up many times."""
         return {spec.name: spec for spec in self.specs if not spec.example_parameter}
 
 
@@ -76,5 +76,5 @@ TRANSFORMERS: Final = Registry(
 
 
 def is_transformer(name: str) -> bool:
-    """Whether Blueprint has a transformer of this name."""
+    """Return whether Blueprint has a transformer of this name."""
     return TRANSFORMERS.knows(name)

@@ -1,4 +1,4 @@
-"""``varchar``, a string as it is, and ``bool``: true and false, and the numbers 1 and 0."""
+"""``varchar``, which takes any string, and ``bool``, which takes true, false, 1 and 0."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from spade_spark.transform.transformers.base import (
 )
 
 SQL_TEXT_TYPES: Final = r"character.*|text"
-"""The types of a warehouse column that holds any string; see ``TransformerSpec.sql_types``."""
+"""The types of a warehouse column for any string; see ``TransformerSpec.sql_types``."""
 
 _NUMBERS: Final = {"1": "true", "0": "false"}
 
 
 def to_varchar(value: Value, _: tuple[Value, ...]) -> str:
-    """The converter of ``varchar``; the warehouse cuts to the column's length."""
+    """Convert to ``varchar``; the warehouse truncates to the length of the column."""
     return text(value)
 
 
 def to_bool(value: Value, _: tuple[Value, ...]) -> str:
-    """The converter of ``bool``."""
+    """Convert to ``bool``."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Number) and value.text in _NUMBERS:
@@ -48,7 +48,7 @@ SPECS: Final = (
         codegen=ValueCodegen(
             FieldType.BOOL,
             typed="booleans[{value}]",
-            any_type="any_bool({value})",
+            any_type="coerce_bool({value})",
             any_field=FieldType.RAW,
         ),
         inference=Inference(

@@ -1,7 +1,7 @@
 """``f@timestamp@unix``, ``f@timestamp@unix-utc`` and ``f@timestamp@LAYOUT``.
 
-All give ``YYYY-MM-DD HH:MM:SS`` and up to three digits of a fraction, as the wall clock of a zone
-shows them, which the text does not name.
+The text is ``YYYY-MM-DD HH:MM:SS`` with up to three digits of a fraction. It is the wall clock of a
+time zone, which the text does not name.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ from spade_spark.window import PACIFIC
 UTC: Final = timezone.utc
 EARLIEST: Final = 1_000_000_000
 LATEST: Final = 13_140_000_000
-"""Whole Unix seconds outside these are taken for a mistake (milliseconds, say)."""
+"""Unix seconds out of this range are treated as an error (milliseconds, for example)."""
 
-# What a layout's MST may read; any other name stands for the text's own wall clock.
+# The zone names of a layout's MST that have an offset. With any other name, the text shows its own
+# wall clock.
 _PACIFIC_NAMES: Final = {
     "LMT": -28_378,
     "PST": -28_800,
@@ -49,23 +50,23 @@ LAYOUT_CLOCK: Final = (
     "text's own wall clock"
 )
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LONG_AGO: Final = -60_000_000_000  # the zone's offset was the same in all the years before
-_FAR_OFF: Final = 250_000_000_000  # ``datetime`` ends soon after; the zone's rules go on
+_FIRST_OFFSET_CHANGE: Final = -60_000_000_000  # the zone's offset is constant before
+_DATETIME_LIMIT: Final = 250_000_000_000  # ``datetime`` ends soon after it
 
 
 def to_unix_time(zone: tzinfo) -> Converter:
-    """The converter of a number of Unix seconds to the wall clock of ``zone``."""
+    """Return the converter of Unix seconds to the wall clock of ``zone``."""
 
     def convert(value: Value, _: tuple[Value, ...]) -> str:
         if not isinstance(value, Number):
-            raise ConversionError("no number")
+            raise ConversionError("not a number")
         return unix_time(float(value.text), zone)
 
     return convert
 
 
 def unix_time(seconds: float, zone: tzinfo) -> str:
-    """The wall clock of ``zone`` at so many Unix seconds.
+    """Return the wall clock of ``zone`` at a Unix time.
 
     Raises:
         ConversionError: Out of range.
@@ -73,31 +74,32 @@ def unix_time(seconds: float, zone: tzinfo) -> str:
     if not EARLIEST <= seconds < LATEST + 1:
         raise ConversionError("out of range")
     whole = int(seconds)
-    # Cut twice, not rounded: .1 of these seconds, which no double has, prints as .099.
+    # Truncated twice, not rounded, as the historic processor does: .1 becomes .099, because no
+    # double of this size has this fraction.
     nanoseconds = int((seconds - whole) * 1e9)
     wall = datetime.fromtimestamp(whole, zone)
     return f"{wall:%Y-%m-%d %H:%M:%S}{_fraction(nanoseconds)}"
 
 
 def _fraction(nanoseconds: int) -> str:
-    """A fraction of a second cut to three digits; nothing where they are zeros."""
+    """Return a fraction truncated to milliseconds; empty if it is zero."""
     return f".{nanoseconds // 1_000_000:03}".rstrip("0").rstrip(".")
 
 
 def to_layout_time(layout: TimeLayout) -> Converter:
-    """The converter of a string in ``layout``."""
+    """Return the converter of strings in ``layout``."""
 
     def convert(value: Value, _: tuple[Value, ...]) -> str:
         try:
-            return _written(layout.read(text(value)))
+            return _format(layout.read(text(value)))
         except TimeParseError as error:
             raise ConversionError(str(error)) from None
 
     return convert
 
 
-def _written(fields: Fields) -> str:
-    """The time of ``fields`` on its own wall clock, or on the Pacific one if it has no zone."""
+def _format(fields: Fields) -> str:
+    """Return a time on its own wall clock, or on the Pacific one if it has no zone."""
     day = (fields.year, fields.month, fields.day)
     wall = unix_seconds(day, (fields.hour, fields.minute, fields.second))
     if fields.zoned:
@@ -105,17 +107,17 @@ def _written(fields: Fields) -> str:
     elif fields.zone_name:
         shown = _in_named_zone(wall, fields.zone_name.decode())
     else:
-        # The offset is looked up as if the wall clock were UTC, then at what that gives: so a
-        # time that the spring change leaves out moves back an hour.
+        # As in Go, the offset is looked up as if the wall clock were UTC, and then at the result.
+        # A time that the change to daylight saving time skips thus moves back by an hour.
         shown = _on_pacific_clock(wall - _pacific_offset(wall - _pacific_offset(wall)))
     return f"{_date_and_time(shown)}{_fraction(fields.nanosecond)}"
 
 
 def _in_named_zone(wall: int, name: str) -> int:
-    """What is shown of a wall clock in the zone ``name``; both as if they were Unix seconds."""
+    """Return the wall clock to show for one in the zone ``name``, both as Unix seconds."""
     if name in _PACIFIC_NAMES:
         return _on_pacific_clock(wall - _PACIFIC_NAMES[name])
-    # History took the clock before GMT+3 for one in GMT.
+    # Go treats the wall clock before GMT+3 as GMT and shows it with the offset added.
     return wall + 3600 * int(name.removeprefix("GMT") or "0") if name.startswith("GMT") else wall
 
 
@@ -124,16 +126,19 @@ def _on_pacific_clock(instant: int) -> int:
 
 
 def _pacific_offset(instant: int) -> int:
-    """Seconds that the Pacific zone is ahead of UTC (fewer than none) at Unix seconds."""
-    known = max(instant, _LONG_AGO) if instant < _FAR_OFF else instant - CYCLE_SECONDS
-    moment = (_EPOCH + timedelta(seconds=known)).astimezone(PACIFIC)
+    """Return the UTC offset of the Pacific zone in seconds at a Unix time."""
+    if instant < _DATETIME_LIMIT:
+        equivalent = max(instant, _FIRST_OFFSET_CHANGE)
+    else:
+        equivalent = instant - CYCLE_SECONDS
+    moment = (_EPOCH + timedelta(seconds=equivalent)).astimezone(PACIFIC)
     offset = moment.utcoffset()
     assert offset is not None  # the zone is set
     return int(offset.total_seconds())
 
 
 def _date_and_time(shown: int) -> str:
-    """A wall clock, in any year."""
+    """Format a wall clock of any year."""
     cycles, seconds = divmod(shown, CYCLE_SECONDS)
     moment = _EPOCH + timedelta(seconds=seconds)
     year = moment.year + cycles * CYCLE_YEARS
@@ -149,10 +154,11 @@ def _layout_converter(_lookups: Lookups, parameter: str) -> Converter:
 
 
 def _unix_codegen(clock: str) -> ValueCodegen:
-    """The code for Unix seconds on a clock, by the name that generated code knows it by.
+    """Return the code for Unix seconds; ``clock`` is the name of the clock in generated code.
 
-    The fraction is cut to milliseconds. Cut to nanoseconds first it would be the same: the fraction
-    of a double from 2**29 on, which times are, has at most 23 bits, and neither product is rounded.
+    The fraction is truncated to milliseconds. Truncating it to nanoseconds first gives the same
+    result: times are doubles from 2**29 on, whose fraction has at most 23 bits, so neither product
+    is rounded.
     """
     return ValueCodegen(
         FieldType.TIME,
@@ -160,7 +166,7 @@ def _unix_codegen(clock: str) -> ValueCodegen:
             f"(known_{clock}.get(s := int(x := {{value}})) or fill_{clock}(s))"
             " + fractions[int((x - s) * 1e3)]"
         ),
-        any_type=f"any_time({clock}, {{value}})",
+        any_type=f"coerce_time({clock}, {{value}})",
         server_time=clock,
     )
 

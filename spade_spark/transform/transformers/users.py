@@ -1,4 +1,4 @@
-"""``userIDWithMapping``: an id as it was sent, or else the one that a login has."""
+"""``userIDWithMapping``: the user id that was sent, or else the id of the login."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ WHITE_SPACE: Final = (
     "\t\n\v\f\r \u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
     "\u200a\u2028\u2029\u202f\u205f\u3000"
 )
-"""What has the Unicode property White_Space; ``str.strip()`` takes U+001C to U+001F too."""
+"""The characters that Go's ``strings.TrimSpace`` removes: those with the Unicode property
+White_Space. ``str.strip()`` also removes U+001C to U+001F."""
 
 
 def to_user_id(logins: UserIdLookup) -> Converter:
-    """The converter of ``userIDWithMapping``; the one supporting property is the login."""
+    """Return the converter of ``userIDWithMapping``; the supporting property is the login."""
 
     def convert(value: Value, supporting: tuple[Value, ...]) -> str:
         if len(supporting) != 1:
@@ -33,13 +34,13 @@ def to_user_id(logins: UserIdLookup) -> Converter:
         try:
             return str(integer(value))
         except ConversionError:
-            return _id_of(supporting[0])
+            return user_id_of(supporting[0])
 
-    def _id_of(value: Value) -> str:
+    def user_id_of(value: Value) -> str:
         login = text(value).strip(WHITE_SPACE)
         user_id = logins.user_id(login) if login else None
         if user_id is None:
-            raise ConversionError("no such login")
+            raise ConversionError("unknown login")
         return str(user_id)
 
     return convert
@@ -59,10 +60,10 @@ SPECS: Final = (
         codegen=ValueCodegen(
             FieldType.INT64,
             typed=(
-                "known_{memo}.get(x := {supporting}) or fill_{memo}(x)"
+                "known_{cache}.get(x := {supporting}) or fill_{cache}(x)"
                 " if {value} is MISSING else f'{{{value}}}'"
             ),
-            any_type="any_user_id({convert}, {memo}, {value}, {supporting})",
+            any_type="coerce_user_id({convert}, {cache}, {value}, {supporting})",
             supporting=FieldType.TEXT,
         ),
         inference=None,

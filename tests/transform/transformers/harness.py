@@ -5,7 +5,7 @@ import json
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.gocompat.quote import unquote_row
 from spade_spark.lookups.base import GeoLocation, Lookups, LookupStats
-from tests.fuzz.compare import exactly
+from tests.fuzz.compare import reference
 from tests.support import edge_logs
 
 
@@ -38,5 +38,5 @@ def table_of(spec):
 def texts_of(spec):
     """The texts of the examples, by the reference path."""
     lines = [edge_logs.record("play", {"p": json.loads(each)}) for each in spec.examples]
-    rows = exactly(lines, {"play": table_of(spec)}, LOOKUPS).rows["play"]
+    rows = reference(lines, {"play": table_of(spec)}, LOOKUPS).rows["play"]
     return [unquote_row(row.decode())[0] for row in rows]

@@ -94,7 +94,7 @@ def test_the_fast_path_converts_it(table, registry):
     text = transform.drain().rows["paint"].text
     assert sorted(text.splitlines()) == sorted(ROWS.splitlines())
     is_generated = registry.spec("htmlColor").codegen is not None
-    assert ("memo_htmlColor" in source(table, registry)) == is_generated
+    assert ("cache_htmlColor" in source(table, registry)) == is_generated
     assert ("uses the reference path" in source(table, registry)) != is_generated
 
 

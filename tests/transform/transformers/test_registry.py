@@ -25,7 +25,7 @@ from spade_spark.warehouse.preflight import TableStatus
 from spade_spark.workflows.preview import column_differences
 from spade_spark.writers.arrow_types import arrow_schema, arrow_type
 from spade_spark.writers.parquet import convert
-from tests.fuzz.compare import differing, exactly
+from tests.fuzz.compare import differing_lines, reference
 from tests.support import edge_logs
 from tests.transform.transformers.harness import LOOKUPS, table_of, texts_of
 
@@ -120,8 +120,8 @@ def test_the_fast_path_makes_the_same_rows(spec):
         edge_logs.envelope(f'{{"event":"play","properties":{{"p":{value}}}}}') for value in values
     ] * 5
     schema = {"play": table_of(spec)}
-    assert differing(lines, schema, LOOKUPS) == []
-    assert len(exactly(lines, schema, LOOKUPS).rows["play"]) == len(lines)
+    assert differing_lines(lines, schema, LOOKUPS) == []
+    assert len(reference(lines, schema, LOOKUPS).rows["play"]) == len(lines)
 
 
 @every_spec
