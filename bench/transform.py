@@ -88,7 +88,7 @@ def measure(objects: Sequence[Path], conf: Path, out: Path, tables: Sequence[str
         day="20171103",
         settings=settings,
         schemas=fetch(settings.blueprint.schemas, settings.s3),
-        asked=frozenset(tables) or None,
+        requested=frozenset(tables) or None,
     )
     sources = tuple(_source(path.absolute(), root, settings) for path in objects)
     wall, cpu = time.perf_counter(), time.process_time()

@@ -325,7 +325,7 @@ def test_what_an_executor_refuses_is_one_line_on_the_driver(full, cluster, tmp_p
     assert ended.status == 1
     assert ended.out.splitlines()[-1] == (
         f"spade-spark: s3://{full.bucket}/edge/{key} has changed since it was planned: "
-        "leave --runtag out to begin a new run"
+        "leave out --runtag to start a new run"
     )
     assert "Traceback" not in ended.err + ended.out
     assert "Exception" not in ended.err + ended.out

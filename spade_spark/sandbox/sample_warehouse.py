@@ -113,7 +113,7 @@ def _make(
         day="sandbox",
         settings=local.for_tasks(),
         schemas=published(tables),
-        asked=None,
+        requested=None,
     )
     completion = run_partition(job, InputPartition(0, tuple(sources)), 0)
     return [_files(table, completion.files, scratch) for table in tables]

@@ -1,1 +1,1 @@
-"""Spark, and the one partition that it runs many times."""
+"""The transform on Spark: the driver, and the task that runs for each partition."""

@@ -1,4 +1,4 @@
-"""What every task of a run needs to know."""
+"""The data that the driver broadcasts to every task."""
 
 from __future__ import annotations
 
@@ -13,48 +13,48 @@ from spade_spark.streams.targets import StreamTarget
 
 @dataclass(frozen=True)
 class PublishConfig:
-    """What of a run is published.
+    """The streams of a run, and how tasks publish to them.
 
     Attributes:
         targets: The streams.
-        span: The window.
-        patience: Seconds after which a task without a sign of life is taken for dead by another
-            that has its partition.
-        stretch: Rows between two notes of how far a stream is: no more are ever in doubt.
-        allow_damaged: Damaged objects in one partition up to which its rows are published.
+        window: The rows to publish.
+        stale_after: Seconds without a heartbeat after which another task takes over a partition.
+        checkpoint_rows: Rows between two checkpoints of a stream. After a crash, at most this many
+            may be published twice.
+        allow_damaged: The maximum number of damaged objects in a partition that is published.
     """
 
     targets: tuple[StreamTarget, ...]
-    span: WindowFilter
+    window: WindowFilter
     stale_after: float = 60.0
     checkpoint_rows: int = 20_000
     allow_damaged: int = 0
 
     @property
     def tables(self) -> frozenset[str]:
-        """The tables whose rows a stream takes."""
+        """The tables that at least one stream includes."""
         return frozenset(table for target in self.targets for table in target.stream.events)
 
     def exceeds_damage_limit(self, completion: Completion) -> bool:
-        """Whether the rows of a partition wait, since what is published cannot be taken back."""
+        """Whether a partition must not be published: published rows cannot be undone."""
         return len(completion.damaged) > self.allow_damaged
 
 
 @dataclass(frozen=True)
 class BroadcastContext:
-    """What every task of a run needs to know; Spark broadcasts it.
+    """The data that every task of a run needs.
 
     Attributes:
-        run_tag: The output prefix.
+        run_tag: The run tag, which is the prefix of the run's output.
         plan: SHA-256 of the plan.
-        day: ``YYYYMMDD`` that files in an untracked bucket lie below.
-        settings: The settings, without the warehouse's.
-        schemas: The schemas, byte for byte.
-        asked: The tables to make; None for all.
-        again: Whether what is read is a quarantine instead of edge logs.
-        publishing: What is published; None where that was not asked.
-        edge_types: The type of edge that is expected of an event; None where that is not counted.
-        time_column: The column whose day decides into which Parquet file a row goes.
+        day: The ``YYYYMMDD`` prefix of files in a separate bucket for untracked events.
+        settings: The settings, without those of the warehouse.
+        schemas: The published schemas, unchanged.
+        requested: The tables to write; None for all.
+        from_quarantine: Whether the input is a quarantine instead of edge logs.
+        publishing: The streams to publish to; None for none.
+        edge_types: The expected edge type by event; None if edge types are not counted.
+        time_column: The column whose day selects the Parquet file of a row.
     """
 
     run_tag: str
@@ -62,13 +62,13 @@ class BroadcastContext:
     day: str
     settings: Settings
     schemas: bytes
-    asked: frozenset[str] | None
+    requested: frozenset[str] | None
     from_quarantine: bool = False
     publishing: PublishConfig | None = None
     edge_types: Mapping[str, str] | None = None
     time_column: str = "time"
 
     @property
-    def edge(self) -> str:
-        """URL of the store that is read."""
+    def input_url(self) -> str:
+        """URL of the input store."""
         return self.settings.output.base if self.from_quarantine else self.settings.input.edge

@@ -1,7 +1,7 @@
-"""Spark: the session, the RDD of the plan's keys, the broadcast, the progress.
+"""The Spark driver: the context, the RDD of the plan's partitions, the broadcast, the progress.
 
-The only file that imports pyspark. What one task does stands in :mod:`spade_spark.spark.task`
-and knows nothing of Spark.
+This is the only module that imports pyspark. :mod:`spade_spark.spark.task` implements the task
+without Spark.
 """
 
 from __future__ import annotations
@@ -38,25 +38,25 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.25
 _LOGGING = Path(__file__).parents[2] / "conf" / "log4j2.properties"
 _GATEWAY = "PYSPARK_GATEWAY_PORT"
-"""Set by spark-submit for the program that it runs (pyspark/java_gateway.py)."""
+"""spark-submit sets this variable for its program (pyspark/java_gateway.py)."""
 
 _LOCAL = re.compile(r"local(?:\[([\d*]+)\])?")
 _TRACEBACK = re.compile(r"Traceback \(most recent call last\):\n(?:[ \t].*\n)+(\S.*)")
-_PY4J_SAYS = "An error occurred while calling"
+_PY4J_PREFIX = "An error occurred while calling"
 _LOG = logging.getLogger(__name__)
 _RAISED = re.compile(r"^spade_spark\.errors\.(\w+): (.+)", re.MULTILINE)
 
-# What Spark shows of its environment, in the event log and on its page, must not show the
-# warehouse's URL where somebody gave it as an argument of spark-submit.
+# Spark prints its environment in the event log and the web UI. The warehouse URL can be among the
+# arguments of spark-submit and must not appear there.
 _REDACTED = r"(?i)secret|password|passphrase|access[.]?key|token|(postgres(ql)?|redshift)://"
 
 
 @dataclass(frozen=True)
 class _TaskUpdate:
-    """What tasks tell the driver while others still run."""
+    """What a task reports to the driver through the accumulator."""
 
     progress: TransformProgress = field(default_factory=TransformProgress)
-    refused: tuple[SpadeError, ...] = ()
+    errors: tuple[SpadeError, ...] = ()
 
 
 class _TaskUpdateParam(AccumulatorParam[_TaskUpdate]):
@@ -64,100 +64,100 @@ class _TaskUpdateParam(AccumulatorParam[_TaskUpdate]):
         return _TaskUpdate()
 
     def addInPlace(self, value1: _TaskUpdate, value2: _TaskUpdate) -> _TaskUpdate:  # noqa: N802 - Spark's name
-        return _TaskUpdate(value1.progress + value2.progress, value1.refused + value2.refused)
+        return _TaskUpdate(value1.progress + value2.progress, value1.errors + value2.errors)
 
 
 def transform(
-    job: BroadcastContext,
+    context: BroadcastContext,
     partitions: Sequence[InputPartition],
     options: Mapping[str, str],
     *,
     check_lock: Callable[[], None],
     watch: Callable[[TransformProgress], None],
 ) -> list[Completion]:
-    """Runs every partition on Spark.
+    """Run every partition on Spark.
 
     Args:
-        job: What every task needs to know.
-        partitions: What is still to be done.
-        options: The settings' ``[spark]`` table.
-        check_lock: Called several times a second; what it raises cancels the run.
-        watch: Displays what is done so far, several times a second; its failures are logged.
+        context: The data that every task needs.
+        partitions: The partitions to run.
+        options: The ``[spark]`` table of the settings.
+        check_lock: Called several times a second; an exception from it cancels the run.
+        watch: Displays the progress, several times a second; an exception from it is logged.
 
     Returns:
-        What the tasks returned, one completion a partition.
+        The completion record of each partition.
 
     Raises:
-        SpadeError: What a task refused, what still failed at its last try, or what ``check_lock``
-            raised.
+        SpadeError: A permanent error of a task, the last of its transient errors, or an exception
+            of ``check_lock``.
     """
     if not partitions:
         return []
-    with _context(options) as context:
-        news = context.accumulator(_TaskUpdate(), _TaskUpdateParam())
+    with _spark_context(options) as spark:
+        updates = spark.accumulator(_TaskUpdate(), _TaskUpdateParam())
         guard = DisplayGuard()
-        task = partial(_task, context.broadcast(job), news)
-        keys = context.parallelize(partitions, numSlices=len(partitions))
-        # A thread of its own for the action, so that this one can show how far it is.
+        task = partial(_task, spark.broadcast(context), updates)
+        rdd = spark.parallelize(partitions, numSlices=len(partitions))
+        # The action blocks, so it runs in another thread while this one reports the progress.
         with ThreadPoolExecutor(1, "spark-action") as pool:
-            action = pool.submit(keys.mapPartitions(task).collect)
+            action = pool.submit(rdd.mapPartitions(task).collect)
             try:
                 while not action.done():
                     check_lock()
-                    _raise_first(news.value.refused)
+                    _raise_first(updates.value.errors)
                     with guard:
-                        watch(replace(news.value.progress, running=_running(context)))
+                        watch(replace(updates.value.progress, running=_active_tasks(spark)))
                     time.sleep(_POLL_SECONDS)
             except BaseException:
-                context.cancelAllJobs()
+                spark.cancelAllJobs()
                 raise
             completions = _result(action.result)
         check_lock()
         with guard:
-            watch(news.value.progress)
-        _raise_first(news.value.refused)
+            watch(updates.value.progress)
+        _raise_first(updates.value.errors)
     return completions
 
 
-def _raise_first(refused: Sequence[SpadeError]) -> None:
-    """What no further try would mend ends the run at once."""
-    if refused:
-        raise refused[0]
+def _raise_first(task_errors: Sequence[SpadeError]) -> None:
+    """Raise the first permanent error, if any."""
+    if task_errors:
+        raise task_errors[0]
 
 
 def _task(
-    job: Broadcast[BroadcastContext],
-    news: Accumulator[_TaskUpdate],
+    context: Broadcast[BroadcastContext],
+    updates: Accumulator[_TaskUpdate],
     partitions: Iterator[InputPartition],
 ) -> Iterator[Completion]:
-    """What Spark runs: one slice of the RDD, which is one partition of the plan."""
-    context = TaskContext.get()
-    attempt = context.taskAttemptId() if context else 0
+    """Run one slice of the RDD, which is one partition of the plan."""
+    task_context = TaskContext.get()
+    attempt = task_context.taskAttemptId() if task_context else 0
     for partition in partitions:
         try:
-            completion = run_partition(job.value, partition, attempt)
+            completion = run_partition(context.value, partition, attempt)
         except TransientError:
-            raise  # Spark tries the task again, on another executor if it can
+            raise  # Spark retries the task, on another executor if possible
         except SpadeError as error:
-            # A value, not an exception: Spark would only try in vain, and show a stack trace.
-            news.add(_TaskUpdate(refused=(error,)))
+            # Not raised: Spark would retry the task in vain and print a stack trace.
+            updates.add(_TaskUpdate(errors=(error,)))
             return
-        news.add(_TaskUpdate(_progress(completion.counts)))
+        updates.add(_TaskUpdate(_progress(completion.counts)))
         yield completion
 
 
-def _progress(ledger: AuditCounts) -> TransformProgress:
-    return TransformProgress(1, ledger.objects, ledger.bytes_in, ledger.row_count)
+def _progress(counts: AuditCounts) -> TransformProgress:
+    return TransformProgress(1, counts.objects, counts.bytes_in, counts.row_count)
 
 
-def _running(context: SparkContext) -> int:
-    tracker = context.statusTracker()
+def _active_tasks(spark: SparkContext) -> int:
+    tracker = spark.statusTracker()
     stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
     return sum(stage.numActiveTasks for stage in stages if stage)
 
 
 def _result(result: Callable[[], list[Completion]]) -> list[Completion]:
-    """The action's result; a task's own error instead of Spark's long account of it."""
+    """Return the result of the action, or raise the error of the task instead of Spark's."""
     try:
         return result()
     except Exception as error:
@@ -166,65 +166,65 @@ def _result(result: Callable[[], list[Completion]]) -> list[Completion]:
             name, message = raised[-1]
             raise getattr(errors, name, SpadeError)(message) from None
         if isinstance(error, PySparkException) or type(error).__module__.startswith("py4j"):
-            _LOG.debug("what Spark said", exc_info=error)
+            _LOG.debug("the Spark action failed", exc_info=error)
             raise InternalError(
-                f"Spark gave up: {_root_cause(str(error))}; --log DEBUG shows all of it"
+                f"Spark failed: {_root_cause(str(error))}; --log DEBUG shows the full error"
             ) from error
         raise
 
 
-def _root_cause(account: str) -> str:
-    """The one line of Spark's long account that says why: a task's own error, else Spark's."""
-    tracebacks = _TRACEBACK.findall(account)
+def _root_cause(message: str) -> str:
+    """Return the line of a Spark error with the cause: the exception of a task, else Spark's."""
+    tracebacks = _TRACEBACK.findall(message)
     if tracebacks:
         return str(tracebacks[-1])
-    lines = (line.strip(": ") for line in account.splitlines())
-    return next((line for line in lines if line and not line.startswith(_PY4J_SAYS)), "no reason")
+    lines = (line.strip(": ") for line in message.splitlines())
+    return next((line for line in lines if line and not line.startswith(_PY4J_PREFIX)), "no reason")
 
 
 @contextmanager
-def _context(options: Mapping[str, str]) -> Iterator[SparkContext]:
-    # Executors of a local master are this very machine: the same Python.
+def _spark_context(options: Mapping[str, str]) -> Iterator[SparkContext]:
+    # Executors of a local master run on this machine, with the same Python.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     if _LOGGING.is_file():
         os.environ.setdefault("SPARK_SUBMIT_OPTS", f"-Dlog4j2.configurationFile=file:{_LOGGING}")
     with ExitStack() as stack:
         with deferred_interrupts():
-            context = _start(options)
-            stack.callback(context.stop)
-        yield context
+            spark = _start(options)
+            stack.callback(spark.stop)
+        yield spark
 
 
 def _start(options: Mapping[str, str]) -> SparkContext:
-    conf, submitted = _submitted()
+    conf, submitted_master = _submitted_conf()
     conf.setAppName("spade-spark replay")
     conf.set("spark.ui.showConsoleProgress", "false").set("spark.redaction.regex", _REDACTED)
     for name, value in options.items():
         conf.set(name, value)
-    conf.setMaster(_master(conf, submitted or conf.get("spark.master") or "local[*]"))
-    context = SparkContext(conf=conf)
-    context.setLogLevel("ERROR")
+    conf.setMaster(_master(conf, submitted_master or conf.get("spark.master") or "local[*]"))
+    spark = SparkContext(conf=conf)
+    spark.setLogLevel("ERROR")
     logging.getLogger("py4j").setLevel(logging.ERROR)
-    return context
+    return spark
 
 
-def _submitted() -> tuple[SparkConf, str | None]:
-    """What spark-submit was given, and its master: empty and None where it does not run us.
+def _submitted_conf() -> tuple[SparkConf, str | None]:
+    """Return the configuration and the master of spark-submit; an empty one and None without it.
 
-    The settings go over the rest of it, but the master is the first word of a replay's command
-    line, and the settings' is for those who do without spark-submit.
+    The settings override that configuration, except its master: the master in the settings is for
+    runs without spark-submit.
     """
     if _GATEWAY not in os.environ:
         return SparkConf(), None
-    # Until the driver has met its JVM, a SparkConf knows nothing of spark-submit, and a master set
-    # in it would silently replace the one on the command line.
-    SparkContext._ensure_initialized()  # noqa: SLF001 - there is no public way to meet it
+    # A SparkConf has the options of spark-submit only once the driver is connected to its JVM.
+    # Without them, a master set here would silently replace the one on the command line.
+    SparkContext._ensure_initialized()  # noqa: SLF001 - no public API does this
     conf = SparkConf()
     return conf, conf.get("spark.master")
 
 
 def _master(conf: SparkConf, master: str) -> str:
-    """The master; a local one with task retries, which it has not unless they are spelt out."""
+    """Return the master; a local one with task retries, which Spark disables by default."""
     local = _LOCAL.fullmatch(master)
     if not local:
         return master

@@ -1,4 +1,4 @@
-"""Java, which Spark needs and pip cannot bring: looked for as Spark itself does."""
+"""Checks for Java, which Spark requires and pip cannot install, where Spark looks for it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pathlib import Path
 
 from spade_spark.errors import UsageError
 
-NEEDED = 17
-"""The oldest Java that Spark 4 runs on."""
+MIN_VERSION = 17
+"""The minimum Java version of Spark 4."""
 
 _VERSION = re.compile(r'version "(?:1\.)?(\d+)', re.ASCII)  # "1.8.0_402" was Java 8
 _REMEDY = "install a JDK (Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME"
 
 
 def java_program(environ: Mapping[str, str] = os.environ) -> str | None:
-    """The ``java`` that Spark would start: of JAVA_HOME where it is set, else of PATH."""
+    """Return the ``java`` that Spark would start: from JAVA_HOME if set, otherwise from PATH."""
     home = environ.get("JAVA_HOME")
     if home:
         program = Path(home, "bin", "java")
@@ -28,30 +28,32 @@ def java_program(environ: Mapping[str, str] = os.environ) -> str | None:
 
 
 def java_version(program: str) -> int | None:
-    """The feature release (8, 17, 21) of a ``java``, or None where it does not say."""
+    """Return the feature release (8, 17, 21) of a ``java``, or None if it prints no version."""
     try:
-        answer = subprocess.run(  # noqa: S603 - the program that Spark starts itself
+        result = subprocess.run(  # noqa: S603 - the program that Spark starts itself
             [program, "-version"], capture_output=True, text=True, timeout=30, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    found = _VERSION.search(answer.stderr + answer.stdout)
-    return int(found[1]) if found else None
+    match = _VERSION.search(result.stderr + result.stdout)
+    return int(match[1]) if match else None
 
 
 def require_java(environ: Mapping[str, str] = os.environ) -> None:
-    """Checks that Spark will find a Java that it runs on.
+    """Check that Spark will find a supported Java.
 
     Raises:
-        UsageError: There is none, or it is too old.
+        UsageError: Java is missing or too old.
     """
     program = java_program(environ)
     version = java_version(program) if program else None
     if version is None:
         home = environ.get("JAVA_HOME")
         where = f" (JAVA_HOME is {home})" if home else ""
-        raise UsageError(f"Java {NEEDED} or newer is needed and was not found{where}: {_REMEDY}")
-    if version < NEEDED:
         raise UsageError(
-            f"Java {NEEDED} or newer is needed, and {program} is Java {version}: {_REMEDY}"
+            f"Java {MIN_VERSION} or newer is required but was not found{where}: {_REMEDY}"
+        )
+    if version < MIN_VERSION:
+        raise UsageError(
+            f"Java {MIN_VERSION} or newer is required but {program} is Java {version}: {_REMEDY}"
         )

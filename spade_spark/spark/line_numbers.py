@@ -1,4 +1,4 @@
-"""Where in an object a line stood, found out only for the few that are asked for."""
+"""Line numbers of the few lines of an object that go to the quarantine."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from spade_spark.writers import quarantine
 
 
 class LineNumberFinder:
-    """The lines of one object, chunk by chunk, as they were before the prefilter.
+    """Finds line numbers in an object, chunk by chunk, as they were before the prefilter.
 
-    Counting every line would cost the many for the few, so a kept line is searched for in its
-    chunk. Kept lines come in their order, and so the search goes on where the last one ended.
+    Numbering every line would be too slow. Instead, each quarantined line is searched for in its
+    chunk. They come in order, so each search starts at the end of the previous match.
     """
 
     def __init__(self, key: str) -> None:
         self._key = key
-        self._lines = 0
-        self._from = self._at = 0
+        self._lines_before = 0
+        self._search_start = self._line_start = 0
         self._last: bytes | None = None
 
-    def number_of(self, chunk: bytes, kept: QuarantinedLine) -> bytes:
-        """The quarantine's JSON line of ``backup_rows``, a line of ``chunk``."""
-        if kept.line is not self._last:  # several events of one line come one after the other
-            self._at = self._start(chunk, kept.line)
-            self._from = self._at + len(kept.line)
-            self._last = kept.line
-        number = self._lines + count(chunk, b"\n", 0, self._at) + 1
-        return quarantine.encode(kept, self._key, number)
+    def encode(self, chunk: bytes, quarantined: QuarantinedLine) -> bytes:
+        """Encode a line of ``chunk`` for the quarantine, with its line number."""
+        if quarantined.line is not self._last:  # events of the same line come in succession
+            self._line_start = self._find(chunk, quarantined.line)
+            self._search_start = self._line_start + len(quarantined.line)
+            self._last = quarantined.line
+        number = self._lines_before + count(chunk, b"\n", 0, self._line_start) + 1
+        return quarantine.encode(quarantined, self._key, number)
 
     def advance(self, lines: int) -> None:
-        """Goes on to the next chunk, before which the object has so many lines."""
-        self._lines = lines
-        self._from = 0
+        """Start the next chunk, which follows the first ``lines`` lines of the object."""
+        self._lines_before = lines
+        self._search_start = 0
         self._last = None
 
-    def _start(self, chunk: bytes, line: bytes) -> int:
-        at: int = find(chunk, line, self._from)
-        while at >= 0 and not _is_line(chunk, at, at + len(line)):
-            at = find(chunk, line, at + 1)
-        return max(at, 0)
+    def _find(self, chunk: bytes, line: bytes) -> int:
+        start: int = find(chunk, line, self._search_start)
+        while start >= 0 and not _is_line(chunk, start, start + len(line)):
+            start = find(chunk, line, start + 1)
+        return max(start, 0)
 
 
 def _is_line(chunk: bytes, start: int, end: int) -> bool:

@@ -1,8 +1,8 @@
-"""Publishes the rows of one partition, once it is known which files have them.
+"""Publishes the rows of one partition to streams, after its completion record is written.
 
-What is read are the files that the partition's completion record names, in its order: whoever
-publishes them, after whatever went wrong, finds the same rows under the same numbers. Memory does
-not grow with them: they are read as they are sent.
+The rows are read from the files in the completion record, in its order. Therefore every attempt
+sees the same rows under the same numbers. They are sent while they are read, so memory use is
+constant.
 """
 
 from __future__ import annotations
@@ -39,84 +39,91 @@ from spade_spark.streams.targets import StreamTarget
 from spade_spark.transform.transformers.registry import is_transformer
 
 
-def publish(job: BroadcastContext, store: Store, completion: Completion) -> Completion:
-    """Publishes what of ``completion`` is not published yet.
+def publish(context: BroadcastContext, store: Store, completion: Completion) -> Completion:
+    """Publish the rows of ``completion`` that are not published yet.
 
     Returns:
-        The completion, with what was published in its ledger.
+        The completion, with the published rows in its audit counts.
 
     Raises:
-        InputError: A service refuses, and would refuse again.
-        TransientError: What a further attempt may mend.
-        InternalError: Rows were lost or counted twice on the way.
+        InputError: A service rejects a request permanently.
+        TransientError: A retry may succeed.
+        InternalError: Rows were lost or counted twice.
     """
-    assert job.publishing is not None
+    assert context.publishing is not None
     log = PublishCheckpointStore(
         store,
-        RunPaths(job.run_tag).publication(completion.partition),
-        job.plan,
+        RunPaths(context.run_tag).publication(completion.partition),
+        context.plan,
         completion.partition,
         holder=uuid.uuid4().hex,
-        patience=_stale_after(job.publishing),
+        patience=_stale_after(context.publishing),
     )
     while log.acquire():
-        with suppress(CheckpointLostError):  # by another attempt, whose end is waited for
-            for target in job.publishing.targets:
-                _Task(job, store, completion, log, target).run()
+        with suppress(CheckpointLostError):  # another attempt took over: wait for it
+            for target in context.publishing.targets:
+                _StreamTask(context, store, completion, log, target).run()
             log.finish()
-    ledger = log.record.counts
-    ledger.check({}, f"publishing partition {completion.partition}")
-    return msgspec.structs.replace(completion, counts=completion.counts + ledger)
+    counts = log.record.counts
+    counts.check({}, f"publishing partition {completion.partition}")
+    return msgspec.structs.replace(completion, counts=completion.counts + counts)
 
 
 def _stale_after(publishing: PublishConfig) -> float:
-    """Longer than any task goes without a sign of life, which is given at each attempt to send."""
+    """Return a longer time than any between two heartbeats: there is one at each send attempt."""
     delays = [parse_duration(target.stream.retry_delay) for target in publishing.targets]
     return publishing.stale_after + 2 * max(delays, default=0)
 
 
-class _Task:
-    """The rows of one partition to one stream."""
+class _StreamTask:
+    """Publishes the rows of one partition to one stream."""
 
     def __init__(
         self,
-        job: BroadcastContext,
+        context: BroadcastContext,
         store: Store,
         completion: Completion,
         log: PublishCheckpointStore,
         target: StreamTarget,
     ) -> None:
-        assert job.publishing is not None
+        assert context.publishing is not None
         self._store, self._log, self._target = store, log, target
-        self._stretch = job.publishing.checkpoint_rows
+        self._checkpoint_rows = context.publishing.checkpoint_rows
         self._files = [file for file in completion.files if file.table in target.stream.events]
         self._rows = sum(file.rows for file in self._files)
-        columns = _columns(job.schemas)
+        columns = _columns(context.schemas)
         self._selectors = {
             name: Selector(
-                target.stream, name, columns[name], job.settings.streams, job.publishing.span
+                target.stream,
+                name,
+                columns[name],
+                context.settings.streams,
+                context.publishing.window,
             )
             for name in {file.table for file in self._files}
         }
-        place = store.url + RunPaths(job.run_tag).publication(completion.partition)
+        record_url = store.url + RunPaths(context.run_tag).publication(completion.partition)
         progress = log.progress(target.id)
         self._publisher = Publisher(
             target.stream,
-            Sender(target.stream, AwsService(target.stream, job.settings), time.sleep, log.beat),
-            Envelope(target.stream, f"{place}#{job.plan}/{target.id}"),
+            Sender(
+                target.stream, AwsService(target.stream, context.settings), time.sleep, log.beat
+            ),
+            Envelope(target.stream, f"{record_url}#{context.plan}/{target.id}"),
             settled=progress.settled,
             counts=progress.counts,
         )
 
     def run(self) -> None:
-        """Publishes what is not settled yet."""
+        """Publish the rows that are not settled yet."""
         try:
             self._publish()
         except CheckpointLostError:
             raise
         except BaseException:
-            known = self._publisher.settled
-            self._log.release(self._target.id, PublishOffset(known, known, self._publisher.counts))
+            settled = self._publisher.settled
+            offset = PublishOffset(settled, settled, self._publisher.counts)
+            self._log.release(self._target.id, offset)
             raise
 
     def _publish(self) -> None:
@@ -125,21 +132,21 @@ class _Task:
         for _ in islice(rows, publisher.settled):
             pass
         while publisher.settled < self._rows:
-            upto = min(publisher.settled + self._stretch, self._rows)
-            self._note(sending=upto)
-            for row, (table, line) in islice(rows, upto - publisher.settled):
+            end = min(publisher.settled + self._checkpoint_rows, self._rows)
+            self._checkpoint(sending=end)
+            for row, (table, line) in islice(rows, end - publisher.settled):
                 publisher.add(row, table, self._selectors[table].fields(unquote_row(line)))
-            publisher.flush(upto)
+            publisher.flush(end)
         if publisher.counts.rows != self._rows:
             raise InternalError(
-                f"{self._target.id}: {self._rows} rows were to be published, "
-                f"{publisher.counts.rows} were counted; please report this"
+                f"{self._target.id}: {self._rows} rows to publish, "
+                f"but {publisher.counts.rows} counted; please report this"
             )
-        self._note(sending=self._rows)
+        self._checkpoint(sending=self._rows)
 
-    def _note(self, sending: int) -> None:
-        known = PublishOffset(self._publisher.settled, sending, self._publisher.counts)
-        self._log.checkpoint(self._target.id, known)
+    def _checkpoint(self, sending: int) -> None:
+        offset = PublishOffset(self._publisher.settled, sending, self._publisher.counts)
+        self._log.checkpoint(self._target.id, offset)
 
     def _read(self) -> Iterator[tuple[str, str]]:
         for file in self._files:
@@ -148,14 +155,14 @@ class _Task:
 
     def _lines(self, file: RowFile) -> Iterator[str]:
         with (
-            closing(self._store.open(file.key, size=file.size)) as packed,
-            gzip.GzipFile(fileobj=packed) as stream,
+            closing(self._store.open(file.key, size=file.size)) as compressed,
+            gzip.GzipFile(fileobj=compressed) as stream,
         ):
             for line in stream:
                 yield line[:-1].decode()
 
 
-@lru_cache(maxsize=2)  # as many partitions of one run are a worker's, its schemas are read once
+@lru_cache(maxsize=2)  # a worker runs many tasks of a run: the schemas are parsed once
 def _columns(schemas: bytes) -> dict[str, tuple[str, ...]]:
     tables = read_tables(schemas, is_transformer).tables
     return {name: tuple(c.outbound for c in table.columns) for name, table in tables.items()}

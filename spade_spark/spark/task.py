@@ -1,8 +1,8 @@
-"""One partition, from objects to objects: read, decode, transform, write, and say what counts.
+"""The task of one partition: reads its objects, transforms them, uploads the output and its counts.
 
-Knows no Spark: the same code runs in an executor, a thread, a test or a benchmark. Memory does
-not grow with what is read: lines come in chunks, rows go to local files that are uploaded and
-removed as they reach their size.
+The task does not use Spark: the same code runs in an executor, a thread, a test or a benchmark.
+Memory use does not depend on the input size: lines are read in chunks, and rows go to local files
+that are uploaded and removed when they reach their maximum size.
 """
 
 from __future__ import annotations
@@ -45,50 +45,49 @@ from spade_spark.transform.output_buffer import QuarantinedLine, TransformOutput
 from spade_spark.transform.transformers.registry import is_transformer
 from spade_spark.writers import quarantine
 
-_ROWS_AT_ONCE: Final = 32
-"""Tables with fewer rows wait for more of them: a chunk has one or two of most."""
+_MIN_DRAIN_ROWS: Final = 32
+"""Rows of a table to drain at once: most tables have one or two per chunk."""
 
 
-def run_partition(job: BroadcastContext, partition: InputPartition, attempt: int) -> Completion:
-    """Does one partition and writes its completion record as the last act.
+def run_partition(context: BroadcastContext, partition: InputPartition, attempt: int) -> Completion:
+    """Run one partition; the last step writes its completion record.
 
-    Several attempts at one partition may run at once (speculation, a lost executor): their files
-    have names of their own, and the first to write the record is the one that counts. A later one
-    returns the first one's record. Where the job publishes, the rows of that record are then
-    published, unless too many objects are damaged, and the completion returned has in its ledger
-    what came of that.
+    Several attempts at a partition may run at once (speculation, a lost executor). Their files have
+    different names. The first attempt to write the record wins; later ones return that record. If
+    the run publishes and not too many objects are damaged, the rows of that record are then
+    published, and the returned completion includes the counts of that.
 
     Raises:
-        InputError: An object is gone or has changed since it was planned, or the like.
-        TransientError: What a further attempt may mend.
-        InternalError: The partition's ledger does not balance.
+        InputError: For example, an object was deleted or changed since it was planned.
+        TransientError: A retry may succeed.
+        InternalError: The audit counts of the partition do not balance.
     """
-    store = open_store(job.settings.output.base, job.settings.s3)
-    completion = _complete(job, partition, attempt, store)
-    if job.publishing is None or job.publishing.exceeds_damage_limit(completion):
+    store = open_store(context.settings.output.base, context.settings.s3)
+    completion = _complete(context, partition, attempt, store)
+    if context.publishing is None or context.publishing.exceeds_damage_limit(completion):
         return completion
-    return publish(job, store, completion)
+    return publish(context, store, completion)
 
 
 def _complete(
-    job: BroadcastContext, partition: InputPartition, attempt: int, store: Store
+    context: BroadcastContext, partition: InputPartition, attempt: int, store: Store
 ) -> Completion:
-    """The partition's first completion record, which is written where there is none."""
-    key = RunPaths(job.run_tag).completion(partition.number)
-    done = _completed(store, key, job.plan)
-    if done:
-        return done
+    """Return the first completion record of the partition; write it if there is none."""
+    key = RunPaths(context.run_tag).completion(partition.number)
+    existing = _completed(store, key, context.plan)
+    if existing:
+        return existing
     name = f"{partition.number:05d}-{attempt}-{uuid.uuid4().hex[:12]}"
     with tempfile.TemporaryDirectory(prefix="spade-") as spool:
-        completion = _TaskAttempt(job, partition, name, store, Path(spool)).run()
+        completion = _TaskAttempt(context, partition, name, store, Path(spool)).run()
     completion.check()
     if store.write(key, encode(completion), if_absent=True):
         return completion
-    return _completed(store, key, job.plan) or completion
+    return _completed(store, key, context.plan) or completion
 
 
 def _completed(store: Store, key: str, plan: str) -> Completion | None:
-    """The partition's completion record, if an attempt has written one."""
+    """Return the completion record of the partition if an attempt has written one."""
     try:
         record = decode(store.read(key), Completion, store.url + key, "completion record")
     except ObjectNotFoundError:
@@ -99,28 +98,33 @@ def _completed(store: Store, key: str, plan: str) -> Completion | None:
 
 
 class _TaskAttempt:
-    """One attempt at one partition: the pieces that its steps share."""
+    """One attempt at one partition."""
 
     def __init__(
-        self, job: BroadcastContext, partition: InputPartition, name: str, store: Store, spool: Path
+        self,
+        context: BroadcastContext,
+        partition: InputPartition,
+        name: str,
+        store: Store,
+        spool: Path,
     ) -> None:
-        self._job, self._partition, self._name, self._store = job, partition, name, store
-        settings = job.settings
-        self._edge = open_store(job.edge, settings.s3)
-        self._inputs = PartitionReader(job)
+        self._context, self._partition, self._name, self._store = context, partition, name, store
+        settings = context.settings
+        self._input = open_store(context.input_url, settings.s3)
+        self._reader = PartitionReader(context)
         self._lookups = worker_lookups(settings.lookups, settings.s3)
-        self._tables = _tables(job.schemas)
-        self._transform = ChunkTransform(self._tables, self._lookups, job.asked)
-        whole = job.asked is None or job.from_quarantine
-        self._prefilter = None if whole else Prefilter(job.asked or ())
-        self._edge_types = _edge_types(job, self._tables)
-        self._outputs = TaskOutputs(job, name, store, spool)
-        self._asked_before = self._lookups.stats()  # the worker's lookups outlive its tasks
+        self._tables = _tables(context.schemas)
+        self._transform = ChunkTransform(self._tables, self._lookups, context.requested)
+        all_lines = context.requested is None or context.from_quarantine
+        self._prefilter = None if all_lines else Prefilter(context.requested or ())
+        self._edge_types = _edge_types(context, self._tables)
+        self._outputs = TaskOutputs(context, name, store, spool)
+        self._lookups_before = self._lookups.stats()  # the worker's lookups outlive its tasks
         self._damaged: list[Damaged] = []
-        self._read = AuditCounts()
+        self._read_counts = AuditCounts()
 
     def run(self) -> Completion:
-        """Reads every object, then closes and uploads what is open."""
+        """Read every object, then close and upload the open files."""
         for source in self._partition.sources:
             self._read_object(source)
         self._add(self._transform.drain())
@@ -131,47 +135,49 @@ class _TaskAttempt:
         try:
             self._read_as_planned(source)
         except (ObjectNotFoundError, ObjectChangedError) as error:
-            raise type(error)(f"{error}: leave --runtag out to begin a new run") from None
+            raise type(error)(f"{error}: leave out --runtag to start a new run") from None
 
     def _read_as_planned(self, source: InputObject) -> None:
-        with closing(self._edge.open(source.key, source.etag, source.size)) as stream:
-            lines = self._inputs.lines(stream, source.key)
+        with closing(self._input.open(source.key, source.etag, source.size)) as stream:
+            lines = self._reader.lines(stream, source.key)
             try:
-                feed = self._feed_quarantine if self._job.from_quarantine else self._feed
+                feed = self._feed_quarantine if self._context.from_quarantine else self._feed
                 feed(lines, source.key)
-            except CorruptObjectError as damage:
-                self._damaged.append(Damaged(source.key, str(damage)))
-            self._read += read_counts(lines)
+            except CorruptObjectError as error:
+                self._damaged.append(Damaged(source.key, str(error)))
+            self._read_counts += read_counts(lines)
 
     def _feed(self, lines: ObjectLines | GlobReader, key: str) -> None:
-        places = LineNumberFinder(key)
+        line_numbers = LineNumberFinder(key)
         before = self._lines_read()
         for chunk in lines:
-            passed = self._prefilter.filter(chunk) if self._prefilter else chunk
-            self._transform.feed(passed)
+            matches = self._prefilter.filter(chunk) if self._prefilter else chunk
+            self._transform.feed(matches)
             if self._edge_types:
-                self._edge_types.feed(passed)
-            self._keep(partial(places.number_of, chunk))
-            places.advance(self._lines_read() - before)
-            del chunk, passed  # their memory is used again for the next, in the processor's cache
+                self._edge_types.feed(matches)
+            self._drain(partial(line_numbers.encode, chunk))
+            line_numbers.advance(self._lines_read() - before)
+            del chunk, matches  # the next chunk reuses their memory while it is in the CPU cache
+
+    def _prefiltered(self) -> int:
+        return self._prefilter.skipped if self._prefilter else 0
 
     def _lines_read(self) -> int:
-        """Lines of all objects so far, which the transform and the prefilter have counted."""
-        passed_over = self._prefilter.skipped if self._prefilter else 0
-        return self._transform.counts.lines + passed_over
+        """Return the lines of all objects so far: transformed and prefiltered ones."""
+        return self._transform.counts.lines + self._prefiltered()
 
     def _feed_quarantine(self, lines: ObjectLines | GlobReader, key: str) -> None:
-        """Lines of a quarantine: the edge lines in them, each from where it came first."""
+        """Retry the edge lines of a quarantine; each keeps its original object and line number."""
         for chunk in lines:
             for line in chunk.splitlines():
-                before = quarantine.decode(line, key)
-                self._transform.retry_line(before.edge_line, before.uuid if before.event else "")
-                self._keep(partial(quarantine.encode, source=before.object, line=before.line))
+                entry = quarantine.decode(line, key)
+                self._transform.retry_line(entry.edge_line, entry.uuid if entry.event else "")
+                self._drain(partial(quarantine.encode, source=entry.object, line=entry.line))
 
-    def _keep(self, encode_kept: Callable[[QuarantinedLine], bytes]) -> None:
-        drained = self._transform.drain(at_least=_ROWS_AT_ONCE)
+    def _drain(self, encode_line: Callable[[QuarantinedLine], bytes]) -> None:
+        drained = self._transform.drain(at_least=_MIN_DRAIN_ROWS)
         self._add(drained)
-        self._outputs.add_quarantined(encode_kept(kept) for kept in drained.quarantined)
+        self._outputs.add_quarantined(encode_line(line) for line in drained.quarantined)
 
     def _add(self, drained: TransformOutput) -> None:
         for rows in drained.rows.values():
@@ -179,76 +185,76 @@ class _TaskAttempt:
         self._outputs.add_untracked(drained.untracked)
 
     def _completion(self) -> Completion:
-        tally = self._tally()
-        tally.balance()
+        counts = self._event_counts()
+        counts.balance()
         events: dict[str, dict[Outcome, int]] = {}
-        for (table, outcome), count in tally.events.items():
+        for (table, outcome), count in counts.events.items():
             events.setdefault(table, {})[outcome] = count
         transformed = AuditCounts(
-            lines=tally.lines,
-            undecodable=tally.undecodable,
-            filtered=tally.prefiltered,
-            records=tally.records,
+            lines=counts.lines,
+            undecodable=counts.undecodable,
+            filtered=counts.prefiltered,
+            records=counts.records,
             events=events,
             edge_types=self._edge_types.counts() if self._edge_types else {},
         )
-        asked = self._lookups.stats() - self._asked_before
         parquet = self._outputs.parquet
         return Completion(
-            plan=self._job.plan,
+            plan=self._context.plan,
             partition=self._partition.number,
             attempt=self._name,
-            counts=self._read + transformed + (parquet.counts if parquet else AuditCounts()),
+            counts=self._read_counts + transformed + (parquet.counts if parquet else AuditCounts()),
             files=tuple(self._outputs.files),
             untracked=tuple(self._outputs.untracked),
             quarantine=tuple(self._outputs.quarantine),
             damaged=tuple(self._damaged),
-            failures=tuple(tally.failures),
-            lookups=asdict(asked),
-            format=self._job.settings.output.format,
+            failures=tuple(counts.failures),
+            lookups=asdict(self._lookups.stats() - self._lookups_before),
+            format=self._context.settings.output.format,
             parquet=tuple(parquet.files) if parquet else (),
             fallbacks=dict(self._transform.fallbacks),
         )
 
-    def _tally(self) -> EventCounts:
-        """Returns the counts of the transform, and of the lines that the prefilter skipped."""
+    def _event_counts(self) -> EventCounts:
+        """Return the counts of the transform, with the lines that the prefilter skipped."""
         transformed = self._transform.counts
-        skipped = self._prefilter.skipped if self._prefilter else 0
-        return replace(transformed, lines=self._lines_read(), prefiltered=skipped)
+        return replace(transformed, lines=self._lines_read(), prefiltered=self._prefiltered())
 
 
-@lru_cache(maxsize=2)  # A worker process does many tasks of one run: the schemas are read once.
+@lru_cache(maxsize=2)  # a worker runs many tasks of a run: the schemas are parsed once
 def _tables(schemas: bytes) -> dict[str, Table]:
     return dict(read_tables(schemas, is_transformer).tables)
 
 
-def _edge_types(job: BroadcastContext, tables: Mapping[str, Table]) -> EdgeTypeCounter | None:
-    """What counts the types of edge; None where the job does not ask for it."""
-    if job.edge_types is None:
+def _edge_types(context: BroadcastContext, tables: Mapping[str, Table]) -> EdgeTypeCounter | None:
+    """Return the counter of edge types; None if the run does not count them."""
+    if context.edge_types is None:
         return None
-    return EdgeTypeCounter(tables if job.asked is None else job.asked, job.edge_types)
+    return EdgeTypeCounter(
+        tables if context.requested is None else context.requested, context.edge_types
+    )
 
 
 class PartitionReader:
-    """Opens the objects of one partition, and knows the globs in them that were read before."""
+    """Opens the objects of one partition; skips globs that an earlier object contains."""
 
-    def __init__(self, job: BroadcastContext) -> None:
-        self._of_globs = job.settings.input.form == "globs" and not job.from_quarantine
-        self._repeats = GlobDeduplicator()
+    def __init__(self, context: BroadcastContext) -> None:
+        self._read_globs = context.settings.input.form == "globs" and not context.from_quarantine
+        self._deduplicator = GlobDeduplicator()
 
     def lines(self, stream: BinaryIO, key: str) -> ObjectLines | GlobReader:
-        """The lines of the object ``key``."""
-        if self._of_globs:
-            return GlobReader(stream, key, self._repeats)
+        """Return a reader of the lines of the object ``key``."""
+        if self._read_globs:
+            return GlobReader(stream, key, self._deduplicator)
         return ObjectLines(stream, key)
 
 
 def read_counts(lines: ObjectLines | GlobReader) -> AuditCounts:
-    """What was read of one object, beside the lines that were handed out."""
-    read = AuditCounts(objects=1, bytes_in=lines.bytes_in, bytes_inflated=lines.bytes_inflated)
+    """Return the counts of one object, except those of the lines that ``lines`` yielded."""
+    counts = AuditCounts(objects=1, bytes_in=lines.bytes_in, bytes_inflated=lines.bytes_inflated)
     if isinstance(lines, ObjectLines):
-        return read
-    return read + AuditCounts(
+        return counts
+    return counts + AuditCounts(
         lines=lines.repeated,
         globs=lines.globs,
         repeated_globs=lines.repeated_globs,

@@ -211,7 +211,7 @@ class _ReplayRunner:
             day=plan.day,
             settings=self.settings.for_tasks(),
             schemas=prepared.schemas,
-            asked=None if plan.all_tables else frozenset(plan.tables),
+            requested=None if plan.all_tables else frozenset(plan.tables),
             from_quarantine=bool(self.request.from_quarantine),
             publishing=self._publishing(prepared),
             edge_types=prepared.edge_types,

@@ -26,8 +26,8 @@ def test_a_bug_in_a_task_is_shown_by_its_own_last_line():
             watch=lambda progress: None,
         )
     assert str(raised.value) == (
-        "Spark gave up: AttributeError: 'NoneType' object has no attribute 'output'; "
-        "--log DEBUG shows all of it"
+        "Spark failed: AttributeError: 'NoneType' object has no attribute 'output'; "
+        "--log DEBUG shows the full error"
     )
 
 

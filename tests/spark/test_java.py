@@ -42,7 +42,7 @@ def test_no_java_is_one_clear_line(tmp_path):
     with pytest.raises(UsageError) as refusal:
         require_java({"PATH": str(tmp_path)})
     assert str(refusal.value) == (
-        "Java 17 or newer is needed and was not found: install a JDK "
+        "Java 17 or newer is required but was not found: install a JDK "
         "(Debian: apt-get install openjdk-17-jre-headless) or set JAVA_HOME"
     )
 

@@ -78,8 +78,8 @@ def test_every_event_ends_in_one_file_or_one_count(world):
         "chat": {Outcome.SUCCESS: 1},
         "": {Outcome.UNTRACKED: 1, Outcome.MALFORMED: 1, Outcome.EMPTY_REQUEST: 1},
     }
-    ledger = completion.counts
-    assert (ledger.lines, ledger.undecodable, ledger.records, ledger.objects) == (7, 1, 6, 1)
+    counts = completion.counts
+    assert (counts.lines, counts.undecodable, counts.records, counts.objects) == (7, 1, 6, 1)
 
 
 def test_the_completion_record_is_what_the_task_returns(world):
@@ -121,13 +121,13 @@ def test_untracked_events_lie_in_their_own_bucket_where_there_is_one(world, tmp_
 
 
 def test_only_the_tables_asked_for_are_made(world):
-    job = replace(world.job, asked=frozenset({"login"}))
+    job = replace(world.job, requested=frozenset({"login"}))
     completion = run_partition(job, world.partition(edge_logs.log(GOOD)), 0)
     assert {file.table for file in completion.files} == {"login"}
     assert completion.counts.rows("login") == 2
-    ledger = completion.counts
-    assert ledger.filtered > 0
-    assert ledger.lines == ledger.filtered + ledger.undecodable + ledger.records
+    counts = completion.counts
+    assert counts.filtered > 0
+    assert counts.lines == counts.filtered + counts.undecodable + counts.records
 
 
 def test_a_table_that_falls_back_to_the_reference_path_is_in_the_completion_record(world):
@@ -146,7 +146,7 @@ def test_a_table_that_falls_back_to_the_reference_path_is_in_the_completion_reco
 
 
 def test_building_the_completion_record_changes_no_counts(world, tmp_path):
-    job = replace(world.job, asked=frozenset({"login"}))
+    job = replace(world.job, requested=frozenset({"login"}))
     partition = world.partition(edge_logs.log(GOOD))
     attempt = _TaskAttempt(job, partition, "attempt", world.output, tmp_path)
     completion = attempt.run()
@@ -252,7 +252,7 @@ def test_a_malformed_record_is_kept_with_its_object_line_and_reason(world):
 
 def test_lines_are_numbered_as_in_the_object_though_others_were_passed_over(world):
     lines = [*[GOOD[1]] * 5000, edge_logs.envelope('{"event": "login"'), *[GOOD[1]] * 10]
-    job = replace(world.job, asked=frozenset({"login"}))
+    job = replace(world.job, requested=frozenset({"login"}))
     (record,) = kept(world, run_partition(job, world.partition(edge_logs.log(lines)), 0))
     assert record["line"] == 5001
 
@@ -312,11 +312,11 @@ def test_globs_give_the_rows_and_counts_of_a_deglobbed_log(world, form):
     archive = form([glob(part) for part in parts])
     globs = run_partition(job, world.partition(archive, archive), 0)
     assert {table: world.rows(globs, table) for table in rows} == rows
-    ledger = globs.counts
-    assert ledger.events["login"] == logs.counts.events["login"]
-    assert (ledger.globs, ledger.repeated_globs, ledger.repeated) == (4, 2, 9)
-    assert ledger.lines == 2 * (len(GOOD) + 2)
-    assert ledger.lines == ledger.undecodable + ledger.records + ledger.repeated
+    counts = globs.counts
+    assert counts.events["login"] == logs.counts.events["login"]
+    assert (counts.globs, counts.repeated_globs, counts.repeated) == (4, 2, 9)
+    assert counts.lines == 2 * (len(GOOD) + 2)
+    assert counts.lines == counts.undecodable + counts.records + counts.repeated
     assert [record["raw"] for record in kept(world, globs)] == [GOOD[4].decode()]
 
 
@@ -335,9 +335,9 @@ def test_edge_types_are_counted_where_they_are_asked_for_and_rows_are_as_without
 
 
 def test_edge_types_are_counted_of_the_tables_asked_for_alone(world):
-    job = replace(world.job, asked=frozenset({"chat"}), edge_types={"login": "internal"})
-    ledger = run_partition(job, world.partition(edge_logs.log(GOOD)), 0).counts
-    assert ledger.edge_types == {"chat": EdgeTypeCounts("", 1, 0, 0)}
+    job = replace(world.job, requested=frozenset({"chat"}), edge_types={"login": "internal"})
+    counts = run_partition(job, world.partition(edge_logs.log(GOOD)), 0).counts
+    assert counts.edge_types == {"chat": EdgeTypeCounts("", 1, 0, 0)}
 
 
 def test_a_quarantine_is_of_lines_whatever_the_input_was(world):
