@@ -1,1 +1,1 @@
-"""What a run shows people."""
+"""Reports, progress display and metrics."""

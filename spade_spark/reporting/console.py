@@ -1,4 +1,4 @@
-"""What a run shows while it works: bars on a terminal, plain lines elsewhere."""
+"""The progress display: progress bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -22,57 +22,59 @@ _LINE_SECONDS = 5.0
 
 
 class ConsoleReporter:
-    """Where a run's progress is shown; on standard error, so that output can be piped."""
+    """Shows the progress of a command on standard error."""
 
     def __init__(self, console: Console, *, ask: bool = False) -> None:
-        """Shows on ``console``; with ``ask`` a person there is asked before rows are replaced."""
+        """Write to ``console``; with ``ask``, :meth:`confirm` asks if it is a terminal."""
         self.console = console
         self._guard = DisplayGuard()
-        self._asks = ask and console.is_terminal and sys.stdin.isatty()
+        self._ask = ask and console.is_terminal and sys.stdin.isatty()
 
     def log(self, line: str) -> None:
-        """Prints a line that stays; a failure to print it is logged."""
+        """Print a permanent line; a failure to print is logged."""
         with self._guard:
             self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def show_preview(self, outlook: ReplayPreview) -> None:
-        """What is going to happen, in short."""
-        print_preview(outlook, self.console, short=True)
+    def show_preview(self, preview: ReplayPreview) -> None:
+        """Print the short preview of a replay."""
+        print_preview(preview, self.console, short=True)
 
     def confirm(self, question: str) -> None:
-        """Whether to begin: asked on a terminal, taken for granted elsewhere.
+        """Ask for confirmation on a terminal; do nothing elsewhere.
 
         Raises:
             UsageError: The answer was no.
         """
-        if self._asks and not Confirm.ask(question, console=self.console, default=False):
-            raise UsageError("nothing was begun, since the answer was no")
+        if self._ask and not Confirm.ask(question, console=self.console, default=False):
+            raise UsageError("cancelled: nothing was started")
 
     @contextmanager
     def transforming(
         self, partitions: Sequence[InputPartition]
     ) -> Iterator[Callable[[progress.TransformProgress], None]]:
-        """Shows how much of ``partitions`` is done, from what the yielded function is told."""
-        goal = _TransformTotals(partitions)
+        """Show how much of ``partitions`` is done; yields the callback for progress updates."""
+        totals = _TransformTotals(partitions)
         if not self.console.is_terminal:
-            yield _LineProgress(self, goal).tell
+            yield _LineProgress(self, totals).update
             return
         bar = self._bar()
-        task = bar.add_task("transform", total=max(goal.size, 1), detail="starting Spark")
+        task = bar.add_task("transform", total=max(totals.size, 1), detail="starting Spark")
         with self._shown(bar):
-            yield lambda done: bar.update(task, completed=done.bytes_in, detail=goal.text(done))
+            yield lambda done: bar.update(task, completed=done.bytes_in, detail=totals.text(done))
 
     @contextmanager
     def loading(self, tables: Sequence[str]) -> Iterator[Callable[[progress.LoadProgress], None]]:
-        """Shows each table's phase, from what is passed to the yielded function."""
+        """Show each table's phase; yields the callback for progress updates."""
         if not self.console.is_terminal:
-            yield lambda at: self.log(f"load {at.table}: {at.phase.value} {at.note}".rstrip())
+            yield lambda step: self.log(
+                f"load {step.table}: {step.phase.value} {step.note}".rstrip()
+            )
             return
         bar = self._bar()
         tasks = {table: bar.add_task(table, total=None, detail="waiting") for table in tables}
 
-        def show(at: progress.LoadProgress) -> None:
-            bar.update(tasks[at.table], detail=f"{at.phase.value} {at.note}")
+        def show(step: progress.LoadProgress) -> None:
+            bar.update(tasks[step.table], detail=f"{step.phase.value} {step.note}")
 
         with self._shown(bar):
             yield show
@@ -88,7 +90,7 @@ class ConsoleReporter:
 
     @contextmanager
     def _shown(self, bar: Progress) -> Iterator[None]:
-        """Shows ``bar`` while the block runs; a terminal that fails does not end the block."""
+        """Show ``bar`` during the block; a failing terminal does not interrupt the block."""
         with self._guard:
             bar.start()
         try:
@@ -99,16 +101,16 @@ class ConsoleReporter:
 
 
 class _TransformTotals:
-    """What is to be done, and how far it is in words."""
+    """The totals of a transform, and its progress as text."""
 
     def __init__(self, partitions: Sequence[InputPartition]) -> None:
         self.partitions = len(partitions)
         self.objects = sum(len(partition.sources) for partition in partitions)
         self.size = sum(partition.size for partition in partitions)
-        self._began = time.monotonic()
+        self._started = time.monotonic()
 
     def text(self, done: progress.TransformProgress) -> str:
-        speed = done.rows / max(time.monotonic() - self._began, 0.001)
+        speed = done.rows / max(time.monotonic() - self._started, 0.001)
         return (
             f"{done.objects:,} of {self.objects:,} objects, {format_size(done.bytes_in)} of "
             f"{format_size(self.size)}, {done.rows:,} rows ({speed:,.0f}/s), partitions: "
@@ -117,16 +119,16 @@ class _TransformTotals:
 
 
 class _LineProgress:
-    """A line every few seconds, and one at the end."""
+    """Logs a line every few seconds and one at the end."""
 
-    def __init__(self, screen: ConsoleReporter, goal: _TransformTotals) -> None:
-        self._screen, self._goal = screen, goal
-        self._said = time.monotonic()
+    def __init__(self, reporter: ConsoleReporter, totals: _TransformTotals) -> None:
+        self._reporter, self._totals = reporter, totals
+        self._logged_at = time.monotonic()
         self._ended = False
 
-    def tell(self, done: progress.TransformProgress) -> None:
+    def update(self, done: progress.TransformProgress) -> None:
         now = time.monotonic()
-        ended = done.partitions == self._goal.partitions and not self._ended
-        if ended or now - self._said >= _LINE_SECONDS:
-            self._said, self._ended = now, ended
-            self._screen.log(f"transform: {self._goal.text(done)}")
+        ended = done.partitions == self._totals.partitions and not self._ended
+        if ended or now - self._logged_at >= _LINE_SECONDS:
+            self._logged_at, self._ended = now, ended
+            self._reporter.log(f"transform: {self._totals.text(done)}")

@@ -1,4 +1,4 @@
-"""What is said where objects of the logs are damaged, and the rows beside them wait for a word."""
+"""Messages about corrupt input objects that stop a load or a publication."""
 
 from __future__ import annotations
 
@@ -9,56 +9,56 @@ from spade_spark.request import Request
 from spade_spark.runs.manifest import Completion
 from spade_spark.runs.run_store import CompletedRun
 
-_MOST = 10
+_MAX_SHOWN = 10
 
 
-def damage_problem(sealed: CompletedRun, request: Request) -> str:
-    """What forbids to go on with what was made, or nothing."""
-    damaged = len(sealed.manifest.damaged)
+def damage_problem(completed: CompletedRun, request: Request) -> str:
+    """The problem that stops a run with too many corrupt objects; empty if there is none."""
+    damaged = len(completed.manifest.damaged)
     if damaged <= request.allow_damaged:
         return ""
     options = f"--runtag {request.run_tag} --allow-damaged {damaged}"
     if request.skip_load:
         return (
-            f"{pluralize(damaged, 'object')} damaged: mend them and begin a new run, or accept "
-            f"what was made with {options}"
+            f"{pluralize(damaged, 'corrupt object')}: fix them and start a new run, or accept "
+            f"this run's output with {options}"
         )
-    published = sum(each.published for each in sealed.manifest.counts.streams.values())
-    told = f" ({pluralize(published, 'row')} went to streams)" if published else ""
+    published = sum(stream.published for stream in completed.manifest.counts.streams.values())
+    note = f" ({pluralize(published, 'row')} already published to streams)" if published else ""
     return (
-        f"{pluralize(damaged, 'object')} damaged, and so nothing was loaded{told}: mend them and "
-        f"begin a new run, or load what was made with --skip-transform {options}"
+        f"{pluralize(damaged, 'corrupt object')}, nothing was loaded{note}: fix them and start a "
+        f"new run, or load this run's output with --skip-transform {options}"
     )
 
 
 def withheld_message(
-    held: Sequence[Completion],
+    withheld: Sequence[Completion],
     completions: Sequence[Completion],
     tables: Collection[str],
     request: Request,
 ) -> str:
-    """What is said of partitions that were not published, since objects of theirs are damaged.
+    """The error about partitions that were not published because they read corrupt objects.
 
     Args:
-        held: These partitions.
+        withheld: These partitions.
         completions: All partitions.
-        tables: What would be published.
-        request: What was asked.
+        tables: The tables to be published.
+        request: The replay request.
     """
-    reasons = [each.reason for completion in held for each in completion.damaged]
-    more = [f"and {len(reasons) - _MOST} more"] if len(reasons) > _MOST else []
+    reasons = [damaged.reason for completion in withheld for damaged in completion.damaged]
+    more = [f"and {len(reasons) - _MAX_SHOWN} more"] if len(reasons) > _MAX_SHOWN else []
     rows = sum(
-        file.rows for completion in held for file in completion.files if file.table in tables
+        file.rows for completion in withheld for file in completion.files if file.table in tables
     )
     damaged = sum(len(completion.damaged) for completion in completions)
-    loaded, load = (
+    not_loaded, action = (
         ("", "publish") if request.skip_load else (", and nothing was loaded", "publish and load")
     )
     return (
-        f"{pluralize(damaged, 'object')} damaged:\n  "
-        + "\n  ".join(reasons[:_MOST] + more)
-        + f"\n{pluralize(rows, 'row')} of their partitions were not published{loaded}. Mend them "
-        f"and begin a new run (consumers get repeats of what was published), or {load} what was "
-        f"made "
-        f"by the same command with --runtag {request.run_tag} --allow-damaged {damaged}"
+        f"{pluralize(damaged, 'corrupt object')}:\n  "
+        + "\n  ".join(reasons[:_MAX_SHOWN] + more)
+        + f"\n{pluralize(rows, 'row')} of their partitions were not published{not_loaded}. Fix "
+        "them and start a new run (consumers will receive the published rows twice), or "
+        f"{action} this run's output: repeat the command with --runtag {request.run_tag} "
+        f"--allow-damaged {damaged}"
     )

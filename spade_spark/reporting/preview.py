@@ -1,4 +1,4 @@
-"""What a replay would do, as a value: what ``spade-spark plan`` shows."""
+"""The preview of a replay: what ``spade-spark plan`` shows."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from rich.text import Text
 
 from spade_spark.reporting.render import format_size, pluralize
 
-_MOST = 12
+_MAX_SHOWN = 12
+_MIN_MINUTES = 2
 
 REPEATS = (
-    "Consumers must expect repeats: what was published before is published again, and after a "
-    "fault some of it twice."
+    "Consumers must expect duplicates: rows that were published before are published again, and "
+    "after a failure some rows are published twice."
 )
-"""What is said before anything is published."""
+"""The warning before any rows are published."""
 
 
 @dataclass(frozen=True)
 class TablePreview:
-    """One table, as it is and as it would be replaced.
+    """The preview of one table's load.
 
     Attributes:
         table: The table's name.
-        version: The version that Blueprint has.
-        rows: Rows in the window now.
-        hours: Those rows, by the hour of the wall clock.
-        differences: How the warehouse's columns differ from Blueprint's, a sentence each.
-        statements: The SQL that would run, in its order, without secrets.
+        version: The version in Blueprint.
+        rows: Current rows in the window.
+        hours: Current rows in the window, by local hour.
+        differences: Differences between the warehouse's columns and Blueprint's, a sentence each.
+        statements: The SQL that would run, in order, without secrets.
     """
 
     table: str
@@ -45,15 +46,15 @@ class TablePreview:
 
 @dataclass(frozen=True)
 class StreamPreview:
-    """One stream that would be published to.
+    """The preview of publishing to one stream.
 
     Attributes:
-        stream: What it is called.
-        region: Where it is.
-        role: Whether a role of its own is assumed for it.
-        compressed: Whether it is sent globs.
-        events: The tables whose rows would go there.
-        others: Events that it takes too, of which no rows would be made.
+        stream: The stream's name.
+        region: The stream's AWS region.
+        role: Whether the stream's own IAM role is assumed.
+        compressed: Whether records are compressed globs.
+        events: The tables whose rows would be published.
+        others: Further events that the stream accepts, but that this replay would not produce.
     """
 
     stream: str
@@ -66,24 +67,24 @@ class StreamPreview:
 
 @dataclass(frozen=True)
 class ReplayPreview:
-    """A replay, before it is begun.
+    """The preview of a replay.
 
     Attributes:
         run_tag: The output prefix.
-        url: Where the run would lie.
-        window: The window in words.
-        edge: Where the logs lie.
-        objects: Objects that would be read.
+        url: URL of the run's output.
+        window: The window as text.
+        edge: URL of the edge logs.
+        objects: Number of input objects.
         size: Their compressed bytes.
-        partitions: Tasks that they are dealt to.
-        empty_hours: Hours of the window (Pacific) in which no object was closed.
-        core_seconds: The estimated time of one core for the transform.
-        cores: The cores that the master is known to have; 0 where that is not known.
-        warehouse: The warehouse in words; empty where none is needed.
-        tables: The tables that are fit to be replayed.
+        partitions: Number of Spark tasks that read them.
+        empty_hours: Hours of the window (Pacific) for which there is no input object.
+        core_seconds: The estimated core time of the transform.
+        cores: The cores of the Spark master; 0 if unknown.
+        warehouse: The warehouse as text; empty if none is needed.
+        tables: The tables that can be replayed.
         streams: The streams that would be published to.
-        remarks: What may surprise, a sentence each.
-        problems: What would keep the replay from starting, a sentence each.
+        remarks: Warnings, a sentence each.
+        problems: Problems that would keep the replay from starting, a sentence each.
     """
 
     run_tag: str
@@ -108,85 +109,85 @@ class ReplayPreview:
         return not self.problems
 
     def to_json(self) -> str:
-        """The outlook as JSON."""
+        """Return the preview as JSON."""
         plain = msgspec.to_builtins(self)
         return msgspec.json.format(msgspec.json.encode({**plain, "ready": self.ready})).decode()
 
 
-def print_preview(outlook: ReplayPreview, console: Console, *, short: bool = False) -> None:
-    """Prints the outlook; ``short`` leaves out the hours, the SQL, and the problems.
+def print_preview(preview: ReplayPreview, console: Console, *, short: bool = False) -> None:
+    """Print the preview.
 
-    The problems are left to the error that a replay ends with where there are any.
+    ``short`` omits the hours, the SQL and the problems: the error that ends a replay reports them.
     """
-    console.print(Group(*_head(outlook), *_tables(outlook)))
+    console.print(Group(*_head(preview), *_tables(preview)))
     if not short:
-        console.print(Group(*_details(outlook)), soft_wrap=True)
-    for remark in outlook.remarks:
+        console.print(Group(*_details(preview)), soft_wrap=True)
+    for remark in preview.remarks:
         console.print(Text(remark, style="yellow"), soft_wrap=True)
-    for problem in () if short else outlook.problems:
+    for problem in () if short else preview.problems:
         console.print(Text(problem, style="red"), soft_wrap=True)
 
 
-def _head(outlook: ReplayPreview) -> Iterator[RenderableType]:
-    yield Text(f"Replay {outlook.run_tag}: {outlook.window}", style="bold")
+def _head(preview: ReplayPreview) -> Iterator[RenderableType]:
+    yield Text(f"Replay {preview.run_tag}: {preview.window}", style="bold")
     yield Text(
-        f"Read {pluralize(outlook.objects, 'object')}, {format_size(outlook.size)}, "
-        f"from {outlook.edge}"
-        f" in {pluralize(outlook.partitions, 'partition')}; write to {outlook.url}"
+        f"Read {pluralize(preview.objects, 'object')}, {format_size(preview.size)}, "
+        f"from {preview.edge}"
+        f" in {pluralize(preview.partitions, 'partition')}; write to {preview.url}"
     )
-    yield Text(f"Once Spark is up, the transform takes about {_time(outlook)}.")
-    if outlook.warehouse:
-        yield Text(f"Load into {outlook.warehouse}.")
-    for stream in outlook.streams:
+    yield Text(f"Estimated transform time after Spark's startup: {_time(preview)}.")
+    if preview.warehouse:
+        yield Text(f"Load into {preview.warehouse}.")
+    for stream in preview.streams:
         form = ", compressed" if stream.compressed else ""
         yield Text(f"Publish to {stream.stream} in {stream.region}{form}: {_events(stream)}")
-    if outlook.streams:
+    if preview.streams:
         yield Text(REPEATS, style="bold yellow")
 
 
 def _events(stream: StreamPreview) -> str:
-    others = f" (no rows are made of {', '.join(stream.others)})" if stream.others else ""
+    others = f" (not replayed: {', '.join(stream.others)})" if stream.others else ""
     return ", ".join(stream.events) + others
 
 
-def _time(outlook: ReplayPreview) -> str:
-    if outlook.cores:
-        return f"{_seconds(outlook.core_seconds / outlook.cores)} on {outlook.cores} cores"
-    return f"{_seconds(outlook.core_seconds)} of one core"
+def _time(preview: ReplayPreview) -> str:
+    if preview.cores:
+        return f"{_seconds(preview.core_seconds / preview.cores)} on {preview.cores} cores"
+    return f"{_seconds(preview.core_seconds)} on one core"
 
 
 def _seconds(seconds: float) -> str:
     minutes = seconds / 60
-    return f"{seconds:.0f} s" if minutes < 2 else f"{minutes:.0f} minutes"  # noqa: PLR2004 - of use
+    return f"{seconds:.0f} s" if minutes < _MIN_MINUTES else f"{minutes:.0f} minutes"
 
 
-def _tables(outlook: ReplayPreview) -> Iterator[RenderableType]:
-    if not outlook.tables:
+def _tables(preview: ReplayPreview) -> Iterator[RenderableType]:
+    if not preview.tables:
         return
     table = Table(title="Tables", title_justify="left")
     table.add_column("table", overflow="fold")
     table.add_column("version", justify="right")
-    table.add_column("rows in the window now", justify="right")
+    table.add_column("current rows in window", justify="right")
     table.add_column("columns", overflow="fold")
-    for each in outlook.tables:
-        differences = "\n".join(each.differences) or "as Blueprint has them"
+    for each in preview.tables:
+        differences = "\n".join(each.differences) or "match Blueprint"
         table.add_row(each.table, str(each.version), f"{each.rows:,}", differences)
     yield table
 
 
-def _details(outlook: ReplayPreview) -> Iterator[RenderableType]:
-    for each in outlook.tables:
+def _details(preview: ReplayPreview) -> Iterator[RenderableType]:
+    for each in preview.tables:
         if each.hours:
             yield Text(f"\nRows of {each.table} in the window, by hour", style="bold")
         for hour, rows in each.hours:
             yield Text(f"  {hour:%Y-%m-%d %H:00}  {rows:>12,}")
-    for each in outlook.tables:
-        yield Text(f"\nWhat would run for {each.table}", style="bold")
+    for each in preview.tables:
+        yield Text(f"\nSQL for {each.table}", style="bold")
         yield from (Text(f"  {statement};") for statement in each.statements)
     yield Text()
 
 
 def format_hours(hours: tuple[str, ...]) -> str:
-    """Some hours, not all of a long list."""
-    more = f" and {len(hours) - _MOST} more" if len(hours) > _MOST else ""
-    return ", ".join(hours[:_MOST]) + more
+    """Join the hours; a long list is shortened."""
+    more = f" and {len(hours) - _MAX_SHOWN} more" if len(hours) > _MAX_SHOWN else ""
+    return ", ".join(hours[:_MAX_SHOWN]) + more

@@ -1,4 +1,4 @@
-"""What the reports share: how their parts reach a screen, and their form as JSON."""
+"""Shared rendering of the reports: printing, JSON, sizes and plurals."""
 
 from __future__ import annotations
 
@@ -11,25 +11,24 @@ from rich.text import Text
 
 
 class HasComplete(Protocol):
-    """A report, which says whether all that was asked for is done."""
+    """A report that tells whether everything that was requested is done."""
 
     @property
     def complete(self) -> bool:
-        """Whether it is."""
+        """Whether everything is done."""
 
 
 def print_parts(parts: Iterable[RenderableType], console: Console) -> None:
-    """Prints the parts of a report.
+    """Print the parts of a report.
 
-    Tables fit themselves to the width; sentences are left to the terminal, so that what is to be
-    copied from them comes without line breaks.
+    Tables fit the console's width. Text is not wrapped, so that commands can be copied.
     """
     for part in parts:
         console.print(part, soft_wrap=isinstance(part, Text))
 
 
 def to_json(report: HasComplete) -> str:
-    """The report's members as JSON, and whether it is ``complete``."""
+    """Return the report as JSON, including ``complete``."""
     plain = msgspec.to_builtins(report)
     assert isinstance(plain, dict)
     document = msgspec.json.encode({**plain, "complete": report.complete})
@@ -37,7 +36,7 @@ def to_json(report: HasComplete) -> str:
 
 
 def format_size(size: float) -> str:
-    """``size`` bytes for people, in powers of 1000."""
+    """Format a number of bytes, in powers of 1000."""
     for unit in ("B", "kB", "MB", "GB"):
         if size < 1000:  # noqa: PLR2004 - the step between units
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""What a replay came to, as a value."""
+"""The report of a replay: as a value, as JSON, and as the printed summary."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import msgspec
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from spade_spark.blueprint.schema import SkippedTable
-from spade_spark.reporting.render import format_size, pluralize, print_parts
+from spade_spark.reporting.render import format_size, pluralize, print_parts, to_json
 from spade_spark.runs.load_results import (
     LoadAlreadyDone,
     LoadFailed,
@@ -26,18 +25,18 @@ from spade_spark.transform.outcomes import Outcome
 
 @dataclass(frozen=True)
 class Report:
-    """One replay, from its command to its end.
+    """The result of one replay.
 
     Attributes:
         run_tag: The output prefix.
-        url: Where the run lies.
-        window: The window in words.
-        manifest: What was made.
-        loads: What came of each table's load; empty where none was asked for.
-        left_out: Tables that cannot be made, where all were asked for.
-        unnamed: Keys of the window that hold no time in their name and were not read.
-        problems: What ended the run before the load.
-        seconds: Time taken.
+        url: URL of the run's output.
+        window: The window as text.
+        manifest: The run's manifest.
+        loads: The outcome of each table's load; empty if no load was requested.
+        left_out: Tables that ``--all-tables`` skipped because they cannot be transformed.
+        unnamed: Keys in the window that were not read because their names contain no time.
+        problems: Problems that stopped the run before the load.
+        seconds: Total time.
     """
 
     run_tag: str
@@ -57,27 +56,27 @@ class Report:
 
     @property
     def loaded(self) -> tuple[TableLoaded, ...]:
-        """The tables whose window was replaced."""
+        """The tables that this command loaded."""
         return tuple(load for load in self.loads if isinstance(load, TableLoaded))
 
     @property
     def loaded_before(self) -> tuple[LoadAlreadyDone, ...]:
-        """The tables that an earlier command loaded this run into."""
+        """The tables that an earlier command already loaded."""
         return tuple(load for load in self.loads if isinstance(load, LoadAlreadyDone))
 
     @property
     def failed_events(self) -> int:
-        """Events that this program failed on."""
+        """The number of events that failed with an internal error."""
         return self.manifest.counts.outcomes[Outcome.FAILED]
 
     @property
     def unpublished(self) -> int:
-        """Rows that streams were to get and did not."""
+        """The number of rows that could not be published."""
         return sum(counts.dropped for counts in self.manifest.counts.streams.values())
 
     @property
     def complete(self) -> bool:
-        """Whether all that was asked for is done."""
+        """Whether everything that was requested is done."""
         return not (
             self.problems
             or self.not_loaded
@@ -87,50 +86,43 @@ class Report:
         )
 
     def to_json(self) -> bytes:
-        """The report as JSON, with the figures that are computed."""
-        document = {**_plain(self), "complete": self.complete}
-        return msgspec.json.format(msgspec.json.encode(document), indent=1)
+        """Return the report as JSON, including ``complete``."""
+        return to_json(self).encode()
 
 
-def _plain(report: Report) -> dict[str, object]:
-    plain = msgspec.to_builtins(report)
-    assert isinstance(plain, dict)
-    return plain
-
-
-_MOST = 10
+_MAX_SHOWN = 10
 _MEANINGS = {
     Outcome.SUCCESS: "rows",
-    Outcome.SKIPPED_COLUMNS: "rows with a column missing or not converted",
-    Outcome.UNTRACKED: "no table has this name; written as untracked",
-    Outcome.MALFORMED: "records whose payload cannot be read",
-    Outcome.EMPTY_REQUEST: "no name or no properties",
-    Outcome.FAILED: "this program failed on them",
-    Outcome.NOT_REQUESTED: "of tables that were not named",
+    Outcome.SKIPPED_COLUMNS: "rows with a missing or unconvertible column",
+    Outcome.UNTRACKED: "no table with this name; written as untracked",
+    Outcome.MALFORMED: "records with an unreadable payload",
+    Outcome.EMPTY_REQUEST: "no event name or no properties",
+    Outcome.FAILED: "internal errors",
+    Outcome.NOT_REQUESTED: "table was not requested",
 }
 
 
 def print_summary(report: Report, console: Console) -> None:
-    """Prints what was read, what became of it, what was loaded, and what to do next."""
+    """Print the input and output counts, the loads, and what to do next."""
     print_parts(_parts(report), console)
 
 
 def _parts(report: Report) -> Iterator[RenderableType]:
-    ledger = report.manifest.counts
+    counts = report.manifest.counts
     yield Text()
     yield Text(f"Replay {report.run_tag}: {report.window}", style="bold")
     yield Text(
-        f"Read {pluralize(ledger.objects, 'object')}, {format_size(ledger.bytes_in)} "
-        f"({format_size(ledger.bytes_inflated)} inflated), {ledger.lines:,} lines; "
-        f"wrote {ledger.row_count:,} rows in "
-        f"{pluralize(sum(len(table.every) for table in report.manifest.tables), 'file')}; "
-        f"{report.seconds:.0f} s in all."
+        f"Read {pluralize(counts.objects, 'object')}, {format_size(counts.bytes_in)} "
+        f"({format_size(counts.bytes_inflated)} decompressed), {counts.lines:,} lines. "
+        f"Wrote {counts.row_count:,} rows to "
+        f"{pluralize(sum(len(table.every) for table in report.manifest.tables), 'file')}. "
+        f"Total time: {report.seconds:.0f} s."
     )
     yield _outcomes(report)
     yield _loads(report) if report.loads else _tables_made(report)
     if report.manifest.has_parquet:
         yield _parquet(report)
-    if ledger.streams:
+    if counts.streams:
         yield _published(report)
     if _edge_mismatches(report):
         yield _edge_types(report)
@@ -140,41 +132,42 @@ def _parts(report: Report) -> Iterator[RenderableType]:
 
 
 def _outcomes(report: Report) -> Table:
-    ledger = report.manifest.counts
-    table = Table(title="What was read", title_justify="left")
+    counts = report.manifest.counts
+    table = Table(title="Input", title_justify="left")
     table.add_column("outcome", no_wrap=True)
     table.add_column("count", justify="right", no_wrap=True)
     table.add_column("meaning")
     for name, count, meaning in (
-        ("undecodable lines", ledger.undecodable, "lines that are no edge record"),
-        ("lines passed over", ledger.filtered, "cannot hold a table that was named"),
+        ("undecodable lines", counts.undecodable, "not a valid edge record"),
+        ("prefiltered lines", counts.filtered, "cannot contain a requested table"),
         (
-            "lines repeated",
-            ledger.repeated,
-            f"of {ledger.repeated_globs:,} of {ledger.globs:,} globs, which were sent twice",
+            "duplicate lines",
+            counts.repeated,
+            f"from {pluralize(counts.repeated_globs, 'duplicate glob')} of {counts.globs:,}",
         ),
     ):
         if count:
             table.add_row(name, f"{count:,}", meaning)
-    for outcome, count in ledger.outcomes.items():
+    for outcome, count in counts.outcomes.items():
         if count:
             table.add_row(outcome.value, f"{count:,}", _MEANINGS[outcome])
     return table
 
 
 def _tables_made(report: Report) -> Table:
-    table = Table(title="What was made (nothing was loaded)", title_justify="left")
+    table = Table(title="Written rows (not loaded)", title_justify="left")
     for name in ("table", "version", "rows", "files"):
         table.add_column(name, justify="left" if name == "table" else "right")
-    for made in report.manifest.tables:
-        table.add_row(made.table, str(made.version), f"{made.rows:,}", f"{len(made.every):,}")
+    for written in report.manifest.tables:
+        files = f"{len(written.every):,}"
+        table.add_row(written.table, str(written.version), f"{written.rows:,}", files)
     return table
 
 
 def _loads(report: Report) -> Table:
-    table = Table(title="What was loaded: rows of the window", title_justify="left")
+    table = Table(title="Loaded rows", title_justify="left")
     table.add_column("table", overflow="fold")
-    for name in ("before", "deleted", "inserted", "outside", "seconds"):
+    for name in ("before", "deleted", "inserted", "outside\nwindow", "seconds"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for load in report.loads:
@@ -184,7 +177,7 @@ def _loads(report: Report) -> Table:
                 load.table, *(f"{figure:,}" for figure in figures), f"{load.seconds:.1f}", "loaded"
             )
         elif isinstance(load, LoadAlreadyDone):
-            cells = ("", f"{load.deleted:,}", f"{load.inserted:,}", "", "", "loaded before")
+            cells = ("", f"{load.deleted:,}", f"{load.inserted:,}", "", "", "already loaded")
             table.add_row(load.table, *cells)
         else:
             state = "UNKNOWN" if load.unknown else "unchanged"
@@ -193,81 +186,84 @@ def _loads(report: Report) -> Table:
 
 
 def _parquet(report: Report) -> Table:
-    table = Table(title="What was written as Parquet", title_justify="left")
+    table = Table(title="Parquet output", title_justify="left")
     table.add_column("table", overflow="fold")
-    for name in ("days", "rows", "of no day", "files", "size"):
+    for name in ("days", "rows", "undated", "files", "size"):
         table.add_column(name, justify="right", no_wrap=True)
-    ledger = report.manifest.counts
-    for made in report.manifest.tables:
-        days = {file.day for file in made.parquet if file.first}
-        undated = ledger.undated.get(made.table, 0)
-        figures = (len(days), ledger.parquet.get(made.table, 0), undated, len(made.parquet))
-        size = format_size(sum(file.size for file in made.parquet))
-        table.add_row(made.table, *(f"{figure:,}" for figure in figures), size)
+    counts = report.manifest.counts
+    for written in report.manifest.tables:
+        days = {file.day for file in written.parquet if file.first}
+        undated = counts.undated.get(written.table, 0)
+        rows = counts.parquet.get(written.table, 0)
+        figures = (len(days), rows, undated, len(written.parquet))
+        size = format_size(sum(file.size for file in written.parquet))
+        table.add_row(written.table, *(f"{figure:,}" for figure in figures), size)
     return table
 
 
 def _published(report: Report) -> Table:
-    table = Table(title="What was published: rows", title_justify="left")
+    table = Table(title="Published rows", title_justify="left")
     table.add_column("stream", overflow="fold")
-    for name in ("published", "records", "held back", "outside", "dropped"):
+    for name in ("published", "records", "filtered", "outside\nwindow", "dropped"):
         table.add_column(name, justify="right", no_wrap=True)
     for stream, counts in report.manifest.counts.streams.items():
-        held = counts.filtered + counts.empty
-        figures = (counts.published, counts.records, held, counts.outside)
+        filtered = counts.filtered + counts.empty
+        figures = (counts.published, counts.records, filtered, counts.outside)
         dropped = Text(f"{counts.dropped:,}", style="red" if counts.dropped else "")
         table.add_row(stream, *(f"{figure:,}" for figure in figures), dropped)
     return table
 
 
 def _edge_mismatches(report: Report) -> list[tuple[str, EdgeTypeCounts]]:
-    """The events that came from another edge than was expected, or from none; most first."""
-    counted = report.manifest.counts.edge_types.items()
+    """The events that came from an unexpected or unknown edge, most affected first."""
+    edge_types = report.manifest.counts.edge_types.items()
     return sorted(
-        ((name, each) for name, each in counted if each.mismatched or each.unknown),
+        ((name, counts) for name, counts in edge_types if counts.mismatched or counts.unknown),
         key=lambda item: (-item[1].mismatched - item[1].unknown, item[0]),
     )
 
 
 def _edge_types(report: Report) -> Table:
-    strays = _edge_mismatches(report)
-    more = f", the {_MOST} worst of {len(strays)}" if len(strays) > _MOST else ""
-    table = Table(title=f"Events from another edge than expected{more}", title_justify="left")
+    mismatches = _edge_mismatches(report)
+    more = f" (top {_MAX_SHOWN} of {len(mismatches)})" if len(mismatches) > _MAX_SHOWN else ""
+    table = Table(title=f"Events with an unexpected edge type{more}", title_justify="left")
     table.add_column("event", overflow="fold")
     table.add_column("expected", no_wrap=True)
-    for name in ("events", "from the other", "from an unknown"):
+    for name in ("events", "mismatched", "unknown"):
         table.add_column(name, justify="right", no_wrap=True)
-    for event, counts in strays[:_MOST]:
+    for event, counts in mismatches[:_MAX_SHOWN]:
         figures = (counts.events, counts.mismatched, counts.unknown)
         table.add_row(event, counts.expected or "-", *(f"{figure:,}" for figure in figures))
     return table
 
 
 def _warnings(report: Report) -> Iterator[str]:
-    """What went on all the same and should be known."""
     manifest = report.manifest
-    for damaged in manifest.damaged[:_MOST]:
-        yield f"Damaged object: {damaged.reason}"
-    if len(manifest.damaged) > _MOST:
+    for damaged in manifest.damaged[:_MAX_SHOWN]:
+        yield f"Corrupt object: {damaged.reason}"
+    if len(manifest.damaged) > _MAX_SHOWN:
         yield (
-            f"… {len(manifest.damaged) - _MOST} more damaged objects; all of them in "
-            f"{report.url}_report.json"
+            f"{len(manifest.damaged) - _MAX_SHOWN} more corrupt objects; "
+            f"{report.url}_report.json lists all of them"
         )
-    for table, reason in list(manifest.fallbacks.items())[:_MOST]:
+    for table, reason in list(manifest.fallbacks.items())[:_MAX_SHOWN]:
         yield f"Table {table} was transformed by the slower reference path: {reason}"
-    if len(manifest.fallbacks) > _MOST:
+    if len(manifest.fallbacks) > _MAX_SHOWN:
         yield (
-            f"{len(manifest.fallbacks) - _MOST} more tables were transformed by the slower "
-            f"reference path; {report.url}_report.json has all of them"
+            f"{len(manifest.fallbacks) - _MAX_SHOWN} more tables were transformed by the slower "
+            f"reference path; {report.url}_report.json lists all of them"
         )
     if manifest.untracked:
-        yield f"spade-spark suggest {report.run_tag} proposes tables for the untracked events"
+        yield f"To suggest tables for the untracked events: spade-spark suggest {report.run_tag}"
     if report.unnamed:
-        yield f"{len(report.unnamed)} objects have no time in their name: {report.unnamed[0]} …"
-    for before in report.loaded_before:
         yield (
-            f"Table {before.table}: nothing to do, this run was loaded into it at "
-            f"{before.at:%Y-%m-%d %H:%M:%S} UTC (--force loads it again)"
+            f"{pluralize(len(report.unnamed), 'object')} skipped, no time in the name: "
+            f"{report.unnamed[0]} …"
+        )
+    for load in report.loaded_before:
+        yield (
+            f"Table {load.table}: skipped, this run was already loaded at "
+            f"{load.at:%Y-%m-%d %H:%M:%S} UTC (use --force to load it again)"
         )
     for stream, counts in manifest.counts.streams.items():
         if counts.throttled:
@@ -275,45 +271,44 @@ def _warnings(report: Report) -> Iterator[str]:
         if counts.repeated:
             yield (
                 f"Stream {stream}: up to {counts.repeated:,} rows may have been published twice "
-                "(a task or an answer was lost); records that were have the same UUID"
+                "(a task or a response was lost); duplicate records have the same UUID"
             )
-    for load in report.loaded:
-        for column, count in load.truncated.items():
-            yield f"{load.table}.{column}: {count:,} values were cut to the column's length"
+    for loaded in report.loaded:
+        for column, count in loaded.truncated.items():
+            yield f"{loaded.table}.{column}: {count:,} values were truncated to the column length"
 
 
 def _errors(report: Report) -> Iterator[str]:
-    """What is not done, and what to do about it."""
-    for uuid, error in report.manifest.failures[:_MOST]:
-        yield f"Failed on event {uuid}: {error}"
+    for uuid, error in report.manifest.failures[:_MAX_SHOWN]:
+        yield f"Event {uuid} failed: {error}"
     if report.failed_events:
-        yield f"{report.failed_events:,} events failed: a bug of this program, please report it."
-    for left_out in report.left_out:
-        yield f"Table {left_out.name} was left out: {left_out.reason}"
+        yield f"{report.failed_events:,} events failed: a bug in spade-spark, please report it."
+    for skipped in report.left_out:
+        yield f"Table {skipped.name} was skipped: {skipped.reason}"
     yield from report.problems
     for stream, counts in report.manifest.counts.streams.items():
         if counts.dropped:
             yield (
                 f"Stream {stream}: {counts.dropped:,} rows were not published: their records were "
-                "too large, or refused as often as MaxAttemptsPerRecord allows "
-                f"({counts.throttled:,} times throttled, {counts.internal_errors:,} times failed, "
-                f"{counts.other_errors:,} times for other reasons). Mend the stream, then publish "
-                "again under a new run tag (consumers get repeats of all others): "
-                f"{_publishing_again(report, stream)}"
+                "too large, or were rejected MaxAttemptsPerRecord times "
+                f"({counts.throttled:,} throttled, {counts.internal_errors:,} internal failures, "
+                f"{counts.other_errors:,} other errors). Fix the stream, then publish again under "
+                "a new run tag (consumers will receive all other rows twice): "
+                f"{_republish_command(report, stream)}"
             )
     for load in report.not_loaded:
         yield f"Table {load.table} was not loaded: {load.reason}"
 
 
-def _publishing_again(report: Report, stream: str) -> str:
-    """The command that publishes the run's window to one stream, which ends in its name at AWS."""
+def _republish_command(report: Report, stream: str) -> str:
+    """The command that publishes the run's window to one stream; its id ends in its AWS name."""
     tables = [table.table for table in report.manifest.tables]
     command = ["spade-spark", "replay", *report.manifest.window]
-    command += tables if len(tables) <= _MOST else ["TABLE"]
+    command += tables if len(tables) <= _MAX_SHOWN else ["TABLE"]
     return shlex.join([*command, "--skip-ace-upload", "--publish", stream.rpartition("/")[2]])
 
 
 def _status_line(report: Report) -> Text:
     if report.complete:
-        return Text(f"Done. Everything of this run lies under {report.url}", style="bold green")
-    return Text(f"NOT everything was done, see above. The run: {report.url}", style="bold red")
+        return Text(f"Done. Run output: {report.url}", style="bold green")
+    return Text(f"INCOMPLETE: see the errors above. Run output: {report.url}", style="bold red")

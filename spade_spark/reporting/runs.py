@@ -1,4 +1,4 @@
-"""The runs under the output, for people and as JSON."""
+"""The reports of ``spade-spark runs``, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MOST_TABLES = 3
 
 
 def print_runs(url: str, runs: Sequence[RunState], notes: Sequence[str], console: Console) -> None:
-    """Prints a line a run."""
+    """Print one line per run."""
     table = Table(title=f"Runs under {url}", title_justify="left")
     for name in ("run tag", "state", "window", "tables"):
         table.add_column(name, overflow="fold")
@@ -49,96 +49,97 @@ def print_runs(url: str, runs: Sequence[RunState], notes: Sequence[str], console
             format_size(run.size),
             _loaded(run),
         )
-    console.print(table if runs else Text(f"There are no runs under {url}"))
+    console.print(table if runs else Text(f"No runs under {url}"))
     _print_notes(notes, console)
 
 
-def print_run(run: RunState, found: DiscoveredRun, notes: Sequence[str], console: Console) -> None:
-    """Prints one run whole."""
-    console.print(Group(*_run_parts(run, found)))
+def print_run(
+    run: RunState, details: DiscoveredRun, notes: Sequence[str], console: Console
+) -> None:
+    """Print the details of one run."""
+    console.print(Group(*_run_parts(run, details)))
     _print_notes(notes, console)
-    # In one line, however long, so that it can be pasted.
+    # On one line, so that the command can be copied.
     console.print(Text(f"Next: {run.next}"), soft_wrap=True)
 
 
 def print_candidates(
     url: str, runs: Sequence[RunState], backups: Sequence[BackupInfo], console: Console
 ) -> None:
-    """Prints what can be removed, with sizes, and how."""
-    offers = [(run, run.removable) for run in runs if run.removable]
-    if offers:
-        console.print(_offers(url, offers))
-        tags = " ".join(run.run_tag for run, _ in offers)
+    """Print what can be removed, its size, and the command that removes it."""
+    candidates = [(run, run.removable) for run in runs if run.removable]
+    if candidates:
+        console.print(_candidates(url, candidates))
+        tags = " ".join(run.run_tag for run, _ in candidates)
         console.print(
-            Text(f"Nothing was removed. To remove: spade-spark runs --prune {tags}"), soft_wrap=True
+            Text(f"Nothing removed yet. To remove: spade-spark runs --prune {tags}"), soft_wrap=True
         )
     else:
-        console.print(f"Nothing under {url} can be removed: all of it is of use", highlight=False)
+        console.print(f"Nothing to remove under {url}: everything is in use", highlight=False)
     if backups:
         console.print(_backups(backups))
         tags = " ".join(f"--backups {tag}" for tag in dict.fromkeys(b.run_tag for b in backups))
         console.print(
-            Text(f"Nothing was dropped. To drop: spade-spark runs --prune {tags}"), soft_wrap=True
+            Text(f"Nothing dropped yet. To drop: spade-spark runs --prune {tags}"), soft_wrap=True
         )
 
 
 def format_backup(backup: BackupInfo) -> str:
-    """What would be dropped, in one line."""
-    size = "size not known" if backup.size is None else format_size(backup.size)
+    """Describe a backup in one line."""
+    size = "size unknown" if backup.size is None else format_size(backup.size)
     return f"{backup.backup}: {pluralize(backup.rows, 'row')} of {backup.table}, {size}"
 
 
-def _offers(url: str, offers: Sequence[tuple[RunState, PruneCandidate]]) -> Table:
-    table = Table(title=f"What can be removed under {url}", title_justify="left")
-    for name in ("run tag", "what", "why", "window", "tables"):
+def _candidates(url: str, candidates: Sequence[tuple[RunState, PruneCandidate]]) -> Table:
+    table = Table(title=f"Removable under {url}", title_justify="left")
+    for name in ("run tag", "what", "reason", "window", "tables"):
         table.add_column(name, overflow="fold")
     for name in ("objects", "size"):
         table.add_column(name, justify="right")
-    for run, offer in offers:
-        what = "all of it" if offer.what == "run" else "leftovers"
+    for run, candidate in candidates:
+        what = "whole run" if candidate.what == "run" else "leftovers"
         _add_row(
             table,
             run.run_tag,
             what,
-            offer.reason,
+            candidate.reason,
             _window(run),
             _names(run),
-            _objects(offer),
-            format_size(offer.size),
+            _objects(candidate),
+            format_size(candidate.size),
         )
     return table
 
 
 def _backups(backups: Sequence[BackupInfo]) -> Table:
-    title = "Backups in the warehouse that have expired: rows that a load or undo replaced"
-    table = Table(title=title, title_justify="left")
-    for name in ("run tag", "table", "kept in", "since (UTC)"):
+    table = Table(title="Expired backups in the warehouse", title_justify="left")
+    for name in ("run tag", "table", "backup", "since (UTC)"):
         table.add_column(name, overflow="fold")
     for name in ("rows", "size"):
         table.add_column(name, justify="right")
-    for each in backups:
+    for backup in backups:
         _add_row(
             table,
-            each.run_tag,
-            each.table,
-            each.backup,
-            f"{each.at:%Y-%m-%d %H:%M:%S}",
-            f"{each.rows:,}",
-            "" if each.size is None else format_size(each.size),
+            backup.run_tag,
+            backup.table,
+            backup.backup,
+            f"{backup.at:%Y-%m-%d %H:%M:%S}",
+            f"{backup.rows:,}",
+            "" if backup.size is None else format_size(backup.size),
         )
     return table
 
 
-def format_candidate(offer: PruneCandidate) -> str:
-    """What would go, in one line."""
-    what = "all of the run" if offer.what == "run" else "leftovers of failed attempts"
-    return f"{what} ({offer.reason}), {_objects(offer)}, {format_size(offer.size)}"
+def format_candidate(candidate: PruneCandidate) -> str:
+    """Describe what would be removed, in one line."""
+    what = "whole run" if candidate.what == "run" else "leftovers of failed attempts"
+    return f"{what} ({candidate.reason}), {_objects(candidate)}, {format_size(candidate.size)}"
 
 
-def _objects(offer: PruneCandidate) -> str:
-    """How many, and how many of them are not below the run tag."""
-    elsewhere = f" ({offer.untracked:,} under output.untracked)" if offer.untracked else ""
-    return pluralize(offer.objects, "object") + elsewhere
+def _objects(candidate: PruneCandidate) -> str:
+    """The number of objects, and how many of them are under ``output.untracked``."""
+    elsewhere = f" ({candidate.untracked:,} under output.untracked)" if candidate.untracked else ""
+    return pluralize(candidate.objects, "object") + elsewhere
 
 
 def runs_json(
@@ -147,73 +148,73 @@ def runs_json(
     notes: Sequence[str],
     backups: Sequence[BackupInfo] | None = None,
 ) -> str:
-    """The runs as JSON: ``{"url", "runs": [...], "notes": [...]}``.
+    """Return the runs as JSON: ``{"url", "runs": [...], "notes": [...]}``.
 
-    Where it is about what can be removed, with ``"backups": [...]``: those that have expired.
+    With ``backups``, also ``"backups": [...]``: the expired backups.
     """
     more = {} if backups is None else {"backups": backups}
     return _json({"url": url, "runs": [_plain(run) for run in runs], "notes": notes, **more})
 
 
-def run_json(run: RunState, found: DiscoveredRun, notes: Sequence[str]) -> str:
-    """One run as JSON: as in the list, with plan, manifest, records of loads and leftovers."""
+def run_json(run: RunState, details: DiscoveredRun, notes: Sequence[str]) -> str:
+    """Return one run as JSON: its list entry plus plan, manifest, load records and leftovers."""
     document = {
         **_plain(run),
-        "plan": found.plan,
-        "manifest": found.manifest,
-        "load_records": found.loads,
-        "leftovers": [each.key for each in found.leftovers],
+        "plan": details.plan,
+        "manifest": details.manifest,
+        "load_records": details.loads,
+        "leftovers": [leftover.key for leftover in details.leftovers],
         "notes": notes,
     }
     return _json(document)
 
 
-def _run_parts(run: RunState, found: DiscoveredRun) -> Iterator[RenderableType]:
+def _run_parts(run: RunState, details: DiscoveredRun) -> Iterator[RenderableType]:
     yield Text.assemble((f"Run {run.run_tag}: ", "bold"), _state(run))
     yield Text(f"{run.url}  {pluralize(run.objects, 'object')}, {format_size(run.size)}")
-    yield Text(f"window: {_window(run)}")
-    if found.plan:
-        plan = found.plan
+    yield Text(f"Window: {_window(run)}")
+    if details.plan:
+        plan = details.plan
         yield Text(
-            f"plan: of {plan.created:%Y-%m-%d %H:%M:%S} UTC, "
+            f"Plan: created {plan.created:%Y-%m-%d %H:%M:%S} UTC, "
             f"{pluralize(len(plan.sources), 'object')}, {format_size(plan.size)}; "
             f"{run.done:,} of {pluralize(len(plan.partitions), 'partition')} done"
         )
     if run.lock:
         age = format_age(timedelta(seconds=run.lock.seconds))
-        life = "alive" if run.lock.live else "taken for dead"
-        yield Text(f"lock: {run.lock.process}, last sign of life {age} old, {life}")
+        status = "live" if run.lock.live else "expired"
+        yield Text(f"Lock: {run.lock.process}, last heartbeat {age} ago, {status}")
     if run.tables:
         yield _tables(run)
-    if found.manifest:
-        yield from _counted(found)
+    if details.manifest:
+        yield from _manifest_parts(details)
     if run.loads:
         yield _loads(run.loads)
-    for record in found.loads[-1:]:
+    for record in details.loads[-1:]:
         for failed in record.not_loaded:
             yield Text(f"Table {failed.table} was not loaded: {failed.reason}", style="red")
     for problem in run.problems:
         yield Text(problem, style="red")
     if run.removable:
-        yield Text(f"can be removed: {format_candidate(run.removable)}", style="yellow")
+        yield Text(f"Removable: {format_candidate(run.removable)}", style="yellow")
 
 
-def _counted(found: DiscoveredRun) -> Iterator[RenderableType]:
-    assert found.manifest is not None
-    ledger = found.manifest.counts
-    outcomes = [f"{count:,} {name.value}" for name, count in ledger.outcomes.items() if count]
+def _manifest_parts(details: DiscoveredRun) -> Iterator[RenderableType]:
+    assert details.manifest is not None
+    counts = details.manifest.counts
+    outcomes = [f"{count:,} {name.value}" for name, count in counts.outcomes.items() if count]
     yield Text(
-        f"sealed {found.manifest.created:%Y-%m-%d %H:%M:%S} UTC; read "
-        f"{pluralize(ledger.objects, 'object')}, {format_size(ledger.bytes_in)}, "
-        f"{ledger.lines:,} lines: {ledger.undecodable:,} undecodable, "
-        f"{ledger.filtered:,} passed over, {pluralize(ledger.records, 'record')}"
+        f"Manifest: completed {details.manifest.created:%Y-%m-%d %H:%M:%S} UTC, read "
+        f"{pluralize(counts.objects, 'object')}, {format_size(counts.bytes_in)}, "
+        f"{counts.lines:,} lines: {counts.undecodable:,} undecodable, "
+        f"{counts.filtered:,} prefiltered, {pluralize(counts.records, 'record')}"
     )
-    yield Text(f"events: {', '.join(outcomes) or 'none'}")
-    for damaged in found.manifest.damaged:
-        yield Text(f"damaged object: {damaged.reason}", style="yellow")
-    for table, reason in found.manifest.fallbacks.items():
+    yield Text(f"Events: {', '.join(outcomes) or 'none'}")
+    for damaged in details.manifest.damaged:
+        yield Text(f"Corrupt object: {damaged.reason}", style="yellow")
+    for table, reason in details.manifest.fallbacks.items():
         yield Text(
-            f"table {table} was transformed by the slower reference path: {reason}", style="yellow"
+            f"Table {table} was transformed by the slower reference path: {reason}", style="yellow"
         )
 
 
@@ -221,11 +222,12 @@ def _tables(run: RunState) -> Table:
     table = Table(title="Tables", title_justify="left")
     for name in ("table", "version", "rows", "files", "size"):
         table.add_column(name, justify="left" if name == "table" else "right")
-    for each in run.tables:
-        made = ("",) * 4
-        if each.version is not None:
-            made = (str(each.version), f"{each.rows:,}", f"{each.files:,}", format_size(each.size))
-        _add_row(table, each.table, *made)
+    for written in run.tables:
+        cells = ("",) * 4
+        if written.version is not None:
+            figures = (f"{written.rows:,}", f"{written.files:,}")
+            cells = (str(written.version), *figures, format_size(written.size))
+        _add_row(table, written.table, *cells)
     return table
 
 
@@ -235,30 +237,30 @@ def _loads(loads: Sequence[TableLoad]) -> Table:
         table.add_column(name, overflow="fold")
     for name in ("rows before", "deleted", "inserted"):
         table.add_column(name, justify="right")
-    for name in ("known from", "rows deleted are kept in", "undone (UTC)"):
+    for name in ("recorded in", "backup", "undone (UTC)"):
         table.add_column(name, overflow="fold")
-    for each in loads:
+    for load in loads:
         _add_row(
             table,
-            each.table,
-            each.warehouse,
-            f"{each.at:%Y-%m-%d %H:%M:%S}",
-            f"{each.start} to {each.end}",
-            "" if each.before is None else f"{each.before:,}",
-            f"{each.deleted:,}",
-            f"{each.inserted:,}",
-            _known_from(each),
-            each.backup,
-            f"{each.undone:%Y-%m-%d %H:%M:%S}" if each.undone else "",
+            load.table,
+            load.warehouse,
+            f"{load.at:%Y-%m-%d %H:%M:%S}",
+            f"{load.start} to {load.end}",
+            "" if load.before is None else f"{load.before:,}",
+            f"{load.deleted:,}",
+            f"{load.inserted:,}",
+            _recorded_in(load),
+            load.backup,
+            f"{load.undone:%Y-%m-%d %H:%M:%S}" if load.undone else "",
         )
     return table
 
 
-def _known_from(load: TableLoad) -> str:
+def _recorded_in(load: TableLoad) -> str:
     if load.in_replay_log is False:
-        return "its record; NOT in the warehouse's ledger"
-    known = ["its record"] if load.recorded else []
-    return " and ".join(known + (["the warehouse's ledger"] if load.in_replay_log else []))
+        return "run; NOT in replay log"
+    places = ["run"] if load.recorded else []
+    return ", ".join(places + (["replay log"] if load.in_replay_log else []))
 
 
 def _state(run: RunState) -> Text:
@@ -269,7 +271,7 @@ def _state(run: RunState) -> Text:
 
 
 def _window(run: RunState) -> str:
-    return f"{run.window[0]} to {run.window[1]}" if run.window else "not known"
+    return f"{run.window[0]} to {run.window[1]}" if run.window else "unknown"
 
 
 def _names(run: RunState) -> str:
@@ -279,22 +281,22 @@ def _names(run: RunState) -> str:
 
 
 def _loaded(run: RunState) -> str:
-    """Where and when, and how much of it where it is not all."""
-    places: dict[str, list[TableLoad]] = {}
+    """Each warehouse with the load time, and the number of tables if not all are loaded."""
+    by_warehouse: dict[str, list[TableLoad]] = {}
     for load in run.loads:
         if load.in_replay_log is not False and not load.undone:
-            places.setdefault(load.warehouse, []).append(load)
+            by_warehouse.setdefault(load.warehouse, []).append(load)
     lines = []
-    for place, loads in places.items():
-        some = (
+    for warehouse, loads in by_warehouse.items():
+        partial = (
             "" if len(loads) == len(run.tables) else f", {len(loads)} of {len(run.tables)} tables"
         )
-        lines.append(f"{place} {loads[-1].at:%Y-%m-%d %H:%M} UTC{some}")
+        lines.append(f"{warehouse} {loads[-1].at:%Y-%m-%d %H:%M} UTC{partial}")
     return "; ".join(lines)
 
 
 def _add_row(table: Table, *cells: str | Text) -> None:
-    """A row of plain text: in a name, square brackets are no markup."""
+    """Add a row without markup: names may contain square brackets."""
     table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
 
 

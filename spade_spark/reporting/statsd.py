@@ -1,11 +1,11 @@
-"""What a run shows to those who watch many: counters and timings to StatsD, where a host is set.
+"""Counters and timings for StatsD, sent if the settings name a host.
 
-The driver sends them from the ledger, once what they count is sealed or loaded: what tasks that
-were tried again did does not count twice, and a run that is gone on with or loaded later sends no
-counter that was sent before. A driver that dies in between leaves them unsent: at most once. They
-go by UDP, and a server that is not there fails no replay; where that can be seen, it is said.
+The driver sends them from the audit counts after a run is complete or loaded. Retried tasks are
+therefore not counted twice, and resuming or loading a run later does not send a counter again. If
+the driver dies in between, they are not sent: at-most-once delivery. An unreachable server does not
+fail a replay; it is reported if it can be detected, since UDP is connectionless.
 
-The client is Datadog's, which is kept up, set up to speak StatsD's own protocol and nothing else.
+The client is Datadog's, restricted to the plain StatsD protocol.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from spade_spark.settings import MetricsSettings
 if TYPE_CHECKING:
     from datadog.dogstatsd.base import DogStatsd
 
-_NO_NAME: Final = re.compile(r"[^A-Za-z0-9_-]")
+_INVALID_CHARACTERS: Final = re.compile(r"[^A-Za-z0-9_-]")
 _NO_TABLE: Final = "_"
-"""Stands for the table of events that have none."""
+"""The metric name part for events that have no table."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Metric:
     """One counter or timing.
 
     Attributes:
-        name: Its name, below the prefix of the settings.
-        value: What is added to a counter; milliseconds of a timing.
-        timing: Whether it is a timing.
+        name: The name, without the prefix of the settings.
+        value: A counter's increment, or a timing in milliseconds.
+        timing: Whether this is a timing.
     """
 
     name: str
@@ -45,33 +45,32 @@ class Metric:
 
 
 class Metrics:
-    """Sends metrics where the settings name a host, and none elsewhere.
+    """Sends metrics if the settings name a host.
 
     Args:
-        settings: Where to.
-        tell: Told in a line what could not be sent.
+        settings: The host and the prefix.
+        log: Called with a message if metrics could not be sent.
 
     Raises:
-        SettingsError: A host is set, and the client is not installed.
+        SettingsError: A host is set, but the client is not installed.
     """
 
-    def __init__(self, settings: MetricsSettings, tell: Callable[[str], None]) -> None:
+    def __init__(self, settings: MetricsSettings, log: Callable[[str], None]) -> None:
         self._server = settings.statsd
         self._address = settings.address
-        self._tell = tell
+        self._log = log
         self._client = _client(settings) if settings.statsd else None
 
     def send(self, metrics: Iterable[Metric]) -> None:
-        """Sends all of ``metrics``, as many as fit in a packet."""
+        """Send all of ``metrics``, as many per packet as fit."""
         if self._client is None:
             return
         try:
             socket.getaddrinfo(*self._address, type=socket.SOCK_DGRAM)
-        # All that can be known of a server that UDP does not reach; a name that could be none is
-        # refused by the codec of names.
+        # UDP reports no other failure. The IDNA codec rejects invalid names with UnicodeError.
         except (OSError, UnicodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else f"no host's name: {error}"
-            self._tell(f"metrics could not be sent to {self._server}: {reason}")
+            reason = error.strerror if isinstance(error, OSError) else f"invalid host name: {error}"
+            self._log(f"metrics could not be sent to {self._server}: {reason}")
             return
         with self._client as batch:
             for metric in metrics:
@@ -81,12 +80,12 @@ class Metrics:
 
 def _client(settings: MetricsSettings) -> DogStatsd:
     try:
-        # Imported where it is needed: it is an extra, and takes its time.
+        # Imported here: it is an optional dependency and slow to import.
         from datadog.dogstatsd.base import DogStatsd  # noqa: PLC0415 - see above
     except ImportError:
         raise SettingsError(
-            "metrics.statsd is set, and its client is not installed: pip install "
-            "'spade-spark[metrics]', or leave it out"
+            "metrics.statsd is set, but its client is not installed: pip install "
+            "'spade-spark[metrics]', or remove the setting"
         ) from None
     host, port = settings.address
     client = DogStatsd(
@@ -96,34 +95,34 @@ def _client(settings: MetricsSettings) -> DogStatsd:
         disable_telemetry=True,
         origin_detection_enabled=False,
     )
-    # DD_ENV, DATADOG_TAGS and their like, which are set where Datadog's agent runs, would add
-    # fields to each line that StatsD does not have, and its servers refuse.
+    # DD_ENV, DATADOG_TAGS and similar variables, set on hosts with Datadog's agent, would add tags
+    # to each line, which plain StatsD servers reject.
     client.constant_tags = []
-    client._external_data = None  # noqa: SLF001 - of DD_EXTERNAL_ENV; there is no public way
+    client._external_data = None  # noqa: SLF001 - from DD_EXTERNAL_ENV; no public API
     return client
 
 
-def of_run(ledger: AuditCounts, seconds: float) -> Iterator[Metric]:
-    """What a run has read and made.
+def run_metrics(counts: AuditCounts, seconds: float) -> Iterator[Metric]:
+    """The metrics of a completed transform.
 
     Args:
-        ledger: The whole run's.
-        seconds: How long it took to make the rows.
+        counts: The audit counts of the whole run.
+        seconds: The duration of the transform.
     """
     yield Metric("replay.transform", round(seconds * 1000), timing=True)
-    yield from _counters("replay", {name: getattr(ledger, name) for name in _OF_LEDGER})
-    for table, outcomes in ledger.events.items():
-        counts = {outcome.value: count for outcome, count in outcomes.items()}
-        yield from _counters(f"replay.{_part(table)}", counts)
-    for table, types in ledger.edge_types.items():
-        counts = {"edge_mismatched": types.mismatched, "edge_unknown": types.unknown}
-        yield from _counters(f"replay.{_part(table)}", counts)
-    for stream, published in ledger.streams.items():
+    yield from _counters("replay", {name: getattr(counts, name) for name in _AUDIT_COUNTERS})
+    for table, outcomes in counts.events.items():
+        by_outcome = {outcome.value: count for outcome, count in outcomes.items()}
+        yield from _counters(f"replay.{_part(table)}", by_outcome)
+    for table, types in counts.edge_types.items():
+        by_match = {"edge_mismatched": types.mismatched, "edge_unknown": types.unknown}
+        yield from _counters(f"replay.{_part(table)}", by_match)
+    for stream, published in counts.streams.items():
         yield from _counters(f"replay.stream.{_part(stream)}", asdict(published))
 
 
-def of_loads(loads: Iterable[LoadOutcome]) -> Iterator[Metric]:
-    """What the loads of one command came to; what an earlier one loaded is not told again."""
+def load_metrics(loads: Iterable[LoadOutcome]) -> Iterator[Metric]:
+    """The metrics of one command's loads, without tables that an earlier command loaded."""
     for load in loads:
         name = f"replay.{_part(load.table)}"
         if isinstance(load, TableLoaded):
@@ -133,7 +132,7 @@ def of_loads(loads: Iterable[LoadOutcome]) -> Iterator[Metric]:
             yield Metric(f"{name}.not_loaded", 1)
 
 
-_OF_LEDGER: Final = (
+_AUDIT_COUNTERS: Final = (
     *("objects", "bytes_in", "lines", "undecodable", "filtered", "records"),
     *("globs", "repeated_globs", "repeated"),
 )
@@ -145,5 +144,5 @@ def _counters(prefix: str, counts: dict[str, int]) -> Iterator[Metric]:
 
 
 def _part(name: str) -> str:
-    """``name`` as one part of a metric's name, in which dots, colons and bars have a meaning."""
-    return _NO_NAME.sub("_", name) or _NO_TABLE
+    """``name`` as one part of a metric name, without the separators ``.``, ``:`` and ``|``."""
+    return _INVALID_CHARACTERS.sub("_", name) or _NO_TABLE

@@ -1,4 +1,4 @@
-"""What untracked events suggest, for people and as Blueprint reads it."""
+"""The report of ``spade-spark suggest``: as text, and as JSON that Blueprint reads."""
 
 from __future__ import annotations
 
@@ -14,31 +14,34 @@ from spade_spark.reporting.render import pluralize, print_parts
 from spade_spark.schema_inference.infer import Suggestions
 from spade_spark.schema_inference.proposal import PropertySuggestion, Suggestion
 
-_MOST = 20
+_MAX_SHOWN = 20
 
 
-def suggestions_json(found: Suggestions) -> str:
-    """A list of tables as Blueprint publishes them, each with what was seen beside its columns."""
-    entries = [as_published(each.table) | _observed(each) for each in found.suggestions]
+def suggestions_json(suggestions: Suggestions) -> str:
+    """Return a list of tables as Blueprint publishes them, each with what was observed."""
+    entries = [
+        as_published(suggestion.table) | _observed(suggestion)
+        for suggestion in suggestions.suggestions
+    ]
     return msgspec.json.format(msgspec.json.encode(entries).decode(), indent=1)
 
 
-def print_suggestions(found: Suggestions, console: Console) -> None:
-    """Prints each event with its properties and the columns that would take them."""
-    print_parts(_parts(found), console)
+def print_suggestions(suggestions: Suggestions, console: Console) -> None:
+    """Print each event with its properties and the suggested columns."""
+    print_parts(_parts(suggestions), console)
 
 
 def _observed(suggestion: Suggestion) -> dict[str, object]:
     properties = [
         {
-            "Name": each.name,
-            "Values": each.seen.values,
-            "Nulls": each.seen.nulls,
-            "Types": {kind.value: count for kind, count in each.seen.kinds.most_common()},
-            "MaxBytes": each.seen.max_bytes,
-            "Notes": list(each.notes),
+            "Name": prop.name,
+            "Values": prop.seen.values,
+            "Nulls": prop.seen.nulls,
+            "Types": {kind.value: count for kind, count in prop.seen.kinds.most_common()},
+            "MaxBytes": prop.seen.max_bytes,
+            "Notes": list(prop.notes),
         }
-        for each in suggestion.properties
+        for prop in suggestion.properties
     ]
     return {
         "Observed": {
@@ -49,20 +52,22 @@ def _observed(suggestion: Suggestion) -> dict[str, object]:
     }
 
 
-def _parts(found: Suggestions) -> Iterator[RenderableType]:
-    for suggestion in found.suggestions[:_MOST]:
+def _parts(suggestions: Suggestions) -> Iterator[RenderableType]:
+    for suggestion in suggestions.suggestions[:_MAX_SHOWN]:
         yield Text()
         yield _table(suggestion)
         yield from (Text(f"  {note}", style="yellow") for note in suggestion.notes)
     yield Text()
-    if len(found.suggestions) > _MOST:
-        others = ", ".join(each.table.name for each in found.suggestions[_MOST:])
-        yield Text(f"And {pluralize(len(found.suggestions) - _MOST, 'further event')}: {others}")
-    if found.further:
-        yield Text(f"And {pluralize(found.further, 'event')} of too many, or too long, names")
+    if len(suggestions.suggestions) > _MAX_SHOWN:
+        others = [suggestion.table.name for suggestion in suggestions.suggestions[_MAX_SHOWN:]]
+        yield Text(f"{pluralize(len(others), 'more event name')}: {', '.join(others)}")
+    if suggestions.further:
+        yield Text(
+            f"{pluralize(suggestions.further, 'event')} not profiled: too many or too long names"
+        )
     yield Text(
-        f"Read {found.read:,} of {pluralize(found.events, 'untracked event')} of run "
-        f"{found.run_tag}; --json prints the tables as Blueprint takes them"
+        f"Read {suggestions.read:,} of {pluralize(suggestions.events, 'untracked event')} of run "
+        f"{suggestions.run_tag}; --json prints the tables in Blueprint's format"
     )
 
 
@@ -75,21 +80,21 @@ def _table(suggestion: Suggestion) -> Table:
     table.add_column("longest", justify="right", no_wrap=True)
     table.add_column("column", overflow="fold")
     table.add_column("note", overflow="fold")
-    suggested = {each.column for each in suggestion.properties}
+    property_columns = {prop.column for prop in suggestion.properties}
     for column in suggestion.table.columns:
-        if column not in suggested:
-            table.add_row("", "", "", "", _column_text(column), "of every event")
-    for each in suggestion.properties:
-        table.add_row(*_cells(each))
+        if column not in property_columns:
+            table.add_row("", "", "", "", _column_text(column), "in every event")
+    for prop in suggestion.properties:
+        table.add_row(*_cells(prop))
     return table
 
 
-def _cells(each: PropertySuggestion) -> tuple[Text, ...]:
-    kinds = ", ".join(kind.value for kind, _ in each.seen.kinds.most_common())
-    longest = f"{each.seen.max_bytes:,}" if each.seen.max_bytes else ""
-    column = _column_text(each.column) if each.column else "-"
-    cells = (each.name, f"{each.seen.values:,}", kinds, longest, column, "; ".join(each.notes))
-    return tuple(map(Text, cells))  # as they are: a client's name may look like markup
+def _cells(prop: PropertySuggestion) -> tuple[Text, ...]:
+    kinds = ", ".join(kind.value for kind, _ in prop.seen.kinds.most_common())
+    longest = f"{prop.seen.max_bytes:,}" if prop.seen.max_bytes else ""
+    column = _column_text(prop.column) if prop.column else "-"
+    cells = (prop.name, f"{prop.seen.values:,}", kinds, longest, column, "; ".join(prop.notes))
+    return tuple(map(Text, cells))  # not markup: names come from clients
 
 
 def _column_text(column: Column) -> str:

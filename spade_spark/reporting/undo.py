@@ -1,4 +1,4 @@
-"""What an undo came to, as a value, for people and as JSON."""
+"""The report of an undo: as a value, as text, and as JSON."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from spade_spark.runs.load_results import LoadFailed, UndoSucceeded
 
 @dataclass(frozen=True)
 class UndoReport:
-    """One undo.
+    """The result of one undo.
 
     Attributes:
-        run_tag: The run whose loads were to be undone.
-        warehouse: Where: ``host:port/database``.
-        tag: What the ledger calls the undo, which can be undone by that name.
-        tables: What came of each table.
-        passed: Tables that were undone before, and so were passed over.
+        run_tag: The run whose loads were undone.
+        warehouse: ``host:port/database``.
+        tag: The undo's own tag in the replay log, by which it can itself be undone.
+        tables: The outcome of each table.
+        passed: Tables that were skipped because they were already undone.
     """
 
     run_tag: str
@@ -33,17 +33,17 @@ class UndoReport:
 
     @property
     def complete(self) -> bool:
-        """Whether all that was asked for is done."""
-        return not any(isinstance(each, LoadFailed) for each in self.tables)
+        """Whether everything that was requested is done."""
+        return not any(isinstance(outcome, LoadFailed) for outcome in self.tables)
 
 
 def print_undo(report: UndoReport, console: Console) -> None:
-    """Prints what was put back, and what to do next."""
+    """Print the restored rows and what to do next."""
     print_parts(_parts(report), console)
 
 
 def undo_json(report: UndoReport) -> str:
-    """The report as JSON: ``{"run_tag", "warehouse", "tag", "tables", "passed", "complete"}``."""
+    """Return JSON: ``{"run_tag", "warehouse", "tag", "tables", "passed", "complete"}``."""
     return to_json(report)
 
 
@@ -52,16 +52,16 @@ def _parts(report: UndoReport) -> Iterator[RenderableType]:
     if report.tables:
         yield _tables(report)
     for table in report.passed:
-        yield Text(f"Table {table} was undone before", style="yellow")
-    for each in report.tables:
-        if isinstance(each, LoadFailed):
-            yield Text(f"Table {each.table} was not undone: {each.reason}", style="red")
+        yield Text(f"Table {table} was already undone", style="yellow")
+    for outcome in report.tables:
+        if isinstance(outcome, LoadFailed):
+            yield Text(f"Table {outcome.table} was not undone: {outcome.reason}", style="red")
     if not report.complete:
-        yield Text("NOT everything was undone, see above", style="bold red")
+        yield Text("INCOMPLETE: see the errors above", style="bold red")
         return
-    yield Text(f"Done. Run tag {report.run_tag} is undone.", style="bold green")
-    if report.passed or any(_has_backup(each) for each in report.tables):
-        yield Text(f"To put its rows back: spade-spark undo {report.tag}")
+    yield Text(f"Done. Run {report.run_tag} is undone.", style="bold green")
+    if report.passed or any(map(_has_backup, report.tables)):
+        yield Text(f"To reverse this undo: spade-spark undo {report.tag}")
 
 
 def _has_backup(outcome: UndoSucceeded | LoadFailed) -> bool:
@@ -69,22 +69,21 @@ def _has_backup(outcome: UndoSucceeded | LoadFailed) -> bool:
 
 
 def _tables(report: UndoReport) -> Table:
-    title = f"What was put back in {report.warehouse}: rows of the window"
-    table = Table(title=title, title_justify="left")
+    table = Table(title=f"Restored rows in {report.warehouse}", title_justify="left")
     for name in ("table", "window"):
         table.add_column(name, overflow="fold")
-    for name in ("deleted", "put back", "seconds"):
+    for name in ("deleted", "restored", "seconds"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("deleted rows are kept in", overflow="fold")
+    table.add_column("backup of deleted rows", overflow="fold")
     table.add_column("", no_wrap=True)
-    for each in report.tables:
-        if isinstance(each, UndoSucceeded):
-            figures = (f"{each.deleted:,}", f"{each.inserted:,}", f"{each.seconds:.1f}")
-            cells = (each.window, *figures, each.backup or "nowhere")
+    for outcome in report.tables:
+        if isinstance(outcome, UndoSucceeded):
+            figures = (f"{outcome.deleted:,}", f"{outcome.inserted:,}", f"{outcome.seconds:.1f}")
+            cells = (outcome.window, *figures, outcome.backup or "none")
             state = Text("undone")
         else:
             cells = ("",) * 5
-            state = Text("UNKNOWN" if each.unknown else "unchanged", style="red")
-        # As text: in a name, square brackets are no markup.
-        table.add_row(Text(each.table), *(Text(cell) for cell in cells), state)
+            state = Text("UNKNOWN" if outcome.unknown else "unchanged", style="red")
+        # Text, not markup: names may contain square brackets.
+        table.add_row(Text(outcome.table), *(Text(cell) for cell in cells), state)
     return table

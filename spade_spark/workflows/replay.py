@@ -29,7 +29,7 @@ from spade_spark.reporting.corrupt_input import damage_problem, withheld_message
 from spade_spark.reporting.preview import REPEATS
 from spade_spark.reporting.render import pluralize
 from spade_spark.reporting.replay import Report
-from spade_spark.reporting.statsd import Metrics, of_loads, of_run
+from spade_spark.reporting.statsd import Metrics, load_metrics, run_metrics
 from spade_spark.request import Request
 from spade_spark.runs.import_legacy import import_legacy_run
 from spade_spark.runs.load_results import LoadRecord
@@ -227,7 +227,7 @@ class _ReplayRunner:
         sealed = self.run.complete(plan, prepared.tables, [*done, *returned], now)
         for table, reason in sealed.manifest.fallbacks.items():
             _LOG.warning("table %s uses the slower reference path: %s", table, reason)
-        self.metrics.send(of_run(sealed.manifest.counts, time.monotonic() - began))
+        self.metrics.send(run_metrics(sealed.manifest.counts, time.monotonic() - began))
         return sealed
 
     def _publishing(self, prepared: PlannedReplay) -> PublishConfig | None:
@@ -289,5 +289,5 @@ class _ReplayRunner:
         record = LoadRecord.of(loads, request.window, self.warehouse.connection_info.address)
         if record.loaded or record.not_loaded:
             self.run.write_load(record)
-        self.metrics.send(of_loads(loads))
+        self.metrics.send(load_metrics(loads))
         return replace(report, loads=loads)

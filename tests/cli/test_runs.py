@@ -266,7 +266,7 @@ def test_the_list_is_for_people_too(lake, capsys):
 
 def test_an_empty_store_has_no_runs(lake, capsys):
     assert lake.runs() == 0
-    assert "There are no runs under" in capsys.readouterr().out
+    assert "No runs under" in capsys.readouterr().out
 
 
 def test_one_run_is_shown_whole(lake, capsys):
@@ -275,7 +275,7 @@ def test_one_run_is_shown_whole(lake, capsys):
     assert lake.runs("r") == 0
     printed = capsys.readouterr().out
     assert "1 of 2 partitions done" in printed
-    assert "lock: bob@worker-7, process 4711, last sign of life" in printed
+    assert "Lock: bob@worker-7, process 4711, last heartbeat" in printed
     assert printed.endswith("Next: wait until it has ended\n")
 
 
@@ -288,7 +288,7 @@ def test_a_sealed_run_is_shown_with_its_ledger_loads_and_what_failed(lake, capsy
     lake.runs("r")
     printed = capsys.readouterr().out
     assert "4 success" in printed
-    assert "its record and the warehouse's ledger" in printed
+    assert "run, replay log" in printed
     assert "Table chat was not loaded: chat was left as it was: no space" in printed
     assert "chat --skip-transform --runtag r" in printed
 
@@ -381,7 +381,7 @@ def test_prune_removes_what_it_was_told_to_and_nothing_else(lake, capsys):
     kept = set(lake.keys("left"))
     assert lake.runs("--prune", "dead", "left", "--yes") == 0
     printed = capsys.readouterr().out
-    assert "removed dead: all of the run (abandoned), 2 objects" in printed
+    assert "removed dead: whole run (abandoned), 2 objects" in printed
     assert "removed left: leftovers of failed attempts (named by no manifest), 2 obj" in printed
     assert lake.keys("dead") == []
     assert lake.keys("dead-2") == ["_plan.json", "_schemas.json"]
@@ -453,7 +453,7 @@ def test_one_run_tag_that_is_not_offered_keeps_all_from_being_removed(lake, caps
 def test_without_a_terminal_and_yes_nothing_is_removed(lake, capsys):
     lake.begin("dead")
     assert lake.runs("--prune", "dead") == 2
-    assert "give --yes: dead: all of the run (abandoned), 2 objects" in capsys.readouterr().err
+    assert "give --yes: dead: whole run (abandoned), 2 objects" in capsys.readouterr().err
     assert lake.keys("dead")
 
 

@@ -67,8 +67,8 @@ def test_all_tables_of_the_run_are_undone_and_the_way_is_shown_first(desk, capsy
         f"login: 2 rows in the window {WINDOW} go, 2 kept ones come back from "
         f"{desk.lab.backups}.tag__login" in shown.err
     )
-    assert "Done. Run tag tag is undone." in shown.out
-    assert "To put its rows back: spade-spark undo undo-tag" in shown.out
+    assert "Done. Run tag is undone." in shown.out
+    assert "To reverse this undo: spade-spark undo undo-tag" in shown.out
     assert desk.lab.rows("login") == desk.lab.rows("chat") == list(OLD)
     assert LeaseStore(desk.store).table().held == ()
 
@@ -82,7 +82,7 @@ def test_a_named_table_is_undone_and_the_others_are_left_alone(desk):
 def test_the_same_command_again_goes_on_with_what_is_left(desk, capsys):
     assert desk.undo("tag", "chat") == 0
     assert desk.undo("tag") == 0
-    assert "Table chat was undone before" in capsys.readouterr().out
+    assert "Table chat was already undone" in capsys.readouterr().out
     assert desk.lab.rows("login") == desk.lab.rows("chat") == list(OLD)
 
 
@@ -93,8 +93,8 @@ def test_what_is_undone_is_not_undone_again_and_the_command_says_so(desk, capsys
     capsys.readouterr()
     assert desk.undo("tag", *words) == 0
     shown = capsys.readouterr().out
-    assert "Table chat was undone before" in shown
-    assert "To put its rows back: spade-spark undo undo-tag" in shown
+    assert "Table chat was already undone" in shown
+    assert "To reverse this undo: spade-spark undo undo-tag" in shown
     assert desk.lab.ledger() == ledger
 
 
@@ -111,7 +111,7 @@ def test_an_undo_that_another_has_done_since_the_look_is_passed_over(desk, capsy
 
     monkeypatch.setattr(undo._UndoRunner, "_preview", look_and_be_late)
     assert desk.undo("tag") == 0
-    assert "Table login was undone before" in capsys.readouterr().out
+    assert "Table login was already undone" in capsys.readouterr().out
     assert len(desk.lab.ledger()) == 4
 
 
@@ -173,7 +173,7 @@ def test_a_lock_that_is_lost_during_an_undo_leaves_the_tables_unchanged_and_is_r
         reason = f"{table} was not modified: the lock of run tag tag was taken over: run tag taker"
         assert f"Table {table} was not undone: {reason}" in shown
         assert desk.lab.rows(table) == REPLACED
-    assert "NOT everything was undone" in shown
+    assert "INCOMPLETE: see the errors above" in shown
 
 
 def test_a_table_that_cannot_be_undone_is_named_and_the_exit_status_tells(desk, capsys):
@@ -183,7 +183,7 @@ def test_a_table_that_cannot_be_undone_is_named_and_the_exit_status_tells(desk, 
     assert desk.undo("tag", "--force", "--allow-empty") == 1
     shown = " ".join(capsys.readouterr().out.split())
     assert "Table chat was not undone: chat was left as it was:" in shown
-    assert "NOT everything was undone" in shown
+    assert "INCOMPLETE: see the errors above" in shown
     assert desk.lab.rows("login") == list(OLD)
 
 

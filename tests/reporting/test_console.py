@@ -1,4 +1,4 @@
-"""The screen: questions on a terminal, and displays that fail without ending the work."""
+"""Progress display: confirmations on a terminal, and display failures that do not stop the work."""
 
 import io
 
@@ -17,37 +17,37 @@ class Terminal(io.StringIO):
 
 
 @pytest.fixture
-def screen(monkeypatch):
-    """A screen before which somebody types ``answer``."""
+def reporter(monkeypatch):
+    """Returns a reporter on a terminal where a user types ``answer``."""
 
-    def show(answer, ask=True):
+    def create(answer, ask=True):
         monkeypatch.setattr("sys.stdin", Terminal(f"{answer}\n"))
         return ConsoleReporter(Console(file=io.StringIO(), force_terminal=True), ask=ask)
 
-    return show
+    return create
 
 
-def test_a_yes_lets_it_begin(screen):
-    screen("y").agree("Replace 3 rows?")
+def test_yes_confirms(reporter):
+    reporter("y").confirm("Replace 3 rows?")
 
 
 @pytest.mark.parametrize("answer", ["n", ""])
-def test_a_no_and_no_answer_begin_nothing(screen, answer):
-    with pytest.raises(UsageError, match="nothing was begun, since the answer was no"):
-        screen(answer).agree("Replace 3 rows?")
+def test_no_or_an_empty_answer_cancels(reporter, answer):
+    with pytest.raises(UsageError, match="cancelled: nothing was started"):
+        reporter(answer).confirm("Replace 3 rows?")
 
 
-def test_who_is_not_to_be_asked_is_taken_to_agree(screen):
-    screen("n", ask=False).agree("Replace 3 rows?")
+def test_without_ask_nothing_is_asked(reporter):
+    reporter("n", ask=False).confirm("Replace 3 rows?")
 
 
-def test_elsewhere_than_on_a_terminal_nobody_is_asked(monkeypatch):
+def test_off_a_terminal_nothing_is_asked(monkeypatch):
     monkeypatch.setattr("sys.stdin", Terminal("n\n"))
     ConsoleReporter(Console(file=io.StringIO()), ask=True).confirm("Replace 3 rows?")
 
 
 class ClosedPipe(io.StringIO):
-    """What a display writes to once its reader has gone."""
+    """A stream whose reader is gone."""
 
     def write(self, text):
         raise BrokenPipeError
@@ -56,7 +56,7 @@ class ClosedPipe(io.StringIO):
         raise BrokenPipeError
 
 
-def test_each_phase_of_a_table_is_a_line_of_text():
+def test_off_a_terminal_each_phase_of_a_table_is_one_line():
     out = io.StringIO()
     with ConsoleReporter(Console(file=out)).loading(["login"]) as show:
         show(LoadProgress("login", LoadPhase.REPLACING, "2 rows by 3"))
@@ -65,22 +65,22 @@ def test_each_phase_of_a_table_is_a_line_of_text():
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_a_closed_display_ends_neither_a_load_nor_a_transform(monkeypatch, caplog, terminal):
+def test_a_closed_display_stops_neither_a_load_nor_a_transform(monkeypatch, caplog, terminal):
     monkeypatch.setattr(Console, "on_broken_pipe", _exit)
-    screen = ConsoleReporter(Console(file=ClosedPipe(), force_terminal=terminal))
+    reporter = ConsoleReporter(Console(file=ClosedPipe(), force_terminal=terminal))
     done = []
-    # The caller guards its calls of the display.
-    with screen.loading(["login"]) as show, DisplayGuard():
+    # Callers guard their calls to the display.
+    with reporter.loading(["login"]) as show, DisplayGuard():
         show(LoadProgress("login", LoadPhase.LOADED))
     done.append("load")
-    with screen.transforming([InputPartition(0, ())]) as watch, DisplayGuard():
+    with reporter.transforming([InputPartition(0, ())]) as watch, DisplayGuard():
         watch(TransformProgress(partitions=1))
     done.append("transform")
-    screen.log("the end")
+    reporter.log("the end")
     assert done == ["load", "transform"]
     assert "the progress display failed" in caplog.text
 
 
 def _exit(console):
-    """As rich's own, without closing the standard output of the tests."""
+    """Exit as rich does, but without closing the tests' standard output."""
     raise SystemExit(1)

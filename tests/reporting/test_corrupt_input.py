@@ -1,4 +1,4 @@
-"""What is said where objects are damaged."""
+"""The messages about corrupt input objects."""
 
 from dataclasses import replace
 
@@ -16,25 +16,29 @@ from tests.reporting.test_replay import MANIFEST
 REQUEST = Request(
     Window.parse("2017-11-03 10:00:00", "2017-11-03 11:59:59"), ("login",), False, "r"
 )
-TWO = (Damaged("a", "a is cut off"), Damaged("b", "b is empty"))
+DAMAGED = (Damaged("a", "a is cut off"), Damaged("b", "b is empty"))
 
 
-def test_rows_that_were_published_are_told_where_nothing_is_loaded():
-    """Each partition had as few as was allowed, all of them together had more."""
-    ledger = replace(MANIFEST.counts, streams={"stream/v": StreamCounts(rows=7, published=7)})
-    sealed = CompletedRun(msgspec.structs.replace(MANIFEST, damaged=TWO, counts=ledger), (), "")
-    said = damage_problem(sealed, replace(REQUEST, allow_damaged=1))
-    assert said.startswith("2 objects damaged, and so nothing was loaded (7 rows went to streams)")
-    assert damage_problem(sealed, replace(REQUEST, allow_damaged=2)) == ""
+def test_the_problem_reports_rows_that_were_already_published():
+    """No single partition exceeds the limit, but the run does."""
+    counts = replace(MANIFEST.counts, streams={"stream/v": StreamCounts(rows=7, published=7)})
+    completed = CompletedRun(
+        msgspec.structs.replace(MANIFEST, damaged=DAMAGED, counts=counts), (), ""
+    )
+    message = damage_problem(completed, replace(REQUEST, allow_damaged=1))
+    assert message.startswith(
+        "2 corrupt objects, nothing was loaded (7 rows already published to streams)"
+    )
+    assert damage_problem(completed, replace(REQUEST, allow_damaged=2)) == ""
 
 
-def test_rows_that_wait_are_told_with_the_objects_and_the_way_on():
+def test_withheld_rows_are_reported_with_the_objects_and_the_next_step():
     files = (RowFile("login", 1, "k", 5, 9, ""), RowFile("chat", 1, "k", 3, 9, ""))
-    held = Completion("plan", 0, "0", AuditCounts(), files, damaged=TWO)
-    other = Completion("plan", 1, "1", AuditCounts(), damaged=TWO[:1])
-    said = withheld_message([held], [held, other], {"login"}, REQUEST)
-    assert said.startswith("3 objects damaged:\n  a is cut off\n  b is empty\n5 rows of their")
-    assert "were not published, and nothing was loaded" in said
-    assert said.endswith(
-        "or publish and load what was made by the same command with --runtag r --allow-damaged 3"
+    withheld = Completion("plan", 0, "0", AuditCounts(), files, damaged=DAMAGED)
+    other = Completion("plan", 1, "1", AuditCounts(), damaged=DAMAGED[:1])
+    message = withheld_message([withheld], [withheld, other], {"login"}, REQUEST)
+    assert message.startswith("3 corrupt objects:\n  a is cut off\n  b is empty\n5 rows of their")
+    assert "were not published, and nothing was loaded" in message
+    assert message.endswith(
+        "publish and load this run's output: repeat the command with --runtag r --allow-damaged 3"
     )

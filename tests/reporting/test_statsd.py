@@ -1,4 +1,4 @@
-"""Counters and timings to StatsD, as packets that a server receives."""
+"""StatsD counters and timings, as the packets that a server receives."""
 
 import sys
 from datetime import datetime, timezone
@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 import pytest
 
 from spade_spark.errors import SettingsError
-from spade_spark.reporting.statsd import Metric, Metrics, of_loads, of_run
+from spade_spark.reporting.statsd import Metric, Metrics, load_metrics, run_metrics
 from spade_spark.runs.audit_counts import AuditCounts
 from spade_spark.runs.load_results import LoadAlreadyDone, LoadFailed, TableLoaded
 from spade_spark.settings import MetricsSettings, build
@@ -15,7 +15,7 @@ from spade_spark.transform.edge_type_audit import EdgeTypeCounts
 from spade_spark.transform.outcomes import Outcome
 from tests.support.statsd import StatsdServer
 
-LEDGER = AuditCounts(
+COUNTS = AuditCounts(
     objects=2,
     bytes_in=1000,
     lines=10,
@@ -38,13 +38,13 @@ def server():
 
 
 def send(server, metrics, **settings):
-    said: list[str] = []
-    Metrics(MetricsSettings(statsd=server.address, **settings), said.append).send(metrics)
-    return said
+    logged: list[str] = []
+    Metrics(MetricsSettings(statsd=server.address, **settings), logged.append).send(metrics)
+    return logged
 
 
 def test_a_run_is_counted_by_table_outcome_stream_and_edge(server):
-    assert send(server, of_run(LEDGER, 1.5)) == []
+    assert send(server, run_metrics(COUNTS, 1.5)) == []
     counters, timings = server.received()
     assert timings == {"replay.transform": 1500}
     assert counters == {
@@ -66,7 +66,7 @@ def test_a_run_is_counted_by_table_outcome_stream_and_edge(server):
     }
 
 
-def test_lines_are_statsds_own_where_datadogs_variables_are_set(server, monkeypatch):
+def test_datadog_variables_add_nothing_to_the_lines(server, monkeypatch):
     tags = ("DD_ENV", "DD_SERVICE", "DD_VERSION", "DD_ENTITY_ID", "DATADOG_TAGS")
     for variable in (*tags, "DD_EXTERNAL_ENV", "DD_ORIGIN_DETECTION_ENABLED"):
         monkeypatch.setenv(variable, "true")
@@ -75,14 +75,14 @@ def test_lines_are_statsds_own_where_datadogs_variables_are_set(server, monkeypa
     assert sorted(lines) == ["replay.login.success:1|c", "replay.transform:2|ms"]
 
 
-def test_loads_are_timed_and_counted_and_those_of_before_are_not(server):
+def test_only_the_loads_of_this_command_are_timed_and_counted(server):
     now = datetime(2017, 11, 3, tzinfo=timezone.utc)
     loads = (
         TableLoaded("login", 4, 5, 0, 4, 5, 2.25),
         LoadFailed("chat", "why"),
         LoadAlreadyDone("page", now, 1, 1),
     )
-    send(server, of_loads(loads), prefix="spade.prod")
+    send(server, load_metrics(loads), prefix="spade.prod")
     assert server.received() == (
         {
             "spade.prod.replay.login.deleted": 4,
@@ -93,7 +93,7 @@ def test_loads_are_timed_and_counted_and_those_of_before_are_not(server):
     )
 
 
-def test_many_metrics_share_packets_that_no_network_has_to_part(server):
+def test_metrics_are_batched_into_packets_below_the_mtu(server):
     send(server, [Metric(f"replay.table-{n}.success", n) for n in range(1, 501)])
     packets = server.packets()
     assert sum(packet.count("|c") for packet in packets) == 500
@@ -101,37 +101,37 @@ def test_many_metrics_share_packets_that_no_network_has_to_part(server):
     assert max(map(len, packets)) <= 1432
 
 
-def test_without_a_host_nothing_is_sent_and_no_client_is_needed(monkeypatch):
+def test_without_a_host_nothing_is_sent_and_the_client_is_not_imported(monkeypatch):
     monkeypatch.setitem(sys.modules, "datadog.dogstatsd.base", None)
-    Metrics(MetricsSettings(), pytest.fail).send(of_run(LEDGER, 1))
+    Metrics(MetricsSettings(), pytest.fail).send(run_metrics(COUNTS, 1))
 
 
-def test_a_client_that_is_not_installed_is_said_before_anything_is_begun(monkeypatch):
+def test_a_missing_client_is_reported_at_once(monkeypatch):
     monkeypatch.setitem(sys.modules, "datadog.dogstatsd.base", None)
     with pytest.raises(SettingsError, match=r"pip install 'spade-spark\[metrics\]'"):
         Metrics(MetricsSettings(statsd="statsd.example.com"), pytest.fail)
 
 
-def test_a_server_that_is_not_there_fails_nothing_and_is_told_of():
-    said: list[str] = []
-    metrics = Metrics(MetricsSettings(statsd="statsd.invalid:8125"), said.append)
+def test_an_unknown_host_is_logged_and_is_not_an_error():
+    logged: list[str] = []
+    metrics = Metrics(MetricsSettings(statsd="statsd.invalid:8125"), logged.append)
     metrics.send([Metric("replay.login.success", 1)])
-    (line,) = said
+    (line,) = logged
     assert line.startswith("metrics could not be sent to statsd.invalid:8125: ")
 
 
 @pytest.mark.parametrize("host", ["statsd..example.com", f"{'a' * 64}.example.com"])
-def test_what_can_be_no_hosts_name_fails_nothing_and_is_told_of(host):
-    said: list[str] = []
-    Metrics(MetricsSettings(statsd=host), said.append).send([Metric("replay.login.success", 1)])
-    (line,) = said
+def test_an_invalid_host_name_is_logged_and_is_not_an_error(host):
+    logged: list[str] = []
+    Metrics(MetricsSettings(statsd=host), logged.append).send([Metric("replay.login.success", 1)])
+    (line,) = logged
     assert line.startswith(f"metrics could not be sent to {host}: ")
 
 
-def test_a_server_that_does_not_listen_fails_nothing():
+def test_a_server_that_does_not_listen_is_not_an_error():
     with StatsdServer() as closed:
         pass
-    for _ in range(3):  # the answer to the first packet comes with a later one
+    for _ in range(3):  # a later call receives the ICMP error of an earlier packet
         send(closed, [Metric("replay.login.success", 1)])
 
 
@@ -148,6 +148,6 @@ def test_a_host_may_have_a_port(text, address):
 
 
 @pytest.mark.parametrize("text", ["http://x", "a:b", "::1", "a b", "a:1:2", "a:0", "a:65536"])
-def test_what_is_no_host_is_refused_by_its_full_name(text):
+def test_an_invalid_host_is_rejected_with_the_full_setting_name(text):
     with pytest.raises(SettingsError, match=r"metrics\.statsd"):
         build({"metrics": {"statsd": text}}, "conf.toml")

@@ -210,20 +210,20 @@ def test_damaged_objects_end_the_run_before_the_load_and_are_named(world, capsys
     assert {row[1] for row in world.rows("login")} == {"before", "wrong", "after"}
     printed = capsys.readouterr().out.splitlines()
     mend = "Restore the object, or move it out of the edge logs"
-    assert sorted(line for line in printed if line.startswith("Damaged object: ")) == sorted(
+    assert sorted(line for line in printed if line.startswith("Corrupt object: ")) == sorted(
         [
-            f"Damaged object: {keys['empty']} is damaged: it is empty (0 bytes), not even a gzip "
+            f"Corrupt object: {keys['empty']} is damaged: it is empty (0 bytes), not even a gzip "
             f"header; compressed bytes read: 0, inflated: 0. {mend}",
-            f"Damaged object: {keys['text']} is damaged: no gzip file: byte 0 should begin a gzip "
+            f"Corrupt object: {keys['text']} is damaged: no gzip file: byte 0 should begin a gzip "
             f"header; compressed bytes read: 24, inflated: 0. {mend}",
-            f"Damaged object: {keys['cut']} is damaged: it is cut off: the gzip data end too "
+            f"Corrupt object: {keys['cut']} is damaged: it is cut off: the gzip data end too "
             f"early; compressed bytes read: {len(cut)}, inflated: {len(_inflated(cut))}. {mend}",
         ]
     )
     options = f"--skip-transform --runtag {world.tag} --allow-damaged 3"
     assert (
-        "3 objects damaged, and so nothing was loaded: mend them and begin a new run, or load what "
-        f"was made with {options}"
+        "3 corrupt objects, nothing was loaded: fix them and start a new run, or load this run's "
+        f"output with {options}"
     ) in printed
 
     assert world.replay("login", "--skip-transform", "--allow-damaged", "3") == 0

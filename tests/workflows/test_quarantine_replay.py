@@ -62,7 +62,7 @@ def test_they_are_added_once(world, capsys):
     mend(world)
     assert again(world) == 0
     assert again(world) == 0
-    assert "Table login: nothing to do, this run was loaded into it" in capsys.readouterr().out
+    assert "Table login: skipped, this run was already loaded" in capsys.readouterr().out
     assert world.rows("login") == [BEFORE, RIGHT, MENDED, AFTER]
 
 

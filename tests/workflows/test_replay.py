@@ -73,7 +73,7 @@ def test_a_run_tag_that_is_loaded_is_not_loaded_again_unless_forced(full, capsys
     record = [entry.key for entry in full.store.list(f"out/{full.tag}/_loads/")]
     assert full.replay("login") == 0
     said = capsys.readouterr().out
-    assert "Table login: nothing to do, this run was loaded into it at" in said
+    assert "Table login: skipped, this run was already loaded at" in said
     assert "Done." in said
     assert [entry.key for entry in full.store.list(f"out/{full.tag}/_loads/")] == record
     assert full.replay("login", "--force") == 0
@@ -142,7 +142,7 @@ def test_a_table_left_out_of_all_tables_is_done_without_and_not_hidden(full, cap
     full.store.write("schemas.json", edge_logs.schemas(bad, edge_logs.CHAT))
     assert full.replay("--all-tables") == 1
     assert full.rows("chat") == [("2017-11-03 10:30:00", "hello")]
-    assert "Table login was left out" in capsys.readouterr().out
+    assert "Table login was skipped" in capsys.readouterr().out
 
 
 def test_a_table_that_falls_back_to_the_reference_path_is_logged_once_and_reported(

@@ -76,7 +76,7 @@ def test_a_replay_publishes_what_blueprint_says(world, consumer, partial, capsys
     assert line["Data"] == {"time": "2017-11-03 10:30:00", "text": "hello"}
     assert REPEATS in heard[0]
     assert f"Publish to stream/{views} in us-west-2, compressed: login" in heard[0]
-    assert "What was published" in said(capsys)
+    assert "Published rows" in said(capsys)
     streams = world.report()["manifest"]["ledger"]["streams"]
     assert {name: (each["published"], each["outside"]) for name, each in streams.items()} == {
         f"stream/{views}": (2, 2),
@@ -162,9 +162,9 @@ def test_rows_beside_a_damaged_object_are_published_only_where_that_is_allowed(
     assert replay(world, "--publish", name) == 1
     assert consumer.rows(name) == []
     text = said(capsys)
-    assert f"1 object damaged: {key} is damaged: it is cut off" in text
+    assert f"1 corrupt object: {key} is damaged: it is cut off" in text
     assert "5 rows of their partitions were not published." in text
-    assert f"by the same command with --runtag {world.tag} --allow-damaged 1" in text
+    assert f"repeat the command with --runtag {world.tag} --allow-damaged 1" in text
     assert replay(world, "--publish", name, "--allow-damaged", "1") == 0
     assert len(consumer.rows(name)) == 3
 
@@ -195,7 +195,7 @@ def test_rows_that_are_refused_to_the_last_are_named_and_the_exit_status_says_so
     assert replay(world, "--publish", name) == 1
     text = said(capsys)
     assert f"Stream stream/{name}: 1 rows were not published" in text
-    assert "3 times throttled" in text
+    assert "(3 throttled" in text
     assert len(consumer.rows(name)) == 1
 
 
