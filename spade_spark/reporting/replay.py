@@ -141,9 +141,9 @@ def _outcomes(report: Report) -> Table:
         ("undecodable lines", counts.undecodable, "not a valid edge record"),
         ("prefiltered lines", counts.filtered, "cannot contain a requested table"),
         (
-            "duplicate lines",
+            "repeated lines",
             counts.repeated,
-            f"from {pluralize(counts.repeated_globs, 'duplicate glob')} of {counts.globs:,}",
+            f"from {pluralize(counts.repeated_globs, 'repeated glob')} of {counts.globs:,}",
         ),
     ):
         if count:

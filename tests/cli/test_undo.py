@@ -166,7 +166,7 @@ def test_a_lock_that_is_lost_during_an_undo_leaves_the_tables_unchanged_and_is_r
         claim = replace(LeaseRequest.new("taker", WINDOW, ("login",)), process=ELSEWHERE)
         LeaseStore(desk.store).acquire(claim, take_over=["tag"])
 
-    monkeypatch.setattr("spade_spark.warehouse.rollback.ensure_places", prepare_and_lose)
+    monkeypatch.setattr("spade_spark.warehouse.rollback.ensure_control_objects", prepare_and_lose)
     assert desk.undo("tag") == 1
     shown = " ".join(capsys.readouterr().out.split())
     for table in ("login", "chat"):

@@ -204,10 +204,10 @@ def with_counts(**fields):
     )
 
 
-def test_lines_of_duplicate_globs_are_reported_with_the_globs():
+def test_lines_of_repeated_globs_are_reported_with_the_globs():
     text = with_counts(globs=20, repeated_globs=2, repeated=70)
-    assert "duplicate lines" in text
-    assert "from 2 duplicate globs of 20" in text
+    assert "repeated lines" in text
+    assert "from 2 repeated globs of 20" in text
 
 
 def test_untracked_events_come_with_the_suggest_command():

@@ -102,7 +102,7 @@ def test_untracked_events_get_a_table_by_suggestion_and_a_replay(world, server, 
         "login": {"expected": "internal", "events": 2, "mismatched": 1, "unknown": 0}
     }
     printed = " ".join(capsys.readouterr().out.split())
-    assert "from 1 duplicate glob of 3" in printed
+    assert "from 1 repeated glob of 3" in printed
     assert "Events with an unexpected edge type" in printed
     counters, timings = server.received()
     assert counters["replay._.untracked"] == 3
