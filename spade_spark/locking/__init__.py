@@ -1,1 +1,1 @@
-"""locking."""
+"""Leases that keep replays of the same rows apart."""

@@ -1,4 +1,4 @@
-"""A lock that is held: it gives signs of life, and notices when somebody took it over."""
+"""A lease that this process holds: a thread renews it and notices when it is taken over."""
 
 from __future__ import annotations
 
@@ -19,125 +19,129 @@ from spade_spark.locking.lease import (
 )
 
 HEARTBEAT_INTERVAL = timedelta(seconds=30)
-"""From one sign of life to the next."""
+"""Time between two heartbeats."""
 
 _JOIN_SECONDS = 5.0
 _LOG = logging.getLogger(__name__)
 
 
 class HeldLease:
-    """A claim that this process holds, until somebody takes it over.
+    """A lease that this process holds until another process takes it over.
 
     Attributes:
-        claim: The claim.
-        gave_way: The claims that it took the place of.
+        request: The granted request.
+        displaced: The leases that it replaced.
     """
 
     def __init__(
-        self, locks: LeaseStore, claim: LeaseRequest, gave_way: tuple[Lease, ...] = ()
+        self, leases: LeaseStore, request: LeaseRequest, displaced: tuple[Lease, ...] = ()
     ) -> None:
-        self.claim = claim
-        self.gave_way = gave_way
-        self._locks = locks
+        self.request = request
+        self.displaced = displaced
+        self._leases = leases
         self._lost = ""
 
     @property
     def lost(self) -> bool:
-        """Whether the last look found that somebody took the lock over."""
+        """Whether the lease is known to be taken over."""
         return bool(self._lost)
 
     def check(self) -> None:
-        """Costs nothing: what the last heartbeat found.
+        """Check the result of the last heartbeat, without a request to the store.
 
         Raises:
-            LockLostError: Somebody took the lock over.
+            LockLostError: Another process took the lease over.
         """
         if self._lost:
             raise LockLostError(self._lost)
 
     def verify(self) -> None:
-        """Asks the store: to be called right before what only the holder may do.
+        """Check the lease in the store. Call this right before each change of a table.
 
         Raises:
-            LockLostError: Somebody took the lock over.
-            TransientError: The store does not answer.
+            LockLostError: Another process took the lease over.
+            TransientError: The store does not respond.
         """
         self.check()
-        board = self._locks.table()
-        if not board.holds(self.claim):
-            self._lose(board)
+        table = self._leases.table()
+        if not table.holds(self.request):
+            self._lose(table)
         self.check()
 
     def renew(self) -> None:
-        """One sign of life. A store that does not answer is asked again at the next one."""
+        """Write a heartbeat. If the store does not respond, the next heartbeat retries."""
         try:
-            if not self._locks.renew(self.claim):
-                self._lose(self._locks.table())
+            if not self._leases.renew(self.request):
+                self._lose(self._leases.table())
         except SpadeError as error:
             _LOG.warning(
-                "the lock of run tag %s could not give a sign of life: %s; after %s others may "
-                "take it for dead",
-                self.claim.run_tag,
+                "a heartbeat of the lock of run tag %s failed: %s; the lock expires after %s "
+                "without a heartbeat",
+                self.request.run_tag,
                 error,
                 format_age(LEASE_TIMEOUT),
             )
 
-    def _lose(self, board: LeaseTable) -> None:
-        """Remembers, in words, that the claim is gone and who has its place."""
-        takers = [str(each.claim) for each in board.conflicts(self.claim)]
-        by = f"was taken over: {'; '.join(takers)}" if takers else "is gone: somebody took it over"
+    def _lose(self, table: LeaseTable) -> None:
+        """Remember that the lease is lost, and to whom."""
+        holders = [str(lease.request) for lease in table.conflicts(self.request)]
+        reason = (
+            f"was taken over: {'; '.join(holders)}"
+            if holders
+            else "is gone: another command took it over"
+        )
         self._lost = (
-            f"the lock of run tag {self.claim.run_tag} {by}. This command stopped and "
+            f"the lock of run tag {self.request.run_tag} {reason}. This command stopped and "
             "changes no more tables; what it finished is kept, and the same command resumes it"
         )
 
 
 @contextmanager
 def acquire_lease(
-    locks: LeaseStore,
-    claim: LeaseRequest,
-    take_over: Collection[str] = (),
-    every: timedelta = HEARTBEAT_INTERVAL,
+    leases: LeaseStore,
+    request: LeaseRequest,
+    steal_from: Collection[str] = (),
+    interval: timedelta = HEARTBEAT_INTERVAL,
 ) -> Iterator[HeldLease]:
-    """Holds ``claim`` for as long as the block runs, with a heartbeat from a thread of its own.
+    """Hold a lease while the block runs, with heartbeats from a thread.
 
     Args:
-        locks: Where it is claimed.
-        claim: What is wanted.
-        take_over: Run tags whose claims give way, whether they are live or not.
-        every: From one sign of life to the next.
+        leases: The leases of the output store.
+        request: The request.
+        steal_from: Run tags whose leases are replaced, live or expired.
+        interval: Time between two heartbeats.
 
     Raises:
-        LockedError: A rival is in the way; the block is not run.
+        LockedError: Another lease conflicts; the block does not run.
     """
-    lock = HeldLease(locks, claim, locks.acquire(claim, take_over))
+    lease = HeldLease(leases, request, leases.acquire(request, steal_from))
     stop = threading.Event()
     thread = threading.Thread(
-        target=_keep_alive, args=(lock, stop, every), name="lock-heartbeat", daemon=True
+        target=_keep_alive, args=(lease, stop, interval), name="lock-heartbeat", daemon=True
     )
     thread.start()
     try:
-        yield lock
+        yield lease
     finally:
         stop.set()
-        # A beat that comes after the release changes nothing: it refreshes what is there.
+        # A heartbeat after the release is harmless: it only updates existing leases.
         thread.join(_JOIN_SECONDS)
-        _release(locks, claim)
+        _release(leases, request)
 
 
-def _keep_alive(lock: HeldLease, stop: threading.Event, every: timedelta) -> None:
-    while not stop.wait(every.total_seconds()) and not lock.lost:
-        lock.renew()
+def _keep_alive(lease: HeldLease, stop: threading.Event, interval: timedelta) -> None:
+    while not stop.wait(interval.total_seconds()) and not lease.lost:
+        lease.renew()
 
 
-def _release(locks: LeaseStore, claim: LeaseRequest) -> None:
-    """Gives the claim up; what was done is done, though the store does not answer."""
+def _release(leases: LeaseStore, request: LeaseRequest) -> None:
+    """Release the lease. A store that does not respond must not fail a finished command."""
     try:
-        locks.release(claim)
+        leases.release(request)
     except SpadeError as error:
         _LOG.warning(
-            "the lock of run tag %s could not be released: %s; it is taken for dead after %s",
-            claim.run_tag,
+            "the lock of run tag %s could not be released: %s; it expires in %s",
+            request.run_tag,
             error,
             format_age(LEASE_TIMEOUT),
         )

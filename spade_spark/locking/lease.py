@@ -1,22 +1,22 @@
-"""Who replaces what at the moment: one small object beside the run tags, changed by conditions.
+"""Leases of running replays, in one small object that is changed by conditional writes.
 
-``_locks/claims.json`` below the output store holds every replay that runs, with its tables, its
-window and its last sign of life. It is only ever changed by a replace on the condition that it is
-still the one that was read, so that of two replays that want the same rows, or of two that take
-over the same dead one's place, exactly one gets it. One read shows all of them.
+``_locks/claims.json`` below the output store lists every running replay with its tables, its
+window and its last heartbeat. A process changes it only by a replace on the condition that the
+object is still the one that it read. If two replays request the same rows, or take over the same
+expired lease, exactly one succeeds. One read returns all leases.
 
-All times are the store's own: those of its answers. The clocks of the machines play no part.
+All times are those of the store's responses. The clocks of the machines do not matter.
 
-Two claims are rivals where they have the same run tag, or where both replace rows of the same
-table and their windows, closed as in SQL, have a second in common. A rival is refused, live or
-not, unless it is named (``--take-over TAG``); only a dead claim of the same run tag gives way by
-itself, since going on with a run that died is what naming its run tag means. Dead is a claim that
-gave no sign of life for :data:`LEASE_TIMEOUT`, or whose process is known to have ended on this
-machine.
+Two leases conflict if they have the same run tag, or if both replace rows of the same table and
+their windows (both ends inclusive, as in SQL) have a second in common. A conflicting request is
+refused, unless the user names the other run tag (``--take-over TAG``). Only an expired lease of
+the same run tag is replaced without asking, because naming a run tag means to resume it. A lease
+expires after :data:`LEASE_TIMEOUT` without a heartbeat, or when its process is known to have ended
+on this machine.
 
-The lock keeps replays apart that would otherwise redo or undo each other's work. That no row is
-lost or doubled does not rest on it, but on the warehouse's own transaction and ledger; replays
-that write below different output stores meet only there.
+Correctness does not depend on the lease: the warehouse's transactions and the replay log make sure
+that no row is lost or duplicated. The lease keeps replays from repeating or undoing each other's
+work. It does not see replays that write below another output store.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+
+import msgspec
 
 from spade_spark.errors import InputError, LockedError, ObjectNotFoundError, TransientError
 from spade_spark.locking.process import Process
@@ -35,28 +37,28 @@ from spade_spark.storage.records import decode, encode
 from spade_spark.window import Window
 
 KEY = "_locks/claims.json"
-"""Below the output store. No run tag begins with ``_``."""
+"""Key below the output store. No run tag begins with ``_``."""
 
 LEASE_TIMEOUT = timedelta(minutes=2)
-"""Without a sign of life for this long a claim is taken for dead: four heartbeats."""
+"""A lease expires after this time without a heartbeat: four heartbeat intervals."""
 
-_TRIES = 60
-_READS = 5
-_LONGEST_WAIT = 0.5
+_WRITE_ATTEMPTS = 60
+_READ_ATTEMPTS = 5
+_MAX_WAIT_SECONDS = 0.5
 _UNITS = {"days": 86_400, "h": 3600, "min": 60}
 
 
 @dataclass(frozen=True)
 class LeaseRequest:
-    """What one replay wants for itself.
+    """What a replay needs for itself.
 
     Attributes:
-        id: Its own, however often a run tag is gone on with.
+        id: A unique id; a resumed run has a new one.
         run_tag: The run tag.
-        process: Who it is.
-        tables: The tables whose rows are replaced; None for all, empty where nothing is loaded.
-        start: START as the time column holds it.
-        end: END as the time column holds it.
+        process: The requesting process.
+        tables: The tables whose rows it replaces; None for all, empty if it loads nothing.
+        start: START in the form of the time column.
+        end: END in the form of the time column.
     """
 
     id: str
@@ -68,7 +70,7 @@ class LeaseRequest:
 
     @classmethod
     def new(cls, run_tag: str, window: Window, tables: tuple[str, ...] | None) -> LeaseRequest:
-        """This process's claim."""
+        """Create a request of this process."""
         return cls(
             id=uuid.uuid4().hex,
             run_tag=run_tag,
@@ -79,208 +81,213 @@ class LeaseRequest:
         )
 
     def conflicts_with(self, other: LeaseRequest) -> bool:
-        """Whether the two must not be at work at once."""
+        """Whether the two must not run at the same time."""
         if self.run_tag == other.run_tag:
             return True
-        in_common = self.start <= other.end and other.start <= self.end
-        return in_common and _have_one_in_common(self.tables, other.tables)
+        overlap = self.start <= other.end and other.start <= self.end
+        return overlap and _share_a_table(self.tables, other.tables)
 
     def __str__(self) -> str:
         window = f"{self.start} to {self.end} Pacific"
         tables = "all tables" if self.tables is None else ", ".join(self.tables)
-        what = f"replaces {tables} in {window}" if tables else f"transforms {window}"
-        return f"run tag {self.run_tag} ({self.process}) {what}"
+        action = f"replaces {tables} in {window}" if tables else f"transforms {window}"
+        return f"run tag {self.run_tag} ({self.process}) {action}"
 
 
-@dataclass(frozen=True)
-class Lease:
-    """A claim that was granted.
+class Lease(
+    msgspec.Struct,
+    frozen=True,
+    rename={"request": "claim", "acquired_at": "since", "heartbeat_at": "seen"},
+):
+    """A granted request. All times are by the store's clock.
 
     Attributes:
-        claim: The claim.
-        since: When it was granted, by the store's clock.
-        seen: Its last sign of life, by the store's clock.
+        request: The request.
+        acquired_at: When it was granted.
+        heartbeat_at: The last heartbeat.
     """
 
-    claim: LeaseRequest
-    since: datetime
-    seen: datetime
+    request: LeaseRequest
+    acquired_at: datetime
+    heartbeat_at: datetime
 
 
 @dataclass(frozen=True)
 class LeaseTable:
-    """All claims at one moment.
+    """All leases at one moment.
 
     Attributes:
-        held: The claims, the oldest first.
+        leases: The leases, oldest first.
         read_at: The moment, by the store's clock.
     """
 
-    held: tuple[Lease, ...]
+    leases: tuple[Lease, ...]
     read_at: datetime
 
-    def age(self, held: Lease) -> timedelta:
-        """How old the claim's last sign of life is."""
-        return max(self.read_at - held.seen, timedelta())
+    def age(self, lease: Lease) -> timedelta:
+        """Time since the last heartbeat."""
+        return max(self.read_at - lease.heartbeat_at, timedelta())
 
-    def is_live(self, held: Lease) -> bool:
-        """Whether the claim's replay must be taken for running."""
-        return self.age(held) <= LEASE_TIMEOUT and not held.claim.process.has_ended()
+    def is_live(self, lease: Lease) -> bool:
+        """Whether the holder may still be running."""
+        return self.age(lease) <= LEASE_TIMEOUT and not lease.request.process.has_ended()
 
-    def conflicts(self, claim: LeaseRequest) -> tuple[Lease, ...]:
-        """The claims that stand in this one's way."""
-        return tuple(each for each in self.held if each.claim.conflicts_with(claim))
+    def conflicts(self, request: LeaseRequest) -> tuple[Lease, ...]:
+        """The leases that conflict with a request."""
+        return tuple(lease for lease in self.leases if lease.request.conflicts_with(request))
 
     def find(self, run_tag: str) -> Lease | None:
-        """The claim of a run tag."""
-        return next((each for each in self.held if each.claim.run_tag == run_tag), None)
+        """The lease of a run tag."""
+        return next((lease for lease in self.leases if lease.request.run_tag == run_tag), None)
 
-    def holds(self, claim: LeaseRequest) -> bool:
-        """Whether this very claim is held."""
-        return any(each.claim.id == claim.id for each in self.held)
+    def holds(self, request: LeaseRequest) -> bool:
+        """Whether exactly this request is granted."""
+        return any(lease.request.id == request.id for lease in self.leases)
 
-    def refusal(self, claim: LeaseRequest, take_over: Collection[str] = ()) -> str:
-        """Who stands in the way and does not give way, in words; empty where nobody does."""
-        in_the_way = (
-            each
-            for each in self.conflicts(claim)
-            if not self._may_be_replaced(each, claim, take_over)
+    def refusal(self, request: LeaseRequest, steal_from: Collection[str] = ()) -> str:
+        """Why the request is refused, and what to do; empty if it can be granted."""
+        return "; ".join(
+            self._explain(lease)
+            for lease in self.conflicts(request)
+            if not self._may_be_replaced(lease, request, steal_from)
         )
-        return "; ".join(self._explain(each) for each in in_the_way)
 
     def _may_be_replaced(
-        self, rival: Lease, claim: LeaseRequest, take_over: Collection[str]
+        self, lease: Lease, request: LeaseRequest, steal_from: Collection[str]
     ) -> bool:
-        if rival.claim.run_tag in take_over:
+        if lease.request.run_tag in steal_from:
             return True
-        return rival.claim.run_tag == claim.run_tag and not self.is_live(rival)
+        return lease.request.run_tag == request.run_tag and not self.is_live(lease)
 
-    def _explain(self, rival: Lease) -> str:
-        """Who it is, how long ago it was seen, and what to do about it."""
-        tag = rival.claim.run_tag
-        seen = f"{rival.claim}; its last sign of life is {format_age(self.age(rival))} old"
-        if self.is_live(rival):
+    def _explain(self, lease: Lease) -> str:
+        tag = lease.request.run_tag
+        holder = f"{lease.request}; its last heartbeat was {format_age(self.age(lease))} ago"
+        if self.is_live(lease):
             return (
-                f"{seen}: wait until it has ended, or stop it, then take its place with "
+                f"{holder}: wait until it has ended, or stop it and take over its lock with "
                 f"--take-over {tag}"
             )
-        ended = rival.claim.process.has_ended()
-        gone = "and its process has ended" if ended else "so it may be dead"
+        ended = lease.request.process.has_ended()
+        reason = " and its process has ended" if ended else ", so it may be dead"
         return (
-            f"{seen}, {gone}: go on with it with --runtag {tag}, or, if you know that it does not "
-            f"run any more, take its place with --take-over {tag}"
+            f"{holder}{reason}: resume it with --runtag {tag}, or, if you are sure that it no "
+            f"longer runs, take over its lock with --take-over {tag}"
         )
 
 
-@dataclass(frozen=True)
-class _Claims:
-    """What the object holds."""
+class _LeaseRecord(msgspec.Struct, frozen=True, rename={"leases": "held"}):
+    """The content of the object."""
 
-    held: tuple[Lease, ...] = ()
+    leases: tuple[Lease, ...] = ()
 
 
 class LeaseStore:
-    """The claims below one output store."""
+    """The leases below one output store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def table(self) -> LeaseTable:
-        """All claims, by one read.
+        """Read all leases.
 
         Raises:
-            InputError: The object is none of this program's.
+            InputError: The object cannot be decoded.
         """
         return self._read()[0]
 
-    def acquire(self, claim: LeaseRequest, take_over: Collection[str] = ()) -> tuple[Lease, ...]:
-        """Grants ``claim``, all of it or nothing.
+    def acquire(self, request: LeaseRequest, steal_from: Collection[str] = ()) -> tuple[Lease, ...]:
+        """Grant a request in full, or refuse it.
 
         Args:
-            claim: What is wanted.
-            take_over: Run tags whose claims give way, whether they are live or not.
+            request: The request.
+            steal_from: Run tags whose leases are replaced, live or expired.
 
         Returns:
-            The claims that gave way: their replays find that out by their next heartbeat.
+            The replaced leases. Their holders notice at their next heartbeat.
 
         Raises:
-            LockedError: A rival is in the way and is named in the message.
-            TransientError: The object changed too often meanwhile.
+            LockedError: Another lease conflicts; the message names it.
+            TransientError: Other processes changed the object at each attempt.
         """
-        gave_way: tuple[Lease, ...] = ()
+        displaced: tuple[Lease, ...] = ()
 
-        def grant(board: LeaseTable) -> tuple[Lease, ...]:
-            nonlocal gave_way
-            if board.holds(claim):  # by an earlier try whose answer was lost
-                return board.held
-            refusal = board.refusal(claim, take_over)
+        def grant(table: LeaseTable) -> tuple[Lease, ...]:
+            nonlocal displaced
+            if table.holds(request):  # granted by an earlier attempt whose response was lost
+                return table.leases
+            refusal = table.refusal(request, steal_from)
             if refusal:
                 raise LockedError(refusal)
-            gave_way = board.conflicts(claim)
-            left = tuple(each for each in board.held if each not in gave_way)
-            return (*left, Lease(claim, board.read_at, board.read_at))
+            displaced = table.conflicts(request)
+            others = tuple(lease for lease in table.leases if lease not in displaced)
+            return (*others, Lease(request, table.read_at, table.read_at))
 
         self._change(grant)
-        return gave_way
+        return displaced
 
-    def renew(self, claim: LeaseRequest) -> bool:
-        """Gives a sign of life; False where the claim is not held any more."""
+    def renew(self, request: LeaseRequest) -> bool:
+        """Write a heartbeat; return False if the lease is no longer held."""
 
-        def refresh(board: LeaseTable) -> tuple[Lease, ...]:
+        def refresh(table: LeaseTable) -> tuple[Lease, ...]:
             return tuple(
-                replace(each, seen=board.read_at) if each.claim.id == claim.id else each
-                for each in board.held
+                msgspec.structs.replace(lease, heartbeat_at=table.read_at)
+                if lease.request.id == request.id
+                else lease
+                for lease in table.leases
             )
 
-        return self._change(refresh).holds(claim)
+        return self._change(refresh).holds(request)
 
-    def release(self, claim: LeaseRequest) -> None:
-        """Gives ``claim`` up; one that is not held any more is no error."""
-        self._change(lambda board: tuple(e for e in board.held if e.claim.id != claim.id))
+    def release(self, request: LeaseRequest) -> None:
+        """Release a lease; do nothing if it is no longer held."""
+        self._change(
+            lambda table: tuple(lease for lease in table.leases if lease.request.id != request.id)
+        )
 
     def _change(self, change: Callable[[LeaseTable], tuple[Lease, ...]]) -> LeaseTable:
-        """Replaces the claims by what ``change`` makes of them; the board as it is then."""
-        for _ in range(_TRIES):
-            board, etag = self._read()
-            held = change(board)
-            if held == board.held:
-                return board
+        """Apply ``change`` to the leases; return the table after it."""
+        for _ in range(_WRITE_ATTEMPTS):
+            table, etag = self._read()
+            leases = change(table)
+            if leases == table.leases:
+                return table
             if not etag:
-                self._store.write(KEY, encode(_Claims()), if_absent=True)
+                self._store.write(KEY, encode(_LeaseRecord()), if_absent=True)
                 continue
-            if self._store.replace(KEY, encode(_Claims(held)), etag):
-                return LeaseTable(held, board.read_at)
-            # Of those that collided, each waits a time of its own.
-            time.sleep(random.uniform(0, _LONGEST_WAIT))  # noqa: S311 - no secret
+            if self._store.replace(KEY, encode(_LeaseRecord(leases)), etag):
+                return LeaseTable(leases, table.read_at)
+            # A random wait keeps colliding processes from colliding again.
+            time.sleep(random.uniform(0, _MAX_WAIT_SECONDS))  # noqa: S311 - no secret
         raise TransientError(
-            f"{self._store.url}{KEY}: others changed it at each of {_TRIES} tries; run the same "
-            "command again"
+            f"{self._store.url}{KEY}: other processes changed it during each of "
+            f"{_WRITE_ATTEMPTS} attempts; run the same command again"
         )
 
     def _read(self) -> tuple[LeaseTable, str]:
-        """The board, and the object's ETag: empty where there is none.
+        """Read the leases and the object's ETag, which is empty if there is no object.
 
-        What cannot be decoded is read again: an answer may be cut, and look whole.
+        A response can be cut off and still look complete, so data that cannot be decoded is read
+        again.
         """
         name = self._store.url + KEY
-        for left in reversed(range(_READS)):
+        for attempts_left in reversed(range(_READ_ATTEMPTS)):
             try:
-                found = self._store.snapshot(KEY)
-                claims = decode(found.data, _Claims, name, "lock table")
+                snapshot = self._store.snapshot(KEY)
+                record = decode(snapshot.data, _LeaseRecord, name, "lock table")
                 break
             except ObjectNotFoundError:
                 return LeaseTable((), datetime.now(timezone.utc)), ""
             except InputError as error:
-                if not left:
+                if not attempts_left:
                     raise InputError(
-                        f"{error}; once you know that no replay runs below {self._store.url}, "
-                        "remove it"
+                        f"{error}; make sure that no replay runs below {self._store.url}, then "
+                        "delete the object"
                     ) from None
-        return LeaseTable(claims.held, found.read_at), found.etag
+        return LeaseTable(record.leases, snapshot.read_at), snapshot.etag
 
 
 def format_age(age: timedelta) -> str:
-    """``age`` for people: ``12 s``, ``43 min``, ``5 h``, ``3 days``."""
+    """Format ``age`` for people: ``12 s``, ``43 min``, ``5 h``, ``3 days``."""
     seconds = int(age.total_seconds())
     for unit, size in _UNITS.items():
         if seconds >= 2 * size:
@@ -288,8 +295,8 @@ def format_age(age: timedelta) -> str:
     return f"{seconds} s"
 
 
-def _have_one_in_common(ours: tuple[str, ...] | None, theirs: tuple[str, ...] | None) -> bool:
-    """Whether a table is in both, spelt as it may be: a warehouse may fold names to lower case."""
+def _share_a_table(ours: tuple[str, ...] | None, theirs: tuple[str, ...] | None) -> bool:
+    """Whether a table is in both; a warehouse may fold names to lower case."""
     if ours is None or theirs is None:
         return ours != () and theirs != ()
     return bool({name.lower() for name in ours} & {name.lower() for name in theirs})

@@ -1,4 +1,4 @@
-"""Which process this is, for others to see, and whether one of this machine has ended."""
+"""The identity of a process, and whether a process of this machine has ended."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-_ENDED_STATES = "ZX"  # a zombie has ended, though its number is still taken
+_ENDED_STATES = "ZX"  # a zombie has ended, although its process id still exists
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,12 @@ class Process:
     """One process on one machine.
 
     Attributes:
-        user: Who started it.
-        host: The machine's name, for people.
-        pid: Its number.
-        machine: Tells machines, boots and containers apart, whatever they are called.
-        started: When it was started, in the kernel's own words, so that a number that was given to
-            another process is not taken for it; empty where the system does not say.
+        user: The user who started it.
+        host: The host name, for people.
+        pid: The process id.
+        machine: Identifies the machine, its boot and the container.
+        started: The start time from the kernel, which detects a reused process id; empty if the
+            system does not provide it.
     """
 
     user: str
@@ -34,11 +34,11 @@ class Process:
 
     @classmethod
     def current(cls) -> Process:
-        """This process."""
+        """Return this process."""
         return cls(_user(), socket.gethostname(), os.getpid(), _machine(), _started(os.getpid()))
 
     def has_ended(self) -> bool:
-        """Whether it is certain that the process has ended: never so for another machine's."""
+        """Whether the process has certainly ended; False for processes of other machines."""
         if self.machine != _machine():
             return False
         try:
@@ -46,7 +46,7 @@ class Process:
         except ProcessLookupError:
             return True
         except PermissionError:
-            return False  # there is such a process; whose it is cannot always be seen
+            return False  # the process exists and belongs to another user
         return bool(self.started) and _started(self.pid) != self.started
 
     def __str__(self) -> str:
@@ -56,13 +56,13 @@ class Process:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container's user need not have a name
+    except (KeyError, OSError):  # a user id without a name, as in containers
         return str(os.getuid())
 
 
 @cache
 def _machine() -> str:
-    """This boot of this machine, and the container where numbers of processes mean something."""
+    """Identify the machine, its boot and the PID namespace."""
     host = socket.gethostname()
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
@@ -72,11 +72,11 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str:
-    """Field 22 of ``/proc/PID/stat`` (proc(5)); empty where the process has ended."""
+    """Return field 22 of ``/proc/PID/stat`` (proc(5)); empty if the process has ended."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
     except OSError:
         return ""
-    # The name before the last parenthesis may hold anything; the state, field 3, follows it.
+    # The name in parentheses may contain anything; field 3, the state, follows it.
     state, *fields = text.rpartition(")")[2].split()
     return "" if state in _ENDED_STATES else fields[18]

@@ -37,7 +37,7 @@ class DiscoveredRun:
             says it all.
         manifest: What was made; None where the run is not complete, or it cannot be read.
         loads: What its loads came to, the oldest first.
-        board: The claims, as they were when the run was looked at.
+        lease_table: The claims, as they were when the run was looked at.
         problems: What is wrong with it, a sentence each.
     """
 
@@ -48,18 +48,18 @@ class DiscoveredRun:
     plan: Plan | None
     manifest: Manifest | None
     loads: tuple[LoadRecord, ...]
-    board: LeaseTable
+    lease_table: LeaseTable
     problems: tuple[str, ...]
 
     @property
-    def held(self) -> Lease | None:
+    def lease(self) -> Lease | None:
         """Its lock, dead or live."""
-        return self.board.find(self.run_tag)
+        return self.lease_table.find(self.run_tag)
 
     @property
     def is_live(self) -> bool:
         """Whether somebody must be taken to be working on it."""
-        return self.held is not None and self.board.is_live(self.held)
+        return self.lease is not None and self.lease_table.is_live(self.lease)
 
     @property
     def size(self) -> int:
@@ -146,12 +146,12 @@ def find_runs(store: Store, untracked: Store | None = None) -> list[DiscoveredRu
         store: The output store.
         untracked: Where untracked events lie, if that is not below their run tags.
     """
-    board = LeaseStore(store).table()
+    lease_table = LeaseStore(store).table()
     groups = groupby(store.list(), key=lambda entry: entry.key.partition("/")[0])
     found = [(tag, tuple(entries)) for tag, entries in groups if is_tag(tag)]
     with ThreadPoolExecutor(_READERS, "runs") as pool:
         return list(
-            pool.map(lambda each: _discover(store, untracked, each[0], each[1], board), found)
+            pool.map(lambda each: _discover(store, untracked, each[0], each[1], lease_table), found)
         )
 
 
@@ -182,7 +182,7 @@ def _discover(
     untracked: Store | None,
     run_tag: str,
     objects: tuple[StoredObject, ...],
-    board: LeaseTable,
+    lease_table: LeaseTable,
 ) -> DiscoveredRun:
     run = RunStore(store, run_tag)
     keys = {each.key: each for each in objects}
@@ -209,7 +209,7 @@ def _discover(
         plan=plan,
         manifest=manifest,
         loads=tuple(_loads(run, keys, problems)),
-        board=board,
+        lease_table=lease_table,
         problems=tuple(problems),
     )
 

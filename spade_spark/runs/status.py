@@ -215,10 +215,10 @@ def _tables(found: DiscoveredRun) -> tuple[RunTable, ...]:
 
 
 def _holder(found: DiscoveredRun) -> LeaseHolder | None:
-    if found.held is None:
+    if found.lease is None:
         return None
-    age = found.board.age(found.held)
-    return LeaseHolder(str(found.held.claim.process), int(age.total_seconds()), found.is_live)
+    age = found.lease_table.age(found.lease)
+    return LeaseHolder(str(found.lease.request.process), int(age.total_seconds()), found.is_live)
 
 
 def _removable(

@@ -140,8 +140,8 @@ class _ReplayRunner:
         """Keeps other replays of the same run tag or the same rows away until the end."""
         claim = LeaseRequest.new(self.request.run_tag, self.request.window, self.request.replaces)
         with acquire_lease(LeaseStore(self.run.store), claim, self.request.take_over) as lock:
-            for each in lock.gave_way:
-                self.screen.log(f"took the place of {each.claim}")
+            for lease in lock.displaced:
+                self.screen.log(f"took over the lock of {lease.request}")
             yield lock
 
     def _import_legacy(self) -> CompletedRun:

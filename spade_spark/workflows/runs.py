@@ -175,7 +175,7 @@ def _offer_without_lock(
     mine: DiscoveredRun, found: Iterable[DiscoveredRun], settings: Settings
 ) -> PruneCandidate | None:
     """What can be removed of a run whose lock is our own."""
-    unlocked = replace(mine, board=replace(mine.board, held=()))
+    unlocked = replace(mine, lease_table=replace(mine.lease_table, leases=()))
     return state_of(unlocked, _read_ledger(settings).merge(found)).removable
 
 

@@ -104,8 +104,8 @@ class _UndoRunner:
         )
         store = open_store(self.settings.output.base, self.settings.s3)
         with acquire_lease(LeaseStore(store), claim, self.request.take_over) as lock:
-            for each in lock.gave_way:
-                self.screen.log(f"took the place of {each.claim}")
+            for lease in lock.displaced:
+                self.screen.log(f"took over the lock of {lease.request}")
             return self._undo(loads, looked.passed, lock)
 
     @property

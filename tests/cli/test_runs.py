@@ -390,7 +390,7 @@ def test_prune_removes_what_it_was_told_to_and_nothing_else(lake, capsys):
         "login/v3/00001-0-0123456789cd-0000.gz",
     }
     assert RunStore(lake.store, "left").completed_run() == sealed
-    assert LeaseStore(lake.store).table().held == ()
+    assert LeaseStore(lake.store).table().leases == ()
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ def test_all_tables_of_the_run_are_undone_and_the_way_is_shown_first(desk, capsy
     assert "Done. Run tag is undone." in shown.out
     assert "To reverse this undo: spade-spark undo undo-tag" in shown.out
     assert desk.lab.rows("login") == desk.lab.rows("chat") == list(OLD)
-    assert LeaseStore(desk.store).table().held == ()
+    assert LeaseStore(desk.store).table().leases == ()
 
 
 def test_a_named_table_is_undone_and_the_others_are_left_alone(desk):
@@ -155,7 +155,7 @@ def test_a_replay_of_the_same_rows_is_in_the_way_until_its_place_is_taken(desk, 
     assert "run tag other (bob@worker-7" in capsys.readouterr().err
     assert desk.lab.rows("login") == REPLACED
     assert desk.undo("tag", "--take-over", "other") == 0
-    assert f"took the place of {claim}" in capsys.readouterr().err
+    assert f"took over the lock of {claim}" in capsys.readouterr().err
 
 
 def test_a_lock_that_is_lost_during_an_undo_leaves_the_tables_unchanged_and_is_reported(
@@ -164,7 +164,7 @@ def test_a_lock_that_is_lost_during_an_undo_leaves_the_tables_unchanged_and_is_r
     def prepare_and_lose(warehouse, place):
         ensure_control_objects(warehouse, place)
         claim = replace(LeaseRequest.new("taker", WINDOW, ("login",)), process=ELSEWHERE)
-        LeaseStore(desk.store).acquire(claim, take_over=["tag"])
+        LeaseStore(desk.store).acquire(claim, steal_from=["tag"])
 
     monkeypatch.setattr("spade_spark.warehouse.rollback.ensure_control_objects", prepare_and_lose)
     assert desk.undo("tag") == 1

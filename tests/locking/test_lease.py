@@ -1,4 +1,4 @@
-"""Locks: of two replays that want the same rows, one; whoever dies, lies still or races."""
+"""Leases: of two replays of the same rows one runs, whatever dies, hangs or races."""
 
 import json
 import os
@@ -29,7 +29,7 @@ SHORT = timedelta(milliseconds=50)
 
 
 class Clocked:
-    """A store whose clock can be set; everything else is the real one's."""
+    """A real store with a clock that can be set."""
 
     def __init__(self, store):
         self._store = store
@@ -41,12 +41,12 @@ class Clocked:
         return getattr(self._store, name)
 
     def snapshot(self, key):
-        found = self._store.snapshot(key)
-        return replace(found, read_at=found.read_at + self.ahead)
+        result = self._store.snapshot(key)
+        return replace(result, read_at=result.read_at + self.ahead)
 
     def replace(self, key, data, etag):
-        act, self.before_replace = self.before_replace, lambda: None
-        act()
+        hook, self.before_replace = self.before_replace, lambda: None
+        hook()
         return self._store.replace(key, data, etag)
 
 
@@ -59,16 +59,16 @@ def store(request, tmp_path):
 
 
 @pytest.fixture
-def locks(store):
+def leases(store):
     return LeaseStore(store)
 
 
-def claim(tag="a", window=MORNING, tables=("login",), process=ELSEWHERE):
+def request_for(tag="a", window=MORNING, tables=("login",), process=ELSEWHERE):
     return replace(LeaseRequest.new(tag, window, tables), process=process)
 
 
 def ended_process():
-    """One of this machine that was there a moment ago."""
+    """A process of this machine that has just ended."""
     program = (
         "import json; from spade_spark.locking.process import Process; "
         "print(json.dumps(vars(Process.current())))"
@@ -77,25 +77,25 @@ def ended_process():
     return Process(**json.loads(done.stdout))
 
 
-def tags(locks):
-    return [held.claim.run_tag for held in locks.board().held]
+def tags(leases):
+    return [lease.request.run_tag for lease in leases.table().leases]
 
 
 @pytest.mark.parametrize(
-    ("other", "rivals"),
+    ("other", "conflict"),
     [
-        (claim("b"), True),
-        (claim("b", tables=("chat", "Login")), True),
-        (claim("b", tables=("chat",)), False),
-        (claim("b", tables=None), True),
-        (claim("b", tables=()), False),
-        (claim("b", window=NOON), False),
-        (claim("b", window=LATE_MORNING), True),
-        (claim("a", window=NOON, tables=()), True),
+        (request_for("b"), True),
+        (request_for("b", tables=("chat", "Login")), True),
+        (request_for("b", tables=("chat",)), False),
+        (request_for("b", tables=None), True),
+        (request_for("b", tables=()), False),
+        (request_for("b", window=NOON), False),
+        (request_for("b", window=LATE_MORNING), True),
+        (request_for("a", window=NOON, tables=()), True),
     ],
     ids=[
         "same rows",
-        "one table in common, spelt otherwise",
+        "one table in common, in another case",
         "other tables",
         "all tables",
         "loads nothing",
@@ -104,137 +104,143 @@ def tags(locks):
         "same run tag",
     ],
 )
-def test_claims_are_rivals_by_run_tag_or_by_table_and_second(other, rivals):
-    assert claim("a").conflicts_with(other) is rivals
-    assert other.is_rival(claim("a")) is rivals
+def test_requests_conflict_by_run_tag_or_by_table_and_second(other, conflict):
+    assert request_for("a").conflicts_with(other) is conflict
+    assert other.conflicts_with(request_for("a")) is conflict
 
 
-def test_a_replay_of_all_tables_is_no_rival_of_one_that_loads_nothing():
-    assert not claim("a", tables=None).conflicts_with(claim("b", tables=()))
+def test_a_replay_of_all_tables_does_not_conflict_with_one_that_loads_nothing():
+    assert not request_for("a", tables=None).conflicts_with(request_for("b", tables=()))
 
 
-def test_the_second_is_refused_and_told_who_is_first_and_what_to_do(store, locks):
-    locks.take(claim("first", tables=("login", "chat")))
+def test_the_refusal_names_the_holder_and_what_to_do(store, leases):
+    leases.acquire(request_for("first", tables=("login", "chat")))
     store.ahead = timedelta(seconds=45)
     with pytest.raises(LockedError) as refused:
-        locks.take(claim("second"))
+        leases.acquire(request_for("second"))
     message = str(refused.value)
     assert message.startswith(
         "run tag first (bob@worker-7, process 4711) replaces login, chat in "
-        "2017-11-03 08:00:00 to 2017-11-03 11:59:59 Pacific; its last sign of life is 4"
+        "2017-11-03 08:00:00 to 2017-11-03 11:59:59 Pacific; its last heartbeat was 4"
     )
     assert message.endswith(
-        "s old: wait until it has ended, or stop it, then take its place with --take-over first"
+        "s ago: wait until it has ended, or stop it and take over its lock with --take-over first"
     )
     assert refused.value.exit_status == 2
-    assert tags(locks) == ["first"]
+    assert tags(leases) == ["first"]
 
 
-def test_what_has_nothing_in_common_runs_side_by_side(locks):
-    for other in (claim("a"), claim("b", window=NOON), claim("c", tables=("chat",))):
-        locks.take(other)
-    assert tags(locks) == ["a", "b", "c"]
+def test_replays_with_nothing_in_common_run_in_parallel(leases):
+    for other in (
+        request_for("a"),
+        request_for("b", window=NOON),
+        request_for("c", tables=("chat",)),
+    ):
+        leases.acquire(other)
+    assert tags(leases) == ["a", "b", "c"]
 
 
-def test_a_released_claim_is_free_for_the_next(locks):
-    first = claim("first")
-    locks.take(first)
-    locks.release(first)
-    locks.release(first)
-    locks.take(claim("second"))
-    assert tags(locks) == ["second"]
+def test_a_released_lease_can_be_acquired(leases):
+    first = request_for("first")
+    leases.acquire(first)
+    leases.release(first)
+    leases.release(first)
+    leases.acquire(request_for("second"))
+    assert tags(leases) == ["second"]
 
 
-def test_another_run_tags_dead_claim_gives_way_only_where_it_is_named(store, locks):
-    locks.take(claim("first"))
+def test_an_expired_lease_of_another_run_tag_is_taken_over_only_if_named(store, leases):
+    leases.acquire(request_for("first"))
     store.ahead = timedelta(minutes=43)
     with pytest.raises(
-        LockedError, match=r"43 min old, so it may be dead: .* --runtag first, or, if"
+        LockedError, match=r"43 min ago, so it may be dead: .* --runtag first, or, if"
     ):
-        locks.take(claim("second"))
+        leases.acquire(request_for("second"))
     with pytest.raises(LockedError):
-        locks.take(claim("second"), take_over=["third"])
-    (gone,) = locks.take(claim("second"), take_over=["first"])
-    assert gone.claim.run_tag == "first"
-    assert tags(locks) == ["second"]
+        leases.acquire(request_for("second"), steal_from=["third"])
+    (displaced,) = leases.acquire(request_for("second"), steal_from=["first"])
+    assert displaced.request.run_tag == "first"
+    assert tags(leases) == ["second"]
 
 
-def test_a_live_claim_gives_way_where_it_is_named(locks):
-    first = claim("first")
-    locks.take(first)
-    locks.take(claim("second"), take_over=["first"])
-    assert not locks.beat(first)
-    assert tags(locks) == ["second"]
+def test_a_live_lease_is_taken_over_if_named(leases):
+    first = request_for("first")
+    leases.acquire(first)
+    leases.acquire(request_for("second"), steal_from=["first"])
+    assert not leases.renew(first)
+    assert tags(leases) == ["second"]
 
 
-def test_a_run_tag_is_gone_on_with_once_its_claim_is_dead_and_not_before(store, locks):
-    locks.take(claim("a"))
+def test_a_run_tag_is_resumed_only_after_its_lease_has_expired(store, leases):
+    leases.acquire(request_for("a"))
     with pytest.raises(LockedError, match=r"run tag a \(bob@worker-7"):
-        locks.take(claim("a"))
+        leases.acquire(request_for("a"))
     store.ahead = LEASE_TIMEOUT + timedelta(seconds=2)
-    assert len(locks.take(claim("a"))) == 1
-    assert len(locks.board().held) == 1
+    assert len(leases.acquire(request_for("a"))) == 1
+    assert len(leases.table().leases) == 1
 
 
-def test_a_heartbeat_keeps_a_claim_alive_by_the_stores_clock(store, locks):
-    first = claim("a")
-    locks.take(first)
+def test_a_heartbeat_keeps_a_lease_alive_by_the_clock_of_the_store(store, leases):
+    first = request_for("a")
+    leases.acquire(first)
     store.ahead = LEASE_TIMEOUT
-    assert locks.beat(first)
+    assert leases.renew(first)
     store.ahead = LEASE_TIMEOUT * 2 - timedelta(seconds=5)
-    (held,) = locks.board().held
-    assert locks.board().is_live(held)
-    assert held.seen - held.since >= LEASE_TIMEOUT - timedelta(seconds=2)
+    (lease,) = leases.table().leases
+    assert leases.table().is_live(lease)
+    assert lease.heartbeat_at - lease.acquired_at >= LEASE_TIMEOUT - timedelta(seconds=2)
 
 
-def test_a_claim_of_a_process_that_has_ended_here_is_dead_at_once(locks):
-    locks.take(claim("a", process=ended_process()))
-    (held,) = locks.board().held
-    assert not locks.board().is_live(held)
-    with pytest.raises(LockedError, match="and its process has ended: go on with it"):
-        locks.take(claim("b"))
-    locks.take(claim("a"))
+def test_a_lease_expires_at_once_if_its_process_has_ended_here(leases):
+    leases.acquire(request_for("a", process=ended_process()))
+    (lease,) = leases.table().leases
+    assert not leases.table().is_live(lease)
+    with pytest.raises(LockedError, match="and its process has ended: resume it"):
+        leases.acquire(request_for("b"))
+    leases.acquire(request_for("a"))
 
 
-def test_this_process_is_alive_and_another_machines_is_not_judged():
+def test_processes_of_other_machines_never_count_as_ended():
     me = Process.current()
     assert not me.has_ended()
     assert not ELSEWHERE.has_ended()
-    assert replace(me, started="1").has_ended(), "the number was given to another process"
+    assert replace(me, started="1").has_ended(), "the process id was reused"
     assert replace(me, pid=2**22 + 1).has_ended()
 
 
-def test_of_two_that_take_over_the_same_dead_claim_one_wins(store, locks):
-    """The other one has taken it between the read and the write."""
-    locks.take(claim("dead"))
+def test_one_of_two_takes_over_the_same_expired_lease(store, leases):
+    """The other one takes it between the read and the write."""
+    leases.acquire(request_for("dead"))
     rival = LeaseStore(store)
-    store.before_replace = lambda: rival.acquire(claim("quick"), take_over=["dead"])
+    store.before_replace = lambda: rival.acquire(request_for("quick"), steal_from=["dead"])
     with pytest.raises(LockedError, match="run tag quick"):
-        locks.take(claim("slow"), take_over=["dead"])
-    assert tags(locks) == ["quick"]
+        leases.acquire(request_for("slow"), steal_from=["dead"])
+    assert tags(leases) == ["quick"]
 
 
-def test_of_two_that_begin_at_once_one_wins(store, locks):
+def test_one_of_two_simultaneous_requests_is_granted(store, leases):
     rival = LeaseStore(store)
-    locks.take(claim("other", window=NOON))
-    store.before_replace = lambda: rival.acquire(claim("quick"))
+    leases.acquire(request_for("other", window=NOON))
+    store.before_replace = lambda: rival.acquire(request_for("quick"))
     with pytest.raises(LockedError, match="run tag quick"):
-        locks.take(claim("slow"))
+        leases.acquire(request_for("slow"))
 
 
-def test_a_heartbeat_does_not_undo_what_happens_meanwhile(store, locks):
-    first = claim("first")
-    locks.take(first)
+def test_a_heartbeat_does_not_overwrite_a_concurrent_takeover(store, leases):
+    first = request_for("first")
+    leases.acquire(first)
     store.ahead = timedelta(seconds=30)
-    store.before_replace = lambda: LeaseStore(store).acquire(claim("second"), take_over=["first"])
-    assert not locks.beat(first)
-    assert tags(locks) == ["second"]
+    store.before_replace = lambda: LeaseStore(store).acquire(
+        request_for("second"), steal_from=["first"]
+    )
+    assert not leases.renew(first)
+    assert tags(leases) == ["second"]
 
 
-def test_of_many_that_begin_at_once_in_a_directory_exactly_one_wins(tmp_path):
+def test_exactly_one_of_many_simultaneous_requests_is_granted_in_a_directory(tmp_path):
     def begin(number):
         try:
-            LeaseStore(open_store(str(tmp_path), S3Settings())).acquire(claim(f"r{number}"))
+            LeaseStore(open_store(str(tmp_path), S3Settings())).acquire(request_for(f"r{number}"))
         except LockedError:
             return 0
         return 1
@@ -243,10 +249,10 @@ def test_of_many_that_begin_at_once_in_a_directory_exactly_one_wins(tmp_path):
         assert sum(pool.map(begin, range(8))) == 1
 
 
-def test_many_that_do_not_overlap_all_begin_though_they_collide(tmp_path):
+def test_requests_that_do_not_conflict_are_all_granted_although_their_writes_collide(tmp_path):
     def begin(number):
         LeaseStore(open_store(str(tmp_path), S3Settings())).acquire(
-            claim(f"r{number}", tables=(f"t{number}",))
+            request_for(f"r{number}", tables=(f"t{number}",))
         )
 
     with ThreadPoolExecutor(8) as pool:
@@ -254,103 +260,108 @@ def test_many_that_do_not_overlap_all_begin_though_they_collide(tmp_path):
     assert len(tags(LeaseStore(open_store(str(tmp_path), S3Settings())))) == 8
 
 
-def test_a_grant_whose_answer_was_lost_is_not_taken_for_anothers(locks):
-    mine = claim("a")
-    locks.take(mine)
-    locks.take(mine)
-    assert len(locks.board().held) == 1
+def test_a_request_whose_response_was_lost_can_be_repeated(leases):
+    request = request_for("a")
+    leases.acquire(request)
+    leases.acquire(request)
+    assert len(leases.table().leases) == 1
 
 
-def test_a_board_that_never_stays_still_is_given_up(store, locks, monkeypatch):
-    monkeypatch.setattr("spade_spark.locking.lease._LONGEST_WAIT", 0)
-    locks.take(claim("a"))
+def test_endless_write_collisions_end_in_an_error(store, leases, monkeypatch):
+    monkeypatch.setattr("spade_spark.locking.lease._MAX_WAIT_SECONDS", 0)
+    leases.acquire(request_for("a"))
     monkeypatch.setattr(store, "replace", lambda *_: False)
-    with pytest.raises(TransientError, match=r"_locks/claims.json: others changed it at each of"):
-        locks.take(claim("b", window=NOON))
+    with pytest.raises(
+        TransientError, match=r"_locks/claims.json: other processes changed it during each of"
+    ):
+        leases.acquire(request_for("b", window=NOON))
 
 
-def test_an_unreadable_board_is_named_with_what_to_do(store, locks):
+def test_an_unreadable_lock_table_is_named_with_what_to_do(store, leases):
     store.write(KEY, b"{")
-    with pytest.raises(InputError, match=r"claims.json is no claims .* no replay runs .*remove it"):
-        locks.board()
+    with pytest.raises(
+        InputError, match=r"claims.json is not a valid lock table: .* no replay runs .*delete"
+    ):
+        leases.table()
 
 
-def test_a_lock_beats_while_it_is_held_and_is_gone_afterwards(locks):
-    with acquire_lease(locks, claim("a"), every=SHORT) as lock:
-        (first,) = locks.board().held
-        _until(lambda: locks.board().held[0].seen > first.seen)
+def test_a_held_lease_is_renewed_and_released_afterwards(leases):
+    with acquire_lease(leases, request_for("a"), interval=SHORT) as lock:
+        (first,) = leases.table().leases
+        _until(lambda: leases.table().leases[0].heartbeat_at > first.heartbeat_at)
         lock.verify()
-    assert tags(locks) == []
+    assert tags(leases) == []
 
 
-def test_a_lock_is_released_when_the_block_fails(locks):
-    with pytest.raises(ZeroDivisionError), acquire_lease(locks, claim("a")):
+def test_a_lease_is_released_if_the_block_fails(leases):
+    with pytest.raises(ZeroDivisionError), acquire_lease(leases, request_for("a")):
         _ = 1 / 0
-    assert tags(locks) == []
+    assert tags(leases) == []
 
 
-def test_a_lost_lock_is_noticed_by_the_heartbeat_and_not_released_for_the_taker(locks):
-    with acquire_lease(locks, claim("first"), every=SHORT) as lock:
+def test_the_heartbeat_notices_a_lost_lease_and_does_not_release_that_of_the_new_holder(leases):
+    with acquire_lease(leases, request_for("first"), interval=SHORT) as lock:
         lock.check()
-        locks.take(claim("second"), take_over=["first"])
+        leases.acquire(request_for("second"), steal_from=["first"])
         _until(lambda: lock.lost)
         with pytest.raises(LockLostError) as lost:
             lock.check()
     message = str(lost.value)
     assert message.startswith("the lock of run tag first was taken over: run tag second (bob@")
-    assert tags(locks) == ["second"]
+    assert tags(leases) == ["second"]
 
 
-def test_a_lost_lock_is_noticed_before_the_load_though_no_heartbeat_came(locks):
-    with acquire_lease(locks, claim("first")) as lock:
-        locks.take(claim("second"), take_over=["first"])
+def test_a_lost_lease_is_noticed_before_the_load_without_a_heartbeat(leases):
+    with acquire_lease(leases, request_for("first")) as lock:
+        leases.acquire(request_for("second"), steal_from=["first"])
         lock.check()
         with pytest.raises(LockLostError):
             lock.verify()
 
 
-def test_a_lock_whose_taker_has_ended_is_still_lost(locks):
-    second = claim("second")
-    with acquire_lease(locks, claim("first")) as lock:
-        locks.take(second, take_over=["first"])
-        locks.release(second)
+def test_a_lease_stays_lost_after_the_new_holder_has_ended(leases):
+    second = request_for("second")
+    with acquire_lease(leases, request_for("first")) as lock:
+        leases.acquire(second, steal_from=["first"])
+        leases.release(second)
         with pytest.raises(LockLostError, match="is gone"):
             lock.verify()
 
 
-def test_a_store_that_does_not_answer_for_a_while_loses_no_lock(store, locks, monkeypatch, caplog):
-    mine = claim("a")
-    lock = HeldLease(locks, mine)
-    locks.take(mine)
+def test_a_lease_survives_a_store_that_does_not_respond_for_a_while(
+    store, leases, monkeypatch, caplog
+):
+    request = request_for("a")
+    lock = HeldLease(leases, request)
+    leases.acquire(request)
     with monkeypatch.context() as broken:
-        broken.setattr(store, "snapshot", _does_not_answer)
+        broken.setattr(store, "snapshot", _does_not_respond)
         lock.renew()
-    assert "could not give a sign of life" in caplog.text
+    assert "a heartbeat of the lock of run tag a failed" in caplog.text
     assert not lock.lost
     lock.verify()
 
 
-def test_a_store_that_does_not_answer_at_the_end_does_not_undo_what_is_done(
-    store, locks, monkeypatch, caplog
-):
-    with acquire_lease(locks, claim("a")):
-        monkeypatch.setattr(store, "snapshot", _does_not_answer)
+def test_a_failed_release_does_not_fail_the_command(store, leases, monkeypatch, caplog):
+    with acquire_lease(leases, request_for("a")):
+        monkeypatch.setattr(store, "snapshot", _does_not_respond)
     assert "could not be released" in caplog.text
 
 
 HOLD = """
 import sys, time
 from datetime import timedelta
-from spade_spark.locking.heartbeat import holding
-from spade_spark.locking.lease import Claim, Locks
+from spade_spark.locking.heartbeat import acquire_lease
+from spade_spark.locking.lease import LeaseRequest, LeaseStore
 from spade_spark.settings import S3Settings
-from spade_spark.store import open_store
+from spade_spark.storage.base import open_store
 from spade_spark.window import Window
 
 url, endpoint, tag = sys.argv[1:]
-locks = Locks(open_store(url, S3Settings(endpoint_url=endpoint)))
+leases = LeaseStore(open_store(url, S3Settings(endpoint_url=endpoint)))
 window = Window.parse("2017-11-03 08:00:00", "2017-11-03 11:59:59")
-with holding(locks, Claim.new(tag, window, ("login",)), every=timedelta(seconds=0.2)):
+request = LeaseRequest.new(tag, window, ("login",))
+with acquire_lease(leases, request, interval=timedelta(seconds=0.2)):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -373,39 +384,41 @@ def holder(store, request, default_signals):
     process.stdout.close()
 
 
-def test_a_killed_process_leaves_a_lock_that_only_its_own_run_tag_takes_unasked(holder, locks):
+def test_the_lock_of_a_killed_process_is_taken_without_asking_only_by_its_own_run_tag(
+    holder, leases
+):
     with pytest.raises(LockedError, match="wait until it has ended"):
-        locks.take(claim("other"))
+        leases.acquire(request_for("other"))
     os.kill(holder.pid, signal.SIGKILL)
-    _until(lambda: not locks.board().is_live(locks.board().held[0]))
+    _until(lambda: not leases.table().is_live(leases.table().leases[0]))
     with pytest.raises(LockedError, match="its process has ended"):
-        locks.take(claim("mine"))
-    locks.take(claim("other"))
+        leases.acquire(request_for("mine"))
+    leases.acquire(request_for("other"))
 
 
-def test_an_interrupted_process_releases_its_lock(holder, locks):
+def test_an_interrupted_process_releases_its_lock(holder, leases):
     os.kill(holder.pid, signal.SIGINT)
-    _until(lambda: not locks.board().held)
+    _until(lambda: not leases.table().leases)
 
 
-def test_a_stopped_process_finds_its_lock_taken_when_it_wakes(holder, locks):
+def test_a_suspended_process_does_not_get_its_lock_back(holder, leases):
     os.kill(holder.pid, signal.SIGSTOP)
-    locks.take(claim("mine"), take_over=["other"])
+    leases.acquire(request_for("mine"), steal_from=["other"])
     os.kill(holder.pid, signal.SIGCONT)
     time.sleep(0.5)
-    assert tags(locks) == ["mine"]
+    assert tags(leases) == ["mine"]
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "119 min"), (7200, "2 h"), (2e5, "2 days")],
 )
-def test_an_age_is_said_in_words(seconds, text):
+def test_an_age_is_formatted_for_people(seconds, text):
     assert format_age(timedelta(seconds=seconds)) == text
 
 
-def _does_not_answer(_key):
-    raise TransientError("S3 does not answer")
+def _does_not_respond(_key):
+    raise TransientError("S3 does not respond")
 
 
 def _until(condition, seconds=10):
@@ -415,17 +428,17 @@ def _until(condition, seconds=10):
         threading.Event().wait(0.05)
 
 
-def test_an_answer_that_is_cut_and_looks_whole_is_asked_for_again(store, monkeypatch):
-    """A claim that could not be released for such an answer would stand in everybody's way."""
-    locks = LeaseStore(store)
-    claim = LeaseRequest.new("one", MORNING, ("login",))
-    locks.acquire(claim)
-    whole, cuts = store.snapshot, iter([True, True])
+def test_a_response_that_is_cut_off_is_read_again(store, monkeypatch):
+    """Otherwise a lease that could not be released would block all other replays."""
+    leases = LeaseStore(store)
+    request = LeaseRequest.new("one", MORNING, ("login",))
+    leases.acquire(request)
+    read, cuts = store.snapshot, iter([True, True])
 
     def snapshot(key):
-        found = whole(key)
-        return replace(found, data=found.data[:20]) if next(cuts, False) else found
+        result = read(key)
+        return replace(result, data=result.data[:20]) if next(cuts, False) else result
 
     monkeypatch.setattr(store, "snapshot", snapshot)
-    locks.release(claim)
-    assert locks.table().held == ()
+    leases.release(request)
+    assert leases.table().leases == ()

@@ -56,7 +56,7 @@ def test_of_two_replays_of_the_same_rows_the_second_is_refused_and_the_first_end
     options = ["--conf", str(world.conf), "--rsurl", world.url, "--runtag", "first"]
     words = ["replay", "2017-11-03 10:00:00", "2017-11-03 11:59:59", "login", *options]
     with subprocess.Popen([sys.executable, "-c", program, *words]) as first:
-        until(lambda: locks.board().held)
+        until(lambda: locks.table().leases)
         assert world.replay("login", "chat", window=OVERLAPPING) == 2
         assert first.wait(120) == 0
     message = capsys.readouterr().err
@@ -64,11 +64,11 @@ def test_of_two_replays_of_the_same_rows_the_second_is_refused_and_the_first_end
     assert "--take-over first" in message
     assert not list(world.store.list(f"out/{world.tag}/"))
     assert [row[1] for row in world.rows("login")] == ["before", "ann", "zoë'\\", "after"]
-    assert locks.board().held == ()
+    assert locks.table().leases == ()
 
 
 def test_a_replay_that_is_in_the_way_is_shown_by_a_plan(world, locks, capsys):
-    locks.take(claim("first"))
+    locks.acquire(claim("first"))
     words = ["plan", "2017-11-03 10:00:00", "2017-11-03 11:59:59", "login"]
     options = ["--conf", str(world.conf), "--rsurl", world.url]
     assert main([*words, *options]) == 1
@@ -83,22 +83,22 @@ def test_a_replay_that_is_in_the_way_is_shown_by_a_plan(world, locks, capsys):
     ids=["another window", "another table", "loads nothing"],
 )
 def test_replays_with_nothing_in_common_do_not_wait_for_each_other(world, locks, other):
-    locks.take(other)
+    locks.acquire(other)
     assert world.replay("login") == 0
-    assert [held.claim for held in locks.board().held] == [other]
+    assert [lease.request for lease in locks.table().leases] == [other]
 
 
 @pytest.mark.usefixtures("engine")
 def test_a_replay_takes_over_where_it_is_told_to(world, locks, capsys):
-    locks.take(claim("first"))
+    locks.acquire(claim("first"))
     assert world.replay("login", "--take-over", "first") == 0
-    assert "took the place of run tag first (bob@worker-7" in capsys.readouterr().err
-    assert locks.board().held == ()
+    assert "took over the lock of run tag first (bob@worker-7" in capsys.readouterr().err
+    assert locks.table().leases == ()
 
 
 @pytest.mark.usefixtures("engine")
 def test_a_run_tag_that_is_being_transformed_is_not_transformed_twice(world, locks, capsys):
-    locks.take(claim(world.tag, tables=()))
+    locks.acquire(claim(world.tag, tables=()))
     assert world.replay("login", "--skip-ace-upload") == 2
     assert f"run tag {world.tag} (bob@worker-7" in capsys.readouterr().err
 
@@ -111,8 +111,8 @@ def test_a_lock_that_is_lost_while_the_rows_are_made_ends_the_replay_before_its_
     taker = claim("taker")
 
     def take_over():
-        until(lambda: locks.board().held)
-        locks.take(taker, take_over=[world.tag])
+        until(lambda: locks.table().leases)
+        locks.acquire(taker, steal_from=[world.tag])
 
     thread = threading.Thread(target=take_over)
     thread.start()
@@ -122,7 +122,7 @@ def test_a_lock_that_is_lost_while_the_rows_are_made_ends_the_replay_before_its_
         capsys.readouterr().err
     )
     assert world.rows("login") == before
-    assert [held.claim for held in locks.board().held] == [taker]
+    assert [lease.request for lease in locks.table().leases] == [taker]
     locks.release(taker)
     assert world.replay("login") == 0, "gone on with, once the rows are free again"
 
@@ -136,10 +136,10 @@ def test_a_lock_that_is_lost_while_tables_load_leaves_the_later_ones_as_they_wer
 
     def replace_and_lose(*job, **how):
         done = replace_window(*job, **how)
-        locks.take(claim("taker"), take_over=[world.tag])
+        locks.acquire(claim("taker"), steal_from=[world.tag])
         return done
 
-    monkeypatch.setattr("spade_spark.warehouse.loader.replace", replace_and_lose)
+    monkeypatch.setattr("spade_spark.warehouse.loader.swap_window", replace_and_lose)
     assert world.replay("login", "chat", "--poolsize", "1") == 1
     chat, login = world.report()["loads"]
     assert (chat["table"], chat["inserted"]) == ("chat", 1)
