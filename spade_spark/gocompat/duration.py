@@ -1,13 +1,19 @@
-"""Durations as Go writes them, which is how Blueprint publishes them."""
+"""Go's ``time.ParseDuration``, because Blueprint publishes durations in Go's format.
+
+Python's standard library has no equivalent. Unlike Go, this returns seconds as a float instead of
+nanoseconds as an integer.
+
+Reference: https://github.com/golang/go/blob/go1.19/src/time/format.go (``ParseDuration``).
+"""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-# Go, time.ParseDuration: a sign, then decimal numbers with a unit each, or a bare 0.
+# An optional sign, then decimal numbers with a unit each, or a bare 0.
 _PART: Final = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
-_WHOLE: Final = re.compile(rf"[+-]?(?:0|(?:{_PART.pattern})+)", re.ASCII)
+_DURATION: Final = re.compile(rf"[+-]?(?:0|(?:{_PART.pattern})+)", re.ASCII)
 _SECONDS: Final = {
     "ns": 1e-9,
     "us": 1e-6,
@@ -18,20 +24,18 @@ _SECONDS: Final = {
     "m": 60.0,
     "h": 3600.0,
 }
-_MOST_SECONDS: Final = 2**63 / 1e9  # what a count of nanoseconds in 64 bits can hold
+_MAX_SECONDS: Final = 2**63 / 1e9  # the maximum of 64-bit nanoseconds
 
 
 def parse_duration(text: str) -> float:
-    """The seconds of a duration such as ``1s``, ``300ms``, ``1h15m30.5s`` or ``0``.
+    """Return the seconds of a duration such as ``1s``, ``300ms``, ``1h15m30.5s`` or ``0``.
 
     Raises:
-        ValueError: It is no duration of Go's.
+        ValueError: It is not a duration, or is too long.
     """
-    if not _WHOLE.fullmatch(text):
-        msg = f'{text!r} is no duration: write one such as "1s" or "300ms"'
-        raise ValueError(msg)
+    if not _DURATION.fullmatch(text):
+        raise ValueError(f'{text!r} is not a duration: write one such as "1s" or "300ms"')
     seconds = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
-    if seconds >= _MOST_SECONDS:
-        msg = f"{text!r} is too long a duration"
-        raise ValueError(msg)
+    if seconds >= _MAX_SECONDS:
+        raise ValueError(f"{text!r} is too long for a duration")
     return -seconds if text.startswith("-") else seconds

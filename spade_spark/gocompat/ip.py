@@ -1,7 +1,9 @@
-"""A client's address: what is one, and its canonical text.
+"""Go's ``net.ParseIP`` followed by ``net.IP.String``.
 
-Written out because :mod:`ipaddress` differs in both: it refuses leading zeros in a group of hex
-digits, accepts scopes (``%eth0``), and prints IPv4 addresses inside IPv6 in the longer form.
+Python's :mod:`ipaddress` differs: it rejects groups of more than four hex digits even if the first
+ones are zeros, accepts scopes (``%eth0``), and does not print an IPv4-mapped IPv6 address as IPv4.
+
+Reference: https://github.com/golang/go/blob/go1.19/src/net/ip.go (``ParseIP``, ``IP.String``).
 """
 
 from __future__ import annotations
@@ -17,15 +19,15 @@ _MAPPED: Final = b"\0" * 10 + b"\xff\xff"
 
 
 def canonical_ip(address: str) -> str:
-    """The canonical text of an IPv4 or IPv6 address: dotted where it is IPv4, even mapped.
+    """Return the canonical text of an IP address; an IPv4-mapped address becomes IPv4.
 
     Raises:
-        ValueError: It is no address.
+        ValueError: It is not an IP address.
     """
-    first = re.search("[.:]", address)
-    if first is None:
-        raise ValueError(f"no address: {address!r}")
-    if first[0] == ".":
+    separator = re.search("[.:]", address)
+    if separator is None:
+        raise ValueError(f"not an IP address: {address!r}")
+    if separator[0] == ".":
         return _dotted(_ipv4(address))
     packed = _ipv6(address)
     if packed.startswith(_MAPPED):
@@ -40,7 +42,7 @@ def _dotted(packed: bytes) -> str:
 def _ipv4(address: str) -> bytes:
     octets = address.split(".")
     if len(octets) != 4 or not all(map(_DECIMAL.fullmatch, octets)):  # noqa: PLR2004 - IPv4
-        raise ValueError(f"no IPv4 address: {address!r}")
+        raise ValueError(f"not an IPv4 address: {address!r}")
     return bytes(map(int, octets))  # a ValueError above 255
 
 
@@ -48,15 +50,15 @@ def _ipv6(address: str) -> bytes:
     before, ellipsis, after = address.partition("::")
     head, tail = _groups(before), _groups(after)
     missing = 2 * _GROUPS - len(head) - len(tail)
-    # An IPv4 address may stand at the very end only.
+    # An embedded IPv4 address must be the last part.
     misplaced = "." in before and ellipsis
     if misplaced or missing < 0 or (missing == 0) != (not ellipsis):
-        raise ValueError(f"no IPv6 address: {address!r}")
+        raise ValueError(f"not an IPv6 address: {address!r}")
     return head + b"\0" * missing + tail
 
 
 def _groups(text: str) -> bytes:
-    """Groups of hex digits between colons, the last perhaps an IPv4 address."""
+    """Return the bytes of groups of hex digits; the last one may be an IPv4 address."""
     if not text:
         return b""
     *groups, last = text.split(":")
@@ -66,5 +68,5 @@ def _groups(text: str) -> bytes:
 
 def _group(digits: str) -> bytes:
     if not _HEX.fullmatch(digits):
-        raise ValueError(f"no group of an IPv6 address: {digits!r}")
+        raise ValueError(f"not a group of an IPv6 address: {digits!r}")
     return int(digits, 16).to_bytes(2, "big")

@@ -1,13 +1,18 @@
-"""JSON as RFC 8259 writes it, read one level at a time, with nothing lost that a column may need.
+"""The JSON syntax of Go's ``encoding/json``, read one level at a time and without loss.
 
-The standard library's reader is not used because it turns numbers into numbers (``1e400`` and
-5,000 digits have to survive as text), recurses (a line of brackets is data, not a reason to stop),
-and cannot say where in the text a value stands (untracked events are written as they were spelt).
-Only its string scanner is, which is strict and written in C.
+It behaves like ``Unmarshal`` into ``json.RawMessage`` and ``json.Number``: at most 10,000 levels of
+nesting, U+FFFD for invalid UTF-8 and lone surrogates, and member names compared without regard to
+case (:func:`casefold_ascii`). Unlike Go's maps, an object keeps its repeated members.
 
-Texts come from :func:`decode_utf8_lossless`, so that a byte that is no UTF-8 is still there as
-one character
-when its string is read, and becomes one U+FFFD.
+Python's :mod:`json` differs: it converts numbers (``1e400`` and 5,000 digits must remain text), it
+recurses, it has no positions of values (untracked events keep their encoding), and it accepts
+``NaN`` and ``Infinity``. This module uses only its string scanner, which is strict and fast.
+
+Texts come from :func:`decode_utf8_lossless`: each invalid byte is one character until its string is
+read, and then becomes one U+FFFD.
+
+Reference: https://github.com/golang/go/tree/go1.19/src/encoding/json (``scanner.go``,
+``decode.go``, ``fold.go``).
 """
 
 from __future__ import annotations
@@ -20,22 +25,22 @@ from json.decoder import scanstring  # type: ignore[attr-defined] # in no stub, 
 from typing import Final, NamedTuple
 
 MAX_DEPTH: Final = 10_000
-"""Brackets within brackets; more is no JSON, as in the processor that wrote the first rows."""
+"""The maximum nesting depth, as in Go (``maxNestingDepth``)."""
 
 
 class JsonError(ValueError):
-    """The text is not the JSON that was asked for."""
+    """The text is not valid JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number as it is spelt: every column reads it in its own way."""
+    """A number as text; each transformer parses it in its own way."""
 
     text: str
 
 
 class JsonContainer(Enum):
-    """What is known of a list or an object inside a value: that it is one."""
+    """Stands for a list or an object inside a value; its content is not read."""
 
     LIST = "["
     OBJECT = "{"
@@ -45,7 +50,7 @@ Value = str | Number | bool | JsonContainer | None
 
 
 class JsonItem(NamedTuple):
-    """A value and where in the text it stands (``text[start:end]``)."""
+    """A value and its position in the text (``text[start:end]``)."""
 
     value: Value
     start: int
@@ -53,13 +58,13 @@ class JsonItem(NamedTuple):
 
 
 class JsonObject(tuple[tuple[str, JsonItem], ...]):
-    """An object's members, in order, duplicates too."""
+    """The members of an object, in order, with duplicates."""
 
     __slots__ = ()
 
 
 class JsonArray(tuple[JsonItem, ...]):
-    """A list's elements, in order."""
+    """The elements of a list, in order."""
 
     __slots__ = ()
 
@@ -72,88 +77,88 @@ _CLOSER: Final = {"{": "}", "[": "]"}
 
 
 def decode_utf8_lossless(data: bytes) -> str:
-    """The text of ``data``, each byte that is no UTF-8 kept as one lone surrogate."""
+    """Decode ``data``; each byte that is not valid UTF-8 becomes one lone surrogate."""
     return data.decode("utf-8", "surrogateescape")
 
 
 def replace_surrogates(text: str) -> str:
-    """``text`` with U+FFFD for every lone surrogate, from a bad byte or from an escape."""
+    """Replace every lone surrogate, from an invalid byte or from an escape, by U+FFFD."""
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def casefold_ascii(name: str) -> str:
-    """A member's name as it is compared where case does not matter.
+    """Fold the case of a member's name for comparison with an ASCII name.
 
-    Simple case folding reaches ASCII from two letters outside it: U+017F (long s) and U+212A
-    (Kelvin sign), the second of which ``lower`` knows.
+    Simple case folding maps two other letters to ASCII: U+017F (long s) and U+212A (Kelvin sign),
+    which ``lower`` maps too.
     """
     return name.replace("\u017f", "s").lower()
 
 
 def read(text: str) -> JsonObject | JsonArray | Value:
-    """What ``text`` is, one level deep: a scalar, or what an object or a list consists of.
+    """Read ``text`` one level deep: a scalar, or the members or elements of an object or list.
 
-    All of the text is checked, what stands deeper too.
+    All of the text is validated, including deeper levels.
 
     Raises:
-        JsonError: It is not JSON, or something stands behind it.
+        JsonError: It is not valid JSON, or text follows the value.
     """
     start = _skip_space(text, 0)
     first = text[start : start + 1]
-    whole: JsonObject | JsonArray | Value
+    result: JsonObject | JsonArray | Value
     if first == "{":
-        whole, end = _members(text, start)
+        result, end = _members(text, start)
     elif first == "[":
-        whole, end = _elements(text, start)
+        result, end = _elements(text, start)
     else:
-        whole, end = _scalar(text, start)
+        result, end = _scalar(text, start)
     if _skip_space(text, end) != len(text):
-        raise JsonError(f"something follows the value, at {end}")
-    return whole
+        raise JsonError(f"text follows the value, at {end}")
+    return result
 
 
 def end_of_string(text: str, start: int) -> int:
-    """The index behind the string at ``start``.
+    """Return the index after the string at ``start``.
 
     Raises:
-        JsonError: There is none.
+        JsonError: The string is not valid.
     """
     return _string(text, start)[1]
 
 
 def _members(text: str, start: int) -> tuple[JsonObject, int]:
-    """The members of the object at ``start`` and the index behind it."""
-    found: list[tuple[str, JsonItem]] = []
+    """Return the members of the object at ``start`` and the index after it."""
+    members: list[tuple[str, JsonItem]] = []
     at = _skip_space(text, start + 1)
     if text[at : at + 1] == "}":
         return JsonObject(), at + 1
     while True:
         name, at = _name(text, at)
         value, end = _value(text, at)
-        found.append((name, JsonItem(value, at, end)))
+        members.append((name, JsonItem(value, at, end)))
         at = _skip_space(text, end)
         if text[at : at + 1] == "}":
-            return JsonObject(found), at + 1
+            return JsonObject(members), at + 1
         at = _after_comma(text, at)
 
 
 def _elements(text: str, start: int) -> tuple[JsonArray, int]:
-    """The elements of the list at ``start`` and the index behind it."""
-    found: list[JsonItem] = []
+    """Return the elements of the list at ``start`` and the index after it."""
+    elements: list[JsonItem] = []
     at = _skip_space(text, start + 1)
     if text[at : at + 1] == "]":
         return JsonArray(), at + 1
     while True:
         value, end = _value(text, at)
-        found.append(JsonItem(value, at, end))
+        elements.append(JsonItem(value, at, end))
         at = _skip_space(text, end)
         if text[at : at + 1] == "]":
-            return JsonArray(found), at + 1
+            return JsonArray(elements), at + 1
         at = _after_comma(text, at)
 
 
 def _value(text: str, at: int) -> tuple[Value, int]:
-    """The value at ``at``, within one pair of brackets, and the index behind it."""
+    """Return the value at ``at``, which is inside an object or a list, and the index after it."""
     first = text[at : at + 1]
     if first in _CLOSER:
         return JsonContainer(first), _end_of_nested(text, at)
@@ -165,10 +170,10 @@ def _scalar(text: str, at: int) -> tuple[str | Number | bool | None, int]:
     if first == '"':
         return _string(text, at)
     if first in _LITERALS:
-        word, value = _LITERALS[first]
-        if not text.startswith(word, at):
+        literal, value = _LITERALS[first]
+        if not text.startswith(literal, at):
             raise JsonError(f"no value at {at}")
-        return value, at + len(word)
+        return value, at + len(literal)
     number = _NUMBER.match(text, at)
     if number is None:
         raise JsonError(f"no value at {at}")
@@ -184,9 +189,9 @@ def _string(text: str, at: int) -> tuple[str, int]:
 
 
 def _name(text: str, at: int) -> tuple[str, int]:
-    """A member's name, and the index of its value."""
+    """Return the name of a member and the index of its value."""
     if text[at : at + 1] != '"':
-        raise JsonError(f"no member's name at {at}")
+        raise JsonError(f"no member name at {at}")
     name, at = _string(text, at)
     at = _skip_space(text, at)
     if text[at : at + 1] != ":":
@@ -195,14 +200,14 @@ def _name(text: str, at: int) -> tuple[str, int]:
 
 
 def _end_of_nested(text: str, at: int) -> int:
-    """The index behind the list or object at ``at``, all of it checked, without recursion."""
+    """Return the index after the list or object at ``at``; validate it without recursion."""
     closers: list[str] = []
-    while True:  # a value is due at `at`
+    while True:  # a value must begin at `at`
         first = text[at : at + 1]
         if first in _CLOSER:
             closers.append(_CLOSER[first])
             if 1 + len(closers) > MAX_DEPTH:
-                raise JsonError(f"more than {MAX_DEPTH} brackets within each other")
+                raise JsonError(f"more than {MAX_DEPTH} nested brackets")
             at = _skip_space(text, at + 1)
             if text[at : at + 1] != closers[-1]:
                 at = _name(text, at)[1] if first == "{" else at
@@ -226,7 +231,7 @@ def _after_comma(text: str, at: int) -> int:
 
 
 def _skip_space(text: str, at: int) -> int:
-    if text[at : at + 1] > " ":  # as is nearly always so
+    if text[at : at + 1] > " ":  # the usual case
         return at
     match = _SPACE.match(text, at)
     assert match is not None  # it matches the empty text

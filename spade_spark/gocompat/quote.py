@@ -1,4 +1,10 @@
-"""How a value stands in a row: in double quotes, on one line, printable (Go's ``%q``)."""
+"""Go's ``strconv.Quote`` and ``strconv.IsPrint``, which format the values of a row.
+
+The printable characters are those of Unicode 13.0, as in Go 1.19. Python's ``str.isprintable``
+depends on the Unicode version of the interpreter, and ``repr`` escapes differently.
+
+Reference: https://github.com/golang/go/blob/go1.19/src/strconv/quote.go (``Quote``, ``IsPrint``).
+"""
 
 from __future__ import annotations
 
@@ -85,12 +91,12 @@ ff01-ffbe ffc2-ffc7 ffca-ffcf ffd2-ffd7 ffda-ffdc ffe0-ffe6 ffe8-ffee fffc-fffd 
 
 
 def printable_class() -> str:
-    """The ranges as the inside of a regular expression's character class."""
+    """Return the ranges as the content of a character class of a regular expression."""
     ranges = (span.partition("-") for span in PRINTABLE_RANGES.split())
     return "".join(f"\\U{first:>08}-\\U{last or first:>08}" for first, _, last in ranges)
 
 
-_NAMED: Final = {
+_ESCAPES: Final = {
     '"': '\\"',
     "\\": "\\\\",
     "\a": "\\a",
@@ -101,50 +107,50 @@ _NAMED: Final = {
     "\t": "\\t",
     "\v": "\\v",
 }
-_PLAIN: Final = {escape[1]: char for char, escape in _NAMED.items()}
+_UNESCAPED: Final = {escape[1]: char for char, escape in _ESCAPES.items()}
 _ESCAPE = re.compile(r"\\(?:x(..)|u(.{4})|U(.{8})|(.))")
-_BETWEEN: Final = '"\t"'
+_SEPARATOR: Final = '"\t"'
 _SPECIAL = re.compile(rf'["\\]|[^{printable_class()}]')
 _ASCII_END: Final = 0x80
 _PLANE_END: Final = 0x10000
 
 
 def quote(text: str) -> str:
-    """``text`` in double quotes, with escapes for what is not printable."""
+    """Return ``text`` in double quotes; escape characters that are not printable."""
     return f'"{escape(text)}"'
 
 
 def escape(text: str) -> str:
-    """``text`` with the escapes of :func:`quote`, without the quotes around it."""
+    """Escape ``text`` as :func:`quote` does, without the surrounding quotes."""
     return _SPECIAL.sub(_escaped, text)
 
 
 def unquote_row(row: str) -> list[str]:
-    """The values of a row without its line end, exactly as they were before :func:`quote`.
+    """Return the values of a row (without its line end) before :func:`quote`.
 
-    A value has no TAB in it, so that one stands between two values and nowhere else. A row of no
-    columns is empty.
+    A quoted value contains no TAB, so each TAB separates two values. A row without columns is
+    empty.
     """
     if not row:
         return []
-    values = row[1:-1].split(_BETWEEN)
+    values = row[1:-1].split(_SEPARATOR)
     return [unescape(value) if "\\" in value else value for value in values]
 
 
 def unescape(text: str) -> str:
-    """What :func:`escape` made ``text`` of."""
-    return _ESCAPE.sub(_meant, text)
+    """Revert :func:`escape`."""
+    return _ESCAPE.sub(_unescaped, text)
 
 
-def _meant(match: re.Match[str]) -> str:
+def _unescaped(match: re.Match[str]) -> str:
     code = match[1] or match[2] or match[3]
-    return chr(int(code, 16)) if code else _PLAIN[match[4]]
+    return chr(int(code, 16)) if code else _UNESCAPED[match[4]]
 
 
 def _escaped(match: re.Match[str]) -> str:
     char = match[0]
-    if char in _NAMED:
-        return _NAMED[char]
+    if char in _ESCAPES:
+        return _ESCAPES[char]
     code = ord(char)
     if code < _ASCII_END:
         return f"\\x{code:02x}"

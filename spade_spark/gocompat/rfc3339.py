@@ -1,4 +1,11 @@
-"""Civil dates and Unix seconds, for the years 0 to 9999 (``datetime`` begins with year 1)."""
+"""Go's ``time.Parse(time.RFC3339, …)`` and ``Time.Unix``, for the years 0 to 9999.
+
+Go 1.19 accepts more than RFC 3339: an hour of one digit, no seconds before a fraction, a comma
+before a fraction, and offsets of any two digits or of a sign and a digit. Python's
+``datetime.fromisoformat`` differs, and its years begin with 1.
+
+Reference: https://github.com/golang/go/blob/go1.19/src/time/format.go (``Parse``).
+"""
 
 from __future__ import annotations
 
@@ -8,13 +15,10 @@ from typing import Final
 
 CYCLE_YEARS: Final = 400
 CYCLE_SECONDS: Final = 146_097 * 86_400
-"""The calendar repeats itself after 400 years, weekdays and leap years alike."""
+"""The calendar repeats after 400 years, including weekdays and leap years."""
 
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 
-# The hour may have one digit, seconds may be missing before a fraction, which may follow a comma,
-# and an offset may be any two digits, or a sign and one: each is an accident of the reader that
-# wrote the first rows.
 _RFC3339 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)T(\d\d?):(\d\d):(\d\d|(?=[.,]\d))(?:[.,]\d+)?"
     r"(?:Z|([+-])(\d\d|[+-]\d):(\d\d|[+-]\d))",
@@ -23,14 +27,14 @@ _RFC3339 = re.compile(
 
 
 def unix_seconds(day: tuple[int, int, int], clock: tuple[int, int, int]) -> int:
-    """Seconds from 1970 to a UTC time.
+    """Return the Unix seconds of a UTC time.
 
     Args:
         day: Year, month and day.
         clock: Hour, minute and second.
 
     Raises:
-        ValueError: There is no such day.
+        ValueError: The day does not exist.
     """
     year, month, day_of_month = day
     hour, minute, second = clock
@@ -40,17 +44,17 @@ def unix_seconds(day: tuple[int, int, int], clock: tuple[int, int, int]) -> int:
 
 
 def rfc3339_seconds(text: str) -> int:
-    """The whole Unix seconds of an RFC 3339 time; before 1970 they round down.
+    """Return the Unix seconds of an RFC 3339 time, rounded down.
 
     Raises:
-        ValueError: It is no such time.
+        ValueError: It is not a valid time.
     """
     match = _RFC3339.fullmatch(text)
     if match is None:
-        raise ValueError(f"no RFC 3339 time: {text!r}")
+        raise ValueError(f"not an RFC 3339 time: {text!r}")
     year, month, day, hour, minute, second = (int(digits or "0") for digits in match.groups()[:6])
-    if hour > 23 or minute > 59 or second > 59:  # noqa: PLR2004 - a clock's
-        raise ValueError(f"no such time of day: {text!r}")
+    if hour > 23 or minute > 59 or second > 59:  # noqa: PLR2004 - of a clock
+        raise ValueError(f"time of day out of range: {text!r}")
     seconds = unix_seconds((year, month, day), (hour, minute, second))
     sign, hours, minutes = match.groups()[6:]
     if sign is None:

@@ -1,7 +1,12 @@
-"""Numbers as Go's ``strconv`` reads and prints them.
+"""Go's ``strconv.ParseInt`` (base 10), ``ParseFloat`` and ``FormatFloat`` (``f``, precision -1).
 
-``int()`` and ``float()`` accept more than Go does (spaces, digits of all scripts) and less
-(hexadecimal floats), so the text is checked first.
+Python's ``int`` and ``float`` accept more (spaces, digits of all scripts, underscores in integers)
+and less (hexadecimal floats), so the text is checked first. Unlike Go, :func:`parse_float` rejects
+``inf`` and :func:`format_float` writes 0 for magnitudes below :data:`SMALLEST`, as the historic
+processor does.
+
+Reference: https://github.com/golang/go/tree/go1.19/src/strconv (``atoi.go``, ``atof.go``,
+``ftoa.go``).
 """
 
 from __future__ import annotations
@@ -11,29 +16,27 @@ import re
 from typing import Final
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
-_MAX_DIGITS: Final = 19  # of 64 bits; int() refuses thousands of digits altogether
+_MAX_DIGITS: Final = 19  # of 64 bits; int() rejects thousands of digits
 
 
 def parse_integer(text: str, bits: int) -> int:
-    """The integer that ``text`` spells (``[+-]?[0-9]+``), within so many signed bits (64 at most).
+    """Parse an integer (``[+-]?[0-9]+``) of at most ``bits`` signed bits (64 at most).
 
     Raises:
-        ValueError: It spells none (spaces, underscores, digits of other scripts, a fraction), or
-            one that is out of range.
+        ValueError: It is not an integer, or is out of range.
     """
     if not _INTEGER.fullmatch(text):
-        raise ValueError("no integer")
+        raise ValueError("not an integer")
     digits = text.lstrip("+-").lstrip("0")
     magnitude = int(digits or "0") if len(digits) <= _MAX_DIGITS else 1 << bits
     number = -magnitude if text[0] == "-" else magnitude
     if not -(1 << (bits - 1)) <= number < 1 << (bits - 1):
-        raise ValueError(f"out of the range of {bits} bits")
+        raise ValueError(f"out of range for {bits} bits")
     return number
 
 
 SMALLEST: Final = 1e-299
-"""Magnitudes below this print as 0."""
-
+"""Smaller magnitudes are written as 0."""
 
 # A single underscore may stand between digits, and between a base prefix and a digit.
 _DIGITS = "[0-9]+(?:_[0-9]+)*"
@@ -41,18 +44,16 @@ _HEX_DIGITS = "[0-9a-fA-F]+(?:_[0-9a-fA-F]+)*"
 _DECIMAL = re.compile(
     rf"[+-]?(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][+-]?{_DIGITS})?"
 )
-
-
 _HEXADECIMAL = re.compile(
     rf"[+-]?0[xX](?:_?{_HEX_DIGITS}(?:\.(?:{_HEX_DIGITS})?)?|\.{_HEX_DIGITS})[pP][+-]?{_DIGITS}"
 )
 
 
 def parse_float(text: str) -> float:
-    """The double nearest to what ``text`` spells; infinite where that is too large.
+    """Return the nearest double; infinity if the number is too large.
 
     Raises:
-        ValueError: ``text`` is not a number, or is infinity.
+        ValueError: ``text`` is not a number, or is ``inf``.
     """
     if _DECIMAL.fullmatch(text):
         return float(text.replace("_", ""))
@@ -67,13 +68,13 @@ def parse_float(text: str) -> float:
 
 
 def format_float(number: float) -> str:
-    """The shortest decimal that reads back as ``number``, written out without an exponent."""
+    """Return the shortest decimal that parses to ``number``, without an exponent."""
     if abs(number) < SMALLEST:
         return "0"
-    spelling = repr(number)
-    if spelling[-1] != "0" and "e" not in spelling:
-        return spelling
-    mantissa, _, exponent = spelling.partition("e")
+    shortest = repr(number)
+    if shortest[-1] != "0" and "e" not in shortest:
+        return shortest
+    mantissa, _, exponent = shortest.partition("e")
     whole, _, fraction = mantissa.removesuffix(".0").partition(".")
     if not exponent:
         return f"{whole}.{fraction}" if fraction else whole

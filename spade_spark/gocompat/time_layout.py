@@ -1,12 +1,14 @@
-"""Times in a layout that is written with the reference date, Mon Jan 2 15:04:05 MST 2006.
+"""Go's ``time.Parse`` with any layout, because Blueprint's layouts are Go layouts.
 
-The rules are those of Go's ``time.Parse`` (version 1.19, ``src/time/format.go``), which is what
-Blueprint's layouts were written for: ``strptime`` has other directives, and accepts and refuses
-other texts. Both sides are bytes here, as they are there.
+A layout shows the reference time Mon Jan 2 15:04:05 MST 2006. It consists of literal text and
+elements (see :mod:`~spade_spark.gocompat.time_layout_fields`). A run of spaces in the literal text
+matches one or more spaces, or the end of the text. Other literal text must match exactly.
 
-A layout is literal text with elements in it (see
-:mod:`~spade_spark.gocompat.time_layout_fields`). A run of spaces in the literal text takes any
-number of spaces, none at the text's end; all else must occur as it is.
+Python's ``strptime`` has other directives, and accepts and rejects other texts. As in Go, layout
+and text are parsed as bytes.
+
+Reference: https://github.com/golang/go/blob/go1.19/src/time/format.go (``Parse``,
+``nextStdChunk``).
 """
 
 from __future__ import annotations
@@ -30,11 +32,11 @@ _NOON: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class TimeLayout:
-    """A layout, read once.
+    """A parsed layout.
 
     Attributes:
-        steps: Each element's reader with the literal text before it.
-        tail: The literal text behind the last element.
+        steps: The literal text before each element, and the reader of the element.
+        tail: The literal text after the last element.
     """
 
     steps: tuple[tuple[bytes, Reader], ...]
@@ -42,7 +44,7 @@ class TimeLayout:
 
     @classmethod
     def parse(cls, layout: str) -> TimeLayout:
-        """Reads a layout; any text is one."""
+        """Parse a layout; any text is valid."""
         rest = layout.encode("utf-8", "replace")
         steps = []
         while element := ELEMENT.search(rest):
@@ -51,10 +53,10 @@ class TimeLayout:
         return cls(tuple(steps), rest)
 
     def read(self, text: str) -> Fields:
-        """The time that ``text`` is in this layout, month and day filled in.
+        """Parse a time; month and day default to 1.
 
         Raises:
-            TimeParseError: It is none.
+            TimeParseError: ``text`` does not match the layout.
         """
         rest = text.encode("utf-8", "replace")
         fields = Fields()
@@ -62,38 +64,38 @@ class TimeLayout:
             rest = reader(fields, _skip(literal, rest))
         if _skip(self.tail, rest):
             raise TimeParseError("extra text")
-        if fields.evening and fields.hour < _NOON:
+        if fields.pm and fields.hour < _NOON:
             fields.hour += _NOON
-        elif fields.morning and fields.hour == _NOON:
+        elif fields.am and fields.hour == _NOON:
             fields.hour = 0
-        _settle_date(fields)
+        _complete_date(fields)
         return fields
 
 
 def _skip(literal: bytes, text: bytes) -> bytes:
-    """What is left of ``text`` behind the literal text of a layout."""
+    """Match the literal text of a layout and return the rest of ``text``."""
     while literal:
         if literal.startswith(b" "):
             if text and not text.startswith(b" "):
-                raise TimeParseError("no space")
+                raise TimeParseError("no space where the layout has one")
             literal, text = literal.lstrip(b" "), text.lstrip(b" ")
         elif text[:1] == literal[:1]:
             literal, text = literal[1:], text[1:]
         else:
-            raise TimeParseError("other text")
+            raise TimeParseError("text differs from the layout")
     return text
 
 
-def _settle_date(fields: Fields) -> None:
-    """Fills in month and day, and checks that there is such a day."""
+def _complete_date(fields: Fields) -> None:
+    """Fill in month and day, and check that the day exists."""
     leap = isleap(fields.year)
     if fields.year_day >= 0:
         if not 1 <= fields.year_day <= 365 + leap:
             raise TimeParseError("day of the year out of range")
-        found = date(fields.year or CYCLE_YEARS, 1, 1) + timedelta(fields.year_day - 1)
-        if fields.month not in (-1, found.month) or fields.day not in (-1, found.day):
-            raise TimeParseError("the day of the year is another than the day")
-        fields.month, fields.day = found.month, found.day
+        day = date(fields.year or CYCLE_YEARS, 1, 1) + timedelta(fields.year_day - 1)
+        if fields.month not in (-1, day.month) or fields.day not in (-1, day.day):
+            raise TimeParseError("the day of the year does not match the date")
+        fields.month, fields.day = day.month, day.day
         return
     fields.month = 1 if fields.month < 0 else fields.month
     fields.day = 1 if fields.day < 0 else fields.day

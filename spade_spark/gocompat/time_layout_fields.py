@@ -1,4 +1,11 @@
-"""The elements of a time's layout, each a reader of what stands in its place in a text."""
+"""The elements of a Go time layout and their readers.
+
+Python's ``strptime`` has no such elements. The deviations from RFC 3339 and ISO 8601 (signs within
+offsets and fractions, missing seconds) are those of Go.
+
+Reference: https://github.com/golang/go/blob/go1.19/src/time/format.go (``nextStdChunk``, ``parse``,
+``parseTimeZone``, ``parseNanoseconds``).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-# The first alternative that matches at the leftmost place is the element that Go finds there.
+# The first alternative that matches at the leftmost position is the element that Go finds there.
 ELEMENT = re.compile(
     rb"January|Jan(?![a-z])|Monday|Mon(?![a-z])|MST|0[1-6]|002|15|1|2006|2|__2|_2(?!006)|3|4|5|PM|pm"
     rb"|[-Z]07(?:0000|:00:00|00|:00)?|[.,](?:0+|9+)(?![0-9])"
@@ -17,13 +24,13 @@ _MONTHS: Final = tuple(
 )
 _WEEKDAYS: Final = tuple(b"Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split())
 _FRACTION = re.compile(rb"[.,]([0-9]+)")
-_SIGNED_FRACTION = re.compile(rb"[.,]([+]?[0-9]*|-0*)")  # as long as the layout's, at least
+_SIGNED_FRACTION = re.compile(rb"[.,]([+]?[0-9]*|-0*)")
 _ZONE_NAME = re.compile(
     rb"ChST|MeST|GMT(?:[+-]0*(?:2[0-3]|1[0-9]|[0-9])(?![0-9]))?|[+-]0*(?:2[0-3]|1[0-9]|[0-9])(?![0-9])"
     rb"|(?:[A-Z]{4}T|[A-Z]{3}T|WITA|[A-Z]{3})(?![A-Z])"
 )
-# How an offset is spelt for what follows `-` or `Z` in the layout. Its parts may be a sign and a
-# digit, and are not bounded.
+# The format of an offset by the text after `-` or `Z` in the layout. Each part may be a sign and a
+# digit, and its range is not checked.
 _PART: Final = rb"([0-9]{2}|[+-][0-9])"
 _OFFSETS: Final = {
     b"07": re.compile(rb"([+-])" + _PART),
@@ -35,12 +42,12 @@ _OFFSETS: Final = {
 
 
 class TimeParseError(ValueError):
-    """A text that is not in the layout, or a time that there is not."""
+    """The text does not match the layout, or the time does not exist."""
 
 
 @dataclass(slots=True)
 class Fields:
-    """What the elements of a layout have read so far, and then the whole; -1 is nothing yet."""
+    """The fields of a time; -1 means not set."""
 
     year: int = 0
     month: int = -1
@@ -50,19 +57,19 @@ class Fields:
     minute: int = 0
     second: int = 0
     nanosecond: int = 0
-    morning: bool = False
-    evening: bool = False
+    am: bool = False
+    pm: bool = False
     zoned: bool = False
-    """Whether the text gives its offset, so that its wall clock is its own."""
+    """Whether the text has an offset or ``UTC``."""
     zone_name: bytes = b""
 
 
 Reader = Callable[[Fields, bytes], bytes]
-"""Takes an element from the front of a text into the fields and gives the rest."""
+"""Reads an element from the start of a text into the fields and returns the rest of the text."""
 
 
 def reader_of(name: bytes, following: bytes) -> Reader:
-    """The reader of the element ``name``, behind which the layout says ``following``."""
+    """Return the reader of the element ``name``; ``following`` is the rest of the layout."""
     if name in _READERS:
         return _READERS[name]
     if name in (b"5", b"05"):
@@ -75,26 +82,26 @@ def reader_of(name: bytes, following: bytes) -> Reader:
     return _offset(_OFFSETS[name[1:]], zulu=zulu)
 
 
-def _take(text: bytes, least: int, most: int) -> tuple[int, bytes]:
-    """A number of so many digits from the front of ``text``."""
+def _leading_number(text: bytes, min_digits: int, max_digits: int) -> tuple[int, bytes]:
+    """Return the number at the start of ``text`` and the rest."""
     digits = 0
-    while digits < most and text[digits : digits + 1].isdigit():
+    while digits < max_digits and text[digits : digits + 1].isdigit():
         digits += 1
-    if digits < least:
-        raise TimeParseError("no number")
+    if digits < min_digits:
+        raise TimeParseError("too few digits")
     return int(text[:digits]), text[digits:]
 
 
 def _number(
-    field: str, least: int, lowest: int, highest: int, *, spaces: int = 0, most: int = 2
+    field: str, min_digits: int, low: int, high: int, *, spaces: int = 0, max_digits: int = 2
 ) -> Reader:
-    """A reader of a number into ``field``, which up to so many spaces may precede."""
+    """Return a reader of a number with up to ``spaces`` spaces before it."""
 
     def read(fields: Fields, text: bytes) -> bytes:
         for _ in range(spaces):
             text = text.removeprefix(b" ")
-        value, rest = _take(text, least, most)
-        if not lowest <= value <= highest:
+        value, rest = _leading_number(text, min_digits, max_digits)
+        if not low <= value <= high:
             raise TimeParseError(f"{field} out of range")
         setattr(fields, field, value)
         return rest
@@ -103,73 +110,72 @@ def _number(
 
 
 def _short_year(fields: Fields, text: bytes) -> bytes:
-    # A sign and one digit pass, too.
-    if not re.match(rb"[0-9]{2}|[+-][0-9]", text):
-        raise TimeParseError("no year")
+    if not re.match(rb"[0-9]{2}|[+-][0-9]", text):  # Go also accepts a sign and one digit
+        raise TimeParseError("not a year of two digits")
     year = int(text[:2])
-    fields.year = year + (1900 if year >= 69 else 2000)  # noqa: PLR2004 - Unix time begins
+    fields.year = year + (1900 if year >= 69 else 2000)  # noqa: PLR2004 - as in Go
     return text[2:]
 
 
 def _word(words: tuple[bytes, ...], field: str = "", length: int | None = None) -> Reader:
-    """A reader of one of ``words`` (or their first letters), in any case."""
+    """Return a reader of one of ``words`` (or of their first letters), in any case."""
 
     def read(fields: Fields, text: bytes) -> bytes:
         for number, word in enumerate(words, 1):
-            wanted = word[:length].lower()
-            if text[: len(wanted)].lower() == wanted:
+            expected = word[:length].lower()
+            if text[: len(expected)].lower() == expected:
                 if field:
                     setattr(fields, field, number)
-                return text[len(wanted) :]
-        raise TimeParseError("no such name")
+                return text[len(expected) :]
+        raise TimeParseError("unknown name of a month or weekday")
 
     return read
 
 
-def _half(morning: bytes, evening: bytes) -> Reader:
+def _am_or_pm(am: bytes, pm: bytes) -> Reader:
     def read(fields: Fields, text: bytes) -> bytes:
-        if text[:2] not in (morning, evening):
-            raise TimeParseError("neither morning nor evening")
-        fields.morning |= text[:2] == morning
-        fields.evening |= text[:2] == evening
+        if text[:2] not in (am, pm):
+            raise TimeParseError("neither AM nor PM")
+        fields.am |= text[:2] == am
+        fields.pm |= text[:2] == pm
         return text[2:]
 
     return read
 
 
 def _second(*, fixed: bool, fraction_follows: bool) -> Reader:
-    """A reader of seconds, and of a fraction that the layout does not mention.
+    """Return a reader of seconds, and of a fraction that is not in the layout.
 
-    Before such a fraction the seconds may be missing, an accident of history.
+    As in Go, such a fraction may follow without any seconds.
     """
-    whole = _number("second", 2 if fixed else 1, 0, 59)
+    read_second = _number("second", 2 if fixed else 1, 0, 59)
 
     def read(fields: Fields, text: bytes) -> bytes:
         if fraction_follows:
-            return whole(fields, text)
+            return read_second(fields, text)
         fields.second = 0
-        rest = text if _FRACTION.match(text) else whole(fields, text)
-        return _fraction(fields, rest, most=None)
+        rest = text if _FRACTION.match(text) else read_second(fields, text)
+        return _fraction(fields, rest, max_digits=None)
 
     return read
 
 
 def _exact_fraction(length: int) -> Reader:
-    """A reader of a fraction with as many digits as the layout has, ``length`` with the point."""
+    """Return a reader of a fraction of exactly ``length`` characters, including the point."""
 
     def read(fields: Fields, text: bytes) -> bytes:
         fraction = _SIGNED_FRACTION.fullmatch(text[: min(length, 10)])
         if fraction is None or len(text) < length:
-            raise TimeParseError("no fraction")
+            raise TimeParseError("not a fraction of the layout's length")
         fields.nanosecond = _nanoseconds(fraction[1])
         return text[length:]
 
     return read
 
 
-def _fraction(fields: Fields, text: bytes, most: int | None = 9) -> bytes:
-    """Reads a fraction of up to ``most`` digits, if there is one."""
-    fraction = _FRACTION.match(text if most is None else text[: most + 1])
+def _fraction(fields: Fields, text: bytes, max_digits: int | None = 9) -> bytes:
+    """Read an optional fraction of up to ``max_digits`` digits."""
+    fraction = _FRACTION.match(text if max_digits is None else text[: max_digits + 1])
     if fraction is None:
         return text
     fields.nanosecond = _nanoseconds(fraction[1])
@@ -181,16 +187,16 @@ def _nanoseconds(digits: bytes) -> int:
     return int(significant + b"0" * (9 - len(significant)))
 
 
-def _offset(spelling: re.Pattern[bytes], *, zulu: bool) -> Reader:
-    """A reader of a zone's offset, or where the layout has it so, of a ``Z``."""
+def _offset(pattern: re.Pattern[bytes], *, zulu: bool) -> Reader:
+    """Return a reader of an offset; with ``zulu`` also of ``Z``."""
 
     def read(fields: Fields, text: bytes) -> bytes:
         if zulu and text.startswith(b"Z"):
             fields.zoned = True
             return text[1:]
-        offset = spelling.match(text)
+        offset = pattern.match(text)
         if offset is None:
-            raise TimeParseError("no offset")
+            raise TimeParseError("not an offset")
         fields.zoned = True
         return text[offset.end() :]
 
@@ -202,14 +208,14 @@ def _zone_name(fields: Fields, text: bytes) -> bytes:
         fields.zoned = True
         return text[3:]
     name = _ZONE_NAME.match(text)
-    if name is None or len(text) < 3:  # noqa: PLR2004 - even where an offset stands for a name
-        raise TimeParseError("no zone")
+    if name is None or len(text) < 3:  # noqa: PLR2004 - also for an offset as the name
+        raise TimeParseError("not the name of a time zone")
     fields.zone_name = name[0]
     return text[name.end() :]
 
 
 _READERS: Final[dict[bytes, Reader]] = {
-    b"2006": _number("year", 4, 0, 9999, most=4),
+    b"2006": _number("year", 4, 0, 9999, max_digits=4),
     b"06": _short_year,
     b"January": _word(_MONTHS, "month"),
     b"Jan": _word(_MONTHS, "month", 3),
@@ -220,14 +226,14 @@ _READERS: Final[dict[bytes, Reader]] = {
     b"2": _number("day", 1, 0, 99),
     b"_2": _number("day", 1, 0, 99, spaces=1),
     b"02": _number("day", 2, 0, 99),
-    b"__2": _number("year_day", 1, 0, 999, spaces=2, most=3),
-    b"002": _number("year_day", 3, 0, 999, most=3),
+    b"__2": _number("year_day", 1, 0, 999, spaces=2, max_digits=3),
+    b"002": _number("year_day", 3, 0, 999, max_digits=3),
     b"15": _number("hour", 1, 0, 23),
     b"3": _number("hour", 1, 0, 12),
     b"03": _number("hour", 2, 0, 12),
     b"4": _number("minute", 1, 0, 59),
     b"04": _number("minute", 2, 0, 59),
-    b"PM": _half(b"AM", b"PM"),
-    b"pm": _half(b"am", b"pm"),
+    b"PM": _am_or_pm(b"AM", b"PM"),
+    b"pm": _am_or_pm(b"am", b"pm"),
     b"MST": _zone_name,
 }

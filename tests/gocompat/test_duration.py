@@ -35,7 +35,7 @@ def test_what_go_reads_is_read_alike(text, seconds):
     ["", "1", "s", ".s", "1d", "1 s", " 1s", "1s ", "1S", "--1s", "1e3s", "+", "\u0661s", "1s\n"],
 )
 def test_what_go_refuses_is_refused(text):
-    with pytest.raises(ValueError, match="is no duration"):
+    with pytest.raises(ValueError, match="is not a duration"):
         parse_duration(text)
 
 

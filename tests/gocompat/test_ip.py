@@ -57,7 +57,7 @@ def test_the_canonical_text(address, text):
     ],
 )
 def test_what_is_no_address(address):
-    with pytest.raises(ValueError, match=r"no .*address|range\(0, 256\)"):
+    with pytest.raises(ValueError, match=r"not an? .*address|range\(0, 256\)"):
         canonical_ip(address)
 
 

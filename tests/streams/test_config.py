@@ -51,8 +51,8 @@ BROKEN = {
         "FirehoseRedshiftStream goes with a firehose that is not compressed",
     ),
     "no attempts": ({"MaxAttemptsPerRecord": 0}, "MaxAttemptsPerRecord must be positive"),
-    "a delay": ({"RetryDelay": "soon"}, "RetryDelay: 'soon' is no duration"),
-    "no delay": ({"RetryDelay": None}, "RetryDelay: '' is no duration"),
+    "a delay": ({"RetryDelay": "soon"}, "RetryDelay: 'soon' is not a duration"),
+    "no delay": ({"RetryDelay": None}, "RetryDelay: '' is not a duration"),
     "glob's age": ({"Globber": {"MaxSize": 1, "MaxAge": "0s"}}, "Globber: MaxAge must be positive"),
     "glob's age's form": ({"Globber": {"MaxSize": 1, "MaxAge": 1}}, "Globber.MaxAge: Input should"),
     "glob's size": ({"Globber": {"MaxAge": "1s"}}, "Globber: MaxSize must be positive"),
@@ -111,7 +111,7 @@ def test_all_that_is_wrong_is_said_at_once(blueprint):
     with pytest.raises(InputError) as refused:
         blueprint(*broken)
     assert "a: SpadeConfig.Compress: Input should be a valid boolean" in str(refused.value)
-    assert "b: RetryDelay: 'x' is no duration" in str(refused.value)
+    assert "b: RetryDelay: 'x' is not a duration" in str(refused.value)
 
 
 def test_a_stream_that_nobody_asked_for_may_break_rules(blueprint):
