@@ -2,10 +2,12 @@
 
 import signal
 import uuid
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 
 import boto3
+import psycopg2
 import pytest
+from psycopg2.sql import SQL, Identifier
 
 from spade_spark.sandbox.services import PostgresServer, S3Server
 from spade_spark.settings import S3Settings
@@ -78,5 +80,14 @@ def bucket(s3_settings):
 
 @pytest.fixture
 def database(postgres_server):
-    """The URL of a new database of the test's own."""
-    return postgres_server.create_database(f"test_{uuid.uuid4().hex[:12]}")
+    """The URL of a new database of the test's own.
+
+    It is dropped at once: to remove hundreds of them at the end takes longer than the server has
+    before it is killed, and then its directory stays.
+    """
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield postgres_server.create_database(name)
+    with closing(psycopg2.connect(postgres_server.url())) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
