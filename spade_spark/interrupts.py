@@ -14,13 +14,13 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def deferred_interrupts() -> Iterator[None]:
     """Delivers an interrupt only after the block.
 
-    While a child process starts, the caller does not hold it yet: an interrupt would leave it
-    behind, running.
+    While a child process starts, the caller has no handle to it yet: an interrupt would leave it
+    running.
 
-    Afterwards the handlers are those from before, whatever the block has set. A process that
-    started with SIGINT ignored keeps it ignored, although PySpark sets a handler of its own. A
-    script starts its background jobs so (``nohup replay.sh … &``): Ctrl-C is meant for the script,
-    and the replay in the background goes on. SIGTERM stops such a replay.
+    The block may set handlers; they are restored afterwards. A process that started with SIGINT
+    ignored keeps it ignored, although PySpark sets its own handler. A script starts background jobs
+    this way (``nohup replay.sh … &``): Ctrl-C is meant for the script, and the replay in the
+    background continues. SIGTERM stops such a replay.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -225,9 +225,9 @@ class SupervisedProcess:
 def _set_up_signals() -> Callable[[], None]:
     """What a kept program does right before it starts.
 
-    It takes signals as usual, although a background job ignores some and its children inherit that:
-    in a session of its own no terminal sends them, and whoever sends one means the program. On
-    Linux it does not outlive its keeper either, should that be killed.
+    It takes signals as usual, although a background job ignores some and its children inherit that.
+    The program has its own session: no terminal sends it a signal, so each one is meant for it. On
+    Linux it ends with its parent, even if the parent is killed.
     """
     prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
     set_parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
