@@ -1,1 +1,1 @@
-"""What was measured, and how: see bench/README.md."""
+"""Benchmarks of the transform; see bench/README.md."""

@@ -1,4 +1,4 @@
-"""Makes the data and prints the table of ratios: ``make bench``, or ``python -m bench --help``."""
+"""Generate the data and print the results (``make bench`` or ``python -m bench --help``)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BUILD = Path("build/bench")
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: data, the ratio to reach (0 for none), events and objects."""
+    """A row of the results: the data, the target ratio (0 for none), events and objects."""
 
     kind: str
     target: float
@@ -42,16 +42,17 @@ TWENTY_OBJECTS = Row("memory", 0, 500_000, objects=20)
 
 
 def main() -> None:
-    """Measures all rows some times over and shows the median of each, then memory, then peers."""
+    """Print the median of each row, then the memory, then the peers."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="measurements of each row")
-    parser.add_argument("--scale", type=float, default=1, help="of the number of events")
-    parser.add_argument("--no-peers", action="store_true", help="without what users write instead")
+    parser.add_argument("--rounds", type=int, default=5, help="measurements per row")
+    parser.add_argument("--scale", type=float, default=1, help="factor for the number of events")
+    parser.add_argument("--no-peers", action="store_true", help="skip the peers of bench/peers")
     arguments = parser.parse_args()
     print(_machine(), flush=True)
     data = {row: _make(row, arguments.scale) for row in (*ROWS, ONE_OBJECT, TWENTY_OBJECTS)}
     print(
-        "\n| data | events | rows | CPU s | floor s | ratio | target | MB/s | RSS MB | of gzip 6 |"
+        "\n| data | events | rows | CPU s | floor s | ratio | target | MB/s | RSS MB "
+        "| size relative to gzip -6 |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for row in ROWS:
@@ -82,26 +83,26 @@ def _measure(data: Dataset) -> dict[str, Any]:
 
 def _print_row(row: Row, runs: Sequence[dict[str, Any]]) -> None:
     run = runs[len(runs) // 2]
-    ratios = [each["cpu_seconds"] / each["floor_cpu_seconds"] for each in runs]
+    ratios = [other["cpu_seconds"] / other["floor_cpu_seconds"] for other in runs]
     print(
         f"| {row.kind} | {run['events']:,} | {run['rows']:,} | {run['cpu_seconds']:.2f} "
         f"| {run['floor_cpu_seconds']:.2f} "
         f"| **{statistics.median(ratios):.2f}** ({ratios[0]:.2f} to {ratios[-1]:.2f}) "
-        f"| {row.target or 'stated'} | {run['bytes_inflated'] / 1e6 / run['cpu_seconds']:.0f} "
-        f"| {run['peak_rss_bytes'] / 1e6:.0f} | {_larger_than_gzip(BUILD / 'out'):.2f} |",
+        f"| {row.target or 'none'} | {run['bytes_inflated'] / 1e6 / run['cpu_seconds']:.0f} "
+        f"| {run['peak_rss_bytes'] / 1e6:.0f} | {_size_relative_to_gzip(BUILD / 'out'):.2f} |",
         flush=True,
     )
 
 
-def _larger_than_gzip(out: Path) -> float:
-    """The size of the files in ``out`` in units of what gzip at level 6 makes of one of them."""
+def _size_relative_to_gzip(out: Path) -> float:
+    """Return the size of the largest file in ``out`` relative to gzip at level 6."""
     largest = max(out.rglob("*.gz"), key=lambda path: path.stat().st_size)
     return largest.stat().st_size / len(gzip.compress(gzip.decompress(largest.read_bytes()), 6))
 
 
 def _peers(data: Dataset) -> None:
-    """The same data by the peers, each in a process of its own."""
-    print("\n| on the clean data | rows | CPU s | CPU us an event read |")
+    """Measure the peers on the same data, each in a separate process."""
+    print("\n| on the clean data | rows | CPU s | CPU us per event read |")
     print("| --- | --- | --- | --- |")
     ours = _measure(data)
     events = ours["events"]

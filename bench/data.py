@@ -1,7 +1,7 @@
-"""The data that the benchmark measures on, made from a seed: the same bytes on every machine.
+"""Generate the benchmark data from a seed: the same bytes on every machine.
 
-Shapes, not contents, are what matter: how many columns, of which transformers, how long the
-values, how often they repeat, and how many of them are not plain.
+The data has a realistic shape: the number of columns and their transformers, the length of values,
+how often values repeat, and how many lines are irregular.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from bench.places import ADDRESSES, write_databases
+from bench.geoip_data import ADDRESSES, write_databases
 
 SEED = 20171103
 START = 1_509_706_800
@@ -104,7 +104,7 @@ WIDE: Columns = [("time", "time", "f@timestamp@unix", "")] + [
     for number in range(149)
 ]
 _CLIENTS = [random.Random(f"{SEED} {kind}").sample(range(1009), 1009) for kind in range(6)]
-"""Kinds of clients: each sends properties in an order of its own."""
+"""The kinds of clients; each sends properties in its own order."""
 _OTHERS = [f"click_{name}" for name in ("buy", "chat", "follow", "menu", "search", "share", "tab")]
 RARE = "subscription_gift"
 
@@ -113,12 +113,12 @@ Event = tuple[str, Properties]
 
 @dataclass(frozen=True)
 class Dataset:
-    """Objects of edge lines and the settings to read them by.
+    """Objects of edge lines and the settings for them.
 
     Attributes:
         objects: The gzip objects.
         conf: The settings file.
-        tables: The tables to name, none for all.
+        tables: The requested tables; empty for all.
     """
 
     objects: tuple[Path, ...]
@@ -127,13 +127,13 @@ class Dataset:
 
 
 def make(directory: Path, kind: str, events: int, objects: int = 1) -> Dataset:
-    """Makes the data of one kind, unless it is there: ``clean``, ``real-life``, ``rare``, ``wide``.
+    """Generate the data unless it exists.
 
     Args:
-        directory: A cache that may be removed at any time.
-        kind: Which data.
-        events: How many events all objects have together.
-        objects: How many objects they are dealt to.
+        directory: A cache directory, which may be deleted at any time.
+        kind: ``clean``, ``real-life``, ``rare`` or ``wide``.
+        events: The number of events in all objects together.
+        objects: The number of objects.
     """
     folder = directory / f"{kind}-{events}-{objects}"
     conf = _configure(directory)
@@ -147,15 +147,15 @@ def make(directory: Path, kind: str, events: int, objects: int = 1) -> Dataset:
         for number, path in enumerate(paths):
             per_object = events // objects
             lines = _lines(rng, kind, per_object, START + 60 * number)
-            whole = path.with_suffix(".part")
-            with gzip.GzipFile(whole, "wb", 6, mtime=0) as out:
+            partial = path.with_suffix(".part")
+            with gzip.GzipFile(partial, "wb", 6, mtime=0) as out:
                 out.writelines(lines)
-            whole.rename(path)
+            partial.rename(path)
     return Dataset(paths, conf, tables)
 
 
 def _configure(directory: Path) -> Path:
-    """Schemas, logins, databases and the settings that name them."""
+    """Write schemas, logins, GeoIP databases and the settings with their paths."""
     conf = directory / "bench.toml"
     if conf.exists():
         return conf
@@ -199,7 +199,7 @@ def _lines(rng: random.Random, kind: str, count: int, start: int) -> Iterator[by
         if kind == "rare" and rng.random() < 0.01:
             event = (RARE, _page(rng))
         if kind == "real-life" and rng.random() < 1 / 3:
-            _spoil(rng, event[1])
+            _make_irregular(rng, event[1])
         payload = json.dumps(
             {"event": event[0], "properties": _in_order(event[1], rng.choice(_CLIENTS))},
             separators=(",", ":"),
@@ -211,7 +211,7 @@ def _lines(rng: random.Random, kind: str, count: int, start: int) -> Iterator[by
 
 
 def _in_order(properties: Properties, client: list[int]) -> Properties:
-    """The properties in the order in which one kind of client sends them."""
+    """Return the properties in the order of one kind of client."""
     names = sorted(properties, key=lambda name: client[zlib.crc32(name.encode()) % len(client)])
     return {name: properties[name] for name in names}
 
@@ -313,8 +313,8 @@ def _wide(rng: random.Random) -> Event:
     return "wide_event", {f"field_{n:03}": makers[WIDE_KINDS[n % 7]]() for n in chosen}
 
 
-def _spoil(rng: random.Random, properties: Properties) -> None:
-    """Makes an event what a third of real ones are: not plain, in one of five ways."""
+def _make_irregular(rng: random.Random, properties: Properties) -> None:
+    """Make an event irregular in one of five ways."""
     names = list(properties)
     texts = [name for name in names if isinstance(properties[name], str)]
     numbers = [name for name in names if type(properties[name]) is int]
@@ -357,5 +357,5 @@ def _hex(rng: random.Random, digits: int) -> str:
 
 
 def _skewed(rng: random.Random, items: list[str]) -> str:
-    """An item, the first ones much more often than the last ones."""
+    """Return an item; earlier items are much more likely than later ones."""
     return items[int(len(items) * rng.random() ** 2)]

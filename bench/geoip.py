@@ -1,7 +1,7 @@
-"""The time of one address: geoip2's model objects against its records (``python -m bench.geoip``).
+"""Compare a lookup by geoip2's models with one by its records (``python -m bench.geoip``).
 
-Each lookup is the first of its address: no cache is in front. The databases are those of
-:mod:`bench.geo_by_address`, and each lookup returns the same :class:`~spade_spark.lookups.Place`.
+No cache is involved. The databases are those of :mod:`bench.geoip_data`, and both ways must return
+the same :class:`~spade_spark.lookups.base.GeoLocation`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import geoip2.database
 from geoip2.errors import AddressNotFoundError
 
-from bench.places import ADDRESSES, write_databases
+from bench.geoip_data import ADDRESSES, write_databases
 from spade_spark.lookups.base import GeoLocation
 from spade_spark.lookups.geoip import open_geoip
 from spade_spark.settings import GeoipSettings, S3Settings
@@ -26,7 +26,7 @@ Lookup = Callable[[str], GeoLocation]
 
 
 def main() -> None:
-    """Prints the median CPU time of an address for both ways."""
+    """Print the median CPU time per address for both ways."""
     with tempfile.TemporaryDirectory() as directory:
         write_databases(Path(directory))
         settings = GeoipSettings(city=f"{directory}/city.mmdb", asn=f"{directory}/asn.mmdb")
@@ -34,22 +34,22 @@ def main() -> None:
             "geoip2's models": _models(settings),
             "records": open_geoip(settings, S3Settings()).locate,
         }
-        places = [[lookup(address) for address in ADDRESSES] for lookup in lookups.values()]
-        assert places[0] == places[1], "the lookups differ"
+        locations = [[lookup(address) for address in ADDRESSES] for lookup in lookups.values()]
+        assert locations[0] == locations[1], "the lookups differ"
         times: dict[str, list[float]] = {name: [] for name in lookups}
         for _ in range(ROUNDS):
             for name, lookup in lookups.items():
                 times[name].append(_microseconds(lookup))
     for name, measured in times.items():
-        print(f"{name}: {statistics.median(measured):.1f} us an address")
+        print(f"{name}: {statistics.median(measured):.1f} us per address")
 
 
 def _models(settings: GeoipSettings) -> Lookup:
-    """The lookup by ``city()`` and ``asn()``."""
+    """Return the lookup by ``city()`` and ``asn()``."""
     cities = geoip2.database.Reader(settings.city, mode=geoip2.database.MODE_MMAP_EXT)
     systems = geoip2.database.Reader(settings.asn, mode=geoip2.database.MODE_MMAP_EXT)
 
-    def place(address: str) -> GeoLocation:
+    def locate(address: str) -> GeoLocation:
         try:
             city, system = cities.city(address), systems.asn(address)
         except AddressNotFoundError:
@@ -62,7 +62,7 @@ def _models(settings: GeoipSettings) -> Lookup:
             f"{number} {system.autonomous_system_organization}",
         )
 
-    return place
+    return locate
 
 
 def _microseconds(lookup: Lookup) -> float:

@@ -1,10 +1,10 @@
-"""One worker's work in one process, and its floor: ``python -m bench.transform --help``.
+"""Measure the work of one worker and its floor (``python -m bench.transform --help``).
 
-The work is that of a Spark task, by the very function that a task calls, with a directory in S3's
-place: gzip objects on disk to gzip TSV files on disk, with their completion record. The floor is
-what no transform can do without: inflating the same input, deflating the same output and writing
-it, with the same library at the same level, and nothing else. It is measured in the same process
-right after the work, because the machine's speed drifts and only their ratio means something.
+The work is the function that a Spark task calls, with directories instead of S3: it reads gzip
+objects and writes gzip TSV files and the completion record. The floor is the part that every
+transform needs: inflate the same input, and deflate and write the same output, with the same
+library and level. It is measured in the same process right after the work, because the speed of the
+machine drifts and only the ratio is meaningful.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ _GZIP = 31
 
 @dataclass(frozen=True)
 class Measured:
-    """What a run came to.
+    """The measurements of a run.
 
     Attributes:
-        events: Events, however they ended; with named tables also the lines passed over.
+        events: Events of all outcomes, and lines that the prefilter skipped.
         rows: Rows written.
-        cpu_seconds: User and system time of the process for the work.
-        wall_seconds: Time that passed.
-        peak_rss_bytes: The most memory that the process had resident, from its start.
+        cpu_seconds: User and system time of the work.
+        wall_seconds: Elapsed time of the work.
+        peak_rss_bytes: Peak RSS of the process.
         bytes_in: Compressed bytes read.
-        bytes_inflated: Bytes of lines.
+        bytes_inflated: Bytes of the inflated lines.
         bytes_out: Compressed bytes written, rows and untracked events.
         floor_cpu_seconds: User and system time of the floor.
     """
@@ -65,18 +65,18 @@ class Measured:
 
     @property
     def ratio(self) -> float:
-        """CPU time of the work in units of the floor's."""
+        """CPU time of the work divided by that of the floor."""
         return self.cpu_seconds / self.floor_cpu_seconds
 
 
 def measure(objects: Sequence[Path], conf: Path, out: Path, tables: Sequence[str] = ()) -> Measured:
-    """Does the work on ``objects`` as one partition, then the floor.
+    """Measure the work on ``objects`` as one partition, then the floor.
 
     Args:
         objects: The gzip objects.
-        conf: The settings; where they read from and write to does not count.
-        out: A directory for the output; what is in it is removed.
-        tables: The tables to make; all where none is named.
+        conf: The settings; their input and output locations are ignored.
+        out: The output directory; its content is deleted.
+        tables: The requested tables; all if empty.
     """
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
@@ -101,7 +101,7 @@ def measure(objects: Sequence[Path], conf: Path, out: Path, tables: Sequence[str
 
 
 def _peak_rss() -> int:
-    """The most bytes resident since this program began; getrusage tells of its parent as well."""
+    """Return the peak RSS of this program; getrusage includes that of its parent."""
     status = Path("/proc/self/status")
     if status.exists():
         (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
@@ -141,13 +141,13 @@ def _measured(completion: Completion, wall: float, cpu: float, peak: int, floor:
 
 
 def _floor(objects: Sequence[Path], written: Sequence[Path], scratch: Path) -> float:
-    """CPU seconds of inflating the objects and of deflating and writing what was written."""
-    begun = time.process_time()
+    """Return the CPU seconds to inflate the objects and to deflate and write the output."""
+    started = time.process_time()
     for path in objects:
         with path.open("rb") as stream:
             for _ in _inflated(stream):
                 pass
-    seconds = time.process_time() - begun
+    seconds = time.process_time() - started
     for path in written:
         with path.open("rb") as stream, scratch.open("wb", buffering=0) as out:
             seconds += _deflate(_inflated(stream), out)
@@ -156,33 +156,33 @@ def _floor(objects: Sequence[Path], written: Sequence[Path], scratch: Path) -> f
 
 
 def _inflated(stream: BinaryIO) -> Iterator[bytes]:
-    """A gzip file inflated, a piece at a time."""
-    ahead = b""
-    while ahead or (ahead := stream.read(_READ_BYTES)):
+    """Yield the inflated pieces of a gzip file."""
+    pending = b""
+    while pending or (pending := stream.read(_READ_BYTES)):
         inflater = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
         while not inflater.eof:
             if inflater.needs_input:
-                ahead = ahead or stream.read(_READ_BYTES)
-            yield inflater.decompress(ahead, _INFLATED_BYTES)
-            ahead = b""
-        ahead = inflater.unused_data
+                pending = pending or stream.read(_READ_BYTES)
+            yield inflater.decompress(pending, _INFLATED_BYTES)
+            pending = b""
+        pending = inflater.unused_data
 
 
 def _deflate(pieces: Iterator[bytes], out: BinaryIO) -> float:
-    """CPU seconds of deflating and writing; making the pieces does not count."""
+    """Return the CPU seconds to deflate and write, without those to make the pieces."""
     deflater = isal_zlib.compressobj(tsv.LEVEL, isal_zlib.DEFLATED, _GZIP)
     seconds = 0.0
     for piece in pieces:
-        begun = time.process_time()
+        started = time.process_time()
         out.write(deflater.compress(piece))
-        seconds += time.process_time() - begun
-    begun = time.process_time()
+        seconds += time.process_time() - started
+    started = time.process_time()
     out.write(deflater.flush())
-    return seconds + time.process_time() - begun
+    return seconds + time.process_time() - started
 
 
 def main() -> int:
-    """Prints what was measured."""
+    """Print the measurements."""
     parser = argparse.ArgumentParser(prog="python -m bench.transform", description=__doc__)
     parser.add_argument("--edge", nargs="+", type=Path, required=True, metavar="FILE")
     parser.add_argument("--conf", type=Path, required=True, metavar="FILE")

@@ -1,1 +1,1 @@
-"""What a user would write instead: the same rows, or those of one table, in the obvious way."""
+"""What users might write instead: simple programs for the same rows or for those of one table."""

@@ -1,6 +1,6 @@
-"""The obvious loop: json, base64, gzip and geoip2, one event after the other.
+"""A simple loop over the events with json, base64, gzip and geoip2.
 
-Right on the clean data, and not beyond it: no percent-encoding, no escapes, no other spellings.
+It is only correct for the clean data: it handles no percent-encoding, escapes or other formats.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PACIFIC = ZoneInfo("America/Los_Angeles")
 
 
 def clock(zone: Any) -> Callable[[Any], str]:
-    """From Unix seconds to a wall clock's date and time."""
+    """Return the converter of Unix seconds to the wall clock of ``zone``."""
 
     def text(seconds: Any) -> str:
         return datetime.fromtimestamp(seconds, zone).isoformat(" ")[:23].removesuffix("+00:00")
@@ -35,22 +35,22 @@ def clock(zone: Any) -> Callable[[Any], str]:
 
 
 def converters(conf: Path) -> dict[str, Callable[[Any], str]]:
-    """The transformers that the benchmark's tables use."""
+    """Return the transformers of the benchmark tables."""
     settings = load(conf).lookups
     city = geoip2.database.Reader(settings.geoip.city)
     asn = geoip2.database.Reader(settings.geoip.asn)
 
     @lru_cache(30_000)
-    def place(address: str) -> tuple[str, str, str, str]:
+    def locate(address: str) -> tuple[str, str, str, str]:
         try:
-            found, system = city.city(address), asn.asn(address)
+            location, system = city.city(address), asn.asn(address)
         except geoip2.errors.AddressNotFoundError:
             return "", "", "", ""
         number = f"AS{system.autonomous_system_number}"
         return (
-            found.city.name or "",
-            found.country.iso_code or "",
-            found.subdivisions[0].iso_code if found.subdivisions else "",
+            location.city.name or "",
+            location.country.iso_code or "",
+            location.subdivisions[0].iso_code if location.subdivisions else "",
             f"{number} {system.autonomous_system_organization}",
         )
 
@@ -62,15 +62,15 @@ def converters(conf: Path) -> dict[str, Callable[[Any], str]]:
         "bool": lambda value: str(value).lower(),
         "f@timestamp@unix": clock(PACIFIC),
         "f@timestamp@unix-utc": clock(timezone.utc),
-        "ipCity": lambda address: place(address)[0],
-        "ipCountry": lambda address: place(address)[1],
-        "ipRegion": lambda address: place(address)[2],
-        "ipAsn": lambda address: place(address)[3],
+        "ipCity": lambda address: locate(address)[0],
+        "ipCountry": lambda address: locate(address)[1],
+        "ipRegion": lambda address: locate(address)[2],
+        "ipAsn": lambda address: locate(address)[3],
     }
 
 
 def main(conf: Path, out: Path, objects: list[Path]) -> int:
-    """Transforms the objects; returns the number of rows."""
+    """Transform the objects and return the number of rows."""
     settings = load(conf)
     logins = json.loads(Path(settings.lookups.users.table).read_bytes())
     tables = {
@@ -105,7 +105,7 @@ def main(conf: Path, out: Path, objects: list[Path]) -> int:
                     values.append(json.dumps(value or "", ensure_ascii=False))
                 name = event["event"]
                 if name not in files:
-                    files[name] = gzip.open(  # noqa: SIM115 - closed below, all together
+                    files[name] = gzip.open(  # noqa: SIM115 - closed below
                         out / f"{name}.gz", "wt", compresslevel=6
                     )
                 files[name].write("\t".join(values) + "\n")

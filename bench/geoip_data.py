@@ -1,4 +1,4 @@
-"""GeoIP databases of the size and depth that makes looking an address up cost what it costs."""
+"""GeoIP databases of a realistic size and depth, for realistic costs of a lookup."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def _addresses() -> list[str]:
 
 
 ADDRESSES = _addresses()
-"""The addresses of the benchmark's clients."""
+"""The addresses of the clients in the benchmark data."""
 
 
 def write_databases(directory: Path) -> None:
-    """Writes ``city.mmdb`` and ``asn.mmdb``: a /24 around four of five addresses."""
+    """Write ``city.mmdb`` and ``asn.mmdb`` with the /24 network of four in five addresses."""
     rng = random.Random(_RNG)
     city = MMDBWriter(6, "GeoIP2-City", languages=list(_LANGUAGES), ipv4_compatible=True)
     asn = MMDBWriter(6, "GeoLite2-ASN", languages=["en"], ipv4_compatible=True)
     for number, address in enumerate(ADDRESSES[:_NETWORKS]):
         network = IPSet([address.rsplit(".", 1)[0] + ".0/24"])
-        city.insert_network(network, _place(rng, number))
+        city.insert_network(network, _city(rng, number))
         asn.insert_network(
             network,
             {
@@ -54,7 +54,7 @@ def write_databases(directory: Path) -> None:
     asn.to_db_file(str(directory / "asn.mmdb"))
 
 
-def _place(rng: random.Random, number: int) -> dict[str, object]:
+def _city(rng: random.Random, number: int) -> dict[str, object]:
     name = f"{rng.choice(_CITIES)} {number % 500}"
     return {
         "city": {"geoname_id": number, "names": dict.fromkeys(_LANGUAGES, name)},
