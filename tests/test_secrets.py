@@ -365,7 +365,7 @@ def test_load_errors_give_no_secret_away(made):
     made.world.sql("ALTER TABLE physical.login ALTER COLUMN login TYPE int USING 1")
     made.replay("--skip-transform")
     assert made.status == 1
-    assert "COPY refused values" in made.said
+    assert "COPY rejected values" in made.said
     assert made.given_away() == {}
 
 

@@ -1,1 +1,1 @@
-"""The warehouse: Amazon Redshift, or plain PostgreSQL with the same meaning."""
+"""Loading into the warehouse: Amazon Redshift, or PostgreSQL with the same semantics."""

@@ -1,10 +1,10 @@
-"""The rows that go, kept in a table of their own in the transaction that deletes them.
+"""Backups: a copy of the replaced rows, made in the transaction that deletes them.
 
-The table has the target's columns and no others, so that its rows can be put back by hand as well::
+A backup has exactly the columns of its target, so its rows can be put back with SQL too::
 
     INSERT INTO "physical"."login" SELECT * FROM "replay_backup"."20171103T101500__login"
 
-The ledger's row of the load names it.
+The load's row in the replay log names the backup.
 """
 
 from __future__ import annotations
@@ -29,32 +29,32 @@ _DIGEST = 16  # hexadecimal digits
 
 @dataclass(frozen=True)
 class BackupTable:
-    """A table of rows that were kept; as text, as the ledger has it, ``schema.name``."""
+    """A backup. Its text, as the replay log has it, is ``schema.name``."""
 
     schema: str
     name: str
 
     @classmethod
     def parse(cls, text: str) -> BackupTable:
-        """Reads the ledger's text; a schema's name has no dot in it."""
+        """Parse the text in the replay log; the schema's name cannot contain a dot."""
         schema, _, name = text.partition(".")
         return cls(schema, name)
 
     @property
     def table(self) -> Identifier:
-        """The table."""
+        """The qualified name."""
         return Identifier(self.schema, self.name)
 
     def count(self) -> Sql:
-        """Its rows."""
+        """Return the query that counts the rows."""
         return Sql("SELECT COUNT(*) FROM ", self.table)
 
     def exists(self, session: Session) -> bool:
-        """Whether it is there still."""
+        """Whether the table still exists."""
         return self.name in information_schema.tables(session, self.schema)
 
     def drop(self) -> Sql:
-        """Removes it."""
+        """Return the statement that drops the table."""
         return Sql("DROP TABLE ", self.table)
 
     def __str__(self) -> str:
@@ -62,25 +62,25 @@ class BackupTable:
 
 
 def backup_table(rows: TargetRows, taken: Collection[str] = ()) -> BackupTable:
-    """What the backup of ``rows`` is called where these names are taken."""
+    """Choose the name of the backup of ``rows``, which is not in ``taken``."""
     fold = rows.warehouse.fold
-    wanted = fold(f"{rows.run_tag}__{rows.table}")
-    name = unique_table_name(wanted, rows.warehouse.max_name_bytes, taken)
+    base = fold(f"{rows.run_tag}__{rows.table}")
+    name = unique_table_name(base, rows.warehouse.max_name_bytes, taken)
     return BackupTable(fold(rows.schemas.backup), name)
 
 
-def unique_table_name(wanted: str, longest: int, taken: Collection[str] = ()) -> str:
-    """``wanted``, within ``longest`` bytes, with ``__2``, ``__3``, ... where it is taken.
+def unique_table_name(base: str, max_bytes: int, taken: Collection[str] = ()) -> str:
+    """Return ``base``, with the suffix ``__2``, ``__3``, ... if it is taken.
 
-    A name that is too long the warehouse would cut by itself, without a word, and two tables could
-    be one. What is cut here ends in a digest of the whole.
+    The warehouse would truncate a longer name silently, and two names could become the same.
+    Here a digest replaces the end of a long name.
     """
-    names = (_within(wanted, longest, f"__{number}" if number > 1 else "") for number in count(1))
+    names = (_within(base, max_bytes, f"__{number}" if number > 1 else "") for number in count(1))
     return next(name for name in names if name not in taken)
 
 
 def backup_sql(rows: TargetRows, backup: BackupTable) -> Sql:
-    """Copies the window's rows; on both warehouses a part of the transaction that it runs in."""
+    """Return the statement that copies the rows. It is transactional on both warehouses."""
     return Sql(
         "CREATE TABLE ",
         backup.table,
@@ -92,116 +92,118 @@ def backup_sql(rows: TargetRows, backup: BackupTable) -> Sql:
 
 
 def create_backup(session: Session, rows: TargetRows) -> tuple[BackupTable, int]:
-    """Copies the window's rows to a new table, in the transaction that runs, under the lock.
+    """Copy the window's rows to a new table, within the current transaction.
 
     Returns:
-        The table, and how many rows it has.
+        The backup and the number of its rows.
 
     Raises:
-        WarehouseError: It cannot be created.
+        WarehouseError: The table cannot be created.
     """
     schema = rows.warehouse.fold(rows.schemas.backup)
     backup = backup_table(rows, information_schema.tables(session, schema))
     session.run(backup_sql(rows, backup))
-    ((kept,),) = session.rows(backup.count())
-    return backup, kept
+    ((copied,),) = session.rows(backup.count())
+    return backup, copied
 
 
 def backup_and_delete(session: Session, rows: TargetRows) -> tuple[str, int]:
-    """Deletes the window's rows, once they are kept if that is wanted.
+    """Back up the window's rows, if backups are enabled, and delete them.
 
     Returns:
-        The ledger's text about the backup, empty where none was wanted, and the rows deleted.
+        The backup as the replay log names it, empty without one; the number of deleted rows.
 
     Raises:
-        WarehouseError: The warehouse refuses.
-        InternalError: Other rows were deleted than were kept.
+        WarehouseError: The warehouse rejected a statement.
+        InternalError: The numbers of rows copied and deleted differ.
     """
     if not rows.schemas.backup:
         return "", session.run(rows.delete())
-    backup, kept = create_backup(session, rows)
+    backup, copied = create_backup(session, rows)
     deleted = session.run(rows.delete())
-    if deleted != kept:
+    if deleted != copied:
         raise InternalError(
-            f"{rows.table} was left as it was: {kept} rows were kept in {backup}, but {deleted} "
-            "would have been deleted; report this"
+            f"{rows.table} was not modified: {copied} rows were copied to {backup}, but {deleted} "
+            "would have been deleted; report this as a bug"
         )
     return str(backup), deleted
 
 
 def backup_only(session: Session, rows: TargetRows) -> tuple[str, int]:
-    """Keeps the window's rows, if that is wanted, and deletes none: others are added to them.
+    """Back up the window's rows, if backups are enabled, without deleting any.
 
     Returns:
-        As :func:`backup_and_delete`; no rows are deleted.
+        As :func:`backup_and_delete`.
     """
     return (str(create_backup(session, rows)[0]) if rows.schemas.backup else ""), 0
 
 
 def ensure_schema(session: Session, warehouse: Warehouse, schemas: WarehouseSchemas) -> None:
-    """Creates the schema of backups where rows are to be kept and it is not there.
+    """Create the schema of the backups if backups are enabled and it does not exist.
 
     Raises:
         WarehouseError: It cannot be created.
     """
     schema = warehouse.fold(schemas.backup)
-    # Looked for first: CREATE asks for the right to create even where there is nothing to do.
+    # Checked first: CREATE ... IF NOT EXISTS requires the privilege even if nothing is created.
     if schema and not information_schema.schema_exists(session, schema):
         session.run(Sql("CREATE SCHEMA IF NOT EXISTS ", Identifier(schema)))
 
 
 def schema_problems(session: Session, warehouse: Warehouse, schemas: WarehouseSchemas) -> list[str]:
-    """What keeps rows from being kept, a sentence each; nothing is changed."""
+    """Return what prevents backups from being written; nothing is changed."""
     schema = warehouse.fold(schemas.backup)
     name = Identifier(schema).sql()
-    without = "or set warehouse.backup = false to replace rows without a way back"
+    without = "or set warehouse.backup = false to replace rows without a backup"
     if not schema:
         return []
     if not information_schema.schema_exists(session, schema):
         if information_schema.can_create_schemas(session):
             return []
         return [
-            f"there is no schema {schema} for the rows that go, and the user may not create it: "
-            f"CREATE SCHEMA {name} and GRANT USAGE, CREATE ON it, {without}"
+            f"the schema {schema} for backups does not exist, and the warehouse user may not "
+            f"create it: CREATE SCHEMA {name} and GRANT USAGE, CREATE ON it, {without}"
         ]
     return [
-        f"the user may not keep the rows that go in the schema {schema}: GRANT {privilege} ON "
+        f"the warehouse user may not write backups to the schema {schema}: GRANT {privilege} ON "
         f"SCHEMA {name}, {without}"
         for privilege in ("USAGE", "CREATE")
         if not information_schema.has_schema_privilege(session, schema, privilege)
     ]
 
 
-def _within(wanted: str, longest: int, suffix: str) -> str:
-    room = longest - len(suffix)
-    data = wanted.encode()
+def _within(base: str, max_bytes: int, suffix: str) -> str:
+    room = max_bytes - len(suffix)
+    data = base.encode()
     if len(data) <= room:
-        return wanted + suffix
+        return base + suffix
     digest = hashlib.sha256(data).hexdigest()[:_DIGEST]
     head = data[: room - _DIGEST - 2].decode(errors="ignore")
     return f"{head}__{digest}{suffix}"
 
 
 def existing_backups(session: Session, rows: Iterable[ReplayLogRow]) -> frozenset[str]:
-    """The backups of ``rows``, as the ledger spells them, that are there."""
-    named = {row.backup: BackupTable.parse(row.backup) for row in rows if row.backup}
-    there = {
+    """Return the backups of ``rows`` that still exist, as the replay log names them."""
+    backups = {row.backup: BackupTable.parse(row.backup) for row in rows if row.backup}
+    tables = {
         schema: information_schema.tables(session, schema)
-        for schema in {each.schema for each in named.values()}
+        for schema in {backup.schema for backup in backups.values()}
     }
-    return frozenset(text for text, each in named.items() if each.name in there[each.schema])
+    return frozenset(
+        text for text, backup in backups.items() if backup.name in tables[backup.schema]
+    )
 
 
 def backups_before(
     session: Session, warehouse: Warehouse, control: str, moment: datetime
 ) -> tuple[BackupInfo, ...]:
-    """The backups that were made before ``sortable_timestamp`` and are there, the oldest first."""
+    """Return the existing backups made before ``moment``, the oldest first."""
     rows = [row for row in replay_log_rows(session, control) if row.at < moment]
-    there = existing_backups(session, rows)
-    old = [(row, BackupTable.parse(row.backup)) for row in rows if row.backup in there]
+    existing = existing_backups(session, rows)
+    old = [(row, BackupTable.parse(row.backup)) for row in rows if row.backup in existing]
     sizes = {
         schema: warehouse.table_sizes(session, schema)
-        for schema in {each.schema for _, each in old}
+        for schema in {backup.schema for _, backup in old}
     }
     return tuple(
         BackupInfo(
@@ -209,19 +211,19 @@ def backups_before(
             table=row.table,
             backup=row.backup,
             rows=row.deleted,
-            size=sizes[each.schema].get(each.name),
+            size=sizes[backup.schema].get(backup.name),
             at=row.at,
         )
-        for row, each in old
+        for row, backup in old
     )
 
 
-def drop(session: Session, control: str, kept: BackupInfo) -> None:
-    """Drops a backup, once no undo is at work on it.
+def drop(session: Session, control: str, backup: BackupInfo) -> None:
+    """Drop a backup while holding the replay log's lock, so that no undo is using it.
 
     Raises:
-        WarehouseError: The warehouse refuses.
+        WarehouseError: The warehouse rejected the statement.
     """
     with session.transaction():
         session.run(replay_log.lock(control))
-        session.run(BackupTable.parse(kept.backup).drop())
+        session.run(BackupTable.parse(backup.backup).drop())

@@ -1,4 +1,4 @@
-"""Tables side by side, each on its own connection: tries, and tries again of what may pass."""
+"""Parallel loads and undos, each table on its own connection."""
 
 from __future__ import annotations
 
@@ -31,49 +31,49 @@ LockCheck = Callable[[], None]
 
 @contextmanager
 def replacing_transaction(session: Session, control: str, verify_lock: LockCheck) -> Iterator[None]:
-    """The transaction that replaces or restores a table's rows; it holds the replay ledger's lock.
+    """Begin a transaction and lock the replay log.
 
     The run's lock is verified twice. Before the transaction, so that a command that lost it does
-    not queue for the ledger. Again once the ledger is locked, since that can take minutes, and the
-    command that held the ledger may be the one that took the lock over.
+    not wait for the replay log. Again once the replay log is locked: the wait can take minutes, and
+    the command that held it may be the one that took over the run's lock.
 
     Args:
-        session: Where it runs.
+        session: The session to use.
         control: The schema of the control tables.
         verify_lock: Verifies the run's lock.
 
     Raises:
-        LockLostError: Another command took the lock over; nothing was changed.
+        LockLostError: Another command took over the lock; nothing was changed.
     """
     verify_lock()
     with session.transaction(BEGIN_SERIALIZABLE):
-        # The ledger's lock comes first: later statements see what was committed before, and the
-        # ledger's times are in the order of its commits.
+        # Lock first: later statements then see everything committed before, and the times in the
+        # replay log are in commit order.
         session.run(replay_log.lock(control))
         verify_lock()
         yield
 
 
 def run_concurrently(
-    work: Sequence[Callable[[], T]], sessions: SessionPool, poolsize: int
+    tasks: Sequence[Callable[[], T]], sessions: SessionPool, poolsize: int
 ) -> list[T]:
-    """Does all of ``work``, ``poolsize`` at a time; the answers are in its order.
+    """Run all tasks, ``poolsize`` at a time, and return their results in order.
 
     Raises:
-        KeyboardInterrupt: Passed on once every session has rolled back and closed.
+        KeyboardInterrupt: An interrupt, raised after all sessions have rolled back and closed.
     """
     with ThreadPoolExecutor(max_workers=max(1, poolsize), thread_name_prefix="load") as pool:
-        futures = [pool.submit(one) for one in work]
+        futures = [pool.submit(task) for task in tasks]
         try:
             wait(futures)
         except BaseException:
-            _end(futures, sessions)
+            _cancel_all(futures, sessions)
             raise
     return [future.result() for future in futures]
 
 
 class SessionPool:
-    """The open sessions of all tables, so that an interrupt can end them."""
+    """The open sessions of all tables, so that an interrupt can cancel them."""
 
     def __init__(self, connection_info: ConnectionInfo) -> None:
         self.stop = threading.Event()
@@ -82,10 +82,10 @@ class SessionPool:
         self._open: set[Session] = set()
 
     def open(self) -> Session:
-        """A new session.
+        """Open a session.
 
         Raises:
-            ConnectionLostError: Nobody answers, or the load was interrupted.
+            ConnectionLostError: The warehouse does not answer, or the load was interrupted.
         """
         self.check()
         session = Session(self._connection_info)
@@ -94,21 +94,22 @@ class SessionPool:
         return session
 
     def close(self, session: Session) -> None:
-        """Closes it; what it has not committed is rolled back."""
+        """Close a session; uncommitted work is rolled back."""
         with self._lock:
             self._open.discard(session)
         session.close()
 
     def check(self) -> None:
-        """Ends a thread's work once the load was interrupted."""
+        """Raise ConnectionLostError if the load was interrupted."""
         if self.stop.is_set():
             raise ConnectionLostError("the load was interrupted; run the same command again")
 
     def cancel(self) -> None:
-        """Cancels what every session is doing.
+        """Cancel the running statement of every session.
 
-        Through a session of its own: the driver's way to cancel holds the interpreter's lock
-        while it waits for the network. Where nobody answers, the sessions end by themselves.
+        This uses a separate session because the driver's own cancel holds the interpreter's lock
+        while it waits for the network. If the warehouse does not answer, the sessions end by
+        themselves.
         """
         with self._lock:
             pids = [session.pid for session in self._open]
@@ -117,10 +118,10 @@ class SessionPool:
                 session.rows(Sql("SELECT pg_cancel_backend(", Literal(pid), ")"))
 
 
-def _end(futures: Sequence[Future[T]], sessions: SessionPool) -> None:
-    """Cancels what runs, again and again until all have rolled back, and what has not begun."""
+def _cancel_all(futures: Sequence[Future[T]], sessions: SessionPool) -> None:
+    """Cancel tasks that have not started; cancel statements until all other tasks have ended."""
     sessions.stop.set()
-    left = {future for future in futures if not future.cancel()}
-    while left:
+    pending = {future for future in futures if not future.cancel()}
+    while pending:
         sessions.cancel()
-        _, left = wait(left, timeout=_CANCEL_SECONDS, return_when=FIRST_COMPLETED)
+        _, pending = wait(pending, timeout=_CANCEL_SECONDS, return_when=FIRST_COMPLETED)

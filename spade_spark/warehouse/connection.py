@@ -1,8 +1,7 @@
-"""The only file that imports the driver: sessions, transactions, and errors said in our words.
+"""Sessions, transactions and errors. This is the only module that imports the driver.
 
-Every statement of a transaction is sent as it is (``BEGIN``, ..., ``COMMIT``), so that what a plan
-shows is what runs. What the driver says is translated to the tree of ``errors.py`` here, with
-every secret that the session knows taken out.
+``BEGIN`` and ``COMMIT`` are sent as statements of their own, so a plan shows exactly the statements
+that run. The driver's errors are translated to those of ``errors.py``, without secrets.
 """
 
 from __future__ import annotations
@@ -29,8 +28,7 @@ from spade_spark.warehouse.sql import HIDDEN, Sql
 APPLICATION = "spade-spark"
 REDSHIFT_HOSTS = ".amazonaws.com"
 
-# The password runs to the last "@", so that one which was pasted without percent-encoding is
-# still read as it was meant.
+# The password extends to the last "@", so a password without percent-encoding is accepted too.
 _URL = re.compile(
     r"(?:postgres|postgresql|redshift)://"
     r"(?:(?P<user>[^:@/?]*)(?::(?P<password>.*))?@)?"
@@ -48,7 +46,7 @@ _CONNECTION_LOST = ("08", "57P")  # SQLSTATE classes: connection exceptions, shu
 
 @dataclass(frozen=True)
 class ConnectionInfo:
-    """Where the warehouse is; showing it never shows the password."""
+    """How to connect to the warehouse. Its text never contains the password."""
 
     user: str
     password: str = field(repr=False)
@@ -59,10 +57,10 @@ class ConnectionInfo:
 
     @classmethod
     def parse(cls, url: str) -> ConnectionInfo:
-        """Reads ``postgres://user:password@host:port/database?sslmode=require``.
+        """Parse ``postgres://user:password@host:port/database?sslmode=require``.
 
         Raises:
-            SettingsError: Another form, or an option that is not known; the URL is not repeated.
+            SettingsError: The URL is invalid or has an unknown option. It is not repeated.
         """
         match = _URL.fullmatch(url.strip())
         if match is None:
@@ -73,7 +71,7 @@ class ConnectionInfo:
         given = dict(parse_qsl(match["options"] or "", keep_blank_values=True))
         if not given.keys() <= set(_OPTIONS):
             raise SettingsError(
-                f"the warehouse URL has an option that is not known; allowed are {_OPTIONS}"
+                f"the warehouse URL has an unknown option; allowed are {', '.join(_OPTIONS)}"
             )
         host = given.pop("host", "") or unquote(match["host"]).strip("[]") or "localhost"
         return cls(
@@ -90,11 +88,11 @@ class ConnectionInfo:
 
     @property
     def address(self) -> str:
-        """``host:port/database``: where it is, whoever asks."""
+        """``host:port/database``, without the user."""
         return f"{self.host}:{self.port}/{self.database}"
 
     def parameters(self) -> dict[str, Any]:
-        """What the driver is given, the password in clear."""
+        """Return the driver's connection parameters, with the password in clear text."""
         values = {
             "user": self.user,
             "password": self.password,
@@ -110,26 +108,26 @@ class ConnectionInfo:
 
 
 class Readable(Protocol):
-    """What ``COPY ... FROM STDIN`` reads."""
+    """A stream for ``COPY ... FROM STDIN``."""
 
     def read(self, size: int = -1, /) -> bytes:
-        """At most ``size`` bytes; none at the end."""
+        """Return at most ``size`` bytes; an empty string at the end."""
 
 
 class Session:
-    """One connection, in autocommit outside ``transaction()``, for one thread. Close it when done.
+    """One connection for one thread, in autocommit mode outside ``transaction()``.
 
     Attributes:
-        connection_info: Where it is connected to.
-        pid: The process id by which the warehouse knows the session.
+        connection_info: The warehouse that it is connected to.
+        pid: The session's process id in the warehouse.
     """
 
     def __init__(self, connection_info: ConnectionInfo) -> None:
-        """Connects.
+        """Connect.
 
         Raises:
-            ConnectionLostError: Nobody answers, for now.
-            WarehouseError: The warehouse answers and refuses (password, database).
+            ConnectionLostError: The warehouse does not answer.
+            WarehouseError: The warehouse rejects the connection, such as for a wrong password.
         """
         self.connection_info = connection_info
         self._secrets = {connection_info.password}
@@ -141,38 +139,38 @@ class Session:
         self.pid: int = self._connection.info.backend_pid
 
     def run(self, statement: Sql) -> int:
-        """Runs a statement; returns the rows that it touched (-1 where that means nothing)."""
+        """Run a statement; return the number of affected rows, or -1 if there is none."""
         with self._cursor(statement) as cursor:
             cursor.execute(statement.sql())
             return int(cursor.rowcount)
 
     def rows(self, statement: Sql) -> list[tuple[Any, ...]]:
-        """Runs a query and returns all its rows, which should be few."""
+        """Run a query; return all its rows, which must fit in memory."""
         with self._cursor(statement) as cursor:
             cursor.execute(statement.sql())
             return list(cursor.fetchall())
 
     def copy_in(self, statement: Sql, stream: Readable) -> int:
-        """Runs ``COPY ... FROM STDIN`` with the bytes of ``stream``; returns the rows copied."""
+        """Run ``COPY ... FROM STDIN`` with ``stream``; return the number of rows copied."""
         with self._cursor(statement) as cursor:
             cursor.copy_expert(statement.sql(), stream, size=1 << 16)
             return int(cursor.rowcount)
 
     @contextmanager
     def transaction(self, begin: Sql | None = None) -> Iterator[None]:
-        """Commits at the end, rolls back on any error, the caller's as well.
+        """Commit at the end of the block; roll back on any error.
 
         Args:
-            begin: How it begins; ``BEGIN`` where nothing else is said.
+            begin: The statement that begins the transaction; ``BEGIN`` by default.
 
         Raises:
-            CommitOutcomeUnknownError: The commit was sent and its answer was lost.
+            CommitOutcomeUnknownError: COMMIT was sent, but the response was lost.
         """
         self.run(begin or BEGIN)
         try:
             yield
         except BaseException:
-            # A rollback that fails means that the connection is gone, which rolls back as well.
+            # If ROLLBACK fails, the connection is lost, and the warehouse rolls back.
             with suppress(SpadeError):
                 self.run(ROLLBACK)
             raise
@@ -180,17 +178,17 @@ class Session:
 
     @contextmanager
     def rolled_back(self) -> Iterator[None]:
-        """A transaction of which nothing stays, whatever happens in it."""
+        """Roll back at the end of the block."""
         self.run(BEGIN)
         try:
             yield
         finally:
-            # A rollback that fails means that the connection is gone, which rolls back as well.
+            # If ROLLBACK fails, the connection is lost, and the warehouse rolls back.
             with suppress(SpadeError):
                 self.run(ROLLBACK)
 
     def close(self) -> None:
-        """Ends the session; what was not committed is rolled back by the warehouse."""
+        """Close the connection; the warehouse rolls back uncommitted work."""
         with suppress(psycopg2.Error):
             self._connection.close()
 
@@ -201,7 +199,7 @@ class Session:
         self.close()
 
     def redact(self, text: str) -> str:
-        """The text without the secrets that this session knows."""
+        """Return ``text`` without the secrets that this session knows."""
         for secret in sorted(self._secrets, key=len, reverse=True):
             if len(secret) >= _MIN_SECRET_LENGTH:
                 text = text.replace(secret, HIDDEN)
@@ -211,7 +209,7 @@ class Session:
         try:
             with self._connection.cursor() as cursor:
                 cursor.execute(COMMIT.sql())
-                answer = cursor.statusmessage
+                status = cursor.statusmessage
         except psycopg2.Error as error:
             if (
                 self._connection.closed
@@ -223,9 +221,9 @@ class Session:
                     "unknown whether the transaction was committed"
                 ) from None
             raise self._translate(error, COMMIT) from None
-        if answer != "COMMIT":
+        if status != "COMMIT":
             raise WarehouseError(
-                f"the warehouse answered COMMIT with {answer}: the transaction was rolled back"
+                f"the warehouse answered COMMIT with {status}: the transaction was rolled back"
             )
 
     @contextmanager
@@ -238,13 +236,13 @@ class Session:
             raise self._translate(error, statement) from None
 
     def _translate(self, error: psycopg2.Error, statement: Sql) -> SpadeError:
-        """The driver's error in our words; the statement is shown without secrets."""
+        """Translate the driver's error; the statement is shown without secrets."""
         message = self.redact(_server_message(error))
         if self._is_lost(error):
-            return ConnectionLostError(f"the connection to {self.connection_info} broke: {message}")
+            return ConnectionLostError(f"lost the connection to {self.connection_info}: {message}")
         details = f"{message} (in: {_shorten(str(statement))})"
         if error.pgcode in _SERIALIZATION_FAILURES or _is_serialization_message(message):
-            return SerializationError(f"another transaction won: {details}")
+            return SerializationError(f"a concurrent transaction prevented this one: {details}")
         return StatementError(details, sqlstate=error.pgcode or "", context=self._context(error))
 
     def _context(self, error: psycopg2.Error) -> str:
@@ -254,10 +252,10 @@ class Session:
         return bool(self._connection.closed) or (error.pgcode or "").startswith(_CONNECTION_LOST)
 
     def _connect_error(self, error: psycopg2.Error) -> SpadeError:
-        # A line that is indented asks whether a server runs there: our own advice says it better.
+        # libpq's indented lines ask whether the server is running. The hint below is clearer.
         lines = [line for line in str(error).splitlines() if not line.startswith("\t")]
         message = self.redact(" ".join(" ".join(lines).split()))
-        # What the server itself says starts with FATAL; only "too busy" or "starting up" pass.
+        # The server's own errors start with FATAL. Only these of them are transient.
         if "FATAL" in message and not re.search(
             r"starting up|too many|shutting down|limit", message
         ):
@@ -272,11 +270,11 @@ class Session:
 
 
 class StatementError(WarehouseError):
-    """A statement that the warehouse refused.
+    """The warehouse rejected a statement.
 
     Attributes:
-        sqlstate: The SQLSTATE, or empty.
-        context: Where the warehouse was, such as the line and column of a COPY.
+        sqlstate: The SQLSTATE; empty if there is none.
+        context: The position of the error, such as the line and column of a COPY.
     """
 
     def __init__(self, message: str, sqlstate: str = "", context: str = "") -> None:
@@ -290,20 +288,20 @@ class StatementError(WarehouseError):
 
 BEGIN = Sql("BEGIN")
 BEGIN_SERIALIZABLE = Sql("BEGIN ISOLATION LEVEL SERIALIZABLE")
-"""All statements see the same rows: Redshift's way, and PostgreSQL's where it is asked for."""
+"""All statements see the same rows. This is Redshift's default; PostgreSQL needs the option."""
 COMMIT = Sql("COMMIT")
 ROLLBACK = Sql("ROLLBACK")
 
 
 def _default_port(host: str) -> str:
-    """5439 for Redshift's own host names, else what ``postgres://`` stands for."""
+    """Return 5439 for a Redshift host name, else PostgreSQL's 5432."""
     return "5439" if host.endswith(REDSHIFT_HOSTS) and "redshift" in host else "5432"
 
 
 def _server_message(error: psycopg2.Error) -> str:
-    """What the server said, in one line.
+    """Return the server's message in one line.
 
-    Not ``str(error)``: that repeats the statement, credentials and all.
+    ``str(error)`` is not used because it repeats the statement with its credentials.
     """
     diagnosis = error.diag
     parts = [diagnosis.message_primary, diagnosis.message_detail, diagnosis.message_hint]
@@ -312,7 +310,7 @@ def _server_message(error: psycopg2.Error) -> str:
 
 
 def _is_serialization_message(message: str) -> bool:
-    """Redshift reports its 1023 under an SQLSTATE that means "internal error"."""
+    """Whether this is Redshift's error 1023, whose SQLSTATE means "internal error"."""
     return message.startswith("1023") or "Serializable isolation violation" in message
 
 

@@ -1,4 +1,4 @@
-"""What COPY shows S3: an IAM role, or the keys and the token of this process's AWS session."""
+"""The credentials of COPY for S3: an IAM role, or the AWS keys of this process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEFAULT_ROLE = "default"
 
 @dataclass(frozen=True)
 class CopyCredentials:
-    """Either a role, or a key pair with or without a token; showing it shows none of them."""
+    """Either a role, or a key pair with an optional session token. Not shown by ``repr``."""
 
     role: str = field(default="", repr=False)
     key: str = field(default="", repr=False)
@@ -24,26 +24,26 @@ class CopyCredentials:
 
     @classmethod
     def find(cls, role: str, s3: S3Settings) -> CopyCredentials:
-        """The configured role, else what boto3's chain finds.
+        """Return the configured role, or else the credentials that boto3 finds.
 
         Raises:
-            SettingsError: Neither is there.
+            SettingsError: There are neither.
         """
         if role:
             return cls(role=role)
-        found = boto3.Session(region_name=s3.region).get_credentials()
-        if found is None:
+        credentials = boto3.Session(region_name=s3.region).get_credentials()
+        if credentials is None:
             raise SettingsError(
-                "COPY needs credentials for S3: set warehouse.iam_role, or give this process AWS "
-                "keys (AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
+                "COPY needs credentials for S3: set warehouse.iam_role, or provide AWS keys to "
+                "this process (AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
             )
-        frozen = found.get_frozen_credentials()
+        frozen = credentials.get_frozen_credentials()
         return cls(
             key=frozen.access_key or "", secret=frozen.secret_key or "", token=frozen.token or ""
         )
 
     def clause(self) -> Sql:
-        """The authorization parameters of COPY."""
+        """Return the authorization parameters of COPY."""
         if self.role == DEFAULT_ROLE:
             return Sql("IAM_ROLE default")
         if self.role:

@@ -1,4 +1,4 @@
-"""What a load or an undo may do, and where it stops with nothing changed."""
+"""Guards: checks that stop a load or an undo before anything is changed."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from spade_spark.warehouse.target_rows import TargetRows
 
 @dataclass(frozen=True)
 class LoadGuards:
-    """What a load may do.
+    """The limits of a load or an undo.
 
     Attributes:
-        allow_empty: Whether a window may be left without rows.
-        min_rows_ratio: New rows to old rows in the window, below which the load stops.
-        max_truncated: How many values may be cut to their column; None: any number.
-        force: Whether a run tag that the ledger has may be loaded again.
-        skip_quiet: Whether no new rows are right where there are no old ones either.
+        allow_empty: Whether the window may end up without rows.
+        min_rows_ratio: The minimum ratio of new rows to old rows in the window.
+        max_truncated: The maximum number of truncated values; None for no limit.
+        force: Whether a run tag that the replay log contains may be loaded again.
+        skip_quiet: Whether a window with neither old nor new rows passes.
     """
 
     allow_empty: bool = False
@@ -33,48 +33,47 @@ class LoadGuards:
 
 
 def guard_rows(
-    rows: TargetRows, before: int, after: int, rules: LoadGuards, *, kind: str, aside: str = ""
+    rows: TargetRows, before: int, after: int, rules: LoadGuards, *, source: str, note: str = ""
 ) -> None:
-    """Stops where the rows that come are none, or too few for those that go.
+    """Check that the rows in the window would be neither none nor too few.
 
     Args:
-        rows: What is to be replaced.
-        before: Rows that go.
-        after: Rows that come.
-        rules: What is allowed.
-        kind: What those that come are called.
-        aside: What is added about them where there are none.
+        rows: The rows to be replaced.
+        before: The number of rows in the window before.
+        after: The number of rows after.
+        rules: The limits.
+        source: What the rows after are called in messages.
+        note: A remark for the message if there are none.
 
     Raises:
-        GuardError: They are; nothing was changed.
+        GuardError: The check failed; nothing was changed.
     """
-    where = f"{rows.table} was left as it was: in the window {rows.window}"
+    where = f"{rows.table} was not modified: for the window {rows.window}"
     if after == 0 and not rules.allow_empty:
         raise GuardError(
-            f"{where} there are no {kind}{aside} to replace {before} old ones; if that is right, "
-            "use --allow-empty"
+            f"{where} there are no {source}{note} to replace {before} existing rows; if that is "
+            "right, use --allow-empty"
         )
     if 0 < after < before * rules.min_rows_ratio:
         share = math.floor(1000 * after / before) / 1000
         raise GuardError(
-            f"{where} there are {after} {kind} to replace {before} old ones, less "
-            f"than {rules.min_rows_ratio:g} of them; if that is right, use --min-rows-ratio with "
-            f"at most {share:g}"
+            f"{where} there are only {after} {source} to replace {before} existing rows, below "
+            f"the minimum ratio {rules.min_rows_ratio:g}; if that is right, use --min-rows-ratio "
+            f"{share:g} or less"
         )
 
 
 def fingerprint(
     session: Session, rows: TargetRows, columns: Sequence[WarehouseColumn] | None = None
 ) -> str:
-    """``count:sum`` of the window's rows now, whatever their order.
+    """Return ``count:sum`` of the window's current rows, independent of their order.
 
-    The sum is of a 64-bit hash a row. A change that leaves the sum as it was is not expected in
-    2^64 of them, unless somebody makes one on purpose.
+    The sum adds a 64-bit hash of each row. An accidental change practically never keeps it.
 
     Args:
-        session: Where to look.
+        session: The session to use.
         rows: The rows.
-        columns: The columns that are looked at; all that the table has, if left out.
+        columns: The columns to hash; all columns of the table by default.
     """
     if columns is None:
         columns = information_schema.columns(session, rows.schemas.schema, rows.relation)

@@ -1,4 +1,4 @@
-"""What the warehouse's catalog says of a table. Redshift and PostgreSQL share these tables."""
+"""Queries of the system catalog. Redshift and PostgreSQL share these catalog tables."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _CHARACTER = ("character varying", "character")
 
 @dataclass(frozen=True)
 class WarehouseColumn:
-    """A column as the warehouse has it.
+    """A column of a table.
 
     Attributes:
-        name: The column's name, as in the catalog.
-        type: Its type as ``format_type`` spells it, such as ``character varying(255)``.
-        not_null: Whether it refuses NULL.
+        name: The column's name in the catalog.
+        type: Its type as ``format_type`` returns it, such as ``character varying(255)``.
+        not_null: Whether it is NOT NULL.
     """
 
     name: str
@@ -28,7 +28,7 @@ class WarehouseColumn:
 
     @property
     def limit(self) -> int | None:
-        """The bytes that a character column holds; None for other types and without a limit."""
+        """The maximum bytes of a character column; None for other types and without a limit."""
         match = _TYPE.fullmatch(self.type)
         if match is None or match[1] not in _CHARACTER or match[2] is None:
             return None
@@ -36,23 +36,23 @@ class WarehouseColumn:
 
     @property
     def is_text(self) -> bool:
-        """Whether it is a character column, with or without a limit."""
+        """Whether this is a character column, with or without a limit."""
         return self.type == "text" or self.type.startswith(_CHARACTER)
 
     @property
     def is_fixed_width(self) -> bool:
-        """Whether it is ``CHAR(n)``, which pads with blanks."""
+        """Whether this is ``CHAR(n)``, which pads with blanks."""
         return self.type.startswith("character(") or self.type == "character"
 
 
 @dataclass(frozen=True)
 class Grants:
-    """What the session may do.
+    """The privileges of the session's user.
 
     Attributes:
-        select: Read the table.
-        insert: Insert into it.
-        delete: Delete from it.
+        select: SELECT on the table.
+        insert: INSERT on the table.
+        delete: DELETE on the table.
         temporary: Create temporary tables in the database.
     """
 
@@ -63,7 +63,7 @@ class Grants:
 
 
 def columns(session: Session, schema: str, table: str) -> tuple[WarehouseColumn, ...]:
-    """The table's columns in their order; none where there is no such table."""
+    """Return the table's columns in order; none if the table does not exist."""
     statement = Sql(
         'SELECT "a"."attname", format_type("a"."atttypid", "a"."atttypmod"), "a"."attnotnull" '
         'FROM "pg_attribute" "a" JOIN "pg_class" "c" ON "c"."oid" = "a"."attrelid" '
@@ -78,19 +78,19 @@ def columns(session: Session, schema: str, table: str) -> tuple[WarehouseColumn,
 
 
 def schema_exists(session: Session, schema: str) -> bool:
-    """Whether the schema is there."""
+    """Whether the schema exists."""
     statement = Sql('SELECT 1 FROM "pg_namespace" WHERE "nspname" = ', Literal(schema))
     return bool(session.rows(statement))
 
 
 def can_create_schemas(session: Session) -> bool:
-    """Whether the session may create schemas in its database."""
+    """Whether the user may create schemas in the database."""
     statement = Sql("SELECT has_database_privilege(current_user, current_database(), 'CREATE')")
     return bool(session.rows(statement)[0][0])
 
 
 def tables(session: Session, schema: str) -> frozenset[str]:
-    """The names of all tables of a schema; none where there is no such schema."""
+    """Return the names of all tables of a schema; none if the schema does not exist."""
     statement = Sql(
         'SELECT "c"."relname" FROM "pg_class" "c" '
         'JOIN "pg_namespace" "n" ON "n"."oid" = "c"."relnamespace" WHERE "n"."nspname" = ',
@@ -100,7 +100,7 @@ def tables(session: Session, schema: str) -> frozenset[str]:
 
 
 def has_schema_privilege(session: Session, schema: str, privilege: str) -> bool:
-    """Whether the session has USAGE or CREATE on a schema that is there."""
+    """Whether the user has USAGE or CREATE on an existing schema."""
     statement = Sql(
         "SELECT has_schema_privilege(current_user, ",
         Literal(schema),
@@ -112,19 +112,19 @@ def has_schema_privilege(session: Session, schema: str, privilege: str) -> bool:
 
 
 def grants(session: Session, schema: str, table: str) -> Grants:
-    """What the session may do with a table that is there."""
+    """Return the user's privileges on an existing table."""
     name = Literal(Identifier(schema, table).sql())
-    asked = [
+    privileges = [
         Sql("has_table_privilege(current_user, ", name, ", ", Literal(privilege), ")")
         for privilege in ("SELECT", "INSERT", "DELETE")
     ]
     statement = Sql(
         "SELECT ",
-        asked[0],
+        privileges[0],
         ", ",
-        asked[1],
+        privileges[1],
         ", ",
-        asked[2],
+        privileges[2],
         ", has_database_privilege(current_user, current_database(), 'TEMP')",
     )
     return Grants(*session.rows(statement)[0])

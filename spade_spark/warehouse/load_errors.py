@@ -1,4 +1,4 @@
-"""What COPY refused: file, line, column, raw value and reason."""
+"""The values that COPY rejected: file, line, column, raw value and reason."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from spade_spark.warehouse.sql import Literal, Sql
 MAX_SHOWN = 10
 _MAX_VALUE_LENGTH = 200  # characters
 
-# https://docs.aws.amazon.com/redshift/latest/dg/SYS_LOAD_ERROR_DETAIL.html, which has no raw
-# value; https://docs.aws.amazon.com/redshift/latest/dg/r_STL_LOAD_ERRORS.html, which
-# serverless workgroups do not have. Asked in the session that failed, the newest query with
-# errors is the one that failed.
+# SYS_LOAD_ERROR_DETAIL has no raw value: the file is read for it. STL_LOAD_ERRORS does not exist
+# on serverless workgroups. In the failed session, the newest query with errors is the failed one.
+# https://docs.aws.amazon.com/redshift/latest/dg/SYS_LOAD_ERROR_DETAIL.html
+# https://docs.aws.amazon.com/redshift/latest/dg/r_STL_LOAD_ERRORS.html
 _SYS = Sql(
     'SELECT TRIM("file_name"), "line_number", TRIM("column_name"), TRIM("error_message") '
     'FROM "sys_load_error_detail" WHERE "session_id" = pg_backend_pid() AND "query_id" = '
@@ -42,14 +42,14 @@ _STL = Sql(
 
 @dataclass(frozen=True)
 class LoadError:
-    """One value, or line, that COPY refused.
+    """One value or line that COPY rejected.
 
     Attributes:
         file: The file's URL.
-        line: The line in it, from 1.
-        column: The column's name; empty where the whole line was refused.
-        value: The raw value, as far as it is known.
-        reason: The warehouse's words.
+        line: The line number, from 1.
+        column: The column's name; empty if the whole line was rejected.
+        value: The raw value; empty if it is unknown.
+        reason: The warehouse's message.
     """
 
     file: str
@@ -69,22 +69,22 @@ class LoadError:
 
 
 def has_load_errors(refusal: StatementError) -> bool:
-    """Whether the refusal says that load errors were recorded."""
+    """Whether the message refers to the table of load errors."""
     return "load_error" in str(refusal)
 
 
 def message(table: str, errors: Sequence[LoadError]) -> str:
-    """The whole message of a CopyError."""
+    """Return the message of a CopyError."""
     most = f" (the first {MAX_SHOWN})" if len(errors) == MAX_SHOWN else ""
     lines = "\n".join(f"  {error}" for error in errors)
     return (
-        f"{table} was left as it was: COPY refused values{most}:\n{lines}\n"
-        "Mend the column's transformer in Blueprint or its type in the warehouse, then run again."
+        f"{table} was not modified: COPY rejected values{most}:\n{lines}\n"
+        "Fix the column's transformer in Blueprint or its type in the warehouse, then run again."
     )
 
 
 def read(session: Session, s3: S3Settings, columns: Sequence[WarehouseColumn]) -> list[LoadError]:
-    """The errors of the COPY that just failed in this session, after its rollback."""
+    """Return the errors of the COPY that just failed in this session, after its rollback."""
     names = [column.name for column in columns]
     try:
         rows = session.rows(_SYS)
@@ -97,22 +97,22 @@ def read(session: Session, s3: S3Settings, columns: Sequence[WarehouseColumn]) -
     errors = []
     for file, line, column, reason in rows:
         prefix, key = split_url(file)
-        place = names.index(column) if column in names else None
-        value = _raw_value(stores[prefix], key, int(line), place)
+        index = names.index(column) if column in names else None
+        value = _raw_value(stores[prefix], key, int(line), index)
         errors.append(LoadError(file, int(line), column, value, reason))
     return errors
 
 
-def _raw_value(store: Store, key: str, line: int, place: int | None) -> str:
-    """The value as it stands in the file, or the line; empty where it cannot be read any more."""
+def _raw_value(store: Store, key: str, line: int, index: int | None) -> str:
+    """Read the value, or the line, from the file; empty if the file is not readable any more."""
     with (
         suppress(SpadeError, OSError, EOFError),
         store.open(key) as raw,
         decompressed(raw) as lines,
     ):
         for row in islice(records(lines), line - 1, line):
-            found = _values(row)
-            value = row if place is None or place >= len(found) else found[place]
+            values = _values(row)
+            value = row if index is None or index >= len(values) else values[index]
             return (value or b"").decode("utf-8", "replace")
     return ""
 

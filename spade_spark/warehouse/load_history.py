@@ -1,4 +1,4 @@
-"""What the replay ledger in the warehouse says of all loads and undos; nothing is changed."""
+"""The loads and undos in the replay log, read only."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ _UNDEFINED = ("42P01", "3F000")  # SQLSTATE: undefined table, undefined schema
 
 @dataclass(frozen=True)
 class ReplayLogRow:
-    """One table's window that was replaced.
+    """One load or undo of a table.
 
     Attributes:
-        run_tag: The run that was loaded; of an undo ``undo-`` and what was undone.
+        run_tag: The run tag; of an undo ``undo-`` and the run tag undone.
         table: The table's name, as in Blueprint.
-        start: START as the time column holds it.
-        end: END as the time column holds it.
-        deleted: Rows deleted.
-        inserted: Rows inserted.
-        at: When, UTC.
-        backup: Where the rows deleted are kept; empty for nowhere.
-        fingerprint: Of the window's rows when it was done; empty where it was not taken.
-        checksum: SHA-256 (hex) of the manifest loaded; empty for an undo.
+        start: The window's START as the time column holds it.
+        end: The window's END as the time column holds it.
+        deleted: The number of rows deleted.
+        inserted: The number of rows inserted.
+        at: The time, UTC.
+        backup: The backup of the replaced rows; empty if there is none.
+        fingerprint: Of the window's rows afterwards; empty if it was not computed.
+        checksum: SHA-256 (hex) of the run's manifest; empty for an undo.
     """
 
     run_tag: str
@@ -59,34 +59,34 @@ class ReplayLogRow:
 
     @property
     def window(self) -> Window:
-        """The window that was replaced."""
+        """The window."""
         return Window(self.start.replace(tzinfo=PACIFIC), self.end.replace(tzinfo=PACIFIC, fold=1))
 
     @property
     def before(self) -> int:
-        """Rows in the window before, which are those that were kept.
+        """The number of rows in the window before, which is the number of rows in the backup.
 
-        After it there were ``before - deleted + inserted``, and how many that were stands in the
-        fingerprint. Without one all rows of the window were deleted.
+        The fingerprint starts with the number of rows afterwards. Without a fingerprint, all rows
+        of the window were deleted.
         """
         after = self.fingerprint.partition(":")[0]
         return int(after) - self.inserted + self.deleted if after else self.deleted
 
     @property
     def is_undo(self) -> bool:
-        """Whether it put rows back."""
+        """Whether this is an undo."""
         return self.run_tag.startswith(UNDO)
 
     def overlaps(self, other: ReplayLogRow) -> bool:
-        """Whether both replaced rows of one table, and their windows have a second in common."""
+        """Whether both are of one table, and their windows overlap."""
         return self.table == other.table and self.start <= other.end and other.start <= self.end
 
 
 def replay_log_rows(session: Session, control: str) -> tuple[ReplayLogRow, ...]:
-    """All rows of the replay ledger, the oldest first; none where no replay was ever loaded.
+    """Return all rows of the replay log, the oldest first; none if the table does not exist.
 
     Args:
-        session: Where to look.
+        session: The session to use.
         control: The schema of the control tables.
     """
     statement = Sql(
@@ -111,117 +111,120 @@ def replay_log_rows(session: Session, control: str) -> tuple[ReplayLogRow, ...]:
 
 
 def latest_load(rows: Iterable[ReplayLogRow], run_tag: str, table: str) -> ReplayLogRow | None:
-    """The last load of a run tag into a table."""
-    mine = [row for row in rows if (row.run_tag, row.table) == (run_tag, table)]
-    return max(mine, key=lambda row: row.at, default=None)
+    """Return the latest load of a run tag into a table."""
+    loads = [row for row in rows if (row.run_tag, row.table) == (run_tag, table)]
+    return max(loads, key=lambda row: row.at, default=None)
 
 
 def find_undo(row: ReplayLogRow, rows: Sequence[ReplayLogRow]) -> ReplayLogRow | None:
-    """What undid ``row`` and was not undone itself.
+    """Return the undo of ``row`` that is in effect, which has not been undone itself.
 
-    An undo undoes the newest load before it of the run tag that it names.
+    An undo refers to the latest earlier load of its run tag.
     """
-    for each in rows:
-        if each.table != row.table or each.run_tag != UNDO + row.run_tag or each.at <= row.at:
+    for undo in rows:
+        if undo.table != row.table or undo.run_tag != UNDO + row.run_tag or undo.at <= row.at:
             continue
-        before = [other for other in rows if other.at < each.at]
-        if latest_load(before, row.run_tag, row.table) == row and find_undo(each, rows) is None:
-            return each
+        before = [other for other in rows if other.at < undo.at]
+        if latest_load(before, row.run_tag, row.table) == row and find_undo(undo, rows) is None:
+            return undo
     return None
 
 
 def later_changes(row: ReplayLogRow, rows: Sequence[ReplayLogRow]) -> list[ReplayLogRow]:
-    """The later rows of the ledger that stand and have rows in common with ``row``.
+    """Return later loads and undos in effect whose windows overlap that of ``row``.
 
-    What was undone does not stand, and its undo, if that is later too, changed nothing in the end.
+    A load that was undone later is left out, and so is its undo: together they changed nothing.
     """
-    later = [each for each in rows if each.at > row.at and each.overlaps(row)]
-    undone = {each: undo for each in later if (undo := find_undo(each, rows))}
-    return [each for each in later if each not in undone and each not in undone.values()]
+    later = [change for change in rows if change.at > row.at and change.overlaps(row)]
+    undone = {change: undo for change in later if (undo := find_undo(change, rows))}
+    return [change for change in later if change not in undone and change not in undone.values()]
 
 
 def find_completed_load(session: Session, rows: TargetRows, checksum: str) -> ReplayLogRow | None:
-    """The load that did before what is asked for now; None where there was none.
+    """Return the earlier load that already did the requested one, or None.
 
     Args:
-        session: Where to look: beforehand, and again under the ledger's lock.
-        rows: What is to be loaded.
-        checksum: Of the manifest that is to be loaded.
+        session: The session to use. The check is repeated under the replay log's lock.
+        rows: The rows to be loaded.
+        checksum: The checksum of the manifest to be loaded.
 
     Raises:
-        AlreadyLoadedError: The ledger has the run tag, but that load does not stand, or was
-            another.
+        AlreadyLoadedError: The run tag was loaded, but from other files or for a smaller window, or
+            that load was undone or replaced since.
     """
     control = rows.schemas.control
     if not session.rows(rows.log_key.select()):
         return None
     history = replay_log_rows(session, control)
     load = latest_load(history, rows.run_tag, rows.table)
-    assert load is not None  # the ledger has the run tag
-    why = _difference(load, rows, checksum) or _end(load, history)
-    if why:
+    assert load is not None  # the replay log has the run tag
+    reason = _difference(load, rows, checksum) or _no_longer_in_effect(load, history)
+    if reason:
         raise AlreadyLoadedError(
-            f"{rows.table} has run tag {rows.run_tag} already, loaded at "
-            f"{load.at:%Y-%m-%d %H:%M:%S} UTC ({control}.{replay_log.NAME}), but {why}; it was not "
-            "modified: use --force to load it again"
+            f"{rows.table} was not modified: run tag {rows.run_tag} was already loaded, at "
+            f"{load.at:%Y-%m-%d %H:%M:%S} UTC ({control}.{replay_log.NAME}), but {reason}; use "
+            "--force to load it again"
         )
     return load
 
 
 def _difference(load: ReplayLogRow, rows: TargetRows, checksum: str) -> str:
-    """What was loaded that is not what is asked for; empty where it is."""
+    """Say how the load differs from the requested one; empty if it does not."""
     if load.checksum != checksum:
         return "from other files than the run has now"
     if rows.window.wall_start < load.start or load.end < rows.window.wall_end:
-        return f"for {load.window} alone, not for all of {rows.window}"
+        return f"only for {load.window}, not for all of {rows.window}"
     return ""
 
 
-def _end(load: ReplayLogRow, history: Sequence[ReplayLogRow]) -> str:
-    """What ended the load; empty where it stands."""
+def _no_longer_in_effect(load: ReplayLogRow, history: Sequence[ReplayLogRow]) -> str:
+    """Say why the load is no longer in effect; empty if it is."""
     undone = find_undo(load, history)
     if undone:
-        return f"that was undone at {undone.at:%Y-%m-%d %H:%M:%S} UTC"
-    # What was tried again from the run's own quarantine was added to it.
+        return f"was undone at {undone.at:%Y-%m-%d %H:%M:%S} UTC"
+    # A replay of the run's own quarantine only adds rows.
     added = load.run_tag + QUARANTINE
     changes = [row for row in later_changes(load, history) if row.run_tag != added]
     if not changes:
         return ""
     by = ", ".join(f"{each.run_tag} ({each.at:%Y-%m-%d %H:%M:%S} UTC)" for each in changes)
-    return f"its window was replaced since, by {by}"
+    return f"its window was replaced later, by {by}"
 
 
 def check_append_target(session: Session, rows: TargetRows, run_tag: str) -> None:
-    """Refuses to add rows to the window that ``run_tag`` loaded unless that load stands.
+    """Check that rows can be added to the window that ``run_tag`` loaded.
 
     Args:
-        session: Where to look: beforehand, and again under the ledger's lock.
-        rows: The window that rows are added to, under the run tag of the addition.
-        run_tag: The run whose quarantine the rows come from.
+        session: The session to use. The check is repeated under the replay log's lock.
+        rows: The rows of the window, under the run tag of the addition.
+        run_tag: The run whose quarantine the new rows come from.
 
     Raises:
-        GuardError: The load is not there, was undone, is of another window, or was replaced.
+        GuardError: The load does not exist, was undone or replaced, or has a smaller window.
     """
-    left = f"{rows.table} was left as it was"
+    prefix = f"{rows.table} was not modified"
     history = replay_log_rows(session, rows.schemas.control)
     load = latest_load(history, run_tag, rows.table)
     if load is None:
         raise GuardError(
-            f"{left}: run tag {run_tag} was not loaded into it, so there is nothing to add to: "
+            f"{prefix}: run tag {run_tag}, which rows are to be added to, was not loaded into it; "
             f"load it first, with --skip-transform --runtag {run_tag}"
         )
     undone = find_undo(load, history)
     if undone:
-        raise GuardError(f"{left}: run tag {run_tag} was undone, at {undone.at} UTC")
+        raise GuardError(
+            f"{prefix}: run tag {run_tag}, which rows are to be added to, was undone at "
+            f"{undone.at:%Y-%m-%d %H:%M:%S} UTC"
+        )
     if rows.window.wall_start < load.start or load.end < rows.window.wall_end:
         raise GuardError(
-            f"{left}: run tag {run_tag} was loaded for {load.window} alone, not for all of "
-            f"{rows.window}: what is outside cannot be added; replay the whole window again"
+            f"{prefix}: run tag {run_tag} was loaded only for {load.window}, not for all of "
+            f"{rows.window}, so rows cannot be added; replay the whole window"
         )
     changes = [row for row in later_changes(load, history) if row.run_tag != rows.run_tag]
     if changes:
         by = ", ".join(f"{each.run_tag} ({each.at:%Y-%m-%d %H:%M:%S} UTC)" for each in changes)
         raise GuardError(
-            f"{left}: its window was replaced since run tag {run_tag} was loaded, by {by}, which "
-            "may have brought these rows already; --force adds them all the same"
+            f"{prefix}: its window was replaced after run tag {run_tag} was loaded, by {by}, which "
+            "may already have these rows; use --force to add them anyway"
         )

@@ -1,4 +1,4 @@
-"""Loads tables side by side, each on its own connection; one's failure leaves the others alone."""
+"""Load tables in parallel. If one table fails, the others are loaded anyway."""
 
 from __future__ import annotations
 
@@ -51,19 +51,18 @@ def load_tables(
     retries: RetryPolicy | None = None,
     progress: ProgressCallback = lambda progress: None,  # noqa: ARG005 - the default does nothing
 ) -> tuple[LoadOutcome, ...]:
-    """Replaces the window of each table, ``poolsize`` at a time.
+    """Replace the window's rows, ``poolsize`` tables at a time.
 
-    With ``add_to`` the rows are added to those that this run tag loaded, and none are deleted.
+    With ``add_to``, the rows are added to those loaded under that run tag, and none are deleted.
     ``verify_lock`` is called right before each table is changed.
 
     Returns:
-        What came of each table, in the order of ``files``.
+        The outcomes, in the order of ``files``.
 
     Raises:
-        KeyboardInterrupt: Passed on once every session has rolled back and closed; what
-            ``progress`` reported as loaded is loaded.
-        WarehouseError: The replay ledger, or the schema of backups, is not there and cannot be
-            created.
+        KeyboardInterrupt: An interrupt, raised after all sessions have rolled back and closed. The
+            tables that ``progress`` reported as loaded are loaded.
+        WarehouseError: The replay log or the schema of backups cannot be created.
         ConnectionLostError: The warehouse does not answer.
     """
     schemas = schemas_from_settings(settings)
@@ -72,28 +71,28 @@ def load_tables(
     with with_remediation_hint():
         retries.call(lambda: ensure_control_objects(warehouse, schemas), stop=sessions.stop)
     loads: list[Callable[[], LoadOutcome]] = []
-    for one in files:
-        swap = WindowSwap(warehouse, schemas, one, window, run_tag, add_to)
+    for table_files in files:
+        swap = WindowSwap(warehouse, schemas, table_files, window, run_tag, add_to)
         attempts = TableAttempts(swap.rows, retries, sessions, progress, LoadPhase.NOT_LOADED)
         loads.append(_TableLoad(swap, rules, attempts, verify_lock).run)
     return tuple(run_concurrently(loads, sessions, poolsize))
 
 
 def ensure_control_objects(warehouse: Warehouse, schemas: WarehouseSchemas) -> None:
-    """Creates the replay ledger and the schema of backups where they are not there.
+    """Create the replay log and the schema of backups if they do not exist.
 
     Raises:
         WarehouseError: They cannot be created.
     """
     with Session(warehouse.connection_info) as session:
-        # Looked for first: CREATE asks for the right to create even where there is nothing to do.
+        # Checked first: CREATE ... IF NOT EXISTS requires the privilege even if nothing is created.
         if not information_schema.columns(session, schemas.control, replay_log.NAME):
             session.run(replay_log.create(schemas.control))
         backup.ensure_schema(session, warehouse, schemas)
 
 
 class _TableLoad:
-    """One table. A stage that one try has filled serves the next, while its session lives."""
+    """Loads one table. Attempts share the staging table while its session lives."""
 
     def __init__(
         self, swap: WindowSwap, rules: LoadGuards, attempts: TableAttempts, verify_lock: LockCheck
@@ -105,40 +104,40 @@ class _TableLoad:
         self._staged: StagedRows | None = None
 
     def run(self) -> LoadOutcome:
-        """Replaces the table's window; every failure is an answer."""
+        """Load the table, with retries."""
         started = time.monotonic()
         try:
-            ended = self._attempts.run_with_retries(self._once)
+            outcome = self._attempts.run_with_retries(self._attempt)
         finally:
             self._drop_stage()
-        if isinstance(ended, LoadFailed):
-            return ended
-        if isinstance(ended, ReplayLogRow):
-            self._attempts.report(LoadPhase.LOADED_BEFORE, f"at {ended.at:%Y-%m-%d %H:%M:%S} UTC")
-            return LoadAlreadyDone(self._swap.table, ended.at, ended.deleted, ended.inserted)
-        staged, done = ended
-        note = f"{done.deleted} rows deleted, {done.inserted} inserted"
+        if isinstance(outcome, LoadFailed):
+            return outcome
+        if isinstance(outcome, ReplayLogRow):
+            self._attempts.report(LoadPhase.LOADED_BEFORE, f"at {outcome.at:%Y-%m-%d %H:%M:%S} UTC")
+            return LoadAlreadyDone(self._swap.table, outcome.at, outcome.deleted, outcome.inserted)
+        staged, result = outcome
+        note = f"{result.deleted} rows deleted, {result.inserted} inserted"
         self._attempts.report(LoadPhase.LOADED, note)
         return TableLoaded(
             table=self._swap.table,
             before=staged.before,
             staged=staged.rows,
             outside=staged.rows - staged.inside,
-            deleted=done.deleted,
-            inserted=done.inserted,
+            deleted=result.deleted,
+            inserted=result.inserted,
             seconds=time.monotonic() - started,
-            truncated=staged.cut,
+            truncated=staged.truncated,
         )
 
-    def _once(self) -> tuple[StagedRows, SwapResult] | ReplayLogRow:
-        """One try; the load of before where there is nothing to do."""
+    def _attempt(self) -> tuple[StagedRows, SwapResult] | ReplayLogRow:
+        """Stage the rows, unless they are staged, and swap them; return an earlier load if any."""
         staged = self._staged or self._stage()
         if isinstance(staged, ReplayLogRow):
             return staged
         self._attempts.sessions.check()
-        self._attempts.report(LoadPhase.REPLACING, f"{staged.before} rows by {staged.inside}")
+        self._attempts.report(LoadPhase.REPLACING, f"{staged.before} rows with {staged.inside}")
         try:
-            done = swap_window(
+            result = swap_window(
                 self._swap,
                 staged,
                 self._rules,
@@ -148,16 +147,16 @@ class _TableLoad:
         except ConnectionLostError:
             self._drop_stage()
             raise
-        return done if isinstance(done, ReplayLogRow) else (staged, done)
+        return result if isinstance(result, ReplayLogRow) else (staged, result)
 
     def _stage(self) -> StagedRows | ReplayLogRow:
         sessions = self._attempts.sessions
         session = sessions.open()
         try:
-            before = None if self._rules.force else completed_load(session, self._swap)
-            if before:
+            earlier = None if self._rules.force else completed_load(session, self._swap)
+            if earlier:
                 sessions.close(session)
-                return before
+                return earlier
             self._attempts.report(LoadPhase.STAGING, f"{self._swap.files.rows} rows")
             staged = stage(session, self._swap)
             guard(self._swap, staged, self._rules)
@@ -168,7 +167,7 @@ class _TableLoad:
         return staged
 
     def _drop_stage(self) -> None:
-        """Closes the session, and with it goes the temporary table."""
+        """Close the session, which drops its temporary table."""
         if self._staged is not None:
             self._attempts.sessions.close(self._staged.session)
             self._staged = None

@@ -1,4 +1,4 @@
-"""Looks, before anything is computed, whether the load could work. Nothing is written."""
+"""Check, before the transform, that the load can work. Nothing is written."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from spade_spark.window import Window
 
 @dataclass(frozen=True)
 class TableStatus:
-    """A table as the warehouse has it, fit to be replayed.
+    """A table of the warehouse that passed the preflight.
 
     Attributes:
         table: The table's name, as in Blueprint.
         version: Its version, in Blueprint and in the warehouse.
         columns: The columns that the replay fills, in the order of the rows' values.
         all_columns: All columns of the table, in its order.
-        hours: Rows in the window now, by the hour of the wall clock.
+        hours: The current number of rows in the window, by hour of the wall clock.
     """
 
     table: str
@@ -39,23 +39,23 @@ class TableStatus:
 
     @property
     def others(self) -> tuple[str, ...]:
-        """Columns that Blueprint does not have; they get their defaults."""
+        """Columns that Blueprint does not have; they get their default values."""
         filled = {column.name for column in self.columns}
         return tuple(column.name for column in self.all_columns if column.name not in filled)
 
     @property
     def rows(self) -> int:
-        """Rows in the window now."""
+        """The current number of rows in the window."""
         return sum(count for _, count in self.hours)
 
 
 @dataclass(frozen=True)
 class PreflightResult:
-    """What a load would find.
+    """The result of the preflight.
 
     Attributes:
-        states: The tables that are fit to be replayed.
-        problems: What would keep the load from working, a sentence each with what to do.
+        states: The tables that passed.
+        problems: Messages that say what is wrong and how to fix it.
     """
 
     states: tuple[TableStatus, ...]
@@ -70,18 +70,18 @@ def run_preflight(
     *,
     output: str,
 ) -> PreflightResult:
-    """Looks at tables, versions, privileges, the ledger, and whether ``output`` can be read.
+    """Check tables, versions, privileges, the replay log, and whether ``output`` is readable.
 
     Raises:
-        TransientError: The warehouse does not answer, or another transaction won, each time.
+        TransientError: All attempts failed: the warehouse does not answer, or there was a conflict.
     """
 
     def check(session: Session) -> PreflightResult:
-        found = _PreflightChecker(
+        result = _PreflightChecker(
             session, warehouse, schemas_from_settings(settings), window
         ).check_tables(tables)
         problems = warehouse.storage_problems(session, output)
-        return PreflightResult(found.states, (*found.problems, *problems))
+        return PreflightResult(result.states, (*result.problems, *problems))
 
     return query_with_retries(warehouse.connection_info, check)
 
@@ -94,11 +94,11 @@ def require_preflight(
     *,
     output: str,
 ) -> tuple[TableStatus, ...]:
-    """As :func:`run_preflight`, for whoever goes on only where nothing is wrong.
+    """Run the preflight and raise an error unless all checks pass.
 
     Raises:
-        WarehouseError: With all problems that were found, one a line, each with what to do.
-        TransientError: The warehouse does not answer, or another transaction won, each time.
+        WarehouseError: All problems, one per line.
+        TransientError: As in :func:`run_preflight`.
     """
     result = run_preflight(warehouse, tables, window, settings, output=output)
     if result.problems:
@@ -112,7 +112,7 @@ def require_preflight(
 
 @dataclass(frozen=True)
 class _PreflightChecker:
-    """What is looked at, through one session."""
+    """Runs the checks in one session."""
 
     session: Session
     warehouse: Warehouse
@@ -120,7 +120,7 @@ class _PreflightChecker:
     window: Window
 
     def check_tables(self, tables: Sequence[Table]) -> PreflightResult:
-        """All of it, for all of ``tables``; without the schemas there is nothing more to see."""
+        """Check schemas, control tables and ``tables``; stop if a schema is missing."""
         problems = self.schema_problems()
         if problems:
             return PreflightResult((), tuple(problems))
@@ -128,36 +128,38 @@ class _PreflightChecker:
         problems += backup.schema_problems(self.session, self.warehouse, self.schemas)
         states = []
         for table in tables:
-            columns, found = self.table_problems(table)
-            problems += found
-            if not found:
-                states.append(self.state(table, columns))
+            columns, table_problems = self.table_problems(table)
+            problems += table_problems
+            if not table_problems:
+                states.append(self.table_status(table, columns))
         return PreflightResult(tuple(states), tuple(problems))
 
     def schema_problems(self) -> list[str]:
-        """Schemas that are not there or may not be used."""
+        """Find schemas that do not exist or that the user may not use."""
         problems = []
         for setting, schema in (("schema", self.schemas.schema), ("control", self.schemas.control)):
             if not information_schema.schema_exists(self.session, schema):
                 problems.append(
-                    f"there is no schema {schema}: create it, or set warehouse.{setting} right"
+                    f"the schema {schema} does not exist: create it, or correct warehouse.{setting}"
                 )
             elif not information_schema.has_schema_privilege(self.session, schema, "USAGE"):
-                problems.append(f"the user may not use the schema {schema}: GRANT USAGE ON SCHEMA")
+                problems.append(
+                    f"the warehouse user may not use the schema {schema}: GRANT USAGE ON SCHEMA"
+                )
         return problems
 
     def control_problems(self) -> list[str]:
-        """The control tables: the versions must be there, the ledger may be left to the load."""
+        """Check the control tables. A load can create the replay log, but not the versions."""
         control = self.schemas.control
-        versions, replays = (f"{control}.{name}" for name in (replay_log.VERSIONS, replay_log.NAME))
+        versions, log = (f"{control}.{name}" for name in (replay_log.VERSIONS, replay_log.NAME))
         problems = []
         if not information_schema.columns(self.session, control, replay_log.VERSIONS):
             problems.append(
-                f"there is no table {versions}(name, version, ts), which says what version each "
-                "table has: set warehouse.control right"
+                f"the table {versions}(name, version, ts), which holds the version of each table, "
+                "does not exist: correct warehouse.control"
             )
         elif not information_schema.grants(self.session, control, replay_log.VERSIONS).select:
-            problems.append(f"the user may not SELECT on {versions}: GRANT SELECT")
+            problems.append(f"the warehouse user may not read {versions}: GRANT SELECT")
         existing = {
             column.name
             for column in information_schema.columns(self.session, control, replay_log.NAME)
@@ -165,21 +167,24 @@ class _PreflightChecker:
         if existing:
             missing = [name for name in replay_log.COLUMNS if name not in existing]
             if missing and set(replay_log.ADDED).issuperset(missing):
-                statements = "; ".join(str(each) for each in replay_log.add_columns(control))
-                problems.append(f"{replays} is of an older form: bring it up to date: {statements}")
+                statements = "; ".join(map(str, replay_log.add_columns(control)))
+                problems.append(f"{log} has the columns of an older version; run: {statements}")
             elif missing:
-                problems.append(f"{replays} lacks {', '.join(missing)}: it is no replay ledger")
+                problems.append(
+                    f"{log} has no column {', '.join(missing)}, so it is not a replay log: correct "
+                    "warehouse.control"
+                )
             return problems + self._grant_problems(control, replay_log.NAME)
         if not information_schema.has_schema_privilege(self.session, control, "CREATE"):
             problems.append(
-                f"there is no table {replays}, and the user may not create it: GRANT CREATE ON "
-                f"SCHEMA {Identifier(control).sql()}, or have it created: "
+                f"the table {log} does not exist, and the warehouse user may not create it: GRANT "
+                f"CREATE ON SCHEMA {Identifier(control).sql()}, or have an administrator run: "
                 f"{replay_log.create(control)}"
             )
         return problems
 
     def table_problems(self, table: Table) -> tuple[tuple[WarehouseColumn, ...], list[str]]:
-        """The table's columns that the replay fills, and all that is wrong with the table."""
+        """Return the columns that the replay fills, and all problems of the table."""
         outbound = [column.outbound for column in table.columns]
         columns, problems = loadable_columns(
             self.session, self.warehouse, self.schemas.schema, table.name, outbound
@@ -189,7 +194,8 @@ class _PreflightChecker:
         if self._time not in {column.name for column in columns}:
             problems.append(
                 f'{table.name} has no column "{self.schemas.time_column}" that Blueprint fills, so '
-                "it has no window: set warehouse.time_column right, or leave the table out"
+                "its rows cannot be selected by time: correct warehouse.time_column, or leave the "
+                "table out"
             )
         return columns, [
             *problems,
@@ -197,8 +203,8 @@ class _PreflightChecker:
             *self._grant_problems(self.schemas.schema, self.warehouse.fold(table.name)),
         ]
 
-    def state(self, table: Table, columns: tuple[WarehouseColumn, ...]) -> TableStatus:
-        """The table as it is, and its rows in the window by hour."""
+    def table_status(self, table: Table, columns: tuple[WarehouseColumn, ...]) -> TableStatus:
+        """Count the table's rows in the window by hour."""
         schema, relation = self.schemas.schema, self.warehouse.fold(table.name)
         time = Identifier(self._time)
         hours = self.session.rows(
@@ -231,7 +237,7 @@ class _PreflightChecker:
     def _version_problems(self, table: Table) -> list[str]:
         control = self.schemas.control
         if not information_schema.columns(self.session, control, replay_log.VERSIONS):
-            return []  # said once for all tables
+            return []  # reported once, for all tables
         version = replay_log.version(self.session, control, table.name)
         if version == table.version:
             return []
@@ -241,46 +247,48 @@ class _PreflightChecker:
         grants = information_schema.grants(self.session, schema, relation)
         granted = {"SELECT": grants.select, "INSERT": grants.insert, "DELETE": grants.delete}
         problems = [
-            f"the user may not {privilege} on {schema}.{relation}: GRANT {privilege}"
+            f"the warehouse user may not {privilege} on {schema}.{relation}: GRANT {privilege}"
             for privilege, is_granted in granted.items()
             if not is_granted
         ]
         if not grants.temporary:
-            problems.append("the user may not create temporary tables: GRANT TEMP ON DATABASE")
+            problems.append(
+                "the warehouse user may not create temporary tables: GRANT TEMP ON DATABASE"
+            )
         return problems
 
 
 def loadable_columns(
     session: Session, warehouse: Warehouse, schema: str, table: str, outbound: Sequence[str]
 ) -> tuple[tuple[WarehouseColumn, ...], list[str]]:
-    """The table's columns of these names, in their order, and what is wrong with them."""
+    """Return the table's columns for ``outbound``, in that order, and what prevents a load."""
     relation = warehouse.fold(table)
     existing = {
         column.name: column for column in information_schema.columns(session, schema, relation)
     }
     if not existing:
         return (), [
-            f"there is no table {schema}.{relation}: create it, or leave {table} out of the replay"
+            f"the table {schema}.{relation} does not exist: create it, or leave {table} out of the "
+            "replay"
         ]
     names = [warehouse.fold(name) for name in outbound]
     problems = [
-        f'{schema}.{relation} has no column "{name}", which Blueprint has: add it, or replay with '
-        "the schema that the table was made by"
+        f'{schema}.{relation} has no column "{name}", which Blueprint has: add the column, or '
+        "replay with the schemas that the table was created from"
         for name in names
         if name not in existing
     ]
-    found = tuple(existing[name] for name in names if name in existing)
+    columns = tuple(existing[name] for name in names if name in existing)
     problems += [
-        f"{schema}.{relation}: {text}" for text in warehouse.column_problems(session, found)
+        f"{schema}.{relation}: {text}" for text in warehouse.column_problems(session, columns)
     ]
-    return found, problems
+    return columns, problems
 
 
 def version_problem(control: str, table: str, replayed: int, version: int | None) -> str:
-    """The sentence about a version that is not the one replayed."""
-    has = "no version" if version is None else f"version {version}"
+    """Return the message about a version other than the replayed one."""
+    recorded = "no version" if version is None else f"version {version}"
     return (
-        f"{control}.{replay_log.VERSIONS} has {has} of {table}, the replay makes version "
-        f"{replayed}: bring the table and its version up to date, or replay with the schemas "
-        "of that version"
+        f"{control}.{replay_log.VERSIONS} has {recorded} of {table}, but the replay makes version "
+        f"{replayed}: migrate the table and its version, or replay with the schemas of that version"
     )

@@ -1,18 +1,18 @@
-"""A file as Redshift's COPY reads it, turned into what PostgreSQL's ``COPY FROM STDIN`` reads.
+"""Convert the input of Redshift's COPY to that of PostgreSQL's ``COPY FROM STDIN``.
 
-The options of ``redshift.COPY_OPTIONS``, row by row and as the file streams:
+The conversion streams row by row and follows ``redshift.COPY_OPTIONS``:
 
-* REMOVEQUOTES: quotes around a value are dropped, and tabs between them belong to the value.
+* REMOVEQUOTES: quotes around a value are removed; tabs between them are part of the value.
   Redshift: https://docs.aws.amazon.com/redshift/latest/dg/copy-parameters-data-conversion.html
-* ESCAPE: a backslash takes the next byte literally, a line end as well.
-* TRIMBLANKS: blanks at the end of a VARCHAR value are dropped.
-* TRUNCATECOLUMNS: a character value longer than its column is cut. The ``n`` of a target's
-  ``varchar(n)`` is taken as *bytes*, as Redshift counts, though PostgreSQL counts characters:
-  the two then hold the same values, and whatever fits in bytes fits in characters.
-* FILLRECORD: values missing at the end of a row are NULL.
-* EMPTYASNULL: a value with nothing in it is NULL; one of blanks alone is not.
-* ACCEPTINVCHARS '?': each byte that is no UTF-8 becomes ``?``.
-* ROUNDEC needs nothing: PostgreSQL rounds decimals to the column's scale by itself.
+* ESCAPE: a backslash makes the next byte literal, a newline too.
+* TRIMBLANKS: trailing blanks of a VARCHAR value are removed.
+* TRUNCATECOLUMNS: a character value longer than its column is truncated. The ``n`` of
+  ``varchar(n)`` counts *bytes*, as in Redshift, although PostgreSQL counts characters. So both hold
+  the same values.
+* FILLRECORD: missing trailing values are NULL.
+* EMPTYASNULL: an empty value is NULL; a value of blanks is not.
+* ACCEPTINVCHARS '?': each invalid UTF-8 byte becomes ``?``.
+* ROUNDEC needs no conversion: PostgreSQL rounds decimals to the column's scale.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _BLANK = ord(" ")
 _BAD_BYTE = re.compile("[\udc80-\udcff]")
 _NULL = b"\\N"
 _ESCAPED = re.compile(rb"\\(.?)", re.DOTALL)
-# A quoted value ends at the first unescaped quote that a tab or the row's end follows.
+# A quoted value ends at the first unescaped quote before a tab or the end of the row.
 _VALUE = re.compile(
     rb"(?:"
     rb'"(?P<double>(?:[^\\"]|\\.|"(?!\t|\Z))*)"(?=\t|\Z)|'
@@ -43,12 +43,12 @@ _COPY_ESCAPES = {b"\\": rb"\\", b"\t": rb"\t", b"\n": rb"\n", b"\r": rb"\r"}
 
 
 class CopyValueError(Exception):
-    """A value, or a row, that COPY would refuse.
+    """A value or row that COPY would reject.
 
     Attributes:
-        column: The column's name; empty where the whole row is refused.
+        column: The column's name; empty if the whole row is rejected.
         value: The raw value.
-        reason: Why, in Redshift's words.
+        reason: Redshift's message.
     """
 
     def __init__(self, column: str, value: bytes, reason: str) -> None:
@@ -59,20 +59,20 @@ class CopyValueError(Exception):
 
 
 class RowConverter:
-    """Turns rows for the given columns; counts in ``cut`` the values it cut, by column."""
+    """Converts rows for the given columns. ``truncated`` counts truncated values by column."""
 
     def __init__(self, columns: Sequence[WarehouseColumn]) -> None:
         self._columns = tuple(columns)
         self._limits = [sys.maxsize if c.limit is None else c.limit for c in self._columns]
         self._quotes = 2 * len(self._columns)
-        self.cut: Counter[str] = Counter()
+        self.truncated: Counter[str] = Counter()
 
     def convert(self, row: bytes) -> bytes:
-        """One row without its line end, as one row of COPY's text format with its line end.
+        """Convert one row without its newline to a row of COPY's text format with newline.
 
         Raises:
-            CopyValueError: A quote without its other end, too many values, or NULL where the
-                column has none.
+            CopyValueError: A quote is not closed, there are too many values, or a NOT NULL column
+                would be NULL.
         """
         values = self._plain_values(row) or list(split_values(row))
         if not row.isascii():
@@ -83,10 +83,10 @@ class RowConverter:
         return _TAB.join([_escaped(value) for value in values]) + b"\n"
 
     def _plain_values(self, row: bytes) -> list[bytes | None] | None:
-        """The values where all are there in double quotes, and no quote is in one; else None.
+        """Return the values if all are in double quotes and contain no quote; else None.
 
-        Nearly every row is like that, and then one split does. Where the quotes are two for each
-        value, and each pair of values has ``"<tab>"`` between them, none is left to be inside one.
+        This is a fast path for nearly all rows: it splits them once. Counting two quotes per value,
+        and finding ``"<tab>"`` between the values, shows that no quote is inside a value.
         """
         if row.count(b'"') != self._quotes or b'\\"' in row:
             return None
@@ -100,23 +100,23 @@ class RowConverter:
         return [_ESCAPED.sub(rb"\1", value) for value in values if value is not None]
 
     def _has_nothing_special(self, row: bytes) -> bool:
-        """Whether no value of a whole row can have a character that COPY escapes."""
-        is_whole = row.count(_TAB) == len(self._columns) - 1
-        return is_whole and b"\\" not in row and b"\r" not in row
+        """Whether no value needs escaping in COPY's text format."""
+        is_complete = row.count(_TAB) == len(self._columns) - 1
+        return is_complete and b"\\" not in row and b"\r" not in row
 
     def _fit_all(self, row: bytes, values: list[bytes | None]) -> None:
-        """Makes of the row's values, in place, what the columns take."""
+        """Convert the row's values, in place, to what the columns accept."""
         if len(values) > len(self._columns):
             raise CopyValueError("", row, "Extra column(s) found")
         values.extend([None] * (len(self._columns) - len(values)))
         limits = self._limits
         for index, value in enumerate(values):
-            # Most values fit as they are; looking that up costs a fraction of a call.
+            # Most values fit unchanged; this test is much cheaper than a call.
             if not value or value[-1] == _BLANK or len(value) > limits[index]:
                 values[index] = self._fit(self._columns[index], value)
 
     def _fit(self, column: WarehouseColumn, value: bytes | None) -> bytes | None:
-        """The value as the column takes it: None for NULL, trimmed and cut."""
+        """Return the value as the column accepts it: None for NULL, trimmed and truncated."""
         if not value:
             if column.not_null:
                 raise CopyValueError(column.name, value or b"", "Missing data for not-null field")
@@ -127,41 +127,41 @@ class RowConverter:
             value = value.rstrip(b" ")
         if column.limit is not None and len(value) > column.limit:
             if len(value.rstrip(b" ")) > column.limit:
-                self.cut[column.name] += 1
+                self.truncated[column.name] += 1
             value = value[: column.limit].decode("utf-8", "ignore").encode()
         return value
 
 
 def records(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Rows without their line end; a line end after a backslash is part of its row."""
-    held = b""
+    """Split into rows without their newline; an escaped newline is part of its row."""
+    pending = b""
     for line in lines:
         if not line.endswith(b"\n"):
-            yield held + line
-            held = b""
+            yield pending + line
+            pending = b""
             continue
         body = line[:-1]
         if (len(body) - len(body.rstrip(b"\\"))) % 2:
-            held += line
+            pending += line
             continue
-        yield held + body
-        held = b""
-    if held:
-        yield held
+        yield pending + body
+        pending = b""
+    if pending:
+        yield pending
 
 
 def valid_utf8(value: bytes) -> bytes:
-    """The value with ``?`` for each byte that is no UTF-8."""
-    # surrogateescape makes of each bad byte one code point that no valid UTF-8 gives.
+    """Replace each invalid UTF-8 byte with ``?``."""
+    # surrogateescape maps each invalid byte to one code point that valid UTF-8 cannot contain.
     return _BAD_BYTE.sub("?", value.decode("utf-8", "surrogateescape")).encode()
 
 
 def split_values(row: bytes) -> Iterator[bytes | None]:
-    r"""The values of any row, quotes and escapes undone; None for an unquoted ``\N``."""
-    place = 0
+    r"""Return the values of a row without quotes and escapes; None for an unquoted ``\N``."""
+    position = 0
     while True:
-        match = _VALUE.match(row, place)
-        assert match is not None  # the pattern matches the empty text
+        match = _VALUE.match(row, position)
+        assert match is not None  # the pattern matches an empty string
         plain = match["plain"]
         if plain is None:
             yield _ESCAPED.sub(
@@ -171,7 +171,7 @@ def split_values(row: bytes) -> Iterator[bytes | None]:
             raise CopyValueError("", row, "Invalid quote formatting: no closing quote")
         else:
             yield None if plain in (_NULL, b"\\\\N") else _ESCAPED.sub(rb"\1", plain)
-        place = match.end()
+        position = match.end()
         if not match["tab"]:
             return
 

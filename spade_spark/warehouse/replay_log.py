@@ -1,6 +1,6 @@
-"""The replay ledger in the warehouse: one row a load or undo of a table, written with the rows.
+"""The replay log: one row for each load or undo of a table, written with the table's rows.
 
-Rows are only ever added: of several of one run tag and table, the newest tells of what stands.
+Rows are only added. Of several rows of one run tag and table, the latest one counts.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ _TYPES = {
 }
 COLUMNS = tuple(_TYPES)
 ADDED = ("backup", "fingerprint")
-"""Columns that the first ledgers did not have. Empty: nothing was kept, nothing is known."""
+"""Columns that the first version did not have. They are empty in its rows."""
 
 
 @dataclass(frozen=True)
 class ReplayLogKey:
-    """What identifies rows of the ledger.
+    """Identifies the rows of one run tag and table.
 
     Attributes:
         control: The schema of the control tables.
-        run_tag: The run that was loaded.
-        table: The table that it was loaded into.
+        run_tag: The run tag.
+        table: The table's name, as in Blueprint.
     """
 
     control: str
@@ -55,7 +55,7 @@ class ReplayLogKey:
         )
 
     def select(self) -> Sql:
-        """When the run was loaded into the table, the newest first; no rows where it was not."""
+        """Return the query for the times of the loads, the latest first."""
         return Sql(
             'SELECT "ts" FROM ',
             Identifier(self.control, NAME),
@@ -74,16 +74,16 @@ class ReplayLogKey:
         backup: str = "",
         fingerprint: str | None = "",
     ) -> Sql:
-        """The new row; figures that are not known yet (None) make it one for plans only.
+        """Return the INSERT of a new row. None stands for a value that a plan does not know yet.
 
         Args:
-            window: What was replaced.
-            checksum: Of the run's manifest.
-            deleted: Rows deleted.
-            inserted: Rows inserted.
-            ts: When, UTC.
-            backup: Where the rows that went are kept; empty for nowhere.
-            fingerprint: Of the window's rows as they are from now on.
+            window: The replaced window.
+            checksum: The checksum of the run's manifest.
+            deleted: The number of rows deleted.
+            inserted: The number of rows inserted.
+            ts: The time, UTC.
+            backup: The backup of the replaced rows; empty if there is none.
+            fingerprint: The fingerprint of the window's rows afterwards.
         """
         values = [
             Literal(self.run_tag),
@@ -112,25 +112,24 @@ class ReplayLogKey:
 
 
 def lock(control: str) -> Sql:
-    """Locks the ledger until the transaction ends; whoever replaces rows waits here."""
+    """Return the statement that locks the replay log until the transaction ends."""
     return Sql("LOCK TABLE ", Identifier(control, NAME))
 
 
-def was_committed(session: Session, entry: ReplayLogKey, ts: datetime) -> bool:
-    """Whether the try that gave its row the time ``ts`` was committed.
+def was_committed(session: Session, key: ReplayLogKey, ts: datetime) -> bool:
+    """Whether the transaction that wrote the row with the time ``ts`` was committed.
 
-    The lost session's transaction holds the ledger's lock until it has ended, one way or the
-    other: whoever gets the lock sees how it ended. The wait for it is limited to
-    three minutes.
+    The lost session holds the replay log's lock until its transaction has ended. So this waits for
+    the lock, for at most three minutes, before it looks for the row.
     """
     session.run(Sql("SET statement_timeout TO ", Literal(_LOCK_TIMEOUT_MS)))
     with session.rolled_back():
-        session.run(lock(entry.control))
-        return (ts,) in session.rows(entry.select())
+        session.run(lock(key.control))
+        return (ts,) in session.rows(key.select())
 
 
 def create(control: str) -> Sql:
-    """Creates the ledger where it is not there."""
+    """Return the statement that creates the replay log if it does not exist."""
     return Sql(
         "CREATE TABLE IF NOT EXISTS ",
         Identifier(control, NAME),
@@ -141,7 +140,7 @@ def create(control: str) -> Sql:
 
 
 def add_columns(control: str) -> tuple[Sql, ...]:
-    """Brings a ledger of the first form up to date."""
+    """Return the statements that add the columns that the first version did not have."""
     return tuple(
         Sql("ALTER TABLE ", Identifier(control, NAME), " ADD COLUMN ", _definition(column))
         for column in ADDED
@@ -149,7 +148,7 @@ def add_columns(control: str) -> tuple[Sql, ...]:
 
 
 def version(session: Session, control: str, table: str) -> int | None:
-    """The table's version in the warehouse: the highest of its name; None where it has none."""
+    """Return the table's version in the warehouse, the highest one recorded, or None."""
     statement = Sql(
         'SELECT MAX("version") FROM ',
         Identifier(control, VERSIONS),
@@ -161,5 +160,5 @@ def version(session: Session, control: str, table: str) -> int | None:
 
 
 def _definition(column: str) -> Sql:
-    """A column as CREATE TABLE and ADD COLUMN take it."""
+    """Return the column's definition for CREATE TABLE and ADD COLUMN."""
     return Sql(Identifier(column), f" {_TYPES[column]}")

@@ -1,4 +1,4 @@
-"""Tries again what may pass: a whole load of a table, or a question before anything is begun."""
+"""Retry policies for loads and for queries before a load."""
 
 from __future__ import annotations
 
@@ -16,45 +16,45 @@ from spade_spark.warehouse.connection import ConnectionInfo, Session, StatementE
 T = TypeVar("T")
 
 TABLE_RETRIES = RetryPolicy(max_attempts=6, max_seconds=4 * 3600, initial_wait=1, max_wait=60)
-"""Of the load or the undo of a table."""
+"""For the load or undo of a table."""
 
 PREFLIGHT_RETRIES = RetryPolicy(max_attempts=4, max_seconds=60, initial_wait=0.5, max_wait=5)
-"""Of a query before any change: a user waits for the result, perhaps with a wrong host name."""
+"""For a query before any change. It is short because a user waits for the result."""
 
 
 def query_with_retries(
     connection_info: ConnectionInfo,
-    question: Callable[[Session], T],
+    query: Callable[[Session], T],
     retries: RetryPolicy | None = None,
 ) -> T:
-    """The answer to a question that changes nothing, in a session of its own for each try.
+    """Run a read-only query, with a new session for each attempt.
 
     Args:
-        connection_info: Who is asked.
-        question: Asks.
-        retries: How often, and how long; :data:`PREFLIGHT_RETRIES` if left out.
+        connection_info: The warehouse.
+        query: Runs the query.
+        retries: The retry policy; :data:`PREFLIGHT_RETRIES` by default.
 
     Raises:
-        TransientError: Nobody answers, or another transaction won, each time.
-        WarehouseError: The warehouse refuses. Both say what to do next.
+        TransientError: All attempts failed.
+        WarehouseError: The warehouse rejected the query. Both errors say what to do next.
     """
 
-    def once() -> T:
+    def attempt() -> T:
         with Session(connection_info) as session:
-            return question(session)
+            return query(session)
 
     with with_remediation_hint():
-        return (retries or PREFLIGHT_RETRIES).call(once)
+        return (retries or PREFLIGHT_RETRIES).call(attempt)
 
 
 @contextmanager
 def with_remediation_hint() -> Iterator[None]:
-    """What the warehouse says inside the block, before any row is changed, gets what to do next."""
+    """Add what to do next to errors raised in the block, which must not change any rows."""
     try:
         yield
     except TransientError as fault:
-        raise type(fault)(f"{fault}; nothing was changed, run the same command again") from None
+        raise type(fault)(f"{fault}; nothing was changed; run the same command again") from None
     except StatementError as refusal:
         raise WarehouseError(
-            f"{refusal}; nothing was changed: mend that, then run the same command again"
+            f"{refusal}; nothing was changed; fix this, then run the same command again"
         ) from None

@@ -1,7 +1,7 @@
-"""A way back: the rows that a load replaced, put back under the same lock, guards and ledger.
+"""Undo a load: put back the rows that it replaced.
 
-An undo is a replace whose rows come from the backup instead of from files. It keeps what it
-deletes, and has a ledger row of its own (``undo-TAG``), so that it can be undone in its turn.
+An undo is a swap whose rows come from the backup instead of files. It backs up the rows that it
+deletes and has its own row in the replay log (``undo-TAG``), so it can be undone too.
 """
 
 from __future__ import annotations
@@ -58,16 +58,16 @@ from spade_spark.warehouse.target_rows import TargetRows, WarehouseSchemas, sche
 
 @dataclass(frozen=True)
 class UndoPlan:
-    """A load that can be undone, as it was found.
+    """How to undo one load.
 
     Attributes:
-        load: The load's row of the ledger.
-        rows: The rows that go, under the undo's own tag.
-        backup: Where the rows are that come back.
-        columns: Their columns.
-        now: How many rows go.
-        kept: How many come back.
-        newest: The time of the ledger's newest row, UTC.
+        load: The load's row in the replay log.
+        rows: The rows to be replaced, under the undo's own tag.
+        backup: The backup with the old rows.
+        columns: The backup's columns.
+        current_rows: The current number of rows in the window.
+        backup_rows: The number of rows in the backup.
+        newest: The time of the newest row in the replay log, UTC.
     """
 
     load: ReplayLogRow
@@ -79,7 +79,7 @@ class UndoPlan:
     newest: datetime
 
     def insert(self) -> Sql:
-        """Puts the rows back; columns that were added since get their defaults."""
+        """Return the INSERT of the backup; columns added since get their default values."""
         names = identifiers(column.name for column in self.columns)
         return Sql(
             "INSERT INTO ",
@@ -100,46 +100,48 @@ def plan_undo(
     load: ReplayLogRow,
     rules: LoadGuards,
 ) -> UndoPlan:
-    """Looks whether a load can be undone; nothing is changed.
+    """Check whether a load can be undone. Nothing is changed.
 
     Args:
-        session: Where to look: in the undo's own transaction, or beforehand.
+        session: The session to use.
         warehouse: The warehouse.
-        schemas: Where its tables stand.
-        load: The run tag and the table; of several loads of them the newest counts.
-        rules: What is allowed; with ``force`` a window that was changed since, too.
+        schemas: The schemas of its tables.
+        load: The load. If its run tag was loaded into the table again, the latest load counts.
+        rules: The limits. ``force`` allows an undo although the window was changed since.
 
     Raises:
-        AlreadyUndoneError: It was undone before.
-        GuardError: The rows that would come back are too few, or the window was changed since.
-        WarehouseError: There are no rows to put back, or no column to put them in.
+        AlreadyUndoneError: The load was undone before.
+        GuardError: The backup has too few rows, or the window was changed since.
+        WarehouseError: The backup is missing, or the table lacks one of its columns.
     """
     history = replay_log_rows(session, schemas.control)
     row = latest_load(history, load.run_tag, load.table)
-    left = f"{load.table} was left as it was"
+    prefix = f"{load.table} was not modified"
     if row is None:
-        raise WarehouseError(f"{left}: the ledger has no load of run tag {load.run_tag} any more")
+        raise WarehouseError(
+            f"{prefix}: the replay log no longer has a load of run tag {load.run_tag}"
+        )
     undone = find_undo(row, history)
     if undone:
         raise AlreadyUndoneError(
-            f"{left}: run tag {row.run_tag} was undone already, at {undone.at:%Y-%m-%d %H:%M:%S} "
-            f"UTC; to put its rows back, spade-spark undo {undone.run_tag}"
+            f"{prefix}: run tag {row.run_tag} was already undone, at {undone.at:%Y-%m-%d %H:%M:%S} "
+            f"UTC; to reverse that undo: spade-spark undo {undone.run_tag}"
         )
     backup = _backup(session, row)
     rows = TargetRows(warehouse, schemas, row.table, row.window, UNDO + row.run_tag)
     columns = _columns(session, rows, backup)
     if not rules.force:
-        _refuse_changed(session, row, rows, columns, history)
-    ((now,),) = session.rows(rows.count())
-    ((kept,),) = session.rows(backup.count())
-    if kept != row.before and not rules.force:
+        _check_unchanged(session, row, rows, columns, history)
+    ((current_rows,),) = session.rows(rows.count())
+    ((backup_rows,),) = session.rows(backup.count())
+    if backup_rows != row.before and not rules.force:
         raise GuardError(
-            f"{left}: {backup} has {kept} rows, but {row.before} were kept there: somebody "
-            "changed it; --force puts back what it has"
+            f"{prefix}: the backup {backup} had {row.before} rows and now has {backup_rows}: it "
+            "was changed; --force puts back the rows that it has"
         )
-    if now or kept:
-        guard_rows(rows, now, kept, rules, kind="kept rows")
-    return UndoPlan(row, rows, backup, columns, now, kept, history[-1].at)
+    if current_rows or backup_rows:
+        guard_rows(rows, current_rows, backup_rows, rules, source="rows in the backup")
+    return UndoPlan(row, rows, backup, columns, current_rows, backup_rows, history[-1].at)
 
 
 def undo_tables(
@@ -153,17 +155,17 @@ def undo_tables(
     retries: RetryPolicy | None = None,
     progress: ProgressCallback = lambda progress: None,  # noqa: ARG005 - the default does nothing
 ) -> tuple[UndoOutcome, ...]:
-    """Undoes each of ``loads``, ``poolsize`` at a time.
+    """Undo loads, ``poolsize`` tables at a time.
 
     ``verify_lock`` is called right before each table is changed.
 
     Returns:
-        What came of each, in their order.
+        The outcomes, in the order of ``loads``.
 
     Raises:
-        KeyboardInterrupt: Passed on once every session has rolled back and closed; what
-            ``progress`` reported as undone is undone.
-        WarehouseError: The schema of backups is not there and cannot be created.
+        KeyboardInterrupt: An interrupt, raised after all sessions have rolled back and closed. The
+            tables that ``progress`` reported as undone are undone.
+        WarehouseError: The schema of backups cannot be created.
         ConnectionLostError: The warehouse does not answer.
     """
     schemas = schemas_from_settings(settings)
@@ -171,17 +173,17 @@ def undo_tables(
     sessions = SessionPool(warehouse.connection_info)
     with with_remediation_hint():
         retries.call(lambda: ensure_control_objects(warehouse, schemas), stop=sessions.stop)
-    work: list[Callable[[], UndoOutcome]] = []
+    tasks: list[Callable[[], UndoOutcome]] = []
     for load in loads:
         rows = TargetRows(warehouse, schemas, load.table, load.window, UNDO + load.run_tag)
         attempts = TableAttempts(rows, retries, sessions, progress, LoadPhase.NOT_UNDONE)
-        work.append(_TableUndo(load, rules, attempts, verify_lock).run)
-    return tuple(run_concurrently(work, sessions, poolsize))
+        tasks.append(_TableUndo(load, rules, attempts, verify_lock).run)
+    return tuple(run_concurrently(tasks, sessions, poolsize))
 
 
 @dataclass(frozen=True)
 class _TableUndo:
-    """One table."""
+    """Undoes one load."""
 
     load: ReplayLogRow
     rules: LoadGuards
@@ -189,14 +191,14 @@ class _TableUndo:
     verify_lock: LockCheck
 
     def run(self) -> UndoOutcome:
-        """Undoes the load; every failure is an answer."""
+        """Undo the load, with retries."""
         started = time.monotonic()
-        ended = self.attempts.run_with_retries(self._once)
-        if isinstance(ended, UndoAlreadyDone):
+        outcome = self.attempts.run_with_retries(self._attempt)
+        if isinstance(outcome, UndoAlreadyDone):
             self.attempts.report(LoadPhase.UNDONE_BEFORE)
-        if isinstance(ended, UndoAlreadyDone | LoadFailed):
-            return ended
-        deleted, inserted, backup = ended
+        if isinstance(outcome, UndoAlreadyDone | LoadFailed):
+            return outcome
+        deleted, inserted, backup = outcome
         self.attempts.report(LoadPhase.UNDONE, f"{deleted} rows deleted, {inserted} put back")
         return UndoSucceeded(
             table=self.load.table,
@@ -207,35 +209,35 @@ class _TableUndo:
             seconds=time.monotonic() - started,
         )
 
-    def _once(self) -> tuple[int, int, str] | UndoAlreadyDone:
-        """One try, in one commit: rows deleted, rows put back, and where the former are kept."""
+    def _attempt(self) -> tuple[int, int, str] | UndoAlreadyDone:
+        """Undo the load in one transaction; return rows deleted, rows put back, and the backup."""
         sessions = self.attempts.sessions
         session = sessions.open()
         self.attempts.report(
-            LoadPhase.REPLACING, f"by the rows that {self.load.run_tag} had replaced"
+            LoadPhase.REPLACING, f"with the rows from before run tag {self.load.run_tag}"
         )
-        done: tuple[int, int, str] | None = None
+        result: tuple[int, int, str] | None = None
         ts = datetime.now(timezone.utc).replace(tzinfo=None)
         try:
             with replacing_transaction(
                 session, self.attempts.rows.schemas.control, self.verify_lock
             ):
-                # Here too: of a driver that died, the commit may have gone through since.
+                # Checked again under the lock: an earlier attempt may have been committed.
                 plan = self._plan(session)
                 ts = _after(plan.newest)
-                done = self._replace(session, plan, ts)
+                result = self._replace(session, plan, ts)
         except AlreadyUndoneError:
             return UndoAlreadyDone(self.load.table)
         except CommitOutcomeUnknownError:
-            if done is None or not self.attempts.check_committed(ts):
+            if result is None or not self.attempts.check_committed(ts):
                 raise ConnectionLostError(
-                    f"the connection broke during the commit of {self.load.table}, which was not "
-                    "done"
+                    f"the connection was lost during the commit of {self.load.table}, which was "
+                    "rolled back"
                 ) from None
         finally:
             sessions.close(session)
-        assert done is not None  # the transaction ended without an error
-        return done
+        assert result is not None  # the transaction ended without an error
+        return result
 
     def _plan(self, session: Session) -> UndoPlan:
         rows = self.attempts.rows
@@ -246,8 +248,9 @@ class _TableUndo:
         inserted = session.run(plan.insert())
         if inserted != plan.backup_rows:
             raise InternalError(
-                f"{self.load.table} was left as it was: {plan.backup_rows} rows are kept in "
-                f"{plan.backup}, but the insert took {inserted}; report this"
+                f"{self.load.table} was not modified: the backup {plan.backup} has "
+                f"{plan.backup_rows} rows, but {inserted} would have been inserted; report this "
+                "as a bug"
             )
         session.run(
             plan.rows.log_key.insert(
@@ -264,23 +267,23 @@ class _TableUndo:
 
 
 def _backup(session: Session, row: ReplayLogRow) -> BackupTable:
-    """The load's backup, which is there.
+    """Return the load's backup.
 
     Raises:
-        WarehouseError: It is not.
+        WarehouseError: It does not exist.
     """
-    words = shlex.join(["spade-spark", "replay", *row.window.arguments, row.table])
-    again = f"make the rows again from the logs, with {words}"
+    command = shlex.join(["spade-spark", "replay", *row.window.arguments, row.table])
+    advice = f"rebuild the rows from the logs: {command}"
     if not row.backup:
         raise WarehouseError(
-            f"{row.table} was left as it was: the rows that run tag {row.run_tag} replaced were "
-            f"not kept (warehouse.backup was false): {again}"
+            f"{row.table} was not modified: the load of run tag {row.run_tag} made no backup "
+            f"(warehouse.backup was false); {advice}"
         )
     backup = BackupTable.parse(row.backup)
     if not backup.exists(session):
         raise WarehouseError(
-            f"{row.table} was left as it was: {backup}, where the rows that run tag {row.run_tag} "
-            f"replaced were kept, is not there any more: {again}"
+            f"{row.table} was not modified: {backup}, the backup of run tag {row.run_tag}, no "
+            f"longer exists; {advice}"
         )
     return backup
 
@@ -288,57 +291,62 @@ def _backup(session: Session, row: ReplayLogRow) -> BackupTable:
 def _columns(
     session: Session, rows: TargetRows, backup: BackupTable
 ) -> tuple[WarehouseColumn, ...]:
-    """The kept rows' columns, which the table has still.
+    """Return the backup's columns.
 
     Raises:
-        WarehouseError: It has not.
+        WarehouseError: The table no longer has all of them.
     """
-    there = {
-        each.name
-        for each in information_schema.columns(session, rows.schemas.schema, rows.relation)
+    existing = {
+        column.name
+        for column in information_schema.columns(session, rows.schemas.schema, rows.relation)
     }
-    kept = information_schema.columns(session, backup.schema, backup.name)
-    gone = [column.name for column in kept if column.name not in there]
-    if gone:
+    columns = information_schema.columns(session, backup.schema, backup.name)
+    missing = [column.name for column in columns if column.name not in existing]
+    if missing:
         raise WarehouseError(
-            f"{rows.table} was left as it was: {rows.schemas.schema}.{rows.relation} has no "
-            f"{', '.join(gone)} any more, which the rows in {backup} have: add what is missing, "
-            "or put the other columns back by hand"
+            f"{rows.table} was not modified: {rows.schemas.schema}.{rows.relation} no longer has "
+            f"{', '.join(missing)}, which the backup {backup} has: add what is missing, or put the "
+            "other columns back with SQL"
         )
-    return kept
+    return columns
 
 
-def _refuse_changed(
+def _check_unchanged(
     session: Session,
     row: ReplayLogRow,
     rows: TargetRows,
     columns: Sequence[WarehouseColumn],
     history: Sequence[ReplayLogRow],
 ) -> None:
-    """Refuses a window that is not as the load left it.
+    """Check that the window is as the load left it.
 
     Raises:
-        GuardError: It was changed since, by a replay or by somebody else.
+        GuardError: A replay or something else has changed it since.
     """
-    left = f"{row.table} was left as it was: the window {row.window}"
-    forced = "--force puts the older rows back all the same, and keeps those that are there now"
+    prefix = f"{row.table} was not modified: the window {row.window}"
+    forced = "--force puts the older rows back anyway, and backs up the current ones"
     changes = later_changes(row, history)
     if changes:
-        by = ", ".join(f"{each.run_tag} ({each.at:%Y-%m-%d %H:%M:%S} UTC)" for each in changes)
+        by = ", ".join(
+            f"{change.run_tag} ({change.at:%Y-%m-%d %H:%M:%S} UTC)" for change in changes
+        )
         raise GuardError(
-            f"{left} was replaced since run tag {row.run_tag} was loaded, by {by}: undo that "
+            f"{prefix} was replaced after run tag {row.run_tag} was loaded, by {by}: undo that "
             f"first; {forced}"
         )
-    now = fingerprint(session, rows, columns)
-    if now != row.fingerprint:
-        had, has = (text.partition(":")[0] or "?" for text in (row.fingerprint, now))
+    current = fingerprint(session, rows, columns)
+    if current != row.fingerprint:
+        had, has = (text.partition(":")[0] or "?" for text in (row.fingerprint, current))
         raise GuardError(
-            f"{left} was changed since run tag {row.run_tag} was loaded, by no replay ({had} rows "
-            f"then, {has} now): look at it first; {forced}"
+            f"{prefix} was changed after run tag {row.run_tag} was loaded, but not by a replay "
+            f"({had} rows then, {has} now): look at the rows first; {forced}"
         )
 
 
 def _after(newest_at: datetime) -> datetime:
-    """Now, UTC; after all that the ledger has, though another machine's clock was ahead."""
+    """Return the current time, UTC, or a later one: after every time in the replay log.
+
+    The clock of the machine that wrote the newest row may be ahead.
+    """
     now = max(datetime.now(timezone.utc), newest_at + timedelta(microseconds=1))
     return now.replace(tzinfo=None)

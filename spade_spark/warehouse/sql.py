@@ -1,7 +1,7 @@
-"""SQL as values: composed from fixed words, identifiers and literals, never from formatted text.
+"""SQL statements composed of fixed text, identifiers and literals, never formatted.
 
-A statement has two renderings. ``str(statement)`` is for people (plans, logs, errors) and shows
-``***`` where a secret stands; ``statement.sql()`` is for the driver alone.
+``str(statement)`` is for plans, logs and errors: it shows ``***`` instead of a secret.
+``statement.sql()`` is for the driver only.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ HIDDEN = "***"
 
 @dataclass(frozen=True)
 class Identifier:
-    """A name, qualified or not: ``Identifier("physical", "login")`` is ``"physical"."login"``."""
+    """A name, optionally qualified: ``Identifier("physical", "login")``."""
 
     names: tuple[str, ...]
 
@@ -25,18 +25,18 @@ class Identifier:
         object.__setattr__(self, "names", names)
 
     def sql(self) -> str:
-        """The quoted name."""
+        """Return the quoted name."""
         return ".".join('"' + _clean(name).replace('"', '""') + '"' for name in self.names)
 
 
 @dataclass(frozen=True)
 class Literal:
-    """A text, whole number or time without a zone."""
+    """A string, an integer or a timestamp without time zone."""
 
     value: str | int | datetime
 
     def sql(self) -> str:
-        """The quoted value."""
+        """Return the value as an SQL literal."""
         if isinstance(self.value, int):
             return str(self.value)
         if isinstance(self.value, datetime):
@@ -46,7 +46,7 @@ class Literal:
 
 @dataclass(frozen=True, repr=False)
 class Secret:
-    """A text that is shown to the warehouse and to nobody else."""
+    """A string literal that only the driver sees."""
 
     value: str
 
@@ -54,28 +54,28 @@ class Secret:
         return f"Secret({HIDDEN})"
 
     def sql(self) -> str:
-        """The quoted value, in clear."""
+        """Return the value as an SQL literal, in clear text."""
         return _quoted(self.value)
 
 
 @dataclass(frozen=True)
 class Placeholder:
-    """A value that is known only once the statement before it has run; shown in plans only."""
+    """A value in a plan that is known only after an earlier statement has run."""
 
     name: str
 
     def sql(self) -> str:
-        """Refuses: a statement with an open place is not for the warehouse."""
-        raise WarehouseError(f"the statement still lacks {self.name}: it is a plan, not to be run")
+        """Raise an error: a statement with a placeholder cannot be run."""
+        raise WarehouseError(f"a statement without a value for {self.name} cannot be run")
 
 
 Part = str | Identifier | Literal | Secret | Placeholder
-"""A piece of a statement; plain text is fixed SQL words of this package's own."""
+"""A part of a statement. A plain string is fixed SQL text."""
 
 
 @dataclass(frozen=True)
 class Sql:
-    """One SQL statement; ``str()`` of it is safe to show."""
+    """One SQL statement or a fragment of one. ``str()`` of it does not contain secrets."""
 
     parts: tuple[Part, ...]
 
@@ -86,7 +86,7 @@ class Sql:
         object.__setattr__(self, "parts", tuple(flat))
 
     def sql(self) -> str:
-        """What the driver sends, secrets in clear."""
+        """Return the text for the driver, with secrets in clear text."""
         return "".join(part if isinstance(part, str) else part.sql() for part in self.parts)
 
     def __str__(self) -> str:
@@ -94,12 +94,12 @@ class Sql:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The secrets in it, so that they can be taken out of whatever answers it."""
+        """The secrets in the statement, to be removed from error messages."""
         return tuple(part.value for part in self.parts if isinstance(part, Secret))
 
 
 def joined(parts: Iterable[Part | Sql], separator: str = ", ") -> Sql:
-    """The parts with ``separator`` between them."""
+    """Join ``parts`` with ``separator`` between them."""
     flat: list[Part | Sql] = []
     for part in parts:
         if flat:
@@ -109,7 +109,7 @@ def joined(parts: Iterable[Part | Sql], separator: str = ", ") -> Sql:
 
 
 def identifiers(names: Iterable[str]) -> Sql:
-    """``"a", "b"``."""
+    """Return a list of identifiers: ``"a", "b"``."""
     return joined(Identifier(name) for name in names)
 
 
@@ -124,20 +124,20 @@ def _shown(part: Part) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A string literal that PostgreSQL and Redshift read alike.
+    """Return a string literal that PostgreSQL and Redshift read in the same way.
 
-    The two disagree about backslashes in literals, and nothing that this package writes needs
-    one, so they are refused. The text itself may be a secret: the message does not show it.
+    The two treat backslashes in literals differently, so backslashes are rejected. The error does
+    not show the text, which may be a secret.
     """
     if "\\" in text:
         raise WarehouseError(
-            "a value with a backslash cannot be written in SQL that every warehouse reads alike; "
-            "use a run tag, table name or setting without one"
+            "a value with a backslash is ambiguous in SQL; use a run tag, table name or setting "
+            "without a backslash"
         )
     return "'" + _clean(text).replace("'", "''") + "'"
 
 
 def _clean(text: str) -> str:
     if "\0" in text:
-        raise WarehouseError("a name or value with a NUL character cannot be written in SQL")
+        raise WarehouseError("SQL cannot contain a NUL character: remove it from the name or value")
     return text

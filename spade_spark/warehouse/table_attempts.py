@@ -1,4 +1,4 @@
-"""The attempts to load or undo one table, with retries of transient faults."""
+"""Attempts to load or undo one table."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from spade_spark.warehouse.target_rows import TargetRows
 T = TypeVar("T")
 
 ProgressCallback = Callable[[LoadProgress], None]
-"""Displays progress; called from several threads. What it raises is logged and has no effect."""
+"""Displays progress; called from several threads. Errors that it raises are only logged."""
 
 
 @dataclass(frozen=True)
 class TableAttempts:
-    """One table's tries.
+    """Loads or undoes one table, with retries.
 
     Attributes:
-        rows: What is changed.
-        retries: How often, and how long.
-        sessions: Where sessions come from.
+        rows: The rows to be replaced.
+        retries: The retry policy.
+        sessions: The open sessions of all tables.
         progress: Displays each phase.
         failed: The phase that a failure ends in.
     """
@@ -46,43 +46,44 @@ class TableAttempts:
     failed: LoadPhase
     _guard: DisplayGuard = field(default_factory=DisplayGuard)
 
-    def run_with_retries(self, once: Callable[[], T]) -> T | LoadFailed:
-        """What ``once`` gives, tried again where it may pass; every failure is an answer."""
+    def run_with_retries(self, attempt: Callable[[], T]) -> T | LoadFailed:
+        """Return the result of ``attempt``, retrying transient errors, or the failure."""
         table = self.rows.table
         try:
-            return self._retrying(once)
+            return self._retry(attempt)
         except SpadeError as error:
             return self._failed(
                 self._reason(error), unknown=isinstance(error, CommitOutcomeUnknownError)
             )
-        except Exception as error:  # noqa: BLE001 - one table's bug leaves the others alone
-            return self._failed(f"{table}: a bug, {type(error).__name__}: {error}; report this")
+        except Exception as error:  # noqa: BLE001 - a bug in one table must not stop the others
+            return self._failed(
+                f"{table}: internal error, {type(error).__name__}: {error}; please report this"
+            )
 
     def report(self, phase: LoadPhase, note: str = "") -> None:
-        """Displays a phase; a display that fails changes nothing."""
+        """Display a phase."""
         with self._guard:
             self.progress(LoadProgress(self.rows.table, phase, note))
 
     def check_committed(self, ts: datetime) -> bool:
-        """Looks at the ledger for the row of that time, trying again while nobody answers.
+        """Whether the replay log has the row that was written at ``ts``.
 
         Raises:
-            CommitOutcomeUnknownError: It cannot be found out.
+            CommitOutcomeUnknownError: The warehouse could not be queried.
         """
-        entry = self.rows.log_key
+        key = self.rows.log_key
 
-        def look() -> bool:
+        def query() -> bool:
             with Session(self.rows.warehouse.connection_info) as session:
-                return replay_log.was_committed(session, entry, ts)
+                return replay_log.was_committed(session, key, ts)
 
         try:
-            return self._retrying(look)
+            return self._retry(query)
         except SpadeError as error:
             raise CommitOutcomeUnknownError(
-                f"{entry.table}: the answer to the commit was lost, and whether it was done "
-                f"could not be found out ({error}). A row in {entry.control}."
-                f"{replay_log.NAME} for it means that it was: run the same command "
-                "again, which looks first"
+                f"{key.table}: the connection was lost during COMMIT, and it is unknown whether "
+                f"the rows were replaced ({error}). Run the same command again: it first looks for "
+                f"the load in {key.control}.{replay_log.NAME}"
             ) from None
 
     def _failed(self, reason: str, *, unknown: bool = False) -> LoadFailed:
@@ -90,20 +91,20 @@ class TableAttempts:
         return LoadFailed(self.rows.table, reason, unknown)
 
     def _reason(self, error: SpadeError) -> str:
-        """The error's message; what the warehouse or a broken connection said gets its frame."""
+        """Return the error's message, with the table and what to do next where they are missing."""
         if isinstance(error, TransientError):
-            return f"{self.rows.table} was left as it was: {error}; run the same command again"
+            return f"{self.rows.table} was not modified: {error}; run the same command again"
         if isinstance(error, StatementError):
             return (
-                f"{self.rows.table} was left as it was: {error}; mend that, then run the same "
-                "command again"
+                f"{self.rows.table} was not modified: {error}; fix this, then run the same command "
+                "again"
             )
         if isinstance(error, LockLostError):
             return f"{self.rows.table} was not modified: {error}"
         return str(error)
 
-    def _retrying(self, operation: Callable[[], T]) -> T:
+    def _retry(self, operation: Callable[[], T]) -> T:
         return self.retries.call(operation, before_wait=self._report_wait, stop=self.sessions.stop)
 
     def _report_wait(self, attempt: int, error: BaseException) -> None:
-        self.report(LoadPhase.WAITING, f"try {attempt} failed: {error}")
+        self.report(LoadPhase.WAITING, f"attempt {attempt} failed: {error}")

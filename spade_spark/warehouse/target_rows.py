@@ -1,4 +1,4 @@
-"""Where tables stand, and the rows of one table that a load or an undo is about."""
+"""The schemas of the warehouse, and the rows of a table in a window."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from spade_spark.window import Window
 
 @dataclass(frozen=True)
 class WarehouseSchemas:
-    """Where tables stand.
+    """The schemas of the warehouse.
 
     Attributes:
-        schema: The schema of the tables.
+        schema: The schema of the target tables.
         control: The schema of the control tables.
-        time_column: The column that a window is about.
-        backup: The schema where rows are kept before they go; empty where none are kept.
+        time_column: The column that a window selects by.
+        backup: The schema of the backups; empty if backups are disabled.
     """
 
     schema: str
@@ -31,21 +31,21 @@ class WarehouseSchemas:
 
 
 def schemas_from_settings(settings: WarehouseSettings) -> WarehouseSchemas:
-    """Where the settings say that tables stand."""
+    """Return the schemas that the settings name."""
     backup = settings.backup_schema if settings.backup else ""
     return WarehouseSchemas(settings.schema_name, settings.control, settings.time_column, backup)
 
 
 @dataclass(frozen=True)
 class TargetRows:
-    """The rows of one table in one window, which go under a run tag.
+    """The rows of one table in a window, and the run tag to replace them under.
 
     Attributes:
         warehouse: The warehouse.
-        schemas: Where the table stands.
+        schemas: The schemas of its tables.
         table: The table's name, as in Blueprint.
-        window: The window, both ends inside.
-        run_tag: Under which name the ledger tells of it.
+        window: The window, both ends included.
+        run_tag: The run tag for the replay log.
     """
 
     warehouse: Warehouse
@@ -56,21 +56,21 @@ class TargetRows:
 
     @property
     def relation(self) -> str:
-        """The table's name, as in the warehouse."""
+        """The table's name in the warehouse."""
         return self.warehouse.fold(self.table)
 
     @property
     def target(self) -> Identifier:
-        """The table that is changed."""
+        """The qualified name of the target table."""
         return Identifier(self.schemas.schema, self.relation)
 
     @property
     def log_key(self) -> replay_log.ReplayLogKey:
-        """Its rows in the replay ledger."""
+        """The key of the load in the replay log."""
         return replay_log.ReplayLogKey(self.schemas.control, self.run_tag, self.table)
 
     def in_window(self) -> Sql:
-        """The condition that a row is in the window, both ends inside."""
+        """Return the condition that a row is in the window, both ends included."""
         return Sql(
             Identifier(self.warehouse.fold(self.schemas.time_column)),
             " BETWEEN ",
@@ -80,15 +80,15 @@ class TargetRows:
         )
 
     def count(self) -> Sql:
-        """The table's rows in the window."""
+        """Return the query that counts the rows."""
         return Sql("SELECT COUNT(*) FROM ", self.target, " WHERE ", self.in_window())
 
     def delete(self) -> Sql:
-        """Deletes the window's rows."""
+        """Return the statement that deletes the rows."""
         return Sql("DELETE FROM ", self.target, " WHERE ", self.in_window())
 
     def fingerprint(self, columns: Sequence[WarehouseColumn]) -> Sql:
-        """The window's rows: how many, and a sum that does not depend on their order."""
+        """Return the query for the number of rows and the sum of their hashes."""
         return Sql(
             "SELECT COUNT(*), SUM(",
             self.warehouse.row_hash(columns),

@@ -1,10 +1,9 @@
-"""One table's window: staged, reconciled, guarded, replaced.
+"""Replace the rows of one table in the window: stage, guard, swap.
 
-So far as the stage goes the target is untouched. The replace itself is one short transaction
-that begins by locking the replay ledger: two replays queue there, readers of the target do not
-wait at all, and they see the old rows until the commit, then the new ones. The rows that go are
-kept before they are deleted, in the same transaction, so that they can be restored
-(workflows/undo.py).
+Staging does not touch the target. The swap is one short transaction that locks the replay log
+first, so two replays wait for each other there. Readers do not wait: they see the old rows until
+the commit and the new rows after it. The swap copies the old rows to a backup before it deletes
+them, so that an undo can put them back.
 """
 
 from __future__ import annotations
@@ -42,15 +41,15 @@ from spade_spark.window import Window
 
 @dataclass(frozen=True)
 class WindowSwap:
-    """What is to be done to one table, as a value: its statements can be printed or run.
+    """The replacement of one table's rows. Its statements can be printed or run.
 
     Attributes:
         warehouse: The warehouse.
-        schemas: Where its tables stand.
-        files: What is loaded.
-        window: The rows that go and come.
-        run_tag: The run.
-        add_to: The run tag to whose load the rows are added, and none go; empty for a replace.
+        schemas: The schemas of its tables.
+        files: The files to load.
+        window: The window.
+        run_tag: The run tag.
+        add_to: The run tag of a load that the rows are added to; empty to replace rows.
     """
 
     warehouse: Warehouse
@@ -67,17 +66,17 @@ class WindowSwap:
 
     @property
     def rows(self) -> TargetRows:
-        """The rows that go and come."""
+        """The rows of the table in the window."""
         return TargetRows(self.warehouse, self.schemas, self.table, self.window, self.run_tag)
 
     @property
     def stage(self) -> str:
-        """The temporary table's name: short, since names are limited, and one per run and table."""
+        """The name of the staging table: short, and unique for the run and table."""
         digest = hashlib.sha256(f"{self.run_tag}/{self.table}".encode()).hexdigest()[:16]
         return f"replay_stage_{digest}"
 
     def count_staged(self) -> Sql:
-        """The staged rows, and those of them in the window."""
+        """Return the query that counts the staged rows, and those in the window."""
         return Sql(
             "SELECT COUNT(*), SUM(CASE WHEN ",
             self.rows.in_window(),
@@ -86,7 +85,7 @@ class WindowSwap:
         )
 
     def insert(self, columns: Sequence[WarehouseColumn]) -> Sql:
-        """Inserts the staged rows of the window."""
+        """Return the INSERT of the staged rows in the window."""
         return Sql(
             "INSERT INTO ",
             self.rows.target,
@@ -101,7 +100,7 @@ class WindowSwap:
         )
 
     def create_stage(self, columns: Sequence[WarehouseColumn]) -> Sql:
-        """Creates the stage."""
+        """Return the statement that creates the staging table."""
         return self.warehouse.create_stage(
             self.stage, self.schemas.schema, self.rows.relation, columns
         )
@@ -109,14 +108,16 @@ class WindowSwap:
     def script(
         self, columns: Sequence[WarehouseColumn], all_columns: Sequence[WarehouseColumn] = ()
     ) -> tuple[Sql, ...]:
-        """All statements in their order, for people; figures that are not known yet are named.
+        """Return all statements in order, for display, with placeholders for unknown values.
 
         Args:
-            columns: The columns that are filled.
-            all_columns: All columns of the table, where it has more.
+            columns: The columns to fill.
+            all_columns: All columns of the table, if it has more.
         """
         rows, backup = self.rows, backup_table(self.rows)
-        kept = (backup_sql(rows, backup), backup.count()) if self.schemas.backup else ()
+        backup_statements = (
+            (backup_sql(rows, backup), backup.count()) if self.schemas.backup else ()
+        )
         return (
             rows.log_key.select(),
             self.create_stage(columns),
@@ -128,14 +129,14 @@ class WindowSwap:
             BEGIN_SERIALIZABLE,
             replay_log.lock(self.schemas.control),
             rows.log_key.select(),
-            *kept,
+            *backup_statements,
             *(() if self.add_to else (rows.delete(),)),
             self.insert(columns),
             rows.fingerprint(all_columns or columns),
             rows.log_key.insert(
                 self.window,
                 self.files.checksum,
-                backup=str(backup) if kept else "",
+                backup=str(backup) if backup_statements else "",
                 fingerprint=None,
             ),
             COMMIT,
@@ -144,15 +145,15 @@ class WindowSwap:
 
 @dataclass(frozen=True)
 class StagedRows:
-    """A filled stage, and what is to be known before the replace.
+    """The rows in the staging table.
 
     Attributes:
-        session: The session that has the temporary table.
-        columns: The columns that are loaded, in the order of the rows' values.
-        rows: Rows that COPY brought.
-        inside: Those in the window.
-        before: Rows in the window before.
-        cut: Values cut to their column's length, by column.
+        session: The session that owns the temporary table.
+        columns: The loaded columns, in the order of the rows' values.
+        rows: The number of staged rows.
+        inside: The number of staged rows in the window.
+        before: The number of rows in the target's window before the swap.
+        truncated: The number of truncated values by column.
     """
 
     session: Session
@@ -160,73 +161,74 @@ class StagedRows:
     rows: int
     inside: int
     before: int
-    cut: dict[str, int]
+    truncated: dict[str, int]
 
 
 @dataclass(frozen=True)
 class SwapResult:
-    """Rows that a committed replace deleted and inserted."""
+    """The number of rows that a committed swap deleted and inserted."""
 
     deleted: int
     inserted: int
 
 
 def completed_load(session: Session, swap: WindowSwap) -> ReplayLogRow | None:
-    """The load by an earlier command that left nothing to do; None where there is something.
+    """Return the earlier load that makes this one unnecessary, or None.
 
     Raises:
-        AlreadyLoadedError: The run tag was loaded, but that load does not stand.
-        GuardError: The load to which rows are to be added does not stand.
+        AlreadyLoadedError: The run tag was loaded, but that load is no longer valid.
+        GuardError: The load that rows are to be added to is not valid.
     """
-    before = find_completed_load(session, swap.rows, swap.files.checksum)
-    if swap.add_to and not before:
+    earlier = find_completed_load(session, swap.rows, swap.files.checksum)
+    if swap.add_to and not earlier:
         check_append_target(session, swap.rows, swap.add_to)
-    return before
+    return earlier
 
 
 def stage(session: Session, swap: WindowSwap) -> StagedRows:
-    """Fills the temporary table and counts; the target is untouched.
+    """Load the staging table and count its rows; the target is not touched.
 
     Raises:
-        CopyError: COPY refused values.
-        WarehouseError: The table is not as planned, or the rows are not those of the manifest.
-        InputError: The files are not those of the manifest.
+        CopyError: COPY rejected values.
+        WarehouseError: The table has changed since the plan, or rows are missing.
+        InputError: The files differ from the manifest.
     """
     columns = _columns_as_planned(session, swap)
     session.run(swap.create_stage(columns))
     try:
-        cut = swap.warehouse.load_stage(session, swap.stage, columns, swap.files)
+        truncated = swap.warehouse.load_stage(session, swap.stage, columns, swap.files)
     except CommitOutcomeUnknownError as unknown:
-        # Committed or not, the temporary table is gone with its session.
+        # Committed or not, the temporary table ended with its session.
         raise ConnectionLostError(str(unknown)) from None
     ((rows, inside),) = session.rows(swap.count_staged())
     if rows != swap.files.rows:
         raise WarehouseError(
-            f"{swap.table} was left as it was: COPY brought {rows} rows, the run's manifest has "
-            f"{swap.files.rows} in {len(swap.files.files)} files; run the transform again under a "
-            "new run tag, and report this"
+            f"{swap.table} was not modified: COPY loaded {rows} rows, but the run's manifest lists "
+            f"{swap.files.rows} rows in {len(swap.files.files)} files; run the transform again "
+            "under a new run tag, and report this as a bug"
         )
     ((before,),) = session.rows(swap.rows.count())
-    return StagedRows(session, columns, rows, inside or 0, before, cut)
+    return StagedRows(session, columns, rows, inside or 0, before, truncated)
 
 
 def guard(swap: WindowSwap, staged: StagedRows, rules: LoadGuards) -> None:
-    """Stops where the new rows are none, too few, or too badly cut.
+    """Check that the staged rows are neither none, nor too few, nor truncated too often.
 
     Raises:
-        GuardError: They are; nothing was changed.
+        GuardError: The check failed; nothing was changed.
     """
     is_quiet = staged.inside == 0 and staged.before == 0
     if not (swap.add_to or (is_quiet and rules.skip_quiet)):
-        aside = f" ({staged.rows - staged.inside} outside it)"
-        guard_rows(swap.rows, staged.before, staged.inside, rules, kind="new rows", aside=aside)
-    cut = sum(staged.cut.values())
-    if rules.max_truncated is not None and cut > rules.max_truncated:
-        by_column = ", ".join(f"{name}: {count}" for name, count in sorted(staged.cut.items()))
+        note = f" ({staged.rows - staged.inside} outside it)"
+        guard_rows(swap.rows, staged.before, staged.inside, rules, source="new rows", note=note)
+    truncated = sum(staged.truncated.values())
+    if rules.max_truncated is not None and truncated > rules.max_truncated:
+        counts = sorted(staged.truncated.items())
+        by_column = ", ".join(f"{name}: {count}" for name, count in counts)
         raise GuardError(
-            f"{swap.table} was left as it was: {cut} values are longer than their column and would "
-            f"be cut ({by_column}), more than --max-truncated {rules.max_truncated}; widen the "
-            "columns or allow it"
+            f"{swap.table} was not modified: {truncated} values are longer than their column and "
+            f"would be truncated ({by_column}), more than --max-truncated {rules.max_truncated}; "
+            "widen the columns, or raise the limit"
         )
 
 
@@ -238,43 +240,43 @@ def swap_window(
     verify_lock: LockCheck,
     was_committed: Callable[[datetime], bool],
 ) -> SwapResult | ReplayLogRow:
-    """Deletes the window's rows, inserts the staged ones and writes the ledger, in one commit.
+    """Back up and delete the window's rows, insert the staged ones, and log it, in one commit.
 
     Args:
-        swap: What is replaced.
-        staged: The filled stage.
+        swap: The replacement.
+        staged: The staged rows.
         rules: Whether a run tag may be loaded again.
         verify_lock: Verifies the run's lock; called right before rows are changed.
-        was_committed: Says, if the answer to the commit was lost, whether the try whose ledger row
-            has this time was committed.
+        was_committed: Whether the replay log has the row with this time. Called if the connection
+            was lost during COMMIT.
 
     Returns:
-        What was done; or the load by which another session of the run tag did it meanwhile.
+        The result; or the load of another session that made this one unnecessary.
 
     Raises:
-        AlreadyLoadedError: Another session loaded the run tag meanwhile, otherwise.
-        SerializationError: Another transaction won; nothing was changed.
-        ConnectionLostError: The connection broke; nothing was changed.
-        LockLostError: Another command took the run's lock over; nothing was changed.
-        CommitOutcomeUnknownError: The answer to the commit was lost, and ``check_committed``
-            could not tell.
+        AlreadyLoadedError: Another session has loaded the run tag, from other files or for less.
+        SerializationError: A concurrent transaction prevented this one; nothing was changed.
+        ConnectionLostError: The connection was lost; nothing was changed.
+        LockLostError: Another command took over the run's lock; nothing was changed.
+        CommitOutcomeUnknownError: The connection was lost during COMMIT, and ``was_committed``
+            could not find out whether it succeeded.
     """
     session, rows = staged.session, swap.rows
-    done: SwapResult | None = None
+    result: SwapResult | None = None
     try:
         with replacing_transaction(session, swap.schemas.control, verify_lock):
             ts = datetime.now(timezone.utc).replace(tzinfo=None)
-            before = None if rules.force else completed_load(session, swap)
-            if before:
-                return before
+            earlier = None if rules.force else completed_load(session, swap)
+            if earlier:
+                return earlier
             backup, deleted = (
                 backup_only(session, rows) if swap.add_to else backup_and_delete(session, rows)
             )
             inserted = session.run(swap.insert(staged.columns))
             if inserted != staged.inside:
                 raise InternalError(
-                    f"{swap.table} was left as it was: {staged.inside} staged rows are in the "
-                    f"window, but the insert took {inserted}; report this"
+                    f"{swap.table} was not modified: {staged.inside} staged rows are in the "
+                    f"window, but {inserted} would have been inserted; report this as a bug"
                 )
             session.run(
                 rows.log_key.insert(
@@ -287,14 +289,14 @@ def swap_window(
                     fingerprint=fingerprint(session, rows),
                 )
             )
-            done = SwapResult(deleted, inserted)
+            result = SwapResult(deleted, inserted)
     except CommitOutcomeUnknownError:
-        if done is None or not was_committed(ts):
+        if result is None or not was_committed(ts):
             raise ConnectionLostError(
-                f"the connection broke during the commit of {swap.table}, which was not done"
+                f"the connection was lost during the commit of {swap.table}, which was rolled back"
             ) from None
-    assert done is not None  # the transaction ended without an error
-    return done
+    assert result is not None  # the transaction ended without an error
+    return result
 
 
 def _columns_as_planned(session: Session, swap: WindowSwap) -> tuple[WarehouseColumn, ...]:
@@ -307,5 +309,5 @@ def _columns_as_planned(session: Session, swap: WindowSwap) -> tuple[WarehouseCo
             version_problem(swap.schemas.control, swap.table, swap.files.version, version)
         )
     if problems:
-        raise WarehouseError(f"{swap.table} was left as it was: {'; '.join(problems)}")
+        raise WarehouseError(f"{swap.table} was not modified: {'; '.join(problems)}")
     return columns

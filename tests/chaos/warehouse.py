@@ -199,7 +199,7 @@ def _load_errors(known: Known) -> Experiment:
             load.scene.sql(f"ALTER TABLE physical.{table} ALTER COLUMN n TYPE smallint", load.url)
             ended = load.here("--skip-transform")
             assert ended.status == 1
-            assert "COPY refused values" in ended.said
+            assert "COPY rejected values" in ended.said
             now = load.rows()
             others = [each for each in TABLES if each != table]
             assert all(now[each] == known.right[each] for each in others), ended.said

@@ -75,7 +75,7 @@ def test_whatever_is_missing_is_told_at_once_and_the_exit_status_says_so(world, 
     world.sql("DROP TABLE physical.chat; UPDATE infra.table_version SET version = 9")
     assert plan(world, "login", "chat") == 1
     printed = capsys.readouterr().out
-    assert "there is no table physical.chat" in printed
+    assert "the table physical.chat does not exist" in printed
     assert "infra.table_version has version 9 of login" in printed
     assert "The replay would NOT start." in printed
 

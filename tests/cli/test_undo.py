@@ -18,26 +18,27 @@ from spade_spark.runs.run_store import RunStore
 from spade_spark.storage.base import open_store
 from spade_spark.warehouse.loader import ensure_control_objects
 from spade_spark.workflows import undo
-from tests.warehouse.harness import NEW, OLD, REPLACED, WINDOW, Lab
+from tests.warehouse.harness import NEW, OLD, REPLACED, WINDOW, WarehouseHarness
 
 ELSEWHERE = Process("bob", "worker-7", 4711, "worker-7/boot/pid:[1]", "9")
 PASSWORD = "marked-password"
 
 
 class Desk:
-    """A lab whose tables were replaced under the run tag ``tag``, and the command line."""
+    """A harness whose tables were replaced under the run tag ``tag``, and the command line."""
 
-    def __init__(self, lab, folder, monkeypatch):
-        self.lab = lab
+    def __init__(self, harness, folder, monkeypatch):
+        self.harness = harness
         self.conf = folder / "conf.toml"
         self.conf.write_text(
-            f'[output]\nbase = "{lab.output}out/"\n[s3]\nendpoint_url = "{lab.s3.endpoint_url}"\n'
-            f'[warehouse]\nschema = "{lab.schema}"\ncontrol = "{lab.control}"\n'
-            f'backup_schema = "{lab.backups}"\n',
+            f'[output]\nbase = "{harness.output}out/"\n'
+            f'[s3]\nendpoint_url = "{harness.s3.endpoint_url}"\n'
+            f'[warehouse]\nschema = "{harness.schema}"\ncontrol = "{harness.control}"\n'
+            f'backup_schema = "{harness.backups}"\n',
             "utf-8",
         )
-        self.store = open_store(f"{lab.output}out/", lab.s3)
-        monkeypatch.setenv("SPADE_RSURL", lab.url)
+        self.store = open_store(f"{harness.output}out/", harness.s3)
+        monkeypatch.setenv("SPADE_RSURL", harness.url)
 
     def undo(self, *words):
         return main(["undo", *words, "--conf", str(self.conf)])
@@ -53,11 +54,11 @@ class Desk:
 def desk(tmp_path, database, s3_settings, bucket, monkeypatch):
     monkeypatch.setenv("COLUMNS", "250")
     client = boto3.client("s3", endpoint_url=s3_settings.endpoint_url, region_name="us-west-2")
-    lab = Lab(database, s3_settings, client, bucket)
+    harness = WarehouseHarness(database, s3_settings, client, bucket)
     for name in ("login", "chat"):
-        lab.table(name)
-    lab.load(*(lab.files(*NEW, table=name) for name in ("login", "chat")))
-    return Desk(lab, tmp_path, monkeypatch)
+        harness.create_table(name)
+    harness.load(*(harness.write_files(*NEW, table=name) for name in ("login", "chat")))
+    return Desk(harness, tmp_path, monkeypatch)
 
 
 def test_all_tables_of_the_run_are_undone_and_the_way_is_shown_first(desk, capsys):
@@ -65,37 +66,37 @@ def test_all_tables_of_the_run_are_undone_and_the_way_is_shown_first(desk, capsy
     shown = capsys.readouterr()
     assert (
         f"login: 2 rows in the window {WINDOW} go, 2 kept ones come back from "
-        f"{desk.lab.backups}.tag__login" in shown.err
+        f"{desk.harness.backups}.tag__login" in shown.err
     )
     assert "Done. Run tag is undone." in shown.out
     assert "To reverse this undo: spade-spark undo undo-tag" in shown.out
-    assert desk.lab.rows("login") == desk.lab.rows("chat") == list(OLD)
+    assert desk.harness.rows("login") == desk.harness.rows("chat") == list(OLD)
     assert LeaseStore(desk.store).table().leases == ()
 
 
 def test_a_named_table_is_undone_and_the_others_are_left_alone(desk):
     assert desk.undo("tag", "chat") == 0
-    assert desk.lab.rows("chat") == list(OLD)
-    assert desk.lab.rows("login") == REPLACED
+    assert desk.harness.rows("chat") == list(OLD)
+    assert desk.harness.rows("login") == REPLACED
 
 
 def test_the_same_command_again_goes_on_with_what_is_left(desk, capsys):
     assert desk.undo("tag", "chat") == 0
     assert desk.undo("tag") == 0
     assert "Table chat was already undone" in capsys.readouterr().out
-    assert desk.lab.rows("login") == desk.lab.rows("chat") == list(OLD)
+    assert desk.harness.rows("login") == desk.harness.rows("chat") == list(OLD)
 
 
 @pytest.mark.parametrize("words", [(), ("chat",)])
 def test_what_is_undone_is_not_undone_again_and_the_command_says_so(desk, capsys, words):
     assert desk.undo("tag", *words) == 0
-    ledger = desk.lab.ledger()
+    ledger = desk.harness.replay_log()
     capsys.readouterr()
     assert desk.undo("tag", *words) == 0
     shown = capsys.readouterr().out
     assert "Table chat was already undone" in shown
     assert "To reverse this undo: spade-spark undo undo-tag" in shown
-    assert desk.lab.ledger() == ledger
+    assert desk.harness.replay_log() == ledger
 
 
 def test_an_undo_that_another_has_done_since_the_look_is_passed_over(desk, capsys, monkeypatch):
@@ -112,24 +113,24 @@ def test_an_undo_that_another_has_done_since_the_look_is_passed_over(desk, capsy
     monkeypatch.setattr(undo._UndoRunner, "_preview", look_and_be_late)
     assert desk.undo("tag") == 0
     assert "Table login was already undone" in capsys.readouterr().out
-    assert len(desk.lab.ledger()) == 4
+    assert len(desk.harness.replay_log()) == 4
 
 
 def test_an_undo_is_undone_by_its_own_tag(desk):
     assert desk.undo("tag") == 0
     assert desk.undo("undo-tag") == 0
-    assert desk.lab.rows("login") == desk.lab.rows("chat") == REPLACED
+    assert desk.harness.rows("login") == desk.harness.rows("chat") == REPLACED
 
 
 def test_one_tables_problem_keeps_everything_from_being_begun(desk, capsys):
-    desk.lab.run(f"DELETE FROM {desk.lab.schema}.chat WHERE n = 20")
+    desk.harness.execute(f"DELETE FROM {desk.harness.schema}.chat WHERE n = 20")
     assert desk.undo("tag") == 1
     message = capsys.readouterr().err
     assert "the undo could not work, so nothing was begun:" in message
-    assert "chat was left as it was" in message
-    assert desk.lab.rows("login") == REPLACED
+    assert "chat was not modified" in message
+    assert desk.harness.rows("login") == REPLACED
     assert desk.undo("tag", "--force") == 0
-    assert desk.lab.rows("login") == desk.lab.rows("chat") == list(OLD)
+    assert desk.harness.rows("login") == desk.harness.rows("chat") == list(OLD)
 
 
 def test_a_run_tag_or_a_table_that_the_ledger_does_not_have_is_refused(desk, capsys):
@@ -146,14 +147,14 @@ def test_json_has_what_the_table_has(desk, capsys):
     assert (report["run_tag"], report["tag"], report["complete"]) == ("tag", "undo-tag", True)
     (table,) = report["tables"]
     assert (table["table"], table["deleted"], table["inserted"]) == ("login", 2, 2)
-    assert table["backup"] == f"{desk.lab.backups}.undo-tag__login"
+    assert table["backup"] == f"{desk.harness.backups}.undo-tag__login"
 
 
 def test_a_replay_of_the_same_rows_is_in_the_way_until_its_place_is_taken(desk, capsys):
     claim = desk.hold("other", "login")
     assert desk.undo("tag") == 2
     assert "run tag other (bob@worker-7" in capsys.readouterr().err
-    assert desk.lab.rows("login") == REPLACED
+    assert desk.harness.rows("login") == REPLACED
     assert desk.undo("tag", "--take-over", "other") == 0
     assert f"took over the lock of {claim}" in capsys.readouterr().err
 
@@ -172,19 +173,19 @@ def test_a_lock_that_is_lost_during_an_undo_leaves_the_tables_unchanged_and_is_r
     for table in ("login", "chat"):
         reason = f"{table} was not modified: the lock of run tag tag was taken over: run tag taker"
         assert f"Table {table} was not undone: {reason}" in shown
-        assert desk.lab.rows(table) == REPLACED
+        assert desk.harness.rows(table) == REPLACED
     assert "INCOMPLETE: see the errors above" in shown
 
 
 def test_a_table_that_cannot_be_undone_is_named_and_the_exit_status_tells(desk, capsys):
     """Found only by the undo itself: a column that the kept rows do not fill."""
-    desk.lab.run(f"DELETE FROM {desk.lab.schema}.chat")
-    desk.lab.run(f"ALTER TABLE {desk.lab.schema}.chat ADD COLUMN must integer NOT NULL")
+    desk.harness.execute(f"DELETE FROM {desk.harness.schema}.chat")
+    desk.harness.execute(f"ALTER TABLE {desk.harness.schema}.chat ADD COLUMN must integer NOT NULL")
     assert desk.undo("tag", "--force", "--allow-empty") == 1
     shown = " ".join(capsys.readouterr().out.split())
-    assert "Table chat was not undone: chat was left as it was:" in shown
+    assert "Table chat was not undone: chat was not modified:" in shown
     assert "INCOMPLETE: see the errors above" in shown
-    assert desk.lab.rows("login") == list(OLD)
+    assert desk.harness.rows("login") == list(OLD)
 
 
 def test_without_a_warehouse_or_an_output_the_command_is_refused(desk, capsys, monkeypatch):
@@ -207,8 +208,8 @@ def runs(desk, *words):
 
 def age(desk, tag, days):
     """Makes a load look as old as that."""
-    desk.lab.run(
-        f"UPDATE {desk.lab.control}.replay SET ts = ts - interval '{days} days' "
+    desk.harness.execute(
+        f"UPDATE {desk.harness.control}.replay SET ts = ts - interval '{days} days' "
         f"WHERE run_tag = '{tag}'"
     )
 
@@ -234,7 +235,7 @@ def test_runs_shows_where_rows_are_kept_and_whether_the_load_was_undone(desk, ca
     assert runs(desk, "tag") == 0
     shown = capsys.readouterr().out
     assert "Run tag: loaded" in shown
-    assert f"{desk.lab.backups}.tag__chat" in shown
+    assert f"{desk.harness.backups}.tag__chat" in shown
     assert "to put back what it replaced: spade-spark undo tag\n" in shown
     assert desk.undo("tag", "chat") == 0
     capsys.readouterr()
@@ -267,22 +268,20 @@ def test_prune_lists_expired_backups_and_drops_only_what_it_was_told_to(desk, ca
     assert all(each["size"] > 0 for each in offered)
     assert runs(desk, "--prune") == 0
     shown = capsys.readouterr().out
-    assert f"{desk.lab.backups}.tag__login" in shown
+    assert f"{desk.harness.backups}.tag__login" in shown
     assert "To drop: spade-spark runs --prune --backups tag --backups undo-tag" in shown
     assert runs(desk, "--prune", "--backups", "tag") == 2
     assert "give --yes: " in capsys.readouterr().err
     assert runs(desk, "--prune", "--backups", "tag", "--yes") == 0
-    assert f"dropped {desk.lab.backups}.tag__chat: 2 rows of chat, " in capsys.readouterr().out
-    left = desk.lab.run(
+    assert f"dropped {desk.harness.backups}.tag__chat: 2 rows of chat, " in capsys.readouterr().out
+    left = desk.harness.execute(
         "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-        f"WHERE n.nspname = '{desk.lab.backups}' ORDER BY 1"
+        f"WHERE n.nspname = '{desk.harness.backups}' ORDER BY 1"
     )
     assert left == [("undo-tag__chat",), ("undo-tag__login",)]
     assert desk.undo("undo-tag") == 0
     assert desk.undo("tag") == 1
-    assert "tag__login, where the rows that run tag tag replaced were kept, is not there" in (
-        capsys.readouterr().err
-    )
+    assert "tag__login, the backup of run tag tag, no longer exists" in (capsys.readouterr().err)
 
 
 def test_a_backup_that_has_not_expired_is_not_dropped(desk, capsys):

@@ -1,4 +1,4 @@
-"""A lab on PostgreSQL, a lab on the Redshift stand-in, and one that is both in turn."""
+"""A harness on PostgreSQL, a harness on the Redshift stand-in, and one that is both in turn."""
 
 import uuid
 
@@ -6,7 +6,7 @@ import boto3
 import pytest
 
 from tests.support.redshift import RedshiftServer, S3Access
-from tests.warehouse.harness import Lab
+from tests.warehouse.harness import WarehouseHarness
 
 ROLE = "arn:aws:iam::123456789012:role/marked-role"
 KEYS = ("AKIATEST", "marked-secret-key", "")
@@ -45,12 +45,12 @@ def redshift(redshift_server):
 
 @pytest.fixture
 def on_postgres(shared_database, s3_settings, s3_client, bucket):
-    return Lab(shared_database, s3_settings, s3_client, bucket)
+    return WarehouseHarness(shared_database, s3_settings, s3_client, bucket)
 
 
 @pytest.fixture
 def on_redshift(redshift, s3_settings, s3_client, bucket):
-    return Lab(redshift.url, s3_settings, s3_client, bucket)
+    return WarehouseHarness(redshift.url, s3_settings, s3_client, bucket)
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +65,7 @@ def s3_client(s3_server):
 
 
 @pytest.fixture(params=["PostgreSQL", "Redshift"])
-def lab(request):
+def harness(request):
     """The same test on both."""
     name = {"PostgreSQL": "on_postgres", "Redshift": "on_redshift"}[request.param]
     return request.getfixturevalue(name)

@@ -31,8 +31,8 @@ from spade_spark.warehouse.loader import load_tables
 from spade_spark.window import Window
 
 WINDOW = Window.parse("2017-11-04 13:00:00", "2017-11-04 14:00:00")
-QUICK = RetryPolicy(max_attempts=4, max_seconds=20, initial_wait=0.01, max_wait=0.05)
-RULES = LoadGuards()
+FAST_RETRIES = RetryPolicy(max_attempts=4, max_seconds=20, initial_wait=0.01, max_wait=0.05)
+GUARDS = LoadGuards()
 
 COLUMNS = {"time": "timestamp", "name": "varchar(5)", "n": "integer"}
 OLD = (
@@ -51,7 +51,7 @@ REPLACED = [
 
 
 @dataclass
-class Lab:
+class WarehouseHarness:
     """Everything that a load needs, with shortcuts for tests."""
 
     url: str
@@ -62,9 +62,9 @@ class Lab:
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
     def __post_init__(self) -> None:
-        self.run(f"CREATE SCHEMA {self.schema}")
-        self.run(f"CREATE SCHEMA {self.control}")
-        self.run(
+        self.execute(f"CREATE SCHEMA {self.schema}")
+        self.execute(f"CREATE SCHEMA {self.control}")
+        self.execute(
             f"CREATE TABLE {self.control}.table_version "
             "(name varchar(100), version integer, ts timestamp)"
         )
@@ -101,7 +101,7 @@ class Lab:
     def output(self) -> str:
         return f"s3://{self.bucket}/"
 
-    def run(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    def execute(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """A statement through a connection of its own, committed."""
         connection = psycopg2.connect(self.url)
         try:
@@ -111,7 +111,7 @@ class Lab:
         finally:
             connection.close()
 
-    def table(
+    def create_table(
         self,
         name: str = "login",
         columns: dict[str, str] | None = None,
@@ -120,16 +120,16 @@ class Lab:
     ) -> str:
         """Creates a table with rows and a version; returns its name."""
         defined = [f'"{column}" {type_}' for column, type_ in (columns or COLUMNS).items()]
-        self.run(f'CREATE TABLE {self.schema}."{name}" ({", ".join(defined)})')
+        self.execute(f'CREATE TABLE {self.schema}."{name}" ({", ".join(defined)})')
         for row in rows:
-            places = ", ".join(["%s"] * len(row))
-            self.run(f'INSERT INTO {self.schema}."{name}" VALUES ({places})', *row)
-        self.run(
+            placeholders = ", ".join(["%s"] * len(row))
+            self.execute(f'INSERT INTO {self.schema}."{name}" VALUES ({placeholders})', *row)
+        self.execute(
             f"INSERT INTO {self.control}.table_version VALUES (%s, %s, '2017-01-01')", name, version
         )
         return name
 
-    def files(
+    def write_files(
         self,
         *rows: bytes,
         table: str = "login",
@@ -142,11 +142,11 @@ class Lab:
         prefix = f"tag/{table}/v{version}/"
         files = []
         for part in range(parts):
-            mine = rows[part::parts]
-            data = gzip.compress(b"".join(row + b"\n" for row in mine), 1, mtime=0)
+            own_rows = rows[part::parts]
+            data = gzip.compress(b"".join(row + b"\n" for row in own_rows), 1, mtime=0)
             key = f"{prefix}part-{part}-{uuid.uuid4().hex[:6]}.gz"
             self.client.put_object(Bucket=self.bucket, Key=key, Body=data)
-            claimed = len(mine) if claimed_rows is None else claimed_rows
+            claimed = len(own_rows) if claimed_rows is None else claimed_rows
             files.append(LoadFile(f"s3://{self.bucket}/{key}", len(data), claimed))
         entries = [
             {"url": file.url, "mandatory": True, "meta": {"content_length": file.size}}
@@ -164,9 +164,9 @@ class Lab:
         *files: TableFiles,
         run_tag: str = "tag",
         window: Window = WINDOW,
-        rules: LoadGuards = RULES,
-        retries: RetryPolicy = QUICK,
-        **how: Any,
+        rules: LoadGuards = GUARDS,
+        retries: RetryPolicy = FAST_RETRIES,
+        **options: Any,
     ) -> tuple[LoadOutcome, ...]:
         return load_tables(
             self.warehouse,
@@ -175,34 +175,34 @@ class Lab:
             run_tag=run_tag,
             rules=rules,
             retries=retries,
-            **{"settings": self.settings, "verify_lock": no_lock, **how},
+            **{"settings": self.settings, "verify_lock": no_lock, **options},
         )
 
-    def loaded(self, files: TableFiles, **how: Any) -> TableLoaded:
+    def load_table(self, files: TableFiles, **options: Any) -> TableLoaded:
         """Loads one table, which must succeed."""
-        (outcome,) = self.load(files, **how)
+        (outcome,) = self.load(files, **options)
         assert isinstance(outcome, TableLoaded), outcome
         return outcome
 
-    def refused(self, files: TableFiles, **how: Any) -> LoadFailed:
+    def fail_to_load(self, files: TableFiles, **options: Any) -> LoadFailed:
         """Loads one table, which must fail."""
-        (outcome,) = self.load(files, **how)
+        (outcome,) = self.load(files, **options)
         assert isinstance(outcome, LoadFailed), outcome
         return outcome
 
-    def passed(self, files: TableFiles, **how: Any) -> LoadAlreadyDone:
+    def skip_load(self, files: TableFiles, **options: Any) -> LoadAlreadyDone:
         """Loads one table, into which an earlier load must have brought the run."""
-        (outcome,) = self.load(files, **how)
+        (outcome,) = self.load(files, **options)
         assert isinstance(outcome, LoadAlreadyDone), outcome
         return outcome
 
     def rows(self, table: str = "login", columns: str = "*") -> list[tuple[Any, ...]]:
         """The table's rows in order of time, times as text."""
-        found = self.run(f'SELECT {columns} FROM {self.schema}."{table}" ORDER BY time')
-        return [tuple(str(v) if hasattr(v, "year") else v for v in row) for row in found]
+        rows = self.execute(f'SELECT {columns} FROM {self.schema}."{table}" ORDER BY time')
+        return [tuple(str(v) if hasattr(v, "year") else v for v in row) for row in rows]
 
     @contextmanager
-    def reader(self) -> Iterator[set[tuple[tuple[str, int], ...]]]:
+    def concurrent_reader(self) -> Iterator[set[tuple[tuple[str, int], ...]]]:
         """Somebody reads while the block runs: each count of rows by name that was seen."""
         seen: set[tuple[tuple[str, int], ...]] = set()
         stop = threading.Event()
@@ -225,9 +225,9 @@ class Lab:
             stop.set()
             thread.join()
 
-    def ledger(self) -> list[tuple[Any, ...]]:
+    def replay_log(self) -> list[tuple[Any, ...]]:
         """The ledger's rows without their times."""
-        return self.run(
+        return self.execute(
             "SELECT run_tag, table_name, rows_deleted, rows_inserted, manifest_checksum "
             f"FROM {self.control}.replay ORDER BY table_name, run_tag"
         )
@@ -241,4 +241,14 @@ def no_lock() -> None:
     """A lock check for tests without a lock."""
 
 
-__all__ = ["NEW", "OLD", "QUICK", "REPLACED", "RULES", "WINDOW", "Lab", "no_lock", "phases"]
+__all__ = [
+    "FAST_RETRIES",
+    "GUARDS",
+    "NEW",
+    "OLD",
+    "REPLACED",
+    "WINDOW",
+    "WarehouseHarness",
+    "no_lock",
+    "phases",
+]

@@ -13,25 +13,27 @@ from tests.warehouse.harness import WINDOW
 TIME = Column("time", "time", "f@timestamp@unix")
 
 
-def states(lab, table):
-    settings = WarehouseSettings.model_validate(lab.settings.model_dump(by_alias=True))
-    return preflight.require_preflight(lab.warehouse, [table], WINDOW, settings, output=lab.output)
+def states(harness, table):
+    settings = WarehouseSettings.model_validate(harness.settings.model_dump(by_alias=True))
+    return preflight.require_preflight(
+        harness.warehouse, [table], WINDOW, settings, output=harness.output
+    )
 
 
-def test_a_table_of_the_declared_types_fits_all_transformers(lab):
+def test_a_table_of_the_declared_types_fits_all_transformers(harness):
     columns = [
         Column("p", f"c{number}", spec.example_name, supporting=("login",))
         for number, spec in enumerate(TRANSFORMERS.specs)
     ]
     types = {f"c{number}": spec.sql_type for number, spec in enumerate(TRANSFORMERS.specs)}
-    lab.table(columns={"time": "TIMESTAMP", **types}, rows=())
+    harness.create_table(columns={"time": "TIMESTAMP", **types}, rows=())
     table = Table("login", 3, (TIME, *columns))
-    (state,) = states(lab, table)
+    (state,) = states(harness, table)
     assert list(column_differences(table, state)) == []
 
 
 @pytest.mark.parametrize("spec", TRANSFORMERS.specs, ids=lambda spec: spec.name)
 def test_a_column_of_the_declared_type_takes_the_texts_of_the_examples(on_postgres, spec):
-    on_postgres.run(f"CREATE TABLE {on_postgres.schema}.t (c {spec.sql_type})")
+    on_postgres.execute(f"CREATE TABLE {on_postgres.schema}.t (c {spec.sql_type})")
     for text in texts_of(spec):
-        on_postgres.run(f"INSERT INTO {on_postgres.schema}.t VALUES ('{text}')")
+        on_postgres.execute(f"INSERT INTO {on_postgres.schema}.t VALUES ('{text}')")

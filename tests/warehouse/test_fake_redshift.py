@@ -44,7 +44,7 @@ def test_it_says_that_it_is_redshift(cursor):
 
 
 def test_copy_is_part_of_the_transaction_it_runs_in(cursor, on_redshift):
-    copy(cursor, on_redshift.files(*NEW).copy_manifest)
+    copy(cursor, on_redshift.write_files(*NEW).copy_manifest)
     assert count(cursor) == 2
     assert "2 record(s) loaded successfully" in cursor.connection.notices[-1]
     cursor.connection.rollback()
@@ -52,7 +52,7 @@ def test_copy_is_part_of_the_transaction_it_runs_in(cursor, on_redshift):
 
 
 def test_a_load_error_fails_the_transaction_and_can_be_read_only_outside_it(cursor, on_redshift):
-    bad = on_redshift.files(*NEW, b'"x"\t"y"\t"z"').copy_manifest
+    bad = on_redshift.write_files(*NEW, b'"x"\t"y"\t"z"').copy_manifest
     with pytest.raises(psycopg2.InternalError, match="Load into table 't' failed"):
         copy(cursor, bad)
     with pytest.raises(psycopg2.errors.InFailedSqlTransaction):
@@ -67,10 +67,10 @@ def test_a_load_error_fails_the_transaction_and_can_be_read_only_outside_it(curs
 
 
 def test_the_count_of_the_last_copy_is_stale_after_a_failed_one(cursor, on_redshift):
-    copy(cursor, on_redshift.files(*NEW).copy_manifest)
+    copy(cursor, on_redshift.write_files(*NEW).copy_manifest)
     cursor.connection.commit()
     with pytest.raises(psycopg2.Error):
-        copy(cursor, on_redshift.files(b'"x"').copy_manifest)
+        copy(cursor, on_redshift.write_files(b'"x"').copy_manifest)
     cursor.connection.rollback()
     cursor.execute("SELECT pg_last_copy_count()")
     assert cursor.fetchone() == (2,)
@@ -99,7 +99,7 @@ def test_truncate_commits(cursor):
 )
 def test_copy_refuses_what_redshift_would(cursor, on_redshift, options, auth, told):
     with pytest.raises(psycopg2.Error, match=told):
-        copy(cursor, on_redshift.files(*NEW).copy_manifest, options, auth)
+        copy(cursor, on_redshift.write_files(*NEW).copy_manifest, options, auth)
     cursor.connection.rollback()
     assert count(cursor) == 0
 
@@ -112,7 +112,7 @@ def test_copy_refuses_what_redshift_would(cursor, on_redshift, options, auth, to
     ],
 )
 def test_a_manifest_is_held_to_its_word(cursor, on_redshift, s3_client, change, told):
-    files = on_redshift.files(*NEW)
+    files = on_redshift.write_files(*NEW)
     entry = {"url": files.files[0].url, "mandatory": True, "meta": {}} | change
     entry["url"] = entry["url"].format(bucket=on_redshift.bucket)
     body = json.dumps({"entries": [entry]}).encode()
@@ -183,7 +183,7 @@ def test_lock_needs_a_transaction(redshift):
 
 
 def test_transactions_are_serializable_and_a_conflict_is_a_1023(on_redshift):
-    on_redshift.table("pairs", rows=())
+    on_redshift.create_table("pairs", rows=())
     one, two = (psycopg2.connect(on_redshift.url) for _ in range(2))
     name = f"{on_redshift.schema}.pairs"
     first, second = one.cursor(), two.cursor()

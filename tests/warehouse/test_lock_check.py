@@ -12,7 +12,16 @@ from spade_spark.runs.load_results import LoadFailed, TableLoaded, UndoSucceeded
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.load_history import replay_log_rows
 from spade_spark.warehouse.rollback import undo_tables
-from tests.warehouse.harness import NEW, OLD, QUICK, REPLACED, RULES, Lab, no_lock, phases
+from tests.warehouse.harness import (
+    FAST_RETRIES,
+    GUARDS,
+    NEW,
+    OLD,
+    REPLACED,
+    WarehouseHarness,
+    no_lock,
+    phases,
+)
 
 
 class RunLock:
@@ -29,19 +38,19 @@ class RunLock:
             raise LockLostError("the lock of run tag tag was taken over: run tag taker")
 
 
-def load(lab: Lab, **how):
-    lab.table()
-    (outcome,) = lab.load(lab.files(*NEW), **how)
+def load(harness: WarehouseHarness, **how):
+    harness.create_table()
+    (outcome,) = harness.load(harness.write_files(*NEW), **how)
     return outcome
 
 
-def undo(lab: Lab, **how):
-    lab.table()
-    lab.loaded(lab.files(*NEW))
-    with Session(lab.warehouse.connection_info) as session:
-        loads = replay_log_rows(session, lab.control)
-    how = {"verify_lock": no_lock, "retries": QUICK, "rules": RULES, **how}
-    (outcome,) = undo_tables(lab.warehouse, loads, lab.settings, **how)
+def undo(harness: WarehouseHarness, **how):
+    harness.create_table()
+    harness.load_table(harness.write_files(*NEW))
+    with Session(harness.warehouse.connection_info) as session:
+        loads = replay_log_rows(session, harness.control)
+    how = {"verify_lock": no_lock, "retries": FAST_RETRIES, "rules": GUARDS, **how}
+    (outcome,) = undo_tables(harness.warehouse, loads, harness.settings, **how)
     return outcome
 
 
@@ -57,7 +66,7 @@ def fail_to_display(error: BaseException):
     [(load, list(OLD), LoadPhase.NOT_LOADED), (undo, REPLACED, LoadPhase.NOT_UNDONE)],
     ids=["load", "undo"],
 )
-def test_a_lost_lock_leaves_the_table_unchanged_and_is_reported(lab, command, rows, failed):
+def test_a_lost_lock_leaves_the_table_unchanged_and_is_reported(harness, command, rows, failed):
     lock, reported = RunLock(), []
 
     def lose_when_replacing(progress: LoadProgress) -> None:
@@ -65,14 +74,14 @@ def test_a_lost_lock_leaves_the_table_unchanged_and_is_reported(lab, command, ro
         if progress.phase is LoadPhase.REPLACING:
             lock.lose()
 
-    outcome = command(lab, verify_lock=lock.verify, progress=lose_when_replacing)
+    outcome = command(harness, verify_lock=lock.verify, progress=lose_when_replacing)
     assert isinstance(outcome, LoadFailed), outcome
     assert outcome.reason == (
         "login was not modified: the lock of run tag tag was taken over: run tag taker"
     )
     assert not outcome.unknown
     assert phases(reported)[-2:] == [LoadPhase.REPLACING, failed]
-    assert lab.rows() == rows
+    assert harness.rows() == rows
 
 
 @pytest.mark.parametrize(
@@ -99,9 +108,11 @@ def test_a_lock_lost_while_waiting_for_the_ledger_leaves_the_table_unchanged(
     ("command", "expected"), [(load, TableLoaded), (undo, UndoSucceeded)], ids=["load", "undo"]
 )
 @pytest.mark.parametrize("error", [RuntimeError("no terminal"), SystemExit(1)], ids=type)
-def test_a_display_that_fails_is_logged_and_changes_nothing(lab, caplog, command, expected, error):
+def test_a_display_that_fails_is_logged_and_changes_nothing(
+    harness, caplog, command, expected, error
+):
     with caplog.at_level(logging.WARNING):
-        outcome = command(lab, progress=fail_to_display(error))
+        outcome = command(harness, progress=fail_to_display(error))
     assert isinstance(outcome, expected), outcome
-    assert lab.rows() == (REPLACED if expected is TableLoaded else list(OLD))
+    assert harness.rows() == (REPLACED if expected is TableLoaded else list(OLD))
     assert f"the progress display failed ({type(error).__name__}: {error})" in caplog.text

@@ -12,7 +12,7 @@ from spade_spark.settings import WarehouseSettings
 from spade_spark.warehouse import preflight
 from spade_spark.warehouse.dialects.base import open_warehouse
 from tests.warehouse.conftest import ROLE
-from tests.warehouse.harness import NEW, REPLACED, WINDOW, Lab
+from tests.warehouse.harness import NEW, REPLACED, WINDOW, WarehouseHarness
 
 LOGIN = Table(
     "login",
@@ -25,32 +25,32 @@ LOGIN = Table(
 )
 
 
-def check(lab, *tables, **settings):
-    changed = {**lab.settings.model_dump(by_alias=True), **settings}
+def check(harness, *tables, **settings):
+    changed = {**harness.settings.model_dump(by_alias=True), **settings}
     return preflight.require_preflight(
-        lab.warehouse,
+        harness.warehouse,
         tables or [LOGIN],
         WINDOW,
         WarehouseSettings.model_validate(changed),
-        output=lab.output,
+        output=harness.output,
     )
 
 
-def problems(lab, *tables, **settings):
+def problems(harness, *tables, **settings):
     with pytest.raises(WarehouseError) as refused:
-        check(lab, *tables, **settings)
+        check(harness, *tables, **settings)
     first, *found = str(refused.value).split("\n")
     assert "nothing was started" in first
     return [problem.strip() for problem in found]
 
 
-def test_a_table_that_is_fit_is_told_with_its_rows_by_hour(lab):
-    lab.table(
+def test_a_table_that_is_fit_is_told_with_its_rows_by_hour(harness):
+    harness.create_table(
         columns={"time": "timestamp", "name": "varchar(5)", "n": "integer", "x": "date"}, rows=()
     )
     for time in ("12:59:59", "13:00:00", "13:59:59", "14:00:00", "14:00:01"):
-        lab.run(f"INSERT INTO {lab.schema}.login (time) VALUES ('2017-11-04 {time}')")
-    (state,) = check(lab)
+        harness.execute(f"INSERT INTO {harness.schema}.login (time) VALUES ('2017-11-04 {time}')")
+    (state,) = check(harness)
     assert (state.table, state.version, state.rows) == ("login", 3, 3)
     assert [column.name for column in state.columns] == ["time", "name", "n"]
     assert state.others == ("x",)
@@ -58,19 +58,23 @@ def test_a_table_that_is_fit_is_told_with_its_rows_by_hour(lab):
     assert state.hours == hours
 
 
-def test_looking_writes_nothing(lab):
-    lab.table()
-    check(lab)
-    made = lab.run("SELECT COUNT(*) FROM pg_class WHERE relname = 'replay' AND relnamespace = "
-                   f"(SELECT oid FROM pg_namespace WHERE nspname = '{lab.control}')")  # fmt: skip
-    assert made == [(0,)]
+def test_looking_writes_nothing(harness):
+    harness.create_table()
+    check(harness)
+    tables = harness.execute(
+        "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        f"WHERE n.nspname = '{harness.control}'"
+    )
+    assert tables == [("table_version",)]
 
 
-def test_all_problems_of_all_tables_are_told_at_once(lab):
-    lab.table("login", columns={"time": "timestamp", "n": "integer"}, rows=(), version=2)
-    lab.table("newer")
-    lab.run(f"INSERT INTO {lab.control}.table_version VALUES ('newer', 7, '2017-01-02')")
-    lab.run(f"CREATE TABLE {lab.schema}.unversioned (time timestamp)")
+def test_all_problems_of_all_tables_are_told_at_once(harness):
+    harness.create_table("login", columns={"time": "timestamp", "n": "integer"}, rows=(), version=2)
+    harness.create_table("newer")
+    harness.execute(
+        f"INSERT INTO {harness.control}.table_version VALUES ('newer', 7, '2017-01-02')"
+    )
+    harness.execute(f"CREATE TABLE {harness.schema}.unversioned (time timestamp)")
     tables = [
         LOGIN,
         Table("newer", 3, LOGIN.columns),
@@ -78,17 +82,17 @@ def test_all_problems_of_all_tables_are_told_at_once(lab):
         Table("unversioned", 1, LOGIN.columns[:1]),
         Table("timeless", 1, LOGIN.columns[1:]),
     ]
-    lab.table("timeless", version=1)
-    found = problems(lab, *tables)
+    harness.create_table("timeless", version=1)
+    found = problems(harness, *tables)
     assert len(found) == 6
     for problem, expected in zip(
         found,
         [
-            f'{lab.schema}.login has no column "name", which Blueprint has',
-            f"{lab.control}.table_version has version 2 of login, the replay makes version 3",
-            "has version 7 of newer, the replay makes version 3",
-            f"there is no table {lab.schema}.missing",
-            "has no version of unversioned, the replay makes version 1",
+            f'{harness.schema}.login has no column "name", which Blueprint has',
+            f"{harness.control}.table_version has version 2 of login, but the replay",
+            "has version 7 of newer, but the replay makes version 3",
+            f"the table {harness.schema}.missing does not exist",
+            "has no version of unversioned, but the replay makes version 1",
             'timeless has no column "time" that Blueprint fills',
         ],
         strict=True,
@@ -96,152 +100,159 @@ def test_all_problems_of_all_tables_are_told_at_once(lab):
         assert expected in problem
 
 
-def test_schemas_and_control_tables_that_are_not_there_are_named_with_their_setting(lab):
-    assert problems(lab, schema="nowhere", control="neither") == [
-        "there is no schema nowhere: create it, or set warehouse.schema right",
-        "there is no schema neither: create it, or set warehouse.control right",
+def test_schemas_and_control_tables_that_are_not_there_are_named_with_their_setting(harness):
+    assert problems(harness, schema="nowhere", control="neither") == [
+        "the schema nowhere does not exist: create it, or correct warehouse.schema",
+        "the schema neither does not exist: create it, or correct warehouse.control",
     ]
-    lab.table()
-    lab.run(f"DROP TABLE {lab.control}.table_version")
-    assert f"there is no table {lab.control}.table_version(name, version, ts)" in problems(lab)[0]
+    harness.create_table()
+    harness.execute(f"DROP TABLE {harness.control}.table_version")
+    assert (
+        f"the table {harness.control}.table_version(name, version, ts), which"
+        in problems(harness)[0]
+    )
 
 
-def test_a_ledger_of_another_shape_is_refused(lab):
-    lab.table()
-    lab.run(f"CREATE TABLE {lab.control}.replay (run_tag varchar(10), ts timestamp)")
-    (found,) = problems(lab)
-    assert "lacks table_name, window_start" in found
+def test_a_ledger_of_another_shape_is_refused(harness):
+    harness.create_table()
+    harness.execute(f"CREATE TABLE {harness.control}.replay (run_tag varchar(10), ts timestamp)")
+    (found,) = problems(harness)
+    assert "has no column table_name, window_start" in found
 
 
 @pytest.fixture
-def as_loader(lab, request):
-    """The lab, and the same as a user who was granted nothing but the use of the schemas."""
-    user = f"loader_{lab.id}"
+def as_loader(harness, request):
+    """The harness, and the same as a user who was granted nothing but the use of the schemas."""
+    user = f"loader_{harness.id}"
     server = request.getfixturevalue("redshift_server")
-    lab.table()
-    lab.run(f"CREATE ROLE {user} LOGIN")
-    lab.run(f"CREATE SCHEMA {lab.backups}")
-    lab.run(f"GRANT USAGE ON SCHEMA {lab.schema}, {lab.control}, {lab.backups} TO {user}")
-    lab.run(f"GRANT CREATE ON SCHEMA {lab.backups} TO {user}")
+    harness.create_table()
+    harness.execute(f"CREATE ROLE {user} LOGIN")
+    harness.execute(f"CREATE SCHEMA {harness.backups}")
+    harness.execute(
+        f"GRANT USAGE ON SCHEMA {harness.schema}, {harness.control}, {harness.backups} TO {user}"
+    )
+    harness.execute(f"GRANT CREATE ON SCHEMA {harness.backups} TO {user}")
     url = server.url_of(user)
-    if "host=" in lab.url:
-        url = lab.url.replace("postgres@", f"{user}@")
-    limited = Lab.__new__(Lab)
-    limited.__dict__.update(lab.__dict__, url=url)
-    return lab, limited, user
+    if "host=" in harness.url:
+        url = harness.url.replace("postgres@", f"{user}@")
+    limited = WarehouseHarness.__new__(WarehouseHarness)
+    limited.__dict__.update(harness.__dict__, url=url)
+    return harness, limited, user
 
 
 def test_privileges_that_are_missing_are_named(as_loader):
-    lab, limited, user = as_loader
-    lab.load()
-    lab.run(f"GRANT SELECT ON {lab.control}.table_version TO {user}")
-    lab.run(f"GRANT SELECT ON {lab.schema}.login TO {user}")
+    harness, limited, user = as_loader
+    harness.load()
+    harness.execute(f"GRANT SELECT ON {harness.control}.table_version TO {user}")
+    harness.execute(f"GRANT SELECT ON {harness.schema}.login TO {user}")
     assert problems(limited) == [
         *(
-            f"the user may not {privilege} on {lab.control}.replay: GRANT {privilege}"
+            f"the warehouse user may not {privilege} on {harness.control}.replay: GRANT {privilege}"
             for privilege in ("SELECT", "INSERT", "DELETE")
         ),
         *(
-            f"the user may not {privilege} on {lab.schema}.login: GRANT {privilege}"
+            f"the warehouse user may not {privilege} on {harness.schema}.login: GRANT {privilege}"
             for privilege in ("INSERT", "DELETE")
         ),
     ]
-    for table in (f"{lab.schema}.login", f"{lab.control}.replay"):
-        lab.run(f"GRANT SELECT, INSERT, DELETE ON {table} TO {user}")
+    for table in (f"{harness.schema}.login", f"{harness.control}.replay"):
+        harness.execute(f"GRANT SELECT, INSERT, DELETE ON {table} TO {user}")
     check(limited)
-    limited.loaded(limited.files(*NEW))
-    assert lab.rows() == REPLACED
+    limited.load_table(limited.write_files(*NEW))
+    assert harness.rows() == REPLACED
 
 
 def test_a_ledger_that_may_not_be_created_is_told_with_the_statement_that_would(as_loader):
-    lab, limited, user = as_loader
-    lab.run(f"GRANT SELECT ON {lab.control}.table_version TO {user}")
-    lab.run(f"GRANT SELECT, INSERT, DELETE ON {lab.schema}.login TO {user}")
+    harness, limited, user = as_loader
+    harness.execute(f"GRANT SELECT ON {harness.control}.table_version TO {user}")
+    harness.execute(f"GRANT SELECT, INSERT, DELETE ON {harness.schema}.login TO {user}")
     (found,) = problems(limited)
-    assert f"there is no table {lab.control}.replay, and the user may not create it" in found
-    assert f'CREATE TABLE IF NOT EXISTS "{lab.control}"."replay" ("run_tag" ' in found
+    assert f"{harness.control}.replay does not exist, and the warehouse user may not" in found
+    assert f'CREATE TABLE IF NOT EXISTS "{harness.control}"."replay" ("run_tag" ' in found
 
 
 def test_a_schema_for_backups_that_is_missing_or_closed_is_told_unless_none_is_wanted(as_loader):
-    lab, limited, user = as_loader
-    lab.load()
-    lab.run(f"GRANT SELECT ON {lab.control}.table_version TO {user}")
-    for table in (f"{lab.schema}.login", f"{lab.control}.replay"):
-        lab.run(f"GRANT SELECT, INSERT, DELETE ON {table} TO {user}")
+    harness, limited, user = as_loader
+    harness.load()
+    harness.execute(f"GRANT SELECT ON {harness.control}.table_version TO {user}")
+    for table in (f"{harness.schema}.login", f"{harness.control}.replay"):
+        harness.execute(f"GRANT SELECT, INSERT, DELETE ON {table} TO {user}")
     check(limited)
-    lab.run(f"REVOKE CREATE ON SCHEMA {lab.backups} FROM {user}")
+    harness.execute(f"REVOKE CREATE ON SCHEMA {harness.backups} FROM {user}")
     (found,) = problems(limited)
-    assert f'GRANT CREATE ON SCHEMA "{lab.backups}", or set warehouse.backup = false' in found
-    lab.run(f"DROP SCHEMA {lab.backups}")
+    assert f'GRANT CREATE ON SCHEMA "{harness.backups}", or set warehouse.backup = false' in found
+    harness.execute(f"DROP SCHEMA {harness.backups}")
     (found,) = problems(limited)
-    assert f"there is no schema {lab.backups} for the rows that go" in found
+    assert f"the schema {harness.backups} for backups does not exist" in found
     assert "or set warehouse.backup = false" in found
     check(limited, backup=False)
-    check(lab)
+    check(harness)
 
 
-def test_a_ledger_of_the_first_form_is_told_with_the_statements_that_bring_it_up_to_date(lab):
-    lab.table()
-    lab.load()
+def test_a_ledger_of_the_first_form_is_told_with_the_statements_that_bring_it_up_to_date(harness):
+    harness.create_table()
+    harness.load()
     for column in ("backup", "fingerprint"):
-        lab.run(f"ALTER TABLE {lab.control}.replay DROP COLUMN {column}")
-    (found,) = problems(lab)
-    assert f"{lab.control}.replay is of an older form: bring it up to date: ALTER TABLE" in found
-    for statement in found.partition("up to date: ")[2].split("; "):
-        lab.run(statement)
-    check(lab)
-    lab.loaded(lab.files(*NEW))
+        harness.execute(f"ALTER TABLE {harness.control}.replay DROP COLUMN {column}")
+    (found,) = problems(harness)
+    assert (
+        f"{harness.control}.replay has the columns of an older version; run: ALTER TABLE" in found
+    )
+    for statement in found.partition("; run: ")[2].split("; "):
+        harness.execute(statement)
+    check(harness)
+    harness.load_table(harness.write_files(*NEW))
 
 
-def test_a_bucket_that_is_not_there_is_told(lab):
-    lab.table()
-    lab.bucket = "no-such-bucket"
-    (found,) = problems(lab)
-    assert "s3://no-such-bucket/ cannot be read" in found
+def test_a_bucket_that_is_not_there_is_told(harness):
+    harness.create_table()
+    harness.bucket = "no-such-bucket"
+    (found,) = problems(harness)
+    assert "cannot read the run's files below s3://no-such-bucket/" in found
 
 
 def test_a_role_that_may_not_read_the_bucket_is_told_without_showing_the_role(
     on_redshift, s3_client
 ):
-    lab = on_redshift
-    lab.table()
-    lab.iam_role = ROLE
-    check(lab)
-    lab.bucket = f"denied-{lab.id}"
+    harness = on_redshift
+    harness.create_table()
+    harness.iam_role = ROLE
+    check(harness)
+    harness.bucket = f"denied-{harness.id}"
     s3_client.create_bucket(
-        Bucket=lab.bucket, CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
+        Bucket=harness.bucket, CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
     )
-    (found,) = problems(lab)
-    assert f"COPY may not read s3://{lab.bucket}/: " in found
+    (found,) = problems(harness)
+    assert f"COPY may not read s3://{harness.bucket}/: " in found
     assert "Access Denied" in found
     assert "marked" not in found
 
 
 def test_a_role_that_may_not_be_assumed_is_told_without_showing_it(on_redshift):
-    on_redshift.table()
+    on_redshift.create_table()
     on_redshift.iam_role = "arn:aws:iam::123456789012:role/marked-other"
     (found,) = problems(on_redshift)
     assert "is not authorized to assume IAM Role ***" in found
 
 
 def test_redshift_reads_from_s3_alone(on_redshift, tmp_path):
-    on_redshift.table()
-    with pytest.raises(WarehouseError, match="Redshift reads from S3 alone"):
+    on_redshift.create_table()
+    with pytest.raises(WarehouseError, match="Redshift can only read from S3"):
         preflight.require_preflight(
             on_redshift.warehouse, [LOGIN], WINDOW, on_redshift.settings, output=str(tmp_path)
         )
 
 
 def test_a_column_of_a_type_that_copy_cannot_fill_is_told(on_redshift):
-    on_redshift.table(columns={"time": "timestamp", "name": "inet", "n": "integer"}, rows=())
+    on_redshift.create_table(columns={"time": "timestamp", "name": "inet", "n": "integer"}, rows=())
     (found,) = problems(on_redshift)
-    assert 'column "name" has the type inet, which COPY cannot fill from text' in found
+    assert 'column "name" has type inet, which COPY cannot load from text' in found
 
 
 def test_names_are_folded_on_redshift_as_its_catalog_does(on_redshift):
-    on_redshift.table()
+    on_redshift.create_table()
     upper = Table("Login", 3, (Column("t", "TIME", "f@timestamp@unix"), Column("n", "N", "int")))
-    on_redshift.run(
+    on_redshift.execute(
         f"INSERT INTO {on_redshift.control}.table_version VALUES ('Login', 3, '2017-01-01')"
     )
     (state,) = check(on_redshift, upper)
@@ -260,5 +271,5 @@ def test_copy_without_any_credentials_is_a_settings_error(redshift, s3_settings,
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("HOME", "/nonexistent")
     settings = WarehouseSettings.model_validate({"url": redshift.url})
-    with pytest.raises(SettingsError, match="or give this process AWS"):
+    with pytest.raises(SettingsError, match="or provide AWS keys to this process"):
         open_warehouse(settings, s3_settings)

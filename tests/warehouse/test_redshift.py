@@ -17,15 +17,23 @@ from spade_spark.warehouse.target_rows import schemas_from_settings
 from spade_spark.warehouse.window_swap import WindowSwap
 from tests.support.redshift import RedshiftServer
 from tests.warehouse.conftest import KEYS, ROLE
-from tests.warehouse.harness import NEW, OLD, QUICK, REPLACED, WINDOW, Lab, no_lock
+from tests.warehouse.harness import (
+    FAST_RETRIES,
+    NEW,
+    OLD,
+    REPLACED,
+    WINDOW,
+    WarehouseHarness,
+    no_lock,
+)
 
 BAD = b'"2017-11-04 13:30:00"\t"x"\t"abc"'
 
 
 def test_copy_has_exactly_the_options_of_the_contract(on_redshift, redshift):
-    on_redshift.table()
-    files = on_redshift.files(*NEW)
-    on_redshift.loaded(files)
+    on_redshift.create_table()
+    files = on_redshift.write_files(*NEW)
+    on_redshift.load_table(files)
     (copy,) = (sql for sql in redshift.statements if sql.startswith("COPY"))
     stage = copy.split('"')[1]
     assert stage.startswith("replay_stage_")
@@ -47,9 +55,9 @@ def test_the_stage_is_wider_by_a_character_so_that_what_is_cut_can_be_counted(
         "c": "char(3)",
         "w": "varchar(65535)",
     }
-    on_redshift.table(columns=columns, rows=())
+    on_redshift.create_table(columns=columns, rows=())
     row = b'"2017-11-04 13:30:00"\t"v"\t"c"\t"w"'
-    on_redshift.loaded(on_redshift.files(row, columns=tuple(columns)))
+    on_redshift.load_table(on_redshift.write_files(row, columns=tuple(columns)))
     (create,) = (sql for sql in redshift.statements if sql.startswith("CREATE TEMP"))
     assert create.partition(" (")[2] == (
         '"time" timestamp without time zone NOT NULL, "v" character varying(9), '
@@ -60,15 +68,19 @@ def test_the_stage_is_wider_by_a_character_so_that_what_is_cut_can_be_counted(
 
 
 def test_a_plan_shows_what_is_sent_and_no_secret(on_redshift, redshift):
-    lab = on_redshift
-    lab.table()
-    files = lab.files(*NEW)
-    with Session(ConnectionInfo.parse(lab.url)) as session:
-        columns, _ = loadable_columns(session, lab.warehouse, lab.schema, "login", files.columns)
-    job = WindowSwap(lab.warehouse, schemas_from_settings(lab.settings), files, WINDOW, "tag")
+    harness = on_redshift
+    harness.create_table()
+    files = harness.write_files(*NEW)
+    with Session(ConnectionInfo.parse(harness.url)) as session:
+        columns, _ = loadable_columns(
+            session, harness.warehouse, harness.schema, "login", files.columns
+        )
+    job = WindowSwap(
+        harness.warehouse, schemas_from_settings(harness.settings), files, WINDOW, "tag"
+    )
     planned = [str(statement) for statement in job.script(columns)]
     redshift.heal()
-    lab.loaded(files)
+    harness.load_table(files)
     sent = redshift.statements
     for secret in KEYS[:2]:
         sent = [sql.replace(secret, "***") for sql in sent]
@@ -105,8 +117,8 @@ def test_credentials_are_sent_and_never_shown(credentials, clause):
 
 def test_a_configured_role_goes_before_keys(on_redshift, redshift):
     on_redshift.iam_role = ROLE
-    on_redshift.table()
-    on_redshift.loaded(on_redshift.files(*NEW))
+    on_redshift.create_table()
+    on_redshift.load_table(on_redshift.write_files(*NEW))
     (copy,) = (sql for sql in redshift.statements if sql.startswith("COPY"))
     assert f"IAM_ROLE '{ROLE}'" in copy
     assert "ACCESS_KEY_ID" not in copy
@@ -115,24 +127,24 @@ def test_a_configured_role_goes_before_keys(on_redshift, redshift):
 def test_no_failure_shows_a_secret(on_redshift, redshift, monkeypatch, caplog, capfd):
     """Wrong keys, which S3's answer repeats; load errors; broken connections; refusals."""
     caplog.set_level(logging.DEBUG)
-    lab = on_redshift
-    lab.table()
+    harness = on_redshift
+    harness.create_table()
     shown = []
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "marked-wrong-key")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "marked-token")
-    shown.append(lab.refused(lab.files(*NEW)).reason)
+    shown.append(harness.fail_to_load(harness.write_files(*NEW)).reason)
     assert "InvalidAccessKeyId" in shown[0]
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
-    shown.append(lab.refused(lab.files(*NEW)).reason)
+    shown.append(harness.fail_to_load(harness.write_files(*NEW)).reason)
     assert "SignatureDoesNotMatch" in shown[1]
     monkeypatch.delenv("AWS_SESSION_TOKEN")
-    shown.append(lab.refused(lab.files(BAD)).reason)
+    shown.append(harness.fail_to_load(harness.write_files(BAD)).reason)
     for action in ("refuse", "drop_before"):
         redshift.inject("^COPY", action, times=100)
-        shown.append(lab.refused(lab.files(*NEW)).reason)
+        shown.append(harness.fail_to_load(harness.write_files(*NEW)).reason)
         redshift.heal()
     redshift.inject("^COPY", sqlstate="42601", message="near 'marked-secret-key'", detail="")
-    shown.append(lab.refused(lab.files(*NEW)).reason)
+    shown.append(harness.fail_to_load(harness.write_files(*NEW)).reason)
     for text in (*shown, *capfd.readouterr()):
         assert "marked" not in text
         assert redshift.password not in text
@@ -145,10 +157,12 @@ def test_load_errors_are_read_from_the_system_table_that_is_there(
     on_postgres, redshift_access, database, system
 ):
     with RedshiftServer(database, redshift_access, system=system) as server:
-        lab = Lab(server.url, on_postgres.s3, on_postgres.client, on_postgres.bucket)
-        lab.table()
-        files = lab.files(NEW[0], BAD)
-        reason = lab.refused(files).reason
+        harness = WarehouseHarness(
+            server.url, on_postgres.s3, on_postgres.client, on_postgres.bucket
+        )
+        harness.create_table()
+        files = harness.write_files(NEW[0], BAD)
+        reason = harness.fail_to_load(files).reason
     assert (
         f"{files.files[0].url}, line 2, column \"n\", raw value 'abc': "
         "Invalid digit, Value 'a', Pos 0, Type: Integer" in reason
@@ -157,38 +171,40 @@ def test_load_errors_are_read_from_the_system_table_that_is_there(
 
 def test_errors_of_an_earlier_copy_are_not_taken_for_this_ones(on_redshift, s3_client):
     """A COPY that fails for another reason has no rows in the system tables."""
-    lab = on_redshift
-    lab.table()
-    lab.refused(lab.files(BAD))
-    files = lab.files(*NEW)
-    s3_client.delete_object(Bucket=lab.bucket, Key=files.copy_manifest.removeprefix(lab.output))
-    reason = lab.refused(files).reason
+    harness = on_redshift
+    harness.create_table()
+    harness.fail_to_load(harness.write_files(BAD))
+    files = harness.write_files(*NEW)
+    s3_client.delete_object(
+        Bucket=harness.bucket, Key=files.copy_manifest.removeprefix(harness.output)
+    )
+    reason = harness.fail_to_load(files).reason
     assert "NoSuchKey" in reason
     assert "raw value" not in reason
-    assert lab.rows() == list(OLD)
+    assert harness.rows() == list(OLD)
 
 
 def test_a_region_other_than_the_buckets_is_refused_by_copy(on_redshift, s3_settings):
-    lab = on_redshift
-    lab.table()
-    files = lab.files(*NEW)
+    harness = on_redshift
+    harness.create_table()
+    files = harness.write_files(*NEW)
     elsewhere = s3_settings.model_copy(update={"region": "eu-west-1"})
-    opened = open_warehouse(lab.settings, elsewhere)
+    opened = open_warehouse(harness.settings, elsewhere)
     warehouse = Redshift(opened.connection_info, elsewhere, CopyCredentials(*("", *KEYS)))
     (told,) = load_tables(
         warehouse,
         [files],
         WINDOW,
-        lab.settings,
+        harness.settings,
         run_tag="t",
         rules=LoadGuards(),
         verify_lock=no_lock,
-        retries=QUICK,
+        retries=FAST_RETRIES,
     )
     assert "PermanentRedirect" in getattr(told, "reason", "")
 
 
 def test_files_in_several_parts_are_loaded_whole(on_redshift):
-    on_redshift.table()
-    on_redshift.loaded(on_redshift.files(*NEW, parts=2))
+    on_redshift.create_table()
+    on_redshift.load_table(on_redshift.write_files(*NEW, parts=2))
     assert on_redshift.rows() == REPLACED

@@ -13,12 +13,14 @@ from spade_spark.warehouse.retries import query_with_retries
 from spade_spark.warehouse.sql import Sql
 from tests.warehouse.harness import WINDOW
 
-QUICK = RetryPolicy(max_attempts=3, max_seconds=20, initial_wait=0.01, max_wait=0.02)
+FAST_RETRIES = RetryPolicy(max_attempts=3, max_seconds=20, initial_wait=0.01, max_wait=0.02)
 LOGIN = Table("login", 3, (Column("t", "time", "f@timestamp@unix"), Column("n", "n", "int")))
 
 
-def look(lab):
-    return preflight.run_preflight(lab.warehouse, [LOGIN], WINDOW, lab.settings, output=lab.output)
+def look(harness):
+    return preflight.run_preflight(
+        harness.warehouse, [LOGIN], WINDOW, harness.settings, output=harness.output
+    )
 
 
 def one(session: Session) -> int:
@@ -29,14 +31,14 @@ def one(session: Session) -> int:
 @pytest.mark.parametrize("action", ["refuse", "drop_before", "drop_after"])
 def test_a_conflict_or_a_broken_connection_is_passed_over(redshift, action):
     fault = redshift.inject("^SELECT 1", action, times=2)
-    assert query_with_retries(ConnectionInfo.parse(redshift.url), one, QUICK) == 1
+    assert query_with_retries(ConnectionInfo.parse(redshift.url), one, FAST_RETRIES) == 1
     assert fault.struck == 2
 
 
 def test_a_look_before_the_load_and_the_question_what_it_is_go_on_over_a_broken_connection(
     on_redshift, redshift
 ):
-    on_redshift.table()
+    on_redshift.create_table()
     undisturbed = look(on_redshift)
     faults = [redshift.inject(statement, "drop_before") for statement in ("version", "DATE_TRUNC")]
     assert look(on_redshift) == undisturbed
@@ -48,8 +50,8 @@ def test_a_look_before_the_load_and_the_question_what_it_is_go_on_over_a_broken_
 )
 def test_what_does_not_pass_ends_with_what_to_do(redshift, action, error):
     fault = redshift.inject("^SELECT 1", action, times=100)
-    with pytest.raises(error, match="nothing was changed, run the same command again"):
-        query_with_retries(ConnectionInfo.parse(redshift.url), one, QUICK)
+    with pytest.raises(error, match="nothing was changed; run the same command again"):
+        query_with_retries(ConnectionInfo.parse(redshift.url), one, FAST_RETRIES)
     assert fault.struck == 3
 
 
@@ -57,7 +59,7 @@ def test_a_refusal_is_not_asked_again_and_says_to_mend_it(redshift):
     fault = redshift.inject(
         "^SELECT 1", message="Disk Full", detail="", sqlstate="53100", times=100
     )
-    advice = "Disk Full.*: mend that, then run the same command again"
+    advice = "Disk Full.*; fix this, then run the same command again"
     with pytest.raises(WarehouseError, match=advice):
-        query_with_retries(ConnectionInfo.parse(redshift.url), one, QUICK)
+        query_with_retries(ConnectionInfo.parse(redshift.url), one, FAST_RETRIES)
     assert fault.struck == 1

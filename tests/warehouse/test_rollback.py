@@ -21,64 +21,72 @@ from spade_spark.warehouse.guards import LoadGuards
 from spade_spark.warehouse.load_history import latest_load, replay_log_rows
 from spade_spark.warehouse.rollback import plan_undo, undo_tables
 from spade_spark.warehouse.target_rows import schemas_from_settings
-from tests.warehouse.harness import NEW, OLD, QUICK, REPLACED, RULES, Lab, no_lock
+from tests.warehouse.harness import (
+    FAST_RETRIES,
+    GUARDS,
+    NEW,
+    OLD,
+    REPLACED,
+    WarehouseHarness,
+    no_lock,
+)
 
 FORCE = LoadGuards(force=True)
 
 
-def loads(lab: Lab, run_tag="tag"):
+def loads(harness: WarehouseHarness, run_tag="tag"):
     """The newest load of each table under a run tag."""
-    with Session(lab.warehouse.connection_info) as session:
-        rows = replay_log_rows(session, lab.control)
+    with Session(harness.warehouse.connection_info) as session:
+        rows = replay_log_rows(session, harness.control)
     tables = dict.fromkeys(row.table for row in rows if row.run_tag == run_tag)
     return [latest_load(rows, run_tag, table) for table in tables]
 
 
-def undo(lab: Lab, run_tag="tag", rules=RULES, **how):
-    how = {"retries": QUICK, "rules": rules, "verify_lock": no_lock, **how}
-    return undo_tables(lab.warehouse, loads(lab, run_tag), lab.settings, **how)
+def undo(harness: WarehouseHarness, run_tag="tag", rules=GUARDS, **how):
+    how = {"retries": FAST_RETRIES, "rules": rules, "verify_lock": no_lock, **how}
+    return undo_tables(harness.warehouse, loads(harness, run_tag), harness.settings, **how)
 
 
-def undone(lab: Lab, run_tag="tag", **how) -> UndoSucceeded:
-    (outcome,) = undo(lab, run_tag, **how)
+def undone(harness: WarehouseHarness, run_tag="tag", **how) -> UndoSucceeded:
+    (outcome,) = undo(harness, run_tag, **how)
     assert isinstance(outcome, UndoSucceeded), outcome
     return outcome
 
 
-def refused(lab: Lab, run_tag="tag", **how) -> str:
-    (outcome,) = undo(lab, run_tag, **how)
+def refused(harness: WarehouseHarness, run_tag="tag", **how) -> str:
+    (outcome,) = undo(harness, run_tag, **how)
     assert isinstance(outcome, LoadFailed), outcome
     return outcome.reason
 
 
-def passed(lab: Lab, run_tag="tag", **how) -> bool:
-    (outcome,) = undo(lab, run_tag, **how)
+def passed(harness: WarehouseHarness, run_tag="tag", **how) -> bool:
+    (outcome,) = undo(harness, run_tag, **how)
     return isinstance(outcome, UndoAlreadyDone)
 
 
-def backups(lab: Lab) -> list[str]:
+def backups(harness: WarehouseHarness) -> list[str]:
     return [
         name
-        for (name,) in lab.run(
+        for (name,) in harness.execute(
             "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-            f"WHERE n.nspname = '{lab.backups}' ORDER BY 1"
+            f"WHERE n.nspname = '{harness.backups}' ORDER BY 1"
         )
     ]
 
 
 @pytest.fixture
-def replaced(lab):
-    """A lab whose table was replaced under the run tag ``tag``."""
-    lab.table()
-    lab.loaded(lab.files(*NEW))
-    return lab
+def replaced(harness):
+    """A harness whose table was replaced under the run tag ``tag``."""
+    harness.create_table()
+    harness.load_table(harness.write_files(*NEW))
+    return harness
 
 
 def test_the_rows_that_go_are_kept_and_the_ledger_names_them(replaced):
     assert backups(replaced) == ["tag__login"]
-    kept = replaced.run(f"SELECT name, n FROM {replaced.backups}.tag__login ORDER BY n")
+    kept = replaced.execute(f"SELECT name, n FROM {replaced.backups}.tag__login ORDER BY n")
     assert kept == [("old", 2), ("old", 3)]
-    ((backup, fingerprint),) = replaced.run(
+    ((backup, fingerprint),) = replaced.execute(
         f"SELECT backup, fingerprint FROM {replaced.control}.replay"
     )
     assert backup == f"{replaced.backups}.tag__login"
@@ -90,13 +98,13 @@ def test_an_undo_puts_every_row_back_as_it_was(replaced):
     assert replaced.rows() == list(OLD)
     assert (done.deleted, done.inserted) == (2, 2)
     assert done.backup == f"{replaced.backups}.undo-tag__login"
-    assert [row[:4] for row in replaced.ledger()] == [
+    assert [row[:4] for row in replaced.replay_log()] == [
         ("tag", "login", 2, 2),
         ("undo-tag", "login", 2, 2),
     ]
 
 
-def test_values_of_every_type_and_null_and_empty_come_back_as_they_were(lab):
+def test_values_of_every_type_and_null_and_empty_come_back_as_they_were(harness):
     columns = {
         "time": "timestamp",
         "text": "varchar(40)",
@@ -112,14 +120,14 @@ def test_values_of_every_type_and_null_and_empty_come_back_as_they_were(lab):
         ("2017-11-04 13:00:01", None, None, None, None, None, None, None),
         ("2017-11-04 13:00:02", "é😀 'q' \"d\" \\ \t \n", "abc", 7, "-0.0001", 1e300, False, None),
     ]
-    lab.table(columns=columns, rows=old)
-    before = lab.rows()
-    lab.loaded(
-        lab.files(b'"2017-11-04 13:30:00"\t"new"', columns=("time", "text")),
+    harness.create_table(columns=columns, rows=old)
+    before = harness.rows()
+    harness.load_table(
+        harness.write_files(b'"2017-11-04 13:30:00"\t"new"', columns=("time", "text")),
         rules=LoadGuards(min_rows_ratio=0),
     )
-    undone(lab)
-    assert lab.rows() == before
+    undone(harness)
+    assert harness.rows() == before
 
 
 def test_an_undo_can_be_undone_and_that_again(replaced):
@@ -133,7 +141,7 @@ def test_an_undo_can_be_undone_and_that_again(replaced):
     assert passed(replaced)
     undone(replaced, "undo-tag")
     assert replaced.rows() == REPLACED
-    assert len(set(backups(replaced))) == len(replaced.ledger()) == 5
+    assert len(set(backups(replaced))) == len(replaced.replay_log()) == 5
 
 
 def test_an_undo_that_was_undone_leaves_the_load_to_be_undone_again(replaced):
@@ -154,7 +162,7 @@ def test_what_was_undone_is_not_undone_twice(replaced):
     assert passed(replaced)
     assert passed(replaced, rules=FORCE)
     assert replaced.rows() == list(OLD)
-    assert len(replaced.ledger()) == 2
+    assert len(replaced.replay_log()) == 2
 
 
 @pytest.mark.parametrize(
@@ -168,10 +176,10 @@ def test_what_was_undone_is_not_undone_twice(replaced):
     ],
 )
 def test_a_window_that_was_changed_since_is_refused_unless_forced(replaced, change):
-    replaced.run(change.format(replaced.schema))
+    replaced.execute(change.format(replaced.schema))
     changed = replaced.rows()
     reason = refused(replaced)
-    assert "was changed since run tag tag was loaded, by no replay" in reason
+    assert "was changed after run tag tag was loaded, but not by a replay" in reason
     assert "--force" in reason
     assert replaced.rows() == changed
     assert undone(replaced, rules=FORCE).inserted == 2
@@ -182,15 +190,15 @@ def test_a_window_that_was_changed_since_is_refused_unless_forced(replaced, chan
 
 
 def test_changes_outside_the_window_do_not_matter(replaced):
-    replaced.run(f"UPDATE {replaced.schema}.login SET n = 100 WHERE name = 'late'")
+    replaced.execute(f"UPDATE {replaced.schema}.login SET n = 100 WHERE name = 'late'")
     undone(replaced)
     assert replaced.rows() == [*OLD[:3], ("2017-11-04 14:00:01", "late", 100)]
 
 
 def test_a_later_load_of_the_same_rows_has_to_be_undone_first(replaced):
-    replaced.loaded(replaced.files(*NEW), run_tag="later")
+    replaced.load_table(replaced.write_files(*NEW), run_tag="later")
     reason = refused(replaced)
-    assert "was replaced since run tag tag was loaded, by later (20" in reason
+    assert "was replaced after run tag tag was loaded, by later (20" in reason
     assert "undo that first" in reason
     undone(replaced, "later")
     undone(replaced)
@@ -199,7 +207,7 @@ def test_a_later_load_of_the_same_rows_has_to_be_undone_first(replaced):
 
 def test_a_forced_load_keeps_the_earlier_backup_and_the_newest_load_is_undone(replaced):
     newer = b'"2017-11-04 13:45:00"\t"newer"\t"5"'
-    replaced.loaded(replaced.files(newer), rules=FORCE)
+    replaced.load_table(replaced.write_files(newer), rules=FORCE)
     assert backups(replaced) == ["tag__login", "tag__login__2"]
     undone(replaced)
     assert replaced.rows() == REPLACED
@@ -208,64 +216,64 @@ def test_a_forced_load_keeps_the_earlier_backup_and_the_newest_load_is_undone(re
 
 def test_a_run_that_was_undone_is_loaded_again_by_force_and_can_be_undone_again(replaced):
     undone(replaced)
-    files = replaced.files(*NEW)
-    assert "use --force to load it again" in replaced.refused(files).reason
-    replaced.loaded(files, rules=FORCE)
+    files = replaced.write_files(*NEW)
+    assert "use --force to load it again" in replaced.fail_to_load(files).reason
+    replaced.load_table(files, rules=FORCE)
     assert replaced.rows() == REPLACED
     undone(replaced)
     assert replaced.rows() == list(OLD)
 
 
 def test_columns_that_were_added_since_get_their_defaults(replaced):
-    replaced.run(f"ALTER TABLE {replaced.schema}.login ADD COLUMN x integer DEFAULT 7")
+    replaced.execute(f"ALTER TABLE {replaced.schema}.login ADD COLUMN x integer DEFAULT 7")
     undone(replaced)
     assert replaced.rows() == [(*row, 7) for row in OLD]
 
 
 def test_columns_that_are_gone_since_are_refused(replaced):
-    replaced.run(f"ALTER TABLE {replaced.schema}.login DROP COLUMN n")
+    replaced.execute(f"ALTER TABLE {replaced.schema}.login DROP COLUMN n")
     for rules in (LoadGuards(), FORCE):
         reason = refused(replaced, rules=rules)
-        assert f"{replaced.schema}.login has no n any more" in reason
+        assert f"{replaced.schema}.login no longer has n, which the backup" in reason
 
 
-def test_without_a_backup_there_is_no_way_back_and_the_message_says_what_to_do(lab):
-    lab.table()
-    without = lab.settings.model_copy(update={"backup": False})
-    lab.loaded(lab.files(*NEW), settings=without)
-    assert lab.ledger()[0][:4] == ("tag", "login", 2, 2)
-    assert backups(lab) == []
-    reason = refused(lab)
-    assert "were not kept (warehouse.backup was false)" in reason
+def test_without_a_backup_there_is_no_way_back_and_the_message_says_what_to_do(harness):
+    harness.create_table()
+    without = harness.settings.model_copy(update={"backup": False})
+    harness.load_table(harness.write_files(*NEW), settings=without)
+    assert harness.replay_log()[0][:4] == ("tag", "login", 2, 2)
+    assert backups(harness) == []
+    reason = refused(harness)
+    assert "made no backup (warehouse.backup was false)" in reason
     assert (
         "spade-spark replay '2017-11-04 13:00:00-0700' '2017-11-04 14:00:00-0700' login" in reason
     )
 
 
 def test_a_backup_that_is_gone_or_was_changed_is_refused(replaced):
-    replaced.run(f"DELETE FROM {replaced.backups}.tag__login WHERE n = 2")
-    assert "has 1 rows, but 2 were kept there" in refused(replaced)
-    replaced.run(f"DROP TABLE {replaced.backups}.tag__login")
-    assert f"{replaced.backups}.tag__login, where the rows that" in refused(replaced)
+    replaced.execute(f"DELETE FROM {replaced.backups}.tag__login WHERE n = 2")
+    assert "tag__login had 2 rows and now has 1" in refused(replaced)
+    replaced.execute(f"DROP TABLE {replaced.backups}.tag__login")
+    assert "tag__login, the backup of run tag tag, no longer exists" in refused(replaced)
     assert replaced.rows() == REPLACED
 
 
-def test_the_guards_of_a_load_hold_for_an_undo(lab):
-    lab.table(rows=[OLD[1]])
-    lab.loaded(lab.files(*NEW, b'"2017-11-04 13:31:00"\t"new"\t"40"'))
-    assert "there are 1 kept rows to replace 3 old ones" in refused(lab)
-    undone(lab, rules=LoadGuards(min_rows_ratio=0.3))
-    lab.run(f"DELETE FROM {lab.schema}.login")
-    lab.loaded(lab.files(*NEW), run_tag="second")
-    assert "there are no kept rows to replace 2 old ones" in refused(lab, "second")
-    assert undone(lab, "second", rules=LoadGuards(allow_empty=True)).inserted == 0
-    assert lab.rows() == []
+def test_the_guards_of_a_load_hold_for_an_undo(harness):
+    harness.create_table(rows=[OLD[1]])
+    harness.load_table(harness.write_files(*NEW, b'"2017-11-04 13:31:00"\t"new"\t"40"'))
+    assert "there are only 1 rows in the backup to replace 3 existing rows" in refused(harness)
+    undone(harness, rules=LoadGuards(min_rows_ratio=0.3))
+    harness.execute(f"DELETE FROM {harness.schema}.login")
+    harness.load_table(harness.write_files(*NEW), run_tag="second")
+    assert "there are no rows in the backup to replace 2 existing" in refused(harness, "second")
+    assert undone(harness, "second", rules=LoadGuards(allow_empty=True)).inserted == 0
+    assert harness.rows() == []
 
 
-def test_a_load_of_nothing_onto_nothing_is_undone_quietly(lab):
-    lab.table(rows=())
-    lab.loaded(lab.files(parts=0), rules=LoadGuards(skip_quiet=True))
-    assert (undone(lab).deleted, lab.rows()) == (0, [])
+def test_a_load_of_nothing_onto_nothing_is_undone_quietly(harness):
+    harness.create_table(rows=())
+    harness.load_table(harness.write_files(parts=0), rules=LoadGuards(skip_quiet=True))
+    assert (undone(harness).deleted, harness.rows()) == (0, [])
 
 
 def test_looking_for_the_way_changes_nothing_and_says_how_many_rows_go_and_come(replaced):
@@ -279,30 +287,32 @@ def test_looking_for_the_way_changes_nothing_and_says_how_many_rows_go_and_come(
         undone(replaced)
         with pytest.raises(AlreadyUndoneError):
             plan_undo(session, replaced.warehouse, place, load, LoadGuards())
-        replaced.run(f"DELETE FROM {replaced.control}.replay")
-        with pytest.raises(WarehouseError, match="no load of run tag tag any more"):
+        replaced.execute(f"DELETE FROM {replaced.control}.replay")
+        with pytest.raises(WarehouseError, match="no longer has a load of run tag tag"):
             plan_undo(session, replaced.warehouse, place, load, LoadGuards())
 
 
-def test_several_tables_are_undone_side_by_side_and_ones_failure_leaves_the_others_alone(lab):
+def test_several_tables_are_undone_side_by_side_and_ones_failure_leaves_the_others_alone(harness):
     names = ["one", "two", "three"]
     for name in names:
-        lab.table(name)
-    lab.load(*(lab.files(*NEW, table=name) for name in names))
-    lab.run(f"DROP TABLE {lab.backups}.tag__two")
-    outcomes = undo(lab, poolsize=3)
+        harness.create_table(name)
+    harness.load(*(harness.write_files(*NEW, table=name) for name in names))
+    harness.execute(f"DROP TABLE {harness.backups}.tag__two")
+    outcomes = undo(harness, poolsize=3)
     failed = [each.table for each in outcomes if isinstance(each, LoadFailed)]
     assert failed == ["two"]
-    assert [lab.rows(name) == list(OLD) for name in names] == [True, False, True]
+    assert [harness.rows(name) == list(OLD) for name in names] == [True, False, True]
 
 
-def test_a_reader_sees_the_rows_before_or_after_an_undo_and_never_neither_or_both(lab):
-    lab.table(rows=[(f"2017-11-04 13:00:{second:02}", "old", second) for second in range(40)])
+def test_a_reader_sees_the_rows_before_or_after_an_undo_and_never_neither_or_both(harness):
+    harness.create_table(
+        rows=[(f"2017-11-04 13:00:{second:02}", "old", second) for second in range(40)]
+    )
     rows = [f'"2017-11-04 13:01:{second:02}"\t"new"\t"1"'.encode() for second in range(50)]
-    lab.loaded(lab.files(*rows))
-    with lab.reader() as seen:
+    harness.load_table(harness.write_files(*rows))
+    with harness.concurrent_reader() as seen:
         for tag in ("tag", "undo-tag", "undo-undo-tag"):
-            undone(lab, tag)
+            undone(harness, tag)
     assert seen <= {(("old", 40),), (("new", 50),)}
     assert (("old", 40),) in seen
 
@@ -325,8 +335,8 @@ STATEMENTS = [
 
 @pytest.fixture
 def ready(on_redshift, redshift):
-    on_redshift.table()
-    on_redshift.loaded(on_redshift.files(*NEW))
+    on_redshift.create_table()
+    on_redshift.load_table(on_redshift.write_files(*NEW))
     redshift.heal()
     return on_redshift
 
@@ -342,29 +352,29 @@ def test_a_statement_that_is_refused_leaves_neither_backup_nor_change(ready, red
         ready.settings,
         rules=LoadGuards(),
         verify_lock=no_lock,
-        retries=QUICK,
+        retries=FAST_RETRIES,
     )
     assert "Disk Full" in getattr(outcome, "reason", "")
     redshift.heal()
     assert ready.rows() == REPLACED
     assert backups(ready) == ["tag__login"]
-    assert len(ready.ledger()) == 1
+    assert len(ready.replay_log()) == 1
 
 
 @pytest.mark.parametrize(
     "statement", ["^CREATE TABLE .*backup", '^DELETE FROM "phys', "FNV_HASH", "^COMMIT"]
 )
 def test_a_load_that_is_refused_leaves_no_backup(on_redshift, redshift, statement):
-    lab = on_redshift
-    lab.table()
-    files = lab.files(*NEW)
-    lab.load()
+    harness = on_redshift
+    harness.create_table()
+    files = harness.write_files(*NEW)
+    harness.load()
     skip = 1 if "COMMIT" in statement else 0
     denied = {"sqlstate": "53100", "message": "Disk Full", "detail": "", "skip": skip}
     redshift.inject(statement, times=100, **denied)
-    assert "Disk Full" in lab.refused(files).reason
+    assert "Disk Full" in harness.fail_to_load(files).reason
     redshift.heal()
-    assert (lab.rows(), backups(lab), lab.ledger()) == (list(OLD), [], [])
+    assert (harness.rows(), backups(harness), harness.replay_log()) == (list(OLD), [], [])
 
 
 @pytest.mark.parametrize(
@@ -385,7 +395,7 @@ def test_conflicts_and_broken_connections_of_an_undo_are_tried_again_and_it_is_d
     undone(ready)
     assert fault.struck == 1
     assert ready.rows() == list(OLD)
-    assert len(ready.ledger()) == 2
+    assert len(ready.replay_log()) == 2
     assert backups(ready) == ["tag__login", "undo-tag__login"]
 
 
@@ -409,7 +419,7 @@ def test_two_undos_at_once_undo_once(replaced):
             replaced.settings,
             rules=LoadGuards(),
             verify_lock=no_lock,
-            retries=QUICK,
+            retries=FAST_RETRIES,
         )
         outcomes.extend(undone)
 
@@ -418,7 +428,7 @@ def test_two_undos_at_once_undo_once(replaced):
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(type(each).__name__ for each in outcomes) == ["TableUndone", "TableUndoneBefore"]
+    assert sorted(type(each).__name__ for each in outcomes) == ["UndoAlreadyDone", "UndoSucceeded"]
     assert replaced.rows() == list(OLD)
 
 
@@ -436,35 +446,39 @@ def test_names_fit_the_warehouse_and_none_stands_for_another(longest):
 
 
 def test_a_name_that_is_longer_than_postgresql_takes_is_kept_and_found_again(on_postgres):
-    lab = on_postgres
+    harness = on_postgres
     tag = "n" * 120
-    lab.table()
-    lab.loaded(lab.files(*NEW), run_tag=tag)
-    undone(lab, tag)
-    assert lab.rows() == list(OLD)
-    assert all(len(name) == 63 for name in backups(lab))
+    harness.create_table()
+    harness.load_table(harness.write_files(*NEW), run_tag=tag)
+    undone(harness, tag)
+    assert harness.rows() == list(OLD)
+    assert all(len(name) == 63 for name in backups(harness))
 
 
-def test_backups_are_told_with_rows_and_size_and_dropped_one_by_one(lab):
-    lab.table()
-    lab.table("other", rows=())
-    lab.load(lab.files(*NEW), lab.files(*NEW, table="other"))
+def test_backups_are_told_with_rows_and_size_and_dropped_one_by_one(harness):
+    harness.create_table()
+    harness.create_table("other", rows=())
+    harness.load(harness.write_files(*NEW), harness.write_files(*NEW, table="other"))
     now = datetime.now(timezone.utc)
-    with Session(lab.warehouse.connection_info) as session:
-        assert backups_before(session, lab.warehouse, lab.control, now - timedelta(days=1)) == ()
-        kept = backups_before(session, lab.warehouse, lab.control, now + timedelta(days=1))
+    with Session(harness.warehouse.connection_info) as session:
+        assert (
+            backups_before(session, harness.warehouse, harness.control, now - timedelta(days=1))
+            == ()
+        )
+        kept = backups_before(session, harness.warehouse, harness.control, now + timedelta(days=1))
         assert {(each.table, each.rows) for each in kept} == {("login", 2), ("other", 0)}
         assert all(each.size is not None for each in kept)
-        drop(session, lab.control, kept[0])
+        drop(session, harness.control, kept[0])
         assert (
-            backups_before(session, lab.warehouse, lab.control, now + timedelta(days=1)) == kept[1:]
+            backups_before(session, harness.warehouse, harness.control, now + timedelta(days=1))
+            == kept[1:]
         )
-    assert backups(lab) == [kept[1].backup.partition(".")[2]]
+    assert backups(harness) == [kept[1].backup.partition(".")[2]]
 
 
 def test_sizes_that_the_user_may_not_see_are_not_known(on_redshift, redshift):
-    on_redshift.table()
-    on_redshift.loaded(on_redshift.files(*NEW))
+    on_redshift.create_table()
+    on_redshift.load_table(on_redshift.write_files(*NEW))
     redshift.inject("svv_table_info", sqlstate="42501", message="permission denied", detail="")
     later = datetime.now(timezone.utc) + timedelta(days=1)
     with Session(on_redshift.warehouse.connection_info) as session:

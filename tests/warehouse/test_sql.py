@@ -26,7 +26,7 @@ def test_a_secret_is_sent_in_clear_and_never_shown():
 def test_what_is_not_known_yet_can_be_shown_and_not_run():
     statement = Sql("INSERT INTO t VALUES (", Placeholder("rows_deleted"), ")")
     assert str(statement) == "INSERT INTO t VALUES (:rows_deleted)"
-    with pytest.raises(WarehouseError, match="still lacks rows_deleted"):
+    with pytest.raises(WarehouseError, match="without a value for rows_deleted cannot be run"):
         statement.sql()
 
 
@@ -42,7 +42,7 @@ def test_times_are_written_without_a_zone():
 @pytest.mark.parametrize("value", ["a\\b", "a\0b"])
 @pytest.mark.parametrize("kind", [Literal, Secret])
 def test_what_the_warehouses_read_differently_is_refused_without_showing_it(kind, value):
-    with pytest.raises(WarehouseError, match="cannot be written in SQL") as refused:
+    with pytest.raises(WarehouseError, match=r"ambiguous in SQL|SQL cannot contain") as refused:
         kind(value).sql()
     assert value not in str(refused.value)
 

@@ -23,7 +23,7 @@ from spade_spark.warehouse.target_rows import schemas_from_settings
 from spade_spark.warehouse.window_swap import WindowSwap
 from tests.support.sql_words import RESERVED, unquoted_names
 from tests.warehouse.conftest import ROLE
-from tests.warehouse.harness import NEW, QUICK, RULES, WINDOW, Lab, no_lock
+from tests.warehouse.harness import FAST_RETRIES, GUARDS, NEW, WINDOW, WarehouseHarness, no_lock
 
 LOGIN = Table(
     "login",
@@ -53,17 +53,22 @@ def sent(monkeypatch):
     return statements
 
 
-def check(lab: Lab) -> tuple[preflight.TableStatus, ...]:
+def check(harness: WarehouseHarness) -> tuple[preflight.TableStatus, ...]:
     return preflight.require_preflight(
-        lab.warehouse, [LOGIN], WINDOW, lab.settings, output=lab.output
+        harness.warehouse, [LOGIN], WINDOW, harness.settings, output=harness.output
     )
 
 
-def undo(lab: Lab) -> UndoSucceeded:
-    with Session(lab.warehouse.connection_info) as session:
-        loads = replay_log_rows(session, lab.control)[-1:]
+def undo(harness: WarehouseHarness) -> UndoSucceeded:
+    with Session(harness.warehouse.connection_info) as session:
+        loads = replay_log_rows(session, harness.control)[-1:]
     (outcome,) = undo_tables(
-        lab.warehouse, loads, lab.settings, rules=RULES, verify_lock=no_lock, retries=QUICK
+        harness.warehouse,
+        loads,
+        harness.settings,
+        rules=GUARDS,
+        verify_lock=no_lock,
+        retries=FAST_RETRIES,
     )
     assert isinstance(outcome, UndoSucceeded), outcome
     return outcome
@@ -74,45 +79,49 @@ def assert_names_are_quoted(statements) -> None:
     assert not unquoted, "\n".join(f"{names} in: {sql}" for sql, names in unquoted.items())
 
 
-def test_a_load_an_undo_a_prune_and_a_plan_quote_every_name(lab, sent):
-    lab.table()
-    files = lab.files(*NEW)
-    (state,) = check(lab)
-    job = WindowSwap(lab.warehouse, schemas_from_settings(lab.settings), files, WINDOW, "tag")
+def test_a_load_an_undo_a_prune_and_a_plan_quote_every_name(harness, sent):
+    harness.create_table()
+    files = harness.write_files(*NEW)
+    (state,) = check(harness)
+    job = WindowSwap(
+        harness.warehouse, schemas_from_settings(harness.settings), files, WINDOW, "tag"
+    )
     plan = [str(statement) for statement in job.script(state.columns, state.all_columns)]
-    lab.loaded(files)
-    lab.passed(files)
-    lab.loaded(files, rules=LoadGuards(force=True), run_tag="forced")
-    lab.refused(lab.files(b'"2017-11-04 13:30:00"\t"x"\t"abc"'), run_tag="refused")
-    undo(lab)
+    harness.load_table(files)
+    harness.skip_load(files)
+    harness.load_table(files, rules=LoadGuards(force=True), run_tag="forced")
+    harness.fail_to_load(
+        harness.write_files(b'"2017-11-04 13:30:00"\t"x"\t"abc"'), run_tag="refused"
+    )
+    undo(harness)
     later = datetime.now(timezone.utc) + timedelta(days=1)
-    with Session(lab.warehouse.connection_info) as session:
-        entry = replay_log.ReplayLogKey(lab.control, "tag", "login")
+    with Session(harness.warehouse.connection_info) as session:
+        entry = replay_log.ReplayLogKey(harness.control, "tag", "login")
         replay_log.was_committed(session, entry, datetime(2017, 11, 4))  # noqa: DTZ001 - the column has no zone
-        for kept in backups_before(session, lab.warehouse, lab.control, later):
-            drop(session, lab.control, kept)
+        for kept in backups_before(session, harness.warehouse, harness.control, later):
+            drop(session, harness.control, kept)
     for command in ("CREATE TABLE", "COPY", "INSERT INTO", "DELETE", "DROP TABLE", "LOCK", "SET"):
         assert any(sql.startswith(command) for sql in sent), f"no {command} was recorded"
     assert_names_are_quoted([*sent, *plan])
 
 
 def test_the_probe_of_a_role_and_the_upgrade_of_a_ledger_quote_every_name(on_redshift, sent):
-    on_redshift.table()
+    on_redshift.create_table()
     on_redshift.iam_role = ROLE
     check(on_redshift)
     assert any("NOLOAD" in sql for sql in sent)
     assert_names_are_quoted([*sent, *(each.sql() for each in replay_log.add_columns("infra"))])
 
 
-def test_columns_named_by_every_reserved_word_are_loaded_and_undone(lab):
+def test_columns_named_by_every_reserved_word_are_loaded_and_undone(harness):
     names = sorted(word.lower() for word in RESERVED)
     columns = {"time": "timestamp", **dict.fromkeys(names, "varchar(5)")}
-    lab.table(columns=columns, rows=[("2017-11-04 13:00:00", *["old"] * len(names))])
+    harness.create_table(columns=columns, rows=[("2017-11-04 13:00:00", *["old"] * len(names))])
     row = b"\t".join([b'"2017-11-04 13:30:00"', *[b'"new"'] * len(names)])
-    lab.loaded(lab.files(row, columns=tuple(columns)))
-    assert lab.rows(columns='"backup"') == [("new",)]
-    undo(lab)
-    assert lab.rows(columns='"backup"') == [("old",)]
+    harness.load_table(harness.write_files(row, columns=tuple(columns)))
+    assert harness.rows(columns='"backup"') == [("new",)]
+    undo(harness)
+    assert harness.rows(columns='"backup"') == [("old",)]
 
 
 def written_statements() -> list[ParameterSet]:
@@ -122,7 +131,7 @@ def written_statements() -> list[ParameterSet]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
                 continue
-            if node.func.id == "Statement":
+            if node.func.id == "Sql":
                 sql = "".join(map(_text, node.args))
                 found.append(pytest.param(sql, id=f"{path.name}:{node.lineno}"))
     return found

@@ -93,7 +93,7 @@ def test_a_warehouse_that_nobody_serves(refused, monkeypatch):
     assert refused("login", "--rsurl", f"postgres://me:marked-word@127.0.0.1:{port}/dev") == (
         f"the warehouse me@127.0.0.1:{port}/dev does not answer: connection to server at "
         f'"127.0.0.1", port {port} failed: Connection refused; check host, port and network; '
-        "nothing was changed, run the same command again"
+        "nothing was changed; run the same command again"
     )
 
 
@@ -129,24 +129,24 @@ def test_a_table_that_the_warehouse_lacks_and_a_version_that_is_another(world, r
     world.sql("DROP TABLE physical.chat; DELETE FROM infra.table_version WHERE version = 3")
     assert refused("login", "chat").endswith(
         "the replay could not work, so nothing was begun:\n"
-        "  there is no table physical.chat: create it, or leave chat out of the replay\n"
-        "  infra.table_version has version 2 of login, the replay makes version 3: bring the table "
-        "and its version up to date, or replay with the schemas of that version"
+        "  the table physical.chat does not exist: create it, or leave chat out of the replay\n"
+        "  infra.table_version has version 2 of login, but the replay makes version 3: migrate "
+        "the table and its version, or replay with the schemas of that version"
     )
 
 
 def test_columns_that_the_warehouse_lacks(world, refused):
     world.sql("ALTER TABLE physical.login DROP COLUMN n")
     assert refused().endswith(
-        '  physical.login has no column "n", which Blueprint has: add it, or replay with the '
-        "schema that the table was made by"
+        '  physical.login has no column "n", which Blueprint has: add the column, or replay '
+        "with the schemas that the table was created from"
     )
 
 
 def test_control_tables_that_are_not_there(world, refused):
     world.sql("DROP SCHEMA infra CASCADE")
     assert refused().endswith(
-        "  there is no schema infra: create it, or set warehouse.control right"
+        "  the schema infra does not exist: create it, or correct warehouse.control"
     )
 
 

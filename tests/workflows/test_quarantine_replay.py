@@ -80,7 +80,7 @@ def test_nothing_is_added_to_a_window_that_was_replaced_since(world, capsys):
     assert world.replay("login") == 0
     world.tag = first
     assert again(world) == 1
-    assert "was replaced since" in capsys.readouterr().out
+    assert "was replaced after run tag" in capsys.readouterr().out
     assert world.rows("login") == [BEFORE, RIGHT, AFTER]
 
 

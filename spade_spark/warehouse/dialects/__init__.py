@@ -1,1 +1,1 @@
-"""dialects."""
+"""Warehouse dialects: Amazon Redshift and PostgreSQL."""

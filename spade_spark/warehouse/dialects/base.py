@@ -1,4 +1,4 @@
-"""What Redshift and PostgreSQL do differently in a load, behind one protocol."""
+"""The protocol of a warehouse, which hides the differences of Redshift and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from spade_spark.warehouse.sql import Sql
 
 
 class Warehouse(Protocol):
-    """A warehouse that rows are loaded into. It holds no connection: each table has its own."""
+    """A warehouse. It holds no connection: each table is loaded on its own."""
 
     @property
     def connection_info(self) -> ConnectionInfo:
-        """Where it is."""
+        """How to connect."""
 
     @property
     def name(self) -> str:
@@ -29,62 +29,62 @@ class Warehouse(Protocol):
 
     @property
     def max_name_bytes(self) -> int:
-        """The most bytes of a table's name."""
+        """The maximum length of a table name in bytes."""
 
     def fold(self, name: str) -> str:
-        """A name of Blueprint's as the warehouse's catalog spells it."""
+        """Return a Blueprint name as the warehouse's catalog stores it."""
 
     def column_problems(self, session: Session, columns: Sequence[WarehouseColumn]) -> list[str]:
-        """What keeps columns of a table from being loaded, one sentence each."""
+        """Return the reasons why columns cannot be loaded."""
 
     def storage_problems(self, session: Session, output: str) -> list[str]:
-        """What keeps the files below ``output`` from being read by a load, as far as can be told.
+        """Return the reasons why a load cannot read files below ``output``, as far as known.
 
-        Nothing is written to find out.
+        The check writes nothing.
         """
 
     def create_stage(
         self, stage: str, schema: str, table: str, columns: Sequence[WarehouseColumn]
     ) -> Sql:
-        """Creates the temporary table ``stage``, like the target, with these columns."""
+        """Return the statement that creates the temporary table ``stage`` for these columns."""
 
     def copy(self, stage: str, columns: Sequence[WarehouseColumn], files: TableFiles) -> Sql:
-        """The COPY that fills ``stage``."""
+        """Return the COPY into ``stage``."""
 
     def load_stage(
         self, session: Session, stage: str, columns: Sequence[WarehouseColumn], files: TableFiles
     ) -> dict[str, int]:
-        """Copies the files into ``stage``; returns how many values were cut, by column.
+        """Copy the files into ``stage``; return the number of truncated values by column.
 
         Raises:
-            CopyError: Values that do not fit their column, with file, line, column and reason.
-            WarehouseError: Files that are missing, not readable, or not of the manifest's size.
+            CopyError: COPY rejected values.
+            WarehouseError: Files are missing, unreadable, or differ in size from the manifest.
         """
 
     def row_hash(self, columns: Sequence[WarehouseColumn]) -> Sql:
-        """A number made of a row's values in these columns, whose sum over rows fits its type."""
+        """Return an expression that hashes these columns of a row to a summable number."""
 
     def table_sizes(self, session: Session, schema: str) -> dict[str, int]:
-        """Bytes of each table of a schema, as far as this user is told."""
+        """Return the size in bytes of each table of a schema, as far as the user may know it."""
 
     def insert_values(self, columns: Sequence[WarehouseColumn]) -> Sql:
-        """The select list that gives the target's values from the stage's."""
+        """Return the select list that converts staged values to those of the target."""
 
 
 def open_warehouse(
     settings: WarehouseSettings, s3: S3Settings, credentials: CopyCredentials | None = None
 ) -> Warehouse:
-    """Asks the warehouse at ``settings.url`` what it is.
+    """Connect to ``settings.url`` and recognize the server by its version.
 
     Args:
         settings: The warehouse's settings.
-        s3: The S3 API where the files lie.
-        credentials: What COPY shows S3; left out, the configured role or the session's keys.
+        s3: The settings of S3, where the files are.
+        credentials: COPY's credentials; by default the configured role or the session's keys.
 
     Raises:
-        SettingsError: No URL, or one that cannot be read.
-        ConnectionLostError: Nobody answers.
-        WarehouseError: The warehouse refuses the connection.
+        SettingsError: The URL is missing or invalid.
+        ConnectionLostError: The warehouse does not answer.
+        WarehouseError: The warehouse rejects the connection.
     """
     connection_info = ConnectionInfo.parse(settings.url.get_secret_value())
     ((version,),) = query_with_retries(

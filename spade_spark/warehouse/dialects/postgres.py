@@ -1,4 +1,4 @@
-"""Plain PostgreSQL: the files are streamed from the store into ``COPY ... FROM STDIN``."""
+"""PostgreSQL: this process streams the files into ``COPY ... FROM STDIN``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from spade_spark.warehouse.sql import Identifier, Literal, Sql, identifiers
 _CONTEXT = re.compile(
     r'COPY .*?, line (?P<line>\d+)(?:, column (?P<column>[^:]+))?(?:: "(?P<value>.*)")?', re.DOTALL
 )
-_CHUNK = 1 << 18  # bytes converted ahead of the driver
+_CHUNK = 1 << 18  # bytes converted at a time
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Postgres:
     """A PostgreSQL server.
 
     Attributes:
-        connection_info: Where it is.
-        s3: The S3 API where the files lie, if they lie on one.
+        connection_info: How to connect.
+        s3: The settings of S3.
     """
 
     connection_info: ConnectionInfo
@@ -37,21 +37,21 @@ class Postgres:
     max_name_bytes: int = 63  # NAMEDATALEN - 1
 
     def fold(self, name: str) -> str:
-        """Quoted names are kept as they are."""
+        """Return the name unchanged, since it is always quoted."""
         return name
 
     def column_problems(self, session: Session, columns: Sequence[WarehouseColumn]) -> list[str]:  # noqa: ARG002 - the protocol's
-        """None: PostgreSQL reads every type of its own from text."""
+        """Return no problems: PostgreSQL reads all its types from text."""
         return []
 
     def storage_problems(self, session: Session, output: str) -> list[str]:  # noqa: ARG002 - the protocol's
-        """This process reads the files itself, so it looks whether it can."""
+        """Check that this process, which reads the files, may read them."""
         return read_problems(output, self.s3)
 
     def create_stage(
         self, stage: str, schema: str, table: str, columns: Sequence[WarehouseColumn]
     ) -> Sql:
-        """The schema's columns alone, with the target's types and without its constraints."""
+        """Create the staging table with the target's types but without its constraints."""
         return Sql(
             "CREATE TEMP TABLE ",
             Identifier(stage),
@@ -63,32 +63,32 @@ class Postgres:
         )
 
     def copy(self, stage: str, columns: Sequence[WarehouseColumn], files: TableFiles) -> Sql:  # noqa: ARG002 - the protocol's
-        """One COPY a file, each in COPY's text format."""
+        """Return the COPY of one file, in COPY's text format."""
         names = identifiers(column.name for column in columns)
         return Sql("COPY ", Identifier(stage), " (", names, ") FROM STDIN")
 
     def load_stage(
         self, session: Session, stage: str, columns: Sequence[WarehouseColumn], files: TableFiles
     ) -> dict[str, int]:
-        """Streams the files in one transaction, holding a chunk and the longest row in memory."""
-        stored = SourceFiles(files, self.s3)
-        stored.check_sizes()
+        """Stream the files in one transaction, with one chunk in memory."""
+        source_files = SourceFiles(files, self.s3)
+        source_files.check_sizes()
         copy = self.copy(stage, columns, files)
         converter = RowConverter(columns)
         with session.transaction():
             for file in files.files:
-                with stored.open(file.url) as raw, decompressed(raw) as lines:
-                    stream = _Converted(converter, records(lines), file.url)
+                with source_files.open(file.url) as raw, decompressed(raw) as lines:
+                    stream = _ConvertedRows(converter, records(lines), file.url)
                     _copy_file(session, copy, stream, files.table, file.url)
-        return dict(converter.cut)
+        return dict(converter.truncated)
 
     def row_hash(self, columns: Sequence[WarehouseColumn]) -> Sql:
-        """The hash of the row as text, which tells NULL from an empty value."""
+        """Hash the row as text, which distinguishes NULL from an empty value."""
         names = identifiers(column.name for column in columns)
         return Sql("CAST(hashtextextended(CAST(ROW(", names, ") AS text), 0) AS numeric)")
 
     def table_sizes(self, session: Session, schema: str) -> dict[str, int]:
-        """What the tables take on disk."""
+        """Return the disk usage of the tables."""
         statement = Sql(
             'SELECT "c"."relname", pg_total_relation_size("c"."oid") FROM "pg_class" "c" '
             'JOIN "pg_namespace" "n" ON "n"."oid" = "c"."relnamespace" '
@@ -98,29 +98,29 @@ class Postgres:
         return {name: int(size) for name, size in session.rows(statement)}
 
     def insert_values(self, columns: Sequence[WarehouseColumn]) -> Sql:
-        """The values as they are: they were cut on their way in."""
+        """Return the columns unchanged: :class:`RowConverter` has truncated the values."""
         return identifiers(column.name for column in columns)
 
 
-def _copy_file(session: Session, copy: Sql, stream: _Converted, table: str, url: str) -> None:
-    """One file.
+def _copy_file(session: Session, copy: Sql, stream: _ConvertedRows, table: str, url: str) -> None:
+    """Copy one file.
 
     Raises:
-        CopyError: Its values do not fit.
-        InputError: It cannot be read.
+        CopyError: PostgreSQL rejected a value.
+        InputError: The file cannot be read.
     """
     try:
         session.copy_in(copy, stream)
     except StatementError as refusal:
-        # The driver turns what the stream raised into a refusal of its own.
-        failure = stream.failure or _refused(url, refusal)
+        # The driver reports an exception of the stream as a StatementError.
+        failure = stream.failure or _load_error(url, refusal)
         if isinstance(failure, LoadError):
             raise CopyError(message(table, [failure])) from None
         raise failure from None
 
 
-class _Converted:
-    """The rows of one file as the driver reads them; remembers why it stopped."""
+class _ConvertedRows:
+    """A stream of the converted rows of one file; it keeps the error that ended it."""
 
     def __init__(self, converter: RowConverter, rows: Iterator[bytes], url: str) -> None:
         self._converter = converter
@@ -131,12 +131,12 @@ class _Converted:
         self.failure: LoadError | SpadeError | None = None
 
     def read(self, size: int = -1, /) -> bytes:
-        """At most ``size`` converted bytes."""
+        """Return at most ``size`` bytes of converted rows."""
         if not self._ready:
             self._ready = self._next_chunk()
-        taken = self._ready if size < 0 else self._ready[:size]
-        self._ready = self._ready[len(taken) :]
-        return taken
+        data = self._ready if size < 0 else self._ready[:size]
+        self._ready = self._ready[len(data) :]
+        return data
 
     def _next_chunk(self) -> bytes:
         converted: list[bytes] = []
@@ -157,15 +157,15 @@ class _Converted:
             raise
         except (OSError, EOFError) as error:
             self.failure = InputError(
-                f"{self._url} is no whole gzip file ({error}); run the transform again under a new "
-                "run tag"
+                f"{self._url} is not a complete gzip file ({error}); run the transform again under "
+                "a new run tag"
             )
             raise
         return b"".join(converted)
 
 
-def _refused(url: str, refusal: StatementError) -> LoadError | WarehouseError:
-    """PostgreSQL says in the error's context which row and column of this file it means."""
+def _load_error(url: str, refusal: StatementError) -> LoadError | WarehouseError:
+    """Return the load error with the row and column in PostgreSQL's error context, if any."""
     match = _CONTEXT.search(refusal.context)
     if match is None:
         return refusal

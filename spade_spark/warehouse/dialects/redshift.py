@@ -1,4 +1,4 @@
-"""Amazon Redshift: the cluster reads the files itself, by COPY from a manifest."""
+"""Amazon Redshift: the cluster reads the files itself, by COPY from a COPY manifest."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from spade_spark.warehouse.information_schema import WarehouseColumn
 from spade_spark.warehouse.source_files import SourceFiles, read_problems
 from spade_spark.warehouse.sql import Identifier, Literal, Sql, identifiers, joined
 
-# The options are the contract that the TSV files are written by. The delimiter is fixed SQL
-# text: it has a backslash, which COPY itself reads.
+# The TSV writer relies on these options. The delimiter is fixed SQL text because COPY itself
+# interprets its backslash.
 COPY_OPTIONS = (
     "REMOVEQUOTES DELIMITER '\\t' GZIP ESCAPE TRUNCATECOLUMNS ROUNDEC FILLRECORD "
     "COMPUPDATE OFF STATUPDATE OFF EMPTYASNULL ACCEPTINVCHARS '?' TRIMBLANKS MANIFEST"
 )
 
-# Types that COPY fills from text, as format_type() spells them, with or without sizes.
+# Types that COPY can load from text, as format_type() returns them, with or without sizes.
 # https://docs.aws.amazon.com/redshift/latest/dg/c_Supported_data_types.html
 _TYPES = (
     "smallint|integer|bigint|real|double precision|boolean|date|super|"
@@ -49,9 +49,9 @@ class Redshift:
     """A cluster or a serverless workgroup.
 
     Attributes:
-        connection_info: Where it is.
-        s3: The S3 API where the files lie.
-        credentials: What COPY shows S3.
+        connection_info: How to connect.
+        s3: The settings of S3.
+        credentials: COPY's credentials.
     """
 
     connection_info: ConnectionInfo
@@ -61,21 +61,21 @@ class Redshift:
     max_name_bytes: int = 127  # https://docs.aws.amazon.com/redshift/latest/dg/r_names.html
 
     def fold(self, name: str) -> str:
-        """Redshift keeps names in lower case, quoted or not, unless told otherwise."""
+        """Return the name in lower case, which is how Redshift stores names by default."""
         return name.lower()
 
     def column_problems(self, session: Session, columns: Sequence[WarehouseColumn]) -> list[str]:  # noqa: ARG002 - the protocol's
-        """Columns of a type that COPY cannot fill from text."""
+        """Return the columns whose type COPY cannot load from text."""
         return [
-            f'column "{column.name}" has the type {column.type}, which COPY cannot fill from text'
+            f'column "{column.name}" has type {column.type}, which COPY cannot load from text'
             for column in columns
             if not _LOADABLE.fullmatch(column.type)
         ]
 
     def storage_problems(self, session: Session, output: str) -> list[str]:
-        """With keys: this process looks with the same ones. With a role: COPY itself looks."""
+        """Check access to ``output`` with COPY's keys, or, for a role, by a COPY."""
         if not output.startswith("s3://"):
-            return [f"Redshift reads from S3 alone, but output.base is {output}: use s3://..."]
+            return [f"Redshift can only read from S3, but output.base is {output}: use s3://..."]
         if not self.credentials.role:
             return read_problems(output, self.s3)
         return self._role_problems(session, output)
@@ -87,13 +87,12 @@ class Redshift:
         table: str,  # noqa: ARG002 - the protocol's
         columns: Sequence[WarehouseColumn],
     ) -> Sql:
-        """The columns one by one, character columns wider by one character.
+        """Create the staging table; its character columns are wider by one character.
 
-        TRUNCATECOLUMNS cuts without a word. In a stage that is wider by the longest character
-        (4 bytes of UTF-8), whatever COPY cuts is still longer than the target's column, so
-        counting what is too long in the stage counts exactly what was cut; and it costs no
-        memory, as staging in VARCHAR(65535) would. The insert then cuts to the target's length.
-        ``LIKE`` cannot be widened: ALTER COLUMN TYPE refuses several encodings.
+        TRUNCATECOLUMNS truncates silently. A staging column is wider by the longest character, 4
+        bytes of UTF-8. So a truncated value is still longer than the target's column, and can be
+        counted. The INSERT then truncates it to the target's length. Staging in VARCHAR(65535)
+        would use more memory. ``LIKE`` does not work: ALTER COLUMN TYPE rejects several encodings.
         """
         defined = [
             Sql(
@@ -106,13 +105,13 @@ class Redshift:
         return Sql("CREATE TEMP TABLE ", Identifier(stage), " (", joined(defined), ")")
 
     def copy(self, stage: str, columns: Sequence[WarehouseColumn], files: TableFiles) -> Sql:
-        """COPY of the manifest, naming the columns in the order of the rows' values."""
+        """Return the COPY of the manifest, with the columns in the order of the rows' values."""
         return self._copy(stage, tuple(column.name for column in columns), files.copy_manifest)
 
     def load_stage(
         self, session: Session, stage: str, columns: Sequence[WarehouseColumn], files: TableFiles
     ) -> dict[str, int]:
-        """Copies and commits, so that a conflict later needs no second COPY."""
+        """Copy and commit, so a later conflict does not need a second COPY."""
         if not files.files:
             return {}
         SourceFiles(files, self.s3).check_sizes()
@@ -124,15 +123,15 @@ class Redshift:
             if not errors or not load_errors.has_load_errors(refusal):
                 raise
             raise CopyError(load_errors.message(files.table, errors)) from None
-        return _count_cut(session, stage, columns)
+        return _count_truncated(session, stage, columns)
 
     def row_hash(self, columns: Sequence[WarehouseColumn]) -> Sql:
-        """FNV_HASH of one column after the other, each begun with the one before.
+        """Chain FNV_HASH over the columns: each hash is the seed of the next.
 
-        https://docs.aws.amazon.com/redshift/latest/dg/r_FNV_HASH.html gives the chain, and does
-        not say what the hash of NULL is: so each value is preceded by whether it is NULL, which
-        parts it from its neighbour too, and no NULL is hashed. Only a real cluster can show how
-        many columns a chain may have before its planner minds, and what it costs.
+        https://docs.aws.amazon.com/redshift/latest/dg/r_FNV_HASH.html does not define the hash of
+        NULL. So each value is preceded by a NULL flag, which also separates neighbours, and NULL is
+        replaced. The length of chain that the planner accepts, and its cost, are not tested on a
+        real cluster.
         """
         chain = Sql("FNV_HASH(0)")
         for column in columns:
@@ -143,7 +142,7 @@ class Redshift:
         return Sql("CAST(", chain, " AS DECIMAL(38, 0))")
 
     def table_sizes(self, session: Session, schema: str) -> dict[str, int]:
-        """From SVV_TABLE_INFO, in MB; it leaves empty tables out, and most users may not read it.
+        """Read SVV_TABLE_INFO, in MB. It omits empty tables, and many users may not read it.
 
         https://docs.aws.amazon.com/redshift/latest/dg/r_SVV_TABLE_INFO.html
         """
@@ -157,7 +156,7 @@ class Redshift:
         return {name: int(size) * _MEGABYTE for name, size in rows}
 
     def insert_values(self, columns: Sequence[WarehouseColumn]) -> Sql:
-        """Character columns are cut to the target's length by the cast, at a character's edge."""
+        """Truncate character columns to the target's length, at a character boundary, by a cast."""
         return joined(
             Sql("CAST(", Identifier(column.name), f" AS {column.type})")
             if _is_widened(column)
@@ -166,9 +165,10 @@ class Redshift:
         )
 
     def _role_problems(self, session: Session, output: str) -> list[str]:
-        """Has COPY look for a manifest that is not there: being denied is told from missing.
+        """Check the role by a COPY of a manifest that does not exist.
 
-        NOLOAD and the rollback make sure that nothing comes of it.
+        Access denied and a missing object give different errors. NOLOAD and the rollback ensure
+        that nothing is loaded.
         """
         probe = f"{output.rstrip('/')}/spade-spark-preflight-no-such-manifest"
         try:
@@ -178,12 +178,12 @@ class Redshift:
         except WarehouseError as error:
             if _DENIED.search(str(error)):
                 return [
-                    f"COPY may not read {output}: {error}; give the role in warehouse.iam_role "
+                    f"COPY may not read {output}: {error}; grant the role in warehouse.iam_role "
                     "s3:GetObject and s3:ListBucket there"
                 ]
         return []
 
-    def _copy(self, stage: str, columns: tuple[str, ...], manifest: str, more: str = "") -> Sql:
+    def _copy(self, stage: str, columns: tuple[str, ...], manifest: str, option: str = "") -> Sql:
         return Sql(
             "COPY ",
             Identifier(stage),
@@ -195,16 +195,16 @@ class Redshift:
             self.credentials.clause(),
             " REGION ",
             Literal(self.s3.region),
-            f" {COPY_OPTIONS}{more}",
+            f" {COPY_OPTIONS}{option}",
         )
 
 
 def _never_null(column: WarehouseColumn) -> Sql:
-    """The column's value, or another in place of NULL, of a type that FNV_HASH takes."""
+    """Return the column's value, or a replacement for NULL, in a type that FNV_HASH accepts."""
     name = Identifier(column.name)
     if column.is_text:
         return Sql("COALESCE(", name, ", '')")
-    if column.type == "boolean":  # which is not cast to text
+    if column.type == "boolean":  # cannot be cast to text
         return Sql("CASE WHEN ", name, " THEN 1 ELSE 0 END")
     if column.type == "super":
         return Sql("COALESCE(JSON_SERIALIZE(", name, "), '')")
@@ -214,19 +214,19 @@ def _never_null(column: WarehouseColumn) -> Sql:
 
 
 def _is_widened(column: WarehouseColumn) -> bool:
-    most = _MAX_CHAR_BYTES if column.is_fixed_width else _MAX_VARCHAR_BYTES
-    return column.limit is not None and column.limit + _MAX_UTF8_BYTES <= most
+    max_bytes = _MAX_CHAR_BYTES if column.is_fixed_width else _MAX_VARCHAR_BYTES
+    return column.limit is not None and column.limit + _MAX_UTF8_BYTES <= max_bytes
 
 
 def _staged_type(column: WarehouseColumn) -> str:
-    """The column's type, checked against the list; wider where it can be cut.
+    """Return the column's type, wider if values may be truncated.
 
-    A column within 4 bytes of the longest type there is cannot be wider: what COPY cuts from it
-    is not counted.
+    A column within 4 bytes of the maximum length cannot be wider. Its truncated values are not
+    counted.
     """
     if not _LOADABLE.fullmatch(column.type):
         raise WarehouseError(
-            f'column "{column.name}" has the type {column.type}, which COPY cannot fill from text'
+            f'column "{column.name}" has type {column.type}, which COPY cannot load from text'
         )
     if column.limit is None or not _is_widened(column):
         return column.type
@@ -234,8 +234,10 @@ def _staged_type(column: WarehouseColumn) -> str:
     return f"{base}({column.limit + _MAX_UTF8_BYTES})"
 
 
-def _count_cut(session: Session, stage: str, columns: Sequence[WarehouseColumn]) -> dict[str, int]:
-    """Staged values that are longer, in bytes, than the target's column."""
+def _count_truncated(
+    session: Session, stage: str, columns: Sequence[WarehouseColumn]
+) -> dict[str, int]:
+    """Count the staged values that are longer, in bytes, than the target's column."""
     widened = [column for column in columns if _is_widened(column)]
     if not widened:
         return {}
@@ -254,4 +256,4 @@ def _count_cut(session: Session, stage: str, columns: Sequence[WarehouseColumn])
         for column in widened
     )
     (row,) = session.rows(Sql("SELECT ", counts, " FROM ", Identifier(stage)))
-    return {column.name: int(cut) for column, cut in zip(widened, row, strict=True) if cut}
+    return {column.name: int(count) for column, count in zip(widened, row, strict=True) if count}
