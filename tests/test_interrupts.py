@@ -8,7 +8,7 @@ import pytest
 
 from spade_spark.interrupts import SIGNALS, deferred_interrupts
 from spade_spark.sandbox.services import S3Server
-from spade_spark.sandbox.subprocesses import run_kept
+from spade_spark.sandbox.subprocesses import run_supervised
 
 pytestmark = pytest.mark.usefixtures("default_signals")
 
@@ -39,7 +39,7 @@ def test_a_background_job_keeps_ignoring_what_it_was_started_to_ignore(ignored):
 
 @pytest.mark.parametrize(
     "start",
-    [lambda: S3Server().__enter__(), lambda: run_kept(["sleep", "60"], os.environ)],
+    [lambda: S3Server().__enter__(), lambda: run_supervised(["sleep", "60"], os.environ)],
     ids=["server", "program"],
 )
 def test_an_interrupt_while_a_child_starts_leaves_no_child(monkeypatch, start):

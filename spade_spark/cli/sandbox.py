@@ -39,7 +39,7 @@ def command(conf: Path, events: int) -> int:
     console = Console()
     with (
         every_signal_interrupts(),
-        Sandbox(events, say=console.print) as sandbox,
+        Sandbox(events, log=console.print) as sandbox,
         _written(sandbox, conf),
     ):
         _show(console, sandbox, conf)

@@ -77,7 +77,7 @@ class ReplayPreview:
         objects: Number of input objects.
         size: Their compressed bytes.
         partitions: Number of Spark tasks that read them.
-        empty_hours: Hours of the window (Pacific) for which there is no input object.
+        empty_hours: Hours of the window (Pacific) without an input object.
         core_seconds: The estimated core time of the transform.
         cores: The cores of the Spark master; 0 if unknown.
         warehouse: The warehouse as text; empty if none is needed.

@@ -1,4 +1,4 @@
-"""The commands that fit a running sandbox, ready to be pasted into a shell."""
+"""Shell commands for a running sandbox."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import spade_spark
 from spade_spark.sandbox.postgres_programs import program
 from spade_spark.sandbox.sandbox import Sandbox
 
-CLONE = Path(spade_spark.__file__).parent.parent
-"""The clone that this package runs from; somewhere without ``replay.sh`` if it was installed."""
+REPO_ROOT = Path(spade_spark.__file__).parent.parent
+"""The root of the repository; without ``replay.sh`` if the package is installed elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Command:
     """One command.
 
     Attributes:
-        purpose: What it does, in a few words.
-        line: What to paste; it works in a shell that is where this process is.
+        purpose: A short description.
+        line: The command line, relative to the current directory.
     """
 
     purpose: str
@@ -29,42 +29,45 @@ class Command:
 
 
 def window_args(sandbox: Sandbox) -> list[str]:
-    """START and END, as every form of the command takes them."""
+    """The START and END arguments of a replay."""
     return [str(sandbox.window.wall_start), str(sandbox.window.wall_end)]
 
 
 def commands(sandbox: Sandbox, conf: Path) -> list[Command]:
-    """The commands for a sandbox whose settings are in ``conf``."""
-    asked = shlex.join([*window_args(sandbox), *sandbox.tables])
+    """The commands for a sandbox with the settings file ``conf``."""
+    arguments = shlex.join([*window_args(sandbox), *sandbox.tables])
     options = f"--conf {shlex.quote(str(conf))}"
-    keys = shlex.join(f"{name}={value}" for name, value in sandbox.environ.items())
+    environ = shlex.join(f"{name}={value}" for name, value in sandbox.environ.items())
     url = shlex.quote(sandbox.warehouse_url)
-    scripts, python = Path(sys.executable).parent, _shown(Path(sys.executable))
-    found = []
-    if (CLONE / "replay.sh").exists():
-        script = _shown(CLONE / "replay.sh", here="./replay.sh")
-        job = _shown(CLONE / "jobs" / "workflows/replay.py")
-        submit = f"PYSPARK_PYTHON={python} {_shown(scripts / 'spark-submit')}"
-        found += [
-            Command("a replay", f"{keys} {script} 'local[*]' {url} {asked} {options}"),
+    scripts, python = Path(sys.executable).parent, _shell_path(Path(sys.executable))
+    launchers = []
+    if (REPO_ROOT / "replay.sh").exists():
+        script = _shell_path(REPO_ROOT / "replay.sh", here="./replay.sh")
+        job = _shell_path(REPO_ROOT / "jobs" / "replay.py")
+        submit = f"PYSPARK_PYTHON={python} {_shell_path(scripts / 'spark-submit')}"
+        launchers += [
+            Command("Run a replay", f"{environ} {script} 'local[*]' {url} {arguments} {options}"),
             Command(
-                "the same by spark-submit",
-                f"{keys} {submit} --master 'local[*]' {job} {asked} --rsurl {url} {options}",
+                "The same with spark-submit",
+                f"{environ} {submit} --master 'local[*]' {job} {arguments} --rsurl {url} {options}",
             ),
         ]
-    replay = f"{_shown(scripts / 'spade-spark')} replay"
+    replay = f"{_shell_path(scripts / 'spade-spark')} replay"
     return [
-        *found,
-        Command("the same by itself", f"{keys} {replay} {asked} --rsurl {url} {options}"),
-        Command("the warehouse", f"{_shown(program('psql'))} {url}"),
-        Command("the output bucket", f"curl '{sandbox.endpoint_url}/compacter?list-type=2'"),
+        *launchers,
+        Command(
+            "The same with the spade-spark command",
+            f"{environ} {replay} {arguments} --rsurl {url} {options}",
+        ),
+        Command("Query the warehouse", f"{_shell_path(program('psql'))} {url}"),
+        Command("List the output bucket", f"curl '{sandbox.endpoint_url}/compacter?list-type=2'"),
     ]
 
 
-def _shown(path: Path, here: str = "") -> str:
-    """A path as short as it can be from where we are, quoted for the shell."""
+def _shell_path(path: Path, here: str = "") -> str:
+    """The path relative to the current directory if possible, quoted for the shell."""
     try:
-        short = path.relative_to(Path.cwd())
+        relative = path.relative_to(Path.cwd())
     except ValueError:
         return shlex.quote(str(path))
-    return here or shlex.quote(str(short))
+    return here or shlex.quote(str(relative))

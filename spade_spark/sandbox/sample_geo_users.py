@@ -1,6 +1,6 @@
-"""Who and where the sandbox's events come from: places by address, users by login.
+"""The sample's GeoIP data and users.
 
-All addresses are of the ranges that are set aside for documentation (RFC 5737, RFC 3849).
+All addresses are from the ranges reserved for documentation (RFC 5737, RFC 3849).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from netaddr import IPSet
 
 
 class City(NamedTuple):
-    """A place that addresses belong to; empty where the database knows no more than the country."""
+    """The city of an address; name and region are empty if only the country is known."""
 
     name: str
     region: str
@@ -24,7 +24,7 @@ class City(NamedTuple):
 
 
 class AutonomousSystem(NamedTuple):
-    """An autonomous system (numbers set aside for documentation, RFC 5398)."""
+    """An autonomous system, with a number reserved for documentation (RFC 5398)."""
 
     number: int
     organisation: str
@@ -66,41 +66,41 @@ _NETWORKS: tuple[IPv4Network | IPv6Network, ...] = (
     *(IPv6Network((0x20010DB8 << 96 | number << 64, 64)) for number in range(8)),
 )
 _UNKNOWN = ip_network("203.0.113.0/24")
-"""Addresses that no database knows."""
+"""Addresses that are not in the databases."""
 
 
 @dataclass(frozen=True)
 class SampleData:
-    """The places and people of one seed.
+    """The sample data of one seed.
 
     Attributes:
-        addresses: Client addresses, in canonical text; one in twenty is in no database.
-        users: Ids by login: what the users service answers.
+        addresses: Client addresses in canonical form; one in twenty is not in the databases.
+        users: User ids by login, as the users service returns them.
         logins: The logins of these users.
-        strangers: Logins that the service does not know.
-        channels: The channels that are watched and talked in.
+        unknown_logins: Logins that the service does not know.
+        channels: The channels for video and chat.
     """
 
     addresses: tuple[str, ...]
     users: dict[str, int]
     logins: tuple[str, ...]
-    strangers: tuple[str, ...]
+    unknown_logins: tuple[str, ...]
     channels: tuple[str, ...]
 
 
 def make_sample_data(seed: int, users: int = 600) -> SampleData:
-    """The same places and people for the same seed."""
+    """Generate the sample data, deterministic for a seed."""
     rng = random.Random(seed)  # noqa: S311 - sample data
     known = [str(network[rng.randrange(1, 16)]) for network in _NETWORKS for _ in range(12)]
     unknown = [str(_UNKNOWN[host]) for host in range(1, 1 + len(known) // 20)]
     ids = rng.sample(range(10_000, 90_000_000), users)
-    logins = {_login(rng, number): user for number, user in enumerate(ids)}
+    id_by_login = {_login(rng, number): user_id for number, user_id in enumerate(ids)}
     return SampleData(
         addresses=tuple(known + unknown),
-        users=logins,
-        logins=tuple(logins),
-        strangers=tuple(f"bot{number:04d}" for number in range(12)),
-        channels=tuple(rng.sample(sorted(logins), 60)),
+        users=id_by_login,
+        logins=tuple(id_by_login),
+        unknown_logins=tuple(f"bot{number:04d}" for number in range(12)),
+        channels=tuple(rng.sample(sorted(id_by_login), 60)),
     )
 
 
@@ -110,7 +110,7 @@ def _login(rng: random.Random, number: int) -> str:
 
 
 def write_city_database(path: Path) -> None:
-    """A small GeoIP2-City database of the sandbox's addresses."""
+    """Write a small GeoIP2-City database of the sample's addresses."""
     writer = MMDBWriter(6, "GeoIP2-City", ["en"], ipv4_compatible=True)
     for number, network in enumerate(_NETWORKS):
         writer.insert_network(IPSet([str(network)]), _city_record(CITIES[number % len(CITIES)]))
@@ -118,7 +118,7 @@ def write_city_database(path: Path) -> None:
 
 
 def write_asn_database(path: Path) -> None:
-    """A small GeoLite2-ASN database of the sandbox's addresses."""
+    """Write a small GeoLite2-ASN database of the sample's addresses."""
     writer = MMDBWriter(6, "GeoLite2-ASN", ["en"], ipv4_compatible=True)
     for number, network in enumerate(_NETWORKS):
         system = SYSTEMS[number % len(SYSTEMS)]

@@ -1,4 +1,4 @@
-"""The sandbox's edge logs: gzip objects of edge records, made one after the other."""
+"""The sample's edge logs: gzip objects of edge records, generated one at a time."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from urllib.parse import quote
 import msgspec
 from isal import igzip
 
-from spade_spark.sandbox.sample_events import SHARES, EventGenerator, moment
+from spade_spark.sandbox.sample_events import SHARES, EventGenerator, rfc3339
 from spade_spark.sandbox.sample_geo_users import SampleData
 
 NODES = (("edge-a", "i-0a1b2c3d"), ("edge-b", "i-0d4c3b2a"))
-"""Groups and nodes: each closes a file every :data:`FILE_SECONDS`."""
+"""Groups and nodes; each node closes a file every :data:`FILE_SECONDS`."""
 
 FILE_SECONDS = 600
 
 _ENCODER = msgspec.json.Encoder()
 _GZIP_LEVEL = 1
-_MALFORMED, _LISTS, _URL_SAFE, _ESCAPED = 0.002, 0.1, 0.02, 0.02  # shares of the records
+_MALFORMED, _LISTS, _URL_SAFE, _ESCAPED = 0.002, 0.1, 0.02, 0.02  # shares of records
 
 
 class EdgeRecord(msgspec.Struct):
-    """One line of the log (transform.md, section 1)."""
+    """One line of the edge logs."""
 
     receivedAt: str  # noqa: N815 - the edge's name
     clientIp: str  # noqa: N815 - the edge's name
@@ -46,7 +46,7 @@ class EdgeObject:
     Attributes:
         key: ``YYYYMMDD/<group>/<unix seconds>.<node>.<random hex>.log.gz``.
         data: The gzip file.
-        events: Events in it, of all kinds.
+        events: Number of events.
     """
 
     key: str
@@ -55,77 +55,77 @@ class EdgeObject:
 
 
 def edge_objects(
-    world: SampleData, seed: int, start: datetime, end: datetime, events: int
+    sample: SampleData, seed: int, start: datetime, end: datetime, events: int
 ) -> Iterator[EdgeObject]:
-    """The objects that the edge's nodes close from ``start`` to ``end``, in order of time.
+    """Generate the objects that the nodes close from ``start`` to ``end``, in time order.
 
     Args:
-        world: Who sends events, and from where.
-        seed: The same objects for the same seed.
-        start: When the first files were opened.
-        end: When the last files were closed.
-        events: About how many events there are in all of them.
+        sample: The clients that send the events.
+        seed: The seed; equal seeds give equal objects.
+        start: Opening time of the first files.
+        end: Closing time of the last files.
+        events: Approximate number of events in total.
     """
-    opened = range(int(start.timestamp()), int(end.timestamp()), FILE_SECONDS)
-    share = events // (len(opened) * len(NODES))
-    for moment_opened in opened:
+    opening_times = range(int(start.timestamp()), int(end.timestamp()), FILE_SECONDS)
+    events_per_object = events // (len(opening_times) * len(NODES))
+    for opened in opening_times:
         for group, node in NODES:
-            rng = random.Random(f"{seed} {moment_opened} {node}")  # noqa: S311 - sample data
-            # Nodes do not close their files at the same second.
-            closed = moment_opened + FILE_SECONDS + rng.randrange(5)
+            rng = random.Random(f"{seed} {opened} {node}")  # noqa: S311 - sample data
+            # Nodes do not close their files simultaneously.
+            closed = opened + FILE_SECONDS + rng.randrange(5)
             day = datetime.fromtimestamp(closed, timezone.utc).strftime("%Y%m%d")
             key = f"{day}/{group}/{closed}.{node}.{rng.getrandbits(64):016x}.log.gz"
-            writer = _Writer(EventGenerator(world, rng), moment_opened)
-            yield EdgeObject(key, writer.gzip(share), writer.events)
+            writer = _Writer(EventGenerator(sample, rng), opened)
+            yield EdgeObject(key, writer.gzip(events_per_object), writer.events)
 
 
 class _Writer:
     """Writes the lines of one object and counts its events."""
 
-    def __init__(self, clients: EventGenerator, opened: int) -> None:
-        self._clients, self._rng, self._opened = clients, clients.rng, opened
+    def __init__(self, generator: EventGenerator, opened: int) -> None:
+        self._generator, self._rng, self._opened = generator, generator.rng, opened
         self._names = [name for name, _, _ in SHARES]
         self._weights = [share for _, _, share in SHARES]
-        self._makers = {name: maker for name, maker, _ in SHARES}
+        self._factories = {name: factory for name, factory, _ in SHARES}
         self.events = 0
 
     def gzip(self, events: int) -> bytes:
-        """The lines of about ``events`` events, in order of time."""
+        """Return about ``events`` events as gzip lines, in time order."""
         lines = chain(self._lines(events), (b'{"receivedAt": the node was restarted\n',))
         return igzip.compress(b"".join(lines), _GZIP_LEVEL, mtime=0)
 
     def _lines(self, events: int) -> Iterator[bytes]:
-        kinds = iter(self._rng.choices(self._names, self._weights, k=events))
+        names = iter(self._rng.choices(self._names, self._weights, k=events))
         step = FILE_SECONDS / events
-        for kind in kinds:
+        for name in names:
             now = round(self._opened + self.events * step, 3)
-            listed = self._rng.random() < _LISTS
-            more = [next(kinds, kind) for _ in range(self._rng.randrange(1, 4))] if listed else ()
-            made = [self._event(name, now) for name in (kind, *more)]
-            self.events += len(made)
-            yield self._line(now, made if listed else made[0])
+            is_list = self._rng.random() < _LISTS
+            more = [next(names, name) for _ in range(self._rng.randrange(1, 4))] if is_list else ()
+            batch = [self._event(each, now) for each in (name, *more)]
+            self.events += len(batch)
+            yield self._line(now, batch if is_list else batch[0])
 
     def _event(self, name: str, now: float) -> dict[str, object]:
-        return {"event": name, "properties": self._makers[name](self._clients, now)}
+        return {"event": name, "properties": self._factories[name](self._generator, now)}
 
     def _line(self, now: float, payload: object) -> bytes:
         rng = self._rng
         record = EdgeRecord(
-            receivedAt=moment(now),
-            clientIp=rng.choice(self._clients.world.addresses),
+            receivedAt=rfc3339(now),
+            clientIp=rng.choice(self._generator.sample.addresses),
             uuid=str(uuid.UUID(int=rng.getrandbits(128))),
             data=self._data(_ENCODER.encode(payload)),
-            userAgent=self._clients.agent,
+            userAgent=self._generator.agent,
         )
         return _ENCODER.encode(record) + b"\n"
 
     def _data(self, payload: bytes) -> str:
-        """Base64 as clients write it: mostly plain, some URL-safe, some percent-encoded."""
-        dice = self._rng.random()
-        if dice < _MALFORMED:
+        """Base64 as clients encode it: mostly standard, some URL-safe, some percent-encoded."""
+        draw = self._rng.random()
+        if draw < _MALFORMED:
             return base64.b64encode(payload).decode()[:-3]
-        dice -= _MALFORMED
-        if dice < _URL_SAFE:
+        draw -= _MALFORMED
+        if draw < _URL_SAFE:
             return base64.urlsafe_b64encode(payload).decode()
         data = base64.b64encode(payload).decode()
-        return quote(data, safe="") if dice < _URL_SAFE + _ESCAPED else data
+        return quote(data, safe="") if draw < _URL_SAFE + _ESCAPED else data

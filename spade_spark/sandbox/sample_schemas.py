@@ -1,8 +1,8 @@
-"""The sandbox's tables, as they are now and as they were by mistake for three hours.
+"""The sample's tables: the correct schemas, and the wrong ones of three hours.
 
-The story: a change of four tables was published with a mistake in each, and mended three hours
-later by a further version. What was loaded in between is wrong in the warehouse to this day, and
-the edge logs of these hours still lie on S3.
+A schema change of four tables was published with a mistake in each and fixed three hours later by
+another version. The rows loaded in between are still wrong in the warehouse, and the edge logs of
+these hours are still on S3.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _USER_ID = Column("user_id", "user_id", "userIDWithMapping", supporting=("login"
 
 @dataclass(frozen=True)
 class Mistake:
-    """What was wrong with one table for a while.
+    """The mistake in one table's schema.
 
     Attributes:
         table: The table's name.
-        columns: The columns that took another property, or another transformer, by outbound name.
-        why: What a reader of the table sees, in one line.
+        columns: The wrong columns, which have another property or transformer.
+        why: The visible effect, in one line.
     """
 
     table: str
@@ -120,41 +120,41 @@ MISTAKES: tuple[Mistake, ...] = (
             Column("ip", "country", "ipRegion", "(2)"),
             Column("user_id", "user_id", "bigint"),
         ),
-        "country and region were swapped, and user_id is NULL unless the client sent it",
+        "country and region are swapped; user_id is NULL unless the client sent it",
     ),
     Mistake(
         "minute_watched",
         (Column("bitrate", "bitrate", "int"),),
-        "bitrate was read as an integer: every fraction became NULL",
+        "bitrate is parsed as an integer, so fractions are NULL",
     ),
     Mistake(
         "purchase",
         (Column("tax", "price", "float"),),
-        "price was filled from the property tax",
+        "price has the value of the property tax",
     ),
     Mistake(
         "chat_message",
         (Column("sent", "sent_at", "f@timestamp@unix-utc"),),
-        "sent_at was written in UTC, seven hours ahead of every other time",
+        "sent_at is in UTC, seven hours ahead of the other times",
     ),
 )
 
 
 def with_mistakes(tables: tuple[Table, ...] = TABLES) -> tuple[Table, ...]:
-    """The tables as they were published for three hours: one version less, and wrong."""
+    """The tables with the mistakes, one version lower."""
     mistakes = {mistake.table: mistake for mistake in MISTAKES}
     return tuple(
-        _spoilt(table, mistakes[table.name]) if table.name in mistakes else table
+        _with_mistake(table, mistakes[table.name]) if table.name in mistakes else table
         for table in tables
     )
 
 
-def _spoilt(table: Table, mistake: Mistake) -> Table:
+def _with_mistake(table: Table, mistake: Mistake) -> Table:
     wrong = {column.outbound: column for column in mistake.columns}
     columns = tuple(wrong.get(column.outbound, column) for column in table.columns)
     return replace(table, version=table.version - 1, columns=columns)
 
 
 def published(tables: Iterable[Table]) -> bytes:
-    """The tables as Blueprint publishes them: a JSON list."""
+    """Encode the tables as Blueprint publishes them: a JSON list."""
     return msgspec.json.encode([as_published(table) for table in tables])

@@ -1,4 +1,4 @@
-"""The sandbox's streams, and their configuration as Blueprint publishes it."""
+"""The sample's streams and their Blueprint configuration."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import msgspec
 from spade_spark.settings import S3Settings
 
 VIEWERS = "viewers"
-"""Compressed: logins of known users, and all that is known of minutes watched."""
+"""Compressed; logins of known users, and all fields of minutes watched."""
 CHAT = "chat"
-"""A record a message, of subscribers alone."""
+"""One record per chat message; subscribers only."""
 
 _SUBSCRIBERS = [{"Field": "subscriber", "Values": ["true"], "Operator": "in_set"}]
 
@@ -33,12 +33,12 @@ _EVENTS: dict[str, dict[str, Any]] = {
 
 
 def published() -> bytes:
-    """The streams' configuration: a JSON list."""
+    """Encode the streams' configuration: a JSON list."""
     return msgspec.json.encode([_entry(name) for name in _EVENTS])
 
 
 def create_streams(s3: S3Settings) -> None:
-    """Makes the streams, empty, at the sandbox's S3 server, which has Kinesis too."""
+    """Create the streams on the sandbox's S3 server, which also serves Kinesis."""
     kinesis = boto3.Session().client("kinesis", endpoint_url=s3.endpoint_url, region_name=s3.region)
     for name in _EVENTS:
         kinesis.create_stream(StreamName=name, ShardCount=1)

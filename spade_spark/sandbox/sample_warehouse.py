@@ -1,7 +1,7 @@
-"""The sandbox's warehouse: live tables with a few hours in them that a mistake spoilt.
+"""The sample's warehouse: live tables with a few hours of wrong rows.
 
-The rows are made and loaded by this package's own code, as a processor of that time would have:
-first all hours by the schemas without the mistake, then the window by the schemas with it.
+The rows are transformed and loaded by this package's own code: first all hours with the correct
+schemas, then the window with the wrong schemas.
 """
 
 from __future__ import annotations
@@ -32,37 +32,39 @@ from spade_spark.warehouse.sql import Identifier, Literal, Sql, joined
 from spade_spark.window import Window
 
 
-def fill_warehouse(settings: Settings, whole: Window, mistaken: Window, scratch: Path) -> None:
-    """Creates and fills the live tables and the control tables.
+def fill_warehouse(settings: Settings, logs: Window, wrong: Window, scratch: Path) -> None:
+    """Create and fill the live tables and the control tables.
 
     Args:
         settings: The sandbox's settings.
-        whole: All hours that there are logs of.
-        mistaken: The hours that were loaded by the schemas with mistakes.
-        scratch: A directory for the rows' files.
+        logs: The window of the logs.
+        wrong: The window to load with the wrong schemas.
+        scratch: A directory for the row files.
     """
     edge = open_store(settings.input.edge, settings.s3)
-    everything = [InputObject(each.key, each.size, each.etag) for each in edge.list()]
-    some = list_window(edge, mistaken, settings.input).sources
+    all_objects = [InputObject(entry.key, entry.size, entry.etag) for entry in edge.list()]
+    wrong_objects = list_window(edge, wrong, settings.input).sources
     with Session(ConnectionInfo.parse(settings.warehouse.url.get_secret_value())) as session:
         create_tables(session, settings, TABLES)
-        # Version 4 of login was the mistake: 3 was before it, and 5 mends it.
-        before = [replace(each, version=each.version - 2 * _spoilt(each.name)) for each in TABLES]
-        publish(session, settings, before, whole.wall_start)
-        _load(settings, _make(settings, before, everything, scratch), whole, "before")
+        # For login: version 3 was correct, version 4 was wrong, and version 5 fixes it.
+        before = [
+            replace(table, version=table.version - 2 * _has_mistake(table.name)) for table in TABLES
+        ]
+        publish(session, settings, before, logs.wall_start)
+        _load(settings, _transform(settings, before, all_objects, scratch), logs, "before")
 
-        mistakes = with_mistakes(TABLES)
-        publish(session, settings, _only_spoilt(mistakes), mistaken.wall_start)
-        made = _make(settings, mistakes, some, scratch)
-        _load(settings, [each for each in made if _spoilt(each.table)], mistaken, "mistake")
+        wrong_tables = with_mistakes(TABLES)
+        publish(session, settings, _only_with_mistakes(wrong_tables), wrong.wall_start)
+        files = _transform(settings, wrong_tables, wrong_objects, scratch)
+        _load(settings, [each for each in files if _has_mistake(each.table)], wrong, "mistake")
 
-        publish(session, settings, _only_spoilt(TABLES), mistaken.wall_end)
-        # These loads stand for what was loaded day by day, and that leaves no mark in the ledger.
+        publish(session, settings, _only_with_mistakes(TABLES), wrong.wall_end)
+        # These loads represent regular loads, which do not write to the replay log.
         session.run(Sql("DELETE FROM ", Identifier(settings.warehouse.control, replay_log.NAME)))
 
 
 def create_tables(session: Session, settings: Settings, tables: Iterable[Table]) -> None:
-    """Creates the two schemas, the table of versions, and an empty live table for each table."""
+    """Create both schemas, the version table, and an empty live table for each table."""
     schema, control = settings.warehouse.schema_name, settings.warehouse.control
     session.run(Sql("CREATE SCHEMA ", Identifier(schema)))
     session.run(Sql("CREATE SCHEMA ", Identifier(control)))
@@ -79,7 +81,7 @@ def create_tables(session: Session, settings: Settings, tables: Iterable[Table])
 
 
 def publish(session: Session, settings: Settings, tables: Iterable[Table], ts: datetime) -> None:
-    """Notes that the warehouse has these versions of the tables since ``ts``."""
+    """Record that the warehouse has these table versions since ``ts``."""
     versions = Identifier(settings.warehouse.control, replay_log.VERSIONS)
     for table in tables:
         values = joined(Literal(value) for value in (table.name, table.version, ts))
@@ -88,12 +90,12 @@ def publish(session: Session, settings: Settings, tables: Iterable[Table], ts: d
         )
 
 
-def _spoilt(table: str) -> bool:
+def _has_mistake(table: str) -> bool:
     return any(mistake.table == table for mistake in MISTAKES)
 
 
-def _only_spoilt(tables: Iterable[Table]) -> list[Table]:
-    return [table for table in tables if _spoilt(table.name)]
+def _only_with_mistakes(tables: Iterable[Table]) -> list[Table]:
+    return [table for table in tables if _has_mistake(table.name)]
 
 
 def _definition(column: Column) -> Sql:
@@ -101,10 +103,10 @@ def _definition(column: Column) -> Sql:
     return Sql(Identifier(column.outbound), f" {spec.sql_type}{column.options}")
 
 
-def _make(
+def _transform(
     settings: Settings, tables: Sequence[Table], sources: Sequence[InputObject], scratch: Path
 ) -> list[TableFiles]:
-    """The rows that ``tables`` give, as one partition of a run."""
+    """Transform ``sources`` to the rows of ``tables``, as one partition of a run."""
     run_tag = f"v{tables[0].version}"
     local = settings.model_copy(update={"output": OutputSettings(base=str(scratch))})
     job = BroadcastContext(
@@ -120,35 +122,38 @@ def _make(
 
 
 def _files(table: Table, files: Iterable[RowFile], scratch: Path) -> TableFiles:
-    mine = [file for file in files if file.table == table.name]
     return TableFiles(
         table=table.name,
         version=table.version,
         columns=tuple(column.outbound for column in table.columns),
-        files=tuple(LoadFile(f"{scratch}/{file.key}", file.size, file.rows) for file in mine),
+        files=tuple(
+            LoadFile(f"{scratch}/{file.key}", file.size, file.rows)
+            for file in files
+            if file.table == table.name
+        ),
         copy_manifest="",
         checksum="",
     )
 
 
 def _load(settings: Settings, files: Sequence[TableFiles], window: Window, run_tag: str) -> None:
-    """Replaces the window's rows, of which there may be none.
+    """Replace the window's rows, if any.
 
     Raises:
         InternalError: A table could not be loaded.
     """
     warehouse = open_warehouse(settings.warehouse, settings.s3)
     rules = LoadGuards(min_rows_ratio=0, allow_empty=True)
-    without = settings.warehouse.model_copy(update={"backup": False})
+    warehouse_settings = settings.warehouse.model_copy(update={"backup": False})
     loads = load_tables(
         warehouse,
         files,
         window,
-        without,
+        warehouse_settings,
         run_tag=run_tag,
         rules=rules,
-        verify_lock=lambda: None,  # no other process knows this warehouse yet
+        verify_lock=lambda: None,  # no other process uses this warehouse yet
     )
     for load in loads:
         if isinstance(load, LoadFailed):
-            raise InternalError(f"the sandbox could not be filled: {load.table}: {load.reason}")
+            raise InternalError(f"cannot fill the sandbox: {load.table}: {load.reason}")

@@ -1,4 +1,4 @@
-"""The sandbox: an S3, a warehouse and a users service of one's own, filled with a day's mistake."""
+"""The sandbox: a local S3, warehouse and users service with sample data and wrong rows."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from spade_spark.window import PACIFIC, Window
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-WHOLE = Window.parse("2026-10-14 15:00:00", "2026-10-14 20:59:59")
-"""The hours that there are logs of; they begin on one UTC day and end on the next."""
+LOG_WINDOW = Window.parse("2026-10-14 15:00:00", "2026-10-14 20:59:59")
+"""The window of the logs; it spans two UTC days."""
 
-MISTAKEN = Window.parse("2026-10-14 16:00:00", "2026-10-14 18:59:59")
-"""The hours that were loaded by the schemas with mistakes: what there is to replay."""
+WRONG_WINDOW = Window.parse("2026-10-14 16:00:00", "2026-10-14 18:59:59")
+"""The window that was loaded with wrong schemas and needs a replay."""
 
 EVENTS = 210_000
 DATABASE = "dev"
@@ -49,7 +49,7 @@ _SEED = 20261014
 
 
 class Sandbox:
-    """Everything that a replay needs, running and filled inside the ``with`` block.
+    """Everything that a replay needs, running and filled during the ``with`` block.
 
     ::
 
@@ -57,17 +57,17 @@ class Sandbox:
             sandbox.settings_path, sandbox.window, sandbox.tables, sandbox.warehouse_url
 
     Args:
-        events: About how many events the logs hold.
-        say: Told in one line what is being done.
+        events: Approximate number of events in the logs.
+        log: Called with a line for each step.
 
     Attributes:
-        directory: Holds the settings file and the GeoIP databases; removed at the end.
-        settings_path: The settings file that fits.
-        settings: The same, read.
+        directory: The directory of the settings file and the GeoIP databases; removed at the end.
+        settings_path: The settings file for the sandbox.
+        settings: The settings in that file.
         endpoint_url: The S3 server.
         warehouse_url: The warehouse, for ``--rsurl``.
-        window: The hours that are wrong in the warehouse.
-        tables: The tables that are wrong in it.
+        window: The window with wrong rows in the warehouse.
+        tables: The tables with wrong rows.
     """
 
     directory: Path
@@ -76,14 +76,14 @@ class Sandbox:
     endpoint_url: str
     warehouse_url: str
 
-    window = MISTAKEN
+    window = WRONG_WINDOW
     tables = tuple(mistake.table for mistake in MISTAKES)
 
     def __init__(
-        self, events: int = EVENTS, say: Callable[[str], None] = lambda _line: None
+        self, events: int = EVENTS, log: Callable[[str], None] = lambda _line: None
     ) -> None:
         self._events = events
-        self._say = say
+        self._log = log
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -105,29 +105,28 @@ class Sandbox:
 
     @property
     def environ(self) -> Mapping[str, str]:
-        """The variables that a command needs beside the settings file: any keys do for S3."""
+        """The environment variables that commands need; S3 accepts any keys."""
         return {"AWS_ACCESS_KEY_ID": "sandbox", "AWS_SECRET_ACCESS_KEY": "sandbox"}
 
     def _start(self, stack: ExitStack) -> None:
-        self._say("starting PostgreSQL, an S3 server and a users service, on this machine only")
-        world = make_sample_data(_SEED)
-        self._world = world
-        users = stack.enter_context(UsersService(self._write_world(world)))
+        self._log("Starting PostgreSQL, an S3 server and a users service on this machine")
+        self._sample = make_sample_data(_SEED)
+        users = stack.enter_context(UsersService(self._write_lookups(self._sample)))
         s3 = stack.enter_context(S3Server(*_BUCKETS))
         postgres = stack.enter_context(PostgresServer())
         self.endpoint_url = s3.endpoint_url
         self.warehouse_url = postgres.create_database(DATABASE)
         self._write_settings(users.url)
 
-    def _write_world(self, world: SampleData) -> Path:
+    def _write_lookups(self, sample: SampleData) -> Path:
         write_city_database(self.directory / "city.mmdb")
         write_asn_database(self.directory / "asn.mmdb")
         users = self.directory / "users.json"
-        users.write_bytes(msgspec.json.encode(world.users))
+        users.write_bytes(msgspec.json.encode(sample.users))
         return users
 
     def _write_settings(self, users_url: str) -> None:
-        places = SandboxEndpoints(
+        endpoints = SandboxEndpoints(
             schemas=f"s3://blueprint/{_SCHEMAS_KEY}",
             streams=f"s3://blueprint/{_STREAMS_KEY}",
             edge="s3://edge-logs/",
@@ -139,7 +138,7 @@ class Sandbox:
             endpoint=self.endpoint_url,
         )
         self.settings_path = self.directory / "sandbox.toml"
-        self.settings_path.write_text(places.toml(), "utf-8")
+        self.settings_path.write_text(endpoints.toml(), "utf-8")
         self.settings = load(self.settings_path, environ={})
 
     def _fill(self) -> None:
@@ -150,24 +149,24 @@ class Sandbox:
         sample_streams.create_streams(s3)
         edge = open_store(self.settings.input.edge, s3)
         objects = events = 0
-        start, end = WHOLE.start, _full_hour(WHOLE.end)
-        for each in edge_objects(self._world, _SEED, start, end, self._events):
-            edge.write(each.key, each.data)
-            objects, events = objects + 1, events + each.events
-        self._say(f"{events:,} events lie on S3, in {objects} gzip objects of edge logs")
-        self._say("loading the warehouse as it was, the mistake included")
-        fill_warehouse(self.settings, WHOLE, MISTAKEN, self.directory / "history")
+        start, end = LOG_WINDOW.start, _full_hour(LOG_WINDOW.end)
+        for log in edge_objects(self._sample, _SEED, start, end, self._events):
+            edge.write(log.key, log.data)
+            objects, events = objects + 1, events + log.events
+        self._log(f"Wrote {events:,} events to S3, in {objects} gzip objects of edge logs")
+        self._log("Loading the warehouse, three hours of it with the wrong schemas")
+        fill_warehouse(self.settings, LOG_WINDOW, WRONG_WINDOW, self.directory / "history")
         shutil.rmtree(self.directory / "history")
 
 
 def _full_hour(end: datetime) -> datetime:
-    """The first second after a window that ends at 59:59."""
+    """Return the first second after a window that ends at 59:59."""
     return datetime.fromtimestamp(end.timestamp() + 1, PACIFIC)
 
 
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Sets variables for a while: S3's client takes its keys from the environment alone."""
+    """Set environment variables during the block; the S3 client reads its keys from there."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

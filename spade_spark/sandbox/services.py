@@ -1,7 +1,7 @@
-"""An S3 and a PostgreSQL of one's own, as child processes, on loopback and sockets only.
+"""Local S3 and PostgreSQL servers as child processes, on loopback and Unix sockets only.
 
-Nothing of them is left when the ``with`` block, or the process, ends, in whatever way it ends (see
-:mod:`spade_spark.sandbox.subprocesses`). Any number of them can run at once.
+They leave nothing behind when the ``with`` block or the process ends, however it ends (see
+:mod:`spade_spark.sandbox.subprocesses`). Any number of them can run at the same time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SOCKET_PATH_BYTES = 103  # the shortest limit of the systems that PostgreSQL ru
 
 
 class S3Server(ChildProcess):
-    """Moto's S3 server, objects in memory; its clients may use any keys at all.
+    """Moto's in-memory S3 server; it accepts any keys.
 
     ::
 
@@ -28,7 +28,7 @@ class S3Server(ChildProcess):
             boto3.client("s3", endpoint_url=s3.endpoint_url, ...)
 
     Args:
-        buckets: Buckets that are there from the start.
+        buckets: Buckets to create.
     """
 
     def __init__(self, *buckets: str) -> None:
@@ -41,7 +41,7 @@ class S3Server(ChildProcess):
 
 
 class ScratchDirectory(ChildProcess):
-    """A temporary directory that is removed at the end, even if this process is killed."""
+    """A temporary directory, removed even if this process is killed."""
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="spade-sandbox-"))
@@ -49,7 +49,7 @@ class ScratchDirectory(ChildProcess):
 
 
 class PostgresServer(ChildProcess):
-    """PostgreSQL behind a Unix socket, which its own user (and root) alone can open.
+    """PostgreSQL on a Unix socket that only its own user and root can open.
 
     ::
 
@@ -57,18 +57,18 @@ class PostgresServer(ChildProcess):
             psycopg2.connect(postgres.create_database("dev"))
 
     Args:
-        directory: Where data and socket lie, a new or empty one; removed at the end. Left out: a
-            temporary one. As root, it must lie where the user ``nobody`` can go.
+        directory: A new or empty directory for data and socket, removed at the end; temporary by
+            default. For root, the user ``nobody`` must be able to access it.
 
     Raises:
-        SpadeError: The directory is not empty, or its name is too long for a socket.
+        SpadeError: The directory is not empty, or its path is too long for a socket.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
         self.directory = directory or Path(tempfile.mkdtemp(prefix="spade-postgres-"))
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if any(self.directory.iterdir()):
-            raise SpadeError(f"{self.directory} is not empty: name a new directory for PostgreSQL")
+            raise SpadeError(f"{self.directory} is not empty: use a new directory for PostgreSQL")
         if len(bytes(self.directory / _SOCKET_NAME)) > _SOCKET_PATH_BYTES:
             raise SpadeError(f"{self.directory} is too long for a Unix socket: use a shorter path")
         super().__init__("spade_spark.sandbox.postgres_process", str(self.directory))
@@ -78,7 +78,7 @@ class PostgresServer(ChildProcess):
         return f"postgres://postgres@/{quote(database)}?host={quote(str(self.directory))}"
 
     def create_database(self, name: str) -> str:
-        """Creates an empty database and returns its URL."""
+        """Create an empty database and return its URL."""
         command = [
             str(program("createdb")),
             f"--host={self.directory}",

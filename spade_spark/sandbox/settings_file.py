@@ -1,4 +1,4 @@
-"""The settings file that fits a sandbox, with the names of ``settings.md`` and comments."""
+"""The settings file of a sandbox."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _TEXT = """\
-# Settings for the sandbox that is running now; it wrote this file, and its next start writes it
-# anew. conf/production.example.toml shows every setting.
+# Settings of the running sandbox, which overwrites this file at each start.
+# conf/production.example.toml shows every setting.
 
 [blueprint]
 schemas = {schemas}
@@ -15,17 +15,17 @@ streams = {streams}
 
 [input]
 edge = {edge}
-# The sandbox's logs are of a day in the past, but S3 has just been given them, so that the time of
-# their last modification says nothing: as with a bucket that was copied or restored, the Unix
-# seconds in the objects' names say which of them belong to a window.
+# The sandbox's logs are from a past day, but were written to S3 just now. As in a bucket that was
+# copied or restored, the time of an object is therefore the Unix seconds in its name and not its
+# last modification.
 time_source = "key"
 
 [output]
 base = {base}
 
 [warehouse]
-# A socket that you alone can open, and no password: so it may stand here. In production, use the
-# environment variable SPADE_RSURL.
+# A Unix socket that only you can open, without a password. In production, use the environment
+# variable SPADE_RSURL.
 url = {warehouse}
 
 [lookups.geoip]
@@ -51,18 +51,18 @@ region = "us-east-1"
 
 @dataclass(frozen=True)
 class SandboxEndpoints:
-    """Where the parts of a sandbox are.
+    """The locations of a sandbox's services and files.
 
     Attributes:
         schemas: URL of the Blueprint schemas.
-        streams: URL of the configuration of streams.
+        streams: URL of the stream configuration.
         edge: URL of the edge bucket.
         base: URL of the output bucket.
         warehouse: The warehouse's URL.
         city: Path of the city database.
-        asn: Path of the database of autonomous systems.
+        asn: Path of the ASN database.
         users: URL of the users service.
-        endpoint: URL of the S3 server, which has Kinesis too.
+        endpoint: URL of the S3 server, which also serves Kinesis.
     """
 
     schemas: str
@@ -76,10 +76,12 @@ class SandboxEndpoints:
     endpoint: str
 
     def toml(self) -> str:
-        """The settings file's text."""
-        return _TEXT.format(**{name: _quoted(str(value)) for name, value in vars(self).items()})
+        """Return the text of the settings file."""
+        return _TEXT.format(
+            **{name: _toml_string(str(value)) for name, value in vars(self).items()}
+        )
 
 
-def _quoted(text: str) -> str:
-    """A TOML basic string."""
+def _toml_string(text: str) -> str:
+    """Quote a TOML basic string."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,12 +1,12 @@
-"""Processes that end with the one that started them, however that one ends.
+"""Child processes that end with their parent, however the parent ends.
 
-A child is a Python module of this package, run as ``python -m MODULE ARGUMENT…``. The two sides
-agree on two things only: the child prints one line when it is ready, and it ends when its standard
-input does. The other end of that pipe is held by the parent alone, so that the kernel closes it
-whether the parent leaves in good order, by an exception, by SIGTERM or by SIGKILL.
+A child is a Python module of this package, run as ``python -m MODULE ARGUMENT…``. The protocol has
+two rules: the child prints one line when it is ready, and ends when its standard input does. Only
+the parent holds the other end of that pipe, so the kernel closes it whether the parent exits
+normally or by an exception, SIGTERM or SIGKILL.
 
-A child stands in a session of its own: the terminal's Ctrl-C reaches the parent only, which then
-ends what it started in the order that it wants.
+Each child has its own session. The terminal's Ctrl-C therefore reaches only the parent, which ends
+its children in order.
 """
 
 from __future__ import annotations
@@ -31,18 +31,17 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 START_SECONDS = 60.0
-"""How long a child may take to be ready; they take about one second each,
-several where many processes share the machine."""
+"""How long a child may take to start; usually one second, more on a busy machine."""
 
 STOP_SECONDS = 10.0
 """How long a child may take to end before it is killed."""
 
 
 class ChildProcess:
-    """A running child, ready for use inside its ``with`` block.
+    """A child that runs during its ``with`` block.
 
     Attributes:
-        answer: The line that the child printed when it was ready: where it listens.
+        answer: The line that the child printed when it was ready, such as its URL.
     """
 
     answer: str
@@ -52,11 +51,10 @@ class ChildProcess:
         self._arguments = arguments
 
     def __enter__(self) -> Self:
-        """Starts the child and waits until it is ready.
+        """Start the child and wait until it is ready.
 
         Raises:
-            SpadeError: It ended, or was not ready in time; what it wrote to standard error says
-                why.
+            SpadeError: The child ended, or was not ready in time. Its standard error has the cause.
         """
         command = [sys.executable, "-m", self._module, *self._arguments]
         with ExitStack() as stack:
@@ -94,7 +92,7 @@ class ChildProcess:
                 raise SpadeError(f"{self._module} was not ready after {START_SECONDS:.0f} s")
         line = self._process.stdout.readline().strip()
         if not line:
-            raise SpadeError(f"{self._module} did not start; see what it wrote above")
+            raise SpadeError(f"{self._module} did not start; see its output above")
         return line
 
     def _end(self) -> None:
@@ -102,7 +100,7 @@ class ChildProcess:
 
 
 def end(process: subprocess.Popen[Any]) -> None:
-    """Ends a child by ending its standard input; kills it where that is not enough."""
+    """End a child by closing its standard input; kill it if it does not end."""
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             with suppress(OSError):
@@ -114,8 +112,8 @@ def end(process: subprocess.Popen[Any]) -> None:
         process.wait()
 
 
-def run_kept(command: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Runs a program to its end, on this terminal; if we end before it, however, it ends too.
+def run_supervised(command: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run a program that is ended if this process ends first.
 
     Returns:
         Its exit status.
@@ -134,41 +132,40 @@ def run_kept(command: Sequence[str], environ: Mapping[str, str]) -> int:
 
 @contextmanager
 def every_signal_interrupts() -> Iterator[None]:
-    """Lets SIGTERM and SIGHUP end the block as Ctrl-C does, so that everything is put away.
+    """Let SIGTERM and SIGHUP raise KeyboardInterrupt as Ctrl-C does, so that the block cleans up.
 
-    A signal that was ignored when the process started stays ignored. A script starts its background
-    jobs with SIGINT ignored, and ``nohup`` ignores SIGHUP: neither Ctrl-C, which is meant for the
-    script, nor the end of the terminal stops such a job. SIGTERM stops it.
+    Signals that were ignored when the process started stay ignored: a shell script starts its
+    background jobs with SIGINT ignored, and ``nohup`` ignores SIGHUP. SIGTERM still ends them.
     """
-    heeded = [each for each in SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
-    before = {each: signal.signal(each, signal.default_int_handler) for each in heeded}
+    handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    handlers = {number: signal.signal(number, signal.default_int_handler) for number in handled}
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def announce(answer: str) -> None:
-    """The child's side: says that it is ready, and where."""
-    # Not sys.stdout, which would complain at the end where the parent is gone already.
+    """In the child: report that it is ready, with an answer such as its URL."""
+    # Not sys.stdout, which would raise an error at exit if the parent is already gone.
     with suppress(BrokenPipeError):
         os.write(1, f"{answer}\n".encode())
 
 
 def await_end() -> None:
-    """The child's side: returns when the parent is gone or wants the child to end."""
-    # Not sys.stdin: a thread that waits inside its lock would upset the interpreter's end.
+    """In the child: wait until the parent ends or closes the pipe."""
+    # Not sys.stdin: a thread that holds its lock would break the interpreter's shutdown.
     while os.read(0, 1024):
         pass
 
 
 class SupervisedProcess:
-    """The child's side: a program that knows nothing of the pipe, ended when our input ends.
+    """In the child: runs another program and ends it when standard input ends.
 
     Args:
         command: The program and its arguments.
-        stop: The signal that asks the program to end; it is killed where that is not enough.
+        stop: The signal that asks the program to end; it is killed if it does not.
         options: Further options of :class:`subprocess.Popen`.
 
     Attributes:
@@ -188,11 +185,11 @@ class SupervisedProcess:
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether the program is running."""
         return self._process.poll() is None
 
     def wait(self) -> int:
-        """Waits until the program, and what it started in its group, has ended.
+        """Wait until the program and its process group have ended.
 
         Returns:
             The program's exit status.
@@ -214,7 +211,7 @@ class SupervisedProcess:
         self._signal_group(signal.SIGKILL)
 
     def _signal_group(self, number: int) -> bool:
-        """Sends a signal to the whole group (0 sends none); says whether anybody is in it."""
+        """Send a signal to the group (0 sends none); return whether the group has a process."""
         try:
             os.killpg(self._process.pid, number)
         except (ProcessLookupError, PermissionError):
@@ -223,18 +220,17 @@ class SupervisedProcess:
 
 
 def _set_up_signals() -> Callable[[], None]:
-    """What a kept program does right before it starts.
+    """Return the function that sets up signals before a supervised program starts.
 
-    It takes signals as usual, although a background job ignores some and its children inherit that.
-    The program has its own session: no terminal sends it a signal, so each one is meant for it. On
-    Linux it ends with its parent, even if the parent is killed.
+    The program does not inherit ignored signals, as background jobs do: it has its own session, so
+    each signal is meant for it. On Linux, it also ends if its supervisor is killed.
     """
     prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
     set_parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
 
     def set_up() -> None:
-        for each in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
-            signal.signal(each, signal.SIG_DFL)
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
         if prctl:
             prctl(set_parent_death_signal, signal.SIGTERM)
 

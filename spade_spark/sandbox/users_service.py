@@ -1,4 +1,4 @@
-"""The sandbox's users service: the id of a login over HTTP, as JSON, from a child process.
+"""The sandbox's users service: user ids by login, as JSON over HTTP.
 
 ::
 
@@ -21,7 +21,7 @@ from spade_spark.sandbox.subprocesses import ChildProcess, announce, await_end
 
 
 class UsersService(ChildProcess):
-    """The service as a child process, on a free port of the loopback.
+    """The service as a child process, on a free loopback port.
 
     Args:
         table: A JSON file ``{login: id}``.
@@ -32,26 +32,26 @@ class UsersService(ChildProcess):
 
     @property
     def url(self) -> str:
-        """The setting ``lookups.users.url``."""
+        """The value of the setting ``lookups.users.url``."""
         return self.answer
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers from :attr:`users`; one connection serves many requests."""
+    """Answers from :attr:`users`, over persistent connections."""
 
     protocol_version = "HTTP/1.1"
-    # Without this, a small answer waits for the client's delayed acknowledgement (40 ms).
+    # Buffer the response: an unbuffered one waits for the client's delayed ACK (40 ms).
     wbufsize = -1
     users: dict[str, int]
 
     def do_GET(self) -> None:
-        """Answers one request."""
+        """Answer one request."""
         logins = parse_qs(urlsplit(self.path).query).get("login")
         if not logins:
-            self._answer(HTTPStatus.BAD_REQUEST, {"error": "ask for ?login=NAME"})
+            self._answer(HTTPStatus.BAD_REQUEST, {"error": "use ?login=NAME"})
             return
-        user = self.users.get(logins[0])
-        self._answer(HTTPStatus.OK, {"results": [] if user is None else [{"id": user}]})
+        user_id = self.users.get(logins[0])
+        self._answer(HTTPStatus.OK, {"results": [] if user_id is None else [{"id": user_id}]})
 
     def _answer(self, status: HTTPStatus, body: dict[str, object]) -> None:
         data = msgspec.json.encode(body)
@@ -62,11 +62,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, format: str, *_: object) -> None:  # noqa: A002 - the base class's name
-        """No line for each request."""
+        """Do not log requests."""
 
 
 def main(table: str) -> None:
-    """Serves the table until the parent ends."""
+    """Serve the table until the parent ends."""
     users = msgspec.json.decode(Path(table).read_bytes(), type=dict[str, int])
     handler = type("Handler", (_Handler,), {"users": users})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)

@@ -1,6 +1,5 @@
-"""`spade-spark sandbox` as a user runs it: what it prints can be pasted, and works."""
+"""`spade-spark sandbox` as a user runs it: the printed commands work."""
 
-import re
 import shlex
 import signal
 import subprocess
@@ -12,44 +11,44 @@ import psutil
 import pytest
 
 from spade_spark.sandbox.demo_queries import DEMO_QUERIES, run_query
-from spade_spark.sandbox.sandbox import MISTAKEN
+from spade_spark.sandbox.sandbox import WRONG_WINDOW
 from spade_spark.warehouse.connection import ConnectionInfo, Session
 
-CLONE = Path(__file__).parents[2]
+REPO_ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def sandbox(tmp_path, default_signals):
-    """The running command, what it printed by purpose, and the settings that it wrote."""
+    """The process, its printed commands by purpose, and the settings file."""
     conf = tmp_path / "conf" / "local.toml"
     command = [sys.executable, "-c", "from spade_spark.cli.main import run; run()", "sandbox"]
     command += ["--events", "5000", "--conf", str(conf)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=CLONE)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPO_ROOT)
     assert process.stdout is not None
     printed = []
     for line in process.stdout:
         printed.append(line.rstrip("\n"))
         if "Ctrl-C ends it" in line:
             break
-    pasted = {
+    commands = {
         purpose.removeprefix("# "): line
         for purpose, line in pairwise(printed)
         if purpose.startswith("# ")
     }
-    yield process, pasted, conf
+    yield process, commands, conf
     process.kill()
     process.wait()
     process.stdout.close()
 
 
-def _paste(line, **options):
+def _run_shell(line, **options):
     return subprocess.run(
         ["sh", "-c", line],
         capture_output=True,
         text=True,
         check=False,
         timeout=240,
-        cwd=CLONE,
+        cwd=REPO_ROOT,
         **options,
     )
 
@@ -57,16 +56,16 @@ def _paste(line, **options):
 def _wrong(url):
     with Session(ConnectionInfo.parse(url)) as session:
         return {
-            look.table: run_query(session, look, MISTAKEN, "physical").wrong
-            for look in DEMO_QUERIES
+            query.table: run_query(session, query, WRONG_WINDOW, "physical").wrong
+            for query in DEMO_QUERIES
         }
 
 
-def test_it_stays_up_until_ctrl_c_and_takes_its_settings_with_it(sandbox):
-    process, pasted, conf = sandbox
+def test_it_runs_until_ctrl_c_and_removes_its_settings_file(sandbox):
+    process, commands, conf = sandbox
     assert conf.exists()
     children = psutil.Process(process.pid).children(recursive=True)
-    buckets = _paste(pasted["the output bucket"])
+    buckets = _run_shell(commands["List the output bucket"])
     assert "<Name>compacter</Name>" in buckets.stdout
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 0
@@ -76,20 +75,27 @@ def test_it_stays_up_until_ctrl_c_and_takes_its_settings_with_it(sandbox):
 
 
 @pytest.mark.slow
-def test_the_psql_line_shows_the_live_tables(sandbox):
-    _, pasted, _ = sandbox
-    shown = _paste(pasted["the warehouse"], input="\\dt physical.*\n")
-    assert all(look.table in shown.stdout for look in DEMO_QUERIES), shown.stderr
+def test_the_printed_psql_command_shows_the_live_tables(sandbox):
+    _, commands, _ = sandbox
+    shown = _run_shell(commands["Query the warehouse"], input="\\dt physical.*\n")
+    assert all(query.table in shown.stdout for query in DEMO_QUERIES), shown.stderr
 
 
 @pytest.mark.slow
 @pytest.mark.spark
-@pytest.mark.parametrize("purpose", ["a replay", "the same by spark-submit", "the same by itself"])
-def test_a_pasted_replay_makes_the_rows_right(sandbox, purpose):
-    _, pasted, _ = sandbox
-    words = shlex.split(pasted[purpose])
-    url = next(word for word in words if re.match("postgres://", word))
+@pytest.mark.parametrize(
+    "purpose",
+    [
+        "Run a replay",
+        "The same with spark-submit",
+        "The same with the spade-spark command",
+    ],
+)
+def test_a_printed_replay_command_corrects_the_rows(sandbox, purpose):
+    _, commands, _ = sandbox
+    arguments = shlex.split(commands[purpose])
+    url = next(argument for argument in arguments if argument.startswith("postgres://"))
     assert all(_wrong(url).values())
-    done = _paste(pasted[purpose])
-    assert done.returncode == 0, done.stdout + done.stderr
+    replay = _run_shell(commands[purpose])
+    assert replay.returncode == 0, replay.stdout + replay.stderr
     assert not any(_wrong(url).values())

@@ -1,4 +1,4 @@
-"""The demo as a user runs it: it ends well, twice at once, and Ctrl-C leaves nothing."""
+"""The demo as a user runs it: it succeeds, also twice at once, and leaves nothing behind."""
 
 import os
 import pty
@@ -28,99 +28,99 @@ def _start(output):
     return subprocess.Popen(DEMO, stdout=output, stderr=output, start_new_session=True)
 
 
-def _wait_for(process, path, word, seen):
-    """Waits until the demo has printed ``word``, noting every process that it ever started."""
+def _wait_for(process, path, text, processes):
+    """Wait until the demo prints ``text``; record every process that it starts."""
     deadline = time.monotonic() + 120
-    while word not in path.read_text("utf-8") and time.monotonic() < deadline:
+    while text not in path.read_text("utf-8") and time.monotonic() < deadline:
         assert process.poll() is None, path.read_text("utf-8")
-        _note(process, seen)
+        _record(process, processes)
         time.sleep(0.05)
-    _note(process, seen)
+    _record(process, processes)
 
 
-def _note(process, seen):
+def _record(process, processes):
     try:
         for child in psutil.Process(process.pid).children(recursive=True):
-            seen.setdefault(child.pid, child)
+            processes.setdefault(child.pid, child)
     except psutil.NoSuchProcess:
         pass
 
 
-def _assert_all_gone(seen):
-    _, alive = psutil.wait_procs(list(seen.values()), timeout=GONE_WITHIN)
+def _assert_all_gone(processes):
+    _, alive = psutil.wait_procs(list(processes.values()), timeout=GONE_WITHIN)
     assert [child.cmdline() for child in alive] == []
 
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_two_demos_at_once_both_end_well(tmp_path):
+def test_two_concurrent_demos_both_succeed(tmp_path):
     paths = [tmp_path / "one", tmp_path / "other"]
     demos = []
     for path in paths:
-        with path.open("wb") as output:
-            demos.append(_start(output))
+        with path.open("wb") as file:
+            demos.append(_start(file))
     for demo, path in zip(demos, paths, strict=True):
         assert demo.wait(240) == 0, path.read_text("utf-8")
-        said = path.read_text("utf-8")
-        assert "What was wrong is right, and no other row has changed." in said
-        assert "untracked" in said
-        assert "malformed" in said
-        assert len(re.findall(r"untouched", said)) == 4
+        output = path.read_text("utf-8")
+        assert "All wrong rows are corrected, and no other rows changed." in output
+        assert "untracked" in output
+        assert "malformed" in output
+        assert len(re.findall(r"\d, unchanged", output)) == 4
 
 
 @pytest.mark.spark
-def test_on_a_terminal_it_asks_nothing_and_ends_well(tmp_path):
+def test_on_a_terminal_it_asks_nothing_and_succeeds(tmp_path):
     process, terminal = pty.fork()
     if process == 0:
         os.execve(DEMO[0], DEMO, {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"})
-    said = b""
-    with suppress(OSError):  # how Linux says that nobody writes to it any more
+    output = b""
+    with suppress(OSError):  # how Linux reports the end of the output
         while part := os.read(terminal, 65536):
-            said += part
+            output += part
     os.close(terminal)
-    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0, said.decode()
-    assert b"What was wrong is right" in said
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0, output.decode()
+    assert b"All wrong rows are corrected" in output
 
 
 @pytest.mark.usefixtures("default_signals")
 @pytest.mark.parametrize(
-    "moment",
+    "progress",
     [
-        "starting PostgreSQL",
-        "loading the warehouse",
+        "Starting PostgreSQL",
+        "Loading the warehouse",
         pytest.param("$ spade-spark replay", marks=[pytest.mark.slow, pytest.mark.spark]),
         pytest.param("transform:", marks=[pytest.mark.slow, pytest.mark.spark]),
     ],
 )
-def test_ctrl_c_leaves_no_process(tmp_path, moment):
-    path = tmp_path / "said"
-    with path.open("wb") as output:
-        demo = _start(output)
-    seen: dict[int, psutil.Process] = {}
-    _wait_for(demo, path, moment, seen)
-    os.killpg(demo.pid, signal.SIGINT)  # what a terminal does
+def test_ctrl_c_leaves_no_process(tmp_path, progress):
+    path = tmp_path / "output"
+    with path.open("wb") as file:
+        demo = _start(file)
+    processes: dict[int, psutil.Process] = {}
+    _wait_for(demo, path, progress, processes)
+    os.killpg(demo.pid, signal.SIGINT)  # as a terminal does
     while demo.poll() is None:
-        _note(demo, seen)
+        _record(demo, processes)
         time.sleep(0.02)
     assert demo.returncode == 130
     assert "Traceback" not in path.read_text("utf-8")
-    assert seen
-    _assert_all_gone(seen)
+    assert processes
+    _assert_all_gone(processes)
 
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_a_demo_that_is_killed_leaves_neither_processes_nor_files(tmp_path):
-    path = tmp_path / "said"
-    with path.open("wb") as output:
-        demo = _start(output)
-    seen: dict[int, psutil.Process] = {}
-    _wait_for(demo, path, "transform:", seen)
+def test_a_killed_demo_leaves_no_processes_and_no_files(tmp_path):
+    path = tmp_path / "output"
+    with path.open("wb") as file:
+        demo = _start(file)
+    processes: dict[int, psutil.Process] = {}
+    _wait_for(demo, path, "transform:", processes)
     directory = re.search(r"--conf (/.*)/sandbox.toml", path.read_text("utf-8"))
     assert directory
     assert Path(directory[1]).exists()
-    assert any("java" in child.name() for child in seen.values() if child.is_running())
+    assert any("java" in child.name() for child in processes.values() if child.is_running())
     demo.kill()
     demo.wait()
-    _assert_all_gone(seen)
+    _assert_all_gone(processes)
     assert not Path(directory[1]).exists()

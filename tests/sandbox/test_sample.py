@@ -1,4 +1,4 @@
-"""The sample is the same for the same seed, and holds what real logs hold."""
+"""The sample is deterministic and covers the cases of real logs."""
 
 import re
 from collections import Counter
@@ -19,7 +19,7 @@ from spade_spark.sandbox.sample_geo_users import (
 )
 from spade_spark.sandbox.sample_logs import edge_objects
 from spade_spark.sandbox.sample_schemas import MISTAKES, TABLES, published, with_mistakes
-from spade_spark.sandbox.sandbox import EVENTS, MISTAKEN, WHOLE
+from spade_spark.sandbox.sandbox import EVENTS, LOG_WINDOW, WRONG_WINDOW
 from spade_spark.settings import InputSettings
 from spade_spark.sources.listing import list_window
 from spade_spark.storage.local import DirectoryStore
@@ -31,8 +31,8 @@ KEY = re.compile(r"(\d{8})/[a-z-]+/(\d{10})\.i-[0-9a-f]+\.[0-9a-f]{16}\.log\.gz"
 
 
 def _objects(events=6000, seed=1):
-    world = make_sample_data(seed)
-    return world, list(edge_objects(world, seed, WHOLE.start, WHOLE.end, events))
+    data = make_sample_data(seed)
+    return data, list(edge_objects(data, seed, LOG_WINDOW.start, LOG_WINDOW.end, events))
 
 
 @pytest.fixture(scope="module")
@@ -42,35 +42,35 @@ def sample():
 
 @pytest.fixture(scope="module")
 def results(sample):
-    """What the exact transform makes of every line: None for an undecodable one."""
-    world, objects = sample
-    lookups = Lookups(StaticGeo({}), StaticUserIds(world.users))
+    """The reference transform's result for every line; None for an undecodable one."""
+    data, objects = sample
+    lookups = Lookups(StaticGeo({}), StaticUserIds(data.users))
     transform = ReferenceTransform({table.name: table for table in TABLES}, lookups)
-    lines = [line for each in objects for line in igzip.decompress(each.data).splitlines()]
+    lines = [line for log in objects for line in igzip.decompress(log.data).splitlines()]
     return [transform.line(line) for line in lines]
 
 
-def test_the_same_seed_makes_the_same_bytes(sample):
+def test_equal_seeds_give_equal_bytes(sample):
     assert _objects() == sample
 
 
-def test_another_seed_makes_others(sample):
+def test_another_seed_gives_other_bytes(sample):
     assert _objects(seed=2) != sample
 
 
 def test_there_are_dozens_of_objects_and_enough_events(sample):
     _, objects = sample
     assert len(objects) >= 48
-    assert sum(each.events for each in objects) == pytest.approx(6000, rel=0.05)
+    assert sum(log.events for log in objects) == pytest.approx(6000, rel=0.05)
     assert EVENTS >= 200_000
 
 
-def test_keys_have_the_day_and_the_second_at_which_the_object_was_closed(sample):
+def test_keys_contain_the_day_and_second_when_the_object_was_closed(sample):
     _, objects = sample
     days = set()
-    for each in objects:
-        match = KEY.fullmatch(each.key)
-        assert match, each.key
+    for log in objects:
+        match = KEY.fullmatch(log.key)
+        assert match, log.key
         closed = datetime.fromtimestamp(int(match[2]), timezone.utc)
         assert closed.strftime("%Y%m%d") == match[1]
         days.add(match[1])
@@ -80,23 +80,23 @@ def test_keys_have_the_day_and_the_second_at_which_the_object_was_closed(sample)
 def test_events_are_older_than_their_object(sample):
     _, objects = sample
     received = re.compile(rb'"receivedAt":"([^"]+)Z"')
-    for each in objects:
-        match = KEY.fullmatch(each.key)
+    for log in objects:
+        match = KEY.fullmatch(log.key)
         assert match
         closed = datetime.fromtimestamp(int(match[2]), timezone.utc).isoformat().encode()
-        assert max(received.findall(igzip.decompress(each.data))) < closed
+        assert max(received.findall(igzip.decompress(log.data))) < closed
 
 
 def test_the_window_is_in_the_middle_of_the_logs(sample, tmp_path):
     _, objects = sample
     edge = DirectoryStore(str(tmp_path))
-    for each in objects:
-        edge.write(each.key, each.data)
+    for log in objects:
+        edge.write(log.key, log.data)
     read = {
         source.key
-        for source in list_window(edge, MISTAKEN, InputSettings(time_source="key")).sources
+        for source in list_window(edge, WRONG_WINDOW, InputSettings(time_source="key")).sources
     }
-    keys = [each.key for each in objects]
+    keys = [log.key for log in objects]
     assert read < set(keys)
     assert not {keys[0], keys[-1]} & read
 
@@ -117,7 +117,7 @@ def test_records_with_several_events_occur(results):
     assert max(len(line) for line in results if line) > 2
 
 
-def test_text_that_is_not_ascii_reaches_the_rows(results):
+def test_non_ascii_text_reaches_the_rows(results):
     assert any(result.row and not result.row.isascii() for line in results for result in line or ())
 
 
@@ -133,27 +133,27 @@ def test_every_transformer_is_used():
 
 
 @pytest.mark.parametrize("tables", [TABLES, with_mistakes(TABLES)])
-def test_the_published_schemas_are_read_back_whole(tables):
-    reading = read_tables(published(tables), is_transformer)
-    assert reading.skipped == ()
-    assert published(reading.tables.values()) == published(tables)
+def test_the_published_schemas_can_be_read_back(tables):
+    catalog = read_tables(published(tables), is_transformer)
+    assert catalog.skipped == ()
+    assert published(catalog.tables.values()) == published(tables)
 
 
 def test_each_mistake_changes_columns_but_neither_their_names_nor_their_order():
-    mistaken = {table.name: table for table in with_mistakes(TABLES)}
-    spoilt = {mistake.table: mistake.columns for mistake in MISTAKES}
+    wrong_tables = {table.name: table for table in with_mistakes(TABLES)}
+    mistakes = {mistake.table: mistake.columns for mistake in MISTAKES}
     for table in TABLES:
-        wrong = mistaken[table.name]
+        wrong = wrong_tables[table.name]
         assert [c.outbound for c in wrong.columns] == [c.outbound for c in table.columns]
         changed = {c for c in wrong.columns if c not in table.columns}
-        assert changed == set(spoilt.get(table.name, ()))
-        assert wrong.version == table.version - (table.name in spoilt)
+        assert changed == set(mistakes.get(table.name, ()))
+        assert wrong.version == table.version - (table.name in mistakes)
 
 
-def test_addresses_are_found_in_the_databases_but_for_a_few(tmp_path):
+def test_the_databases_know_most_addresses(tmp_path):
     write_city_database(tmp_path / "city.mmdb")
     write_asn_database(tmp_path / "asn.mmdb")
-    found = set()
+    names = set()
     unknown = 0
     addresses = make_sample_data(1).addresses
     with (
@@ -166,7 +166,7 @@ def test_addresses_are_found_in_the_databases_but_for_a_few(tmp_path):
             except geoip2.errors.AddressNotFoundError:
                 unknown += 1
                 continue
-            found.add(place.city.name or "")
+            names.add(place.city.name or "")
             assert asn.asn(address).autonomous_system_number
-    assert found == {city.name for city in CITIES}
+    assert names == {city.name for city in CITIES}
     assert 0 < unknown < len(addresses) / 10

@@ -1,4 +1,4 @@
-"""The sandbox is filled as its story says: right rows around a window of wrong ones."""
+"""The sandbox has correct rows around a window of wrong rows."""
 
 import os
 
@@ -8,7 +8,7 @@ import pytest
 from spade_spark.runs.run_store import RunStore
 from spade_spark.sandbox.demo_queries import DEMO_QUERIES, replay_log_rows, run_query
 from spade_spark.sandbox.sample_schemas import MISTAKES, TABLES
-from spade_spark.sandbox.sandbox import WHOLE, Sandbox
+from spade_spark.sandbox.sandbox import LOG_WINDOW, Sandbox
 from spade_spark.settings import load
 from spade_spark.storage.base import open_store
 from spade_spark.warehouse import replay_log
@@ -30,7 +30,7 @@ def session(sandbox):
         yield opened
 
 
-def test_its_settings_file_is_whole_and_needs_nothing_more(sandbox):
+def test_its_settings_file_is_complete(sandbox):
     settings = load(sandbox.settings_path, environ={})
     assert settings == sandbox.settings
     assert settings.s3.endpoint_url == sandbox.endpoint_url
@@ -45,37 +45,37 @@ def test_the_edge_bucket_holds_two_days_and_the_output_bucket_nothing(sandbox):
     assert RunStore(base, "demo").completed_run() is None
 
 
-@pytest.mark.parametrize("look", DEMO_QUERIES, ids=lambda look: look.table)
-def test_the_window_shows_the_mistake(sandbox, session, look):
-    seen = run_query(session, look, sandbox.window, "physical")
-    assert seen.rows > 50
-    assert seen.wrong > seen.rows / 2
+@pytest.mark.parametrize("query", DEMO_QUERIES, ids=lambda query: query.table)
+def test_the_window_shows_the_mistake(sandbox, session, query):
+    result = run_query(session, query, sandbox.window, "physical")
+    assert result.rows > 50
+    assert result.wrong > result.rows / 2
 
 
-@pytest.mark.parametrize("look", DEMO_QUERIES, ids=lambda look: look.table)
-def test_the_hours_around_the_window_are_right(sandbox, session, look):
-    inside = run_query(session, look, sandbox.window, "physical")
-    whole = run_query(session, look, WHOLE, "physical")
-    assert inside.around[0] > 50
-    assert whole.wrong == inside.wrong
-    assert whole.around[0] == 0
+@pytest.mark.parametrize("query", DEMO_QUERIES, ids=lambda query: query.table)
+def test_the_rows_outside_the_window_are_correct(sandbox, session, query):
+    in_window = run_query(session, query, sandbox.window, "physical")
+    in_logs = run_query(session, query, LOG_WINDOW, "physical")
+    assert in_window.outside[0] > 50
+    assert in_logs.wrong == in_window.wrong
+    assert in_logs.outside[0] == 0
 
 
-def test_what_is_wrong_is_what_the_sandbox_says_is_wrong(sandbox):
-    assert {look.table for look in DEMO_QUERIES} == {mistake.table for mistake in MISTAKES}
-    assert set(sandbox.tables) == {look.table for look in DEMO_QUERIES}
+def test_the_sandbox_names_the_tables_with_mistakes(sandbox):
+    assert {query.table for query in DEMO_QUERIES} == {mistake.table for mistake in MISTAKES}
+    assert set(sandbox.tables) == {query.table for query in DEMO_QUERIES}
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_the_warehouse_has_the_version_that_is_published_now(session, table):
+def test_the_warehouse_has_the_published_version(session, table):
     assert replay_log.version(session, "infra", table.name) == table.version
 
 
-def test_the_ledger_is_there_and_empty(session):
+def test_the_replay_log_exists_and_is_empty(session):
     assert replay_log_rows(session, "infra") == []
 
 
-def test_users_were_asked_for(session):
+def test_user_ids_were_looked_up(session):
     ((known, unknown),) = session.rows(
         Sql(
             "SELECT COUNT(*) FILTER (WHERE user_id IS NOT NULL), "
@@ -86,7 +86,7 @@ def test_users_were_asked_for(session):
 
 
 @pytest.mark.slow
-def test_nothing_of_it_is_left_at_its_end():
+def test_it_leaves_nothing_behind():
     before = dict(os.environ)
     others = set(psutil.Process().children(recursive=True))
     with Sandbox(1000) as sandbox:
@@ -100,10 +100,10 @@ def test_nothing_of_it_is_left_at_its_end():
 
 
 @pytest.mark.slow
-def test_an_error_while_it_is_filled_leaves_nothing(monkeypatch):
+def test_an_error_while_filling_leaves_nothing_behind(monkeypatch):
     directories = []
 
-    def fail(_settings, _whole, _mistaken, scratch):
+    def fail(_settings, _logs, _wrong, scratch):
         directories.append(scratch.parent)
         raise RuntimeError("no")
 

@@ -1,4 +1,4 @@
-"""The services are real, several at once, and nothing of them outlives their parent."""
+"""The services work, can run concurrently, and never outlive their parent."""
 
 import os
 import pwd
@@ -16,7 +16,7 @@ import pytest
 from spade_spark.errors import SpadeError
 from spade_spark.sandbox import postgres_process
 from spade_spark.sandbox.services import PostgresServer, S3Server
-from spade_spark.sandbox.subprocesses import every_signal_interrupts, run_kept
+from spade_spark.sandbox.subprocesses import every_signal_interrupts, run_supervised
 
 GONE_WITHIN = 10.0
 
@@ -39,7 +39,7 @@ def _s3(server):
     )
 
 
-def _answers(url, query):
+def _query(url, query):
     connection = psycopg2.connect(url)
     try:
         with connection.cursor() as cursor:
@@ -51,7 +51,7 @@ def _answers(url, query):
 
 
 def _start_parent(body):
-    """A process with both servers; itself, its children, and the database's directory."""
+    """Start a process with both servers; return it, its children and the database directory."""
     code = PARENT.format(body=body)
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
@@ -70,7 +70,7 @@ def _assert_gone(children, directory):
     assert not directory.exists()
 
 
-def test_s3_keeps_what_it_is_given():
+def test_s3_stores_objects():
     with S3Server() as server:
         client = _s3(server)
         client.create_bucket(Bucket="bucket")
@@ -78,52 +78,52 @@ def test_s3_keeps_what_it_is_given():
         assert client.get_object(Bucket="bucket", Key="k")["Body"].read() == b"bytes"
 
 
-def test_s3_writes_no_access_lines(capfd):
+def test_s3_writes_no_access_log(capfd):
     with S3Server() as server:
         _s3(server).list_buckets()
     assert capfd.readouterr() == ("", "")
 
 
-def test_two_s3_servers_know_nothing_of_each_other():
+def test_two_s3_servers_are_independent():
     with S3Server() as one, S3Server() as other:
         _s3(one).create_bucket(Bucket="bucket")
         assert _s3(other).list_buckets()["Buckets"] == []
 
 
-def test_postgres_answers_over_a_socket_that_only_its_owner_can_open():
+def test_postgres_listens_on_a_socket_that_only_its_owner_can_open():
     with PostgresServer() as server:
-        assert _answers(server.url(), "SHOW listen_addresses") == ""
+        assert _query(server.url(), "SHOW listen_addresses") == ""
         assert (server.directory.stat().st_mode & 0o077) == 0
 
 
 def test_databases_of_one_server_are_separate():
     with PostgresServer() as server:
         one, other = server.create_database("one"), server.create_database("other")
-        assert _answers(one, "SELECT current_database()") == "one"
-        assert _answers(other, "SELECT current_database()") == "other"
+        assert _query(one, "SELECT current_database()") == "one"
+        assert _query(other, "SELECT current_database()") == "other"
 
 
 def test_two_postgres_servers_run_at_once():
     with PostgresServer() as one, PostgresServer() as other:
-        assert _answers(one.url(), "SELECT 1") == _answers(other.url(), "SELECT 1") == 1
+        assert _query(one.url(), "SELECT 1") == _query(other.url(), "SELECT 1") == 1
 
 
-def test_postgres_keeps_its_data_in_the_directory_it_is_given(tmp_path_factory):
+def test_postgres_stores_its_data_in_the_given_directory(tmp_path_factory):
     directory = Path("/tmp") / f"spade-test-{os.getpid()}"
     with PostgresServer(directory) as server:
-        assert _answers(server.url(), "SELECT 1") == 1
+        assert _query(server.url(), "SELECT 1") == 1
         assert (directory / "data" / "PG_VERSION").exists()
     assert not directory.exists()
 
 
-def test_a_directory_with_files_in_it_is_refused(tmp_path):
+def test_a_directory_that_is_not_empty_is_rejected(tmp_path):
     (tmp_path / "precious").write_text("mine")
     with pytest.raises(SpadeError, match="is not empty"):
         PostgresServer(tmp_path)
     assert (tmp_path / "precious").exists()
 
 
-def test_a_directory_too_long_for_a_socket_is_refused(tmp_path):
+def test_a_path_too_long_for_a_socket_is_rejected(tmp_path):
     with pytest.raises(SpadeError, match="too long for a Unix socket"):
         PostgresServer(tmp_path / ("x" * 100))
 
@@ -147,7 +147,7 @@ def test_a_signal_to_the_parent_leaves_no_process(sent):
 
 
 @pytest.mark.parametrize("ignored", [signal.SIGINT, signal.SIGHUP])
-def test_a_background_job_ignores_what_it_was_started_to_ignore(default_signals, ignored):
+def test_signals_that_were_ignored_at_the_start_stay_ignored(default_signals, ignored):
     signal.signal(ignored, signal.SIG_IGN)
     with every_signal_interrupts():
         try:
@@ -158,22 +158,22 @@ def test_a_background_job_ignores_what_it_was_started_to_ignore(default_signals,
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_a_kept_program_takes_signals_though_its_starter_ignores_them(default_signals):
-    for each in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
-        signal.signal(each, signal.SIG_IGN)
-        program = ["sh", "-c", f"kill -{int(each)} $$"]
-        assert run_kept(program, os.environ) not in {0, None}
+def test_a_supervised_program_handles_signals_that_its_parent_ignores(default_signals):
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+        program = ["sh", "-c", f"kill -{int(number)} $$"]
+        assert run_supervised(program, os.environ) not in {0, None}
 
 
 def test_the_terminals_ctrl_c_does_not_reach_the_servers():
-    """They stand outside the parent's process group, so that the parent ends them in order."""
+    """They are not in the parent's process group, so that the parent can end them in order."""
     with S3Server() as s3, PostgresServer() as postgres:
         groups = {os.getpgid(server.pid) for server in (s3, postgres)}
         assert os.getpgid(0) not in groups
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux alone offers this")
-def test_postgres_ends_even_if_its_keeper_is_killed():
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has this feature")
+def test_postgres_ends_even_if_its_supervisor_is_killed():
     with PostgresServer() as server:
         children = psutil.Process(server.pid).children(recursive=True)
         os.kill(server.pid, signal.SIGKILL)
@@ -182,8 +182,8 @@ def test_postgres_ends_even_if_its_keeper_is_killed():
     assert alive == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as somebody else")
-def test_root_copies_the_programs_where_nobody_cannot_reach_them(tmp_path, monkeypatch):
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
+def test_root_copies_programs_that_the_user_nobody_cannot_read(tmp_path, monkeypatch):
     monkeypatch.setattr(postgres_process, "_runs", lambda *_: False)
     nobody = pwd.getpwnam("nobody")
     account = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
@@ -194,7 +194,7 @@ def test_root_copies_the_programs_where_nobody_cannot_reach_them(tmp_path, monke
     assert programs.stat().st_uid == nobody.pw_uid
 
 
-def test_a_server_that_cannot_start_says_so(capfd, monkeypatch):
+def test_a_server_that_cannot_start_reports_the_error(capfd, monkeypatch):
     monkeypatch.setenv("PATH", "")
     server = PostgresServer()
     monkeypatch.setattr(

@@ -1,4 +1,4 @@
-"""The settings files that are shown to people are right in every word."""
+"""The example and sandbox settings files are valid and complete."""
 
 import re
 import sys
@@ -19,7 +19,7 @@ EXAMPLE = Path(__file__).parents[2] / "conf" / "production.example.toml"
 
 
 BY_NAME = {"spark", "streams.filters"}
-"""Settings whose names are the user's own."""
+"""Settings whose keys are chosen by the user."""
 
 
 def _names(model, prefix=""):
@@ -41,36 +41,35 @@ def _flat(values, prefix=""):
 
 @pytest.fixture(scope="module")
 def uncommented():
-    """The example with all that is commented out, which shows the defaults."""
+    """The example with its commented-out settings, which show the defaults."""
     text = EXAMPLE.read_text("utf-8")
     return tomllib.loads(re.sub(r'^# (\w+ = |"spark)', r"\1", text, flags=re.MULTILINE))
 
 
-def test_the_example_for_production_is_accepted_as_it_is():
+def test_the_production_example_is_valid():
     load(EXAMPLE, environ={})
 
 
-def test_the_example_for_production_names_every_setting(uncommented):
+def test_the_production_example_names_every_setting(uncommented):
     assert {name for name, _ in _flat(uncommented)} == set(_names(Settings))
 
 
-def test_what_the_example_comments_out_is_the_default(uncommented):
+def test_commented_out_settings_show_the_default(uncommented):
     given = dict(_flat(tomllib.loads(EXAMPLE.read_text("utf-8"))))
-    whole = build(uncommented, "the example", strict=True)
-    plain = build({}, "nothing").model_dump(by_alias=True)
-    defaults = dict(_flat(plain))
-    shown = dict(_flat(whole.model_dump(by_alias=True)))
-    # An example is shown of what has no useful default.
+    settings = build(uncommented, "the example", strict=True)
+    defaults = dict(_flat(build({}, "nothing").model_dump(by_alias=True)))
+    shown = dict(_flat(settings.model_dump(by_alias=True)))
+    # These have no useful default, so the file shows an example.
     examples = {"output.untracked"}
     assert {name for name in shown if name not in given and shown[name] != defaults[name]} == (
         examples
     )
 
 
-def test_the_sandboxs_file_keeps_any_path():
-    odd = 'quote " backslash \\ é'
-    places = SandboxEndpoints(odd, odd, odd, odd, odd, Path(odd), Path(odd), odd, odd)
-    settings = build(tomllib.loads(places.toml()), "sandbox", strict=True)
-    assert settings.lookups.geoip.city == odd
-    assert settings.warehouse.url.get_secret_value() == odd
+def test_the_sandboxs_file_quotes_any_path():
+    path = 'quote " backslash \\ é'
+    endpoints = SandboxEndpoints(path, path, path, path, path, Path(path), Path(path), path, path)
+    settings = build(tomllib.loads(endpoints.toml()), "sandbox", strict=True)
+    assert settings.lookups.geoip.city == path
+    assert settings.warehouse.url.get_secret_value() == path
     assert settings.input.time_source == "key"

@@ -1,4 +1,4 @@
-"""The sandbox's users service answers as the settings' default path expects."""
+"""The sandbox's users service responds as the default settings expect."""
 
 import json
 
@@ -18,20 +18,20 @@ def service(tmp_path_factory):
         yield running
 
 
-def _ask(service, **fields):
+def _get(service, **fields):
     return urllib3.request("GET", service.url, fields=fields)
 
 
-@pytest.mark.parametrize(("login", "user"), [("ann", 7), ("été", 8), ("nobody", None)])
-def test_a_login_gives_its_id_or_nothing(service, login, user):
-    answer = _ask(service, login=login).json()
-    assert jmespath.search(UsersSettings().path, answer) == user
+@pytest.mark.parametrize(("login", "user_id"), [("ann", 7), ("été", 8), ("nobody", None)])
+def test_a_login_returns_its_user_id_or_nothing(service, login, user_id):
+    response = _get(service, login=login).json()
+    assert jmespath.search(UsersSettings().path, response) == user_id
 
 
-def test_a_request_without_a_login_is_refused(service):
-    assert _ask(service).status == 400
+def test_a_request_without_a_login_is_rejected(service):
+    assert _get(service).status == 400
 
 
-def test_it_writes_nothing_about_requests(service, capfd):
-    _ask(service, login="ann")
+def test_it_writes_no_request_log(service, capfd):
+    _get(service, login="ann")
     assert capfd.readouterr() == ("", "")
