@@ -136,7 +136,7 @@ class PartitionRewriter:
                     rows = self._align_schema(rows, name)
                     writer = writer or DayWriter(day, made, rows.schema, self.time_column)
                     writer.add(rows)
-                    if writer.waiting_bytes >= self.row_group_bytes:
+                    if writer.buffered_bytes >= self.row_group_bytes:
                         writer.flush()
             if writer is None:
                 return None

@@ -1,1 +1,1 @@
-"""The raw edge logs: which objects, their lines, the records on them."""
+"""The edge logs: listing objects, reading their lines, decoding the records."""

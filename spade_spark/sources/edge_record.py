@@ -1,8 +1,8 @@
-"""From a line of the edge's log to an edge record, and from its payload to events.
+"""Decodes a line of an edge log to an edge record, and its payload to events.
 
-The rules are Go's ``encoding/json`` reading into a struct, since that is how the edge's records
-have always been read: names match in any case, a later duplicate wins, a null leaves a member as
-it was, and a member of the wrong type spoils the whole.
+The rules are those of Go's ``encoding/json`` decoding into a struct, which the live processor uses:
+names are case-insensitive, the last duplicate wins, a null leaves a field unchanged, and a value of
+the wrong type is an error.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from spade_spark.gocompat.rfc3339 import rfc3339_seconds
 from spade_spark.gocompat.strconv import parse_integer
 
 YEAR_ONE: Final = -62_135_596_800
-"""Unix seconds of 0001-01-01T00:00:00Z, the time of a record that has none."""
+"""Unix seconds of 0001-01-01T00:00:00Z, the time of a record without ``receivedAt``."""
 
 
 class UndecodableLineError(ValueError):
-    """A line that is no edge record."""
+    """The line is not an edge record."""
 
 
 class MalformedPayloadError(ValueError):
-    """A record whose payload is no event and no list of events."""
+    """The payload of a record is neither an event nor a list of events."""
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeRecord:
-    """What the transform takes from an edge record.
+    """The fields of an edge record that the transform uses.
 
     Attributes:
         received_at: Whole Unix seconds.
-        client_ip: The address in canonical text, or the empty text.
-        uuid: The request's id.
-        data: The payload as it was sent, still encoded.
+        client_ip: The address in its canonical form; may be empty.
+        uuid: The id of the request.
+        data: The encoded payload.
         user_agent: May be empty.
-        edge_type: ``internal`` or ``external``, unchecked.
+        edge_type: ``internal`` or ``external``; not validated.
     """
 
     received_at: int = YEAR_ONE
@@ -56,8 +56,8 @@ class Event:
     """One event of a payload.
 
     Attributes:
-        name: The event's name; empty where it has none.
-        properties: The properties as they are spelt (JSON of any type); empty where missing.
+        name: The name of the event; empty if missing.
+        properties: The JSON text of the properties, of any type; empty if missing.
     """
 
     name: str = ""
@@ -73,7 +73,7 @@ _STRINGS: Final = {
 _ESCAPES = re.compile(rb"(?:%[0-9A-Fa-f]{2}){1,1000}")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
-# An alphabet: the digits that may occur, and how they become those of the standard one.
+# An alphabet: its characters, and their translation to the standard alphabet.
 _STANDARD: Final = (re.compile(rb"[A-Za-z0-9+/]*"), None)
 _SPACED: Final = (re.compile(rb"[A-Za-z0-9 /]*"), bytes.maketrans(b" ", b"+"))
 _URL_SAFE: Final = (re.compile(rb"[A-Za-z0-9_-]*"), bytes.maketrans(b"-_", b"+/"))
@@ -81,31 +81,31 @@ _ALPHABET_CLUE = re.compile(rb"[-_ ]")
 
 
 def read_record(line: bytes) -> EdgeRecord:
-    """The edge record that ``line`` is (without its line end).
+    """Decode a line, without its line terminator.
 
     Raises:
-        UndecodableLineError: It is none.
+        UndecodableLineError: The line is not an edge record.
     """
     text = json.decode_utf8_lossless(line)
     fields: dict[str, str | int] = {}
     try:
-        whole = json.read(text)
-        if whole is None:
+        record = json.read(text)
+        if record is None:
             return EdgeRecord()
-        if not isinstance(whole, JsonObject):
-            raise UndecodableLineError("the line is no JSON object")
-        for name, item in whole:
+        if not isinstance(record, JsonObject):
+            raise UndecodableLineError("the line is not a JSON object")
+        for name, item in record:
             _read_field(fields, json.casefold_ascii(name), item, text)
     except ValueError as error:
         raise UndecodableLineError(str(error)) from None
-    return EdgeRecord(**fields)  # type: ignore[arg-type] # each by its type below
+    return EdgeRecord(**fields)  # type: ignore[arg-type] # _read_field checks the types
 
 
 def _read_field(fields: dict[str, str | int], name: str, item: JsonItem, text: str) -> None:
-    """Takes one member of a record into ``fields``.
+    """Decode one member of a record into ``fields``.
 
     Raises:
-        ValueError: It has the wrong type or form.
+        ValueError: The value has the wrong type or format.
     """
     value = item.value
     if name == "clientip":
@@ -117,7 +117,7 @@ def _read_field(fields: dict[str, str | int], name: str, item: JsonItem, text: s
     elif name == "recordversion":
         _check_integer(value)
     elif name == "xforwardedfor":
-        _string(name, value)  # it is not used, and must be one all the same
+        _string(name, value)  # unused, but its type is checked
     elif name in _STRINGS:
         fields[_STRINGS[name]] = _string(name, value)
 
@@ -130,87 +130,87 @@ def _address(value: json.Value) -> str:
 
 def _string(name: str, value: json.Value) -> str:
     if not isinstance(value, str):
-        raise UndecodableLineError(f"{name} is no string")
+        raise UndecodableLineError(f"{name} is not a string")
     return value
 
 
-def _time(spelling: str) -> int:
-    """The time is read as it is spelt: an escape in it, though legal JSON, is no time."""
-    if spelling[0] != '"':
-        raise UndecodableLineError("receivedAt is no string")
-    return rfc3339_seconds(spelling[1:-1])
+def _time(text: str) -> int:
+    """Parse the JSON text of a time; like Go, reject escapes in it."""
+    if text[0] != '"':
+        raise UndecodableLineError("receivedAt is not a string")
+    return rfc3339_seconds(text[1:-1])
 
 
 def _check_integer(value: json.Value) -> None:
     if not isinstance(value, Number):
-        raise UndecodableLineError("recordversion is no integer")
+        raise UndecodableLineError("recordversion is not an integer")
     parse_integer(value.text, 64)
 
 
 def read_events(data: str) -> list[Event]:
-    """The events of a record's payload, in order.
+    """Decode the events of an encoded payload, in order.
 
     Raises:
-        MalformedPayloadError: Wrongly encoded, no JSON, or an event of the wrong type.
+        MalformedPayloadError: The encoding or the JSON is invalid, or an event has a wrong type.
     """
     return read_payload(decode_payload(data))
 
 
 def read_payload(decoded: bytes) -> list[Event]:
-    """The events of a payload that is decoded, in order.
+    """Decode the events of a payload without base64, in order.
 
     Raises:
-        MalformedPayloadError: No JSON, or an event of the wrong type.
+        MalformedPayloadError: The JSON is invalid, or an event has a wrong type.
     """
     payload = json.decode_utf8_lossless(decoded)
     try:
-        whole = json.read(payload)
-        if isinstance(whole, JsonArray) and payload.startswith("[{"):
-            return [_read_event(payload[item.start : item.end]) for item in whole]
-        return [_event(whole, payload)]
+        parsed = json.read(payload)
+        if isinstance(parsed, JsonArray) and payload.startswith("[{"):
+            return [_read_event(payload[item.start : item.end]) for item in parsed]
+        return [_event(parsed, payload)]
     except JsonError as error:
-        raise MalformedPayloadError(f"the payload is no JSON: {error}") from None
+        raise MalformedPayloadError(f"the payload is not valid JSON: {error}") from None
 
 
 def _read_event(text: str) -> Event:
     return _event(json.read(text), text)
 
 
-def _event(whole: JsonObject | JsonArray | json.Value, text: str) -> Event:
-    """The event that ``text`` is, which has been read as ``whole``."""
-    if whole is None:
+def _event(parsed: JsonObject | JsonArray | json.Value, text: str) -> Event:
+    """Return the event whose JSON is ``text``, which was parsed as ``parsed``."""
+    if parsed is None:
         return Event()
-    if not isinstance(whole, JsonObject):
-        raise MalformedPayloadError("an event is no JSON object")
+    if not isinstance(parsed, JsonObject):
+        raise MalformedPayloadError("an event is not a JSON object")
     name, properties = "", ""
-    for key, member in whole:
+    for key, member in parsed:
         folded = json.casefold_ascii(key)
         if folded == "properties":
             properties = text[member.start : member.end]
         elif folded == "event" and member.value is not None:
             if not isinstance(member.value, str):
-                raise MalformedPayloadError("an event's name is no string")
+                raise MalformedPayloadError("the name of an event is not a string")
             name = member.value
     return Event(name, properties)
 
 
 def decode_payload(data: str) -> bytes:
-    """The bytes of a payload: percent-encoding undone, then base64.
+    """Decode a payload: first percent-encoding, then base64.
 
     Raises:
-        MalformedPayloadError: A bad escape, a character outside the alphabet, wrong padding.
+        MalformedPayloadError: An escape, a character or the padding is invalid.
     """
     encoded = _unescape(data.encode()).translate(None, b"\r\n")
     digits = encoded.rstrip(b"=")
     alphabet, to_standard = _alphabet(encoded)
     padding = len(encoded) - len(digits)
     if len(encoded) % 4 or padding > 2 or not alphabet.fullmatch(digits):  # noqa: PLR2004 - base64
-        raise MalformedPayloadError("the payload is no base64")
+        raise MalformedPayloadError("the payload is not valid base64")
     return binascii.a2b_base64(encoded.translate(to_standard))
 
 
 def _alphabet(encoded: bytes) -> tuple[re.Pattern[bytes], bytes | None]:
-    """The alphabet that ``encoded`` is written in, by the first character that tells."""
+    """Return the alphabet of ``encoded``; its first non-alphanumeric character decides."""
     clue = _ALPHABET_CLUE.search(encoded)
     if clue is None:
         return _STANDARD
@@ -218,10 +218,10 @@ def _alphabet(encoded: bytes) -> tuple[re.Pattern[bytes], bytes | None]:
 
 
 def _unescape(data: bytes) -> bytes:
-    """Percent-encoding undone; a plus is a space, unless it was itself encoded."""
+    """Decode percent-encoding. A plus sign is a space, unless it is percent-encoded itself."""
     spaced = data.replace(b"+", b" ")
     if _BAD_ESCAPE.search(spaced):
-        raise MalformedPayloadError("a bad percent escape in the payload")
+        raise MalformedPayloadError("the payload has an invalid percent escape")
     return _ESCAPES.sub(_unescaped, spaced) if b"%" in spaced else spaced
 
 

@@ -1,16 +1,17 @@
-"""An archive of the edge's stream to the lines that a deglobbed log would have.
+"""Reads archives of the edge's stream as the lines of the corresponding edge log.
 
-A *glob* is what the edge puts on its stream: the byte 0x01, then raw DEFLATE (RFC 1951, no zlib
-header) of a JSON array of edge records. An object of an archive has one of these forms, told apart
-by its first byte; each may be compressed by gzip as a whole:
+A *glob* is a record of the stream: the byte 0x01, then raw DEFLATE (RFC 1951, no zlib header) of a
+JSON array of edge records. An archive object has one of two forms, which its first byte tells; both
+may be compressed with gzip:
 
-- globs, one behind the other: DEFLATE itself says where it ends, and so nothing stands between
-  them, or line feeds where whoever archived them put one behind each record of the stream;
-- JSON lines ``{"Data": "<base64>", …}``, as the stream's own API shows its records; a glob each.
+- Concatenated globs. Line feeds may separate them; none are required, as a DEFLATE stream marks its
+  own end.
+- JSON lines ``{"Data": "<base64>", …}``, as the API of the stream returns its records. Each line
+  has one glob.
 
-Producers send a glob again whose answer was lost: one that begins with the same record's ``uuid``
-as one before is such a repeat, as it was for the processor of the stream. One without a ``uuid``
-is not. Of a repeat of a glob that was damaged the records count that were not read the first time.
+Producers resend a glob when they get no reply. As in the live processor, a glob is a repeat if its
+first record has the ``uuid`` of an earlier glob's first record. If the earlier one was damaged,
+only the records that were not read from it are used. Globs without a ``uuid`` are never repeats.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from spade_spark.sources.gzip_lines import (
     DeflateError,
     GzipPieces,
     chunks,
-    damaged,
+    damaged_object,
     inflate,
 )
 from spade_spark.sources.json_array_stream import ArraySplitter, JsonArrayError
@@ -43,87 +44,87 @@ VERSION: Final = b"\x01"
 
 _GZIP: Final = b"\x1f"
 _LINE_FEED: Final = b"\n"
-_WHOLE: Final = sys.maxsize
-_AT_ONCE: Final = 1024 * 1024
-"""Inflated bytes of a glob that is read at once; Kinesis takes no more of a compressed one."""
+_ALL_RECORDS: Final = sys.maxsize
+_MAX_DECODE_BYTES: Final = 1024 * 1024
+"""Inflated size up to which a glob is decoded at once: the limit of Kinesis for compressed ones."""
 
-_SOME: Final = 256
-"""Records that are handed on at a time: about a chunk."""
+_BATCH_RECORDS: Final = 256
+"""Records per batch: about a chunk."""
 
 
 class GlobDeduplicator:
-    """The globs of a partition that were read, by their first record's ``uuid``.
+    """The globs of a partition that were read, by the ``uuid`` of their first record.
 
     Args:
-        most: How many are known: the latest ones, since repeats follow soon.
+        max_globs: The number of latest globs to remember: repeats follow soon.
     """
 
-    def __init__(self, most: int = 100_000) -> None:
-        self._most = most
-        self._read: dict[bytes, int] = {}
+    def __init__(self, max_globs: int = 100_000) -> None:
+        self._max_globs = max_globs
+        self._records_read: dict[bytes, int] = {}
 
-    def read(self, uuid: str) -> int:
-        """How many records of such a glob were read already."""
-        return self._read.get(_digest(uuid), 0) if uuid else 0
+    def records_read(self, uuid: str) -> int:
+        """Return how many records of the glob were read before."""
+        return self._records_read.get(_digest(uuid), 0) if uuid else 0
 
-    def note(self, uuid: str, records: int) -> None:
-        """Says how many records of such a glob were read by now."""
+    def add(self, uuid: str, records: int) -> None:
+        """Remember how many records of the glob have been read."""
         if not uuid:
             return
         key = _digest(uuid)
-        before = self._read.pop(key, 0)
-        self._read[key] = max(before, records)
-        if len(self._read) > self._most:
-            del self._read[next(iter(self._read))]
+        before = self._records_read.pop(key, 0)
+        self._records_read[key] = max(before, records)
+        if len(self._records_read) > self._max_globs:
+            del self._records_read[next(iter(self._records_read))]
 
 
 class _ArchiveRecord(msgspec.Struct):
-    """A record of the stream; what else stands in it is not looked at."""
+    """A record of the stream; other members are ignored."""
 
     data: bytes = msgspec.field(name="Data")
 
 
 class _CorruptGlobError(Exception):
-    """A glob that cannot be inflated to its end, and what is wrong with it."""
+    """A glob whose end cannot be found; the message is the problem."""
 
 
 class GlobReader:
-    """The records of the globs of one object, a line each, read once.
+    """The records in the globs of one object, one per line, read once.
 
-    Iterating yields chunks of whole lines, each ended by a line feed. A record is spelt as it was,
-    but for line feeds between its members, which become tabs. Memory is bounded by some MB and by
-    the longest record, in the form of JSON lines by the longest line too.
+    Iteration yields chunks of complete lines, each terminated by a line feed. Records are not
+    changed, except that line feeds between members become tabs. Memory use is a few MB plus the
+    longest record; for JSON lines, plus the longest line.
 
     Args:
-        stream: The object's bytes, from its beginning.
-        name: What errors call the object: its URL or key.
-        repeats: The globs that were read before; those of this object are added.
-        chunk_bytes: Bytes from which a chunk is handed out.
+        stream: The object, from its start.
+        name: The URL or key of the object, for error messages.
+        deduplicator: The globs read before; those of this object are added.
+        chunk_bytes: The minimum size of a chunk.
 
     Attributes:
         bytes_inflated: Bytes of JSON inflated so far.
-        globs: Globs begun so far.
-        repeated_globs: Those of them that were repeats.
-        repeated: Records of those that were dropped.
+        globs: Globs started so far.
+        repeated_globs: How many of them were repeats.
+        repeated: Records of repeats that were dropped.
     """
 
     def __init__(
         self,
         stream: BinaryIO,
         name: str,
-        repeats: GlobDeduplicator,
+        deduplicator: GlobDeduplicator,
         *,
         chunk_bytes: int = CHUNK_BYTES,
     ) -> None:
         self.bytes_inflated = self.globs = self.repeated_globs = self.repeated = 0
         self._stored = ByteSource.of(stream)
         self._name = name
-        self._repeats = repeats
+        self._deduplicator = deduplicator
         self._chunk_bytes = chunk_bytes
         self._decode = msgspec.json.Decoder(_ArchiveRecord).decode
         self._decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
-        self._first_broken = ""
-        self._broken = 0
+        self._first_problem = ""
+        self._problems = 0
 
     @property
     def bytes_in(self) -> int:
@@ -131,148 +132,147 @@ class GlobReader:
         return self._stored.bytes_read
 
     def __iter__(self) -> Iterator[bytes]:
-        """Chunks of whole lines.
+        """Yield chunks of complete lines.
 
         Raises:
-            CorruptObjectError: The object is empty, or some of it is no whole glob; after all
-                records
-                that can be read.
+            CorruptObjectError: The object is empty, or a glob is damaged; raised after all
+                readable records.
         """
         return chunks(self._lines(), self._chunk_bytes)
 
     def _lines(self) -> Iterator[bytes]:
-        """Whole lines, some at a time."""
+        """Yield complete lines, in batches."""
         try:
-            yield from self._of_object()
-        except _CorruptGlobError as broken:
-            self._note(str(broken))
-        if self._broken:
-            raise damaged(self._name, self._account(), self.bytes_in, self.bytes_inflated)
+            yield from self._read_object()
+        except _CorruptGlobError as error:
+            self._add_problem(str(error))
+        if self._problems:
+            problem = self._first_problem
+            if self._problems > 1:
+                problem += f", and {self._problems - 1} more"
+            raise damaged_object(self._name, problem, self.bytes_in, self.bytes_inflated)
 
-    def _of_object(self) -> Iterator[bytes]:
+    def _read_object(self) -> Iterator[bytes]:
         source = self._stored
         if not source.more():
-            raise _CorruptGlobError("it is empty (0 bytes)")
+            raise _CorruptGlobError("it is empty")
         if source.peek() == _GZIP:
             pieces = iter(GzipPieces(source, self._name, self._chunk_bytes))
             source = ByteSource(partial(next, pieces, b""))
         if source.peek() == b"{":
-            yield from self._of_lines(chunks(source, self._chunk_bytes))
+            yield from self._read_json_lines(chunks(source, self._chunk_bytes))
         else:
-            yield from self._of_globs(source)
+            yield from self._read_globs(source)
 
-    def _of_lines(self, texts: Iterable[bytes]) -> Iterator[bytes]:
-        """The records of JSON lines, of which each has a glob of its own to be damaged."""
+    def _read_json_lines(self, line_chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the records of JSON lines; a damaged glob does not affect other lines."""
         number = 0
-        for text in texts:
-            for line in text.removesuffix(_LINE_FEED).split(_LINE_FEED):
+        for chunk in line_chunks:
+            for line in chunk.removesuffix(_LINE_FEED).split(_LINE_FEED):
                 number += 1
                 if line.strip():
-                    yield from self._of_line(line, number)
+                    yield from self._read_json_line(line, number)
 
-    def _of_line(self, line: bytes, number: int) -> Iterator[bytes]:
+    def _read_json_line(self, line: bytes, number: int) -> Iterator[bytes]:
         try:
             glob = self._decode(line).data
             if not glob:
                 raise _CorruptGlobError("its Data is empty")
-            yield from self._of_globs(ByteSource.of(io.BytesIO(glob)))
+            yield from self._read_globs(ByteSource.of(io.BytesIO(glob)))
         except msgspec.MsgspecError as error:
-            self._note(f"line {number} has no glob in base64 as its Data ({error})")
-        except _CorruptGlobError as broken:
-            self._note(f"line {number}: {broken}")
+            self._add_problem(f"line {number}: no Data with a glob in base64 ({error})")
+        except _CorruptGlobError as error:
+            self._add_problem(f"line {number}: {error}")
 
-    def _of_globs(self, source: ByteSource) -> Iterator[bytes]:
-        """The records of globs that stand one behind the other."""
+    def _read_globs(self, source: ByteSource) -> Iterator[bytes]:
+        """Yield the records of concatenated globs."""
         while True:
             _skip_line_feeds(source)
             if not source.more():
                 return
             at = source.position
             if source.take(1) != VERSION:
-                raise _CorruptGlobError(f"byte {at} should begin a glob, and is not 0x01")
+                raise _CorruptGlobError(f"no glob at byte {at}: it is not 0x01")
             self.globs += 1
-            yield from self._of_glob(inflate(source, self._chunk_bytes), at)
+            yield from self._read_glob(inflate(source, self._chunk_bytes), at)
 
-    def _of_glob(self, pieces: Iterator[bytes], at: int) -> Iterator[bytes]:
-        """The records of one glob, which are not those of a repeat."""
+    def _read_glob(self, pieces: Iterator[bytes], at: int) -> Iterator[bytes]:
+        """Yield the records of one glob, except those of a repeat."""
         try:
-            yield from self._of_array(self._counted(pieces))
+            yield from self._new_records(self._count_inflated(pieces))
         except JsonArrayError as error:
-            self._note(f"the glob at byte {at} is damaged: {error}")
-            for _ in self._counted(pieces):  # what follows it can still be read
+            self._add_problem(f"the glob at byte {at} is damaged: {error}")
+            for _ in self._count_inflated(pieces):  # the next glob can still be read
                 pass
         except EOFError:
-            raise _CorruptGlobError(f"the glob at byte {at} is cut off") from None
+            raise _CorruptGlobError(f"the glob at byte {at} is truncated") from None
         except DeflateError as error:  # type: ignore[misc] # its stub declares an instance
             raise _CorruptGlobError(
-                f"the glob at byte {at} has damaged DEFLATE data ({error})"
+                f"the glob at byte {at} has invalid DEFLATE data ({error})"
             ) from None
 
-    def _of_array(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """The records of one array that were not read before."""
+    def _new_records(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield the records of one array that were not read before."""
         uuid, read_before, number = "", 0, 0
         try:
-            for records in self._elements(pieces):
+            for records in self._record_batches(pieces):
                 if not number:
                     uuid = _uuid(records[0])
-                    read_before = self._repeats.read(uuid)
+                    read_before = self._deduplicator.records_read(uuid)
                     self.repeated_globs += bool(read_before)
                 known = min(max(read_before - number, 0), len(records))
                 self.repeated += known
                 number += len(records)
                 if known < len(records):
                     yield b"\n".join(records[known:]) + _LINE_FEED
-            number = _WHOLE
+            number = _ALL_RECORDS
         finally:
-            self._repeats.note(uuid, number)
+            self._deduplicator.add(uuid, number)
 
-    def _elements(self, pieces: Iterator[bytes]) -> Iterator[list[bytes]]:
-        """The records of one glob, some at a time, without line feeds in them.
+    def _record_batches(self, pieces: Iterator[bytes]) -> Iterator[list[bytes]]:
+        """Yield the records of one glob in batches, without line feeds.
 
-        A glob that is as large as the edge makes them, and JSON, is read at once, which takes an
-        eighth of the time of splitting it.
+        Valid JSON of the usual size is decoded at once, in an eighth of the time that splitting it
+        takes.
         """
-        begun: list[bytes] = []
+        buffered: list[bytes] = []
         size = 0
-        broken: Exception | None = None
+        read_error: Exception | None = None
         try:
             for piece in pieces:
-                begun.append(piece)
+                buffered.append(piece)
                 size += len(piece)
-                if size > _AT_ONCE:
+                if size > _MAX_DECODE_BYTES:
                     break
             else:
-                records = self._decode_array(b"".join(begun))
-                for at in range(0, len(records), _SOME):
-                    yield [_one_line(bytes(record)) for record in records[at : at + _SOME]]
+                records = self._decode_array(b"".join(buffered))
+                for start in range(0, len(records), _BATCH_RECORDS):
+                    batch = records[start : start + _BATCH_RECORDS]
+                    yield [_one_line(bytes(record)) for record in batch]
                 return
-        except (EOFError, DeflateError, CorruptObjectError) as damage:  # type: ignore[misc] # as below
-            broken, pieces = damage, _raising(damage)
+        except (EOFError, DeflateError, CorruptObjectError) as error:  # type: ignore[misc] # as above
+            read_error, pieces = error, _raising(error)
         except (msgspec.MsgspecError, RecursionError):
             pass
         array = ArraySplitter()
         try:
-            for piece in chain(begun, pieces):
+            for piece in chain(buffered, pieces):
                 for record in array.feed(piece):
                     yield [_one_line(record)]
             array.finish()
         except JsonArrayError:
-            if broken:  # and then nothing behind the glob can be read
-                raise broken from None
+            if read_error:  # no later glob can be read
+                raise read_error from None
             raise
 
-    def _counted(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    def _count_inflated(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         for piece in pieces:
             self.bytes_inflated += len(piece)
             yield piece
 
-    def _note(self, broken: str) -> None:
-        self._first_broken = self._first_broken or broken
-        self._broken += 1
-
-    def _account(self) -> str:
-        more = f", and {self._broken - 1} more like it" if self._broken > 1 else ""
-        return self._first_broken + more
+    def _add_problem(self, problem: str) -> None:
+        self._first_problem = self._first_problem or problem
+        self._problems += 1
 
 
 def _skip_line_feeds(source: ByteSource) -> None:
@@ -294,7 +294,7 @@ def _one_line(record: bytes) -> bytes:
 
 
 def _uuid(record: bytes) -> str:
-    """The ``uuid`` of a glob's first record; empty where it has none, or is no record."""
+    """Return the ``uuid`` of a record; empty if it is missing or the record is invalid."""
     try:
         return read_record(record).uuid
     except UndecodableLineError:

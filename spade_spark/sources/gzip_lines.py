@@ -1,7 +1,7 @@
-"""A gzip object to whole lines, chunk by chunk.
+"""Reads a gzip object as chunks of complete lines.
 
-128 KiB of inflated lines at a time measured best (bench/README.md): less costs calls, more costs
-the processor's cache. Memory is bounded by that, and by the longest line.
+Chunks of 128 KiB of inflated data are the fastest (bench/README.md): smaller ones cost more calls,
+larger ones exceed the CPU cache. The chunk size and the longest line limit memory use.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ CHUNK_BYTES = 128 * 1024
 class ObjectLines:
     """The lines of one gzip object (RFC 1952, any number of members), read once.
 
-    Iterating yields chunks of whole lines; every chunk ends in a line feed, except that the last
-    line of the object may lack one. Lines are split at line feeds alone.
+    Iteration yields chunks of complete lines. Each ends with a line feed, except perhaps the last
+    line of the object. Only line feeds separate lines.
 
     Args:
-        stream: The object's bytes, from its beginning.
-        name: What errors call the object: its URL or key.
-        chunk_bytes: Inflated bytes from which a chunk is handed out.
+        stream: The object, from its start.
+        name: The URL or key of the object, for error messages.
+        chunk_bytes: The minimum size of a chunk in inflated bytes.
     """
 
     def __init__(self, stream: BinaryIO, name: str, *, chunk_bytes: int = CHUNK_BYTES) -> None:
@@ -46,21 +46,20 @@ class ObjectLines:
         return self._pieces.bytes_inflated
 
     def __iter__(self) -> Iterator[bytes]:
-        """Chunks of whole lines.
+        """Yield chunks of complete lines.
 
         Raises:
-            CorruptObjectError: The object is empty, no gzip file, cut off, or its checksum or
-                length
-                does not fit; after the whole lines before the damage.
+            CorruptObjectError: The object is empty, not gzip, truncated, or fails its checksum;
+                raised after the complete lines before the damage.
         """
         return chunks(self._pieces, self._chunk_bytes)
 
 
 def chunks(pieces: Iterable[bytes], chunk_bytes: int) -> Iterator[bytes]:
-    """Whole lines of at least ``chunk_bytes`` together, from pieces that are cut anywhere.
+    """Join pieces to chunks of complete lines of at least ``chunk_bytes``.
 
     Raises:
-        CorruptObjectError: As ``pieces`` does; after the whole lines before it.
+        CorruptObjectError: From ``pieces``; raised after the complete lines before it.
     """
     pending: list[bytes] = []
     size = 0
@@ -69,9 +68,9 @@ def chunks(pieces: Iterable[bytes], chunk_bytes: int) -> Iterator[bytes]:
             pending.append(piece)
             size += len(piece)
             cut = piece.rfind(b"\n") + 1 if size >= chunk_bytes else 0
-            del piece  # so that its memory is used again at once, while the processor has it cached
+            del piece  # the next piece reuses its memory while it is in the CPU cache
             if cut:
-                yield _whole_lines(pending, cut)
+                yield _take_lines(pending, cut)
                 size = len(pending[0])
     except CorruptObjectError:
         lines = b"".join(pending)
@@ -84,8 +83,8 @@ def chunks(pieces: Iterable[bytes], chunk_bytes: int) -> Iterator[bytes]:
         yield last
 
 
-def _whole_lines(pending: list[bytes], cut: int) -> bytes:
-    """Takes out the pieces up to ``cut`` in the last of them."""
+def _take_lines(pending: list[bytes], cut: int) -> bytes:
+    """Remove and return the pieces up to index ``cut`` of the last one."""
     last = pending.pop()
     lines = b"".join((*pending, memoryview(last)[:cut]))
     pending[:] = [last[cut:]]
@@ -93,8 +92,8 @@ def _whole_lines(pending: list[bytes], cut: int) -> bytes:
 
 
 _FEED_BYTES = 32 * 1024
-"""Compressed bytes a step: what isal inflated in the very step in which it finds DEFLATE data
-damaged is lost, so a step is kept small."""
+"""Compressed bytes per step. isal discards the output of a step in which it finds invalid data, so
+steps are small."""
 
 _MAGIC = b"\x1f\x8b\x08"
 _HEADER = struct.Struct("<3sBIBB")
@@ -102,58 +101,58 @@ _TRAILER = struct.Struct("<II")
 _HAS_CRC, _HAS_EXTRA, _HAS_NAME, _HAS_COMMENT = 2, 4, 8, 16
 
 DeflateError = isal_zlib.error
-"""What :func:`inflate` raises where the data are damaged."""
+"""Raised by :func:`inflate` for invalid data."""
 
 
 class ByteSource:
-    """Bytes in the order in which they come, with what was read too far given back.
+    """A byte stream that accepts unread bytes back.
 
     Args:
-        read: Gives the next bytes, however many; none at the end.
+        read: Returns the next bytes, or no bytes at the end.
 
     Attributes:
         bytes_read: Bytes read so far.
     """
 
     def __init__(self, read: Callable[[], bytes]) -> None:
-        self._next = read
+        self._read_next = read
         self._ahead = b""
         self.bytes_read = 0
 
     @classmethod
     def of(cls, stream: BinaryIO) -> ByteSource:
-        """The bytes of a stream."""
+        """Read from a binary stream."""
         return cls(partial(stream.read, _FEED_BYTES))
 
     def __iter__(self) -> Iterator[bytes]:
-        """All bytes that are left."""
+        """Yield the remaining bytes."""
         while self.more():
             yield self.feed()
 
     @property
     def position(self) -> int:
-        """How many bytes were taken for good."""
+        """The number of bytes consumed."""
         return self.bytes_read - len(self._ahead)
 
     def more(self) -> bool:
-        """Whether any byte is left."""
+        """Return whether any bytes remain."""
         if not self._ahead:
             self._ahead = self._read()
         return bool(self._ahead)
 
     def peek(self) -> bytes:
-        """The next byte, which is not taken; empty where there is none."""
+        """Return the next byte without consuming it; empty at the end."""
         return self._ahead[:1] if self.more() else b""
 
     def feed(self) -> bytes:
-        """The next bytes, however many; EOFError where there are none."""
+        """Return the next bytes; raise EOFError at the end."""
         if not self.more():
             raise EOFError
-        fed, self._ahead = self._ahead, b""
-        return fed
+        data, self._ahead = self._ahead, b""
+        return data
 
     def take(self, count: int) -> bytes:
-        """Exactly so many bytes; EOFError where there are fewer."""
+        """Return exactly ``count`` bytes; raise EOFError if fewer remain."""
         while len(self._ahead) < count:
             read = self._read()
             if not read:
@@ -163,28 +162,28 @@ class ByteSource:
         return taken
 
     def give_back(self, data: bytes) -> None:
-        """Puts bytes that were fed before those that are left."""
+        """Put bytes back before the remaining ones."""
         self._ahead = data + self._ahead
 
     def _read(self) -> bytes:
-        read = self._next()
+        read = self._read_next()
         self.bytes_read += len(read)
         return read
 
 
 def inflate(source: ByteSource, piece_bytes: int) -> Iterator[bytes]:
-    """What the raw DEFLATE stream (RFC 1951) holds that begins here; the source is left behind it.
+    """Inflate the raw DEFLATE stream (RFC 1951) at the position of ``source``; stop after it.
 
-    A piece may be empty. None is kept here while the caller has it: memory that is used again is
-    in the processor's cache.
+    Pieces may be empty. The generator keeps no reference to a piece, so that the next one can reuse
+    its memory while it is in the CPU cache.
 
     Args:
         source: The compressed bytes.
-        piece_bytes: The most that a piece has.
+        piece_bytes: The maximum size of a piece.
 
     Raises:
-        EOFError: It is cut off.
-        DeflateError: It is damaged.
+        EOFError: The stream is truncated.
+        DeflateError: The stream is invalid.
     """
     inflater = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_DEFLATE)
     while not inflater.eof:
@@ -193,12 +192,12 @@ def inflate(source: ByteSource, piece_bytes: int) -> Iterator[bytes]:
 
 
 class GzipPieces:
-    """One gzip object (RFC 1952, any number of members) inflated, read once.
+    """The inflated data of one gzip object (RFC 1952, any number of members), read once.
 
     Args:
-        source: The object's bytes, from its beginning.
-        name: What errors call the object: its URL or key.
-        piece_bytes: The most that a piece has.
+        source: The object, from its start.
+        name: The URL or key of the object, for error messages.
+        piece_bytes: The maximum size of a piece.
 
     Attributes:
         bytes_inflated: Bytes inflated so far.
@@ -212,32 +211,31 @@ class GzipPieces:
         self._piece_bytes = piece_bytes
 
     def __iter__(self) -> Iterator[bytes]:
-        """The pieces, each member checked at its end.
+        """Yield the pieces; verify each member at its end.
 
         Raises:
-            CorruptObjectError: The object is empty, no gzip file, cut off, or its checksum or
-                length
-                does not fit; after what was inflated before the damage.
+            CorruptObjectError: The object is empty, not gzip, truncated, or fails its checksum;
+                raised after the data before the damage.
         """
         try:
             if not self._source.more():
-                raise self._damaged("it is empty (0 bytes), not even a gzip header")
+                raise self._damaged("it is empty")
             while self._source.more():
                 self._skip_header()
                 yield from self._member()
         except EOFError:
-            raise self._damaged("it is cut off: the gzip data end too early") from None
+            raise self._damaged("it is truncated: the gzip data ends early") from None
         except DeflateError as error:  # type: ignore[misc] # its stub declares an instance
-            raise self._damaged(f"its DEFLATE data are damaged ({error})") from None
+            raise self._damaged(f"its DEFLATE data is invalid ({error})") from None
 
     def _skip_header(self) -> None:
         source = self._source
         at = source.position
         magic, flags, *_ = _HEADER.unpack(source.take(_HEADER.size))
         if magic != _MAGIC:
-            what = "garbage after its gzip data" if at else "no gzip file"
+            problem = "it has other data after the gzip data" if at else "it is not a gzip file"
             hint = " (a glob? see input.form)" if magic.startswith(b"\x01") and not at else ""
-            raise self._damaged(f"{what}: byte {at} should begin a gzip header{hint}")
+            raise self._damaged(f"{problem}: no gzip header at byte {at}{hint}")
         if flags & _HAS_EXTRA:
             source.take(int.from_bytes(source.take(2), "little"))
         for flag in (_HAS_NAME, _HAS_COMMENT):
@@ -247,25 +245,25 @@ class GzipPieces:
             source.take(2)
 
     def _member(self) -> Iterator[bytes]:
-        """One member's data, after its header."""
+        """Yield the data of one member, after its header."""
         before, self._crc = self.bytes_inflated, 0
-        yield from map(self._counted, inflate(self._source, self._piece_bytes))
+        yield from map(self._count, inflate(self._source, self._piece_bytes))
         length = (self.bytes_inflated - before) & 0xFFFFFFFF
         if _TRAILER.unpack(self._source.take(_TRAILER.size)) != (self._crc, length):
-            raise self._damaged("the checksum or the length after its data does not fit them")
+            raise self._damaged("its checksum or length does not match its data")
 
-    def _counted(self, piece: bytes) -> bytes:
+    def _count(self, piece: bytes) -> bytes:
         self._crc = isal_zlib.crc32(piece, self._crc)
         self.bytes_inflated += len(piece)
         return piece
 
-    def _damaged(self, how: str) -> CorruptObjectError:
-        return damaged(self._name, how, self._source.bytes_read, self.bytes_inflated)
+    def _damaged(self, problem: str) -> CorruptObjectError:
+        return damaged_object(self._name, problem, self._source.bytes_read, self.bytes_inflated)
 
 
-def damaged(name: str, how: str, read: int, inflated: int) -> CorruptObjectError:
-    """The error that says of the object ``name`` how it is damaged, and how far it was read."""
+def damaged_object(name: str, problem: str, read: int, inflated: int) -> CorruptObjectError:
+    """Return the error for the object ``name``, with how far it was read."""
     return CorruptObjectError(
-        f"{name} is damaged: {how}; compressed bytes read: {read}, inflated: {inflated}. "
+        f"{name} is damaged: {problem} ({read} compressed bytes read, {inflated} inflated). "
         "Restore the object, or move it out of the edge logs"
     )

@@ -1,8 +1,8 @@
-"""A JSON array that comes in pieces to its elements, as they are spelt.
+"""Splits a JSON array that arrives in pieces into the texts of its elements.
 
-An element is whatever stands between two commas of the array, or a comma and one of its brackets:
-whether it is JSON is left to whoever reads it, as it would be with a line. Memory is bounded by the
-longest element; each byte is looked at once or twice, however the array is cut.
+An element is the text between the brackets and commas of the array. It is not validated, as a line
+of a log is not. Memory use is limited by the longest element; each byte is scanned at most twice,
+whatever the size of the pieces.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ _SPACE: Final = b" \t\r\n"
 _BACKSLASH: Final = b"\\"
 
 _TOKEN: Final = re.compile(rb'[\[\]{},"]')
-"""What tells where an element ends."""
+"""Characters that affect the nesting depth or end an element."""
 
 _IN_STRING: Final = re.compile(rb'[^"\\]*(?:\\.[^"\\]*){0,1000}', re.DOTALL)
-"""The repetition is bounded: each round of one is kept on the matcher's stack."""
+"""The repetition is bounded because each round uses the stack of the matcher."""
 
 
 class JsonArrayError(ValueError):
-    """The text is no JSON array, or not a whole one."""
+    """The text is not a JSON array, or is incomplete."""
 
 
 class ArraySplitter:
@@ -31,16 +31,16 @@ class ArraySplitter:
     def __init__(self) -> None:
         self._depth = 0
         self._closed = False
-        self._found_any = False
+        self._has_elements = False
         self._in_string = False
-        self._escaped = False  # the last piece ended between a backslash and what it escapes
-        self._begun: list[bytes] = []
+        self._escaped = False  # whether the last piece ended with a backslash
+        self._pending: list[bytes] = []
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
-        """The elements that end in ``piece``, without the white space around them.
+        """Yield the elements that end in ``piece``, without surrounding white space.
 
         Raises:
-            JsonArrayError: Something else stands before the array, in its place or behind it.
+            JsonArrayError: The text is not an array, or has other data after it.
         """
         at = 0
         if not self._depth and not self._closed:
@@ -48,41 +48,41 @@ class ArraySplitter:
         if self._depth:
             at = yield from self._split(piece, at)
         if self._closed and piece[at:].strip(_SPACE):
-            raise JsonArrayError("something stands behind its JSON array")
+            raise JsonArrayError("it has other data after the JSON array")
 
     def finish(self) -> None:
-        """Says that there are no more pieces.
+        """Check after the last piece that the array is complete.
 
         Raises:
-            JsonArrayError: The array is not whole.
+            JsonArrayError: The array is incomplete.
         """
         if not self._closed:
-            raise JsonArrayError("its JSON array does not end" if self._depth else "it is empty")
+            raise JsonArrayError("its JSON array is incomplete" if self._depth else "it is empty")
 
     def _open(self, piece: bytes) -> int:
-        """The index behind the array's bracket, or of the piece's end where it is not there yet."""
+        """Return the index after the opening bracket; the length of ``piece`` if it has none."""
         at = len(piece) - len(piece.lstrip(_SPACE))
         if at == len(piece):
             return at
         if piece[at : at + 1] != b"[":
-            raise JsonArrayError("it holds no JSON array")
+            raise JsonArrayError("it is not a JSON array")
         self._depth = 1
         return at + 1
 
     def _split(self, piece: bytes, at: int) -> Generator[bytes, None, int]:
-        """Yields the elements that end in ``piece[at:]``; returns the index behind the array."""
+        """Yield the elements that end in ``piece[at:]``; return the index after the array."""
         start = at
         while not self._closed:
             if self._in_string:
                 at = self._skip_string(piece, at)
             token = None if self._in_string else _TOKEN.search(piece, at)
             if token is None:
-                self._begun.append(piece[start:])
+                self._pending.append(piece[start:])
                 return len(piece)
             at = token.end()
-            record = token[0] == b"{" and self._depth == 1
-            if record and (plain := _end_of_plain_object(piece, at)):
-                at = plain
+            is_record = token[0] == b"{" and self._depth == 1
+            if is_record and (end := _end_of_plain_object(piece, at)):
+                at = end
             elif self._ends_element(token[0]):
                 yield from self._element(piece[start : token.start()])
                 start = at
@@ -97,41 +97,41 @@ class ArraySplitter:
             self._depth -= 1
             self._closed = not self._depth
             if self._closed and token == b"}":
-                raise JsonArrayError("a brace closes its JSON array")
+                raise JsonArrayError("its JSON array ends with a brace")
             return self._closed
         return token == b"," and self._depth == 1
 
     def _element(self, text: bytes) -> Iterator[bytes]:
-        """The element that ``text`` ends; none where the array closes and has nothing in it."""
-        element = b"".join((*self._begun, text)).strip(_SPACE)
-        self._begun.clear()
-        if element or self._found_any or not self._closed:
-            self._found_any = True
+        """Yield the element that ends with ``text``; nothing if the array is empty."""
+        element = b"".join((*self._pending, text)).strip(_SPACE)
+        self._pending.clear()
+        if element or self._has_elements or not self._closed:
+            self._has_elements = True
             yield element
 
     def _skip_string(self, piece: bytes, at: int) -> int:
-        """The index behind the string that goes on at ``at``, or of the piece's end."""
+        """Return the index after the string at ``at``; the length of ``piece`` if it continues."""
         if self._escaped and at < len(piece):
             self._escaped = False
             at += 1
         while True:
             match = _IN_STRING.match(piece, at)
-            assert match is not None  # it matches the empty text
+            assert match is not None  # the pattern matches the empty text
             at = match.end()
             stop = piece[at : at + 2]
             if stop.startswith(b'"'):
                 self._in_string = False
                 return at + 1
-            if len(stop) < 2:  # noqa: PLR2004 - a backslash and what it escapes
+            if len(stop) < 2:  # noqa: PLR2004 - a backslash and the next character
                 self._escaped = stop == _BACKSLASH
                 return len(piece)
 
 
 def _end_of_plain_object(piece: bytes, at: int) -> int:
-    """The index behind the object whose brace is before ``at``; 0 where it is not surely plain.
+    """Return the index after the object that starts before ``at``; 0 if it may not be plain.
 
-    That is, of members without escapes and brackets, as nearly all records are: it takes a tenth
-    of the time of going through their strings.
+    A plain object has no escapes and no brackets. Nearly all records are plain; skipping them takes
+    a tenth of the time of scanning their strings.
     """
     end = piece.find(b"}", at)
     if end < 0:

@@ -1,4 +1,4 @@
-"""Which objects of the edge store belong to a window."""
+"""Lists the objects of the edge store that belong to a window."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _KEY = re.compile(r"\d{8}/(?:.*/)?(\d{9,11})\.[^/]*", re.ASCII)
 
 @dataclass(frozen=True)
 class Listing:
-    """What lies below the window's days.
+    """The objects under the days of a window.
 
     Attributes:
         sources: The objects to read.
-        unnamed: Keys that hold no time in their name, where the time is taken from there; they
-            are not read, and shown.
-        hours: The hours (UTC, their beginnings) in which the objects were closed.
+        unnamed: Keys without a time, if ``input.time_source`` is the key. These objects are
+            reported, not read.
+        hours: The starts of the hours (UTC) in which the objects were closed.
     """
 
     sources: tuple[InputObject, ...]
@@ -33,31 +33,31 @@ class Listing:
     hours: frozenset[datetime] = frozenset()
 
     def closed_in(self, hour: datetime) -> bool:
-        """Whether any of the objects was closed in the hour (UTC) that begins at ``hour``."""
+        """Whether any object was closed in the hour (UTC) that starts at ``hour``."""
         return hour in self.hours
 
 
 def list_window(store: Store, window: Window, settings: InputSettings) -> Listing:
-    """Lists the window's objects: closed from START to one margin after END.
+    """List the objects of a window: those closed between START and END plus the margin.
 
-    An object is written when its file is closed, so its events are older than it.
+    The edge writes an object when it closes the file, so the events are older than the object.
 
     Raises:
-        ObjectNotFoundError: The edge bucket or directory is not there.
+        ObjectNotFoundError: The edge bucket or directory does not exist.
     """
     begin, end = window.first, window.last + settings.margin
     sources, unnamed, hours = [], [], set()
-    for found in _below_days(store, window, settings.margin):
-        closed = found.last_modified if settings.time_source == "last_modified" else _time(found)
+    for stored in _objects_of_days(store, window, settings.margin):
+        closed = stored.last_modified if settings.time_source == "last_modified" else _time(stored)
         if closed is None:
-            unnamed.append(found.key)
+            unnamed.append(stored.key)
         elif begin <= closed < end:
-            sources.append(InputObject(found.key, found.size, found.etag))
+            sources.append(InputObject(stored.key, stored.size, stored.etag))
             hours.add(closed.replace(minute=0, second=0, microsecond=0))
     return Listing(tuple(sources), tuple(unnamed), frozenset(hours))
 
 
-def _below_days(store: Store, window: Window, margin: timedelta) -> Iterator[StoredObject]:
+def _objects_of_days(store: Store, window: Window, margin: timedelta) -> Iterator[StoredObject]:
     try:
         for day in window.utc_days(margin):
             yield from store.list(f"{day}/")
@@ -65,7 +65,7 @@ def _below_days(store: Store, window: Window, margin: timedelta) -> Iterator[Sto
         raise ObjectNotFoundError(f"{error}; see input.edge in the settings") from None
 
 
-def _time(found: StoredObject) -> datetime | None:
-    """The time in the object's name, or None where it has none."""
-    match = _KEY.fullmatch(found.key)
+def _time(stored: StoredObject) -> datetime | None:
+    """Return the time in the key of an object; None if it has none."""
+    match = _KEY.fullmatch(stored.key)
     return datetime.fromtimestamp(int(match[1]), timezone.utc) if match else None

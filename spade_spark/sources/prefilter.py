@@ -1,15 +1,15 @@
-r"""Passes over the lines that cannot hold an event of the tables asked for.
+r"""Skips lines that cannot contain an event of the requested tables.
 
-A line passes unless it surely holds none of the names. JSON spells a name as it is, or has a
-``\u00`` in it (no other escape stands for a letter). Base64 of either has, by what stands before
-it, one of three texts, and all of them are searched for in the lines as they are, at once. Whatever
-a line is (no record, of other keys, of several events), it passes if it has one of them.
+A line is skipped only if it certainly contains none of the names. JSON writes a name either
+literally or with ``\u00`` escapes (no other escape encodes a letter). The base64 of each has one of
+three forms, which depend on its offset. All forms are searched for in the encoded lines at once. A
+line with a match is kept, whatever else it is.
 
-What else base64 can be spelt by makes a line pass: a ``%`` or a backslash anywhere in it. Names
-that these texts would not be sure to find are not searched for: every line passes.
+Lines with a ``%`` or a backslash are kept as well, because these can encode base64 differently. If
+a name cannot be found reliably in this way, no lines are skipped.
 
-The search takes a twentieth of the time that the lines take to be inflated. The leftmost matches
-are asked for because they are searched for with vector instructions, in up to 64 texts.
+The search takes a twentieth of the time of inflating the lines. Leftmost matching is used because
+the library then searches for up to 64 patterns with vector instructions.
 """
 
 from __future__ import annotations
@@ -24,52 +24,51 @@ from stringzilla import count, find_first_of
 
 _HEX_ESCAPE: Final = b"\\u00"
 _SAFE_NAME: Final = re.compile(r'[^\x00-\x1f"/>?\\~\x7f-\U0010ffff]+')
-r"""A name of characters that JSON can escape in one way only (``\u00`` and two digits), and that
-make no ``+`` or ``/`` in base64: these stand for themselves in one of its alphabets alone."""
+r"""A name whose characters JSON can escape only as ``\u00XX``, and whose base64 has no ``+`` or
+``/``: the base64 alphabets differ in these characters."""
 
 MAX_PREFILTER_NAMES: Final = 20
-"""Of more names, the search would be slow."""
+"""With more names, the search would be slow."""
 
 _ESCAPE_BYTES: Final = b"%\\"
 
 
 class Prefilter:
-    """Which lines of a chunk may hold an event of one of ``names``.
+    """Keeps the lines that may contain an event with one of ``names``.
 
     Attributes:
-        passed_over: Lines that surely hold none, so far.
+        skipped: The number of lines skipped so far.
     """
 
     def __init__(self, names: Collection[str]) -> None:
         self.skipped = 0
         self._search: BytesAhoCorasick | None = None
         if len(names) <= MAX_PREFILTER_NAMES and all(map(_SAFE_NAME.fullmatch, names)):
-            texts = {text for name in names for text in _in_base64(f'"{name}"'.encode())}
-            texts.update(_in_base64(_HEX_ESCAPE))
-            self._search = BytesAhoCorasick(sorted(texts), matchkind=MatchKind.LeftmostFirst)
+            patterns = {form for name in names for form in _base64_forms(f'"{name}"'.encode())}
+            patterns.update(_base64_forms(_HEX_ESCAPE))
+            self._search = BytesAhoCorasick(sorted(patterns), matchkind=MatchKind.LeftmostFirst)
 
     def filter(self, chunk: bytes) -> bytes:
-        """The lines of ``chunk`` that may hold one of the names, in order, perhaps none."""
+        """Return the lines of ``chunk`` that may contain one of the names, in order."""
         if self._search is None:
             return chunk
-        found = [start for _, start, _ in self._search.find_matches_as_indexes(chunk)]
+        matches = [start for _, start, _ in self._search.find_matches_as_indexes(chunk)]
         if find_first_of(chunk, _ESCAPE_BYTES) >= 0:
-            found += _lines_with_escapes(chunk)
-        passed = list(_lines_at(found, chunk))
-        self.skipped += _count_lines(chunk) - len(passed)
-        return b"".join(passed)
+            matches += _lines_with_escapes(chunk)
+        kept = list(_lines_at(matches, chunk))
+        self.skipped += _count_lines(chunk) - len(kept)
+        return b"".join(kept)
 
 
-def _in_base64(text: bytes) -> Iterator[bytes]:
-    """What base64 of any bytes with ``text`` in it has in it, by the offset of ``text``."""
+def _base64_forms(text: bytes) -> Iterator[bytes]:
+    """Yield the base64 of ``text`` at each offset, without characters that other bytes affect."""
     for offset in range(3):
         encoded = base64.b64encode(bytes(offset) + text)
-        # Only the characters all of whose six bits are the text's.
         yield encoded[-(-offset * 8 // 6) : (offset + len(text)) * 8 // 6]
 
 
 def _lines_with_escapes(chunk: bytes) -> Iterator[int]:
-    """A place in each line that may spell base64 otherwise."""
+    """Yield the start of each line that may encode base64 differently."""
     start = 0
     while start < len(chunk):
         end = chunk.find(b"\n", start) + 1 or len(chunk)
@@ -78,13 +77,13 @@ def _lines_with_escapes(chunk: bytes) -> Iterator[int]:
         start = end
 
 
-def _lines_at(places: list[int], chunk: bytes) -> Iterator[bytes]:
-    """The lines that the places lie in, each once, in order."""
+def _lines_at(positions: list[int], chunk: bytes) -> Iterator[bytes]:
+    """Yield the lines at the positions, each once, in order."""
     end = 0
-    for place in sorted(places):
-        if place >= end:
-            start = chunk.rfind(b"\n", 0, place) + 1
-            end = chunk.find(b"\n", place) + 1 or len(chunk)
+    for position in sorted(positions):
+        if position >= end:
+            start = chunk.rfind(b"\n", 0, position) + 1
+            end = chunk.find(b"\n", position) + 1 or len(chunk)
             yield chunk[start:end]
 
 

@@ -1,1 +1,1 @@
-"""The files that rows become."""
+"""The output formats: gzip TSV, Parquet and the quarantine."""

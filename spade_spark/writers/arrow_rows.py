@@ -1,9 +1,9 @@
-"""Rows as they stand in TSV, to typed columns: exactly, and a column at a time.
+"""Parses TSV rows to typed Arrow columns.
 
-Arrow's CSV reader takes our rows once their escapes (see
-:mod:`~spade_spark.gocompat.quote`) are what it knows: a doubled quote, and everything else as it
-is, since a quoted value may hold tabs and line breaks there. Its texts are exact: integers, and
-doubles to the nearest. An empty value is null, of whatever type.
+Arrow's CSV reader parses the rows after their escapes (see :mod:`~spade_spark.gocompat.quote`) are
+converted: a quote is doubled, and other escapes become the characters themselves, as quoted values
+may contain tabs and line breaks. Integers are exact, and doubles are the nearest ones. An empty
+value of any type is null.
 """
 
 from __future__ import annotations
@@ -24,40 +24,40 @@ _TIME: Final = re.compile(r"(-?\d{4,})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\
 
 
 class RowReader:
-    """Reads the rows of one table.
+    """Parses the rows of one table.
 
     Args:
-        schema: The table's columns, in the rows' order; at least one.
+        schema: The columns of the table in order; at least one.
     """
 
     def __init__(self, schema: pa.Schema) -> None:
         self._schema = schema
-        # By number: a column may have any name, and two may have the same.
+        # Numbers, because column names need not be unique.
         self._names = [str(number) for number in range(len(schema))]
 
     def read(self, text: bytes) -> pa.Table:
-        """The rows of ``text``, each ended by a line feed, in UTF-8.
+        """Parse the rows of ``text`` (UTF-8), each terminated by a line feed.
 
         Raises:
-            pyarrow.ArrowInvalid: A value is not of its column's type.
+            pyarrow.ArrowInvalid: A value does not match the type of its column.
         """
-        plain = _ESCAPE.sub(_plain, text) if b"\\" in text else text
+        csv_text = _ESCAPE.sub(_csv_escape, text) if b"\\" in text else text
         try:
-            read = self._read(plain, self._schema.types)
+            rows = self._read(csv_text, self._schema.types)
         except pa.ArrowInvalid:
-            read = self._read_any_year(plain)
-        return pa.Table.from_arrays(read.columns, schema=self._schema)
+            rows = self._read_any_year(csv_text)
+        return pa.Table.from_arrays(rows.columns, schema=self._schema)
 
     def _read_any_year(self, text: bytes) -> pa.Table:
-        """As :meth:`_read`; Arrow itself knows no years before 0 and after 9999."""
+        """Parse rows with years before 0 or after 9999, which Arrow's parser does not support."""
         types = self._schema.types
-        read = self._read(text, [pa.string() if type_ == TIME else type_ for type_ in types])
+        rows = self._read(text, [pa.string() if type_ == TIME else type_ for type_ in types])
         for number, type_ in enumerate(types):
             if type_ == TIME:
-                times = [_milliseconds(time) for time in read.column(number).to_pylist()]
+                times = [_milliseconds(time) for time in rows.column(number).to_pylist()]
                 column = pa.array(times, pa.int64()).cast(TIME)
-                read = read.set_column(number, self._names[number], column)
-        return read
+                rows = rows.set_column(number, self._names[number], column)
+        return rows
 
     def _read(self, text: bytes, types: list[pa.DataType]) -> pa.Table:
         return csv.read_csv(
@@ -84,20 +84,20 @@ class RowReader:
         )
 
 
-def _plain(match: re.Match[bytes]) -> bytes:
-    """What an escape stands for, as Arrow's reader takes it between quotes."""
+def _csv_escape(match: re.Match[bytes]) -> bytes:
+    """Convert an escape to CSV text inside quotes."""
     return b'""' if match[0] == _QUOTE else unescape(match[0].decode()).encode()
 
 
 def _milliseconds(text: str | None) -> int | None:
-    """The wall clock that ``text`` shows, as if it were UTC, in milliseconds since 1970."""
+    """Convert a wall-clock time to milliseconds since 1970, as if it were UTC."""
     if text is None:
         return None
     match = _TIME.fullmatch(text)
     if not match:
-        raise pa.ArrowInvalid(f"no time: {text!r}")
+        raise pa.ArrowInvalid(f"not a time: {text!r}")
     year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
-    # The calendar repeats itself after so many years.
+    # The calendar repeats after CYCLE_YEARS.
     cycles, year = divmod(year, CYCLE_YEARS)
     seconds = unix_seconds((year, month, day), (hour, minute, second)) + cycles * CYCLE_SECONDS
     return seconds * 1000 + int((match[7] or "").ljust(3, "0"))

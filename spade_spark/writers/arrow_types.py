@@ -1,8 +1,8 @@
-"""The Arrow types of Blueprint's transformers, and what a Parquet file says of itself.
+"""The Arrow types of Blueprint's transformers, and the metadata of Parquet files.
 
-Times are ``timestamp[ms]`` without a zone, the wall clock that the warehouse's column holds. In
-Parquet that is ``TIMESTAMP(MILLIS, isAdjustedToUTC=false)`` (apache/parquet-format,
-LogicalTypes.md), which engines take as it stands; which clock it is, the file's metadata says.
+Times are ``timestamp[ms]`` without a time zone: the same wall-clock time as in the warehouse. In
+Parquet this is ``TIMESTAMP(MILLIS, isAdjustedToUTC=false)`` (apache/parquet-format,
+LogicalTypes.md), which query engines do not convert. The file metadata has the time zone.
 """
 
 from __future__ import annotations
@@ -21,26 +21,24 @@ TIME: Final = pa.type_for_alias(ArrowType.TIMESTAMP.value)
 
 
 def arrow_type(transformer: str, registry: Registry = TRANSFORMERS) -> pa.DataType:
-    """The type of a transformer's values.
+    """Return the type of a transformer's values.
 
     Raises:
-        InputError: There is no such transformer.
+        InputError: The transformer is unknown.
     """
     return pa.type_for_alias(registry.spec(transformer).arrow_type.value)
 
 
 def arrow_schema(table: Table, registry: Registry = TRANSFORMERS) -> pa.Schema:
-    """The columns of a table's files, all of which may have nulls, and the files' metadata.
+    """Return the nullable columns and the metadata of a table's files.
 
-    The metadata are ``spade.table``, ``spade.version``, and, as JSON objects by column,
-    ``spade.transformers`` and ``spade.timestamps``: which clock each time is of.
+    The metadata has ``spade.table`` and ``spade.version``. It also has ``spade.transformers`` and
+    ``spade.timestamps`` (the time zones), which are JSON objects by column.
 
     Raises:
         InputError: A column has an unknown transformer.
     """
-    columns = [
-        pa.field(each.outbound, arrow_type(each.transformer, registry)) for each in table.columns
-    ]
+    columns = [pa.field(c.outbound, arrow_type(c.transformer, registry)) for c in table.columns]
     metadata = {
         "spade.table": table.name,
         "spade.version": str(table.version),

@@ -1,10 +1,9 @@
-"""Rows to typed Parquet files in a local directory, a file a day.
+"""Writes rows to typed local Parquet files, one per day.
 
-A row group is as many rows as take some 128 MB in Arrow's memory, which is what it costs here: it
-is held whole until it is encoded, column by column, and then let go. One table's rows are converted
-at a time, read again from the gzip TSV file that they were spooled to, in blocks of 1 MB. So what
-a task needs beside is one row group and what encoding adds to it, however many tables it has and
-whatever they hold (``bench/lake.py`` measures it).
+A row group has about 128 MB of rows in Arrow's memory, and is kept in memory until it is encoded.
+One table at a time is converted, from its spooled gzip TSV file, in blocks of 1 MB. Therefore a
+task needs memory for one row group and its encoding, for any number of tables (measured by
+``bench/lake.py``).
 """
 
 from __future__ import annotations
@@ -29,30 +28,29 @@ from spade_spark.writers.arrow_types import TIME, arrow_schema
 from spade_spark.writers.partition_paths import NO_DAY, sortable_timestamp
 
 ZSTD_LEVEL: Final = 1
-"""Of zstd: 3 makes files 4 % smaller and takes 10 to 25 % longer to make them."""
+"""Level 3 makes files 4 % smaller and takes 10 to 25 % longer."""
 
 _BLOCK_BYTES: Final = 1024 * 1024
 _HASHED_BYTES: Final = 1024 * 1024
-_MOST_DAYS: Final = 64
-"""Files open at once: a time column need not be the record's time."""
+_MAX_OPEN_FILES: Final = 64
+"""A time column can have any number of days, as it need not be the time of the record."""
 
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
 @dataclass(frozen=True)
 class ClosedDay:
-    """One Parquet file that is whole.
+    """One complete Parquet file.
 
     Attributes:
         day: ``YYYY-MM-DD``, or :data:`~spade_spark.writers.partition_paths.NO_DAY`.
-        path: Where it lies; the caller removes it.
-        rows: Rows in it.
-        size: Bytes.
-        sha256: Of the bytes (hex).
-        first: The earliest time in it, as
-            :func:`~spade_spark.writers.partition_paths.sortable_timestamp`
-            formats it; empty without a day.
-        last: The latest.
+        path: The local file; the caller removes it.
+        rows: The number of rows.
+        size: The size in bytes.
+        sha256: SHA-256 of the file (hex).
+        first: The earliest time, as formatted by
+            :func:`~spade_spark.writers.partition_paths.sortable_timestamp`; empty without a day.
+        last: The latest time, in the same format.
     """
 
     day: str
@@ -65,13 +63,13 @@ class ClosedDay:
 
 
 class DayWriter:
-    """One Parquet file of one day, in the making.
+    """Writes the Parquet file of one day.
 
     Args:
         day: The day.
-        path: Where it is made.
+        path: The file to write.
         schema: The columns.
-        time_column: The name of the column that the day is of.
+        time_column: The column that has the day.
     """
 
     def __init__(self, day: str, path: Path, schema: pa.Schema, time_column: str) -> None:
@@ -79,33 +77,31 @@ class DayWriter:
         self._writer = pq.ParquetWriter(
             path, schema, compression="zstd", compression_level=ZSTD_LEVEL
         )
-        self._waiting: list[pa.Table] = []
+        self._buffer: list[pa.Table] = []
         self._rows = 0
         self._first = self._last = ""
-        self.waiting_bytes = 0
+        self.buffered_bytes = 0
 
     def add(self, rows: pa.Table) -> None:
-        """Rows of the day, which wait until :meth:`flush`."""
-        self._waiting.append(rows)
-        self.waiting_bytes += rows.nbytes
+        """Buffer rows of the day until :meth:`flush`."""
+        self._buffer.append(rows)
+        self.buffered_bytes += rows.nbytes
         self._rows += len(rows)
         if self._day != NO_DAY:
-            first, last = (
-                sortable_timestamp(time) for time in _ends(rows.column(self._time_column))
-            )
+            first, last = map(sortable_timestamp, _min_max(rows.column(self._time_column)))
             self._first = min(first, self._first or first)
             self._last = max(last, self._last)
 
     def flush(self) -> None:
-        """Writes what waits as one row group."""
-        if self._waiting:
-            rows = pa.concat_tables(self._waiting)
-            self._waiting.clear()
-            self.waiting_bytes = 0
+        """Write the buffered rows as one row group."""
+        if self._buffer:
+            rows = pa.concat_tables(self._buffer)
+            self._buffer.clear()
+            self.buffered_bytes = 0
             self._writer.write_table(rows, row_group_size=len(rows))
 
     def close(self) -> ClosedDay:
-        """The file, whole."""
+        """Complete the file."""
         self.flush()
         self._writer.close()
         sha256 = sha256_of(self._path)
@@ -122,19 +118,19 @@ def convert(
     *,
     registry: Registry = TRANSFORMERS,
 ) -> Iterator[ClosedDay]:
-    """The rows of a gzip TSV file as Parquet files, a file a day.
+    """Convert a gzip TSV file to Parquet files, one per day.
 
     Args:
-        source: The file, as :mod:`~spade_spark.writers.tsv` makes it.
-        table: What it has rows of.
-        folder: Where the files are made.
-        time_column: The column whose day decides.
-        row_group_bytes: Bytes in Arrow's memory at which a row group is written.
+        source: A file of :mod:`~spade_spark.writers.tsv`.
+        table: The table of the rows.
+        folder: The directory for the Parquet files.
+        time_column: The column that has the day.
+        row_group_bytes: The size in Arrow's memory at which a row group is written.
         registry: The transformers.
 
     Raises:
         InputError: A column has an unknown transformer.
-        InternalError: A value is not of its column's type.
+        InternalError: A value does not match the type of its column.
     """
     schema = arrow_schema(table, registry)
     reader = RowReader(schema)
@@ -144,15 +140,15 @@ def convert(
             rows = reader.read(text)
         except pa.ArrowInvalid as error:
             raise InternalError(
-                f"a row of {table.name} cannot be written as Parquet: {error}; please report this, "
-                "and go without --format parquet meanwhile"
+                f"cannot write a row of {table.name} as Parquet: {error}; please report this, "
+                "and use --format tsv until it is fixed"
             ) from None
         yield from days.add(rows)
     yield from days.close()
 
 
 class _Days:
-    """The open files of one table's days."""
+    """The open files of one table, by day."""
 
     def __init__(
         self, schema: pa.Schema, folder: Path, name: str, time_column: str, row_group_bytes: int
@@ -161,17 +157,17 @@ class _Days:
         self._folder, self._name, self._time_column = folder, name, time_column
         self._row_group_bytes = row_group_bytes
         self._open: dict[str, DayWriter] = {}
-        self._begun = 0
+        self._files_opened = 0
         number = self._schema.get_field_index(time_column)
         self._dated = number >= 0 and self._schema.field(number).type == TIME
 
     def add(self, rows: pa.Table) -> Iterator[ClosedDay]:
-        for day, those in self._by_day(rows):
-            if day not in self._open and len(self._open) >= _MOST_DAYS:
+        for day, day_rows in self._by_day(rows):
+            if day not in self._open and len(self._open) >= _MAX_OPEN_FILES:
                 yield from self.close()
-            self._writer(day).add(those)
-        while sum(each.waiting_bytes for each in self._open.values()) >= self._row_group_bytes:
-            max(self._open.values(), key=lambda each: each.waiting_bytes).flush()
+            self._writer(day).add(day_rows)
+        while sum(w.buffered_bytes for w in self._open.values()) >= self._row_group_bytes:
+            max(self._open.values(), key=lambda writer: writer.buffered_bytes).flush()
 
     def close(self) -> Iterator[ClosedDay]:
         for writer in self._open.values():
@@ -180,8 +176,8 @@ class _Days:
 
     def _writer(self, day: str) -> DayWriter:
         if day not in self._open:
-            path = self._folder / f"{self._name}-{self._begun:04d}.parquet"
-            self._begun += 1
+            path = self._folder / f"{self._name}-{self._files_opened:04d}.parquet"
+            self._files_opened += 1
             self._open[day] = DayWriter(day, path, self._schema, self._time_column)
         return self._open[day]
 
@@ -192,25 +188,25 @@ class _Days:
         days = rows.column(self._time_column).cast(pa.date32()).cast(pa.int32())
         numbers = pc.unique(days).to_pylist()
         for number in numbers:
-            # A filter takes null for false.
-            mine = pc.is_null(days) if number is None else pc.equal(days, number)
-            yield _day(number), rows.filter(mine) if len(numbers) > 1 else rows
+            # A filter treats null as false.
+            mask = pc.is_null(days) if number is None else pc.equal(days, number)
+            yield _day(number), rows.filter(mask) if len(numbers) > 1 else rows
 
 
 def _day(number: int | None) -> str:
-    """The day that is so many days after 1970; none for what no calendar of a reader's has."""
+    """Return the day that is ``number`` days after 1970-01-01; NO_DAY if it is out of range."""
     if number is None or not date.min.toordinal() <= number + _EPOCH <= date.max.toordinal():
         return NO_DAY
     return date.fromordinal(number + _EPOCH).isoformat()
 
 
-def _ends(times: Any) -> tuple[Any, Any]:
-    ends = pc.min_max(times).as_py()
-    return ends["min"], ends["max"]
+def _min_max(times: Any) -> tuple[Any, Any]:
+    bounds = pc.min_max(times).as_py()
+    return bounds["min"], bounds["max"]
 
 
 def _blocks(path: Path) -> Iterator[bytes]:
-    """The lines of a gzip file, many at a time."""
+    """Yield the lines of a gzip file in blocks."""
     rest = b""
     with igzip.open(path, "rb") as stream:  # type: ignore[no-untyped-call] # it has no types
         while data := stream.read(_BLOCK_BYTES):
@@ -223,7 +219,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 (hex) of a file."""
+    """Return the SHA-256 (hex) of a file."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while data := stream.read(_HASHED_BYTES):

@@ -1,4 +1,4 @@
-"""What writing Parquet needs, looked at before anything is begun. Imports no pyarrow."""
+"""Checks before a run that it can write Parquet. Does not import pyarrow."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from spade_spark.errors import SettingsError, UsageError
 
 _INSTALL = (
     "Parquet needs pyarrow: install it with pip install 'spade-spark[lake]' here and on every "
-    "worker, or write TSV alone (--format tsv)"
+    "worker, or write only TSV (--format tsv)"
 )
 
 
 def require_pyarrow() -> None:
-    """Checks that pyarrow is there.
+    """Check that pyarrow is installed.
 
     Raises:
-        SettingsError: It is not; says what to install.
+        SettingsError: It is not installed.
     """
     if find_spec("pyarrow") is None:
         raise SettingsError(_INSTALL)
 
 
 def require_parquet_columns(tables: Iterable[Table]) -> None:
-    """Checks that all tables can be written as Parquet.
+    """Check that all tables can be written as Parquet.
 
     Raises:
-        UsageError: Some cannot; says which and why.
+        UsageError: Some tables cannot; the message lists them.
     """
-    problems = [f"table {each.name} {problem}" for each in tables if (problem := _problem(each))]
+    problems = [f"table {t.name} {problem}" for t in tables if (problem := _problem(t))]
     if problems:
         raise UsageError(
-            f"{'; '.join(problems)}: Parquet cannot hold that. Mend it in Blueprint, leave the "
-            "table out, or write TSV alone (--format tsv)"
+            f"{'; '.join(problems)}: Parquet does not support this. Fix it in Blueprint, leave out "
+            "the table, or write only TSV (--format tsv)"
         )
 
 
 def _problem(table: Table) -> str:
     if not table.columns:
         return "has no columns"
-    # Engines that read lakes do not tell upper from lower case.
+    # Query engines treat column names as case-insensitive.
     names = Counter(column.outbound.lower() for column in table.columns)
-    twice = sorted(name for name, count in names.items() if count > 1)
-    return f"has columns of the same name ({', '.join(twice)})" if twice else ""
+    duplicates = sorted(name for name, count in names.items() if count > 1)
+    return f"has columns with the same name ({', '.join(duplicates)})" if duplicates else ""

@@ -1,7 +1,7 @@
-"""What no row could be made of, kept so that it can be tried again: one JSON line a record.
+"""The quarantine: records that could not be converted to rows, as JSON lines.
 
-Malformed records, and events that this program failed on. Each line has the raw edge line, where
-it came from and what was wrong; ``replay --from-quarantine TAG`` reads them back.
+It has malformed records, and events whose conversion failed with an internal error. Each JSON line
+has the raw edge line, its origin and the error. ``replay --from-quarantine TAG`` retries them.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from spade_spark.transform.output_buffer import QuarantinedLine
 
 
 class Quarantined(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One record that is kept.
+    """One quarantined record.
 
     Attributes:
         reason: ``malformed`` or ``failed``.
-        error: What was wrong.
-        object: Key of the edge object that it came from.
-        line: Its line there, from 1.
-        uuid: The event's id; for a malformed record the record's, or ``error``.
-        event: The event's name, where one event failed; the record's others are not tried again.
-        raw: The edge line, where it is UTF-8.
-        raw_base64: The edge line in base64, where it is not.
+        error: The error message.
+        object: The key of the edge object.
+        line: The line number in the object, from 1.
+        uuid: The id of the event; for a malformed record the id of the record, or ``error``.
+        event: The name of the failed event; other events of the record are not retried.
+        raw: The edge line, if it is valid UTF-8.
+        raw_base64: The edge line in base64, if it is not valid UTF-8.
     """
 
     reason: str
@@ -39,35 +39,42 @@ class Quarantined(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def edge_line(self) -> bytes:
-        """The edge line's bytes, without a line end."""
+        """The bytes of the edge line, without a line terminator."""
         return base64.b64decode(self.raw_base64) if self.raw_base64 else self.raw.encode()
 
 
-def encode(kept: QuarantinedLine, source: str, line: int) -> bytes:
-    """The JSON line (with its line end) of one record.
+def encode(quarantined: QuarantinedLine, source: str, line: int) -> bytes:
+    """Encode one record as a JSON line with a line terminator.
 
     Args:
-        kept: What the transform kept.
-        source: Key of the edge object that it came from.
-        line: Its line there, from 1.
+        quarantined: The record from the transform.
+        source: The key of the edge object.
+        line: The line number in the object, from 1.
     """
     try:
-        raw, raw_base64 = kept.line.decode(), ""
+        raw, raw_base64 = quarantined.line.decode(), ""
     except UnicodeDecodeError:
-        raw, raw_base64 = "", base64.b64encode(kept.line).decode()
+        raw, raw_base64 = "", base64.b64encode(quarantined.line).decode()
     record = Quarantined(
-        kept.outcome.value, kept.error, source, line, kept.uuid, kept.event, raw, raw_base64
+        reason=quarantined.outcome.value,
+        error=quarantined.error,
+        object=source,
+        line=line,
+        uuid=quarantined.uuid,
+        event=quarantined.event,
+        raw=raw,
+        raw_base64=raw_base64,
     )
     return msgspec.json.encode(record) + b"\n"
 
 
 def decode(line: bytes, name: str) -> Quarantined:
-    """One line back.
+    """Decode one line of the object ``name``.
 
     Raises:
-        InputError: The object ``name`` is no quarantine of this program.
+        InputError: The object is not a quarantine file.
     """
     try:
         return msgspec.json.decode(line, type=Quarantined)
     except msgspec.MsgspecError as error:
-        raise InputError(f"{name} is no quarantine of this program: {error}") from None
+        raise InputError(f"{name} is not a quarantine file of spade-spark: {error}") from None

@@ -1,12 +1,12 @@
-"""Rows to gzip TSV files in a local directory, by table and version.
+"""Writes rows to local gzip TSV files, by table and version.
 
-Every file is one gzip member (RFC 1952) with no time and no name in it, so that the same rows in
-the same order make the same bytes. One compressor serves all files: each batch of rows ends in a
-full flush, after which DEFLATE data may be followed by any other such data (RFC 1951; zlib.h,
-Z_FULL_FLUSH). An open file thus costs its pending rows and nothing else, neither a compressor of
-some 300 KB nor a file descriptor, and a thousand tables can be open.
+Each file is one gzip member (RFC 1952) without a time or a name, so the same rows in the same order
+produce the same bytes. All files share one compressor: each batch of rows ends with a full flush,
+after which any other DEFLATE data may follow (RFC 1951; zlib.h, Z_FULL_FLUSH). An open file needs
+memory only for its pending rows, not for a compressor of about 300 KB, and no file descriptor.
+Therefore a thousand tables can be open.
 
-isal at level 1 measured best: ten times as fast as zlib at level 6 for files some 16 % larger.
+isal at level 1 is ten times as fast as zlib at level 6, and its files are about 16 % larger.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from pathlib import Path
 from isal import isal_zlib
 
 LEVEL = 1
-"""Of isal, from 0 to 3."""
+"""The compression level of isal, from 0 to 3."""
 _RAW_DEFLATE = -15
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"  # no flags, no time, fastest, OS unknown
-_LAST_BLOCK = b"\x03\x00"  # a final block of nothing, fixed Huffman codes
+_LAST_BLOCK = b"\x03\x00"  # an empty final block, fixed Huffman codes
 _TRAILER = struct.Struct("<II")
 
 BATCH_BYTES = 128 * 1024
-"""Pending bytes of one file at which they are compressed."""
+"""Pending bytes of a file at which the file is compressed."""
 PENDING_BYTES = 16 * 1024 * 1024
-"""Pending bytes of all files at which all are compressed."""
+"""Pending bytes of all files at which all files are compressed."""
 
 TableKey = tuple[str, int]
-"""A table's name and version."""
+"""The name and the version of a table."""
 
 
 @dataclass(frozen=True)
 class ClosedFile:
-    """One gzip TSV file that is whole.
+    """One complete gzip TSV file.
 
     Attributes:
-        table: The table's name.
-        version: The table's version that the rows were made by.
-        path: Where it lies; the caller removes it.
-        rows: Rows in it.
-        bytes: Compressed bytes.
-        bytes_raw: Bytes before compression.
-        sha256: SHA-256 of the compressed bytes, in hexadecimal.
+        table: The name of the table.
+        version: The version of the table.
+        path: The local file; the caller removes it.
+        rows: The number of rows.
+        bytes: The compressed size.
+        bytes_raw: The size before compression.
+        sha256: SHA-256 of the file (hex).
     """
 
     table: str
@@ -58,12 +58,12 @@ class ClosedFile:
 
 
 class RowFiles:
-    """The open files of one task, one a table and version.
+    """The open files of one task, one per table and version.
 
     Args:
-        directory: Where the files are made; it must exist.
-        max_file_bytes: The compressed size at which a file is closed. It is looked at once a
-            batch, so that a file may be larger by one batch.
+        directory: The directory for the files; it must exist.
+        max_file_bytes: The compressed size at which a file is closed. It is checked after each
+            batch, so a file may be larger by one batch.
     """
 
     def __init__(self, directory: Path, max_file_bytes: int) -> None:
@@ -72,22 +72,22 @@ class RowFiles:
         self._compressor = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, _RAW_DEFLATE)
         self._open: dict[TableKey, _OpenFile] = {}
         self._pending = 0
-        self._begun = 0
+        self._files_opened = 0
 
     def write(self, key: TableKey, rows: bytes, count: int) -> list[ClosedFile]:
-        """Adds rows, each ended by a line feed.
+        """Add rows, each terminated by a line feed.
 
         Args:
-            key: The table's name and version.
-            rows: The rows' bytes.
-            count: How many rows they are.
+            key: The name and the version of the table.
+            rows: The bytes of the rows.
+            count: The number of rows.
 
         Returns:
-            The files that reached their size by it.
+            The files that reached their maximum size.
         """
         file = self._open.get(key)
         if file is None:
-            file = self._open[key] = self._begin()
+            file = self._open[key] = self._open_file()
         file.add(rows, count)
         self._pending += len(rows)
         if file.pending_bytes >= BATCH_BYTES:
@@ -97,7 +97,7 @@ class RowFiles:
         return []
 
     def close(self) -> list[ClosedFile]:
-        """Closes all files that are open, in the order in which they were begun."""
+        """Close the open files, in the order in which they were opened."""
         closed = []
         for key, file in self._open.items():
             self._flush(file)
@@ -105,9 +105,9 @@ class RowFiles:
         self._open.clear()
         return closed
 
-    def _begin(self) -> _OpenFile:
-        path = self._directory / f"{self._begun:06d}.gz"
-        self._begun += 1
+    def _open_file(self) -> _OpenFile:
+        path = self._directory / f"{self._files_opened:06d}.gz"
+        self._files_opened += 1
         return _OpenFile(path)
 
     def _compress(self, key: TableKey, file: _OpenFile) -> list[ClosedFile]:

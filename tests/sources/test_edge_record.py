@@ -1,4 +1,4 @@
-"""The edge record, its payload and its events, by the rules one by one."""
+"""The rules for edge records, payloads and events."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def encoded(payload: bytes | str) -> str:
     return base64.b64encode(data).decode()
 
 
-def test_a_whole_record_is_read():
+def test_all_fields_of_a_record_are_read():
     line = record_line(
         receivedAt="2018-06-15T12:00:00.75-07:00",
         clientIp="2001:DB8::0001",
@@ -48,7 +48,7 @@ def test_a_whole_record_is_read():
 
 
 @pytest.mark.parametrize("line", [b"{}", b"null", b' \t{ "other" : [ {} ] }\r'])
-def test_what_is_missing_is_zero(line):
+def test_missing_fields_have_their_zero_value(line):
     assert read_record(line) == EdgeRecord(received_at=YEAR_ONE)
 
 
@@ -56,13 +56,13 @@ def test_what_is_missing_is_zero(line):
     "line",
     [b"", b"  ", b"[]", b"7", b'"text"', b"true", b"{}{}", b"{,}", b'{"a":1,}', b"\xef\xbb\xbf{}"],
 )
-def test_what_is_no_object_is_undecodable(line):
+def test_a_line_that_is_not_an_object_is_undecodable(line):
     with pytest.raises(UndecodableLineError):
         read_record(line)
 
 
 @pytest.mark.parametrize("name", ["UUID", "uuid", "Uuid", r"\u0075uid"])
-def test_names_match_in_any_case_and_spelling(name):
+def test_names_match_in_any_case_and_with_escapes(name):
     assert read_record(f'{{"{name}":"x"}}'.encode()).uuid == "x"
 
 
@@ -71,7 +71,7 @@ def test_names_match_across_the_two_letters_that_fold_to_ascii():
     assert read_record('{"uu\u0131d":"x"}'.encode()).uuid == ""
 
 
-def test_a_later_duplicate_wins_and_a_null_leaves_what_was_there():
+def test_the_last_duplicate_wins_and_a_null_changes_nothing():
     assert read_record(b'{"uuid":"a","UUID":"b","uuid":null}').uuid == "b"
 
 
@@ -98,22 +98,22 @@ def test_a_null_clears_the_address():
         r'"receivedAt":"2018-06-15T12:00:00\u005a"',
     ],
 )
-def test_a_member_of_the_wrong_type_spoils_the_record(member):
+def test_a_member_of_the_wrong_type_makes_the_record_undecodable(member):
     with pytest.raises(UndecodableLineError):
         read_record(f"{{{member}}}".encode())
 
 
-def test_each_byte_that_is_no_utf8_becomes_one_replacement_character():
+def test_each_invalid_utf8_byte_becomes_one_replacement_character():
     line = b'{"uuid":"a\xff\xe2\x82b\xed\xa0\x80\\ud800"}'
     assert read_record(line).uuid == "a\ufffd\ufffd\ufffdb\ufffd\ufffd\ufffd\ufffd"
 
 
-def test_a_byte_that_is_no_utf8_outside_a_string_spoils_the_record():
+def test_invalid_utf8_outside_a_string_makes_the_record_undecodable():
     with pytest.raises(UndecodableLineError):
         read_record(b'{"uuid":"a"\xff}')
 
 
-def test_payload_alphabets_go_by_the_first_character_that_tells():
+def test_the_first_non_alphanumeric_character_decides_the_base64_alphabet():
     payload = b"\xfb\xff\xbe~"  # +/++fg==
     assert decode_payload("+/++fg==") == payload
     assert decode_payload(" /  fg==") == payload
@@ -132,7 +132,7 @@ def test_line_breaks_in_a_payload_are_ignored(data):
 @pytest.mark.parametrize(
     "data", ["Zg", "Zg=", "Zg===", "Zg==Zg==", "=", "====", "Z", "Z===", "Zg==\t", "Zé==", "Zg==\0"]
 )
-def test_a_payload_that_is_no_base64_is_malformed(data):
+def test_a_payload_that_is_not_base64_is_malformed(data):
     with pytest.raises(MalformedPayloadError):
         decode_payload(data)
 
@@ -143,12 +143,12 @@ def test_a_malformed_percent_escape_makes_a_payload_malformed(data):
         decode_payload(data)
 
 
-def test_bits_that_no_byte_needs_are_ignored():
+def test_unused_bits_of_the_last_digit_are_ignored():
     assert decode_payload("Zh==") == decode_payload("Zg==")
 
 
 def naive_decode(data: str) -> bytes | None:
-    """Percent-encoding and base64 digit by digit; None where malformed."""
+    """Decode percent-encoding and base64 digit by digit; None if malformed."""
     text = bytearray()
     source = data.encode()
     while source:
@@ -161,8 +161,8 @@ def naive_decode(data: str) -> bytes | None:
             text += b" " if source[:1] == b"+" else source[:1]
             source = source[1:]
     characters = [chr(code) for code in text if code not in b"\r\n"]
-    telling = next((char for char in characters if char in "-_ "), "")
-    last_two = {"-": "-_", "_": "-_", " ": " /", "": "+/"}[telling]
+    clue = next((char for char in characters if char in "-_ "), "")
+    last_two = {"-": "-_", "_": "-_", " ": " /", "": "+/"}[clue]
     alphabet = string.ascii_uppercase + string.ascii_lowercase + string.digits + last_two
     decoded = bytearray()
     while characters:
@@ -190,7 +190,7 @@ def naive_decode(data: str) -> bytes | None:
         ),
     )
 )
-def test_payloads_decode_as_a_naive_model_does(data):
+def test_payloads_decode_as_in_a_naive_model(data):
     expected = naive_decode(data)
     if expected is None:
         with pytest.raises(MalformedPayloadError):
@@ -232,23 +232,23 @@ def test_one_event_and_a_list_of_events():
         "\ufeff{}",
     ],
 )
-def test_a_payload_that_is_no_event_is_malformed(payload):
+def test_a_payload_that_is_not_an_event_is_malformed(payload):
     with pytest.raises(MalformedPayloadError):
         read_events(encoded(payload))
 
 
-def test_of_repeated_members_the_last_counts_and_a_null_name_is_passed_over():
+def test_the_last_duplicate_member_of_an_event_wins_and_a_null_name_is_ignored():
     payload = '{"event":"a","properties":1,"Event":"b","PROPERTIES":null,"event":null}'
     assert read_events(encoded(payload)) == [Event("b", "null")]
 
 
-def test_other_members_of_an_event_are_ignored_whatever_they_are():
+def test_unknown_members_of_an_event_are_ignored():
     payload = '{"uuid":7,"event":"a","Failure":{"x":[]},"time":"noon","properties":{}}'
     assert read_events(encoded(payload)) == [Event("a", "{}")]
 
 
 @pytest.mark.parametrize(("depth", "legal"), [(9_999, True), (10_000, False), (500_000, False)])
-def test_brackets_within_brackets_are_counted_not_recursed_into(depth, legal):
+def test_nesting_is_limited_and_does_not_exhaust_the_stack(depth, legal):
     payload = encoded('{"event":"a","properties":' + "[" * depth + "]" * depth + "}")
     if legal:
         assert read_events(payload)[0].name == "a"
@@ -257,7 +257,6 @@ def test_brackets_within_brackets_are_counted_not_recursed_into(depth, legal):
             read_events(payload)
 
 
-# What is between quotes is not JSON's affair alone: a string may hold any of these.
 ALMOST_JSON = st.text('{}[]:,"\\ \n0123456789.-+eEtruefalsnd/u\u00e9\u2028', max_size=30)
 
 
@@ -267,8 +266,8 @@ ALMOST_JSON = st.text('{}[]:,"\\ \n0123456789.-+eEtruefalsnd/u\u00e9\u2028', max
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("ab\u00e9"), inner),
     max_leaves=12,
 ).map(json.dumps))  # fmt: skip
-def test_the_reader_takes_what_a_strict_parser_takes(text):
-    """The standard library's parser is the judge, which takes NaN and Infinity besides."""
+def test_the_reader_accepts_the_same_json_as_a_strict_parser(text):
+    """Compare with the standard library, without its NaN and Infinity."""
     try:
         json.loads(text, parse_constant=lambda _: 1 / 0)
         legal = True
@@ -278,7 +277,7 @@ def test_the_reader_takes_what_a_strict_parser_takes(text):
     if legal:
         assert read_record(line) == EdgeRecord()
     else:
-        # Text that closes the object early may make another object of the whole.
+        # The text may close the object early, so that the line is still valid.
         try:
             json.loads(line, parse_constant=lambda _: 1 / 0)
         except (ValueError, ZeroDivisionError):

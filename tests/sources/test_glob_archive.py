@@ -1,4 +1,4 @@
-"""An archive of the edge's stream reads as the deglobbed logs do."""
+"""An archive of the edge stream yields the same lines as the edge logs."""
 
 import gzip
 import io
@@ -26,11 +26,14 @@ ONE, TWO, THREE = records(0, 3), records(3, 4), records(4, 9)
 
 
 class Read:
-    """What was read of an object."""
+    """The result of reading an object."""
 
-    def __init__(self, data, repeats=None, chunk_bytes=1000):
+    def __init__(self, data, deduplicator=None, chunk_bytes=1000):
         self.globs = GlobReader(
-            io.BytesIO(data), "20171103/a", repeats or GlobDeduplicator(), chunk_bytes=chunk_bytes
+            io.BytesIO(data),
+            "20171103/a",
+            deduplicator or GlobDeduplicator(),
+            chunk_bytes=chunk_bytes,
         )
         self.damage = ""
         self.chunks: list[bytes] = []
@@ -57,7 +60,7 @@ envelopes = st.builds(
     st.sampled_from(list(FORMS.values())),
     st.integers(1, 3000),
 )
-def test_the_lines_are_those_of_a_deglobbed_log_byte_for_byte(parts, form, chunk_bytes):
+def test_the_lines_equal_those_of_the_edge_log_byte_for_byte(parts, form, chunk_bytes):
     for number, part in enumerate(parts):
         part[0] = part[0].replace(b'"u-1"', b'"first-%d"' % number)
     read = Read(form([glob(part) for part in parts]), chunk_bytes=chunk_bytes)
@@ -69,48 +72,48 @@ def test_the_lines_are_those_of_a_deglobbed_log_byte_for_byte(parts, form, chunk
 
 
 @forms
-def test_what_was_read_is_counted(form):
+def test_bytes_and_globs_are_counted(form):
     data = form([glob(ONE), glob(THREE)])
     read = Read(data)
     assert (read.globs.bytes_in, read.globs.globs, read.globs.repeated) == (len(data), 2, 0)
     assert read.globs.bytes_inflated == sum(map(len, [*ONE, *THREE])) + 10
 
 
-def test_line_feeds_between_members_become_tabs_and_change_no_meaning():
+def test_line_feeds_between_members_become_tabs_and_the_values_are_unchanged():
     pretty = json.dumps([json.loads(line) for line in ONE], indent=2).encode()
     read = Read(b"\x01" + deflate(pretty))
     assert [json.loads(line) for line in read.lines] == [json.loads(line) for line in ONE]
 
 
-def test_a_line_feed_in_a_string_stays_as_illegal_as_it_was():
+def test_a_line_feed_in_a_string_becomes_a_tab_which_is_also_invalid():
     read = Read(b"\x01" + deflate(b'[{"uuid":"a\nb"}]'))
     assert read.lines == [b'{"uuid":"a\tb"}']
 
 
 @forms
-def test_a_glob_that_comes_again_is_dropped_and_counted(form):
+def test_a_repeated_glob_is_dropped_and_counted(form):
     read = Read(form([glob(ONE), glob(THREE), glob(ONE), glob(ONE)]))
     assert read.lines == [*ONE, *THREE]
     assert (read.globs.globs, read.globs.repeated_globs, read.globs.repeated) == (4, 2, 6)
 
 
-def test_a_glob_that_comes_again_in_another_object_is_dropped():
-    repeats = GlobDeduplicator()
-    Read(glob(ONE), repeats)
-    assert Read(glob(THREE) + glob(ONE), repeats).lines == THREE
+def test_a_glob_repeated_in_another_object_is_dropped():
+    deduplicator = GlobDeduplicator()
+    Read(glob(ONE), deduplicator)
+    assert Read(glob(THREE) + glob(ONE), deduplicator).lines == THREE
 
 
-def test_globs_whose_first_record_has_no_uuid_are_no_repeats():
+def test_globs_whose_first_record_has_no_uuid_are_never_repeats():
     nameless = [edge_logs.envelope("x", uuid="")]
     odd = [b"no record"]
     assert Read(glob(nameless) * 2 + glob(odd) * 2).lines == [*nameless * 2, *odd * 2]
 
 
-def test_the_latest_globs_are_known_and_no_more():
-    repeats = GlobDeduplicator(most=2)
+def test_only_the_latest_globs_are_remembered():
+    deduplicator = GlobDeduplicator(max_globs=2)
     for uuid in ("a", "b", "a", "c"):
-        repeats.note(uuid, 1)
-    assert [repeats.read(uuid) for uuid in ("a", "b", "c")] == [1, 0, 1]
+        deduplicator.add(uuid, 1)
+    assert [deduplicator.records_read(uuid) for uuid in ("a", "b", "c")] == [1, 0, 1]
 
 
 def test_an_empty_glob_has_no_records():
@@ -118,54 +121,61 @@ def test_an_empty_glob_has_no_records():
 
 
 DAMAGED = {
-    "nothing": (b"", [], "it is empty (0 bytes)"),
-    "edge logs": (edge_logs.log(ONE), [], "line 1 has no glob in base64 as its Data"),
-    "another version": (glob(ONE) + b"\x02" + glob(TWO), ONE, "should begin a glob, and is not"),
-    "cut off": (glob(ONE) + glob(THREE)[:-20], ONE, "cut off"),
-    "version alone": (glob(ONE) + b"\x01", ONE, "cut off"),
-    "no DEFLATE": (glob(ONE) + b"\x01\xff\xff\xff\xff", ONE, "has damaged DEFLATE data"),
-    "no array": (b"\x01" + deflate(b'{"a": 1}') + glob(TWO), TWO, "it holds no JSON array"),
+    "empty": (b"", [], "it is empty"),
+    "edge logs": (edge_logs.log(ONE), [], "line 1: no Data with a glob in base64"),
+    "another version": (glob(ONE) + b"\x02" + glob(TWO), ONE, ": it is not 0x01"),
+    "truncated": (glob(ONE) + glob(THREE)[:-20], ONE, "truncated"),
+    "version alone": (glob(ONE) + b"\x01", ONE, "truncated"),
+    "not DEFLATE": (glob(ONE) + b"\x01\xff\xff\xff\xff", ONE, "has invalid DEFLATE data"),
+    "not an array": (b"\x01" + deflate(b'{"a": 1}') + glob(TWO), TWO, "it is not a JSON array"),
     "half an array": (
         b"\x01" + deflate(b"[" + ONE[0] + b',{"uuid": "') + glob(TWO),
         [ONE[0], *TWO],
-        "its JSON array does not end",
+        "its JSON array is incomplete",
     ),
-    "no base64": (
+    "not base64": (
         data_lines([glob(ONE)]) + b'{"Data": "%%"}\n{"Data": ""}\n' + data_lines([glob(TWO)]),
         [*ONE, *TWO],
-        "line 2 has no glob in base64 as its Data (Invalid base64 encoded string - at `$.Data`), "
-        "and 1 more like it",
+        "line 2: no Data with a glob in base64 (Invalid base64 encoded string - at `$.Data`), "
+        "and 1 more",
     ),
-    "a line's glob cut off": (data_lines([glob(ONE)[:-9], glob(TWO)]), TWO, "line 1: the glob at"),
-    "gzip cut off": (gzip.compress(glob(ONE) + glob(TWO))[:-3], [*ONE, *TWO], "gzip data end too"),
+    "a truncated glob on a line": (
+        data_lines([glob(ONE)[:-9], glob(TWO)]),
+        TWO,
+        "line 1: the glob at",
+    ),
+    "truncated gzip": (
+        gzip.compress(glob(ONE) + glob(TWO))[:-3],
+        [*ONE, *TWO],
+        "gzip data ends early",
+    ),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGED)
-def test_a_damaged_object_is_reported_and_what_can_be_read_is_kept(damage):
-    data, lines, why = DAMAGED[damage]
+def test_a_damaged_object_is_reported_after_its_readable_records(damage):
+    data, lines, problem = DAMAGED[damage]
     read = Read(data)
-    assert why in read.damage
+    assert problem in read.damage
     assert read.damage.startswith("20171103/a is damaged: ")
     assert [line for line in read.lines if line in lines] == lines
 
 
-def test_of_the_repeat_of_a_damaged_glob_what_is_new_is_taken():
-    """Nothing is lost that came whole at last, and nothing comes twice."""
+def test_the_repeat_of_a_damaged_glob_adds_only_its_missing_records():
     half = b"\x01" + deflate(b"[" + THREE[0] + b"," + THREE[1] + b',{"uuid"')
     read = Read(half + glob(THREE))
     assert read.lines == THREE
     assert (read.globs.repeated_globs, read.globs.repeated) == (1, 2)
 
 
-def test_a_glob_that_is_larger_than_the_edge_makes_them_reads_the_same():
+def test_a_glob_larger_than_the_edge_writes_is_read_the_same_way():
     many = records(0, 6000)
     whole = b"\x01" + deflate(b"[" + b",\n".join(many) + b"]")
     assert Read(whole, chunk_bytes=128 * 1024).lines == many
     cut = Read(whole[: len(whole) // 2])
     assert cut.lines == many[: len(cut.lines)]
     assert len(cut.lines) > 1000
-    assert "the glob at byte 0 is cut off" in cut.damage
+    assert "the glob at byte 0 is truncated" in cut.damage
 
 
 def test_memory_is_bounded_by_chunks_not_by_globs():
@@ -181,13 +191,13 @@ def test_memory_is_bounded_by_chunks_not_by_globs():
     assert globs.bytes_inflated > 15_000_000
 
 
-def test_a_glob_that_is_cut_off_and_no_array_is_said_to_be_cut_off():
+def test_a_truncated_glob_that_is_not_an_array_is_reported_as_truncated():
     whole = b"\x01" + deflate(b'{"not": "an array"}' + bytes(range(200)))
-    with pytest.raises(CorruptObjectError, match="cut off"):
+    with pytest.raises(CorruptObjectError, match="truncated"):
         list(GlobReader(io.BytesIO(whole[:-20]), "o", GlobDeduplicator()))
 
 
-def test_a_broken_line_is_named_by_its_number_and_blank_lines_are_passed_over():
+def test_a_damaged_line_is_reported_by_number_and_blank_lines_are_skipped():
     good = data_lines([glob([edge_logs.record("a", {})])]).removesuffix(b"\n")
-    with pytest.raises(CorruptObjectError, match="line 4 has no glob"):
+    with pytest.raises(CorruptObjectError, match="line 4: no Data with a glob"):
         list(GlobReader(io.BytesIO(good + b"\n\r\n \n{bad\n"), "o", GlobDeduplicator()))

@@ -66,46 +66,54 @@ def damaged_at(data, at):
 
 NOISE = os.urandom(3000).hex().encode()
 LINES = b"".join(NOISE[n : n + 60] + b"\n" for n in range(0, len(NOISE), 60))
-WHOLE = gzip.compress(LINES, mtime=0)  # the cases below are named by it
+VALID = gzip.compress(LINES, mtime=0)  # the cases below are named by it
 
 
 @pytest.mark.parametrize(
-    ("data", "what", "whole_lines"),
+    ("data", "what", "complete_lines"),
     [
         (b"", "it is empty", b""),
-        (b"no gzip at all, but long enough", "no gzip file: byte 0", b""),
-        (b"\x01 a glob of the edge's stream", "gzip header (a glob? see input.form)", b""),
-        (b"\x1f", "cut off", b""),
-        (WHOLE[:-1], "cut off", LINES),
-        (WHOLE[:-8], "cut off", LINES),
-        (WHOLE + b"trailing garbage", "garbage after its gzip data: byte", LINES),
-        (WHOLE + WHOLE[:5], "cut off", LINES),
-        (damaged_at(WHOLE, len(WHOLE) - 5), "checksum", LINES),
-        (damaged_at(WHOLE, len(WHOLE) - 1), "length", LINES),
-        (WHOLE + damaged_at(WHOLE, len(WHOLE) - 5), "checksum", LINES + LINES),
+        (b"no gzip at all, but long enough", "not a gzip file: no gzip header at byte 0", b""),
+        (
+            b"\x01 a glob of the edge's stream",
+            "gzip header at byte 0 (a glob? see input.form)",
+            b"",
+        ),
+        (b"\x1f", "truncated", b""),
+        (VALID[:-1], "truncated", LINES),
+        (VALID[:-8], "truncated", LINES),
+        (
+            VALID + b"trailing garbage",
+            "other data after the gzip data: no gzip header at byte",
+            LINES,
+        ),
+        (VALID + VALID[:5], "truncated", LINES),
+        (damaged_at(VALID, len(VALID) - 5), "checksum", LINES),
+        (damaged_at(VALID, len(VALID) - 1), "length", LINES),
+        (VALID + damaged_at(VALID, len(VALID) - 5), "checksum", LINES + LINES),
     ],
 )
-def test_a_damaged_object_is_named_after_its_whole_lines(data, what, whole_lines):
+def test_the_complete_lines_of_a_damaged_object_come_before_the_error(data, what, complete_lines):
     chunks, damage, _ = read(data)
-    assert b"".join(chunks) == whole_lines
+    assert b"".join(chunks) == complete_lines
     assert damage.startswith("20171103/a.gz is damaged")
     assert what in damage
     assert "Restore the object" in damage
 
 
-def test_an_object_that_is_cut_off_gives_the_whole_lines_before_the_cut():
-    chunks, damage, _ = read(WHOLE[: len(WHOLE) // 2])
+def test_a_truncated_object_yields_the_complete_lines_before_its_end():
+    chunks, damage, _ = read(VALID[: len(VALID) // 2])
     text = b"".join(chunks)
-    assert "cut off" in damage
+    assert "truncated" in damage
     assert text.endswith(b"\n")
     assert LINES.startswith(text)
     assert len(text) > len(LINES) // 3
 
 
 @settings(max_examples=300)
-@given(st.integers(10, len(WHOLE) - 1), st.integers(1, 255))
+@given(st.integers(10, len(VALID) - 1), st.integers(1, 255))
 def test_no_flipped_byte_goes_unnoticed(at, flip):
-    data = WHOLE[:at] + bytes([WHOLE[at] ^ flip]) + WHOLE[at + 1 :]
+    data = VALID[:at] + bytes([VALID[at] ^ flip]) + VALID[at + 1 :]
     _, damage, _ = read(data)
     assert damage
 

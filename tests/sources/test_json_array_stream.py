@@ -1,4 +1,4 @@
-"""A JSON array in pieces: its elements are those that a JSON reader sees, however it is cut."""
+"""The elements of a JSON array are the same whatever the size of its pieces."""
 
 import json
 import tracemalloc
@@ -29,15 +29,13 @@ def split(text, size=1 << 20):
 
 
 @given(st.lists(VALUES, max_size=5), STYLES, st.integers(1, 50))
-def test_the_elements_are_those_of_the_array_however_it_is_cut(values, style, size):
+def test_the_elements_do_not_depend_on_the_size_of_the_pieces(values, style, size):
     text = json.dumps(values, **style).encode()
     assert [json.loads(element) for element in split(text, size)] == values
 
 
 @given(st.text(alphabet='[]{},"\\ a\n', max_size=30).map(str.encode), st.integers(1, 9))
-def test_what_is_no_json_is_split_in_the_same_way_however_it_is_cut(text, size):
-    """Pieces of any size give the same elements, or the same refusal, as the whole at once."""
-
+def test_invalid_json_gives_the_same_result_for_all_piece_sizes(text, size):
     def outcome(size):
         try:
             return split(b"[" + text, size)
@@ -48,24 +46,24 @@ def test_what_is_no_json_is_split_in_the_same_way_however_it_is_cut(text, size):
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "message"),
     [
         (b"", "it is empty"),
-        (b' {"uuid": "u"}', "it holds no JSON array"),
-        (b"null", "it holds no JSON array"),
-        (b'[{"a": 1}', "its JSON array does not end"),
-        (b'[{"a": "]', "its JSON array does not end"),
-        (b"[1] 2", "something stands behind its JSON array"),
-        (b"[1}", "a brace closes its JSON array"),
+        (b' {"uuid": "u"}', "it is not a JSON array"),
+        (b"null", "it is not a JSON array"),
+        (b'[{"a": 1}', "its JSON array is incomplete"),
+        (b'[{"a": "]', "its JSON array is incomplete"),
+        (b"[1] 2", "it has other data after the JSON array"),
+        (b"[1}", "its JSON array ends with a brace"),
     ],
 )
-def test_what_is_no_whole_array_is_refused(text, why):
-    with pytest.raises(JsonArrayError) as refusal:
+def test_an_invalid_or_incomplete_array_is_an_error(text, message):
+    with pytest.raises(JsonArrayError) as error:
         split(text)
-    assert str(refusal.value) == why
+    assert str(error.value) == message
 
 
-def test_the_elements_before_the_damage_are_handed_out():
+def test_the_elements_before_the_damage_are_yielded():
     array = ArraySplitter()
     assert list(array.feed(b'[{"a":1},{"b":2},{"c"')) == [b'{"a":1}', b'{"b":2}']
     with pytest.raises(JsonArrayError):
@@ -74,7 +72,7 @@ def test_the_elements_before_the_damage_are_handed_out():
 
 @pytest.mark.parametrize("filling", [b"x", b'\\"', b"\\\\", b"{", b"["])
 def test_memory_is_bounded_by_the_longest_element(filling):
-    """Whatever a string of 2 MB is full of, nothing is kept for each of its characters."""
+    """Memory per character of a 2 MB string is constant, whatever the characters are."""
     element = b'{"a":"' + filling * (2_000_000 // len(filling)) + b'"}'
     text = b"[" + b",".join([element] * 4) + b"]"
     array = ArraySplitter()
@@ -88,6 +86,6 @@ def test_memory_is_bounded_by_the_longest_element(filling):
     array.finish()
 
 
-def test_deep_nesting_is_data():
+def test_deeply_nested_arrays_are_elements_like_others():
     deep = b"[" * 100_000 + b"]" * 100_000
     assert split(b"[" + deep + b',{"a":{"b":[1,2]}}]', 5000) == [deep, b'{"a":{"b":[1,2]}}']

@@ -1,4 +1,4 @@
-"""Which objects belong to a window."""
+"""The objects that belong to a window."""
 
 import os
 from datetime import datetime, timezone
@@ -25,7 +25,7 @@ def edge(tmp_path):
 
 
 def put(edge, closed, folder=None):
-    """An object whose name and last-modified both say ``closed`` (UTC)."""
+    """Write an object whose key and modification time are both ``closed`` (UTC)."""
     day = folder or closed[:10].replace("-", "")
     key = f"{day}/group/{seconds(closed)}.node.c0ffee.log.gz"
     edge.write(key, b"x")
@@ -43,7 +43,7 @@ def test_objects_closed_from_start_to_an_hour_after_end_are_read(edge, time_sour
     assert all(source.etag and source.size == 1 for source in listing.sources)
 
 
-def test_a_day_after_midnight_utc_is_listed_where_the_margin_reaches_it(edge):
+def test_the_next_utc_day_is_listed_if_the_margin_reaches_it(edge):
     window = Window.parse("2017-11-03 16:00:00", "2017-11-03 16:59:59")  # to 23:59:59 UTC
     late = put(edge, "2017-11-04 00:30:00")
     listing = list_window(edge, window, InputSettings())
@@ -55,13 +55,13 @@ def test_other_days_are_not_read(edge):
     assert list_window(edge, WINDOW, InputSettings()).sources == ()
 
 
-def test_an_object_without_a_time_in_its_name_is_shown_where_the_name_is_asked(edge):
+def test_an_object_without_a_time_in_its_key_is_reported_if_keys_give_the_time(edge):
     edge.write("20171103/_SUCCESS", b"")
     assert list_window(edge, WINDOW, InputSettings(time_source="key")).unnamed == (
         "20171103/_SUCCESS",
     )
 
 
-def test_an_edge_store_that_is_not_there_is_named(edge):
+def test_a_missing_edge_store_is_an_error(edge):
     with pytest.raises(ObjectNotFoundError, match="there is no directory"):
         list_window(edge, WINDOW, InputSettings())

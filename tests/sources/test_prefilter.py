@@ -1,4 +1,4 @@
-"""The prefilter never loses a row, and does pass lines over."""
+"""The prefilter skips lines but never loses a row."""
 
 import base64
 import json
@@ -34,57 +34,56 @@ def table(name):
     return Table(name, 1, (Column("x", "x", "varchar"),))
 
 
-def makes_rows(line, schema, asked):
-    """Whether the exact path makes a row of a table that was asked for."""
-    results = ReferenceTransform(schema, LOOKUPS, asked).line(line)
+def makes_rows(line, schema, requested):
+    """Whether the reference path writes a row of a requested table."""
+    results = ReferenceTransform(schema, LOOKUPS, requested).line(line)
     return any(result.outcome in WRITTEN for result in results or [])
 
 
 @given(seeds, st.sets(st.sampled_from(NAMES), min_size=1, max_size=3))
-def test_no_line_of_an_asked_table_is_passed_over(seed, asked):
+def test_no_line_of_a_requested_table_is_skipped(seed, requested):
     rng = Random(seed)
-    schema = tables(rng) | {name: table(name) for name in asked}
+    schema = tables(rng) | {name: table(name) for name in requested}
     lines = [part for _ in range(10) for part in line(rng, schema).split(b"\n")]
-    passed = Prefilter(asked).filter(b"\n".join(lines) + b"\n").split(b"\n")
-    for one in lines:
-        if makes_rows(one, schema, frozenset(asked)):
-            assert one in passed
+    kept = Prefilter(requested).filter(b"\n".join(lines) + b"\n").split(b"\n")
+    for candidate in lines:
+        if makes_rows(candidate, schema, frozenset(requested)):
+            assert candidate in kept
 
 
 @given(names, st.binary(max_size=5), st.data())
-def test_a_name_is_found_at_every_offset_however_json_spells_it(name, before, data):
-    spelt = "".join(
-        data.draw(st.sampled_from(spellings(char)), label=char) for char in name
+def test_a_name_is_found_at_every_offset_and_in_every_json_encoding(name, before, data):
+    encoded = "".join(
+        data.draw(st.sampled_from(encodings(char)), label=char) for char in name
     ).encode()
     padding = base64.b64encode(before).decode()
-    payload = b'{"pad":"' + padding.encode() + b'","event":"' + spelt + b'","properties":{}}'
+    payload = b'{"pad":"' + padding.encode() + b'","event":"' + encoded + b'","properties":{}}'
     chunk = edge_line(payload) + b"\n"
     if makes_rows(chunk, {name: table(name)}, frozenset({name})):
         assert Prefilter({name}).filter(chunk) == chunk
 
 
-def spellings(char):
+def encodings(char):
     plain = json.dumps(char, ensure_ascii=False)[1:-1]
     units = char.encode("utf-16-be", "surrogatepass")
     escaped = "".join(f"\\u{units[at]:02x}{units[at + 1]:02X}" for at in range(0, len(units), 2))
     return [plain, plain, escaped, "\\/"] if char == "/" else [plain, plain, escaped]
 
 
-def test_lines_are_split_as_the_transform_splits_them_even_if_records_share_them():
-    """Two records on one line are no record: the lines after it must not be mistaken for others."""
+def test_two_records_on_a_line_do_not_shift_the_lines_after_it():
     wanted, other = edge_line(event("wanted")), edge_line(event("other"))
     chunk = b"\n".join([other + other, wanted, other, b"", other]) + b"\n"
     assert wanted in Prefilter({"wanted"}).filter(chunk).split(b"\n")
 
 
-def test_a_chunk_without_the_name_is_passed_over_whole():
+def test_all_lines_of_a_chunk_without_the_name_are_skipped():
     chunk = b"".join(edge_line(event(f"other_{n}", x="y")) + b"\n" for n in range(100))
     prefilter = Prefilter({"wanted"})
     assert prefilter.filter(chunk) == b""
     assert prefilter.skipped == 100
 
 
-def test_what_passes_is_whole_lines_in_order_and_the_rest_is_counted():
+def test_lines_are_kept_in_order_and_skipped_ones_are_counted():
     rng = Random(1)
     wanted = [rng.random() < 0.1 for _ in range(200)]
     lines = [
@@ -105,9 +104,9 @@ def test_the_last_line_of_an_object_may_lack_its_line_feed():
     assert prefilter.skipped == 2
 
 
-def test_lines_in_which_the_name_may_be_spelt_otherwise_pass():
+def test_lines_that_may_encode_the_name_differently_are_kept():
     data = base64.b64encode(event("wanted")).decode()
-    odd = [
+    lines = [
         edge_line(event("x"), DATA=data),
         edge_line(event("x"), data=data.replace("d", "%64")),
         edge_line(event("x"), userAgent='a "quoted" agent'),
@@ -115,11 +114,11 @@ def test_lines_in_which_the_name_may_be_spelt_otherwise_pass():
         edge_line(b'[{"event":"x"}, {"event" : "wanted"}]'),
         b"no record " + data.encode(),
     ]
-    for one in odd:
-        assert Prefilter({"wanted"}).filter(one + b"\n") == one + b"\n"
+    for candidate in lines:
+        assert Prefilter({"wanted"}).filter(candidate + b"\n") == candidate + b"\n"
 
 
-def test_with_many_names_or_a_name_that_any_bytes_may_spell_all_lines_pass():
+def test_all_lines_are_kept_for_many_names_or_an_unsearchable_name():
     chunk = edge_line(event("other")) + b"\n"
     assert Prefilter({f"wanted_{n}" for n in range(100)}).filter(chunk) == chunk
     assert Prefilter({"\ufffd"}).filter(chunk) == chunk

@@ -88,7 +88,7 @@ def test_a_line_that_is_no_record_has_no_results(transform):
 def test_a_malformed_record_counts_once(transform, uuid, shown):
     [result] = results_of(transform, line("[{},7]", uuid=uuid))
     assert result == EventResult(
-        None, None, None, None, shown, Outcome.MALFORMED, "an event is no JSON object"
+        None, None, None, None, shown, Outcome.MALFORMED, "an event is not a JSON object"
     )
 
 

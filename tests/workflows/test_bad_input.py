@@ -188,7 +188,7 @@ def _unlike(count):
 
 
 def _inflated(data):
-    """What zlib can inflate of a gzip member that is cut off."""
+    """The data that zlib inflates from a truncated gzip member."""
     return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(data)
 
 
@@ -209,15 +209,15 @@ def test_damaged_objects_end_the_run_before_the_load_and_are_named(world, capsys
     assert world.replay("login") == 1
     assert {row[1] for row in world.rows("login")} == {"before", "wrong", "after"}
     printed = capsys.readouterr().out.splitlines()
-    mend = "Restore the object, or move it out of the edge logs"
+    remedy = "Restore the object, or move it out of the edge logs"
     assert sorted(line for line in printed if line.startswith("Corrupt object: ")) == sorted(
         [
-            f"Corrupt object: {keys['empty']} is damaged: it is empty (0 bytes), not even a gzip "
-            f"header; compressed bytes read: 0, inflated: 0. {mend}",
-            f"Corrupt object: {keys['text']} is damaged: no gzip file: byte 0 should begin a gzip "
-            f"header; compressed bytes read: 24, inflated: 0. {mend}",
-            f"Corrupt object: {keys['cut']} is damaged: it is cut off: the gzip data end too "
-            f"early; compressed bytes read: {len(cut)}, inflated: {len(_inflated(cut))}. {mend}",
+            f"Corrupt object: {keys['empty']} is damaged: it is empty "
+            f"(0 compressed bytes read, 0 inflated). {remedy}",
+            f"Corrupt object: {keys['text']} is damaged: it is not a gzip file: no gzip header at "
+            f"byte 0 (24 compressed bytes read, 0 inflated). {remedy}",
+            f"Corrupt object: {keys['cut']} is damaged: it is truncated: the gzip data ends early "
+            f"({len(cut)} compressed bytes read, {len(_inflated(cut))} inflated). {remedy}",
         ]
     )
     options = f"--skip-transform --runtag {world.tag} --allow-damaged 3"

@@ -162,7 +162,7 @@ def test_rows_beside_a_damaged_object_are_published_only_where_that_is_allowed(
     assert replay(world, "--publish", name) == 1
     assert consumer.rows(name) == []
     text = said(capsys)
-    assert f"1 corrupt object: {key} is damaged: it is cut off" in text
+    assert f"1 corrupt object: {key} is damaged: it is truncated" in text
     assert "5 rows of their partitions were not published." in text
     assert f"repeat the command with --runtag {world.tag} --allow-damaged 1" in text
     assert replay(world, "--publish", name, "--allow-damaged", "1") == 0

@@ -131,10 +131,10 @@ def test_every_transformer_has_a_type_and_every_timestamp_its_clock(tmp_path):
 
 
 def test_what_parquet_cannot_hold_is_refused_by_name():
-    with pytest.raises(UsageError, match=r"table t has no columns: Parquet cannot"):
+    with pytest.raises(UsageError, match=r"table t has no columns: Parquet does not support this"):
         require_parquet_columns([table()])
     twice = table(edge_logs.column("a", "int"), edge_logs.column("b", "int", outbound="A"))
-    with pytest.raises(UsageError, match=r"table t has columns of the same name \(a\)"):
+    with pytest.raises(UsageError, match=r"table t has columns with the same name \(a\)"):
         require_parquet_columns([TWO, twice])
 
 

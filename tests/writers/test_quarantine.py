@@ -37,5 +37,5 @@ def test_a_kept_line_can_be_read_by_people():
 
 
 def test_another_file_is_named():
-    with pytest.raises(InputError, match="q is no quarantine of this program"):
+    with pytest.raises(InputError, match="q is not a quarantine file of spade-spark"):
         decode(b"{}", "q")
