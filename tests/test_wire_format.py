@@ -259,7 +259,7 @@ def test_a_killed_run_is_resumed_with_the_partition_that_is_done(earlier, capsys
 
 def test_a_killed_run_is_not_resumed_by_another_plan(earlier, capsys):
     assert earlier.run("replay", *LAST, "login", "chat", "--runtag", "killed") == 2
-    assert "killed was begun with another plan: tables was login, is chat, login" in (
+    assert "killed was started with another plan: tables was login, is chat, login" in (
         " ".join(capsys.readouterr().err.split())
     )
 

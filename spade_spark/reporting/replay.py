@@ -115,7 +115,7 @@ def _parts(report: Report) -> Iterator[RenderableType]:
         f"Read {pluralize(counts.objects, 'object')}, {format_size(counts.bytes_in)} "
         f"({format_size(counts.bytes_inflated)} decompressed), {counts.lines:,} lines. "
         f"Wrote {counts.row_count:,} rows to "
-        f"{pluralize(sum(len(table.every) for table in report.manifest.tables), 'file')}. "
+        f"{pluralize(sum(len(table.all_files) for table in report.manifest.tables), 'file')}. "
         f"Total time: {report.seconds:.0f} s."
     )
     yield _outcomes(report)
@@ -159,7 +159,7 @@ def _tables_made(report: Report) -> Table:
     for name in ("table", "version", "rows", "files"):
         table.add_column(name, justify="left" if name == "table" else "right")
     for written in report.manifest.tables:
-        files = f"{len(written.every):,}"
+        files = f"{len(written.all_files):,}"
         table.add_row(written.table, str(written.version), f"{written.rows:,}", files)
     return table
 

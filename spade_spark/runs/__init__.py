@@ -1,1 +1,1 @@
-"""What a run keeps under its run tag: plan, completion records, manifest, ledger."""
+"""The records of runs: plan, completions, manifest, audit counts, loads."""

@@ -1,4 +1,4 @@
-"""The ledger: everything that was read, counted, in sums that must balance."""
+"""Audit counts: the number of lines, records and rows at each step, which must balance."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from spade_spark.transform.outcomes import Outcome
 Counts = TypeVar("Counts", StreamCounts, EdgeTypeCounts)
 
 WRITTEN = (Outcome.SUCCESS, Outcome.SKIPPED_COLUMNS)
-"""The outcomes that leave a row."""
+"""The outcomes that produce a row."""
 
 
 @dataclass(frozen=True)
 class AuditCounts:
-    """Counts of one partition, or of a run.
+    """The counts of a partition or a run.
 
     Attributes:
-        objects: Objects read to their end, damaged ones among them.
+        objects: Objects read, including corrupt ones.
         bytes_in: Compressed bytes read.
-        bytes_inflated: Bytes of lines.
+        bytes_inflated: Decompressed bytes.
         lines: Lines read.
-        undecodable: Lines that are no edge record.
-        filtered: Lines passed over, since they cannot hold a table that was asked for.
-        records: Edge records decoded.
-        events: Events by table and outcome; the table is ``""`` where the event has none.
-        streams: What was published, by the stream's id.
-        globs: Globs read, where the input is of globs.
-        repeated_globs: Those of them that had been read before.
-        repeated: Lines that were dropped, since they are of repeated globs.
-        edge_types: Which type of edge the tables' events came from, where Blueprint's event
-            metadata say which is expected; by table.
+        undecodable: Lines that are not edge records.
+        filtered: Prefiltered lines, which cannot contain a requested table.
+        records: Decoded edge records.
+        events: Events by table and outcome; the table is ``""`` for events without a table.
+        streams: Published rows, by stream id.
+        globs: Globs read, if the input consists of globs.
+        repeated_globs: Globs that had already been read.
+        repeated: Lines of repeated globs, which were dropped.
+        edge_types: Origin of the events by edge type, for tables whose expected type is in
+            Blueprint's event metadata.
         parquet: Rows in Parquet files, by table.
-        undated: Those of them that belong to no day, by table.
+        undated: Rows in Parquet files without a day, by table.
     """
 
     objects: int = 0
@@ -59,9 +59,9 @@ class AuditCounts:
 
     def __add__(self, other: AuditCounts) -> AuditCounts:
         sums = {
-            each.name: getattr(self, each.name) + getattr(other, each.name)
-            for each in fields(self)
-            if isinstance(getattr(self, each.name), int)
+            count.name: getattr(self, count.name) + getattr(other, count.name)
+            for count in fields(self)
+            if isinstance(getattr(self, count.name), int)
         }
         return AuditCounts(
             **sums,
@@ -74,7 +74,7 @@ class AuditCounts:
 
     @property
     def outcomes(self) -> dict[Outcome, int]:
-        """Events by outcome, over all tables."""
+        """Events of all tables, by outcome."""
         totals = dict.fromkeys(Outcome, 0)
         for counts in self.events.values():
             for outcome, count in counts.items():
@@ -83,60 +83,61 @@ class AuditCounts:
 
     @property
     def event_count(self) -> int:
-        """All events; a malformed record counts once."""
+        """Number of events; a malformed record counts as one."""
         return sum(self.outcomes.values())
 
     def rows(self, table: str) -> int:
-        """The rows that ``table``'s events left."""
+        """Number of rows of ``table``."""
         return sum(self.events.get(table, {}).get(outcome, 0) for outcome in WRITTEN)
 
     @property
     def row_count(self) -> int:
-        """The rows of all tables."""
+        """Number of rows of all tables."""
         return sum(self.rows(table) for table in self.events)
 
-    def check(self, written: Mapping[str, int], where: str) -> None:
-        """Compares what was read with what was counted and written.
+    def check(self, written: Mapping[str, int], label: str) -> None:
+        """Compare the lines read with the counts and with the rows written.
 
         Args:
             written: Rows in the files, by table.
-            where: The partition or run, for the message.
+            label: The partition or run, for the message.
 
         Raises:
-            InternalError: The ledger does not balance.
+            InternalError: The counts do not balance.
         """
         if self.lines != self.undecodable + self.filtered + self.repeated + self.records:
             raise InternalError(
-                f"{where}: the ledger does not balance: {self.lines} lines read, but "
-                f"{self.undecodable} undecodable + {self.filtered} passed over + "
-                f"{self.repeated} of repeated globs + {self.records} records; nothing was "
-                "loaded, please report this"
+                f"{label}: the audit counts do not balance: {self.lines} lines read, but "
+                f"{self.undecodable} undecodable + {self.filtered} prefiltered + "
+                f"{self.repeated} of repeated globs + {self.records} records. Nothing was loaded. "
+                "Please report this"
             )
         for table in sorted(self.events.keys() | written.keys()):
             if self.rows(table) != written.get(table, 0):
                 raise InternalError(
-                    f"{where}: the ledger does not balance: {self.rows(table)} rows of {table} "
-                    f"made, {written.get(table, 0)} in files; nothing was loaded, please report "
-                    "this"
+                    f"{label}: the audit counts do not balance: {self.rows(table)} rows of {table} "
+                    f"counted, but {written.get(table, 0)} in files. Nothing was loaded. Please "
+                    "report this"
                 )
         for stream, counts in self.streams.items():
             if not counts.balances:
                 raise InternalError(
-                    f"{where}: the ledger does not balance: {counts.rows} rows for {stream}, but "
-                    f"{counts.outside} outside + {counts.filtered} filtered + {counts.empty} empty "
-                    f"+ {counts.published} published + {counts.dropped} dropped; please report this"
+                    f"{label}: the audit counts do not balance: {counts.rows} rows for {stream}, "
+                    f"but {counts.outside} outside the window + {counts.filtered} filtered + "
+                    f"{counts.empty} empty + {counts.published} published + {counts.dropped} "
+                    "dropped. Please report this"
                 )
 
 
-def total(ledgers: Iterable[AuditCounts]) -> AuditCounts:
-    """The sum of all ledgers."""
-    return sum(ledgers, AuditCounts())
+def total(counts: Iterable[AuditCounts]) -> AuditCounts:
+    """Add up audit counts."""
+    return sum(counts, AuditCounts())
 
 
 def _merge(
     left: Mapping[str, Counts], right: Mapping[str, Counts], none: Counts
 ) -> dict[str, Counts]:
-    """The sums of what has the same name, in the order of ``left``."""
+    """Add counts of the same name; the order is that of ``left``."""
     return {
         name: left.get(name, none) + right.get(name, none)
         for name in dict.fromkeys([*left, *right])

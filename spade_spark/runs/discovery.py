@@ -1,4 +1,4 @@
-"""What lies below an output store: the runs, each with what its own records say of it."""
+"""Find the runs below an output store and read their records."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from spade_spark.runs.run_store import RunStore
 from spade_spark.storage.base import Store, StoredObject
 
 _READERS = 8
-_MOST = 5
+_MAX_SHOWN = 5
 
-# What an attempt at a partition calls its files (spark/task.py), and nobody else.
-_ATTEMPT = re.compile(r"\d{5,}-\d+-[0-9a-f]{12}-\d{4,}\.(?:gz|parquet)", re.ASCII)
+# File names of task attempts (spark/task.py).
+_ATTEMPT_FILE = re.compile(r"\d{5,}-\d+-[0-9a-f]{12}-\d{4,}\.(?:gz|parquet)", re.ASCII)
 
 
 @dataclass(frozen=True)
 class DiscoveredRun:
-    """A run tag and what lies below it.
+    """A run tag and what is stored below it.
 
     Attributes:
         run_tag: The run tag.
-        url: Where it lies.
-        objects: All that lies below it, by key.
-        untracked: Its untracked events, where the settings name another store for them.
-        plan: What was to be done; None where there is none, or it cannot be read, or a manifest
-            says it all.
-        manifest: What was made; None where the run is not complete, or it cannot be read.
-        loads: What its loads came to, the oldest first.
-        lease_table: The claims, as they were when the run was looked at.
-        problems: What is wrong with it, a sentence each.
+        url: URL of the run.
+        objects: All objects below it, by key.
+        untracked: Its untracked events, if the settings name another store for them.
+        plan: The plan; None if it is missing, cannot be read, or is not needed because there is a
+            manifest.
+        manifest: The manifest; None if the run is not complete or the manifest cannot be read.
+        loads: Its load records, oldest first.
+        lease_table: The leases when the run was read.
+        problems: What is wrong with it, one sentence each.
     """
 
     run_tag: str
@@ -53,57 +53,57 @@ class DiscoveredRun:
 
     @property
     def lease(self) -> Lease | None:
-        """Its lock, dead or live."""
+        """Its lease, live or expired."""
         return self.lease_table.find(self.run_tag)
 
     @property
     def is_live(self) -> bool:
-        """Whether somebody must be taken to be working on it."""
+        """Whether a process may still be working on it."""
         return self.lease is not None and self.lease_table.is_live(self.lease)
 
     @property
     def size(self) -> int:
         """Bytes of all its objects."""
-        return sum(each.size for each in self.objects)
+        return sum(entry.size for entry in self.objects)
 
     @property
     def window(self) -> tuple[str, str] | None:
-        """``(START, END)`` with offsets, where it is known."""
+        """``(START, END)`` with offsets; None if unknown."""
         source = self.manifest or self.plan
         return source.window if source else None
 
     @property
     def done(self) -> int:
-        """Partitions with a completion record."""
+        """Number of partitions with a completion record."""
         prefix = RunPaths(self.run_tag).completed
-        return sum(each.key.startswith(prefix) for each in self.objects)
+        return sum(entry.key.startswith(prefix) for entry in self.objects)
 
     @property
     def leftovers(self) -> tuple[StoredObject, ...]:
-        """What failed, repeated or speculative tasks left, which the manifest does not name.
+        """Files of failed, repeated or speculative task attempts that the manifest does not name.
 
-        None before there is a manifest, and none of a run that an earlier tool made: what of its
-        files counts, nothing can tell.
+        Empty until there is a manifest. Empty for runs of an earlier tool, because there is no
+        record of which of their files are valid.
         """
         return self._unnamed(self.objects)
 
     @property
     def untracked_leftovers(self) -> tuple[StoredObject, ...]:
-        """The same in the other store for untracked events."""
+        """The same in the store of untracked events."""
         return self._unnamed(self.untracked)
 
     def _unnamed(self, objects: tuple[StoredObject, ...]) -> tuple[StoredObject, ...]:
         if self.manifest is None or not self.manifest.plan:
             return ()
-        # No two files of any attempts have the same name, wherever they lie.
-        keys = [file.key for table in self.manifest.tables for file in table.every]
+        # File names of attempts are unique across stores and folders.
+        keys = [file.key for table in self.manifest.tables for file in table.all_files]
         keys += [file.url for file in self.manifest.untracked]
         keys += [file.key for file in self.manifest.quarantine]
         named = {_name(key) for key in keys}
         return tuple(
-            each
-            for each in objects
-            if _ATTEMPT.fullmatch(_name(each.key)) and _name(each.key) not in named
+            entry
+            for entry in objects
+            if _ATTEMPT_FILE.fullmatch(_name(entry.key)) and _name(entry.key) not in named
         )
 
 
@@ -113,10 +113,10 @@ class PruneCandidate:
 
     Attributes:
         what: ``run`` or ``leftovers`` (of failed attempts).
-        reason: Why.
-        objects: Objects that would go.
-        size: Their bytes.
-        untracked: How many of them lie below ``output.untracked``.
+        reason: Why it can be removed.
+        objects: Number of objects.
+        size: Bytes of the objects.
+        untracked: How many of the objects are below ``output.untracked``.
     """
 
     what: str
@@ -133,44 +133,44 @@ class PruneCandidate:
         objects: tuple[StoredObject, ...],
         untracked: tuple[StoredObject, ...],
     ) -> PruneCandidate | None:
-        """These objects; None where there are none."""
-        every = (*objects, *untracked)
-        size = sum(each.size for each in every)
-        return cls(what, reason, len(every), size, len(untracked)) if every else None
+        """Create a candidate of these objects; return None if there are none."""
+        entries = (*objects, *untracked)
+        size = sum(entry.size for entry in entries)
+        return cls(what, reason, len(entries), size, len(untracked)) if entries else None
 
 
 def find_runs(store: Store, untracked: Store | None = None) -> list[DiscoveredRun]:
-    """All runs below ``store``, by one listing and the records of each run.
+    """Find all runs below ``store`` with one listing, and read the records of each.
 
     Args:
         store: The output store.
-        untracked: Where untracked events lie, if that is not below their run tags.
+        untracked: The store of untracked events, if they are not below the run tags.
     """
     lease_table = LeaseStore(store).table()
     groups = groupby(store.list(), key=lambda entry: entry.key.partition("/")[0])
-    found = [(tag, tuple(entries)) for tag, entries in groups if is_tag(tag)]
+    runs = [(tag, tuple(entries)) for tag, entries in groups if is_tag(tag)]
     with ThreadPoolExecutor(_READERS, "runs") as pool:
         return list(
-            pool.map(lambda each: _discover(store, untracked, each[0], each[1], lease_table), found)
+            pool.map(lambda run: _discover(store, untracked, run[0], run[1], lease_table), runs)
         )
 
 
 def remove(entries: Iterable[tuple[Store, StoredObject]], run_tag: str) -> None:
-    """Removes objects of a run, in an order in which no step leaves it in a worse state.
+    """Remove objects of a run in an order that is safe to interrupt.
 
-    First what makes it loadable, then what makes partitions count as done, then files, last of
-    all the plan, which tells where untracked events lie: a removal that dies half-way leaves an
-    abandoned run that can be removed again.
+    The manifest goes first, then completion records, then other files. The plan goes last, because
+    it locates the untracked events. An interrupted removal leaves an abandoned run, which can be
+    removed later.
     """
-    layout = RunPaths(run_tag)
+    paths = RunPaths(run_tag)
 
     def rank(entry: tuple[Store, StoredObject]) -> int:
         key = entry[1].key
-        if key == layout.manifest:
+        if key == paths.manifest:
             return 0
-        if key.startswith(layout.completed):
+        if key.startswith(paths.completed):
             return 1
-        return 3 if key == layout.plan else 2
+        return 3 if key == paths.plan else 2
 
     with ThreadPoolExecutor(_READERS, "remove") as pool:
         for _, step in groupby(sorted(entries, key=rank), key=rank):
@@ -185,15 +185,15 @@ def _discover(
     lease_table: LeaseTable,
 ) -> DiscoveredRun:
     run = RunStore(store, run_tag)
-    keys = {each.key: each for each in objects}
+    keys = {entry.key: entry for entry in objects}
     problems: list[str] = []
     manifest = plan = None
     events: tuple[StoredObject, ...] = ()
     try:
-        if run.layout.manifest in keys:
-            sealed = run.completed_run()
-            manifest = sealed.manifest if sealed else None
-        if manifest is None and run.layout.plan in keys:
+        if run.paths.manifest in keys:
+            completed = run.completed_run()
+            manifest = completed.manifest if completed else None
+        if manifest is None and run.paths.plan in keys:
             plan = run.plan()
         if untracked:
             events = _untracked(run, plan or run.plan(), untracked)
@@ -215,38 +215,40 @@ def _discover(
 
 
 def _untracked(run: RunStore, plan: Plan | None, store: Store) -> tuple[StoredObject, ...]:
-    """The run's untracked events in a store of their own; none of a run without a plan."""
+    """The run's objects in the store of untracked events; none if the run has no plan."""
     if plan is None:
         return ()
     try:
-        return tuple(store.list(run.layout.untracked_by_day(plan.day, "")))
-    except ObjectNotFoundError:  # nothing was ever written there
+        return tuple(store.list(run.paths.untracked_by_day(plan.day, "")))
+    except ObjectNotFoundError:  # no run has written to it yet
         return ()
 
 
 def _name(key: str) -> str:
-    """A file's name, of its key or URL."""
+    """The file name of a key or URL."""
     return key.rpartition("/")[2]
 
 
 def _missing(manifest: Manifest, keys: dict[str, StoredObject]) -> Iterator[str]:
-    """The manifest's files that are not there as it says."""
-    wrong = []
+    """The problems with files of the manifest that are missing or have another size."""
+    problems = []
     for table in manifest.tables:
-        for file in table.every:
-            there = keys.get(file.key)
-            if there is None:
-                wrong.append(f"{file.key} is not there")
-            elif there.size != file.size:
-                wrong.append(f"{file.key} has {there.size} bytes, the manifest says {file.size}")
-    yield from wrong[:_MOST]
-    if len(wrong) > _MOST:
-        yield f"and {len(wrong) - _MOST} more files"
+        for file in table.all_files:
+            entry = keys.get(file.key)
+            if entry is None:
+                problems.append(f"{file.key} is missing")
+            elif entry.size != file.size:
+                problems.append(
+                    f"{file.key} has {entry.size} bytes, but {file.size} in the manifest"
+                )
+    yield from problems[:_MAX_SHOWN]
+    if len(problems) > _MAX_SHOWN:
+        yield f"and {len(problems) - _MAX_SHOWN} more files"
 
 
 def _loads(run: RunStore, keys: Iterable[str], problems: list[str]) -> Iterator[LoadRecord]:
     for key in keys:
-        if key.startswith(run.layout.loads):
+        if key.startswith(run.paths.loads):
             try:
                 yield run.read_load(key)
             except InputError as error:

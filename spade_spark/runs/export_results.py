@@ -1,4 +1,4 @@
-"""What came of publishing a run's tables into a lake."""
+"""The results of publishing a run's tables to a lake."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TablePublished:
-    """One table, whose rows in the window are the run's now.
+    """A table whose window in the lake now has the rows of the run.
 
     Attributes:
         table: The table's name.
-        serial: Which state of the table in the lake this is, counted from 1.
-        days: The days whose partition was replaced; none where nothing was to be done.
-        replaced: Rows that went.
-        published: Rows that came.
-        carried: Rows of these days outside the window, which stayed.
-        outside: Rows of the run outside the window, not published; those of days that an earlier
+        serial: The number of the table's snapshot, counted from 1.
+        days: The days whose partition was replaced; empty if there was nothing to do.
+        replaced: Rows removed.
+        published: Rows added.
+        carried: Rows of these days outside the window, which were kept.
+        outside: Rows of the run outside the window, which were not published. Days that an earlier
             command replaced are not counted again.
-        undated: Rows of the run that belong to no day, not published.
-        files: Files that these days have now.
-        ddl: The statements that bring Athena's or Redshift's catalog up to date, in their order.
-        if_lacking: Where an earlier command published the run: the statements for columns that were
-            added since the table was made, each for a catalog that lacks its column.
-        before: Whether an earlier command published the run, so that nothing was to be done.
+        undated: Rows of the run without a day, which were not published.
+        files: Number of files of these days.
+        ddl: The statements that update Athena's or Redshift's catalog, in order.
+        if_lacking: If an earlier command published the run: the statements for columns that were
+            added later, each for a catalog that lacks the column.
+        before: Whether an earlier command published the run, so that there was nothing to do.
     """
 
     table: str
@@ -42,11 +42,11 @@ class TablePublished:
 
 @dataclass(frozen=True)
 class TableNotPublished:
-    """One table that was left as it was.
+    """A table that was not published and not modified.
 
     Attributes:
         table: The table's name.
-        reason: What happened and what to do next, whole sentences.
+        reason: What happened and what to do next, in full sentences.
     """
 
     table: str
@@ -54,4 +54,4 @@ class TableNotPublished:
 
 
 ExportOutcome = TablePublished | TableNotPublished
-"""What came of one table."""
+"""The result of publishing one table."""

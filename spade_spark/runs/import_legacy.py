@@ -1,8 +1,8 @@
-"""Takes over a run tag that has no manifest: an earlier tool's, which is loaded by its prefix.
+"""Import a run without a manifest, which an earlier tool wrote, by its prefix.
 
-What lies there is taken as it is, a dead task's files among it: nothing but a manifest can tell.
-Therefore this is done only where it is asked for explicitly. Every file is read once, so that the
-rows can be compared with what the warehouse stages, as for a run of this program.
+Without a manifest, files of failed tasks cannot be told from valid ones, so all files are taken.
+Therefore the import needs an explicit option. It reads each file once to count the rows, which the
+load compares with the rows in the staging table.
 """
 
 from __future__ import annotations
@@ -31,50 +31,52 @@ if TYPE_CHECKING:
 def import_legacy_run(
     run: RunStore, tables: Sequence[Table], window: Window, now: datetime
 ) -> Manifest:
-    """The manifest of what lies under ``<runtag>/<table>/v<version>/``.
+    """Build a manifest of the files below ``<runtag>/<table>/v<version>/``.
 
     Raises:
-        InputError: There is nothing of any of the tables, or a file is damaged.
+        InputError: None of the tables has files, or a file is corrupt.
     """
-    made = tuple(_table(run, table) for table in tables)
-    if not any(table.files for table in made):
+    imported = tuple(_table(run, table) for table in tables)
+    if not any(table.files for table in imported):
         names = ", ".join(f"{table.name}/v{table.version}" for table in tables)
         raise InputError(f"{run.url} has no files of {names}: check --runtag and the versions")
     return Manifest(
-        run_tag=run.layout.run_tag,
+        run_tag=run.paths.run_tag,
         plan="",
         window=window.arguments,
         created=now,
-        tables=made,
-        counts=AuditCounts(events={table.table: {Outcome.SUCCESS: table.rows} for table in made}),
+        tables=imported,
+        counts=AuditCounts(
+            events={table.table: {Outcome.SUCCESS: table.rows} for table in imported}
+        ),
     )
 
 
 def _table(run: RunStore, table: Table) -> ManifestTable:
-    prefix = run.layout.rows(table.name, table.version, "")
+    prefix = run.paths.rows(table.name, table.version, "")
     files = tuple(
-        _file(run.store, table, found)
-        for found in run.store.list(prefix)
-        if found.key.endswith(".gz")
+        _file(run.store, table, entry)
+        for entry in run.store.list(prefix)
+        if entry.key.endswith(".gz")
     )
     columns = tuple(column.outbound for column in table.columns)
     return ManifestTable(table.name, table.version, columns, files)
 
 
-def _file(store: Store, table: Table, found: StoredObject) -> RowFile:
+def _file(store: Store, table: Table, entry: StoredObject) -> RowFile:
     digest = hashlib.sha256()
-    with closing(_Hashed(store.open(found.key, found.etag), digest.update)) as hashed:
-        chunks = ObjectLines(io.BufferedReader(hashed), store.url + found.key)
+    with closing(_TeeReader(store.open(entry.key, entry.etag), digest.update)) as stream:
+        chunks = ObjectLines(io.BufferedReader(stream), store.url + entry.key)
         rows = sum(chunk.count(b"\n") + (not chunk.endswith(b"\n")) for chunk in chunks)
-    return RowFile(table.name, table.version, found.key, rows, found.size, digest.hexdigest())
+    return RowFile(table.name, table.version, entry.key, rows, entry.size, digest.hexdigest())
 
 
-class _Hashed(io.RawIOBase):
-    """A stream of which every byte read is told."""
+class _TeeReader(io.RawIOBase):
+    """A stream that passes all bytes read to a callback."""
 
-    def __init__(self, stream: BinaryIO, tell: Callable[[bytes], None]) -> None:
+    def __init__(self, stream: BinaryIO, callback: Callable[[bytes], object]) -> None:
         super().__init__()
-        self._stream, self._tell = stream, tell
+        self._stream, self._callback = stream, callback
 
     def readable(self) -> bool:
         return True
@@ -83,7 +85,7 @@ class _Hashed(io.RawIOBase):
         view = memoryview(buffer)
         data = self._stream.read(len(view))
         view[: len(data)] = data
-        self._tell(data)
+        self._callback(data)
         return len(data)
 
     def close(self) -> None:

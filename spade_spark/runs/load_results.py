@@ -1,4 +1,4 @@
-"""What is to be loaded into one table, and what came of it."""
+"""The input and the results of table loads and undos."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class LoadFile:
     Attributes:
         url: ``s3://bucket/key`` or a path.
         size: Compressed bytes.
-        rows: Rows in it.
+        rows: Number of rows.
     """
 
     url: str
@@ -26,15 +26,15 @@ class LoadFile:
 
 @dataclass(frozen=True)
 class TableFiles:
-    """All files of one table and version that a run's manifest names.
+    """The files of one table in a run's manifest.
 
     Attributes:
         table: The table's name, as in Blueprint.
-        version: The Blueprint version that the rows were made by.
-        columns: The outbound names, in the order of the rows' values.
-        files: The files that count.
-        copy_manifest: URL of Redshift's own manifest of the same files.
-        checksum: SHA-256 (hex) of the run's manifest, for the replay ledger.
+        version: The Blueprint version of the rows.
+        columns: The outbound names, in the order of the rows.
+        files: The files.
+        copy_manifest: URL of the COPY manifest of the files.
+        checksum: SHA-256 (hex) of the run's manifest, for the replay log.
     """
 
     table: str
@@ -46,23 +46,23 @@ class TableFiles:
 
     @property
     def rows(self) -> int:
-        """Rows in all files."""
+        """Number of rows in all files."""
         return sum(file.rows for file in self.files)
 
 
 @dataclass(frozen=True)
 class TableLoaded:
-    """One table's window, replaced.
+    """A table whose window was replaced.
 
     Attributes:
         table: The table's name.
-        before: Rows in the window before.
-        staged: Rows that COPY brought.
-        outside: Staged rows outside the window, not inserted.
+        before: Rows in the window before the load.
+        staged: Rows in the staging table.
+        outside: Staged rows outside the window, which were not inserted.
         deleted: Rows deleted.
         inserted: Rows inserted.
-        seconds: Time taken.
-        truncated: Values cut to their column's length, by column.
+        seconds: Duration.
+        truncated: Number of values truncated to their column's length, by column.
     """
 
     table: str
@@ -77,12 +77,12 @@ class TableLoaded:
 
 @dataclass(frozen=True)
 class LoadFailed:
-    """One table that was left as it was.
+    """A table whose load or undo failed. It was not modified, unless ``unknown`` is set.
 
     Attributes:
         table: The table's name.
-        reason: What happened and what to do next, whole sentences.
-        unknown: Whether a commit's outcome could not be found out.
+        reason: What happened and what to do next, in full sentences.
+        unknown: Whether the outcome of the commit is unknown.
     """
 
     table: str
@@ -92,13 +92,13 @@ class LoadFailed:
 
 @dataclass(frozen=True)
 class LoadAlreadyDone:
-    """One table that an earlier command loaded the same run into, and that was left as it was.
+    """A table that was skipped because an earlier command loaded the same run into it.
 
     Attributes:
         table: The table's name.
-        at: When, UTC.
-        deleted: Rows deleted then.
-        inserted: Rows inserted then.
+        at: Time of the earlier load, UTC.
+        deleted: Rows deleted by the earlier load.
+        inserted: Rows inserted by the earlier load.
     """
 
     table: str
@@ -108,20 +108,20 @@ class LoadAlreadyDone:
 
 
 LoadOutcome = TableLoaded | LoadAlreadyDone | LoadFailed
-"""What came of one table's load."""
+"""The result of loading one table."""
 
 
 @dataclass(frozen=True)
 class UndoSucceeded:
-    """One table's window, as it was before a load.
+    """A table whose window was restored to the state before a load.
 
     Attributes:
         table: The table's name.
-        window: The window, in words.
-        deleted: Rows deleted: what the load had put there.
-        inserted: Rows put back.
-        backup: Where the rows deleted are kept; empty for nowhere.
-        seconds: Time taken.
+        window: The window as text.
+        deleted: Deleted rows of the load.
+        inserted: Restored rows.
+        backup: The backup table of the deleted rows; empty if there is none.
+        seconds: Duration.
     """
 
     table: str
@@ -134,7 +134,7 @@ class UndoSucceeded:
 
 @dataclass(frozen=True)
 class UndoAlreadyDone:
-    """One table of which an earlier undo put the rows back, and that was left as it was.
+    """A table that was skipped because an earlier undo restored its rows.
 
     Attributes:
         table: The table's name.
@@ -144,20 +144,20 @@ class UndoAlreadyDone:
 
 
 UndoOutcome = UndoSucceeded | UndoAlreadyDone | LoadFailed
-"""What came of one table's undo."""
+"""The result of undoing the load of one table."""
 
 
 @dataclass(frozen=True)
 class BackupInfo:
-    """Rows that a load or an undo replaced, and that are kept.
+    """A backup of the rows that a load or an undo replaced.
 
     Attributes:
-        run_tag: The run, or the undo.
-        table: The table that they were in.
-        backup: The table that they are in: ``schema.name``.
-        rows: How many.
-        size: Bytes; None where the warehouse does not tell.
-        at: Since when, UTC.
+        run_tag: The tag of the load or undo.
+        table: The table that the rows were in.
+        backup: The backup table, ``schema.name``.
+        rows: Number of rows.
+        size: Bytes; None if the warehouse does not report it.
+        at: When the backup was created, UTC.
     """
 
     run_tag: str
@@ -170,17 +170,16 @@ class BackupInfo:
 
 @dataclass(frozen=True)
 class LoadRecord:
-    """What one load of a run came to, as it is kept under the run tag.
+    """The result of one load of a run, stored below the run tag.
 
-    It is written after the load: where the driver died in between, the warehouse's replay ledger
-    alone knows of it.
+    It is written after the load. If the driver dies in between, only the replay log has the load.
 
     Attributes:
-        at: When it ended, UTC.
-        warehouse: Where the tables are: ``host:port/database``.
-        window: ``(START, END)`` with offsets: all of the run's window, or a part.
+        at: End of the load, UTC.
+        warehouse: ``host:port/database``.
+        window: ``(START, END)`` with offsets: the run's window or a part of it.
         loaded: The tables whose window was replaced.
-        not_loaded: The tables that were left as they were.
+        not_loaded: The tables whose load failed.
     """
 
     at: datetime
@@ -191,12 +190,12 @@ class LoadRecord:
 
     @classmethod
     def of(cls, loads: Iterable[LoadOutcome], window: Window, warehouse: str) -> LoadRecord:
-        """The record of a load that has just ended."""
-        every = tuple(loads)
+        """Create the record of a load that has just ended."""
+        outcomes = tuple(loads)
         return cls(
             at=datetime.now(timezone.utc),
             warehouse=warehouse,
             window=window.arguments,
-            loaded=tuple(each for each in every if isinstance(each, TableLoaded)),
-            not_loaded=tuple(each for each in every if isinstance(each, LoadFailed)),
+            loaded=tuple(load for load in outcomes if isinstance(load, TableLoaded)),
+            not_loaded=tuple(load for load in outcomes if isinstance(load, LoadFailed)),
         )

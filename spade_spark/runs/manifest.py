@@ -1,4 +1,4 @@
-"""What a run writes of itself: the completion record of a partition, and the manifest."""
+"""The records of a run: the completion record of each partition, and the manifest."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from spade_spark.writers.partition_paths import DayFile
 
 @dataclass(frozen=True)
 class RowFile:
-    """A file of one table's rows that counts.
+    """A TSV file of one table's rows.
 
     Attributes:
         table: The table's name.
-        version: The Blueprint version that made the rows.
-        key: Its key below the output store.
-        rows: Rows in it.
+        version: The Blueprint version of the rows.
+        key: The key below the output store.
+        rows: Number of rows.
         size: Compressed bytes.
-        sha256: Of the compressed bytes (hex).
+        sha256: SHA-256 (hex) of the compressed bytes.
     """
 
     table: str
@@ -45,8 +45,8 @@ class UntrackedFile:
     """A file of events without a table.
 
     Attributes:
-        url: Where it lies.
-        events: Events in it, one a line.
+        url: The file's URL.
+        events: Number of events, one per line.
         size: Compressed bytes.
     """
 
@@ -57,11 +57,11 @@ class UntrackedFile:
 
 @dataclass(frozen=True)
 class QuarantineFile:
-    """A file of records that no row could be made of.
+    """A file of quarantined records.
 
     Attributes:
-        key: Its key below the output store.
-        records: Records in it, one a line.
+        key: The key below the output store.
+        records: Number of records, one per line.
         size: Compressed bytes.
     """
 
@@ -71,11 +71,11 @@ class QuarantineFile:
 
 
 @dataclass(frozen=True)
-class Damaged:
-    """An object of which not everything could be read; its whole lines before that count.
+class CorruptObject:
+    """A corrupt input object. The complete lines before the corruption were used.
 
     Attributes:
-        key: Its key below the edge store.
+        key: The key below the edge store.
         reason: What is wrong with it.
     """
 
@@ -84,22 +84,22 @@ class Damaged:
 
 
 class Completion(msgspec.Struct, frozen=True, rename={"counts": "ledger"}):
-    """What one partition came to, as its task returned it.
+    """The result of one partition, as its task returned it.
 
     Attributes:
-        plan: SHA-256 of the plan that it belongs to.
+        plan: SHA-256 of the plan.
         partition: The partition's number.
-        attempt: The name, unique to the attempt, that its files carry.
+        attempt: The unique name of the attempt, which is part of its file names.
         counts: The audit counts.
-        files: The rows' files.
+        files: The TSV files.
         untracked: The files of events without a table.
-        quarantine: The files of records that no row could be made of.
-        damaged: Objects that are not whole.
-        failures: Some of the events that this program failed on: ``(uuid, error)``.
-        lookups: What the lookups were asked, by name.
-        format: In which formats the rows were written, as in the settings.
-        parquet: The rows' files in Parquet.
-        fallbacks: The tables that the slower reference path made all rows of, with the reason.
+        quarantine: The files of quarantined records.
+        damaged: The corrupt input objects.
+        failures: Some of the events with an internal error: ``(uuid, error)``.
+        lookups: Lookup counts, by name.
+        format: The formats of the rows, as in the settings.
+        parquet: The Parquet files.
+        fallbacks: Tables that the slower reference path transformed, with the reason.
     """
 
     plan: str
@@ -109,7 +109,7 @@ class Completion(msgspec.Struct, frozen=True, rename={"counts": "ledger"}):
     files: tuple[RowFile, ...] = ()
     untracked: tuple[UntrackedFile, ...] = ()
     quarantine: tuple[QuarantineFile, ...] = ()
-    damaged: tuple[Damaged, ...] = ()
+    damaged: tuple[CorruptObject, ...] = ()
     failures: tuple[tuple[str, str], ...] = ()
     lookups: dict[str, int] = msgspec.field(default_factory=dict)
     format: str = "tsv"
@@ -117,9 +117,9 @@ class Completion(msgspec.Struct, frozen=True, rename={"counts": "ledger"}):
     fallbacks: dict[str, str] = msgspec.field(default_factory=dict)
 
     def check(self) -> None:
-        """Raises Bug where the partition's ledger does not balance."""
-        where = f"partition {self.partition}"
-        _check(self.counts, self.format, self.files, self.parquet, where)
+        """Raise InternalError if the audit counts do not balance."""
+        label = f"partition {self.partition}"
+        _check(self.counts, self.format, self.files, self.parquet, label)
 
 
 @dataclass(frozen=True)
@@ -128,10 +128,10 @@ class ManifestTable:
 
     Attributes:
         table: The table's name.
-        version: The Blueprint version that made the rows.
-        columns: The outbound names, in the rows' order.
-        files: The files that count.
-        parquet: The Parquet files that count, of the same rows.
+        version: The Blueprint version of the rows.
+        columns: The outbound names, in the order of the rows.
+        files: The TSV files.
+        parquet: The Parquet files of the same rows.
     """
 
     table: str
@@ -142,33 +142,33 @@ class ManifestTable:
 
     @property
     def rows(self) -> int:
-        """Rows made, which each format has once."""
+        """Number of rows; each format contains all of them."""
         return sum(file.rows for file in self.files or self.parquet)
 
     @property
-    def every(self) -> tuple[RowFile | DayFile, ...]:
+    def all_files(self) -> tuple[RowFile | DayFile, ...]:
         """The files of all formats."""
         return (*self.files, *self.parquet)
 
 
 class Manifest(msgspec.Struct, frozen=True, rename={"counts": "ledger"}):
-    """What a run made: only what it names exists for whoever reads the run.
+    """The result of a run. Readers of the run use only the files that it names.
 
     Attributes:
-        run_tag: The output prefix.
+        run_tag: The run tag.
         plan: SHA-256 of the plan.
         window: ``(START, END)`` with offsets.
-        created: When the run was sealed, UTC.
-        tables: What was made, table by table; a table without rows has no files.
+        created: When the run was completed, UTC.
+        tables: The tables; a table without rows has no files.
         counts: The audit counts.
         untracked: The files of events without a table.
-        quarantine: The files of records that no row could be made of.
-        damaged: Objects that are not whole.
-        failures: Some of the events that this program failed on: ``(uuid, error)``.
-        lookups: What the lookups were asked, by name.
-        format: In which formats the rows were written, as in the settings.
-        time_column: The column that decided on the days of rows; empty where none did.
-        fallbacks: The tables that the slower reference path made all rows of, with the reason.
+        quarantine: The files of quarantined records.
+        damaged: The corrupt input objects.
+        failures: Some of the events with an internal error: ``(uuid, error)``.
+        lookups: Lookup counts, by name.
+        format: The formats of the rows, as in the settings.
+        time_column: The column that determines the day of a row; empty if there is none.
+        fallbacks: Tables that the slower reference path transformed, with the reason.
     """
 
     run_tag: str
@@ -179,7 +179,7 @@ class Manifest(msgspec.Struct, frozen=True, rename={"counts": "ledger"}):
     counts: AuditCounts
     untracked: tuple[UntrackedFile, ...] = ()
     quarantine: tuple[QuarantineFile, ...] = ()
-    damaged: tuple[Damaged, ...] = ()
+    damaged: tuple[CorruptObject, ...] = ()
     failures: tuple[tuple[str, str], ...] = ()
     lookups: dict[str, int] = msgspec.field(default_factory=dict)
     format: str = "tsv"
@@ -188,38 +188,40 @@ class Manifest(msgspec.Struct, frozen=True, rename={"counts": "ledger"}):
 
     @property
     def has_tsv(self) -> bool:
-        """Whether there are files that a warehouse can load."""
+        """Whether a warehouse can load the run."""
         return "tsv" in self.format
 
     @property
     def has_parquet(self) -> bool:
-        """Whether there are files that a lake can take in."""
+        """Whether the run can be published to a lake."""
         return "parquet" in self.format
 
 
 def build_manifest(
     plan: Plan, tables: Sequence[Table], completions: Sequence[Completion], now: datetime
 ) -> Manifest:
-    """The manifest of a run from what its tasks returned.
+    """Build the manifest of a run from the completions of its tasks.
 
     Raises:
-        InternalError: A partition is missing or there twice, or the ledger does not balance.
+        InternalError: A partition is missing or duplicate, or the audit counts do not balance.
     """
     numbers = sorted(completion.partition for completion in completions)
     if numbers != [partition.number for partition in plan.partitions]:
         raise InternalError(
-            f"{plan.run_tag}: {len(plan.partitions)} partitions were planned, got {numbers}"
+            f"{plan.run_tag}: {len(plan.partitions)} partitions were planned, "
+            f"but the completed ones are {numbers}"
         )
     ordered = sorted(completions, key=lambda completion: completion.partition)
     files = [file for completion in ordered for file in completion.files]
     parquet = [file for completion in ordered for file in completion.parquet]
     format_ = plan.settings.get("output.format", "tsv")
-    ledger = total(completion.counts for completion in ordered)
-    if ledger.objects != len(plan.sources):
+    counts = total(completion.counts for completion in ordered)
+    if counts.objects != len(plan.sources):
         raise InternalError(
-            f"{plan.run_tag}: {len(plan.sources)} objects were planned, {ledger.objects} were read"
+            f"{plan.run_tag}: {len(plan.sources)} objects were planned, "
+            f"but {counts.objects} were read"
         )
-    _check(ledger, format_, files, parquet, plan.run_tag)
+    _check(counts, format_, files, parquet, plan.run_tag)
     lookups: Counter[str] = Counter()
     fallbacks: dict[str, str] = {}
     for completion in ordered:
@@ -231,7 +233,7 @@ def build_manifest(
         window=plan.window,
         created=now,
         tables=tuple(_manifest_table(table, files, parquet) for table in tables),
-        counts=ledger,
+        counts=counts,
         untracked=tuple(file for completion in ordered for file in completion.untracked),
         quarantine=tuple(file for completion in ordered for file in completion.quarantine),
         damaged=tuple(damaged for completion in ordered for damaged in completion.damaged),
@@ -244,29 +246,29 @@ def build_manifest(
 
 
 def table_files(manifest: Manifest, base: str, checksum: str) -> tuple[TableFiles, ...]:
-    """What the loader is given: the manifest's tables with whole URLs.
+    """Return the loader's input: the tables of the manifest with full URLs.
 
     Args:
         manifest: The run's manifest.
         base: URL of the output store, ending in a slash.
         checksum: SHA-256 of the manifest.
     """
-    layout = RunPaths(manifest.run_tag)
+    paths = RunPaths(manifest.run_tag)
     return tuple(
         TableFiles(
-            table=made.table,
-            version=made.version,
-            columns=made.columns,
-            files=tuple(LoadFile(base + file.key, file.size, file.rows) for file in made.files),
-            copy_manifest=base + layout.copy_manifest(made.table),
+            table=table.table,
+            version=table.version,
+            columns=table.columns,
+            files=tuple(LoadFile(base + file.key, file.size, file.rows) for file in table.files),
+            copy_manifest=base + paths.copy_manifest(table.table),
             checksum=checksum,
         )
-        for made in manifest.tables
+        for table in manifest.tables
     )
 
 
 def copy_manifest(files: TableFiles) -> bytes:
-    """Redshift's own manifest of one table's files.
+    """Encode the COPY manifest of one table's files.
 
     Format: Amazon Redshift Database Developer Guide, "Using a manifest to specify data files".
     """
@@ -281,23 +283,23 @@ def _manifest_table(
     table: Table, files: Iterable[RowFile], parquet: Iterable[DayFile]
 ) -> ManifestTable:
     columns = tuple(column.outbound for column in table.columns)
-    mine = tuple(file for file in files if file.table == table.name)
-    days = tuple(file for file in parquet if file.table == table.name)
-    return ManifestTable(table.name, table.version, columns, mine, days)
+    row_files = tuple(file for file in files if file.table == table.name)
+    day_files = tuple(file for file in parquet if file.table == table.name)
+    return ManifestTable(table.name, table.version, columns, row_files, day_files)
 
 
 def _check(
-    ledger: AuditCounts,
+    counts: AuditCounts,
     format_: str,
     files: Iterable[RowFile],
     parquet: Iterable[DayFile],
-    where: str,
+    label: str,
 ) -> None:
-    """Compares the ledger with the files of each format that was asked for."""
+    """Compare the audit counts with the files of each requested format."""
     if "tsv" in format_:
-        ledger.check(_rows_by_table(files), where)
+        counts.check(_rows_by_table(files), label)
     if "parquet" in format_:
-        ledger.check(_rows_by_table(parquet), where)
+        counts.check(_rows_by_table(parquet), label)
 
 
 def _rows_by_table(files: Iterable[RowFile | DayFile]) -> dict[str, int]:

@@ -1,22 +1,22 @@
-"""Names below the output store: a run's prefix and what lies under it.
+"""Keys below the output store: the prefix of a run and its objects.
 
 ::
 
-    <runtag>/_plan.json              what was to be read; written first
-    <runtag>/_schemas.json           the schemas as they were
-    <runtag>/_completed/00012.json   one a partition, its task's last act
-    <runtag>/_published/00012.json   what of a partition is published, where that was asked
-    <runtag>/<table>/v<version>/…gz  the rows
-    <runtag>/<table>/date=<day>/…    the rows in Parquet, where that was asked
+    <runtag>/_plan.json              the plan; written first
+    <runtag>/_schemas.json           the schemas of the run
+    <runtag>/_completed/00012.json   completion record of a partition; its task writes it last
+    <runtag>/_published/00012.json   publish checkpoint of a partition, if the run has streams
+    <runtag>/<table>/v<version>/…gz  rows as TSV
+    <runtag>/<table>/date=<day>/…    rows as Parquet
     <runtag>/_untracked/…gz          events without a table
-    <runtag>/_quarantine/…gz         records that no row could be made of
-    <runtag>/_copy/<table>.json      Redshift's own manifest of a table's files
-    <runtag>/_manifest.json          which files count; written last
-    <runtag>/_loads/<time>.json      what a load came to, one a load
-    <runtag>/_report.json            what the run and its loads came to
-    _locks/claims.json               which replays run (see locking/lease.py)
+    <runtag>/_quarantine/…gz         quarantined records
+    <runtag>/_copy/<table>.json      COPY manifest of a table
+    <runtag>/_manifest.json          the manifest; written last
+    <runtag>/_loads/<time>.json      result of a load
+    <runtag>/_report.json            latest report of the run
+    _locks/claims.json               leases of running replays (see locking/lease.py)
 
-A table's folder never begins with ``_``, so that no event's name can stand for one of these.
+A table's folder never begins with ``_``, so that no event name can collide with these names.
 """
 
 from __future__ import annotations
@@ -33,46 +33,47 @@ _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 
 
 UNDO = "undo-"
-"""What an undo's tag in the warehouse's replay ledger begins with, before the run tag undone."""
+"""Prefix of an undo's tag in the replay log, before the run tag."""
 
 QUARANTINE = ".quarantine"
-"""What the run tag ends with under which another run's quarantine is tried again.
+"""Suffix of the run tag under which another run's quarantine is replayed.
 
-It follows from the first run's tag, so that the replay ledger, which has each run tag once, keeps
-the rows from being added twice."""
+The tag is derived from the first run's tag, so that the replay log, which contains each run tag
+once, prevents the rows from being added twice."""
 
 
 def generate_tag(now: datetime, namespace: str = "") -> str:
-    """``[NAMESPACE-]YYYYMMDDTHHMMSS`` of ``current_rows``."""
+    """Generate ``[NAMESPACE-]YYYYMMDDTHHMMSS`` from ``now``."""
     stamp = now.strftime("%Y%m%dT%H%M%S")
     return check_tag(f"{namespace}-{stamp}" if namespace else stamp)
 
 
 def is_tag(name: str) -> bool:
-    """Whether ``name`` can be a run tag."""
+    """Whether ``name`` is a valid run tag."""
     return _TAG.fullmatch(name) is not None
 
 
 def check_tag(tag: str) -> str:
-    """``tag`` itself.
+    """Return ``tag`` if it is a valid run tag.
 
     Raises:
-        UsageError: It could not be the name of a prefix, or would be taken for an undo's.
+        UsageError: The tag is not a valid prefix, or looks like the tag of an undo.
     """
     if tag.startswith(UNDO):
         raise UsageError(
-            f"{tag!r} is what the ledger calls the undoing of run tag {tag[len(UNDO) :]!r}: use "
-            f"another run tag; to undo that run, spade-spark undo {tag[len(UNDO) :]}"
+            f"{tag!r} is the tag of the undo of run tag {tag[len(UNDO) :]!r} in the replay log: "
+            f"use another run tag; to undo that run, use spade-spark undo {tag[len(UNDO) :]}"
         )
     if not is_tag(tag):
         raise UsageError(
-            f"{tag!r} is no run tag: use letters, digits, '.', '_' and '-', a letter or digit first"
+            f"{tag!r} is not a valid run tag: start with a letter or digit, then use letters, "
+            "digits, '.', '_' and '-'"
         )
     return tag
 
 
 def table_folder(table: str) -> str:
-    """A table's name as one folder, whatever characters an event's name has."""
+    """Encode a table's name as the name of one folder."""
     folder = quote(table, safe="")
     return "%" + f"{ord(folder[0]):02X}" + folder[1:] if folder[:1] in {"_", "."} else folder
 
@@ -85,27 +86,27 @@ class RunPaths:
 
     @property
     def plan(self) -> str:
-        """What was to be read."""
+        """The plan."""
         return f"{self.run_tag}/_plan.json"
 
     @property
     def schemas(self) -> str:
-        """The schemas, byte for byte as they were published (gzip undone)."""
+        """The schemas, byte for byte as published, without gzip."""
         return f"{self.run_tag}/_schemas.json"
 
     @property
     def manifest(self) -> str:
-        """Which files count."""
+        """The manifest."""
         return f"{self.run_tag}/_manifest.json"
 
     @property
     def report(self) -> str:
-        """What the run came to."""
+        """The latest report."""
         return f"{self.run_tag}/_report.json"
 
     @property
     def loads(self) -> str:
-        """The prefix of the records of loads."""
+        """The prefix of load records."""
         return f"{self.run_tag}/_loads/"
 
     def load(self, at: datetime) -> str:
@@ -122,34 +123,34 @@ class RunPaths:
         return f"{self.completed}{partition:05d}.json"
 
     def publication(self, partition: int) -> str:
-        """What of one partition is published."""
+        """One partition's publish checkpoint."""
         return f"{self.run_tag}/_published/{partition:05d}.json"
 
     def copy_manifest(self, table: str) -> str:
-        """Redshift's own manifest of one table's files."""
+        """The COPY manifest of one table."""
         return f"{self.run_tag}/_copy/{table_folder(table)}.json"
 
     def rows(self, table: str, version: int, name: str) -> str:
-        """A file of one table's rows."""
+        """A TSV file of one table."""
         return f"{self.run_tag}/{table_folder(table)}/v{version}/{name}"
 
     def day(self, table: str, day: str, name: str) -> str:
-        """A Parquet file of one table's rows of one day."""
+        """A Parquet file of one table and day."""
         return f"{self.run_tag}/{table_folder(table)}/{hive_partition_dir(day)}/{name}"
 
     def untracked(self, name: str) -> str:
-        """A file of events without a table, where the settings name no bucket for them."""
+        """A file of events without a table, if ``output.untracked`` is not set."""
         return f"{self.run_tag}/_untracked/{name}"
 
     def untracked_by_day(self, day: str, name: str) -> str:
-        """The same below ``output.untracked``, the bucket that the settings name for them.
+        """A file of events without a table, below ``output.untracked``.
 
         Args:
-            day: ``YYYYMMDD`` of the plan.
+            day: ``YYYYMMDD`` from the plan.
             name: The file's name.
         """
         return f"{day}/{self.run_tag}/{name}"
 
     def quarantine(self, name: str) -> str:
-        """A file of records that no row could be made of."""
+        """A file of quarantined records."""
         return f"{self.run_tag}/_quarantine/{name}"

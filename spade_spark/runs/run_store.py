@@ -1,4 +1,4 @@
-"""One run under its run tag, as it lies in the output store."""
+"""Read and write the records of one run in the output store."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class CompletedRun:
 
     Attributes:
         manifest: The manifest.
-        files: What the loader is given, table by table.
-        checksum: SHA-256 (hex) of the manifest as it was written.
+        files: The loader's input, by table.
+        checksum: SHA-256 (hex) of the manifest's bytes.
     """
 
     manifest: Manifest
@@ -42,89 +42,91 @@ class CompletedRun:
 
 
 class RunStore:
-    """Reads and writes what a run keeps of itself. The driver's alone; tasks write completions."""
+    """The records of one run. Only the driver uses it; tasks write their completion records."""
 
     def __init__(self, store: Store, run_tag: str) -> None:
         self.store = store
-        self.layout = RunPaths(run_tag)
+        self.paths = RunPaths(run_tag)
 
     @property
     def url(self) -> str:
-        """Where the run lies."""
-        return f"{self.store.url}{self.layout.run_tag}/"
+        """URL of the run."""
+        return f"{self.store.url}{self.paths.run_tag}/"
 
     def begin(self, plan: Plan, schemas: bytes) -> Plan:
-        """Writes the plan, or goes on with the one that is there.
+        """Write the plan, or resume with the existing one.
 
         Returns:
-            The plan to carry out: the one that the run was begun with.
+            The plan to execute: the one that the run was started with.
 
         Raises:
-            UsageError: The run tag holds another plan; the differences are shown.
+            UsageError: The run tag has another plan; the message lists the differences.
         """
-        fresh = self.store.write(self.layout.plan, encode(plan), if_absent=True)
-        problem = "" if fresh else self.plan_problem(plan)
+        is_new = self.store.write(self.paths.plan, encode(plan), if_absent=True)
+        problem = "" if is_new else self.plan_problem(plan)
         if problem:
             raise UsageError(problem)
-        # Equal by their hash from here on; a run that died before this line lacks them.
+        # The plan contains their hash. A run that died before this line does not have them yet.
         self.write_schemas(schemas)
-        return plan if fresh else self.plan() or plan
+        return plan if is_new else self.plan() or plan
 
     def plan(self) -> Plan | None:
-        """The plan that the run was begun with, or None where it was not begun.
+        """Read the plan; return None if the run was not started.
 
         Raises:
-            InputError: What lies there is no plan.
+            InputError: The plan cannot be decoded.
         """
         try:
-            data = self.store.read(self.layout.plan)
+            data = self.store.read(self.paths.plan)
         except ObjectNotFoundError:
             return None
-        return decode(data, Plan, self.store.url + self.layout.plan, "plan")
+        return decode(data, Plan, self.store.url + self.paths.plan, "plan")
 
     def plan_digest(self) -> str:
-        """SHA-256 (hex) of the plan as it was written, by which partitions belong to it.
+        """SHA-256 (hex) of the plan's bytes, which completion records refer to.
 
-        A former version's plan has not all fields that it has once it is read.
+        The bytes are hashed as stored: a plan of an earlier version lacks newer fields.
 
         Raises:
-            ObjectNotFoundError: The run was not begun.
+            ObjectNotFoundError: The run was not started.
         """
-        return sha256(self.store.read(self.layout.plan))
+        return sha256(self.store.read(self.paths.plan))
 
     def plan_problem(self, plan: Plan) -> str:
-        """What keeps ``plan`` from being carried out under this run tag, or nothing."""
-        begun = self.plan()
-        different = plan_differences(begun, plan) if begun else []
-        if not different:
+        """Why ``plan`` cannot be executed under this run tag; empty if it can."""
+        existing = self.plan()
+        differences = plan_differences(existing, plan) if existing else []
+        if not differences:
             return ""
         return (
-            f"run tag {plan.run_tag} was begun with another plan: {'; '.join(different)}. "
-            "Leave --runtag out to begin a new run"
+            f"run tag {plan.run_tag} was started with another plan: {'; '.join(differences)}. "
+            "Omit --runtag to start a new run"
         )
 
     def completions(self, plan: Plan) -> list[Completion]:
-        """The partitions that are done, in no order.
+        """Read the completion records of finished partitions, in no particular order.
 
-        Where the plan has streams, that is those whose rows are published too.
+        If the plan has streams, a partition is finished once its rows are published.
 
         Raises:
-            InputError: A completion record of another plan.
+            InputError: A completion record belongs to another plan.
         """
-        found = []
-        begun = self.plan_digest()
-        for entry in self.store.list(self.layout.completed):
+        completions = []
+        expected = self.plan_digest()
+        for entry in self.store.list(self.paths.completed):
             name = self.store.url + entry.key
             completion = decode(self.store.read(entry.key), Completion, name, "completion record")
-            if completion.plan != begun:
+            if completion.plan != expected:
                 raise InputError(f"{name} belongs to another plan; use a new run tag")
-            found.append(completion)
-        return list(filter(None, map(self._published, found))) if plan.streams else found
+            completions.append(completion)
+        if not plan.streams:
+            return completions
+        return list(filter(None, map(self._published, completions)))
 
     def _published(self, completion: Completion) -> Completion | None:
-        """The completion with what was published, or None where not everything is."""
+        """Add the publishing counts; return None if not all rows are published."""
         try:
-            record = read_checkpoint(self.store, self.layout.publication(completion.partition))
+            record = read_checkpoint(self.store, self.paths.publication(completion.partition))
         except ObjectNotFoundError:
             return None
         if not record.published:
@@ -138,64 +140,61 @@ class RunStore:
         completions: Sequence[Completion],
         now: datetime,
     ) -> CompletedRun:
-        """Seals the run with what its tasks returned.
+        """Write the manifest of the tasks' completions.
 
         Raises:
-            InternalError: A partition is missing, or the ledger does not balance.
+            InternalError: A partition is missing, or the audit counts do not balance.
         """
         return self.write_manifest(build_manifest(plan, tables, completions, now))
 
     def write_manifest(self, manifest: Manifest) -> CompletedRun:
-        """Writes the COPY manifests and then, last of all, ``manifest``."""
+        """Write the COPY manifests, then ``manifest``, which completes the run."""
         data = encode(manifest)
-        sealed = self._completed_run(manifest, data)
-        for files in sealed.files if manifest.has_tsv else ():
-            self.store.write(self.layout.copy_manifest(files.table), copy_manifest(files))
-        self.store.write(self.layout.manifest, data)
-        return sealed
+        completed = self._completed_run(manifest, data)
+        for files in completed.files if manifest.has_tsv else ():
+            self.store.write(self.paths.copy_manifest(files.table), copy_manifest(files))
+        self.store.write(self.paths.manifest, data)
+        return completed
 
     def completed_run(self) -> CompletedRun | None:
-        """The sealed run, or None where it is not complete."""
-        name = self.store.url + self.layout.manifest
+        """Read the completed run; return None if it is not complete."""
+        name = self.store.url + self.paths.manifest
         try:
-            data = self.store.read(self.layout.manifest)
+            data = self.store.read(self.paths.manifest)
         except ObjectNotFoundError:
             return None
         return self._completed_run(decode(data, Manifest, name, "manifest"), data)
 
     def write_schemas(self, schemas: bytes) -> None:
-        """Keeps the schemas that the run's rows are of."""
-        self.store.write(self.layout.schemas, schemas)
+        """Write the schemas of the run."""
+        self.store.write(self.paths.schemas, schemas)
 
     def read_schemas(self) -> bytes:
-        """The schemas that the run was made by, as they were published."""
-        return self.store.read(self.layout.schemas)
+        """Read the schemas of the run, byte for byte as published."""
+        return self.store.read(self.paths.schemas)
 
     def write_load(self, record: LoadRecord) -> None:
-        """Keeps what a load came to."""
-        self.store.write(self.layout.load(record.at), encode(record))
+        """Write the record of a load."""
+        self.store.write(self.paths.load(record.at), encode(record))
 
     def read_load(self, key: str) -> LoadRecord:
-        """The record of a load.
+        """Read the record of a load.
 
         Raises:
-            InputError: What lies there is none.
+            InputError: The record cannot be decoded.
         """
         return decode(self.store.read(key), LoadRecord, self.store.url + key, "load record")
 
     def write_report(self, report: bytes) -> None:
-        """Keeps the newest report beside the manifest."""
-        self.store.write(self.layout.report, report)
+        """Write the latest report."""
+        self.store.write(self.paths.report, report)
 
     def _completed_run(self, manifest: Manifest, data: bytes) -> CompletedRun:
-        """The run by its manifest and the bytes that it lies in.
-
-        The replay ledger has the hash of these, whichever version wrote them.
-        """
+        """Build the completed run. The replay log refers to it by the hash of ``data``."""
         checksum = sha256(data)
         return CompletedRun(manifest, table_files(manifest, self.store.url, checksum), checksum)
 
 
 def sha256(data: bytes) -> str:
-    """SHA-256 of ``data`` (hex)."""
+    """SHA-256 (hex) of ``data``."""
     return hashlib.sha256(data).hexdigest()

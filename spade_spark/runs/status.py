@@ -1,4 +1,4 @@
-"""The state of runs, as people are shown it: values, made from what was found and loaded."""
+"""The state of runs: a value derived from a run's records and its loads."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ from spade_spark.window import Window
 
 
 class State(str, Enum):
-    """What a run is."""
+    """The state of a run."""
 
     TRANSFORMING = "transforming"
-    """Somebody makes its rows."""
+    """A process is transforming it."""
     LOADING = "loading"
-    """Its rows are made, and somebody is at work on it."""
+    """The transform is complete, and a process holds its lock."""
     ABANDONED = "abandoned"
-    """It was begun, is not complete, and nobody works on it."""
+    """The transform is incomplete, and no process holds its lock."""
     COMPLETE = "complete"
-    """Its rows are made, and not, or not all, loaded."""
+    """The transform is complete; some or all tables are not loaded."""
     LOADED = "loaded"
-    """All its tables are loaded."""
+    """All tables are loaded."""
     UNDONE = "undone"
-    """All its tables were loaded, and the load of some or all of them was undone."""
+    """All tables were loaded; the load of some or all of them was undone."""
     DAMAGED = "damaged"
-    """Its records cannot be read, or files that it names are missing or of another size."""
+    """Its records cannot be read, or files are missing or have the wrong size."""
     LEGACY = "foreign"
-    """It has neither plan nor manifest: an earlier tool's."""
+    """It has neither a plan nor a manifest, because an earlier tool wrote it."""
 
 
 @dataclass(frozen=True)
 class RunTable:
-    """One table of a run; rows, files and size are 0 before the run is complete.
+    """One table of a run. Rows, files and size are 0 until the run is complete.
 
     Attributes:
         table: The table's name.
-        version: The Blueprint version that made the rows; None before the run is complete.
-        rows: Rows made.
-        files: Files that count.
-        size: Their bytes.
+        version: The Blueprint version of the rows; None until the run is complete.
+        rows: Number of rows.
+        files: Number of files.
+        size: Bytes of the files.
     """
 
     table: str
@@ -64,16 +64,16 @@ class TableLoad(msgspec.Struct, frozen=True, rename={"in_replay_log": "in_ledger
         run_tag: The run.
         table: The table's name.
         warehouse: ``host:port/database``.
-        at: When, UTC.
-        start: START of the window replaced, as the time column holds it.
-        end: END of it.
-        before: Rows in the window before; None where only the warehouse's ledger knows of the load.
+        at: Time of the load, UTC.
+        start: START of the replaced window, in the form of the time column.
+        end: END of the replaced window.
+        before: Rows in the window before the load; None if only the replay log has the load.
         deleted: Rows deleted.
         inserted: Rows inserted.
-        recorded: Whether the run has a record of it: a driver that died after the commit left none.
+        recorded: Whether the run has a load record; a driver that died after the commit wrote none.
         in_replay_log: Whether the replay log has it; None if that warehouse was not queried.
-        backup: Where the rows deleted are kept; empty for nowhere, or where it is not known.
-        undone: When it was undone, UTC; None where it stands.
+        backup: The backup table of the deleted rows; empty if there is none or it is not known.
+        undone: Time of its undo, UTC; None if it was not undone.
     """
 
     run_tag: str
@@ -91,18 +91,18 @@ class TableLoad(msgspec.Struct, frozen=True, rename={"in_replay_log": "in_ledger
     undone: datetime | None = None
 
     def covers(self, other: Window) -> bool:
-        """Whether the window that was replaced has all of ``other`` in it."""
+        """Whether the replaced window includes all of ``other``."""
         return self.start <= other.wall_start and other.wall_end <= self.end
 
 
 @dataclass(frozen=True)
 class LeaseHolder:
-    """Who holds a run's lock.
+    """The holder of a run's lock.
 
     Attributes:
-        process: User, host and number of the process.
-        seconds: How old its last sign of life is.
-        live: Whether it must be taken for running.
+        process: User, host and id of the process.
+        seconds: Seconds since its last heartbeat.
+        live: Whether it may still be running.
     """
 
     process: str
@@ -112,23 +112,23 @@ class LeaseHolder:
 
 @dataclass(frozen=True)
 class RunState:
-    """One run, as it stands.
+    """One run and its state.
 
     Attributes:
         run_tag: The run tag.
-        url: Where it lies.
-        state: What it is.
-        window: ``(START, END)`` with offsets; None where it is not known.
+        url: URL of the run.
+        state: Its state.
+        window: ``(START, END)`` with offsets; None if unknown.
         tables: Its tables.
-        partitions: Partitions planned; None where only the manifest was read.
-        done: Partitions done.
-        objects: Objects below the run tag.
-        size: Their bytes.
-        loads: Where and when it was loaded.
-        lock: Who holds its lock, dead or live.
-        problems: What is wrong with it, a sentence each.
-        removable: What `runs --prune` offers to remove of it.
-        next: What to do next.
+        partitions: Planned partitions; None if only the manifest was read.
+        done: Partitions with a completion record.
+        objects: Number of objects below the run tag.
+        size: Bytes of the objects.
+        loads: Its loads.
+        lock: The holder of its lock, live or expired.
+        problems: What is wrong with it, one sentence each.
+        removable: What `runs --prune` can remove of it.
+        next: What the operator can do next.
     """
 
     run_tag: str
@@ -148,20 +148,20 @@ class RunState:
 
     @property
     def rows(self) -> int:
-        """Rows made, of all tables."""
+        """Rows of all tables."""
         return sum(table.rows for table in self.tables)
 
 
 def state_of(found: DiscoveredRun, loads: Iterable[TableLoad]) -> RunState:
-    """``found`` as it stands.
+    """Derive the state of a run.
 
     Args:
-        found: What lies below its run tag.
-        loads: All loads that are known, of other runs as well.
+        found: The run.
+        loads: All known loads, including those of other runs.
     """
-    every = tuple(loads)
-    mine = tuple(each for each in every if each.run_tag == found.run_tag)
-    state = _state(found, mine)
+    all_loads = tuple(loads)
+    own_loads = tuple(load for load in all_loads if load.run_tag == found.run_tag)
+    state = _state(found, own_loads)
     return RunState(
         run_tag=found.run_tag,
         url=found.url,
@@ -172,11 +172,11 @@ def state_of(found: DiscoveredRun, loads: Iterable[TableLoad]) -> RunState:
         done=found.done,
         objects=len(found.objects),
         size=found.size,
-        loads=mine,
+        loads=own_loads,
         lock=_holder(found),
         problems=found.problems,
-        removable=_removable(found, state, every),
-        next=_next_step(found, state, mine),
+        removable=_removable(found, state, all_loads),
+        next=_next_step(found, state, own_loads),
     )
 
 
@@ -188,28 +188,28 @@ def _state(found: DiscoveredRun, loads: tuple[TableLoad, ...]) -> State:
     if found.manifest:
         if _not_loaded(found, loads):
             return State.COMPLETE
-        return State.UNDONE if any(each.undone for each in loads) else State.LOADED
+        return State.UNDONE if any(load.undone for load in loads) else State.LOADED
     return State.ABANDONED if found.plan else State.LEGACY
 
 
 def _not_loaded(found: DiscoveredRun, loads: Iterable[TableLoad]) -> list[str]:
-    """The made tables that no warehouse has, as far as is known."""
+    """The tables of the run without a known load."""
     assert found.manifest is not None
-    loaded = {each.table for each in loads if each.in_replay_log is not False}
-    return [made.table for made in found.manifest.tables if made.table not in loaded]
+    loaded = {load.table for load in loads if load.in_replay_log is not False}
+    return [table.table for table in found.manifest.tables if table.table not in loaded]
 
 
 def _tables(found: DiscoveredRun) -> tuple[RunTable, ...]:
     if found.manifest:
         return tuple(
             RunTable(
-                made.table,
-                made.version,
-                made.rows,
-                len(made.every),
-                sum(file.size for file in made.every),
+                table.table,
+                table.version,
+                table.rows,
+                len(table.all_files),
+                sum(file.size for file in table.all_files),
             )
-            for made in found.manifest.tables
+            for table in found.manifest.tables
         )
     return tuple(RunTable(name, None) for name in found.plan.tables) if found.plan else ()
 
@@ -224,91 +224,97 @@ def _holder(found: DiscoveredRun) -> LeaseHolder | None:
 def _removable(
     found: DiscoveredRun, state: State, loads: tuple[TableLoad, ...]
 ) -> PruneCandidate | None:
-    """What may go; nothing of what somebody works on, or of what is not understood."""
+    """What can be removed; nothing of a running, damaged or legacy run."""
     if state is State.ABANDONED:
         return PruneCandidate.of("run", "abandoned", found.objects, found.untracked)
     if state not in {State.COMPLETE, State.LOADED, State.UNDONE}:
         return None
-    by = _superseded_by(found, loads)
-    if by:
-        return PruneCandidate.of("run", f"superseded by {by}", found.objects, found.untracked)
-    left = found.leftovers, found.untracked_leftovers
-    return PruneCandidate.of("leftovers", "named by no manifest", *left)
+    newer = _superseded_by(found, loads)
+    if newer:
+        return PruneCandidate.of("run", f"superseded by {newer}", found.objects, found.untracked)
+    leftovers = found.leftovers, found.untracked_leftovers
+    return PruneCandidate.of("leftovers", "not in the manifest", *leftovers)
 
 
 def _superseded_by(found: DiscoveredRun, loads: tuple[TableLoad, ...]) -> str:
-    """The runs that were loaded over all of this one since, or nothing.
+    """The later runs whose loads replaced all of this one; empty if there are none.
 
-    Where this one was loaded itself, they must have been loaded there, after it. A run of Parquet
-    alone is for a lake, in which no load takes its place.
+    If this run was loaded, they must have been loaded into the same warehouse after it. A run with
+    Parquet files only is for a lake, so that no load supersedes it.
     """
     assert found.manifest is not None
     if not found.manifest.has_tsv:
         return ""
     window = Window.parse(*found.manifest.window)
-    by = set()
-    for made in found.manifest.tables:
+    newer = set()
+    for table in found.manifest.tables:
+        loads_of_table = [load for load in loads if load.table == table.table]
+        own = [load for load in loads_of_table if load.run_tag == found.run_tag]
         others = [
-            each
-            for each in loads
-            if each.table == made.table
-            and each.run_tag != found.run_tag
-            and each.undone is None
-            and each.covers(window)
+            load
+            for load in loads_of_table
+            if load.run_tag != found.run_tag and load.undone is None and load.covers(window)
         ]
-        own = [each for each in loads if (each.run_tag, each.table) == (found.run_tag, made.table)]
-        places = [(each.warehouse, each.at) for each in own] or [("", found.manifest.created)]
-        for place, since in places:
+        targets = [(load.warehouse, load.at) for load in own] or [("", found.manifest.created)]
+        for warehouse, since in targets:
             later = [
-                each.run_tag for each in others if each.at > since and place in {"", each.warehouse}
+                load.run_tag
+                for load in others
+                if load.at > since and warehouse in {"", load.warehouse}
             ]
             if not later:
                 return ""
-            by.add(later[-1])
-    return ", ".join(sorted(by))
+            newer.add(later[-1])
+    return ", ".join(sorted(newer))
 
 
 def _next_step(found: DiscoveredRun, state: State, loads: tuple[TableLoad, ...]) -> str:
     tag = found.run_tag
     if found.is_live:
-        return "wait until it has ended"
+        return "wait until the process that holds its lock has ended"
     if state is State.DAMAGED:
-        return "begin a new run: leave --runtag out"
+        return "start a new run: run the replay again without --runtag"
     if state is State.LEGACY:
         return (
-            f"load it, if it is an earlier tool's, with --skip-transform --by-prefix --runtag {tag}"
+            "if an earlier tool wrote it, load it: spade-spark replay START END TABLE... "
+            f"--skip-transform --by-prefix --runtag {tag}"
         )
     if found.plan:
-        return f"go on with it: {_command(found.plan.window, _plan_args(found.plan), tag)}"
+        return f"resume it: {_command(found.plan.window, _plan_args(found.plan), tag)}"
     assert found.manifest is not None
-    left = _not_loaded(found, loads)
-    return _load_hint(found.manifest, left) if left else _undo_hint(state, tag, loads)
+    missing = _not_loaded(found, loads)
+    return _load_hint(found.manifest, missing) if missing else _undo_hint(state, tag, loads)
 
 
 def _load_hint(manifest: Manifest, tables: Iterable[str]) -> str:
-    """What can be done with a run that is complete."""
+    """The next step for a complete run with tables that are not loaded."""
     tag = manifest.run_tag
     damaged = ("--allow-damaged", str(len(manifest.damaged))) if manifest.damaged else ()
     if not manifest.has_tsv and tag.endswith(QUARANTINE):
-        return "nothing: a lake does not add rows; replay the window again and publish that run"
+        return "rows cannot be added to a lake: replay the window again, then publish that run"
     if not manifest.has_tsv:
         words = ("spade-spark", "export", "publish", tag, "--to", "URL", *damaged)
-        return f"put it into a lake: {shlex.join(words)}"
+        return f"publish it to a lake: {shlex.join(words)}"
     options = ("--skip-transform", *damaged)
     return f"load it: {_command(manifest.window, (*tables, *options), tag)}"
 
 
 def _undo_hint(state: State, tag: str, loads: Iterable[TableLoad]) -> str:
-    """What can be done with a run that is loaded."""
+    """The next step for a loaded run."""
     if state is State.UNDONE:
-        return f"nothing: it was undone; to put its rows back: spade-spark undo {UNDO}{tag}"
-    if any(each.backup for each in loads):
-        return f"nothing: it is loaded; to put back what it replaced: spade-spark undo {tag}"
-    return "nothing: it is loaded"
+        return (
+            f"nothing to do, its load was undone. To restore its rows: spade-spark undo {UNDO}{tag}"
+        )
+    if any(load.backup for load in loads):
+        return (
+            "nothing to do, it is loaded. To restore the rows that it replaced: "
+            f"spade-spark undo {tag}"
+        )
+    return "nothing to do, it is loaded"
 
 
 def _plan_args(plan: Plan) -> Iterator[str]:
-    """What a command says so that its plan is this one, where the settings are."""
+    """The arguments that reproduce this plan, given the same settings."""
     yield from ("--all-tables",) if plan.all_tables else plan.tables
     yield from _publish_args(plan.streams)
     formats = plan.settings.get("output.format", "tsv")
@@ -319,7 +325,7 @@ def _plan_args(plan: Plan) -> Iterator[str]:
 
 
 def _publish_args(streams: Iterable[str]) -> Iterator[str]:
-    """What a command says to publish to ``streams``, each of which ends in its name at AWS."""
+    """The ``--publish`` options of ``streams``, whose ids end in the AWS name."""
     for name in dict.fromkeys(stream.rpartition("/")[2] for stream in streams):
         yield from ("--publish", name)
 

@@ -26,7 +26,7 @@ from spade_spark.errors import (
 from spade_spark.lookups.factory import worker_lookups
 from spade_spark.plan import InputObject, InputPartition
 from spade_spark.runs.audit_counts import AuditCounts
-from spade_spark.runs.manifest import Completion, Damaged
+from spade_spark.runs.manifest import Completion, CorruptObject
 from spade_spark.runs.paths import RunPaths
 from spade_spark.sources.glob_archive import GlobDeduplicator, GlobReader
 from spade_spark.sources.gzip_lines import ObjectLines
@@ -120,7 +120,7 @@ class _TaskAttempt:
         self._edge_types = _edge_types(context, self._tables)
         self._outputs = TaskOutputs(context, name, store, spool)
         self._lookups_before = self._lookups.stats()  # the worker's lookups outlive its tasks
-        self._damaged: list[Damaged] = []
+        self._damaged: list[CorruptObject] = []
         self._read_counts = AuditCounts()
 
     def run(self) -> Completion:
@@ -144,7 +144,7 @@ class _TaskAttempt:
                 feed = self._feed_quarantine if self._context.from_quarantine else self._feed
                 feed(lines, source.key)
             except CorruptObjectError as error:
-                self._damaged.append(Damaged(source.key, str(error)))
+                self._damaged.append(CorruptObject(source.key, str(error)))
             self._read_counts += read_counts(lines)
 
     def _feed(self, lines: ObjectLines | GlobReader, key: str) -> None:

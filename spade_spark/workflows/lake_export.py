@@ -103,7 +103,7 @@ def _sealed(run: RunStore) -> CompletedRun:
     Raises:
         InputError: It is not, or there is no such run.
     """
-    sealed, tag = run.completed_run(), run.layout.run_tag
+    sealed, tag = run.completed_run(), run.paths.run_tag
     if sealed:
         return sealed
     if run.plan() is None:

@@ -39,7 +39,7 @@ def list_quarantine(run_tag: str, settings: Settings) -> Listing:
     """
     store = open_store(settings.output.base, settings.s3)
     named = {file.key for file in _manifest(run_tag, settings).quarantine}
-    there = store.list(RunStore(store, run_tag).layout.quarantine(""))
+    there = store.list(RunStore(store, run_tag).paths.quarantine(""))
     sources = tuple(
         InputObject(found.key, found.size, found.etag) for found in there if found.key in named
     )

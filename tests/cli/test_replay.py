@@ -47,7 +47,8 @@ def _elsewhere(monkeypatch, tmp_path):
         ([*WINDOW, "login", "--all-tables"], "name tables or give --all-tables, not both"),
         (
             [*WINDOW, "login", "--runtag", "a/b", "--skip-ace-upload"],
-            "'a/b' is no run tag: use letters, digits, '.', '_' and '-', a letter or digit first",
+            "'a/b' is not a valid run tag: start with a letter or digit, then use letters, digits, "
+            "'.', '_' and '-'",
         ),
     ],
 )

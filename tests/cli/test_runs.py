@@ -83,7 +83,7 @@ class Lake:
             untracked=(UntrackedFile(self.store.url + untracked, 1, 10),),
             quarantine=(QuarantineFile(quarantined, 1, 10),),
         )
-        self.store.write(RunStore(self.store, tag).layout.completion(number), encode(completion))
+        self.store.write(RunStore(self.store, tag).paths.completion(number), encode(completion))
         return completion
 
     def seal(self, tag, window=WINDOW, created=NOW):
@@ -276,7 +276,7 @@ def test_one_run_is_shown_whole(lake, capsys):
     printed = capsys.readouterr().out
     assert "1 of 2 partitions done" in printed
     assert "Lock: bob@worker-7, process 4711, last heartbeat" in printed
-    assert printed.endswith("Next: wait until it has ended\n")
+    assert printed.endswith("Next: wait until the process that holds its lock has ended\n")
 
 
 def test_a_sealed_run_is_shown_with_its_ledger_loads_and_what_failed(lake, capsys):
@@ -306,8 +306,8 @@ def test_what_is_damaged_is_named(lake, capsys):
     lake.store.delete("r/login/v3/00000-0-0123456789ab-0000.gz")
     lake.runs("r")
     printed = capsys.readouterr().out
-    assert "r/login/v3/00000-0-0123456789ab-0000.gz is not there" in printed
-    assert "Next: begin a new run" in printed
+    assert "r/login/v3/00000-0-0123456789ab-0000.gz is missing" in printed
+    assert "Next: start a new run" in printed
 
 
 def test_a_run_tag_that_is_not_there_is_refused(lake, capsys):
@@ -382,7 +382,7 @@ def test_prune_removes_what_it_was_told_to_and_nothing_else(lake, capsys):
     assert lake.runs("--prune", "dead", "left", "--yes") == 0
     printed = capsys.readouterr().out
     assert "removed dead: whole run (abandoned), 2 objects" in printed
-    assert "removed left: leftovers of failed attempts (named by no manifest), 2 obj" in printed
+    assert "removed left: leftovers of failed attempts (not in the manifest), 2 obj" in printed
     assert lake.keys("dead") == []
     assert lake.keys("dead-2") == ["_plan.json", "_schemas.json"]
     assert kept - set(lake.keys("left")) == {

@@ -17,7 +17,7 @@ from spade_spark.errors import SettingsError, UsageError
 from spade_spark.lake.snapshot import load_snapshot
 from spade_spark.lake.vacuum import find_unreferenced
 from spade_spark.reporting.export import print_export
-from spade_spark.runs.manifest import Damaged
+from spade_spark.runs.manifest import CorruptObject
 from spade_spark.storage.base import open_store
 from spade_spark.storage.records import encode
 from spade_spark.workflows import lake_export
@@ -207,7 +207,7 @@ def test_a_run_without_parquet_files_is_refused(lab):
 
 
 def test_a_run_whose_input_was_damaged_is_refused_unless_that_is_allowed(lab, capsys):
-    lab.run("cut", NEW, damaged=(Damaged("20171103/a.gz", "it is cut off"),))
+    lab.run("cut", NEW, damaged=(CorruptObject("20171103/a.gz", "it is cut off"),))
     command = f"spade-spark export publish cut --to {lab.to} --allow-damaged 1"
     conf = lab.folder / "conf.toml"
     conf.write_text(f'[output]\nbase = "{lab.folder}/out/"\n')
@@ -255,7 +255,7 @@ def test_the_command_tells_what_it_did_as_json_too(lab, capsys):
     assert main(["export", "publish", "begun", *words]) == 1
     assert "go on with it first, as spade-spark runs begun says" in capsys.readouterr().err
     assert main(["export", "publish", "../gone", *words]) == 2
-    assert "is no run tag" in capsys.readouterr().err
+    assert "is not a valid run tag" in capsys.readouterr().err
 
 
 WIDER = edge_logs.table(

@@ -7,7 +7,7 @@ import msgspec
 from spade_spark.reporting.corrupt_input import damage_problem, withheld_message
 from spade_spark.request import Request
 from spade_spark.runs.audit_counts import AuditCounts
-from spade_spark.runs.manifest import Completion, Damaged, RowFile
+from spade_spark.runs.manifest import Completion, CorruptObject, RowFile
 from spade_spark.runs.run_store import CompletedRun
 from spade_spark.streams.counts import StreamCounts
 from spade_spark.window import Window
@@ -16,7 +16,7 @@ from tests.reporting.test_replay import MANIFEST
 REQUEST = Request(
     Window.parse("2017-11-03 10:00:00", "2017-11-03 11:59:59"), ("login",), False, "r"
 )
-DAMAGED = (Damaged("a", "a is cut off"), Damaged("b", "b is empty"))
+DAMAGED = (CorruptObject("a", "a is cut off"), CorruptObject("b", "b is empty"))
 
 
 def test_the_problem_reports_rows_that_were_already_published():

@@ -16,7 +16,7 @@ from spade_spark.reporting.render import format_size, pluralize
 from spade_spark.reporting.replay import Report, print_summary
 from spade_spark.runs.audit_counts import AuditCounts
 from spade_spark.runs.load_results import LoadAlreadyDone, LoadFailed, TableLoaded
-from spade_spark.runs.manifest import Damaged, Manifest, ManifestTable, RowFile, UntrackedFile
+from spade_spark.runs.manifest import CorruptObject, Manifest, ManifestTable, RowFile, UntrackedFile
 from spade_spark.streams.counts import StreamCounts
 from spade_spark.transform.edge_type_audit import EdgeTypeCounts
 from spade_spark.transform.outcomes import Outcome
@@ -143,7 +143,7 @@ def test_truncated_values_are_counted_by_column():
 
 
 def test_corrupt_objects_are_named_up_to_a_limit():
-    damaged = tuple(Damaged(f"k{n}", f"k{n} is cut off") for n in range(30))
+    damaged = tuple(CorruptObject(f"k{n}", f"k{n} is cut off") for n in range(30))
     text = printed(replace(REPORT, manifest=msgspec.structs.replace(MANIFEST, damaged=damaged)))
     assert "k0 is cut off" in text
     assert "20 more corrupt objects; s3://out/r/_report.json lists all of them" in text

@@ -1,4 +1,4 @@
-"""The ledger: what was read equals the sum of what was counted, or the run fails."""
+"""Audit counts: the lines read equal the sum of the counts, or the run fails."""
 
 import pytest
 from hypothesis import given
@@ -14,27 +14,27 @@ counts = st.dictionaries(
     st.sampled_from(["", "login", "chat"]),
     st.dictionaries(st.sampled_from(Outcome), st.integers(0, 1000)),
 )
-ledgers = st.builds(AuditCounts, *[st.integers(0, 1000)] * 7, counts)
+audit_counts = st.builds(AuditCounts, *[st.integers(0, 1000)] * 7, counts)
 
 
-@given(st.lists(ledgers, max_size=5))
-def test_a_sum_counts_what_its_parts_count(parts):
-    whole = total(parts)
-    assert whole.lines == sum(part.lines for part in parts)
-    assert whole.event_count == sum(part.event_count for part in parts)
-    assert whole.rows("login") == sum(part.rows("login") for part in parts)
+@given(st.lists(audit_counts, max_size=5))
+def test_a_total_is_the_sum_of_its_parts(parts):
+    sums = total(parts)
+    assert sums.lines == sum(part.lines for part in parts)
+    assert sums.event_count == sum(part.event_count for part in parts)
+    assert sums.rows("login") == sum(part.rows("login") for part in parts)
 
 
-def test_what_is_counted_by_name_is_summed_by_name_in_its_order():
+def test_counts_by_name_are_added_by_name_in_the_order_of_the_left():
     internal = EdgeTypeCounts("internal", 3, 1, 1)
     left = AuditCounts(edge_types={"b": internal}, streams={"s": StreamCounts(rows=1)}, repeated=1)
     right = AuditCounts(edge_types={"a": EdgeTypeCounts(events=1), "b": internal}, repeated=2)
-    whole = left + right
-    assert list(whole.edge_types.items()) == [
+    sums = left + right
+    assert list(sums.edge_types.items()) == [
         ("b", EdgeTypeCounts("internal", 6, 2, 2)),
         ("a", EdgeTypeCounts(events=1)),
     ]
-    assert (whole.streams, whole.repeated) == ({"s": StreamCounts(rows=1)}, 3)
+    assert (sums.streams, sums.repeated) == ({"s": StreamCounts(rows=1)}, 3)
 
 
 BALANCED = AuditCounts(
@@ -50,13 +50,13 @@ BALANCED = AuditCounts(
 )
 
 
-def test_a_ledger_that_balances_passes():
+def test_counts_that_balance_pass():
     BALANCED.check({"login": 4}, "partition 1")
 
 
 @pytest.mark.parametrize("written", [{"login": 3}, {"login": 5}, {}, {"login": 4, "chat": 1}])
 def test_rows_that_are_missing_or_too_many_in_the_files_fail_the_run(written):
-    with pytest.raises(InternalError, match="partition 1: the ledger does not balance"):
+    with pytest.raises(InternalError, match="partition 1: the audit counts do not balance"):
         BALANCED.check(written, "partition 1")
 
 
@@ -66,10 +66,10 @@ def test_a_line_that_was_not_counted_fails_the_run():
         lost.check({"login": 4}, "partition 1")
 
 
-def test_what_was_published_adds_up_by_stream():
-    one = AuditCounts(streams={"a": StreamCounts(rows=3, published=3), "b": StreamCounts(rows=1)})
-    other = AuditCounts(streams={"a": StreamCounts(rows=2, filtered=2), "c": StreamCounts(rows=5)})
-    assert (one + other).streams == {
+def test_published_rows_are_added_by_stream():
+    left = AuditCounts(streams={"a": StreamCounts(rows=3, published=3), "b": StreamCounts(rows=1)})
+    right = AuditCounts(streams={"a": StreamCounts(rows=2, filtered=2), "c": StreamCounts(rows=5)})
+    assert (left + right).streams == {
         "a": StreamCounts(rows=5, published=3, filtered=2),
         "b": StreamCounts(rows=1),
         "c": StreamCounts(rows=5),
@@ -78,7 +78,7 @@ def test_what_was_published_adds_up_by_stream():
 
 @pytest.mark.parametrize("end", ["outside", "filtered", "empty", "published", "dropped"])
 def test_a_row_that_no_stream_accounts_for_fails_the_run(end):
-    ledger = AuditCounts(streams={"stream/views": StreamCounts(**{"rows": 4, end: 4})})
-    ledger.check({}, "here")
+    balanced = AuditCounts(streams={"stream/views": StreamCounts(**{"rows": 4, end: 4})})
+    balanced.check({}, "here")
     with pytest.raises(InternalError, match="5 rows for stream/views"):
-        (ledger + AuditCounts(streams={"stream/views": StreamCounts(rows=1)})).check({}, "here")
+        (balanced + AuditCounts(streams={"stream/views": StreamCounts(rows=1)})).check({}, "here")

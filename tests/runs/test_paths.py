@@ -1,4 +1,4 @@
-"""Names below the output store."""
+"""Keys below the output store."""
 
 from datetime import datetime, timezone
 
@@ -12,23 +12,23 @@ from spade_spark.runs.paths import RunPaths, check_tag, generate_tag, table_fold
 NOW = datetime(2017, 11, 3, 10, 20, 30, tzinfo=timezone.utc)
 
 
-def test_a_generated_tag_is_the_namespace_and_the_time():
+def test_a_generated_tag_contains_the_namespace_and_the_time():
     assert generate_tag(NOW) == "20171103T102030"
     assert generate_tag(NOW, "lake") == "lake-20171103T102030"
 
 
 @pytest.mark.parametrize("tag", ["", "a/b", "../x", "_plan", "a b", "-x", "a" * 129])
-def test_a_tag_that_could_not_be_a_prefix_is_refused(tag):
-    with pytest.raises(UsageError, match="is no run tag"):
+def test_a_tag_that_is_not_a_valid_prefix_is_refused(tag):
+    with pytest.raises(UsageError, match="is not a valid run tag"):
         check_tag(tag)
 
 
-def test_rows_lie_below_their_table_and_version():
+def test_rows_are_stored_below_their_table_and_version():
     assert RunPaths("r").rows("login", 3, "x.gz") == "r/login/v3/x.gz"
 
 
 @given(st.text(min_size=1))
-def test_no_events_name_can_leave_its_folder_or_stand_for_the_runs_own_files(name):
+def test_no_event_name_escapes_its_folder_or_collides_with_the_records_of_the_run(name):
     try:
         folder = table_folder(name)
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""A run in the output store: the plan first, the manifest last, and only what tasks returned."""
+"""A run in the output store: the plan comes first, the manifest last."""
 
 import json
 from dataclasses import replace
@@ -11,7 +11,7 @@ from spade_spark.blueprint.schema import Column, Table
 from spade_spark.errors import InputError, InternalError, UsageError
 from spade_spark.plan import InputObject, Plan, assign_to_partitions
 from spade_spark.runs.audit_counts import AuditCounts
-from spade_spark.runs.manifest import Completion, Damaged, RowFile
+from spade_spark.runs.manifest import Completion, CorruptObject, RowFile
 from spade_spark.runs.run_store import RunStore, sha256
 from spade_spark.settings import S3Settings
 from spade_spark.storage.base import open_store
@@ -54,28 +54,28 @@ def run(tmp_path):
     return RunStore(open_store(str(tmp_path), S3Settings()), "r")
 
 
-def test_a_run_is_begun_once_and_gone_on_with(run):
+def test_a_run_is_started_once_and_then_resumed(run):
     assert run.begin(PLAN, b"[]") == PLAN
     later = replace(PLAN, created=datetime(2018, 1, 1, tzinfo=timezone.utc))
     assert run.begin(later, b"[]") == PLAN
 
 
-def test_another_plan_under_the_same_tag_is_refused_with_the_difference(run):
+def test_another_plan_under_the_same_run_tag_is_refused_with_the_difference(run):
     run.begin(PLAN, b"[]")
     with pytest.raises(UsageError, match="schemas_sha256 was abc, is def"):
         run.begin(replace(PLAN, schemas_sha256="def"), b"[]")
 
 
-def test_a_run_has_no_manifest_before_it_is_sealed(run):
+def test_a_run_has_no_manifest_until_it_is_completed(run):
     run.begin(PLAN, b"[]")
     assert run.completed_run() is None
 
 
-def test_the_manifest_names_what_the_tasks_returned_and_nothing_else(run):
-    run.store.write("r/login/v3/left-by-a-dead-task.gz", b"x")
-    sealed = run.complete(PLAN, TABLES, [completion(1), completion(0, rows=3)], NOW)
-    assert run.completed_run() == sealed
-    login, quiet = sealed.files
+def test_the_manifest_names_only_what_the_tasks_returned(run):
+    run.store.write("r/login/v3/file-of-a-dead-task.gz", b"x")
+    completed = run.complete(PLAN, TABLES, [completion(1), completion(0, rows=3)], NOW)
+    assert run.completed_run() == completed
+    login, quiet = completed.files
     assert [file.url for file in login.files] == [
         f"{run.store.url}r/login/v3/0.gz",
         f"{run.store.url}r/login/v3/1.gz",
@@ -84,7 +84,7 @@ def test_the_manifest_names_what_the_tasks_returned_and_nothing_else(run):
     assert (quiet.rows, quiet.files) == (0, ())
 
 
-def test_the_copy_manifest_has_redshifts_form(run):
+def test_the_copy_manifest_has_the_format_of_redshift(run):
     run.complete(PLAN, TABLES, [completion(0), completion(1)], NOW)
     assert json.loads(run.store.read("r/_copy/login.json"))["entries"][0] == {
         "url": f"{run.store.url}r/login/v3/0.gz",
@@ -94,67 +94,67 @@ def test_the_copy_manifest_has_redshifts_form(run):
 
 
 @pytest.mark.parametrize("numbers", [[0], [0, 0], [0, 1, 1], [0, 2]])
-def test_a_missing_or_repeated_partition_is_not_sealed(run, numbers):
+def test_a_run_with_a_missing_or_repeated_partition_is_not_completed(run, numbers):
     with pytest.raises(InternalError, match="2 partitions were planned"):
         run.complete(PLAN, TABLES, [completion(number) for number in numbers], NOW)
     assert run.completed_run() is None
 
 
-def test_a_run_whose_rows_do_not_add_up_is_not_sealed(run):
+def test_a_run_whose_rows_do_not_add_up_is_not_completed(run):
     wrong = msgspec.structs.replace(completion(1), files=())
-    with pytest.raises(InternalError, match="4 rows of login made, 2 in files"):
+    with pytest.raises(InternalError, match="4 rows of login counted, but 2 in files"):
         run.complete(PLAN, TABLES, [completion(0), wrong], NOW)
     assert run.completed_run() is None
 
 
-def test_damaged_objects_are_kept(run):
-    damaged = Damaged("a", "a is cut off")
-    sealed = run.complete(PLAN, TABLES, [completion(0, damaged=(damaged,)), completion(1)], NOW)
-    assert sealed.manifest.damaged == (damaged,)
+def test_the_manifest_lists_corrupt_objects(run):
+    damaged = CorruptObject("a", "a is cut off")
+    completed = run.complete(PLAN, TABLES, [completion(0, damaged=(damaged,)), completion(1)], NOW)
+    assert completed.manifest.damaged == (damaged,)
 
 
 def test_a_completion_record_of_another_plan_is_refused(run):
     run.begin(PLAN, b"[]")
     run.store.write(
-        run.layout.completion(0), encode(msgspec.structs.replace(completion(0), plan="other"))
+        run.paths.completion(0), encode(msgspec.structs.replace(completion(0), plan="other"))
     )
     with pytest.raises(InputError, match=r"_completed/00000.json belongs to another plan"):
         run.completions(PLAN)
 
 
-def test_completion_records_are_found_again(run):
+def test_completion_records_are_read_back(run):
     run.begin(PLAN, b"[]")
-    run.store.write(run.layout.completion(0), encode(completion(0)))
+    run.store.write(run.paths.completion(0), encode(completion(0)))
     assert run.completions(PLAN) == [completion(0)]
 
 
-def shorn(record, *names):
-    """What a former version wrote, which knew nothing of these fields."""
+def without_fields(record, *names):
+    """A record as an earlier version wrote it, without these fields."""
     document = json.loads(encode(record))
     for name in names:
         del document[name]
     return json.dumps(document, indent=1).encode()
 
 
-def test_a_run_that_a_former_version_began_is_gone_on_with(run):
-    begun = shorn(PLAN, "streams", "streams_sha256")
-    run.store.write(run.layout.plan, begun)
+def test_a_run_of_an_earlier_version_is_resumed(run):
+    begun = without_fields(PLAN, "streams", "streams_sha256")
+    run.store.write(run.paths.plan, begun)
     done = msgspec.structs.replace(completion(0), plan=sha256(begun))
-    run.store.write(run.layout.completion(0), encode(done))
+    run.store.write(run.paths.completion(0), encode(done))
     assert run.begin(PLAN, b"[]") == PLAN
     assert run.completions(PLAN) == [done]
 
 
-def test_a_run_that_a_former_version_sealed_has_the_checksum_that_it_was_loaded_by(run):
-    sealed = run.complete(PLAN, TABLES, [completion(0), completion(1)], NOW)
-    stored = shorn(sealed.manifest, "lookups", "format")
-    run.store.write(run.layout.manifest, stored)
+def test_a_run_of_an_earlier_version_keeps_the_checksum_of_its_stored_manifest(run):
+    completed = run.complete(PLAN, TABLES, [completion(0), completion(1)], NOW)
+    stored = without_fields(completed.manifest, "lookups", "format")
+    run.store.write(run.paths.manifest, stored)
     again = run.completed_run()
     assert again.checksum == sha256(stored)
     assert {files.checksum for files in again.files} == {again.checksum}
 
 
-def test_a_table_that_fell_back_in_several_partitions_is_named_once(run):
+def test_a_table_with_fallbacks_in_several_partitions_is_named_once(run):
     partitions = [
         completion(0, fallbacks={"login": "why"}),
         completion(1, fallbacks={"chat": "no columns", "login": "why"}),
@@ -166,22 +166,22 @@ def test_a_table_that_fell_back_in_several_partitions_is_named_once(run):
     assert run.completed_run().manifest.fallbacks == {"chat": "no columns", "login": "why"}
 
 
-def test_records_of_a_former_version_have_no_fallbacks(run):
+def test_records_of_an_earlier_version_have_no_fallbacks(run):
     run.begin(PLAN, b"[]")
-    run.store.write(run.layout.completion(0), shorn(completion(0), "fallbacks"))
+    run.store.write(run.paths.completion(0), without_fields(completion(0), "fallbacks"))
     assert run.completions(PLAN) == [completion(0)]
-    sealed = run.complete(PLAN, TABLES, [completion(0), completion(1)], NOW)
-    run.store.write(run.layout.manifest, shorn(sealed.manifest, "fallbacks"))
-    assert run.completed_run().manifest == sealed.manifest
+    completed = run.complete(PLAN, TABLES, [completion(0), completion(1)], NOW)
+    run.store.write(run.paths.manifest, without_fields(completed.manifest, "fallbacks"))
+    assert run.completed_run().manifest == completed.manifest
 
 
-def test_a_broken_manifest_is_named(run):
-    run.store.write(run.layout.manifest, b"{")
+def test_an_unreadable_manifest_is_named(run):
+    run.store.write(run.paths.manifest, b"{")
     with pytest.raises(InputError, match=r"_manifest.json is not a valid manifest"):
         run.completed_run()
 
 
-def test_a_manifest_says_which_column_its_days_are_of(run):
+def test_the_manifest_contains_the_time_column(run):
     plan = replace(PLAN, settings={"warehouse.time_column": "seen"})
     done = [msgspec.structs.replace(completion(number), plan=digest(plan)) for number in (0, 1)]
     assert run.complete(plan, TABLES, done, NOW).manifest.time_column == "seen"

@@ -1,4 +1,4 @@
-"""What people are told of runs with Parquet files."""
+"""The state of runs with Parquet files, and what it suggests to do next."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -18,7 +18,7 @@ NOW = datetime(2017, 11, 4, 12, tzinfo=timezone.utc)
 WINDOW = Window.parse("2017-11-03 10:00:00", "2017-11-03 11:59:59")
 
 
-def found(tag="r", plan=None, manifest=None):
+def discovered(tag="r", plan=None, manifest=None):
     return DiscoveredRun(
         tag, f"s3://out/{tag}/", (), (), plan, manifest, (), LeaseTable((), NOW), ()
     )
@@ -27,7 +27,7 @@ def found(tag="r", plan=None, manifest=None):
 def complete(formats, tag="r"):
     table = ManifestTable("login", 3, ("time",), ())
     manifest = Manifest(tag, "p", WINDOW.arguments, NOW, (table,), AuditCounts(), format=formats)
-    return found(tag, manifest=manifest)
+    return discovered(tag, manifest=manifest)
 
 
 def later_load():
@@ -39,29 +39,29 @@ def later_load():
 
 
 @pytest.mark.parametrize(("formats", "superseded"), [("tsv", True), ("parquet", False)])
-def test_a_load_does_not_take_the_place_of_what_is_for_a_lake(formats, superseded):
+def test_a_load_does_not_supersede_a_run_for_a_lake(formats, superseded):
     run = replace(complete(formats), objects=(StoredObject("r/_manifest.json", 9, "e", NOW),))
     assert bool(state_of(run, [later_load()]).removable) is superseded
 
 
 @pytest.mark.parametrize(
-    ("formats", "words"),
+    ("formats", "options"),
     [
         ("tsv", ""),
         ("tsv,parquet", "--format tsv,parquet "),
         ("parquet", "--format parquet --skip-ace-upload "),
     ],
 )
-def test_a_run_is_gone_on_with_in_the_formats_that_it_was_begun_with(formats, words):
+def test_the_command_that_resumes_a_run_names_its_formats(formats, options):
     plan = replace(PLAN, window=WINDOW.arguments, settings={"output.format": formats})
-    said = state_of(found(plan=plan), []).next
+    hint = state_of(discovered(plan=plan), []).next
     start, end = WINDOW.arguments
-    assert said == (
-        f"go on with it: spade-spark replay '{start}' '{end}' login quiet {words}--runtag r"
+    assert hint == (
+        f"resume it: spade-spark replay '{start}' '{end}' login quiet {options}--runtag r"
     )
 
 
-def test_what_was_left_out_of_a_run_is_not_offered_to_a_lake():
-    said = state_of(complete("parquet", "r.quarantine"), []).next
-    assert "replay the window again and publish that run" in said
+def test_a_quarantine_run_is_not_offered_to_a_lake():
+    hint = state_of(complete("parquet", "r.quarantine"), []).next
+    assert "replay the window again, then publish that run" in hint
     assert state_of(complete("parquet"), []).next.endswith("export publish r --to URL")
