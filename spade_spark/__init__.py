@@ -1,6 +1,6 @@
-"""spade-spark: edge logs on S3 become rows in the warehouse again.
+"""spade-spark reprocesses a window of edge logs on S3 into Amazon Redshift rows.
 
-The story of a replay stands in :mod:`spade_spark.workflows.replay`, top to bottom.
+To follow a replay from start to end, read :mod:`spade_spark.workflows.replay`.
 """
 
 __version__ = "0.1.0"

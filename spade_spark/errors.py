@@ -1,94 +1,94 @@
-"""Every error that this package raises on purpose, told apart by who can mend it.
+"""The errors that this package raises, by who can fix them.
 
 ::
 
     SpadeError
-    ├── UsageError       the command line is wrong: nothing was begun (exit status 2)
-    │   └── Locked           another replay is at work on the same run tag or rows
-    ├── SettingsError    a settings file, variable or named file is wrong
-    ├── InputError       the logs, the schemas or the run's own files are wrong
-    │   ├── ObjectNotFoundError    a key or bucket that is not there
-    │   ├── ObjectChangedError    an object is not the one that was planned
-    │   └── CorruptObjectError    an object of the logs is no whole gzip file
-    ├── WarehouseError   the warehouse refused, for good
-    │   ├── CopyError       COPY refused values; carries the load errors it recorded
-    │   ├── GuardError      the new rows are too few to replace the old ones
-    │   ├── AlreadyLoadedError    the run tag was loaded before, otherwise or no longer
-    │   └── AlreadyUndoneError    the load that is to be undone was undone before
-    ├── TransientError     tried again with back-off before it is shown
-    │   ├── Conflict         serialization conflict (1023, SQLSTATE 40001)
-    │   ├── ConnectionLostError   the connection broke while nothing was being committed
-    │   └── LookupUnavailableError       a service that columns ask does not answer
-    ├── LockLostError         somebody took this replay's place; it stopped before its load
-    ├── CommitOutcomeUnknownError    a commit was sent and its answer was lost; look before retrying
-    └── Bug              this program broke its own promise (a ledger that does not balance)
+    ├── UsageError                   fix the command line; nothing was changed (exit status 2)
+    │   └── LockedError              another replay has the run tag or the same rows locked
+    ├── SettingsError                fix the settings file, a variable or a file they name
+    ├── InputError                   fix the logs, the schemas or the files of a run
+    │   ├── ObjectNotFoundError      an object or bucket does not exist
+    │   ├── ObjectChangedError       an object is not the planned version
+    │   └── CorruptObjectError       an object of the logs is not a complete gzip file
+    ├── WarehouseError               fix the warehouse or the rows; a retry cannot succeed
+    │   ├── CopyError                COPY rejected values
+    │   ├── GuardError               a guard stopped the load, for example too few new rows
+    │   ├── AlreadyLoadedError       the run tag was loaded before and is no longer in effect
+    │   └── AlreadyUndoneError       the load was undone before
+    ├── TransientError               retried with back-off; wait and run the same command again
+    │   ├── SerializationError       another transaction won (1023, SQLSTATE 40001)
+    │   ├── ConnectionLostError      the connection broke before the commit
+    │   └── LookupUnavailableError   a lookup service does not answer
+    ├── LockLostError                another process took over the lock; tables are unchanged
+    ├── CommitOutcomeUnknownError    the connection broke during a commit; check before a retry
+    └── InternalError                a bug in this program, such as audit counts that do not balance
 
-An error's message is whole in itself: what happened, to which object or table, and what to do
-next. It never has a secret in it. All of them survive pickling, since tasks raise them on
-executors and the driver shows them.
+The exit status is 1 unless noted. A message is complete without its context: it says what
+happened, to which object or table, and what to do next. It never contains a secret. All errors
+can be pickled, because Spark sends them from the executors to the driver.
 """
 
 from __future__ import annotations
 
 
 class SpadeError(Exception):
-    """The root. ``exit_status`` is what the process ends with when nothing handles the error."""
+    """Base class. ``exit_status`` is the exit status of a command that fails with this error."""
 
     exit_status = 1
 
 
 class UsageError(SpadeError):
-    """The command line cannot be carried out as written; nothing was begun."""
+    """The command line is invalid; nothing was changed."""
 
     exit_status = 2
 
 
 class LockedError(UsageError):
-    """Another replay holds the run tag, or tables and window in common; nothing was begun."""
+    """Another replay has locked the run tag, or rows of the same tables and window."""
 
 
 class SettingsError(SpadeError):
-    """A setting, or a file that a setting names, is wrong."""
+    """A setting, or a file that a setting names, is invalid."""
 
 
 class InputError(SpadeError):
-    """Logs, schemas or the run's own files are not what they should be."""
+    """The logs, the schemas or the files of a run are invalid."""
 
 
 class ObjectNotFoundError(InputError):
-    """A key or a bucket is not there."""
+    """An object or a bucket does not exist."""
 
 
 class ObjectChangedError(InputError):
-    """An object is no longer the one that the plan or the manifest pinned."""
+    """An object is no longer the version in the plan or the manifest."""
 
 
 class CorruptObjectError(InputError):
-    """An object of the edge logs is no whole gzip file; its whole lines were read."""
+    """An object of the edge logs is not a complete gzip file; its complete lines were read."""
 
 
 class WarehouseError(SpadeError):
-    """The warehouse refused, and would refuse again."""
+    """The warehouse refuses a statement, and would refuse it again."""
 
 
 class CopyError(WarehouseError):
-    """COPY refused values; the message shows file, line, column, raw value and reason."""
+    """COPY rejected values; the message has file, line, column, raw value and reason."""
 
 
 class GuardError(WarehouseError):
-    """The new rows are none, or too few, to replace the old ones unasked."""
+    """A guard stopped the load, for example because there are too few new rows."""
 
 
 class AlreadyLoadedError(WarehouseError):
-    """The replay ledger has the run tag for the table, but that load does not stand any more."""
+    """The replay log has a load of the run tag into the table, but that load is not in effect."""
 
 
 class AlreadyUndoneError(WarehouseError):
-    """The replay ledger says that this load was undone, and nothing has undone that."""
+    """According to the replay log, the load was undone, and that undo was not reverted."""
 
 
 class TransientError(SpadeError):
-    """A fault that may be gone at the next try."""
+    """An operation failed that can succeed when it is retried."""
 
 
 class SerializationError(TransientError):
@@ -96,20 +96,20 @@ class SerializationError(TransientError):
 
 
 class ConnectionLostError(TransientError):
-    """The connection broke before anything was committed; nothing was changed."""
+    """The connection broke before the commit; nothing was changed."""
 
 
 class LookupUnavailableError(TransientError):
-    """A service that columns ask does not answer."""
+    """A lookup service does not answer."""
 
 
 class LockLostError(SpadeError):
-    """Somebody took over the lock of a replay that runs; it loads nothing more."""
+    """Another process took over the lock of this command, which changes no more tables."""
 
 
 class CommitOutcomeUnknownError(SpadeError):
-    """A commit was sent and its answer was lost: done or not, only the ledger row can tell."""
+    """The connection broke during a commit; only the replay log shows if it succeeded."""
 
 
 class InternalError(SpadeError):
-    """This program broke a promise of its own; nothing was loaded on the strength of it."""
+    """A bug in this program; nothing was loaded because of it."""

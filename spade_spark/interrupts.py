@@ -1,4 +1,4 @@
-"""Signals that interrupt the main thread, held back while a block must not be interrupted."""
+"""Delay signals that interrupt the main thread while a block must not be interrupted."""
 
 from __future__ import annotations
 
@@ -12,28 +12,27 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def deferred_interrupts() -> Iterator[None]:
-    """Delivers an interrupt only after the block.
+    """Delay an interrupt until the end of the block.
 
-    While a child process starts, the caller has no handle to it yet: an interrupt would leave it
-    running.
+    Use it to start a child process: until the caller has a reference to the process, an interrupt
+    would leave it running.
 
-    The block may set handlers; they are restored afterwards. A process that started with SIGINT
-    ignored keeps it ignored, although PySpark sets its own handler. A script starts background jobs
-    this way (``nohup replay.sh … &``): Ctrl-C is meant for the script, and the replay in the
-    background continues. SIGTERM stops such a replay.
+    At the end the previous handlers are restored, even if the block has set others, as PySpark
+    does. A process that was started with SIGINT ignored (``nohup replay.sh … &`` in a script)
+    therefore keeps ignoring Ctrl-C; SIGTERM stops it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    caught: list[int] = []
-    before = {each: signal.getsignal(each) for each in SIGNALS}
-    for each, handler in before.items():
+    received: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in handlers.items():
         if callable(handler):
-            signal.signal(each, lambda number, _frame: caught.append(number))
+            signal.signal(number, lambda number, _frame: received.append(number))
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-        if caught:
-            signal.raise_signal(caught[0])
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if received:
+            signal.raise_signal(received[0])

@@ -1,4 +1,4 @@
-"""What the command line asks of a replay."""
+"""The request for a replay: the values of the command line."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from spade_spark.window import Window
 
 @dataclass(frozen=True)
 class Request:
-    """One replay, as asked for.
+    """A request for one replay.
 
     Attributes:
-        window: What is replaced.
-        tables: The tables named; empty with ``all_tables``.
-        all_tables: Every table that Blueprint publishes.
+        window: The time window to replace.
+        tables: The requested tables; empty with ``all_tables``.
+        all_tables: Whether every table that Blueprint publishes is requested.
         run_tag: The output prefix.
-        skip_transform: Load what the run tag holds.
+        skip_transform: Load the existing files of the run tag.
         skip_load: Stop after the transform.
-        by_prefix: Where the run tag has no manifest, load whatever lies under it.
-        poolsize: Tables loaded side by side.
-        allow_damaged: Damaged objects up to which a load goes on.
-        allow_empty: Whether rows may be replaced by none.
-        max_truncated: Values cut, in one table, up to which a load goes on; None for any number.
-        force: Whether a run tag may be loaded again that the replay ledger has.
-        from_quarantine: Try again what this run tag could make no row of, and add its rows to the
-            window instead of replacing it; empty for a replay of edge logs.
-        take_over: Run tags of replays whose place is taken though they are locked.
+        by_prefix: Load all files under the run tag if it has no manifest.
+        poolsize: Number of tables to load in parallel.
+        allow_damaged: Maximum number of corrupt input objects for a load.
+        allow_empty: Whether a table without new rows may replace existing rows.
+        max_truncated: Maximum number of truncated values per table; None for no limit.
+        force: Whether to load a run tag that is already in the replay log.
+        from_quarantine: The run tag whose quarantine is reprocessed; its rows are added to the
+            window. Empty for a replay of edge logs.
+        take_over: Run tags of replays whose locks are taken over.
         publish: Streams that the rows are published to, or ``all``; empty for none.
     """
 
@@ -50,39 +50,38 @@ class Request:
 
     @property
     def replaces(self) -> tuple[str, ...] | None:
-        """The tables whose rows are replaced: None for all of them, empty for none."""
+        """The tables whose rows are replaced: None for all tables, empty for none."""
         if self.skip_load:
             return ()
         return None if self.all_tables else self.tables
 
     def check(self, settings: Settings) -> None:
-        """Refuses what cannot be carried out, before anything is begun.
+        """Refuse contradictory options and missing settings.
 
         Raises:
-            UsageError: One line that says what to write instead.
-            SettingsError: A setting that this request needs is missing.
+            UsageError: The options contradict each other or one is missing.
+            SettingsError: The request needs a setting that is not set.
         """
         if self.skip_transform and self.skip_load:
             raise UsageError(
                 "--skip-transform and --skip-ace-upload together leave nothing to do: "
-                "give one of them, or none"
+                "omit one of them"
             )
         if self.by_prefix and not self.skip_transform:
             raise UsageError(
-                "--by-prefix loads an earlier tool's files: give it with --skip-transform --runtag"
+                "--by-prefix loads the files of an earlier tool: add --skip-transform and "
+                "--runtag TAG"
             )
         if self.publish and self.skip_transform:
-            raise UsageError(
-                "--publish goes with the making of rows: leave it or --skip-transform out"
-            )
+            raise UsageError("--publish needs the transform: omit --publish or --skip-transform")
         self._check_format(settings.output.format)
         if self.all_tables and self.tables:
             raise UsageError("name tables or give --all-tables, not both")
         if not self.all_tables and not self.tables:
-            raise UsageError("say what to replace: name tables, or give --all-tables")
+            raise UsageError("no tables are given: name tables or give --all-tables")
         if not self.skip_load and not settings.warehouse.url.get_secret_value():
             raise UsageError(
-                "a load needs a warehouse: set SPADE_RSURL or give --rsurl postgres://…, "
+                "no warehouse is configured: set SPADE_RSURL or give --rsurl postgres://…, "
                 "or stop after the transform with --skip-ace-upload"
             )
         needed = {"output.base": settings.output.base}
@@ -97,16 +96,16 @@ class Request:
                 raise SettingsError(f"{name} is not set: give --conf FILE with it")
 
     def _check_format(self, formats: str) -> None:
-        """Refuses what reads TSV files where none are to be made."""
+        """Refuse an output format without TSV for a load or for streams, which read TSV."""
         if "tsv" in formats or self.skip_transform:
             return
         if not self.skip_load:
             raise UsageError(
-                "a warehouse loads TSV files and the format is parquet alone: give --format "
+                "a load needs TSV files, but the output format is parquet: use --format "
                 "tsv,parquet, or stop after the transform with --skip-ace-upload"
             )
         if self.publish:
             raise UsageError(
-                "--publish reads TSV files and the format is parquet alone: give --format "
+                "--publish needs TSV files, but the output format is parquet: use --format "
                 "tsv,parquet"
             )

@@ -197,7 +197,7 @@ def test_spark_submit_makes_a_window_right_and_its_event_log_has_no_password(ful
         (
             ["login", "--skip-transform"],
             1,
-            "spade-spark: s3://{bucket}/out/{tag}/ has no manifest: the run did not complete.",
+            "spade-spark: s3://{bucket}/out/{tag}/ has no manifest: the run is not complete.",
         ),
     ],
 )

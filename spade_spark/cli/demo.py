@@ -1,4 +1,4 @@
-"""``spade-spark demo``: a wrong window becomes right, on a sandbox."""
+"""``spade-spark demo``: replay a window of wrong rows in a sandbox."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from spade_spark.spark.java import require_java
     type=click.IntRange(min=1000),
     default=EVENTS,
     show_default=True,
-    help="About how many events the logs hold.",
+    help="Approximate number of sample events.",
 )
 def command(events: int) -> int:
-    """Show a replay on the sandbox: wrong rows, a replay, right rows.
+    """Run a complete replay in a sandbox.
 
-    Starts an S3 and a warehouse on this machine, and throws them away at the end.
+    Shows a window of wrong rows, replays it and shows the corrected rows. The sandbox is a
+    temporary S3 API and warehouse on this machine.
     """
     require_java()
     with every_signal_interrupts():

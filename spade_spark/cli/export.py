@@ -1,4 +1,4 @@
-"""``spade-spark export``: what a run made, put into a lake."""
+"""``spade-spark export``: publish a run to a data lake, and remove unreferenced files."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from spade_spark.writers.parquet_requirements import require_pyarrow
 
 @click.group("export", context_settings={"max_content_width": 100})
 def command() -> None:
-    """Put what a run made into a lake."""
+    """Publish a run to a data lake."""
 
 
 @command.command("publish", context_settings={"max_content_width": 100})
 @click.argument("tag", metavar="TAG")
 @click.argument("tables", metavar="[TABLE ...]", nargs=-1)
-@click.option("--to", metavar="URL", required=True, help="The lake: s3://bucket/prefix/.")
+@click.option("--to", metavar="URL", required=True, help="URL of the lake: s3://bucket/prefix/.")
 @click.option(
     "--ddl",
     "dialect",
@@ -30,17 +30,21 @@ def command() -> None:
     type=click.Choice(["athena", "spectrum"]),
     default="athena",
     show_default=True,
-    help="Whose statements are printed: athena or spectrum.",
+    help="SQL dialect of the printed DDL: athena or spectrum.",
 )
 @click.option(
-    "--schema", metavar="NAME", default="", help="The database, or external schema, in them."
+    "--schema",
+    metavar="NAME",
+    default="",
+    help="Database (Athena) or external schema (Spectrum) in the printed DDL.",
 )
-@click.option("--allow-empty", is_flag=True, help="Replace rows by none where there are none.")
+@click.option("--allow-empty", is_flag=True, help="Replace existing rows even if the run has none.")
 @click.option(
     "--min-rows-ratio",
     metavar="X",
     type=click.FloatRange(min=0),
-    help="New rows to old rows below which a table is left alone; default: the settings'.",
+    help="Do not publish a table if new rows / existing rows is below X. "
+    "Default: warehouse.min_rows_ratio.",
 )
 @click.option(
     "--allow-damaged",
@@ -48,10 +52,10 @@ def command() -> None:
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Publish although up to N objects that the run read are damaged.",
+    help="Publish even if up to N input objects of the run are corrupt.",
 )
-@click.option("--force", is_flag=True, help="Publish over a run that was published over this one.")
-@click.option("--yes", is_flag=True, help="Do not ask; elsewhere than on a terminal it never asks.")
+@click.option("--force", is_flag=True, help="Publish even if a later run replaced this one.")
+@click.option("--yes", is_flag=True, help="Do not ask. Without a terminal, the command never asks.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @CONF
 def publish_command(
@@ -69,17 +73,18 @@ def publish_command(
     as_json: bool,
     conf: Path | None,
 ) -> int:
-    """Replace the window of run TAG in a lake: its partitions, table by table, whole or not at all.
+    """Replace the window of run TAG in a data lake.
 
-    What was done goes to standard error, the statements for the catalog to standard output.
+    Each table is replaced atomically. The command prints its report to standard error and the
+    DDL for the catalog to standard output.
 
-    Exit status: 0 all is done, 1 something failed, 2 the command line is refused.
+    Exit status: 0 success, 1 failure, 2 invalid command line.
     """
     require_pyarrow()
     settings = read_settings(conf, None)
     ratio = settings.warehouse.min_rows_ratio if min_rows_ratio is None else min_rows_ratio
 
-    # Imported here: pyarrow and boto3 take longer than help may.
+    # Imported here to keep --help fast: pyarrow and boto3 are slow to import.
     from rich.console import Console  # noqa: PLC0415 - see above
 
     from spade_spark.lake.publish import ExportGuards  # noqa: PLC0415 - see above
@@ -107,26 +112,27 @@ def publish_command(
 
 
 @command.command("prune", context_settings={"max_content_width": 100})
-@click.option("--to", metavar="URL", required=True, help="The lake: s3://bucket/prefix/.")
+@click.option("--to", metavar="URL", required=True, help="URL of the lake: s3://bucket/prefix/.")
 @click.option(
     "--older-than",
     metavar="DAYS",
     type=click.FloatRange(min=1),
     default=7,
     show_default=True,
-    help="For how long a file must have been of no use: longer than any publication takes, whose "
-    "files are named by no pointer until it is done.",
+    help="Minimum age of a file. Choose it longer than any export takes: the files of a running "
+    "export are unreferenced until it ends.",
 )
-@click.option("--yes", is_flag=True, help="Remove without asking.")
+@click.option("--yes", is_flag=True, help="Remove without confirmation.")
 @CONF
 def prune_command(*, to: str, older_than: float, yes: bool, conf: Path | None) -> int:
-    """Remove files of a lake that no pointer names: replaced days, and publications that died.
+    """Remove unreferenced files from a data lake.
 
-    Elsewhere than on a terminal, and without --yes, it only lists them.
+    They are files of replaced days and of failed exports. Without a terminal and without --yes,
+    the command only lists them.
     """
     settings = read_settings(conf, None)
 
-    # Imported here: pyarrow and boto3 take longer than help may.
+    # Imported here to keep --help fast: pyarrow and boto3 are slow to import.
     from spade_spark.lake.vacuum import find_unreferenced  # noqa: PLC0415 - see above
     from spade_spark.reporting.render import (  # noqa: PLC0415 - see above
         format_size,
@@ -135,18 +141,18 @@ def prune_command(*, to: str, older_than: float, yes: bool, conf: Path | None) -
     from spade_spark.storage.base import open_store  # noqa: PLC0415 - see above
 
     lake = open_store(to, settings.s3)
-    found = find_unreferenced(lake, datetime.now(timezone.utc) - timedelta(days=older_than))
-    for each in found:
+    unreferenced = find_unreferenced(lake, datetime.now(timezone.utc) - timedelta(days=older_than))
+    for files in unreferenced:
         click.echo(
-            f"{each.table}: {pluralize(len(each.objects), 'file')}, {format_size(each.size)}"
+            f"{files.table}: {pluralize(len(files.objects), 'file')}, {format_size(files.size)}"
         )
-    if not found:
-        click.echo(f"{lake.url} has nothing that can go")
+    if not unreferenced:
+        click.echo(f"{lake.url} has no unreferenced files")
         return 0
     if not yes:
         if not sys.stdin.isatty():
             return 0
-        click.confirm("Remove this for good?", abort=True)
-    for entry in (entry for each in found for entry in each.objects):
+        click.confirm("Remove these files permanently?", abort=True)
+    for entry in (entry for files in unreferenced for entry in files.objects):
         lake.delete(entry.key)
     return 0

@@ -1,4 +1,4 @@
-"""The doors: commands compute nothing, they ask for a result and print it."""
+"""The command group and the exit status. A command calls a workflow and prints the result."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import click
 from spade_spark import __version__
 from spade_spark.errors import SpadeError
 
-# By name, imported when called for: help must answer at once, and Spark and boto3 do not.
+# A command's module is imported when it is called: Spark and boto3 would make --help slow.
 _COMMANDS = {
-    "demo": "Show a replay on the sandbox: wrong rows, a replay, right rows.",
-    "export": "Put what a run made into a lake.",
-    "parse": "Show what becomes of edge lines, line by line.",
-    "plan": "Show what a replay would do, without doing it.",
-    "replay": "Make a window's rows again and replace them in the warehouse.",
-    "runs": "Show the runs under the output, one whole, or remove what is of no use.",
-    "sandbox": "Start an S3 and a warehouse with sample logs, to try things on.",
-    "suggest": "Propose tables for a run's events that have none.",
-    "undo": "Put back the rows that a run's load replaced.",
+    "demo": "Run a complete replay in a sandbox.",
+    "export": "Publish a run to a data lake.",
+    "parse": "Transform edge log lines and print the rows as JSON.",
+    "plan": "Show what a replay would do (dry run).",
+    "replay": "Reprocess a time window and replace its rows in the warehouse.",
+    "runs": "List runs, show one run in detail, or remove unused runs.",
+    "sandbox": "Start a local S3 API and warehouse with sample logs.",
+    "suggest": "Propose schemas for untracked events.",
+    "undo": "Restore the rows that a run replaced.",
 }
 
 
@@ -43,11 +43,11 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup)
 @click.version_option(__version__, prog_name="spade-spark")
 def cli() -> None:
-    """Replays a window of edge logs into the warehouse."""
+    """Reprocess a time window of edge logs into warehouse rows."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a command and gives the process's exit status: 0 done, 1 failed, 2 not begun."""
+    """Run a command and return the exit status: 0 success, 1 failure, 2 invalid command line."""
     try:
         return int(cli.main(arguments, prog_name="spade-spark", standalone_mode=False) or 0)
     except click.exceptions.Abort:

@@ -1,4 +1,4 @@
-"""The words of a replay's command line, which `replay` and `plan` share, and those of others."""
+"""Options of ``replay`` and ``plan``, and options that several commands share."""
 
 from __future__ import annotations
 
@@ -28,41 +28,42 @@ RSURL = click.option(
     "--rsurl",
     metavar="URL",
     envvar="SPADE_RSURL",
-    help="The warehouse, postgres://…; better in SPADE_RSURL: arguments show in process lists.",
+    help="URL of the warehouse: postgres://…. Prefer SPADE_RSURL, since process lists show "
+    "arguments.",
 )
 CONF = click.option(
     "--conf",
     metavar="FILE",
     envvar="SPADE_CONF",
     type=click.Path(path_type=Path),
-    help="Settings (TOML); default conf/local.toml where a sandbox wrote one.",
+    help="Settings file (TOML). Default: conf/local.toml if a sandbox has written it.",
 )
 
-_WORDS: tuple[Callable[[_Command], _Command], ...] = (
+_OPTIONS: tuple[Callable[[_Command], _Command], ...] = (
     click.argument("start", metavar="START", required=False),
     click.argument("end", metavar="END", required=False),
     click.argument("tables", metavar="[TABLE ...]", nargs=-1),
-    click.option("--all-tables", is_flag=True, help="Every table that Blueprint publishes."),
+    click.option("--all-tables", is_flag=True, help="Replay every table that Blueprint publishes."),
     RSURL,
-    click.option("--skip-transform", is_flag=True, help="Load what --runtag holds already."),
-    click.option("--skip-ace-upload", is_flag=True, help="Stop after the transform: load nothing."),
+    click.option("--skip-transform", is_flag=True, help="Load the existing files of --runtag."),
+    click.option("--skip-ace-upload", is_flag=True, help="Stop after the transform; do not load."),
     click.option(
         "--by-prefix",
         is_flag=True,
-        help="With --skip-transform: load whatever lies under --runtag, an earlier tool's, which "
-        "has no manifest.",
+        help="With --skip-transform: load all files under --runtag if it has no manifest, as "
+        "with an earlier tool.",
     ),
     click.option(
-        "--runtag", metavar="TAG", help="The output prefix; one that is there is gone on with."
+        "--runtag", metavar="TAG", help="Output prefix. The command resumes an existing run."
     ),
-    click.option("--namespace", metavar="NS", default="", help="Prefix of a generated run tag."),
+    click.option("--namespace", metavar="NS", default="", help="Prefix of the generated run tag."),
     click.option(
         "--poolsize",
         metavar="N",
         type=click.IntRange(min=1),
         default=4,
         show_default=True,
-        help="Tables loaded side by side.",
+        help="Number of tables to load in parallel.",
     ),
     click.option(
         "--log",
@@ -71,7 +72,7 @@ _WORDS: tuple[Callable[[_Command], _Command], ...] = (
         type=click.Choice(_LEVELS, case_sensitive=False),
         default="INFO",
         show_default=True,
-        help=f"What is logged: {', '.join(_LEVELS)}.",
+        help=f"Log level: {', '.join(_LEVELS)}.",
     ),
     CONF,
     click.option(
@@ -80,61 +81,64 @@ _WORDS: tuple[Callable[[_Command], _Command], ...] = (
         type=click.IntRange(min=0),
         default=0,
         show_default=True,
-        help="Load although up to N objects are damaged.",
+        help="Load even if up to N input objects are corrupt.",
     ),
-    click.option("--allow-empty", is_flag=True, help="Replace rows by none where there are none."),
+    click.option(
+        "--allow-empty", is_flag=True, help="Replace existing rows even if there are no new rows."
+    ),
     click.option(
         "--min-rows-ratio",
         metavar="X",
         type=click.FloatRange(min=0),
-        help="New rows to old rows below which a table is left alone; default: the settings'.",
+        help="Do not load a table if new rows / existing rows is below X. "
+        "Default: warehouse.min_rows_ratio.",
     ),
     click.option(
         "--max-truncated",
         metavar="N",
         type=click.IntRange(min=0),
-        help="Leave a table alone if more than N values would be cut; default: no bound.",
+        help="Do not load a table if more than N values were truncated. Default: no limit.",
     ),
-    click.option("--force", is_flag=True, help="Load a run tag again that the ledger has."),
+    click.option("--force", is_flag=True, help="Load a run tag that is already in the replay log."),
     click.option(
         "--from-quarantine",
         metavar="TAG",
         default="",
-        help="Instead of START, END and tables: try again what run TAG could make no row of, and "
-        "add its rows to TAG's window.",
+        help="Instead of START, END and TABLE: reprocess the quarantine of run TAG and add the "
+        "rows to its window.",
     ),
     click.option(
         "--take-over",
         metavar="TAG",
         multiple=True,
-        help="Take the place of the replay TAG, which holds the lock: stop it first.",
+        help="Take over the lock of replay TAG. Stop that replay first.",
     ),
     click.option(
         "--publish",
         metavar="NAME",
         multiple=True,
-        help="Publish the rows to this stream of Blueprint's as well, or to 'all'; its consumers "
-        "must expect repeats.",
+        help="Also publish the rows to this Blueprint stream, or to 'all'. Consumers must accept "
+        "duplicates.",
     ),
     click.option(
         "--format",
         "formats",
         metavar="FORMATS",
-        # In either order, as the setting, which makes one of both.
+        # The setting accepts both orders too.
         type=click.Choice(["tsv", "parquet", "tsv,parquet", "parquet,tsv"]),
-        help="What the rows are written as: tsv, parquet or tsv,parquet; default: the settings'.",
+        help="Output format: tsv, parquet or tsv,parquet. Default: output.format.",
     ),
 )
 
 
 def replay_options(command: _Command) -> _Command:
-    """Gives ``command`` the words of a replay."""
-    return reduce(lambda decorated, word: word(decorated), reversed(_WORDS), command)
+    """Add the options of a replay to ``command``."""
+    return reduce(lambda decorated, option: option(decorated), reversed(_OPTIONS), command)
 
 
 @dataclass(frozen=True)
 class CliOptions:
-    """What was written on the command line, word by word."""
+    """The values of the options, under the names that click gives them."""
 
     start: str | None
     end: str | None
@@ -160,14 +164,14 @@ class CliOptions:
     formats: str | None
 
     def to_request(self) -> tuple[Request, Settings]:
-        """What the words ask for, checked as far as the words alone can be.
+        """Build the request and read the settings.
 
         Raises:
-            UsageError: One line that says what to write instead.
-            SettingsError: A setting is wrong or missing.
+            UsageError: The options contradict each other or one is missing.
+            SettingsError: A setting is invalid or missing.
         """
         if self.skip_transform and not self.runtag:
-            raise UsageError("--skip-transform loads what a run made: say which with --runtag TAG")
+            raise UsageError("--skip-transform loads an existing run: name it with --runtag TAG")
         settings = self._settings()
         request = self._quarantine_request(settings) if self.from_quarantine else self._request()
         request.check(settings)
@@ -175,7 +179,7 @@ class CliOptions:
 
     def _request(self) -> Request:
         if not self.start or not self.end:
-            raise UsageError("say which window to replay: START END, in Pacific time")
+            raise UsageError("START and END are missing: give the window in Pacific time")
         now = datetime.now(timezone.utc)
         return Request(
             window=Window.parse(self.start, self.end),
@@ -195,13 +199,13 @@ class CliOptions:
         )
 
     def _quarantine_request(self, settings: Settings) -> Request:
-        """What ``--from-quarantine`` asks for: window and tables are the first run's."""
+        """The request of ``--from-quarantine``; window and tables are those of the original run."""
         if self.start or self.all_tables or self.runtag or self.namespace or self.skip_transform:
             raise UsageError(
-                "--from-quarantine takes window, tables and run tag from the run it names: leave "
-                "START, END, tables, --all-tables, --runtag, --namespace and --skip-transform out"
+                "--from-quarantine takes window, tables and run tag from the named run: omit "
+                "START, END, TABLE, --all-tables, --runtag, --namespace and --skip-transform"
             )
-        # Imported here: it opens a store, and boto3 takes longer than help may.
+        # Imported here to keep --help fast: boto3 is slow to import.
         from spade_spark.workflows.quarantine_replay import quarantine_request  # noqa: PLC0415 - see above
 
         return replace(
@@ -216,9 +220,9 @@ class CliOptions:
 
     def _settings(self) -> Settings:
         ratio = self.min_rows_ratio
-        more = {} if ratio is None else {"min_rows_ratio": str(ratio)}
+        warehouse = {} if ratio is None else {"min_rows_ratio": str(ratio)}
         output = {"format": self.formats} if self.formats else {}
-        return read_settings(self.conf, self.rsurl, more, output)
+        return read_settings(self.conf, self.rsurl, warehouse, output)
 
 
 def read_settings(
@@ -227,16 +231,16 @@ def read_settings(
     warehouse: Mapping[str, str] = MappingProxyType({}),
     output: Mapping[str, str] = MappingProxyType({}),
 ) -> Settings:
-    """The settings: file < environment < flag.
+    """Read the settings. Options override the environment, which overrides the file.
 
     Args:
-        conf: The file; None for a sandbox's, if one runs here.
-        rsurl: The warehouse's URL, if it was given.
-        warehouse: What other flags set of the warehouse's settings.
-        output: What they set of the output's.
+        conf: The file. With None, the file of a sandbox in the current directory, if any.
+        rsurl: The URL of the warehouse, if given.
+        warehouse: Options that override settings of the section ``warehouse``.
+        output: Options that override settings of the section ``output``.
 
     Raises:
-        SettingsError: A setting is wrong.
+        SettingsError: A setting is invalid.
     """
     if conf is None and _SANDBOX_CONF.is_file():
         conf = _SANDBOX_CONF

@@ -1,4 +1,4 @@
-"""``spade-spark parse``: shows what becomes of edge lines."""
+"""``spade-spark parse``: transform edge log lines and print the rows as JSON."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ from spade_spark.transform.transformers.registry import is_transformer
     "--conf",
     type=click.Path(path_type=Path),
     envvar="SPADE_CONF",
-    help="The settings; [blueprint] and [lookups] are used.",
+    help="Settings file (TOML). Reads [blueprint] and [lookups].",
 )
-@click.option("--show-code", metavar="TABLE", help="Print the code that makes its rows, instead.")
+@click.option(
+    "--show-code", metavar="TABLE", help="Print the generated transform code of TABLE instead."
+)
 def command(conf: Path | None, show_code: str | None) -> None:
-    """Shows what becomes of edge lines.
+    """Transform edge log lines and print the rows as JSON.
 
-    Reads lines of edge logs from standard input and prints a JSON array for each: an object for
-    each event with its table, version, row, record, uuid and outcome. A line that is no edge
-    record gives [].
+    Reads lines from standard input and prints a JSON array for each line: one object per event
+    with its table, version, row, record, uuid and outcome. The array is empty if the line is not
+    a valid edge record.
     """
     if show_code is not None:
         click.echo(codegen.source(table_of(load(conf), show_code)))
@@ -40,39 +42,39 @@ def command(conf: Path | None, show_code: str | None) -> None:
     transform = open_transform(load(conf))
     for line in sys.stdin.buffer:
         results = transform.line(line.removesuffix(b"\n"))
-        click.echo(json.dumps([shown(result) for result in results or ()], ensure_ascii=False))
+        click.echo(json.dumps([to_dict(result) for result in results or ()], ensure_ascii=False))
 
 
 def table_of(settings: Settings, name: str) -> Table:
-    """The table of this name.
+    """Return the table with this name.
 
     Raises:
-        SpadeError: There is none, or the schemas cannot be read.
+        SpadeError: The table does not exist, or the schemas cannot be read.
     """
     source = settings.blueprint.schemas
     schemas = fetch.fetch(source, settings.s3)
     tables = read_tables(schemas, is_transformer, fetch.redact_url(source)).tables
     if name not in tables:
-        raise UsageError(f"{fetch.redact_url(source)} has no table {name!r}; check the spelling")
+        raise UsageError(f"{fetch.redact_url(source)} has no table {name!r}: check the name")
     return tables[name]
 
 
 def open_transform(settings: Settings) -> ReferenceTransform:
-    """The transform that ``settings`` describe; tables that are left out are named on stderr.
+    """Build the transform from ``settings`` and print skipped tables to standard error.
 
     Raises:
         SpadeError: The schemas or the lookups cannot be read.
     """
     source = settings.blueprint.schemas
     schemas = fetch.fetch(source, settings.s3)
-    reading = read_tables(schemas, is_transformer, fetch.redact_url(source))
-    for left_out in reading.skipped:
-        click.echo(f"left out: {left_out.name}: {left_out.reason}", err=True)
-    return ReferenceTransform(reading.tables, open_lookups(settings.lookups, settings.s3))
+    catalog = read_tables(schemas, is_transformer, fetch.redact_url(source))
+    for skipped in catalog.skipped:
+        click.echo(f"skipped table {skipped.name}: {skipped.reason}", err=True)
+    return ReferenceTransform(catalog.tables, open_lookups(settings.lookups, settings.s3))
 
 
-def shown(result: EventResult) -> dict[str, Any]:
-    """A result as it is printed."""
+def to_dict(result: EventResult) -> dict[str, Any]:
+    """Return the JSON object of a result."""
     return {
         "table": result.table,
         "version": result.version,

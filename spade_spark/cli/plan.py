@@ -1,4 +1,4 @@
-"""``spade-spark plan``: what a replay would do, before it does it."""
+"""``spade-spark plan``: the dry run of a replay."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ from spade_spark.cli.options import CliOptions, replay_options
 @click.command(context_settings={"max_content_width": 100})
 @replay_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(*, as_json: bool, **words: Any) -> int:
-    """Show what a replay with the same words would read, make and replace. Nothing is written.
+def command(*, as_json: bool, **options: Any) -> int:
+    """Show what a replay with the same options would read, write and replace.
 
-    Exit status: 0 the replay would start, 1 something is missing, 2 the command line is refused.
+    Writes nothing.
+
+    Exit status: 0 the replay would start, 1 it would not start, 2 invalid command line.
     """
-    request, settings = CliOptions(**words).to_request()
+    request, settings = CliOptions(**options).to_request()
     if request.skip_transform:
-        raise click.UsageError("plan looks at the whole way: leave --skip-transform out")
+        raise click.UsageError("plan shows a complete replay: omit --skip-transform")
 
-    # Imported here: boto3 takes longer than help may.
+    # Imported here to keep --help fast: boto3 is slow to import.
     from rich.console import Console  # noqa: PLC0415 - see above
 
     from spade_spark.reporting.preview import print_preview  # noqa: PLC0415 - see above
     from spade_spark.workflows.preview import preview_replay  # noqa: PLC0415 - see above
 
-    outlook = preview_replay(request, settings)
+    preview = preview_replay(request, settings)
     if as_json:
-        click.echo(outlook.to_json())
+        click.echo(preview.to_json())
     else:
-        print_preview(outlook, Console())
-        ready = "The replay would start." if outlook.ready else "The replay would NOT start."
-        click.secho(ready, bold=True)
-    return 0 if outlook.ready else 1
+        print_preview(preview, Console())
+        verdict = "The replay would start." if preview.ready else "The replay would NOT start."
+        click.secho(verdict, bold=True)
+    return 0 if preview.ready else 1

@@ -1,4 +1,4 @@
-"""``spade-spark replay``, which ``jobs/replay.py`` and ``replay.sh`` run too."""
+"""``spade-spark replay``, which ``jobs/replay.py`` and ``replay.sh`` also run."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import click
 from spade_spark.cli.options import CliOptions, replay_options
 
 _LIBRARIES = ("boto3", "botocore", "s3transfer", "urllib3", "py4j")
-"""Their DEBUG shows requests whole, with session tokens and logins; their INFO says nothing new."""
+"""Libraries whose DEBUG log contains whole requests, with session tokens and logins."""
 
 
 @click.command(context_settings={"max_content_width": 100})
 @replay_options
-@click.option("--yes", is_flag=True, help="Do not ask; elsewhere than on a terminal it never asks.")
-def command(*, yes: bool, **words: Any) -> int:
-    """Make the rows of a window again from the edge logs, and replace them in the warehouse.
+@click.option("--yes", is_flag=True, help="Do not ask. Without a terminal, the command never asks.")
+def command(*, yes: bool, **values: Any) -> int:
+    """Reprocess a time window of edge logs and replace its rows in the warehouse.
 
-    START and END are Pacific time, 'YYYY-MM-DD HH:MM:SS', both inside the window. Name the
-    tables, or give --all-tables.
+    START and END are Pacific times, 'YYYY-MM-DD HH:MM:SS'; both belong to the window. Name the
+    tables or give --all-tables.
 
-    Exit status: 0 all is done, 1 something failed, 2 the command line is refused.
+    Exit status: 0 success, 1 failure, 2 invalid command line.
     """
-    given = CliOptions(**words)
-    _log(given.level.upper())
-    request, settings = given.to_request()
+    options = CliOptions(**values)
+    _configure_logging(options.level.upper())
+    request, settings = options.to_request()
 
-    # Imported here: Spark and boto3 take longer than help may.
+    # Imported here to keep --help fast: Spark and boto3 are slow to import.
     from rich.console import Console  # noqa: PLC0415 - see above
 
     from spade_spark.reporting.console import ConsoleReporter  # noqa: PLC0415 - see above
@@ -40,7 +40,7 @@ def command(*, yes: bool, **words: Any) -> int:
     return 0 if report.complete else 1
 
 
-def _log(level: str) -> None:
+def _configure_logging(level: str) -> None:
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
     for name in _LIBRARIES:
         logging.getLogger(name).setLevel(logging.WARNING)

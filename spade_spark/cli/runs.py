@@ -1,4 +1,4 @@
-"""``spade-spark runs``: what lies under the output, and what of it can go."""
+"""``spade-spark runs``: list, show and prune the runs in the output store."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 @click.option(
     "--prune",
     is_flag=True,
-    help="List what can be removed; with run tags, remove it, and nothing else.",
+    help="List what can be removed. With run tags: remove it.",
 )
 @click.option(
     "--backups",
     metavar="TAG",
     multiple=True,
-    help="With --prune: drop the expired backups that run TAG, or an undo, left in the warehouse.",
+    help="With --prune: drop the expired backups of run TAG, or of an undo, in the warehouse.",
 )
-@click.option("--yes", is_flag=True, help="Remove without asking.")
+@click.option("--yes", is_flag=True, help="Remove without confirmation.")
 @CONF
 @RSURL
 def command(
@@ -43,74 +43,73 @@ def command(
     conf: Path | None,
     rsurl: str | None,
 ) -> int:
-    """Show the runs under the output with their state; with a TAG, show that run whole.
+    """List the runs in the output store with their state; with a TAG, show that run in detail.
 
-    Where and when a run was loaded is known from its own records, and from the replay ledger of
-    the warehouse, if one is set: a replay that died between a load and its record has left its row
-    there.
+    The loads of a run come from its own records and, if a warehouse is configured, from the
+    replay log, which also has the loads of replays that failed before they wrote a record.
     """
-    # Imported here: boto3 takes longer than help may.
+    # Imported here to keep --help fast: boto3 is slow to import.
     from rich.console import Console  # noqa: PLC0415 - see above
 
     from spade_spark.reporting import runs as report  # noqa: PLC0415 - see above
     from spade_spark.workflows.runs import expired_backups, scan_runs  # noqa: PLC0415 - see above
 
     if backups and not prune:
-        raise UsageError("--backups goes with --prune")
+        raise UsageError("--backups requires --prune")
     if len(tags) > 1 and not prune:
-        raise UsageError("name one run tag to see it whole, or none to see all")
+        raise UsageError("give one run tag to show that run, or none to list all runs")
     settings = read_settings(conf, rsurl)
-    seen = scan_runs(settings)
+    catalog = scan_runs(settings)
     if prune and (tags or backups):
-        return _prune(settings, seen, tags, backups, yes=yes)
-    # A note says that the warehouse has nothing to say.
-    expired = expired_backups(settings) if prune and not seen.notes else ()
+        return _prune(settings, catalog, tags, backups, yes=yes)
+    # The catalog has a note if the replay log could not be read.
+    expired = expired_backups(settings) if prune and not catalog.notes else ()
     console = Console()
-    states = tuple(known.state for known in seen.runs)
+    states = tuple(run.state for run in catalog.runs)
     if tags:
-        known = seen.run(tags[0])
+        run = catalog.run(tags[0])
         if as_json:
-            click.echo(report.run_json(known.state, known.found, seen.notes))
+            click.echo(report.run_json(run.state, run.found, catalog.notes))
         else:
-            report.print_run(known.state, known.found, seen.notes, console)
+            report.print_run(run.state, run.found, catalog.notes, console)
     elif as_json:
-        offered = [state for state in states if state.removable] if prune else states
-        shown = expired if prune else None
-        click.echo(report.runs_json(seen.url, offered, seen.notes, shown))
+        listed = [state for state in states if state.removable] if prune else states
+        backups_listed = expired if prune else None
+        click.echo(report.runs_json(catalog.url, listed, catalog.notes, backups_listed))
     elif prune:
-        report.print_candidates(seen.url, states, expired, console)
+        report.print_candidates(catalog.url, states, expired, console)
     else:
-        report.print_runs(seen.url, states, seen.notes, console)
+        report.print_runs(catalog.url, states, catalog.notes, console)
     return 0
 
 
 def _prune(
     settings: Settings,
-    seen: RunCatalog,
+    catalog: RunCatalog,
     tags: tuple[str, ...],
     backups: tuple[str, ...],
     *,
     yes: bool,
 ) -> int:
-    """Removes what is offered of the run tags; all of them are looked at before any is touched."""
+    """Remove runs and backups. Refuses before the first removal if one of them is not removable."""
     from spade_spark.reporting.runs import format_backup, format_candidate  # noqa: PLC0415 - as in command
     from spade_spark.workflows.runs import drop_backup, expired_backups_of, prune  # noqa: PLC0415 - as above
 
-    removals = {f"{tag}: {format_candidate(seen.prune_candidates(tag))}": tag for tag in tags}
+    removals = {f"{tag}: {format_candidate(catalog.prune_candidates(tag))}": tag for tag in tags}
     drops = {
-        format_backup(each): each
-        for each in (expired_backups_of(settings, backups) if backups else ())
+        format_backup(backup): backup
+        for backup in (expired_backups_of(settings, backups) if backups else ())
     }
     texts = [*removals, *drops]
     if not yes:
         if not sys.stdin.isatty():
-            raise UsageError("to remove without being asked, give --yes: " + "; ".join(texts))
+            raise UsageError("give --yes to remove without confirmation: " + "; ".join(texts))
         click.echo("\n".join(texts))
-        click.confirm("Remove this for good?", abort=True)
+        click.confirm("Remove this permanently?", abort=True)
     for text, tag in removals.items():
-        prune(settings, seen.run(tag))
+        prune(settings, catalog.run(tag))
         click.echo(f"removed {text}")
-    for text, kept in drops.items():
-        drop_backup(settings, kept)
+    for text, backup in drops.items():
+        drop_backup(settings, backup)
         click.echo(f"dropped {text}")
     return 0

@@ -1,4 +1,4 @@
-"""``spade-spark sandbox``: an S3 and a warehouse with sample logs, until Ctrl-C."""
+"""``spade-spark sandbox``: a local S3 API and warehouse with sample logs."""
 
 from __future__ import annotations
 
@@ -22,55 +22,55 @@ from spade_spark.sandbox.subprocesses import every_signal_interrupts
     type=click.Path(path_type=Path),
     default=Path("conf/local.toml"),
     show_default=True,
-    help="Where to write the settings that fit; removed at the end.",
+    help="File to write the settings of the sandbox to; removed at the end.",
 )
 @click.option(
     "--events",
     type=click.IntRange(min=1000),
     default=EVENTS,
     show_default=True,
-    help="About how many events the logs hold.",
+    help="Approximate number of sample events.",
 )
 def command(conf: Path, events: int) -> int:
-    """Start an S3 and a warehouse with sample logs, to try things on, until Ctrl-C.
+    """Start a local S3 API and warehouse with sample logs, until Ctrl-C.
 
-    Everything runs on this machine, on its loopback and on a socket, and is thrown away at the end.
+    Listens only on the loopback interface and a Unix socket. All data is deleted at the end.
     """
     console = Console()
     with (
         every_signal_interrupts(),
         Sandbox(events, log=console.print) as sandbox,
-        _written(sandbox, conf),
+        _settings_file(sandbox, conf),
     ):
-        _show(console, sandbox, conf)
+        _print_commands(console, sandbox, conf)
         try:
             signal.pause()
         except KeyboardInterrupt:
-            console.print("\nStopping; the sandbox and all that is in it is thrown away.")
+            console.print("\nStopping the sandbox and deleting its data.")
     return 0
 
 
 @contextmanager
-def _written(sandbox: Sandbox, conf: Path) -> Iterator[None]:
-    """The settings file for as long as the sandbox runs: without one it would lead nowhere."""
+def _settings_file(sandbox: Sandbox, conf: Path) -> Iterator[None]:
+    """Keep the settings file while the sandbox runs."""
     text = sandbox.settings_path.read_text("utf-8")
     conf.parent.mkdir(parents=True, exist_ok=True)
     conf.write_text(text, "utf-8")
     try:
         yield
     finally:
-        # A second sandbox may have put its own there since.
+        # A second sandbox may have overwritten it.
         if conf.is_file() and conf.read_text("utf-8") == text:
             conf.unlink()
 
 
-def _show(console: Console, sandbox: Sandbox, conf: Path) -> None:
-    """Prints the commands; each in one line, however long, so that it can be pasted."""
+def _print_commands(console: Console, sandbox: Sandbox, conf: Path) -> None:
+    """Print the commands, each on one line of any length, ready to paste."""
     lines = [
-        f"The sandbox is up. {sandbox.window} is wrong in {', '.join(sandbox.tables)}.",
-        f"S3 endpoint: {sandbox.endpoint_url} (any keys)   settings: {conf}",
+        f"The sandbox is running. {sandbox.window} has wrong rows in {', '.join(sandbox.tables)}.",
+        f"S3 endpoint: {sandbox.endpoint_url} (any credentials)   settings: {conf}",
     ]
-    for each in commands(sandbox, conf):
-        lines += ["", f"# {each.purpose}", each.line]
-    for line in [*lines, "", "Ctrl-C ends it."]:
+    for example in commands(sandbox, conf):
+        lines += ["", f"# {example.purpose}", example.line]
+    for line in [*lines, "", "Press Ctrl-C to stop the sandbox."]:
         console.print(Text(line), soft_wrap=True)

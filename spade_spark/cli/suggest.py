@@ -1,4 +1,4 @@
-"""``spade-spark suggest``: Blueprint schemas for events that have no table."""
+"""``spade-spark suggest``: propose Blueprint schemas for untracked events."""
 
 from __future__ import annotations
 
@@ -12,26 +12,30 @@ from spade_spark.runs.paths import check_tag
 
 @click.command("suggest", context_settings={"max_content_width": 100})
 @click.argument("tag", metavar="TAG")
-@click.option("--event", "events", metavar="NAME", multiple=True, help="Look at this event alone.")
+@click.option(
+    "--event", "events", metavar="NAME", multiple=True, help="Propose a schema for this event only."
+)
 @click.option(
     "--limit",
     metavar="N",
     type=click.IntRange(min=1),
     default=200_000,
     show_default=True,
-    help="Events read at most, about as many of each file.",
+    help="Maximum number of events to read, spread over the files.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a list of tables as Blueprint has it.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print a JSON list of tables in Blueprint's format."
+)
 @CONF
 def command(
     *, tag: str, events: tuple[str, ...], limit: int, as_json: bool, conf: Path | None
 ) -> None:
-    """Propose tables for the untracked events of run TAG.
+    """Propose schemas for the untracked events of run TAG.
 
-    Shows for each event how often it came, its properties with the types and lengths that were
-    seen, and the columns that would take them. A replay of --all-tables keeps untracked events.
+    Shows for each event its count, its properties with their types and lengths, and the proposed
+    columns. Only a replay with --all-tables keeps untracked events.
     """
-    # Imported here: boto3 takes longer than help may.
+    # Imported here to keep --help fast: boto3 is slow to import.
     from rich.console import Console  # noqa: PLC0415 - see above
 
     from spade_spark.reporting.suggest import (  # noqa: PLC0415 - see above
@@ -41,8 +45,8 @@ def command(
     from spade_spark.schema_inference.infer import suggest  # noqa: PLC0415 - see above
 
     settings = read_settings(conf, None)
-    found = suggest(check_tag(tag), settings, names=events, limit=limit)
+    suggestions = suggest(check_tag(tag), settings, names=events, limit=limit)
     if as_json:
-        click.echo(suggestions_json(found))
+        click.echo(suggestions_json(suggestions))
     else:
-        print_suggestions(found, Console())
+        print_suggestions(suggestions, Console())

@@ -1,4 +1,4 @@
-"""``spade-spark undo``: the rows that a load replaced come back."""
+"""``spade-spark undo``: restore the rows that a load replaced."""
 
 from __future__ import annotations
 
@@ -21,23 +21,26 @@ from spade_spark.errors import UsageError
     type=click.IntRange(min=1),
     default=4,
     show_default=True,
-    help="Tables undone side by side.",
+    help="Number of tables to undo in parallel.",
 )
-@click.option("--allow-empty", is_flag=True, help="Replace rows by none where none were kept.")
+@click.option(
+    "--allow-empty", is_flag=True, help="Replace existing rows even if the backup is empty."
+)
 @click.option(
     "--min-rows-ratio",
     metavar="X",
     type=click.FloatRange(min=0),
-    help="Kept rows to present rows below which a table is left alone; default: the settings'.",
+    help="Do not undo a table if backup rows / existing rows is below X. "
+    "Default: warehouse.min_rows_ratio.",
 )
-@click.option("--force", is_flag=True, help="Undo although the rows were changed since.")
+@click.option("--force", is_flag=True, help="Undo even if the rows have changed since the load.")
 @click.option(
     "--take-over",
     metavar="TAG",
     multiple=True,
-    help="Take the place of the replay TAG, which holds the lock: stop it first.",
+    help="Take over the lock of replay TAG. Stop that replay first.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask; elsewhere than on a terminal it never asks.")
+@click.option("--yes", is_flag=True, help="Do not ask. Without a terminal, the command never asks.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     *,
@@ -53,18 +56,18 @@ def command(
     yes: bool,
     as_json: bool,
 ) -> int:
-    """Put back the rows that the load of run TAG replaced: in all its tables, or in those named.
+    """Restore the rows that the load of run TAG replaced, in all its tables or the named ones.
 
-    What goes is kept in its turn, so that an undo can be undone: by the tag undo-TAG.
+    The rows that the undo deletes are backed up too: `spade-spark undo undo-TAG` reverts it.
 
-    Exit status: 0 all is done, 1 something failed, 2 the command line is refused.
+    Exit status: 0 success, 1 failure, 2 invalid command line.
     """
-    more = {} if min_rows_ratio is None else {"min_rows_ratio": str(min_rows_ratio)}
-    settings = read_settings(conf, rsurl, more)
+    overrides = {} if min_rows_ratio is None else {"min_rows_ratio": str(min_rows_ratio)}
+    settings = read_settings(conf, rsurl, overrides)
     if not settings.warehouse.url.get_secret_value():
-        raise UsageError("an undo needs a warehouse: set SPADE_RSURL or give --rsurl postgres://…")
+        raise UsageError("no warehouse is configured: set SPADE_RSURL or give --rsurl postgres://…")
 
-    # Imported here: boto3 takes longer than help may.
+    # Imported here to keep --help fast: boto3 is slow to import.
     from rich.console import Console  # noqa: PLC0415 - see above
 
     from spade_spark.reporting.console import ConsoleReporter  # noqa: PLC0415 - see above

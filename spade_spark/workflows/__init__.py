@@ -1,1 +1,1 @@
-"""workflows."""
+"""What the commands do, one module per workflow."""

@@ -1,10 +1,10 @@
-"""The story of a publication into a lake: a run's Parquet files become the window's rows there.
+"""An export: replace the window in a data lake with the Parquet files of a run.
 
 ::
 
-    manifest ─► ask ─► table by table: days, guard, swap of the pointer ─► DDL ─► report
+    manifest ─► confirm ─► per table: rewrite days, check guards, commit snapshot ─► DDL ─► report
 
-What one table's failure leaves undone does not touch the others.
+If one table fails, the others are still published.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from spade_spark.writers.partition_paths import NO_DAY
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What is asked for.
+    """What to publish, and how.
 
     Attributes:
         run_tag: The run.
         to: The lake: ``s3://bucket/prefix/``, or a directory.
-        tables: The tables; none for all that the run made.
-        dialect: Whose statements for the catalog are wanted.
-        schema: The database, or external schema, in them; empty for the session's.
-        rules: What is allowed.
-        allow_damaged: So many of the objects that the run read need not have been whole.
+        tables: The tables; empty for all tables of the run.
+        dialect: The SQL dialect of the DDL.
+        schema: The database or external schema in the DDL; empty for the default of the session.
+        rules: The guards.
+        allow_damaged: Maximum number of corrupt input objects.
     """
 
     run_tag: str
@@ -58,110 +58,109 @@ class ExportRequest:
     allow_damaged: int = 0
 
 
-def publish(request: ExportRequest, settings: Settings, screen: ConsoleReporter) -> ExportReport:
-    """Carries out ``request``.
+def publish(request: ExportRequest, settings: Settings, reporter: ConsoleReporter) -> ExportReport:
+    """Run the export that ``request`` describes.
 
     Returns:
-        What it came to; ``report.complete`` says whether all that was asked for is done.
+        The report; ``report.complete`` is false if a table was not published.
 
     Raises:
-        SpadeError: What ended it before anything was published.
+        SpadeError: The export failed before it published a table.
     """
     if request.run_tag.endswith(QUARANTINE):
         raise UsageError(
-            f"{request.run_tag} has what was left out of run tag "
-            f"{request.run_tag.removesuffix(QUARANTINE)}: its rows are to be added to that window, "
-            "and a publication replaces it; replay the window again and publish that run"
+            f"run tag {request.run_tag} has only the quarantined rows of run tag "
+            f"{request.run_tag.removesuffix(QUARANTINE)}, and an export replaces the whole window: "
+            "replay the window and publish the new run"
         )
     if not settings.output.base:
-        raise SettingsError("output.base is not set, where runs lie: give --conf FILE with it")
+        raise SettingsError("output.base is not set: give --conf FILE with it")
     run = RunStore(open_store(settings.output.base, settings.s3), request.run_tag)
-    sealed = _sealed(run)
-    manifest = sealed.manifest
-    _refuse_damaged(request, manifest)
-    _refuse_other_column(manifest, settings.warehouse.time_column)
-    tables = _chosen(request, manifest)
+    completed = _completed_run(run)
+    manifest = completed.manifest
+    _refuse_corrupt_input(request, manifest)
+    _refuse_other_time_column(manifest, settings.warehouse.time_column)
+    tables = _select_tables(request, manifest)
     window = Window.parse(*manifest.window)
     lake = open_store(request.to, settings.s3)
     rows = sum(table.rows for table in tables)
-    screen.confirm(
-        f"Replace {window} of {pluralize(len(tables), 'table')} in {lake.url} by {rows:,} rows?"
+    reporter.confirm(
+        f"Replace {window} of {pluralize(len(tables), 'table')} in {lake.url} with {rows:,} rows?"
     )
     schemas = read_tables(run.read_schemas(), is_transformer).tables
-    story = _TableExporter(request, settings, run.store, lake, sealed.checksum, window)
+    exporter = _TableExporter(request, settings, run.store, lake, completed.checksum, window)
     return ExportReport(
         run_tag=request.run_tag,
         lake=lake.url,
         window=str(window),
-        tables=tuple(story.publish(each, schemas[each.table]) for each in tables),
+        tables=tuple(exporter.publish(table, schemas[table.table]) for table in tables),
     )
 
 
-def _sealed(run: RunStore) -> CompletedRun:
-    """A run that is complete.
+def _completed_run(run: RunStore) -> CompletedRun:
+    """Return the completed run.
 
     Raises:
-        InputError: It is not, or there is no such run.
+        InputError: The run does not exist or is not complete.
     """
-    sealed, tag = run.completed_run(), run.paths.run_tag
-    if sealed:
-        return sealed
+    completed, tag = run.completed_run(), run.paths.run_tag
+    if completed:
+        return completed
     if run.plan() is None:
-        raise InputError(f"there is no run in {run.url}: spade-spark runs lists those that are")
+        raise InputError(f"there is no run in {run.url}: `spade-spark runs` lists the runs")
     raise InputError(
-        f"{run.url} has no manifest: the run did not complete; go on with it first, as "
-        f"spade-spark runs {tag} says"
+        f"{run.url} has no manifest: the run is not complete; `spade-spark runs {tag}` shows how "
+        "to resume it"
     )
 
 
-def _refuse_damaged(request: ExportRequest, manifest: Manifest) -> None:
-    """Raises :class:`InputError` where too much of what the run read was not whole, as a load."""
+def _refuse_corrupt_input(request: ExportRequest, manifest: Manifest) -> None:
+    """Raise :class:`InputError` if the run read too many corrupt objects."""
     damaged = len(manifest.damaged)
     if damaged > request.allow_damaged:
-        again = shlex.join(
+        command = shlex.join(
             [
                 *("spade-spark", "export", "publish", request.run_tag, *request.tables),
                 *("--to", request.to, "--allow-damaged", str(damaged)),
             ]
         )
         raise InputError(
-            f"run tag {request.run_tag} read {pluralize(damaged, 'damaged object')}, and so "
-            f"nothing was published: mend what is damaged and begin a new run, or publish what "
-            f"was made "
-            f"with {again}"
+            f"run tag {request.run_tag} read {pluralize(damaged, 'corrupt object')}, so nothing "
+            f"was published: repair them and start a new run, or publish the existing rows with "
+            f"{command}"
         )
 
 
-def _refuse_other_column(manifest: Manifest, time_column: str) -> None:
-    """Raises :class:`SettingsError` where the run's days are of another column."""
+def _refuse_other_time_column(manifest: Manifest, time_column: str) -> None:
+    """Raise :class:`SettingsError` if the run was partitioned by another time column."""
     if manifest.time_column not in {"", time_column}:
         raise SettingsError(
-            f"warehouse.time_column is {time_column}, and run tag {manifest.run_tag} was made by "
-            f"{manifest.time_column}: give --conf FILE with the settings that it was made by"
+            f"warehouse.time_column is {time_column}, but run tag {manifest.run_tag} is "
+            f"partitioned by {manifest.time_column}: give --conf FILE with the settings of that run"
         )
 
 
-def _chosen(request: ExportRequest, manifest: Manifest) -> list[ManifestTable]:
-    """The tables asked for.
+def _select_tables(request: ExportRequest, manifest: Manifest) -> list[ManifestTable]:
+    """Return the requested tables.
 
     Raises:
-        UsageError: The run did not make one of them, or made no Parquet files.
+        UsageError: The run has no Parquet files or lacks a requested table.
     """
     if not manifest.has_parquet:
         raise UsageError(
-            f"run tag {request.run_tag} has no Parquet files, but TSV alone: make the rows again "
-            "with --format parquet, or tsv,parquet"
+            f"run tag {request.run_tag} has only TSV files, and a lake needs Parquet: replay the "
+            "window with --format parquet or tsv,parquet"
         )
-    made = {each.table: each for each in manifest.tables}
-    missing = sorted(set(request.tables) - made.keys())
+    tables = {table.table: table for table in manifest.tables}
+    missing = sorted(set(request.tables) - tables.keys())
     if missing:
-        raise UsageError(f"run tag {request.run_tag} did not make: {', '.join(missing)}")
-    return [made[name] for name in sorted(set(request.tables) or made)]
+        raise UsageError(f"run tag {request.run_tag} has no table {', '.join(missing)}")
+    return [tables[name] for name in sorted(set(request.tables) or tables)]
 
 
 @dataclass(frozen=True)
 class _TableExporter:
-    """What every table's publication needs to know."""
+    """Publishes single tables of a run."""
 
     request: ExportRequest
     settings: Settings
@@ -170,50 +169,54 @@ class _TableExporter:
     checksum: str
     window: Window
 
-    def publish(self, made: ManifestTable, table: Table) -> ExportOutcome:
-        """One table's window; an error is its outcome."""
+    def publish(self, files: ManifestTable, table: Table) -> ExportOutcome:
+        """Replace the window of one table; return its error, if any, as the outcome."""
         try:
             with tempfile.TemporaryDirectory(prefix="spade-") as scratch:
-                return self._publish(made, table, Path(scratch))
+                return self._publish(files, table, Path(scratch))
         except SpadeError as error:
-            return TableNotPublished(made.table, str(error))
+            return TableNotPublished(files.table, str(error))
 
-    def _publish(self, made: ManifestTable, table: Table, scratch: Path) -> TablePublished:
+    def _publish(self, files: ManifestTable, table: Table, scratch: Path) -> TablePublished:
         schema = arrow_schema(table)
         time_column = self.settings.warehouse.time_column
         number = schema.get_field_index(time_column)
         if number < 0 or schema.field(number).type != TIME:
             raise InputError(
-                f"{table.name} has no time in a column {time_column}, so that no window of it can "
-                f"be replaced; its rows lie under {self.run.url}{self.request.run_tag}/"
+                f"table {table.name} has no time column {time_column}, so its window cannot be "
+                f"replaced; the run's rows are in {self.run.url}{self.request.run_tag}/"
             )
         publisher = TablePublisher(
             self.run,
-            made,
+            files,
             PublishedRun.of(self.request.run_tag, self.checksum, self.window),
             PartitionRewriter(
                 self.lake, schema, time_column, scratch, self.settings.output.row_group_bytes
             ),
             self.request.rules,
         )
-        return self._outcome(made, publisher.publish())
+        return self._outcome(files, publisher.publish())
 
-    def _outcome(self, made: ManifestTable, done: PublishResult) -> TablePublished:
-        undated = sum(file.rows for file in made.parquet if file.day == NO_DAY)
+    def _outcome(self, files: ManifestTable, result: PublishResult) -> TablePublished:
+        undated = sum(file.rows for file in files.parquet if file.day == NO_DAY)
         catalog = Catalog(self.request.dialect, self.lake.url, self.request.schema)
-        settled = sum(file.rows for file in made.parquet if file.day in done.settled)
-        published = sum(day.published for day in done.days.values())
+        settled = sum(file.rows for file in files.parquet if file.day in result.settled)
+        published = sum(day.published for day in result.days.values())
         return TablePublished(
-            table=made.table,
-            serial=done.after.serial if done.after else 0,
-            days=tuple(done.days),
-            replaced=sum(day.replaced for day in done.days.values()),
+            table=files.table,
+            serial=result.after.serial if result.after else 0,
+            days=tuple(result.days),
+            replaced=sum(day.replaced for day in result.days.values()),
             published=published,
-            carried=sum(day.carried for day in done.days.values()),
-            outside=made.rows - undated - settled - published,
+            carried=sum(day.carried for day in result.days.values()),
+            outside=files.rows - undated - settled - published,
             undated=undated,
-            files=sum(len(day.after.files) for day in done.days.values() if day.after),
-            ddl=catalog.statements(done.before, done.after, done.asked) if done.after else (),
-            if_lacking=catalog.late_columns(done.after) if done.repeated and done.after else (),
-            before=done.repeated,
+            files=sum(len(day.after.files) for day in result.days.values() if day.after),
+            ddl=catalog.statements(result.before, result.after, result.asked)
+            if result.after
+            else (),
+            if_lacking=catalog.late_columns(result.after)
+            if result.repeated and result.after
+            else (),
+            before=result.repeated,
         )

@@ -1,6 +1,6 @@
-"""What is known before anything is begun: the tables, the objects, the plan.
+"""Plan a replay: select the tables, list the input objects and build the :class:`Plan`.
 
-A replay carries it out, ``spade-spark plan`` prints it: both ask here.
+``spade-spark replay`` executes the result, ``spade-spark plan`` prints it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from spade_spark.runs.run_store import CompletedRun, sha256
 from spade_spark.settings import Settings
 from spade_spark.sources.listing import Listing, list_window
 from spade_spark.storage.base import open_store
-from spade_spark.streams.targets import StreamSelection
-from spade_spark.streams.targets import select_streams as choose_streams
+from spade_spark.streams.targets import StreamSelection, select_streams
 from spade_spark.transform.transformers.registry import is_transformer
 from spade_spark.workflows.quarantine_replay import list_quarantine
 from spade_spark.writers.parquet_requirements import require_parquet_columns, require_pyarrow
@@ -30,17 +29,17 @@ from spade_spark.writers.parquet_requirements import require_parquet_columns, re
 
 @dataclass(frozen=True)
 class PlannedReplay:
-    """What a replay would do, from the window's objects on.
+    """A plan and everything that was read to make it.
 
     Attributes:
         plan: The plan.
-        schemas: The schemas, as they were published.
-        tables: The tables to make.
-        listing: The window's objects.
-        left_out: Tables that cannot be made, where all were asked for.
+        schemas: The published schemas, byte for byte.
+        tables: The tables to write.
+        listing: The input objects of the window.
+        skipped_tables: With ``--all-tables``, the tables whose schema is invalid.
         streams: The streams that the rows are published to.
-        edge_types: The type of edge that is expected of an event; None where no event metadata are
-            configured, and for a quarantine, whose events were counted before.
+        edge_types: The expected edge type of each event. None without event metadata, and for a
+            quarantine, since the original run has counted its events.
     """
 
     plan: Plan
@@ -53,21 +52,21 @@ class PlannedReplay:
 
 
 def plan_replay(request: Request, settings: Settings) -> PlannedReplay:
-    """Reads the schemas and lists the window; writes nothing.
+    """Read the schemas and list the input objects; write nothing.
 
     Raises:
-        UsageError: A table that Blueprint does not have, or whose schema cannot be used; a stream
-            that it does not have, or that takes none of the tables.
-        InputError: No schemas, no edge store, no object in the window, no event metadata where they
-            are configured, or a stream that must not be written to.
+        UsageError: Blueprint has no such table or stream, the schema of a table is invalid, or a
+            stream takes none of the tables.
+        InputError: The schemas, the edge store or the configured event metadata cannot be read,
+            the window has no objects, or a stream must not be written to.
     """
     schemas = fetch.fetch(settings.blueprint.schemas, settings.s3)
-    reading = read_tables(schemas, is_transformer, fetch.redact_url(settings.blueprint.schemas))
-    tables = select_tables(request, reading)
+    catalog = read_tables(schemas, is_transformer, fetch.redact_url(settings.blueprint.schemas))
+    tables = select_tables(request, catalog)
     if "parquet" in settings.output.format:
         require_pyarrow()
         require_parquet_columns(tables)
-    streams = choose_streams(request.publish, [table.name for table in tables], settings)
+    streams = select_streams(request.publish, [table.name for table in tables], settings)
     if request.from_quarantine:
         listing = list_quarantine(request.from_quarantine, settings)
     else:
@@ -77,7 +76,7 @@ def plan_replay(request: Request, settings: Settings) -> PlannedReplay:
         schemas=schemas,
         tables=tuple(tables),
         listing=listing,
-        skipped_tables=reading.skipped if request.all_tables else (),
+        skipped_tables=catalog.skipped if request.all_tables else (),
         streams=streams,
         edge_types=None if request.from_quarantine else _edge_types(settings),
     )
@@ -90,44 +89,45 @@ def _edge_types(settings: Settings) -> Mapping[str, str] | None:
     return read_edge_types(fetch.fetch(source, settings.s3), fetch.redact_url(source))
 
 
-def select_tables(request: Request, reading: SchemaCatalog) -> list[Table]:
-    """The tables asked for, by name.
+def select_tables(request: Request, catalog: SchemaCatalog) -> list[Table]:
+    """Return the requested tables, sorted by name.
 
     Raises:
-        UsageError: A name that Blueprint does not have, or whose schema cannot be used.
+        UsageError: Blueprint has no table of this name, or its schema is invalid.
     """
     if request.all_tables:
-        return [reading.tables[name] for name in sorted(reading.tables)]
-    left_out = {each.name: each.reason for each in reading.skipped}
+        return [catalog.tables[name] for name in sorted(catalog.tables)]
+    skipped = {table.name: table.reason for table in catalog.skipped}
     problems = [
-        f"table {name} cannot be made: {left_out[name]} (mend it in Blueprint, or leave it out)"
-        if name in left_out
-        else f"Blueprint has no table {name}{_suggest_name(name, reading)}"
-        for name in sorted(set(request.tables) - reading.tables.keys())
+        f"the schema of table {name} is invalid: {skipped[name]} (fix it in Blueprint, or omit "
+        "the table)"
+        if name in skipped
+        else f"Blueprint has no table {name}{_suggest_name(name, catalog)}"
+        for name in sorted(set(request.tables) - catalog.tables.keys())
     ]
     if problems:
         raise UsageError("; ".join(problems))
-    return [reading.tables[name] for name in sorted(set(request.tables))]
+    return [catalog.tables[name] for name in sorted(set(request.tables))]
 
 
-def _suggest_name(name: str, reading: SchemaCatalog) -> str:
-    """The table whose name is most like ``name``, as a question."""
-    closest = get_close_matches(name, reading.tables, n=1)
+def _suggest_name(name: str, catalog: SchemaCatalog) -> str:
+    """Suggest the table with the closest name."""
+    closest = get_close_matches(name, catalog.tables, n=1)
     return f": did you mean {closest[0]}?" if closest else ": check the name"
 
 
-def select_run_tables(request: Request, sealed: CompletedRun, schemas: bytes) -> list[Table]:
-    """The tables asked for, of those that a run made and by the schemas that made them.
+def select_run_tables(request: Request, completed: CompletedRun, schemas: bytes) -> list[Table]:
+    """Return the requested tables of a completed run, with the schemas of that run.
 
     Raises:
-        UsageError: A table that the run did not make.
+        UsageError: The run does not have a requested table.
     """
-    made = {each.table for each in sealed.manifest.tables}
-    missing = sorted(set(request.tables) - made)
+    names = {table.table for table in completed.manifest.tables}
+    missing = sorted(set(request.tables) - names)
     if missing:
-        raise UsageError(f"run tag {request.run_tag} did not make: {', '.join(missing)}")
+        raise UsageError(f"run tag {request.run_tag} has no table {', '.join(missing)}")
     tables = read_tables(schemas, is_transformer).tables
-    return [tables[name] for name in sorted(set(request.tables) or made)]
+    return [tables[name] for name in sorted(set(request.tables) or names)]
 
 
 def _list(request: Request, settings: Settings) -> Listing:
@@ -135,8 +135,8 @@ def _list(request: Request, settings: Settings) -> Listing:
     listing = list_window(edge, request.window, settings.input)
     if not listing.sources and not request.allow_empty:
         raise InputError(
-            f"{edge.url} has no object for {request.window} (by {settings.input.time_source}, see "
-            "input.time_source): check the window and input.edge"
+            f"{edge.url} has no objects for {request.window} (input.time_source is "
+            f"{settings.input.time_source}): check the window and input.edge"
         )
     return listing
 

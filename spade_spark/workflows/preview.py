@@ -1,4 +1,4 @@
-"""Looks at a replay without beginning it: no Spark, nothing written."""
+"""The dry run of a replay: no Spark, nothing written."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from spade_spark.window import PACIFIC, Window
 from spade_spark.workflows.planning import PlannedReplay, plan_replay
 
 BYTES_PER_CORE_SECOND = 12_000_000
-"""Compressed input that a core turns into rows in a second (bench/README.md), with a margin."""
+"""Conservative estimate of the compressed input that a core transforms per second."""
 
 _LOCAL = re.compile(r"local\[(\d+|\*)(?:,\d+)?\]")
 
@@ -36,60 +36,60 @@ _SIZE = re.compile(r"\s*\((\d+)\)")
 
 
 def preview_replay(request: Request, settings: Settings) -> ReplayPreview:
-    """What ``request`` would do.
+    """Preview the replay that ``request`` describes.
 
     Raises:
-        SpadeError: What keeps anything from being said at all: no schemas, no edge store, no
-            warehouse that answers, a table that Blueprint does not have.
+        SpadeError: There is no preview, because the schemas, the edge store or the warehouse
+            cannot be read, or a table does not exist.
     """
     warehouse = None if request.skip_load else open_warehouse(settings.warehouse, settings.s3)
-    prepared = plan_replay(request, settings)
-    outlook = build_preview(prepared, request, settings, warehouse)
-    # A replay asks these of its run and its lock itself, when it takes them.
+    planned = plan_replay(request, settings)
+    preview = build_preview(planned, request, settings, warehouse)
+    # A replay gets these problems when it begins its run and acquires its lock.
     store = open_store(settings.output.base, settings.s3)
     claim = LeaseRequest.new(request.run_tag, request.window, request.replaces)
-    asked = (
-        RunStore(store, request.run_tag).plan_problem(prepared.plan),
+    run_problems = (
+        RunStore(store, request.run_tag).plan_problem(planned.plan),
         LeaseStore(store).table().refusal(claim, request.take_over),
     )
-    return replace(outlook, problems=(*outlook.problems, *filter(None, asked)))
+    return replace(preview, problems=(*preview.problems, *filter(None, run_problems)))
 
 
 def build_preview(
-    prepared: PlannedReplay, request: Request, settings: Settings, warehouse: Warehouse | None
+    planned: PlannedReplay, request: Request, settings: Settings, warehouse: Warehouse | None
 ) -> ReplayPreview:
-    """What carrying out ``prepared`` would do; ``warehouse`` is None where nothing is loaded.
+    """Preview a planned replay, with a preflight check unless ``warehouse`` is None.
 
     Raises:
         ConnectionLostError: The warehouse does not answer.
     """
     store = open_store(settings.output.base, settings.s3)
-    found = preflight.PreflightResult((), ())
+    result = preflight.PreflightResult((), ())
     if warehouse:
-        found = preflight.run_preflight(
-            warehouse, prepared.tables, request.window, settings.warehouse, output=store.url
+        result = preflight.run_preflight(
+            warehouse, planned.tables, request.window, settings.warehouse, output=store.url
         )
     return ReplayPreview(
         run_tag=request.run_tag,
         url=f"{store.url}{request.run_tag}/",
         window=str(request.window),
         edge=settings.input.edge,
-        objects=len(prepared.plan.sources),
-        size=prepared.plan.size,
-        partitions=len(prepared.plan.partitions),
-        empty_hours=empty_hours(request.window, prepared.listing),
-        core_seconds=prepared.plan.size / BYTES_PER_CORE_SECOND,
+        objects=len(planned.plan.sources),
+        size=planned.plan.size,
+        partitions=len(planned.plan.partitions),
+        empty_hours=empty_hours(request.window, planned.listing),
+        core_seconds=planned.plan.size / BYTES_PER_CORE_SECOND,
         cores=_cores(settings),
         warehouse=f"{warehouse.name} {warehouse.connection_info}" if warehouse else "",
-        tables=tuple(_tables(request, settings, warehouse, prepared, found)) if warehouse else (),
-        streams=tuple(_streams(settings, prepared)),
-        remarks=tuple(_remarks(request, prepared)),
-        problems=found.problems,
+        tables=tuple(_tables(request, settings, warehouse, planned, result)) if warehouse else (),
+        streams=tuple(_streams(settings, planned)),
+        remarks=tuple(_remarks(request, planned)),
+        problems=result.problems,
     )
 
 
 def empty_hours(window: Window, listing: Listing) -> tuple[str, ...]:
-    """The hours of the window, as Pacific text, in which no object was closed."""
+    """The hours of the window, as Pacific time text, in which no log file was closed."""
     hour = window.first.replace(minute=0, second=0, microsecond=0)
     empty = []
     while hour <= window.last:
@@ -102,18 +102,18 @@ def empty_hours(window: Window, listing: Listing) -> tuple[str, ...]:
 def column_differences(
     table: Table, state: preflight.TableStatus, registry: Registry = TRANSFORMERS
 ) -> Iterator[str]:
-    """How the warehouse's columns differ from what Blueprint says, a sentence each.
+    """Describe each difference between the columns in the warehouse and in Blueprint.
 
     Raises:
         InputError: A column has an unknown transformer.
     """
-    for column, there in zip(table.columns, state.columns, strict=True):
-        if not re.fullmatch(registry.spec(column.transformer).sql_types, there.type):
-            yield f"{there.name} is {there.type}, Blueprint makes {column.transformer}"
-        elif _size(column) and there.limit and _size(column) != there.limit:
-            yield f"{there.name} is {there.type}, Blueprint has {column.options.strip()}"
+    for column, existing in zip(table.columns, state.columns, strict=True):
+        if not re.fullmatch(registry.spec(column.transformer).sql_types, existing.type):
+            yield f"{existing.name} is {existing.type}, Blueprint has {column.transformer}"
+        elif _size(column) and existing.limit and _size(column) != existing.limit:
+            yield f"{existing.name} is {existing.type}, Blueprint has {column.options.strip()}"
     for name in state.others:
-        yield f"{name} is not in Blueprint: it gets its default"
+        yield f"{name} is not in Blueprint: new rows get its default"
 
 
 def _size(column: Column) -> int:
@@ -125,11 +125,11 @@ def _tables(
     request: Request,
     settings: Settings,
     warehouse: Warehouse,
-    prepared: PlannedReplay,
-    found: preflight.PreflightResult,
+    planned: PlannedReplay,
+    result: preflight.PreflightResult,
 ) -> Iterator[TablePreview]:
-    by_name = {table.name: table for table in prepared.tables}
-    for state in found.states:
+    by_name = {table.name: table for table in planned.tables}
+    for state in result.states:
         table = by_name[state.table]
         yield TablePreview(
             table=table.name,
@@ -148,7 +148,7 @@ def _statements(
     table: Table,
     state: preflight.TableStatus,
 ) -> list[str]:
-    """The SQL that would run, from files whose number and rows are not known yet."""
+    """The SQL that a load would run. Its files do not exist yet."""
     base = open_store(settings.output.base, settings.s3).url
     files = TableFiles(
         table=table.name,
@@ -158,7 +158,7 @@ def _statements(
         copy_manifest=base + RunPaths(request.run_tag).copy_manifest(table.name),
         checksum="(not known yet)",
     )
-    job = WindowSwap(
+    swap = WindowSwap(
         warehouse,
         schemas_from_settings(settings.warehouse),
         files,
@@ -166,39 +166,39 @@ def _statements(
         request.run_tag,
         request.from_quarantine,
     )
-    return [str(statement) for statement in job.script(state.columns, state.all_columns)]
+    return [str(statement) for statement in swap.script(state.columns, state.all_columns)]
 
 
-def _streams(settings: Settings, prepared: PlannedReplay) -> Iterator[StreamPreview]:
-    made = {table.name for table in prepared.tables}
-    for target in prepared.streams.targets:
+def _streams(settings: Settings, planned: PlannedReplay) -> Iterator[StreamPreview]:
+    names = {table.name for table in planned.tables}
+    for target in planned.streams.targets:
         stream = target.stream
         yield StreamPreview(
             stream=target.id,
             region=region_of(stream, settings),
             role=bool(stream.stream_role),
             compressed=stream.compress,
-            events=tuple(sorted(stream.events.keys() & made)),
-            others=tuple(sorted(stream.events.keys() - made)),
+            events=tuple(sorted(stream.events.keys() & names)),
+            others=tuple(sorted(stream.events.keys() - names)),
         )
 
 
-def _remarks(request: Request, prepared: PlannedReplay) -> Iterator[str]:
-    hours = empty_hours(request.window, prepared.listing)
+def _remarks(request: Request, planned: PlannedReplay) -> Iterator[str]:
+    hours = empty_hours(request.window, planned.listing)
     if hours:
-        yield f"Hours of the window without any object: {format_hours(hours)}"
+        yield f"Hours without log files: {format_hours(hours)}"
     if request.window.last > datetime.now(timezone.utc):
-        yield "END lies in the future: logs that come later are not in the plan"
-    formats = prepared.plan.settings["output.format"]
+        yield "END is in the future: the plan does not include later log files"
+    formats = planned.plan.settings["output.format"]
     if "parquet" in formats:
-        yield f"Rows are written as Parquet for a lake (output.format is {formats})"
-    if prepared.streams.idle:
-        yield f"Streams that take none of the tables: {', '.join(prepared.streams.idle)}"
-    yield from prepared.streams.remarks
-    for left_out in prepared.skipped_tables:
-        yield f"Table {left_out.name} would be left out: {left_out.reason}"
-    if prepared.listing.unnamed:
-        names = prepared.listing.unnamed
+        yield f"The run writes Parquet files for a lake (output.format is {formats})"
+    if planned.streams.idle:
+        yield f"Streams that take none of the tables: {', '.join(planned.streams.idle)}"
+    yield from planned.streams.remarks
+    for skipped in planned.skipped_tables:
+        yield f"Table {skipped.name} would be skipped: {skipped.reason}"
+    if planned.listing.unnamed:
+        names = planned.listing.unnamed
         yield f"{len(names)} objects have no time in their name and are not read: {names[0]} …"
 
 

@@ -1,4 +1,4 @@
-"""A run's quarantine, tried again: which request that is, and which objects it reads."""
+"""The request and the input objects of a replay from a run's quarantine."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from spade_spark.window import Window
 
 
 def quarantine_request(run_tag: str, settings: Settings) -> Request:
-    """The request that tries again what ``run_tag`` could make no row of.
+    """Build the request that reprocesses the quarantine of ``run_tag``.
 
     Raises:
         UsageError: The run has no quarantine.
-        InputError: There is no such run, or it is not complete.
+        InputError: The run does not exist or is not complete.
     """
     manifest = _manifest(run_tag, settings)
     return Request(
@@ -32,28 +32,34 @@ def quarantine_request(run_tag: str, settings: Settings) -> Request:
 
 
 def list_quarantine(run_tag: str, settings: Settings) -> Listing:
-    """The objects of a run's quarantine, those alone that its manifest names.
+    """List the objects of a run's quarantine that its manifest names.
 
     Raises:
-        InputError: One of them is gone.
+        InputError: An object is missing.
     """
     store = open_store(settings.output.base, settings.s3)
     named = {file.key for file in _manifest(run_tag, settings).quarantine}
-    there = store.list(RunStore(store, run_tag).paths.quarantine(""))
+    existing = store.list(RunStore(store, run_tag).paths.quarantine(""))
     sources = tuple(
-        InputObject(found.key, found.size, found.etag) for found in there if found.key in named
+        InputObject(entry.key, entry.size, entry.etag) for entry in existing if entry.key in named
     )
-    gone = sorted(named - {source.key for source in sources})
-    if gone:
-        raise InputError(f"{store.url}{gone[0]} is not there: the quarantine is not whole")
+    missing = sorted(named - {source.key for source in sources})
+    if missing:
+        raise InputError(
+            f"{store.url}{missing[0]} does not exist: the quarantine of run tag {run_tag} is "
+            "incomplete; replay the window instead"
+        )
     return Listing(sources, ())
 
 
 def _manifest(run_tag: str, settings: Settings) -> Manifest:
     run = RunStore(open_store(settings.output.base, settings.s3), run_tag)
-    sealed = run.completed_run()
-    if sealed is None:
-        raise InputError(f"{run.url} has no manifest: there is no such run, or it did not complete")
-    if not sealed.manifest.quarantine:
-        raise UsageError(f"run tag {run_tag} has no quarantine: there is nothing to try again")
-    return sealed.manifest
+    completed = run.completed_run()
+    if completed is None:
+        raise InputError(
+            f"{run.url} has no manifest: the run does not exist or is not complete; `spade-spark "
+            "runs` lists the runs"
+        )
+    if not completed.manifest.quarantine:
+        raise UsageError(f"run tag {run_tag} has no quarantine: there is nothing to reprocess")
+    return completed.manifest

@@ -1,12 +1,12 @@
-"""The story of a replay, top to bottom.
+"""A replay: reprocess a window of edge logs and replace its rows in the warehouse.
 
 ::
 
-    plan ─► list ─► read ─► decode ─► transform ─► write ─► seal ─► load ─► report
+    plan ─► preflight ─► confirm ─► lock ─► transform (Spark) ─► manifest ─► load ─► report
 
-:func:`replay` refuses what cannot work before anything is begun, makes the rows (or takes those of
-an earlier run tag), and replaces the window in the warehouse, table by table. What is counted on
-the way must balance, or nothing is loaded.
+A replay checks everything it can before it changes anything. It writes the rows to the run tag in
+the output store, where a repeated command resumes. Then it replaces the window of each table in
+one transaction. It loads nothing if the audit counts of the transform do not balance.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from spade_spark.blueprint.schema import Table, read_tables
 from spade_spark.errors import InputError, UsageError, WarehouseError
 from spade_spark.locking.heartbeat import HeldLease, acquire_lease
 from spade_spark.locking.lease import LeaseRequest, LeaseStore
-from spade_spark.plan import Plan
+from spade_spark.plan import InputPartition, Plan
 from spade_spark.reporting.console import ConsoleReporter
 from spade_spark.reporting.corrupt_input import damage_problem, withheld_message
 from spade_spark.reporting.preview import REPEATS
@@ -57,215 +57,176 @@ from spade_spark.workflows.preview import build_preview
 _LOG = logging.getLogger(__name__)
 
 
-def replay(request: Request, settings: Settings, screen: ConsoleReporter) -> Report:
-    """Carries out ``request``.
+def replay(request: Request, settings: Settings, reporter: ConsoleReporter) -> Report:
+    """Run the replay that ``request`` describes.
 
     Returns:
-        What it came to; ``report.complete`` says whether all that was asked for is done.
+        The report; ``report.complete`` is false if a part of the request failed.
 
     Raises:
-        SpadeError: What ended the replay before any table was touched.
+        SpadeError: The replay failed before it changed a table.
     """
-    began = time.monotonic()
+    started = time.monotonic()
     run = RunStore(open_store(settings.output.base, settings.s3), request.run_tag)
     warehouse = None if request.skip_load else open_warehouse(settings.warehouse, settings.s3)
-    metrics = Metrics(settings.metrics, screen.log)
-    story = _ReplayRunner(request, settings, run, warehouse, screen, metrics)
-    report = story.load_existing() if request.skip_transform else story.run_full()
-    report = replace(report, seconds=time.monotonic() - began)
+    metrics = Metrics(settings.metrics, reporter.log)
+    replay_runner = _ReplayRunner(request, settings, run, warehouse, reporter, metrics)
+    report = replay_runner.load_existing() if request.skip_transform else replay_runner.run_full()
+    report = replace(report, seconds=time.monotonic() - started)
     run.write_report(report.to_json())
     return report
 
 
 @dataclass(frozen=True)
 class _ReplayRunner:
-    """What every step of one replay needs to know."""
+    """The steps of one replay and what they share."""
 
     request: Request
     settings: Settings
     run: RunStore
     warehouse: Warehouse | None
-    screen: ConsoleReporter
+    reporter: ConsoleReporter
     metrics: Metrics
 
     def run_full(self) -> Report:
-        """Plans, looks at the warehouse, transforms, seals, loads."""
+        """Plan, confirm, transform and load."""
         require_java()
-        prepared = plan_replay(self.request, self.settings)
-        self._confirm_plan(prepared)
+        planned = plan_replay(self.request, self.settings)
+        self._confirm_plan(planned)
         with self._lock() as lock:
-            plan = self.run.begin(prepared.plan, prepared.schemas)
-            sealed = self.run.completed_run() or self._transform(plan, prepared, lock)
-            loaded = self._load(sealed, prepared.tables, lock)
-        return replace(
-            loaded,
-            left_out=prepared.skipped_tables,
-            unnamed=prepared.listing.unnamed,
-        )
+            plan = self.run.begin(planned.plan, planned.schemas)
+            completed = self.run.completed_run() or self._transform(plan, planned, lock)
+            report = self._load(completed, planned.tables, lock)
+        return replace(report, left_out=planned.skipped_tables, unnamed=planned.listing.unnamed)
 
     def load_existing(self) -> Report:
-        """Takes what an earlier run made, looks at the warehouse, loads."""
+        """Load the files of an earlier run (``--skip-transform``)."""
         with self._lock() as lock:
-            return self._take(lock)
+            completed = self._existing_run()
+            tables = select_run_tables(self.request, completed, self.run.read_schemas())
+            self._confirm_load(completed, tables)
+            return self._load(completed, tables, lock)
 
-    def _take(self, lock: HeldLease) -> Report:
-        sealed = self.run.completed_run()
-        if sealed is None and self.request.by_prefix:
-            sealed = self._import_legacy()
-        if sealed is None:
-            raise InputError(
-                f"{self.run.url} has no manifest: the run did not complete. Give the same command "
-                "without --skip-transform to go on with it (or, if an earlier tool made it, with "
-                "--by-prefix to load whatever lies there)"
-            )
-        if not sealed.manifest.has_tsv:
-            raise UsageError(
-                f"run tag {self.request.run_tag} has no TSV files for a warehouse to load, but "
-                "Parquet alone: make the rows again with --format tsv,parquet, or put them into a "
-                f"lake by spade-spark export publish {self.request.run_tag} --to URL"
-            )
-        made = Window.parse(*sealed.manifest.window)
-        window = self.request.window
-        if window.first < made.first or made.last < window.last:
-            raise UsageError(
-                f"run tag {self.request.run_tag} was made for {made}: the window to load must lie "
-                "inside that"
-            )
-        tables = select_run_tables(self.request, sealed, self.run.read_schemas())
-        self._confirm_load(sealed, tables)
-        return self._load(sealed, tables, lock)
-
-    @contextmanager
-    def _lock(self) -> Iterator[HeldLease]:
-        """Keeps other replays of the same run tag or the same rows away until the end."""
-        claim = LeaseRequest.new(self.request.run_tag, self.request.window, self.request.replaces)
-        with acquire_lease(LeaseStore(self.run.store), claim, self.request.take_over) as lock:
-            for lease in lock.displaced:
-                self.screen.log(f"took over the lock of {lease.request}")
-            yield lock
-
-    def _import_legacy(self) -> CompletedRun:
-        """Takes over an earlier tool's run tag, by the schemas as they are now."""
-        schemas = fetch.fetch(self.settings.blueprint.schemas, self.settings.s3)
-        tables = select_tables(self.request, read_tables(schemas, is_transformer))
-        self.screen.log(f"reading {self.run.url} to count its rows")
-        manifest = import_legacy_run(
-            self.run, tables, self.request.window, datetime.now(timezone.utc)
-        )
-        self.run.write_schemas(schemas)
-        return self.run.write_manifest(manifest)
-
-    def _confirm_plan(self, prepared: PlannedReplay) -> None:
-        """Shows what is going to happen; nothing is begun for a load that cannot work."""
-        problem = self.run.plan_problem(prepared.plan)
+    def _confirm_plan(self, planned: PlannedReplay) -> None:
+        """Show the preview and ask for confirmation; refuse a replay that cannot succeed."""
+        problem = self.run.plan_problem(planned.plan)
         if problem:
             raise UsageError(problem)
-        outlook = build_preview(prepared, self.request, self.settings, self.warehouse)
-        self.screen.show_preview(outlook)
-        if outlook.problems:
+        preview = build_preview(planned, self.request, self.settings, self.warehouse)
+        self.reporter.show_preview(preview)
+        if preview.problems:
             raise WarehouseError(
-                "the replay could not work, so nothing was begun:\n  "
-                + "\n  ".join(outlook.problems)
+                "the replay cannot succeed, so nothing was changed:\n  "
+                + "\n  ".join(preview.problems)
             )
-        self._confirm(sum(table.rows for table in outlook.tables))
-        if outlook.streams:
-            streams = pluralize(len(outlook.streams), "stream")
-            self.screen.confirm(f"Publish to {streams}? {REPEATS}")
-
-    def _confirm_load(self, sealed: CompletedRun, tables: Sequence[Table]) -> None:
-        """As :meth:`_agree`, for rows that were made before."""
-        assert self.warehouse is not None  # a request without transform and load is refused
-        states = preflight.require_preflight(
-            self.warehouse,
-            tables,
-            self.request.window,
-            self.settings.warehouse,
-            output=self.run.store.url,
-        )
-        made = {table.table: table.rows for table in sealed.manifest.tables}
-        for state in states:
-            self.screen.log(
-                f"{state.table}: {state.rows:,} rows in the window now, {made[state.table]:,} made"
-            )
-        self._confirm(sum(state.rows for state in states))
+        self._confirm(sum(table.rows for table in preview.tables))
+        if preview.streams:
+            streams = pluralize(len(preview.streams), "stream")
+            self.reporter.confirm(f"Publish to {streams}? {REPEATS}")
 
     def _confirm(self, rows: int) -> None:
         verb = "Add to" if self.request.from_quarantine else "Replace"
         if self.warehouse:
             where = f"{self.warehouse.name} {self.warehouse.connection_info}"
-            self.screen.confirm(f"{verb} {rows:,} rows in {where}?")
+            self.reporter.confirm(f"{verb} {rows:,} rows in {where}?")
 
-    def _transform(self, plan: Plan, prepared: PlannedReplay, lock: HeldLease) -> CompletedRun:
-        """Does the partitions that are not done yet, on Spark, and seals the run."""
-        # Imported where it is needed: a load alone starts no Spark.
-        from spade_spark.spark import driver  # noqa: PLC0415 - see above
+    @contextmanager
+    def _lock(self) -> Iterator[HeldLease]:
+        """Lock the run tag, and the window of the tables, against other replays."""
+        claim = LeaseRequest.new(self.request.run_tag, self.request.window, self.request.replaces)
+        with acquire_lease(LeaseStore(self.run.store), claim, self.request.take_over) as lock:
+            for lease in lock.displaced:
+                self.reporter.log(f"took over the lock of {lease.request}")
+            yield lock
 
-        done = self.run.completions(plan)
-        numbers = {completion.partition for completion in done}
-        left = [each for each in plan.partitions if each.number not in numbers]
-        if done:
-            self.screen.log(f"going on: {len(done):,} of {len(plan.partitions):,} partitions done")
-        job = BroadcastContext(
+    def _transform(self, plan: Plan, planned: PlannedReplay, lock: HeldLease) -> CompletedRun:
+        """Transform the remaining partitions on Spark and write the manifest."""
+        earlier = self.run.completions(plan)
+        finished = {completion.partition for completion in earlier}
+        remaining = [part for part in plan.partitions if part.number not in finished]
+        if earlier:
+            self.reporter.log(
+                f"resuming: {len(earlier):,} of {len(plan.partitions):,} partitions done"
+            )
+        context = self._task_context(plan, planned)
+        started = time.monotonic()
+        completions = self._run_on_spark(context, remaining, lock)
+        self._require_published(context.publishing, completions, [*earlier, *completions])
+        now = datetime.now(timezone.utc)
+        completed = self.run.complete(plan, planned.tables, [*earlier, *completions], now)
+        for table, reason in completed.manifest.fallbacks.items():
+            _LOG.warning("table %s uses the slower reference path: %s", table, reason)
+        self.metrics.send(run_metrics(completed.manifest.counts, time.monotonic() - started))
+        return completed
+
+    def _task_context(self, plan: Plan, planned: PlannedReplay) -> BroadcastContext:
+        return BroadcastContext(
             run_tag=plan.run_tag,
             plan=self.run.plan_digest(),
             day=plan.day,
             settings=self.settings.for_tasks(),
-            schemas=prepared.schemas,
+            schemas=planned.schemas,
             requested=None if plan.all_tables else frozenset(plan.tables),
             from_quarantine=bool(self.request.from_quarantine),
-            publishing=self._publishing(prepared),
-            edge_types=prepared.edge_types,
+            publishing=self._publish_config(planned),
+            edge_types=planned.edge_types,
             time_column=self.settings.warehouse.time_column,
         )
-        began = time.monotonic()
-        with self.screen.transforming(left) as watch:
-            returned = driver.transform(
-                job, left, self.settings.spark, check_lock=lock.check, watch=watch
-            )
-        self._require_published(job.publishing, returned, [*done, *returned])
-        now = datetime.now(timezone.utc)
-        sealed = self.run.complete(plan, prepared.tables, [*done, *returned], now)
-        for table, reason in sealed.manifest.fallbacks.items():
-            _LOG.warning("table %s uses the slower reference path: %s", table, reason)
-        self.metrics.send(run_metrics(sealed.manifest.counts, time.monotonic() - began))
-        return sealed
 
-    def _publishing(self, prepared: PlannedReplay) -> PublishConfig | None:
-        """What is published, of rows whose time the load would take for the window's."""
-        targets = prepared.streams.targets
+    def _publish_config(self, planned: PlannedReplay) -> PublishConfig | None:
+        """What tasks publish: rows with a time inside the window, as the load replaces."""
+        targets = planned.streams.targets
+        if not targets:
+            return None
         window = self.request.window
-        span = WindowFilter(
+        window_filter = WindowFilter(
             self.settings.warehouse.time_column, str(window.wall_start), str(window.wall_end)
         )
-        allowed = self.request.allow_damaged
-        return PublishConfig(targets, span, allow_damaged=allowed) if targets else None
+        return PublishConfig(targets, window_filter, allow_damaged=self.request.allow_damaged)
+
+    def _run_on_spark(
+        self, context: BroadcastContext, partitions: list[InputPartition], lock: HeldLease
+    ) -> list[Completion]:
+        # Imported here: a load alone needs no Spark.
+        from spade_spark.spark import driver  # noqa: PLC0415 - see above
+
+        with self.reporter.transforming(partitions) as watch:
+            return driver.transform(
+                context, partitions, self.settings.spark, check_lock=lock.check, watch=watch
+            )
 
     def _require_published(
         self,
         publishing: PublishConfig | None,
-        returned: Sequence[Completion],
         completions: Sequence[Completion],
+        all_completions: Sequence[Completion],
     ) -> None:
-        """Leaves a run open of which rows are not published, so that it can be gone on with."""
-        held = [each for each in returned if publishing and publishing.exceeds_damage_limit(each)]
-        if publishing and held:
-            raise InputError(withheld_message(held, completions, publishing.tables, self.request))
+        """Leave the run incomplete, so that it can be resumed, if rows were not published."""
+        if publishing is None:
+            return
+        withheld = [
+            completion for completion in completions if publishing.exceeds_damage_limit(completion)
+        ]
+        if withheld:
+            raise InputError(
+                withheld_message(withheld, all_completions, publishing.tables, self.request)
+            )
 
-    def _load(self, sealed: CompletedRun, tables: Sequence[Table], lock: HeldLease) -> Report:
-        """Replaces each table's window, unless the input is too damaged for that."""
+    def _load(self, completed: CompletedRun, tables: Sequence[Table], lock: HeldLease) -> Report:
+        """Replace the window of each table, unless too many input objects are corrupt."""
         request, settings = self.request, self.settings.warehouse
-        report = Report(request.run_tag, self.run.url, str(request.window), sealed.manifest)
-        problem = damage_problem(sealed, request)
+        report = Report(request.run_tag, self.run.url, str(request.window), completed.manifest)
+        problem = damage_problem(completed, request)
         if problem or self.warehouse is None:
             return replace(report, problems=(problem,) if problem else ())
         names = {table.name for table in tables}
-        # A quarantine need not have rows of every table; nothing is added to the others.
+        # A quarantine may have no rows for some tables; they stay unchanged.
         files = [
-            each
-            for each in sealed.files
-            if each.table in names and (each.rows or not request.from_quarantine)
+            table_files
+            for table_files in completed.files
+            if table_files.table in names and (table_files.rows or not request.from_quarantine)
         ]
-        rules = LoadGuards(
+        guards = LoadGuards(
             min_rows_ratio=settings.min_rows_ratio,
             allow_empty=request.allow_empty,
             max_truncated=request.max_truncated,
@@ -273,7 +234,7 @@ class _ReplayRunner:
             skip_quiet=request.all_tables,
         )
         lock.verify()
-        with self.screen.loading([each.table for each in files]) as show:
+        with self.reporter.loading([table_files.table for table_files in files]) as progress:
             loads = load_tables(
                 self.warehouse,
                 files,
@@ -281,13 +242,72 @@ class _ReplayRunner:
                 settings,
                 run_tag=request.run_tag,
                 add_to=request.from_quarantine,
-                rules=rules,
+                rules=guards,
                 verify_lock=lock.verify,
                 poolsize=request.poolsize,
-                progress=show,
+                progress=progress,
             )
         record = LoadRecord.of(loads, request.window, self.warehouse.connection_info.address)
         if record.loaded or record.not_loaded:
             self.run.write_load(record)
         self.metrics.send(load_metrics(loads))
         return replace(report, loads=loads)
+
+    def _existing_run(self) -> CompletedRun:
+        """The completed run that ``--skip-transform`` loads.
+
+        Raises:
+            InputError: The run is not complete.
+            UsageError: It has no TSV files, or its window does not contain the requested one.
+        """
+        completed = self.run.completed_run()
+        if completed is None and self.request.by_prefix:
+            completed = self._import_legacy()
+        if completed is None:
+            raise InputError(
+                f"{self.run.url} has no manifest: the run is not complete. Resume it with the same "
+                "command without --skip-transform, or use --by-prefix to load all files there if "
+                "an earlier tool wrote them"
+            )
+        if not completed.manifest.has_tsv:
+            raise UsageError(
+                f"run tag {self.request.run_tag} has only Parquet files, and the load needs TSV: "
+                "replay the window with --format tsv,parquet, or publish the run to a lake with "
+                f"spade-spark export publish {self.request.run_tag} --to URL"
+            )
+        available, requested = Window.parse(*completed.manifest.window), self.request.window
+        if requested.first < available.first or available.last < requested.last:
+            raise UsageError(
+                f"run tag {self.request.run_tag} has the window {available}: the window to load "
+                "must be inside it"
+            )
+        return completed
+
+    def _import_legacy(self) -> CompletedRun:
+        """Import the files of an earlier tool with the current schemas (``--by-prefix``)."""
+        schemas = fetch.fetch(self.settings.blueprint.schemas, self.settings.s3)
+        tables = select_tables(self.request, read_tables(schemas, is_transformer))
+        self.reporter.log(f"counting the rows in {self.run.url}")
+        manifest = import_legacy_run(
+            self.run, tables, self.request.window, datetime.now(timezone.utc)
+        )
+        self.run.write_schemas(schemas)
+        return self.run.write_manifest(manifest)
+
+    def _confirm_load(self, completed: CompletedRun, tables: Sequence[Table]) -> None:
+        """Like :meth:`_confirm_plan`, for rows that exist already."""
+        assert self.warehouse is not None  # Request.check refuses to skip both steps
+        states = preflight.require_preflight(
+            self.warehouse,
+            tables,
+            self.request.window,
+            self.settings.warehouse,
+            output=self.run.store.url,
+        )
+        new_rows = {table.table: table.rows for table in completed.manifest.tables}
+        for state in states:
+            self.reporter.log(
+                f"{state.table}: {state.rows:,} rows in the window now, "
+                f"{new_rows[state.table]:,} rows in the run"
+            )
+        self._confirm(sum(state.rows for state in states))

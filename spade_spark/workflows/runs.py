@@ -1,8 +1,8 @@
-"""The runs below the output store, with what the warehouse knows of their loads.
+"""List and prune the runs in the output store, together with their loads.
 
-Where and when a run was loaded, its own records say, and the warehouse's replay ledger. A record
-is written after the load: where a driver died in between, the ledger has the truth. The ledger is
-of the one warehouse that is configured; of others the records alone are known.
+The loads of a run come from its own load records and from the replay log of the configured
+warehouse. A replay writes its record after the load, so the replay log also has the loads of a
+driver that died in between. Loads into other warehouses are known only from the records.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class RunDetails:
     """One run.
 
     Attributes:
-        state: As it stands.
-        found: What lies below its run tag.
+        state: Its state, with its loads.
+        found: Its objects in the output store.
     """
 
     state: RunState
@@ -46,9 +46,9 @@ class RunCatalog:
     """All runs.
 
     Attributes:
-        url: The output store.
-        runs: The runs, by run tag.
-        notes: What could not be found out, and why.
+        url: The URL of the output store.
+        runs: The runs, sorted by run tag.
+        notes: What is unknown, and why.
     """
 
     url: str
@@ -56,154 +56,155 @@ class RunCatalog:
     notes: tuple[str, ...]
 
     def run(self, run_tag: str) -> RunDetails:
-        """The run of that name.
+        """Return the run with this run tag.
 
         Raises:
-            UsageError: There is none.
+            UsageError: There is no such run.
         """
-        for each in self.runs:
-            if each.state.run_tag == run_tag:
-                return each
-        raise UsageError(
-            f"{self.url}{run_tag}/ holds nothing: `spade-spark runs` lists the run tags there"
-        )
+        for run in self.runs:
+            if run.state.run_tag == run_tag:
+                return run
+        raise UsageError(f"{self.url}{run_tag}/ is empty: `spade-spark runs` lists the run tags")
 
     def prune_candidates(self, run_tag: str) -> PruneCandidate:
-        """What can be removed of a run.
+        """Return what can be removed of a run.
 
         Raises:
-            UsageError: Nothing can.
+            UsageError: Nothing of the run can be removed.
         """
         state = self.run(run_tag).state
         if state.removable is None:
             raise UsageError(
-                f"nothing of run tag {run_tag} is offered for removal, since it is "
-                f"{state.state.value}: `spade-spark runs --prune` lists what is"
+                f"nothing of run tag {run_tag} can be removed, because its state is "
+                f"{state.state.value}: `spade-spark runs --prune` lists what can be removed"
             )
         return state.removable
 
 
 def scan_runs(settings: Settings) -> RunCatalog:
-    """Looks at all runs; nothing is changed.
+    """Read the state of all runs; change nothing.
 
     Raises:
-        SettingsError: No output store is set.
-        ObjectNotFoundError: The output store is not there.
+        SettingsError: The output store is not configured.
+        ObjectNotFoundError: The output store does not exist.
     """
     store = _store(settings)
-    ledger = _read_ledger(settings)
-    found = find_runs(store, _untracked(settings))
-    loads = ledger.merge(found)
-    known = tuple(RunDetails(state_of(each, loads), each) for each in found)
-    return RunCatalog(store.url, known, ledger.notes)
+    history = _read_history(settings)
+    discovered = find_runs(store, _untracked_store(settings))
+    loads = history.merge(discovered)
+    runs = tuple(RunDetails(state_of(run, loads), run) for run in discovered)
+    return RunCatalog(store.url, runs, history.notes)
 
 
-def prune(settings: Settings, known: RunDetails) -> None:
-    """Removes what is offered of a run, under its lock; nothing where that has changed since.
+def prune(settings: Settings, run: RunDetails) -> None:
+    """Remove what is removable of a run, under its lock.
 
     Raises:
-        LockedError: Somebody works on the run.
-        UsageError: What was offered is offered no longer.
+        LockedError: Another process works on the run.
+        UsageError: The run has changed since it was listed; nothing was removed.
     """
-    offer, run_tag = known.state.removable, known.state.run_tag
-    store, untracked = _store(settings), _untracked(settings)
-    assert offer is not None  # the caller has looked
-    assert known.state.window is not None  # nothing is offered of a run without one
+    candidate, run_tag = run.state.removable, run.state.run_tag
+    store, untracked_store = _store(settings), _untracked_store(settings)
+    assert candidate is not None  # RunCatalog.prune_candidates has checked it
+    assert run.state.window is not None  # a run without a window is not removable
     with acquire_lease(
-        LeaseStore(store), LeaseRequest.new(run_tag, Window.parse(*known.state.window), ())
+        LeaseStore(store), LeaseRequest.new(run_tag, Window.parse(*run.state.window), ())
     ):
-        found = find_runs(store, untracked)
-        mine = next((each for each in found if each.run_tag == run_tag), None)
-        if mine is None or _offer_without_lock(mine, found, settings) != offer:
-            raise UsageError(f"run tag {run_tag} has changed since it was looked at: look again")
-        whole = offer.what == "run"
-        entries = [(store, each) for each in (mine.objects if whole else mine.leftovers)]
-        if untracked:
-            events = mine.untracked if whole else mine.untracked_leftovers
-            entries += [(untracked, each) for each in events]
+        discovered = find_runs(store, untracked_store)
+        current = next((other for other in discovered if other.run_tag == run_tag), None)
+        if current is None or _candidate_without_lock(current, discovered, settings) != candidate:
+            raise UsageError(
+                f"run tag {run_tag} has changed since it was listed, so nothing was removed: list "
+                "the runs again"
+            )
+        entire = candidate.what == "run"
+        entries = [(store, entry) for entry in (current.objects if entire else current.leftovers)]
+        if untracked_store:
+            untracked = current.untracked if entire else current.untracked_leftovers
+            entries += [(untracked_store, entry) for entry in untracked]
         remove(entries, run_tag)
 
 
 def expired_backups(settings: Settings) -> tuple[BackupInfo, ...]:
-    """The backups that are older than ``warehouse.backup_keep``, the oldest first.
+    """Return the backups that are older than ``warehouse.backup_keep``, the oldest first.
 
     Raises:
-        SettingsError: No warehouse is set.
-        ConnectionLostError: It does not answer.
-        WarehouseError: It refuses.
+        SettingsError: No warehouse is configured.
+        ConnectionLostError: The warehouse does not answer.
+        WarehouseError: The warehouse refuses the query.
     """
-    # Nothing is copied from S3, so COPY's credentials are not asked for.
+    # Nothing is copied from S3, so COPY needs no credentials.
     warehouse = open_warehouse(settings.warehouse, settings.s3, CopyCredentials())
-    moment = datetime.now(timezone.utc) - settings.warehouse.backup_keep
+    expired_at = datetime.now(timezone.utc) - settings.warehouse.backup_keep
     control = settings.warehouse.control
     return query_with_retries(
         warehouse.connection_info,
-        lambda session: backups_before(session, warehouse, control, moment),
+        lambda session: backups_before(session, warehouse, control, expired_at),
     )
 
 
 def expired_backups_of(settings: Settings, run_tags: Iterable[str]) -> tuple[BackupInfo, ...]:
-    """The expired backups of these run tags.
+    """Return the expired backups of these run tags.
 
     Raises:
-        UsageError: One of them has none.
-        SpadeError: As :func:`expired_backups`.
+        UsageError: A run tag has no expired backup.
+        SpadeError: As for :func:`expired_backups`.
     """
     tags = set(run_tags)
-    offered = tuple(each for each in expired_backups(settings) if each.run_tag in tags)
-    for tag in sorted(tags - {each.run_tag for each in offered}):
+    backups = tuple(backup for backup in expired_backups(settings) if backup.run_tag in tags)
+    for tag in sorted(tags - {backup.run_tag for backup in backups}):
         days = settings.warehouse.backup_keep / timedelta(days=1)
         raise UsageError(
             f"no backup of run tag {tag} is older than warehouse.backup_keep ({days:g} days): "
-            "`spade-spark runs --prune` lists those that are"
+            "`spade-spark runs --prune` lists the expired backups"
         )
-    return offered
+    return backups
 
 
-def drop_backup(settings: Settings, kept: BackupInfo) -> None:
-    """Drops a backup for good.
+def drop_backup(settings: Settings, backup: BackupInfo) -> None:
+    """Drop a backup table.
 
     Raises:
-        WarehouseError: The warehouse refuses.
+        WarehouseError: The warehouse refuses to drop it.
     """
     target = ConnectionInfo.parse(settings.warehouse.url.get_secret_value())
     with Session(target) as session:
-        drop(session, settings.warehouse.control, kept)
+        drop(session, settings.warehouse.control, backup)
 
 
-def _offer_without_lock(
-    mine: DiscoveredRun, found: Iterable[DiscoveredRun], settings: Settings
+def _candidate_without_lock(
+    run: DiscoveredRun, all_runs: Iterable[DiscoveredRun], settings: Settings
 ) -> PruneCandidate | None:
-    """What can be removed of a run whose lock is our own."""
-    unlocked = replace(mine, lease_table=replace(mine.lease_table, leases=()))
-    return state_of(unlocked, _read_ledger(settings).merge(found)).removable
+    """Return what can be removed of a run that this process has locked."""
+    unlocked = replace(run, lease_table=replace(run.lease_table, leases=()))
+    return state_of(unlocked, _read_history(settings).merge(all_runs)).removable
 
 
 @dataclass(frozen=True)
 class _WarehouseHistory:
-    """What the configured warehouse says.
+    """The loads that the configured warehouse knows.
 
     Attributes:
-        place: Which it is; empty where none was asked, or none answered.
-        rows: Its ledger.
-        kept: The backups that are there, as the ledger names them.
-        notes: Why it says nothing.
+        place: The name of the warehouse; empty if none is configured or it does not answer.
+        rows: The rows of the replay log.
+        backups: The existing backups, by their names in the replay log.
+        notes: Why the history is unknown.
     """
 
     place: str = ""
     rows: tuple[ReplayLogRow, ...] = ()
-    kept: frozenset[str] = frozenset()
+    backups: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
 
     def merge(self, runs: Iterable[DiscoveredRun]) -> tuple[TableLoad, ...]:
-        """The newest load of each run, table and warehouse, the oldest first."""
-        loads = {(each.run_tag, each.table, each.warehouse): each for each in self._recorded(runs)}
+        """Return the latest load of each run, table and warehouse, the oldest first."""
+        loads = {(load.run_tag, load.table, load.warehouse): load for load in self._recorded(runs)}
         for row in self.rows:
             if row.is_undo:
                 continue
             key = (row.run_tag, row.table, self.place)
-            loads[key] = self._in_ledger(row, loads.get(key))
-        return tuple(sorted(loads.values(), key=lambda each: each.at))
+            loads[key] = self._logged(row, loads.get(key))
+        return tuple(sorted(loads.values(), key=lambda load: load.at))
 
     def _recorded(self, runs: Iterable[DiscoveredRun]) -> Iterator[TableLoad]:
         for run in runs:
@@ -224,8 +225,8 @@ class _WarehouseHistory:
                         in_replay_log=False if record.warehouse == self.place else None,
                     )
 
-    def _in_ledger(self, row: ReplayLogRow, record: TableLoad | None) -> TableLoad:
-        """The ledger's row, with what a record of the same load adds."""
+    def _logged(self, row: ReplayLogRow, record: TableLoad | None) -> TableLoad:
+        """The load of a row of the replay log, completed from the run's record of it."""
         same = record is not None and (record.deleted, record.inserted, record.start) == (
             row.deleted,
             row.inserted,
@@ -244,27 +245,29 @@ class _WarehouseHistory:
             inserted=row.inserted,
             recorded=same,
             in_replay_log=True,
-            backup=row.backup if row.backup in self.kept else "",
+            backup=row.backup if row.backup in self.backups else "",
             undone=undone.at if undone else None,
         )
 
 
-def _read_ledger(settings: Settings) -> _WarehouseHistory:
-    """The configured warehouse's ledger; that it does not answer is a note, no failure."""
+def _read_history(settings: Settings) -> _WarehouseHistory:
+    """Read the replay log; if the warehouse does not answer, the result has a note instead."""
     url = settings.warehouse.url.get_secret_value()
     if not url:
-        note = "no warehouse is set (SPADE_RSURL): of loads, the runs' own records alone are known"
+        note = (
+            "no warehouse is configured (SPADE_RSURL): loads are shown from the runs' records only"
+        )
         return _WarehouseHistory(notes=(note,))
     target = ConnectionInfo.parse(url)
 
-    def everything(session: Session) -> _WarehouseHistory:
+    def read(session: Session) -> _WarehouseHistory:
         rows = replay_log_rows(session, settings.warehouse.control)
         return _WarehouseHistory(target.address, rows, existing_backups(session, rows))
 
     try:
-        return query_with_retries(target, everything)
+        return query_with_retries(target, read)
     except (TransientError, WarehouseError) as error:
-        note = f"of loads, the runs' own records alone are known: {error}"
+        note = f"loads are shown from the runs' records only: {error}"
         return _WarehouseHistory(notes=(note,))
 
 
@@ -274,7 +277,7 @@ def _store(settings: Settings) -> Store:
     return open_store(settings.output.base, settings.s3)
 
 
-def _untracked(settings: Settings) -> Store | None:
-    """Where untracked events lie, if that is not below their run tags."""
+def _untracked_store(settings: Settings) -> Store | None:
+    """The store of untracked events, if it is not the output store."""
     url = settings.output.untracked
     return open_store(url, settings.s3) if url else None

@@ -1,11 +1,11 @@
-"""The story of an undo: look for the way back, show it, ask, and put the rows back.
+"""An undo: restore the rows that a load replaced.
 
 ::
 
-    ledger ─► backups ─► ask ─► lock ─► undo, table by table ─► report
+    replay log ─► backups ─► preview ─► confirm ─► lock ─► undo, table by table ─► report
 
-As a replay, it refuses what cannot work before anything is begun, and what one table's failure
-leaves undone does not touch the others.
+Like a replay, an undo checks everything it can before it changes anything. If one table fails, the
+others are still undone.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from spade_spark.window import Window
 
 @dataclass(frozen=True)
 class UndoRequest:
-    """What is asked for.
+    """What to undo, and how.
 
     Attributes:
-        run_tag: The run whose loads are undone, or, with ``undo-`` before it, an undo's.
-        tables: The tables; none for all that the run was loaded into.
-        poolsize: Tables undone side by side.
-        allow_empty: Whether rows may be replaced by none.
-        force: Whether a window that was changed since may be undone.
-        take_over: Run tags of replays whose place is taken though they are locked.
+        run_tag: The run whose loads are undone; with the prefix ``undo-``, the undo to revert.
+        tables: The tables; empty for all tables that the run was loaded into.
+        poolsize: Number of tables to undo in parallel.
+        allow_empty: Whether an empty backup may replace existing rows.
+        force: Whether to undo a window that has changed since the load.
+        take_over: Run tags of replays whose locks are taken over.
     """
 
     run_tag: str
@@ -55,169 +55,174 @@ class UndoRequest:
     take_over: tuple[str, ...] = ()
 
 
-def undo(request: UndoRequest, settings: Settings, screen: ConsoleReporter) -> UndoReport:
-    """Carries out ``request``.
+def undo(request: UndoRequest, settings: Settings, reporter: ConsoleReporter) -> UndoReport:
+    """Run the undo that ``request`` describes.
 
     Returns:
-        What it came to; ``report.complete`` says whether all that was asked for is done.
+        The report; ``report.complete`` is false if a table was not undone.
 
     Raises:
-        SpadeError: What ended the undo before any table was touched.
+        SpadeError: The undo failed before it changed a table.
     """
     if not settings.output.base:
         raise SettingsError(
-            "output.base is not set, and the lock that keeps replays away lies there: give "
-            "--conf FILE with it"
+            "output.base is not set, and it stores the locks of replays: give --conf FILE with it"
         )
-    # Nothing is copied from S3, so COPY's credentials are not asked for.
+    # An undo copies nothing from S3, so COPY needs no credentials.
     warehouse = open_warehouse(settings.warehouse, settings.s3, CopyCredentials())
-    return _UndoRunner(request, settings, warehouse, screen).run()
+    return _UndoRunner(request, settings, warehouse, reporter).run()
 
 
 @dataclass(frozen=True)
-class _Looked:
-    """What can be undone, what was before, and why the rest cannot."""
+class _UndoPreview:
+    """The result of the checks before an undo.
 
-    ways: tuple[UndoPlan, ...]
-    passed: tuple[str, ...]
+    Attributes:
+        plans: The loads that can be undone.
+        already_undone: The tables that were undone before.
+        problems: Why other loads cannot be undone.
+    """
+
+    plans: tuple[UndoPlan, ...]
+    already_undone: tuple[str, ...]
     problems: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class _UndoRunner:
-    """What every step of one undo needs to know."""
+    """The steps of one undo and what they share."""
 
     request: UndoRequest
     settings: Settings
     warehouse: Warehouse
-    screen: ConsoleReporter
+    reporter: ConsoleReporter
 
     def run(self) -> UndoReport:
-        """Looks, shows, asks, locks, undoes."""
-        looked = self._preview()
-        if not looked.ways and not looked.problems:
-            return self._report((), looked.passed)
-        self._confirm(looked)
-        loads = [way.load for way in looked.ways]
+        """Check, confirm, lock and undo."""
+        preview = self._preview()
+        if not preview.plans and not preview.problems:
+            return self._report((), preview.already_undone)
+        self._confirm(preview)
+        loads = [plan.load for plan in preview.plans]
         claim = LeaseRequest.new(
-            self.request.run_tag, _hull(loads), tuple(each.table for each in loads)
+            self.request.run_tag, _enclosing_window(loads), tuple(load.table for load in loads)
         )
         store = open_store(self.settings.output.base, self.settings.s3)
         with acquire_lease(LeaseStore(store), claim, self.request.take_over) as lock:
             for lease in lock.displaced:
-                self.screen.log(f"took over the lock of {lease.request}")
-            return self._undo(loads, looked.passed, lock)
+                self.reporter.log(f"took over the lock of {lease.request}")
+            return self._undo(loads, preview.already_undone, lock)
 
     @property
-    def _rules(self) -> LoadGuards:
+    def _guards(self) -> LoadGuards:
         return LoadGuards(
             allow_empty=self.request.allow_empty,
             min_rows_ratio=self.settings.warehouse.min_rows_ratio,
             force=self.request.force,
         )
 
-    def _preview(self) -> _Looked:
-        """Looks for the way back of each table; nothing is changed."""
-        place = schemas_from_settings(self.settings.warehouse)
+    def _preview(self) -> _UndoPreview:
+        """Plan the undo of each table; change nothing."""
+        schemas = schemas_from_settings(self.settings.warehouse)
 
-        def everything(session: Session) -> tuple[list[str], dict[str, UndoPlan | WarehouseError]]:
-            loads = self._loads(replay_log_rows(session, place.control))
-            problems = backup.schema_problems(session, self.warehouse, place)
-            return problems, {load.table: self._plan(session, place, load) for load in loads}
+        def plan_all(session: Session) -> tuple[list[str], dict[str, UndoPlan | WarehouseError]]:
+            loads = self._loads(replay_log_rows(session, schemas.control))
+            problems = backup.schema_problems(session, self.warehouse, schemas)
+            return problems, {load.table: self._plan(session, schemas, load) for load in loads}
 
-        problems, found = query_with_retries(self.warehouse.connection_info, everything)
-        # The same command again goes on where it stopped: what it has undone is passed over.
-        undone = {table for table, each in found.items() if isinstance(each, AlreadyUndoneError)}
+        problems, plans = query_with_retries(self.warehouse.connection_info, plan_all)
+        # A repeated command skips the tables that it has already undone.
+        undone = {table for table, plan in plans.items() if isinstance(plan, AlreadyUndoneError)}
         problems += [
-            str(each)
-            for table, each in found.items()
-            if isinstance(each, WarehouseError) and table not in undone
+            str(error)
+            for table, error in plans.items()
+            if isinstance(error, WarehouseError) and table not in undone
         ]
-        ways = tuple(each for each in found.values() if isinstance(each, UndoPlan))
-        return _Looked(ways, tuple(sorted(undone)), tuple(problems))
+        feasible = tuple(plan for plan in plans.values() if isinstance(plan, UndoPlan))
+        return _UndoPreview(feasible, tuple(sorted(undone)), tuple(problems))
 
     def _plan(
-        self, session: Session, place: WarehouseSchemas, load: ReplayLogRow
+        self, session: Session, schemas: WarehouseSchemas, load: ReplayLogRow
     ) -> UndoPlan | WarehouseError:
         try:
-            return plan_undo(session, self.warehouse, place, load, self._rules)
+            return plan_undo(session, self.warehouse, schemas, load, self._guards)
         except WarehouseError as error:
             return error
 
     def _loads(self, history: Sequence[ReplayLogRow]) -> list[ReplayLogRow]:
-        """The newest load of each table that is asked for.
+        """The latest load of each requested table.
 
         Raises:
-            UsageError: There is none.
+            UsageError: The replay log has no load of the run tag into a requested table.
         """
-        tag, asked = self.request.run_tag, self.request.tables
+        tag, requested = self.request.run_tag, self.request.tables
         tables = dict.fromkeys(row.table for row in history if row.run_tag == tag)
-        where = f"the replay ledger {self.settings.warehouse.control}.replay of {self._place}"
+        log = f"the replay log {self.settings.warehouse.control}.replay of {self._place}"
         if not tables:
             raise UsageError(
-                f"{where} has no load of run tag {tag}: `spade-spark runs` lists what was loaded"
+                f"{log} has no load of run tag {tag}: `spade-spark runs` lists the loads"
             )
-        for name in asked:
+        for name in requested:
             if name not in tables:
                 raise UsageError(
-                    f"{where} has no load of run tag {tag} into {name}: it was loaded into "
+                    f"{log} has no load of run tag {tag} into {name}: it was loaded into "
                     f"{', '.join(tables)}"
                 )
-        found = (latest_load(history, tag, table) for table in dict.fromkeys(asked) or tables)
-        return [row for row in found if row]
+        latest = (latest_load(history, tag, table) for table in dict.fromkeys(requested) or tables)
+        return [row for row in latest if row]
 
-    def _confirm(self, looked: _Looked) -> None:
-        """Shows what is going to happen; nothing is begun for an undo that cannot work."""
-        for way in looked.ways:
-            table, window = way.load.table, way.load.window
-            self.screen.log(
-                f"{table}: {way.current_rows:,} rows in the window {window} go, "
-                f"{way.backup_rows:,} "
-                f"kept ones come back from {way.backup}"
+    def _confirm(self, preview: _UndoPreview) -> None:
+        """Show the plans and ask for confirmation; refuse an undo that cannot succeed."""
+        for plan in preview.plans:
+            self.reporter.log(
+                f"{plan.load.table}: replace {plan.current_rows:,} rows in the window "
+                f"{plan.load.window} with {plan.backup_rows:,} rows from the backup {plan.backup}"
             )
-        if looked.problems:
+        if preview.problems:
             raise WarehouseError(
-                "the undo could not work, so nothing was begun:\n  " + "\n  ".join(looked.problems)
+                "the undo cannot succeed, so nothing was changed:\n  "
+                + "\n  ".join(preview.problems)
             )
         if not self.settings.warehouse.backup:
-            self.screen.log("The rows that go are not kept: warehouse.backup is false")
-        rows = sum(way.current_rows for way in looked.ways)
-        self.screen.confirm(
+            self.reporter.log("No backup of the deleted rows: warehouse.backup is false")
+        rows = sum(plan.current_rows for plan in preview.plans)
+        self.reporter.confirm(
             f"Undo run tag {self.request.run_tag}, replacing {rows:,} rows in "
             f"{self.warehouse.name} {self.warehouse.connection_info}?"
         )
 
     def _undo(
-        self, loads: Sequence[ReplayLogRow], passed: tuple[str, ...], lock: HeldLease
+        self, loads: Sequence[ReplayLogRow], already_undone: tuple[str, ...], lock: HeldLease
     ) -> UndoReport:
         lock.verify()
-        with self.screen.loading([each.table for each in loads]) as show:
-            undone = undo_tables(
+        with self.reporter.loading([load.table for load in loads]) as progress:
+            outcomes = undo_tables(
                 self.warehouse,
                 loads,
                 self.settings.warehouse,
-                rules=self._rules,
+                rules=self._guards,
                 verify_lock=lock.verify,
                 poolsize=self.request.poolsize,
-                progress=show,
+                progress=progress,
             )
-        before = {each.table for each in undone if isinstance(each, UndoAlreadyDone)}
-        rest = tuple(each for each in undone if not isinstance(each, UndoAlreadyDone))
-        return self._report(rest, tuple(sorted({*passed, *before})))
+        # Another process may have undone a table since the preview.
+        late = {outcome.table for outcome in outcomes if isinstance(outcome, UndoAlreadyDone)}
+        rest = tuple(outcome for outcome in outcomes if not isinstance(outcome, UndoAlreadyDone))
+        return self._report(rest, tuple(sorted({*already_undone, *late})))
 
     def _report(
-        self, undone: tuple[UndoSucceeded | LoadFailed, ...], passed: tuple[str, ...]
+        self, outcomes: tuple[UndoSucceeded | LoadFailed, ...], already_undone: tuple[str, ...]
     ) -> UndoReport:
         run_tag = self.request.run_tag
-        return UndoReport(run_tag, self._place, UNDO + run_tag, undone, passed)
+        return UndoReport(run_tag, self._place, UNDO + run_tag, outcomes, already_undone)
 
     @property
     def _place(self) -> str:
         return self.warehouse.connection_info.address
 
 
-def _hull(loads: Sequence[ReplayLogRow]) -> Window:
-    """The window from the first START to the last END: run tags can be loaded in parts."""
+def _enclosing_window(loads: Sequence[ReplayLogRow]) -> Window:
+    """The window from the first START to the last END; parts of a run can be loaded separately."""
     first = min(loads, key=lambda load: load.start)
     last = max(loads, key=lambda load: load.end)
     return Window(first.window.start, last.window.end)

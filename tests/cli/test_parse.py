@@ -1,4 +1,4 @@
-"""`spade-spark parse`: lines in, one JSON array for each out."""
+"""`spade-spark parse` prints one JSON array per line."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def edge_line(payload):
     return json.dumps({"uuid": "u", "data": base64.b64encode(payload.encode()).decode()}).encode()
 
 
-def test_each_line_gives_an_array_with_an_object_for_each_event(conf):
+def test_each_line_gives_an_array_with_one_object_per_event(conf):
     click = '{"event":"click","properties":{"x":"é\\u2028"}}'
     lines = [edge_line(click), b"nonsense", b"", edge_line(f"[{click},null]")]
     done = parse(conf, b"\n".join(lines))
@@ -59,30 +59,30 @@ def test_each_line_gives_an_array_with_an_object_for_each_event(conf):
     ]
 
 
-def test_lines_end_at_a_line_feed_and_nowhere_else(conf):
+def test_only_a_line_feed_ends_a_line(conf):
     done = parse(conf, b"\r\x0b\x0c\x1c\xc2\x85\xe2\x80\xa8\n\n")
     assert done.stdout == "[]\n[]\n"
 
 
-def test_tables_that_are_left_out_are_named_apart_from_the_output(conf):
+def test_skipped_tables_are_named_on_standard_error(conf):
     done = parse(conf, b"")
     assert done.stdout == ""
-    assert done.stderr == "left out: odd: column 1 (o): the transformer 'oracle' is not known\n"
+    assert done.stderr == "skipped table odd: column 1 (o): the transformer 'oracle' is not known\n"
 
 
-def test_settings_that_are_not_there_are_named(tmp_path):
+def test_a_missing_settings_file_is_reported(tmp_path):
     done = parse(tmp_path / "conf.toml", b"")
     assert isinstance(done.exception, SettingsError)
     assert str(done.exception).startswith("there is no settings file")
 
 
-def test_the_code_that_makes_a_tables_rows_can_be_looked_at(conf):
+def test_show_code_prints_the_generated_code_of_a_table(conf):
     done = CliRunner().invoke(command, ["--conf", str(conf), "--show-code", "click"])
     assert done.exit_code == 0
     assert "p.x,  # 'X' ('varchar')" in done.stdout
 
 
-def test_the_code_of_a_table_that_is_not_there_is_refused(conf):
+def test_show_code_refuses_an_unknown_table(conf):
     with pytest.raises(UsageError, match="has no table 'clack'"):
         CliRunner().invoke(
             command, ["--conf", str(conf), "--show-code", "clack"], catch_exceptions=False

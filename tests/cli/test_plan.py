@@ -1,4 +1,4 @@
-"""The plan: what a replay would do, without Spark and without writing anything."""
+"""`spade-spark plan`: a dry run without Spark that writes nothing."""
 
 import json
 import subprocess
@@ -26,52 +26,52 @@ def plan(world, *arguments, window=WINDOW):
     return main(["plan", *window, *arguments, *options])
 
 
-def planned(world, capsys, *arguments, window=WINDOW):
+def plan_json(world, capsys, *arguments, window=WINDOW):
     plan(world, *arguments, "--json", window=window)
     return json.loads(capsys.readouterr().out)
 
 
-def test_it_says_what_would_be_read_and_replaced(world, capsys):
-    outlook = planned(world, capsys, "login", "chat")
-    assert outlook["ready"]
-    assert (outlook["objects"], outlook["partitions"]) == (2, 1)
-    chat, login = outlook["tables"]
+def test_the_plan_shows_what_would_be_read_and_replaced(world, capsys):
+    preview = plan_json(world, capsys, "login", "chat")
+    assert preview["ready"]
+    assert (preview["objects"], preview["partitions"]) == (2, 1)
+    chat, login = preview["tables"]
     assert (login["table"], login["version"], login["rows"]) == ("login", 3, 2)
     assert login["hours"] == [["2017-11-03T10:00:00", 1], ["2017-11-03T11:00:00", 1]]
     assert chat["rows"] == 1
 
 
-def test_it_shows_the_exact_sql(world, capsys):
-    (login,) = planned(world, capsys, "login")["tables"]
+def test_the_plan_shows_the_exact_sql(world, capsys):
+    (login,) = plan_json(world, capsys, "login")["tables"]
     assert (
         'DELETE FROM "physical"."login" WHERE "time" BETWEEN '
         "'2017-11-03 10:00:00' AND '2017-11-03 11:59:59'"
     ) in login["statements"]
 
 
-def test_it_names_the_hours_without_any_object(world, capsys):
+def test_the_plan_names_the_hours_without_objects(world, capsys):
     window = ("2017-11-03 10:00:00", "2017-11-03 14:59:59")
-    assert planned(world, capsys, "login", window=window)["empty_hours"] == [
+    assert plan_json(world, capsys, "login", window=window)["empty_hours"] == [
         "2017-11-03 10:00-0700",
         "2017-11-03 13:00-0700",
         "2017-11-03 14:00-0700",
     ]
 
 
-def test_it_shows_where_the_columns_differ(world, capsys):
+def test_the_plan_shows_the_column_differences(world, capsys):
     world.sql(
         "ALTER TABLE physical.login ADD extra int, ALTER n TYPE varchar(5), "
         "ALTER login TYPE varchar(10)"
     )
-    (login,) = planned(world, capsys, "login")["tables"]
+    (login,) = plan_json(world, capsys, "login")["tables"]
     assert login["differences"] == [
         "login is character varying(10), Blueprint has (20)",
-        "n is character varying(5), Blueprint makes int",
-        "extra is not in Blueprint: it gets its default",
+        "n is character varying(5), Blueprint has int",
+        "extra is not in Blueprint: new rows get its default",
     ]
 
 
-def test_whatever_is_missing_is_told_at_once_and_the_exit_status_says_so(world, capsys):
+def test_all_problems_are_reported_at_once_with_exit_status_1(world, capsys):
     world.sql("DROP TABLE physical.chat; UPDATE infra.table_version SET version = 9")
     assert plan(world, "login", "chat") == 1
     printed = capsys.readouterr().out
@@ -80,7 +80,7 @@ def test_whatever_is_missing_is_told_at_once_and_the_exit_status_says_so(world, 
     assert "The replay would NOT start." in printed
 
 
-def test_a_run_tag_with_another_plan_would_not_start(world, capsys):
+def test_a_run_tag_with_a_different_plan_would_not_start(world, capsys):
     with on_threads():
         world.replay("chat", "--skip-ace-upload")
     assert plan(world, "login") == 1
@@ -93,18 +93,18 @@ def test_nothing_is_written(world):
     assert world.sql("SELECT to_regclass('infra.replay')") == [(None,)]
 
 
-def test_without_a_load_no_warehouse_is_asked(world, capsys):
+def test_a_plan_without_a_load_needs_no_warehouse(world, capsys):
     window = [*WINDOW, "login", "--skip-ace-upload", "--conf", str(world.conf)]
     assert main(["plan", *window]) == 0
     assert "The replay would start." in capsys.readouterr().out
 
 
-def test_an_end_in_the_future_is_said(world, capsys):
+def test_an_end_in_the_future_is_reported(world, capsys):
     now = datetime.now(timezone.utc).replace(tzinfo=None, microsecond=0)
     world.log(now.isoformat(), [edge_logs.record("login", {})])
     ends = (str(now - timedelta(days=1)), str(now + timedelta(days=1)))
-    outlook = planned(world, capsys, "login", window=ends)
-    assert any("future" in remark for remark in outlook["remarks"])
+    preview = plan_json(world, capsys, "login", window=ends)
+    assert any("future" in remark for remark in preview["remarks"])
 
 
 def test_spark_is_not_imported(world):

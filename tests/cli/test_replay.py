@@ -1,4 +1,4 @@
-"""The command line of a replay: its words, and one line for everything that is refused."""
+"""The command line of a replay: each refusal is one line."""
 
 import subprocess
 import sys
@@ -11,8 +11,8 @@ WINDOW = ["2017-11-03 10:00:00", "2017-11-03 12:00:00"]
 
 
 @pytest.fixture(autouse=True)
-def _elsewhere(monkeypatch, tmp_path):
-    """No sandbox's settings, no variables of the person who runs the tests."""
+def _clean_environment(monkeypatch, tmp_path):
+    """Hide the settings of a sandbox and the variables of the user."""
     monkeypatch.chdir(tmp_path)
     for name in ("SPADE_CONF", "SPADE_RSURL"):
         monkeypatch.delenv(name, raising=False)
@@ -23,16 +23,15 @@ def _elsewhere(monkeypatch, tmp_path):
     [
         (
             [*WINDOW, "login", "--skip-transform", "--skip-ace-upload", "--runtag", "T"],
-            "--skip-transform and --skip-ace-upload together leave nothing to do: "
-            "give one of them, or none",
+            "--skip-transform and --skip-ace-upload together leave nothing to do: omit one of them",
         ),
         (
             [*WINDOW, "login", "--skip-transform"],
-            "--skip-transform loads what a run made: say which with --runtag TAG",
+            "--skip-transform loads an existing run: name it with --runtag TAG",
         ),
         (
             [*WINDOW, "login"],
-            "a load needs a warehouse: set SPADE_RSURL or give --rsurl postgres://…, "
+            "no warehouse is configured: set SPADE_RSURL or give --rsurl postgres://…, "
             "or stop after the transform with --skip-ace-upload",
         ),
         (
@@ -41,9 +40,9 @@ def _elsewhere(monkeypatch, tmp_path):
         ),
         (
             [*WINDOW, "login", "--by-prefix", "--skip-ace-upload"],
-            "--by-prefix loads an earlier tool's files: give it with --skip-transform --runtag",
+            "--by-prefix loads the files of an earlier tool: add --skip-transform and --runtag TAG",
         ),
-        (WINDOW, "say what to replace: name tables, or give --all-tables"),
+        (WINDOW, "no tables are given: name tables or give --all-tables"),
         ([*WINDOW, "login", "--all-tables"], "name tables or give --all-tables, not both"),
         (
             [*WINDOW, "login", "--runtag", "a/b", "--skip-ace-upload"],
@@ -52,7 +51,7 @@ def _elsewhere(monkeypatch, tmp_path):
         ),
     ],
 )
-def test_what_cannot_be_carried_out_is_refused_in_one_line(arguments, line, capsys):
+def test_an_invalid_command_line_is_refused_with_one_line(arguments, line, capsys):
     assert main(["replay", *arguments]) == 2
     assert capsys.readouterr().err == f"spade-spark: {line}\n"
 
@@ -70,7 +69,7 @@ def test_an_unknown_option_is_refused(capsys):
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["replay", "--help"]])
-def test_help_needs_neither_spark_nor_the_warehouses_driver(arguments):
+def test_help_imports_neither_spark_nor_boto3_nor_the_warehouse_driver(arguments):
     program = (
         "import sys; from spade_spark.cli.main import main; main(sys.argv[1:]); "
         "heavy = {'pyspark', 'boto3', 'psycopg2', 'pandas'} & set(sys.modules); "

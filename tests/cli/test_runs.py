@@ -1,4 +1,4 @@
-"""``spade-spark runs``: every state a run can be in, and what may be removed."""
+"""``spade-spark runs``: all states of a run, and what can be removed."""
 
 import json
 from contextlib import closing
@@ -36,7 +36,7 @@ ELSEWHERE = Process("bob", "worker-7", 4711, "worker-7/boot/pid:[1]", "9")
 
 
 class Lake:
-    """An output store with runs in it, and a warehouse's ledger."""
+    """An output store with runs, and a warehouse with a replay log."""
 
     def __init__(self, store, conf, url):
         self.store, self.conf, self.url = store, conf, url
@@ -46,7 +46,7 @@ class Lake:
         return main(["runs", *arguments, "--conf", str(self.conf), *options])
 
     def begin(self, tag, window=WINDOW):
-        """A run with a plan of two partitions."""
+        """Write the plan of a run with two partitions."""
         plan = Plan(
             run_tag=tag,
             created=NOW,
@@ -65,7 +65,7 @@ class Lake:
         return plan
 
     def complete(self, plan, number, rows=2):
-        """One partition of it, done; beside its file lies one of an attempt that failed."""
+        """Complete a partition; a failed attempt has left another file."""
         tag = plan.run_tag
         name = f"{number:05d}-0-0123456789ab-0000.gz"
         file = RowFile("login", 3, f"{tag}/login/v3/{name}", rows, 10, "00")
@@ -87,13 +87,13 @@ class Lake:
         return completion
 
     def seal(self, tag, window=WINDOW, created=NOW):
-        """A run that is complete."""
+        """Write a completed run."""
         plan = self.begin(tag, window)
         completions = [self.complete(plan, number) for number in (0, 1)]
         return RunStore(self.store, tag).complete(plan, TABLES, completions, created)
 
     def load(self, tag, *tables, at=NOW, window=WINDOW, warehouse=None):
-        """What a load leaves: a row in the ledger and a record under the run tag."""
+        """Write the records of a load: in the replay log and under the run tag."""
         place = warehouse or ConnectionInfo.parse(self.url).address
         self.record(tag, *tables, at=at, window=window, warehouse=place)
         if warehouse is None:
@@ -114,13 +114,13 @@ class Lake:
                 )
 
     def hold(self, tag):
-        """Somebody works on the run."""
+        """Lock the run from another machine."""
         claim = replace(LeaseRequest.new(tag, WINDOW, ("login",)), process=ELSEWHERE)
         LeaseStore(self.store).acquire(claim)
         return claim
 
     def keys(self, tag):
-        return [each.key.removeprefix(f"{tag}/") for each in self.store.list(f"{tag}/")]
+        return [entry.key.removeprefix(f"{tag}/") for entry in self.store.list(f"{tag}/")]
 
 
 @pytest.fixture(params=["directory", "s3"])
@@ -145,17 +145,17 @@ def lake(request, tmp_path, database, monkeypatch):
 
 @pytest.fixture
 def listed(lake, capsys):
-    """What ``runs --json`` says, by run tag."""
+    """The runs in ``runs --json``, by run tag."""
 
-    def listed(**how):
+    def listed(**options):
         capsys.readouterr()
-        assert lake.runs("--json", **how) == 0
+        assert lake.runs("--json", **options) == 0
         return {run["run_tag"]: run for run in json.loads(capsys.readouterr().out)["runs"]}
 
     return listed
 
 
-def test_every_state_is_told_apart(lake, listed):
+def test_runs_shows_the_state_of_each_run(lake, listed):
     lake.complete(lake.begin("abandoned"), 0)
     lake.begin("transforming")
     lake.hold("transforming")
@@ -182,7 +182,7 @@ def test_every_state_is_told_apart(lake, listed):
     }
 
 
-def test_a_run_whose_lock_is_of_a_dead_process_is_abandoned(lake, listed, monkeypatch):
+def test_a_run_with_an_expired_lock_is_abandoned(lake, listed, monkeypatch):
     lake.begin("r")
     lake.hold("r")
     assert listed()["r"]["state"] == "transforming"
@@ -190,24 +190,24 @@ def test_a_run_whose_lock_is_of_a_dead_process_is_abandoned(lake, listed, monkey
     assert listed()["r"]["state"] == "abandoned"
 
 
-def test_a_complete_run_that_is_locked_is_being_loaded(lake, listed):
+def test_a_locked_complete_run_is_loading(lake, listed):
     lake.seal("r")
     lake.hold("r")
     assert listed()["r"]["state"] == "loading"
     assert listed()["r"]["removable"] is None
 
 
-def test_the_list_says_window_tables_rows_and_sizes(lake, listed):
+def test_the_list_has_windows_tables_rows_and_sizes(lake, listed):
     lake.seal("r")
     run = listed()["r"]
     assert run["window"] == list(WINDOW.arguments)
     assert run["rows"] == 4
     assert {table["table"]: table["rows"] for table in run["tables"]} == {"login": 4, "chat": 0}
-    assert run["size"] == sum(each.size for each in lake.store.list("r/"))
+    assert run["size"] == sum(entry.size for entry in lake.store.list("r/"))
 
 
-def test_a_load_whose_record_was_never_written_is_known_from_the_ledger(lake, listed):
-    """The driver died between the commit and the record."""
+def test_a_load_without_a_record_is_known_from_the_replay_log(lake, listed):
+    """The driver died after the commit, before it wrote the record."""
     lake.seal("r")
     lake.commit("r", "login", "chat")
     run = listed()["r"]
@@ -215,8 +215,8 @@ def test_a_load_whose_record_was_never_written_is_known_from_the_ledger(lake, li
     assert [(load["recorded"], load["in_ledger"]) for load in run["loads"]] == [(False, True)] * 2
 
 
-def test_a_record_that_the_ledger_does_not_have_is_no_load(lake, listed):
-    """The warehouse was restored from a backup since."""
+def test_a_record_that_is_not_in_the_replay_log_does_not_count(lake, listed):
+    """The warehouse was restored from a snapshot after the load."""
     lake.seal("r")
     lake.load("r", "chat")
     lake.record("r", "login", warehouse=ConnectionInfo.parse(lake.url).address)
@@ -226,7 +226,7 @@ def test_a_record_that_the_ledger_does_not_have_is_no_load(lake, listed):
     assert " login --skip-transform --runtag r" in run["next"]
 
 
-def test_record_and_ledger_of_one_load_are_one(lake, listed):
+def test_a_load_in_both_the_records_and_the_replay_log_is_listed_once(lake, listed):
     lake.seal("r")
     lake.load("r", "login", "chat")
     loads = listed()["r"]["loads"]
@@ -234,15 +234,15 @@ def test_record_and_ledger_of_one_load_are_one(lake, listed):
     assert all(load["recorded"] and load["in_ledger"] and load["before"] == 5 for load in loads)
 
 
-def test_without_a_warehouse_the_records_count_and_a_note_says_so(lake, listed, capsys):
+def test_without_a_warehouse_loads_come_from_the_records_with_a_note(lake, listed, capsys):
     lake.seal("r")
     lake.load("r", "login", "chat")
     assert listed(warehouse=False)["r"]["state"] == "loaded"
     lake.runs(warehouse=False)
-    assert "the runs' own records alone are known" in capsys.readouterr().out
+    assert "loads are shown from the runs' records only" in capsys.readouterr().out
 
 
-def test_a_warehouse_that_does_not_answer_is_a_note(lake, capsys, monkeypatch):
+def test_a_warehouse_that_does_not_answer_adds_a_note(lake, capsys, monkeypatch):
     quick = RetryPolicy(max_attempts=2, max_seconds=5, initial_wait=0.01, max_wait=0.01)
     monkeypatch.setattr("spade_spark.warehouse.retries.PREFLIGHT_RETRIES", quick)
     lake.seal("r")
@@ -254,7 +254,7 @@ def test_a_warehouse_that_does_not_answer_is_a_note(lake, capsys, monkeypatch):
     assert "marked-secret" not in printed
 
 
-def test_the_list_is_for_people_too(lake, capsys):
+def test_the_list_is_readable(lake, capsys):
     lake.complete(lake.begin("dead"), 0)
     lake.seal("done")
     lake.load("done", "login", "chat")
@@ -269,7 +269,7 @@ def test_an_empty_store_has_no_runs(lake, capsys):
     assert "No runs under" in capsys.readouterr().out
 
 
-def test_one_run_is_shown_whole(lake, capsys):
+def test_a_single_run_is_shown_in_detail(lake, capsys):
     lake.complete(lake.begin("r"), 0)
     lake.hold("r")
     assert lake.runs("r") == 0
@@ -279,7 +279,7 @@ def test_one_run_is_shown_whole(lake, capsys):
     assert printed.endswith("Next: wait until the process that holds its lock has ended\n")
 
 
-def test_a_sealed_run_is_shown_with_its_ledger_loads_and_what_failed(lake, capsys):
+def test_a_completed_run_is_shown_with_its_counts_loads_and_failures(lake, capsys):
     lake.seal("r")
     lake.load("r", "login")
     failed = LoadFailed("chat", "chat was left as it was: no space")
@@ -293,7 +293,7 @@ def test_a_sealed_run_is_shown_with_its_ledger_loads_and_what_failed(lake, capsy
     assert "chat --skip-transform --runtag r" in printed
 
 
-def test_one_run_as_json_has_its_records(lake, capsys):
+def test_the_json_of_a_single_run_has_its_records(lake, capsys):
     lake.seal("r")
     lake.runs("r", "--json")
     run = json.loads(capsys.readouterr().out)
@@ -301,7 +301,7 @@ def test_one_run_as_json_has_its_records(lake, capsys):
     assert len(run["leftovers"]) == 2
 
 
-def test_what_is_damaged_is_named(lake, capsys):
+def test_a_missing_file_of_a_run_is_named(lake, capsys):
     lake.seal("r")
     lake.store.delete("r/login/v3/00000-0-0123456789ab-0000.gz")
     lake.runs("r")
@@ -310,34 +310,34 @@ def test_what_is_damaged_is_named(lake, capsys):
     assert "Next: start a new run" in printed
 
 
-def test_a_run_tag_that_is_not_there_is_refused(lake, capsys):
+def test_an_unknown_run_tag_is_refused(lake, capsys):
     assert lake.runs("nowhere") == 2
-    assert "holds nothing: `spade-spark runs` lists" in capsys.readouterr().err
+    assert "is empty: `spade-spark runs` lists" in capsys.readouterr().err
 
 
-def test_two_run_tags_are_not_shown_at_once(lake, capsys):
+def test_two_run_tags_are_refused(lake, capsys):
     assert lake.runs("a", "b") == 2
-    assert "name one run tag" in capsys.readouterr().err
+    assert "give one run tag" in capsys.readouterr().err
 
 
-def test_prune_without_run_tags_lists_and_removes_nothing(lake, capsys):
+def test_prune_without_run_tags_only_lists(lake, capsys):
     lake.begin("dead")
     lake.seal("left")
     lake.seal("old")
     lake.load("old", "login", "chat")
     lake.seal("new")
     lake.load("new", "login", "chat", at=NOW + timedelta(hours=1))
-    before = [each.key for each in lake.store.list()]
+    before = [entry.key for entry in lake.store.list()]
     assert lake.runs("--prune") == 0
     printed = capsys.readouterr().out
     assert "abandoned" in printed
     assert "superseded by new" in printed
     assert "leftovers" in printed
     assert "spade-spark runs --prune dead left new old" in printed
-    assert [each.key for each in lake.store.list()] == before
+    assert [entry.key for entry in lake.store.list()] == before
 
 
-def test_what_is_of_use_is_not_offered(lake, listed):
+def test_runs_in_use_are_not_prune_candidates(lake, listed):
     lake.begin("transforming")
     lake.hold("transforming")
     lake.store.write("earlier/login/v3/00000-0-0123456789ab-0000.gz", b"x")
@@ -355,9 +355,9 @@ def test_what_is_of_use_is_not_offered(lake, listed):
         (("login", "chat"), 60, Window.parse("2017-11-03 10:00:01", "2017-11-03 12:59:59"), False),
         (("login", "chat"), 60, Window.parse("2017-11-03 09:00:00", "2017-11-03 12:59:59"), True),
     ],
-    ids=["all of it", "one table", "before it", "not all of the window", "a wider window"],
+    ids=["all tables", "one table", "earlier", "part of the window", "a wider window"],
 )
-def test_a_run_is_superseded_by_loads_over_all_of_it_since(
+def test_later_loads_of_all_its_rows_supersede_a_run(
     lake, listed, *, tables, minutes, window, superseded
 ):
     lake.seal("old")
@@ -366,7 +366,7 @@ def test_a_run_is_superseded_by_loads_over_all_of_it_since(
     assert (listed()["old"]["removable"]["what"] == "run") is superseded
 
 
-def test_a_load_elsewhere_does_not_supersede(lake, listed):
+def test_a_load_into_another_warehouse_does_not_supersede(lake, listed):
     lake.seal("old")
     lake.load("old", "login", "chat")
     lake.seal("new")
@@ -374,10 +374,10 @@ def test_a_load_elsewhere_does_not_supersede(lake, listed):
     assert listed()["old"]["removable"]["what"] == "leftovers"
 
 
-def test_prune_removes_what_it_was_told_to_and_nothing_else(lake, capsys):
+def test_prune_removes_only_the_named_runs(lake, capsys):
     lake.begin("dead")
     lake.begin("dead-2")
-    sealed = lake.seal("left")
+    completed = lake.seal("left")
     kept = set(lake.keys("left"))
     assert lake.runs("--prune", "dead", "left", "--yes") == 0
     printed = capsys.readouterr().out
@@ -389,20 +389,20 @@ def test_prune_removes_what_it_was_told_to_and_nothing_else(lake, capsys):
         "login/v3/00000-0-0123456789cd-0000.gz",
         "login/v3/00001-0-0123456789cd-0000.gz",
     }
-    assert RunStore(lake.store, "left").completed_run() == sealed
+    assert RunStore(lake.store, "left").completed_run() == completed
     assert LeaseStore(lake.store).table().leases == ()
 
 
 @pytest.fixture
 def elsewhere(lake, tmp_path):
-    """A store of untracked events, as the settings name it."""
+    """The store in ``output.untracked``."""
     url = lake.store.url.replace("/out/", "/untracked/")
     (tmp_path / "untracked").mkdir()
     lake.conf.write_text(lake.conf.read_text().replace("[s3]", f'untracked = "{url}"\n[s3]'))
     return open_store(url, load(lake.conf, {}).s3)
 
 
-def test_untracked_events_in_a_bucket_of_their_own_go_with_their_run(lake, elsewhere, capsys):
+def test_untracked_events_in_another_bucket_are_removed_with_their_run(lake, elsewhere, capsys):
     lake.begin("dead")
     file = "00000-0-0123456789ab-0000.gz"
     others = [f"20171104/dead-2/{file}", f"20171103/dead/{file}"]
@@ -413,59 +413,65 @@ def test_untracked_events_in_a_bucket_of_their_own_go_with_their_run(lake, elsew
     assert lake.runs("--prune", "dead", "--yes") == 0
     assert "3 objects (1 under output.untracked), " in capsys.readouterr().out
     assert lake.keys("dead") == []
-    assert sorted(each.key for each in elsewhere.list()) == sorted(others)
+    assert sorted(entry.key for entry in elsewhere.list()) == sorted(others)
 
 
-def test_of_a_complete_run_only_untracked_events_that_no_manifest_names_are_offered(
+def test_untracked_files_that_no_manifest_names_are_leftovers_of_a_complete_run(
     lake, elsewhere, capsys
 ):
     plan = lake.begin("left")
     named, failed = (f"20171104/left/00000-0-{name}-0000.gz" for name in ("aa" * 6, "bb" * 6))
     for key in (named, failed):
         elsewhere.write(key, bytes(100))
-    done = lake.complete(plan, 0)
+    completion = lake.complete(plan, 0)
     events = (UntrackedFile(elsewhere.url + named, 1, 100),)
     RunStore(lake.store, "left").complete(
-        plan, TABLES, [msgspec.structs.replace(done, untracked=events), lake.complete(plan, 1)], NOW
+        plan,
+        TABLES,
+        [msgspec.structs.replace(completion, untracked=events), lake.complete(plan, 1)],
+        NOW,
     )
     assert lake.runs("--prune", "left", "--yes") == 0
     assert "(1 under output.untracked)" in capsys.readouterr().out
-    assert [each.key for each in elsewhere.list()] == [named]
+    assert [entry.key for entry in elsewhere.list()] == [named]
 
 
-def test_a_bucket_of_untracked_events_that_is_not_there_is_no_problem_of_a_run(lake, listed):
+def test_a_missing_bucket_of_untracked_events_does_not_change_the_state(lake, listed):
     lake.conf.write_text(lake.conf.read_text().replace("[s3]", 'untracked = "nowhere/"\n[s3]'))
     lake.begin("dead")
     assert listed()["dead"]["state"] == "abandoned"
 
 
-def test_one_run_tag_that_is_not_offered_keeps_all_from_being_removed(lake, capsys):
+def test_nothing_is_removed_if_one_run_cannot_be_removed(lake, capsys):
     lake.begin("dead")
     lake.begin("busy")
     lake.hold("busy")
     assert lake.runs("--prune", "dead", "busy", "--yes") == 2
-    assert "nothing of run tag busy is offered for removal, since it is transforming" in (
+    assert "nothing of run tag busy can be removed, because its state is transforming" in (
         capsys.readouterr().err
     )
     assert lake.keys("dead") == ["_plan.json", "_schemas.json"]
 
 
-def test_without_a_terminal_and_yes_nothing_is_removed(lake, capsys):
+def test_prune_without_a_terminal_requires_yes(lake, capsys):
     lake.begin("dead")
     assert lake.runs("--prune", "dead") == 2
-    assert "give --yes: dead: whole run (abandoned), 2 objects" in capsys.readouterr().err
+    assert (
+        "give --yes to remove without confirmation: dead: whole run (abandoned), 2 objects"
+        in capsys.readouterr().err
+    )
     assert lake.keys("dead")
 
 
 @pytest.mark.parametrize(("answer", "removed"), [("y\n", True), ("n\n", False)])
-def test_on_a_terminal_it_asks(lake, monkeypatch, answer, removed):
+def test_prune_asks_on_a_terminal(lake, monkeypatch, answer, removed):
     lake.begin("dead")
     monkeypatch.setattr("sys.stdin", _Terminal(answer))
     assert lake.runs("--prune", "dead") == (0 if removed else 130)
     assert bool(lake.keys("dead")) is not removed
 
 
-def test_a_run_that_somebody_begins_to_work_on_meanwhile_is_not_removed(lake, monkeypatch, capsys):
+def test_a_run_that_is_locked_during_the_confirmation_is_not_removed(lake, monkeypatch, capsys):
     lake.begin("dead")
     monkeypatch.setattr("sys.stdin", _Terminal("y\n", before=lambda: lake.hold("dead")))
     assert lake.runs("--prune", "dead") == 2
@@ -473,28 +479,28 @@ def test_a_run_that_somebody_begins_to_work_on_meanwhile_is_not_removed(lake, mo
     assert lake.keys("dead")
 
 
-def test_a_run_that_was_completed_meanwhile_is_not_removed(lake, monkeypatch, capsys):
+def test_a_run_that_completes_during_the_confirmation_is_not_removed(lake, monkeypatch, capsys):
     lake.begin("dead")
     monkeypatch.setattr("sys.stdin", _Terminal("y\n", before=lambda: lake.seal("dead")))
     assert lake.runs("--prune", "dead") == 2
-    assert "has changed since it was looked at" in capsys.readouterr().err
+    assert "has changed since it was listed" in capsys.readouterr().err
     assert RunStore(lake.store, "dead").completed_run()
 
 
-def test_a_removal_that_dies_half_way_leaves_a_run_that_can_be_removed_again(lake, monkeypatch):
+def test_an_interrupted_removal_can_be_repeated(lake, monkeypatch):
     lake.seal("old")
     lake.load("old", "login", "chat")
     lake.commit("new", "login", "chat", at=NOW + timedelta(hours=1))
-    real, left = type(lake.store).delete, [4]
+    original, remaining = type(lake.store).delete, [4]
 
     def delete(store, key):
-        left[0] -= 1
-        if left[0] < 0:
+        remaining[0] -= 1
+        if remaining[0] < 0:
             raise KeyboardInterrupt
-        real(store, key)
+        original(store, key)
 
-    with monkeypatch.context() as dying:
-        dying.setattr(type(lake.store), "delete", delete)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(lake.store), "delete", delete)
         assert lake.runs("--prune", "old", "--yes") == 130
     assert "_manifest.json" not in lake.keys("old")
     assert "_plan.json" in lake.keys("old")
@@ -503,7 +509,7 @@ def test_a_removal_that_dies_half_way_leaves_a_run_that_can_be_removed_again(lak
 
 
 class _Terminal:
-    """A terminal on which somebody answers, having done something first."""
+    """A terminal that gives one answer, after a call of ``before``."""
 
     def __init__(self, answer, before=lambda: None):
         self._answer, self._before = answer, before

@@ -1,4 +1,4 @@
-"""``spade-spark undo``: what it shows, refuses and puts back, and the lock that it takes."""
+"""``spade-spark undo``: what it shows, refuses and restores, and its lock."""
 
 import json
 from dataclasses import replace
@@ -25,7 +25,7 @@ PASSWORD = "marked-password"
 
 
 class Desk:
-    """A harness whose tables were replaced under the run tag ``tag``, and the command line."""
+    """Tables that the run tag ``tag`` was loaded into, and the command line."""
 
     def __init__(self, harness, folder, monkeypatch):
         self.harness = harness
@@ -40,11 +40,11 @@ class Desk:
         self.store = open_store(f"{harness.output}out/", harness.s3)
         monkeypatch.setenv("SPADE_RSURL", harness.url)
 
-    def undo(self, *words):
-        return main(["undo", *words, "--conf", str(self.conf)])
+    def undo(self, *arguments):
+        return main(["undo", *arguments, "--conf", str(self.conf)])
 
     def hold(self, tag, *tables):
-        """Somebody elsewhere is at work on the window."""
+        """Take the lock of the window from another machine."""
         claim = replace(LeaseRequest.new(tag, WINDOW, tables), process=ELSEWHERE)
         LeaseStore(self.store).acquire(claim)
         return claim
@@ -61,11 +61,11 @@ def desk(tmp_path, database, s3_settings, bucket, monkeypatch):
     return Desk(harness, tmp_path, monkeypatch)
 
 
-def test_all_tables_of_the_run_are_undone_and_the_way_is_shown_first(desk, capsys):
+def test_all_tables_of_the_run_are_undone_after_a_preview(desk, capsys):
     assert desk.undo("tag") == 0
     shown = capsys.readouterr()
     assert (
-        f"login: 2 rows in the window {WINDOW} go, 2 kept ones come back from "
+        f"login: replace 2 rows in the window {WINDOW} with 2 rows from the backup "
         f"{desk.harness.backups}.tag__login" in shown.err
     )
     assert "Done. Run tag is undone." in shown.out
@@ -74,66 +74,66 @@ def test_all_tables_of_the_run_are_undone_and_the_way_is_shown_first(desk, capsy
     assert LeaseStore(desk.store).table().leases == ()
 
 
-def test_a_named_table_is_undone_and_the_others_are_left_alone(desk):
+def test_only_the_named_table_is_undone(desk):
     assert desk.undo("tag", "chat") == 0
     assert desk.harness.rows("chat") == list(OLD)
     assert desk.harness.rows("login") == REPLACED
 
 
-def test_the_same_command_again_goes_on_with_what_is_left(desk, capsys):
+def test_the_same_command_undoes_the_remaining_tables(desk, capsys):
     assert desk.undo("tag", "chat") == 0
     assert desk.undo("tag") == 0
     assert "Table chat was already undone" in capsys.readouterr().out
     assert desk.harness.rows("login") == desk.harness.rows("chat") == list(OLD)
 
 
-@pytest.mark.parametrize("words", [(), ("chat",)])
-def test_what_is_undone_is_not_undone_again_and_the_command_says_so(desk, capsys, words):
-    assert desk.undo("tag", *words) == 0
-    ledger = desk.harness.replay_log()
+@pytest.mark.parametrize("tables", [(), ("chat",)])
+def test_a_second_undo_changes_nothing_and_reports_it(desk, capsys, tables):
+    assert desk.undo("tag", *tables) == 0
+    log = desk.harness.replay_log()
     capsys.readouterr()
-    assert desk.undo("tag", *words) == 0
+    assert desk.undo("tag", *tables) == 0
     shown = capsys.readouterr().out
     assert "Table chat was already undone" in shown
     assert "To reverse this undo: spade-spark undo undo-tag" in shown
-    assert desk.harness.replay_log() == ledger
+    assert desk.harness.replay_log() == log
 
 
-def test_an_undo_that_another_has_done_since_the_look_is_passed_over(desk, capsys, monkeypatch):
-    """As where a driver died with its commit on the way: it goes through after the next look."""
-    look = undo._UndoRunner._preview
+def test_a_table_that_is_undone_after_the_preview_is_skipped(desk, capsys, monkeypatch):
+    """This happens if a driver dies during a commit that succeeds after the next preview."""
+    preview = undo._UndoRunner._preview
 
-    def look_and_be_late(story):
-        looked = look(story)
-        with monkeypatch.context() as undisturbed:
-            undisturbed.setattr(undo._UndoRunner, "_preview", look)
+    def preview_and_be_late(undo_runner):
+        result = preview(undo_runner)
+        with monkeypatch.context() as original:
+            original.setattr(undo._UndoRunner, "_preview", preview)
             assert desk.undo("tag") == 0
-        return looked
+        return result
 
-    monkeypatch.setattr(undo._UndoRunner, "_preview", look_and_be_late)
+    monkeypatch.setattr(undo._UndoRunner, "_preview", preview_and_be_late)
     assert desk.undo("tag") == 0
     assert "Table login was already undone" in capsys.readouterr().out
     assert len(desk.harness.replay_log()) == 4
 
 
-def test_an_undo_is_undone_by_its_own_tag(desk):
+def test_an_undo_can_be_undone_by_its_own_tag(desk):
     assert desk.undo("tag") == 0
     assert desk.undo("undo-tag") == 0
     assert desk.harness.rows("login") == desk.harness.rows("chat") == REPLACED
 
 
-def test_one_tables_problem_keeps_everything_from_being_begun(desk, capsys):
+def test_a_problem_of_one_table_prevents_the_whole_undo(desk, capsys):
     desk.harness.execute(f"DELETE FROM {desk.harness.schema}.chat WHERE n = 20")
     assert desk.undo("tag") == 1
     message = capsys.readouterr().err
-    assert "the undo could not work, so nothing was begun:" in message
+    assert "the undo cannot succeed, so nothing was changed:" in message
     assert "chat was not modified" in message
     assert desk.harness.rows("login") == REPLACED
     assert desk.undo("tag", "--force") == 0
     assert desk.harness.rows("login") == desk.harness.rows("chat") == list(OLD)
 
 
-def test_a_run_tag_or_a_table_that_the_ledger_does_not_have_is_refused(desk, capsys):
+def test_a_run_tag_or_table_without_a_load_is_refused(desk, capsys):
     assert desk.undo("nothing") == 2
     assert "has no load of run tag nothing: `spade-spark runs`" in capsys.readouterr().err
     assert desk.undo("tag", "logout") == 2
@@ -141,7 +141,7 @@ def test_a_run_tag_or_a_table_that_the_ledger_does_not_have_is_refused(desk, cap
     assert "has no load of run tag tag into logout: it was loaded into " in message
 
 
-def test_json_has_what_the_table_has(desk, capsys):
+def test_the_json_report_has_the_counts_of_each_table(desk, capsys):
     assert desk.undo("tag", "login", "--json") == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["run_tag"], report["tag"], report["complete"]) == ("tag", "undo-tag", True)
@@ -150,7 +150,7 @@ def test_json_has_what_the_table_has(desk, capsys):
     assert table["backup"] == f"{desk.harness.backups}.undo-tag__login"
 
 
-def test_a_replay_of_the_same_rows_is_in_the_way_until_its_place_is_taken(desk, capsys):
+def test_the_lock_of_a_replay_of_the_same_rows_must_be_taken_over(desk, capsys):
     claim = desk.hold("other", "login")
     assert desk.undo("tag") == 2
     assert "run tag other (bob@worker-7" in capsys.readouterr().err
@@ -162,12 +162,14 @@ def test_a_replay_of_the_same_rows_is_in_the_way_until_its_place_is_taken(desk, 
 def test_a_lock_that_is_lost_during_an_undo_leaves_the_tables_unchanged_and_is_reported(
     desk, capsys, monkeypatch
 ):
-    def prepare_and_lose(warehouse, place):
+    def prepare_and_lose_lock(warehouse, place):
         ensure_control_objects(warehouse, place)
         claim = replace(LeaseRequest.new("taker", WINDOW, ("login",)), process=ELSEWHERE)
         LeaseStore(desk.store).acquire(claim, steal_from=["tag"])
 
-    monkeypatch.setattr("spade_spark.warehouse.rollback.ensure_control_objects", prepare_and_lose)
+    monkeypatch.setattr(
+        "spade_spark.warehouse.rollback.ensure_control_objects", prepare_and_lose_lock
+    )
     assert desk.undo("tag") == 1
     shown = " ".join(capsys.readouterr().out.split())
     for table in ("login", "chat"):
@@ -177,8 +179,8 @@ def test_a_lock_that_is_lost_during_an_undo_leaves_the_tables_unchanged_and_is_r
     assert "INCOMPLETE: see the errors above" in shown
 
 
-def test_a_table_that_cannot_be_undone_is_named_and_the_exit_status_tells(desk, capsys):
-    """Found only by the undo itself: a column that the kept rows do not fill."""
+def test_a_table_that_cannot_be_undone_is_reported_with_exit_status_1(desk, capsys):
+    """The backup does not fill a new NOT NULL column; only the undo itself finds that."""
     desk.harness.execute(f"DELETE FROM {desk.harness.schema}.chat")
     desk.harness.execute(f"ALTER TABLE {desk.harness.schema}.chat ADD COLUMN must integer NOT NULL")
     assert desk.undo("tag", "--force", "--allow-empty") == 1
@@ -188,33 +190,33 @@ def test_a_table_that_cannot_be_undone_is_named_and_the_exit_status_tells(desk, 
     assert desk.harness.rows("login") == list(OLD)
 
 
-def test_without_a_warehouse_or_an_output_the_command_is_refused(desk, capsys, monkeypatch):
+def test_an_undo_without_a_warehouse_or_an_output_store_is_refused(desk, capsys, monkeypatch):
     desk.conf.write_text("[output]\n", "utf-8")
     assert desk.undo("tag") == 1
     assert "output.base is not set" in capsys.readouterr().err
     monkeypatch.delenv("SPADE_RSURL")
     assert desk.undo("tag") == 2
-    assert "an undo needs a warehouse" in capsys.readouterr().err
+    assert "no warehouse is configured" in capsys.readouterr().err
 
 
-def test_a_run_tag_that_would_be_taken_for_an_undo_is_refused():
+def test_a_run_tag_that_looks_like_an_undo_is_refused():
     with pytest.raises(UsageError, match="spade-spark undo 20171103T101500"):
         check_tag("undo-20171103T101500")
 
 
-def runs(desk, *words):
-    return main(["runs", *words, "--conf", str(desk.conf)])
+def runs(desk, *arguments):
+    return main(["runs", *arguments, "--conf", str(desk.conf)])
 
 
 def age(desk, tag, days):
-    """Makes a load look as old as that."""
+    """Make a load look ``days`` days old."""
     desk.harness.execute(
         f"UPDATE {desk.harness.control}.replay SET ts = ts - interval '{days} days' "
         f"WHERE run_tag = '{tag}'"
     )
 
 
-def test_runs_shows_where_rows_are_kept_and_whether_the_load_was_undone(desk, capsys):
+def test_runs_shows_the_backups_of_a_load_and_whether_it_was_undone(desk, capsys):
     plan = Plan(
         run_tag="tag",
         created=datetime.now(timezone.utc),
@@ -253,7 +255,7 @@ def test_runs_shows_where_rows_are_kept_and_whether_the_load_was_undone(desk, ca
     assert json.loads(capsys.readouterr().out)["runs"][0]["state"] == "loaded"
 
 
-def test_prune_lists_expired_backups_and_drops_only_what_it_was_told_to(desk, capsys):
+def test_prune_lists_expired_backups_and_drops_only_the_named_ones(desk, capsys):
     assert desk.undo("tag") == 0
     assert runs(desk, "--prune") == 0
     assert "Backups" not in capsys.readouterr().out
@@ -261,17 +263,17 @@ def test_prune_lists_expired_backups_and_drops_only_what_it_was_told_to(desk, ca
     age(desk, "undo-tag", 14.5)
     assert runs(desk, "--prune", "--json") == 0
     offered = json.loads(capsys.readouterr().out)["backups"]
-    assert [(each["run_tag"], each["rows"]) for each in offered] == [
+    assert [(backup["run_tag"], backup["rows"]) for backup in offered] == [
         *[("tag", 2)] * 2,
         *[("undo-tag", 2)] * 2,
     ]
-    assert all(each["size"] > 0 for each in offered)
+    assert all(backup["size"] > 0 for backup in offered)
     assert runs(desk, "--prune") == 0
     shown = capsys.readouterr().out
     assert f"{desk.harness.backups}.tag__login" in shown
     assert "To drop: spade-spark runs --prune --backups tag --backups undo-tag" in shown
     assert runs(desk, "--prune", "--backups", "tag") == 2
-    assert "give --yes: " in capsys.readouterr().err
+    assert "give --yes to remove without confirmation: " in capsys.readouterr().err
     assert runs(desk, "--prune", "--backups", "tag", "--yes") == 0
     assert f"dropped {desk.harness.backups}.tag__chat: 2 rows of chat, " in capsys.readouterr().out
     left = desk.harness.execute(
@@ -295,4 +297,4 @@ def test_a_backup_that_has_not_expired_is_not_dropped(desk, capsys):
 
 def test_backups_without_prune_are_refused(desk, capsys):
     assert runs(desk, "--backups", "tag") == 2
-    assert "--backups goes with --prune" in capsys.readouterr().err
+    assert "--backups requires --prune" in capsys.readouterr().err

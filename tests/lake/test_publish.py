@@ -187,7 +187,7 @@ SEEN = edge_logs.table(
 
 def test_a_run_that_was_made_by_another_column_than_the_settings_say_is_refused(lab):
     lab.run("seen", (*NEW, OUTSIDE[0]), table=SEEN, time_column="seen")
-    with pytest.raises(SettingsError, match="time_column is time, and run tag seen was made by se"):
+    with pytest.raises(SettingsError, match="time_column is time, but run tag seen is partitioned"):
         lab.publish("seen")
 
 
@@ -202,7 +202,7 @@ def test_days_of_one_column_are_not_replaced_by_days_of_another(lab):
 
 
 def test_a_run_without_parquet_files_is_refused(lab):
-    with pytest.raises(UsageError, match="has no Parquet files, but TSV alone"):
+    with pytest.raises(UsageError, match="has only TSV files, and a lake needs Parquet"):
         lab.publish(lab.run("tsv", NEW, formats="tsv"))
 
 
@@ -213,7 +213,7 @@ def test_a_run_whose_input_was_damaged_is_refused_unless_that_is_allowed(lab, ca
     conf.write_text(f'[output]\nbase = "{lab.folder}/out/"\n')
     assert main(["export", "publish", "cut", "--to", lab.to, "--conf", str(conf)]) == 1
     said = capsys.readouterr().err
-    assert "run tag cut read 1 damaged object, and so nothing was published" in said
+    assert "run tag cut read 1 corrupt object, so nothing was published" in said
     assert command in said
     assert lab.rows() == values(BEFORE)
     assert main([*command.split()[1:], "--conf", str(conf)]) == 0
@@ -221,13 +221,13 @@ def test_a_run_whose_input_was_damaged_is_refused_unless_that_is_allowed(lab, ca
 
 
 def test_a_quarantine_does_not_take_the_place_of_what_it_was_left_out_of(lab):
-    with pytest.raises(UsageError, match="replay the window again and publish that run"):
+    with pytest.raises(UsageError, match="replay the window and publish the new run"):
         lab.publish(lab.run("old.quarantine", NEW))
     assert lab.rows() == values(BEFORE)
 
 
 def test_a_table_that_the_run_did_not_make_is_refused(lab):
-    with pytest.raises(UsageError, match="run tag new did not make: logn"):
+    with pytest.raises(UsageError, match="run tag new has no table logn"):
         lab.publish("new", "logn")
 
 
@@ -253,7 +253,7 @@ def test_the_command_tells_what_it_did_as_json_too(lab, capsys):
     assert f"there is no run in {lab.folder}/out/gone/" in capsys.readouterr().err
     lab.store.write("begun/_plan.json", encode(replace(PLAN, run_tag="begun")))
     assert main(["export", "publish", "begun", *words]) == 1
-    assert "go on with it first, as spade-spark runs begun says" in capsys.readouterr().err
+    assert "`spade-spark runs begun` shows how to resume it" in capsys.readouterr().err
     assert main(["export", "publish", "../gone", *words]) == 2
     assert "is not a valid run tag" in capsys.readouterr().err
 

@@ -76,7 +76,7 @@ def test_the_command_lists_and_removes_only_when_told(lab, capsys):
     conf.write_text("")
     words = ["export", "prune", "--to", lab.to, "--older-than", "1", "--conf", str(conf)]
     assert main(words) == 0
-    assert "has nothing that can go" in capsys.readouterr().out
+    assert "has no unreferenced files" in capsys.readouterr().out
     make_older(lab, "/date=", 2)
     assert main(words) == 0
     assert "login: 1 file, " in capsys.readouterr().out
@@ -84,5 +84,5 @@ def test_the_command_lists_and_removes_only_when_told(lab, capsys):
     assert main([*words, "--yes"]) == 0
     assert keys(lab, in_days(1)) == []
     assert main(words) == 0
-    assert "has nothing that can go" in capsys.readouterr().out
+    assert "has no unreferenced files" in capsys.readouterr().out
     assert lab.rows() == [(*NEW[:2], 2)]

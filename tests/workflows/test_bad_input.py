@@ -1,4 +1,4 @@
-"""What is wrong with the input, the settings or the warehouse, and the exact words about it."""
+"""The exact message for each fault in the input, the settings or the warehouse."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def world(tmp_path, bucket, s3_settings, database, monkeypatch):
 
 @pytest.fixture
 def refused(world, capsys):
-    """Runs a replay, which must not begin anything, and gives what was said of it."""
+    """Run a replay that must change nothing, and return its message."""
 
-    def replay(*words, status=1):
+    def replay(*arguments, status=1):
         before = world.rows("login")
-        assert world.replay(*(words or ["login"])) == status
+        assert world.replay(*(arguments or ["login"])) == status
         assert world.rows("login") == before
         assert list(world.store.list("out/")) == []
         return capsys.readouterr().err.removeprefix("spade-spark: ").removesuffix("\n")
@@ -37,7 +37,7 @@ def refused(world, capsys):
     return replay
 
 
-def test_a_bucket_that_is_not_there(world, refused):
+def test_a_missing_bucket(world, refused):
     world.configure(f'edge = "s3://{world.bucket}/edge/"', 'edge = "s3://no-such-bucket/edge/"')
     assert refused() == (
         "there is no bucket no-such-bucket (s3://no-such-bucket/edge/20171103/): check its name "
@@ -45,14 +45,14 @@ def test_a_bucket_that_is_not_there(world, refused):
     )
 
 
-def test_a_schema_object_that_is_not_there(world, refused):
+def test_a_missing_schema_object(world, refused):
     world.configure("schemas.json", "nothing.json")
     assert refused() == (
         f"s3://{world.bucket}/nothing.json is not there; see [blueprint] in the settings"
     )
 
 
-def test_schemas_that_are_no_json(world, refused):
+def test_schemas_that_are_not_json(world, refused):
     world.store.write("schemas.json", b"<html>")
     assert refused() == (
         f"s3://{world.bucket}/schemas.json is no JSON (Expecting value: line 1 column 1 (char 0)): "
@@ -60,7 +60,7 @@ def test_schemas_that_are_no_json(world, refused):
     )
 
 
-def test_schemas_that_are_no_list(world, refused):
+def test_schemas_that_are_not_a_list(world, refused):
     world.store.write("schemas.json", b'{"EventName": "login"}')
     assert refused() == (
         f"s3://{world.bucket}/schemas.json is JSON, but no list of tables as Blueprint publishes "
@@ -68,7 +68,7 @@ def test_schemas_that_are_no_list(world, refused):
     )
 
 
-def test_schemas_whose_gzip_is_cut_off(world, refused):
+def test_schemas_with_truncated_gzip_data(world, refused):
     world.store.write("schemas.json", gzip.compress(edge_logs.schemas(edge_logs.LOGIN))[:-9])
     assert refused() == (
         f"the gzip of s3://{world.bucket}/schemas.json is damaged (Compressed file ended before "
@@ -76,16 +76,16 @@ def test_schemas_whose_gzip_is_cut_off(world, refused):
     )
 
 
-def test_a_table_that_cannot_be_compiled(world, refused):
+def test_a_table_with_an_invalid_schema(world, refused):
     login = edge_logs.table("login", edge_logs.column("n", "int32"))
     world.store.write("schemas.json", edge_logs.schemas(login))
     assert refused(status=2) == (
-        "table login cannot be made: column 1 (n): the transformer 'int32' is not known (mend it "
-        "in Blueprint, or leave it out)"
+        "the schema of table login is invalid: column 1 (n): the transformer 'int32' is not known "
+        "(fix it in Blueprint, or omit the table)"
     )
 
 
-def test_a_warehouse_that_nobody_serves(refused, monkeypatch):
+def test_a_warehouse_that_is_not_running(refused, monkeypatch):
     quick = RetryPolicy(max_attempts=2, max_seconds=5, initial_wait=0.01, max_wait=0.01)
     monkeypatch.setattr("spade_spark.warehouse.retries.PREFLIGHT_RETRIES", quick)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -97,7 +97,7 @@ def test_a_warehouse_that_nobody_serves(refused, monkeypatch):
     )
 
 
-def test_a_password_that_is_wrong(world, refused):
+def test_a_wrong_password(world, refused):
     access = S3Access(world.s3.endpoint_url, world.s3.region, keys={}, roles={})
     with RedshiftServer(world.url, access, password="right") as server:
         url = server.url.replace(":right@", ":marked-word@")
@@ -110,7 +110,7 @@ def test_a_password_that_is_wrong(world, refused):
         )
 
 
-def test_a_database_that_is_not_there(world, refused):
+def test_a_missing_database(world, refused):
     url = world.url.replace("/test_", "/no_test_")
     name = url.partition("@/")[2].partition("?")[0]
     assert f'FATAL: database "{name}" does not exist; check user, password and database' in (
@@ -118,24 +118,24 @@ def test_a_database_that_is_not_there(world, refused):
     )
 
 
-def test_a_url_of_another_kind(refused):
+def test_a_url_of_another_database_system(refused):
     assert refused("login", "--rsurl", "mysql://me:marked-word@db/dev") == (
         "the warehouse URL must look like postgres://USER:PASSWORD@HOST:PORT/DATABASE "
         "(percent-encode special characters in the password)"
     )
 
 
-def test_a_table_that_the_warehouse_lacks_and_a_version_that_is_another(world, refused):
+def test_a_missing_table_and_a_different_version(world, refused):
     world.sql("DROP TABLE physical.chat; DELETE FROM infra.table_version WHERE version = 3")
     assert refused("login", "chat").endswith(
-        "the replay could not work, so nothing was begun:\n"
+        "the replay cannot succeed, so nothing was changed:\n"
         "  the table physical.chat does not exist: create it, or leave chat out of the replay\n"
         "  infra.table_version has version 2 of login, but the replay makes version 3: migrate "
         "the table and its version, or replay with the schemas of that version"
     )
 
 
-def test_columns_that_the_warehouse_lacks(world, refused):
+def test_a_missing_column(world, refused):
     world.sql("ALTER TABLE physical.login DROP COLUMN n")
     assert refused().endswith(
         '  physical.login has no column "n", which Blueprint has: add the column, or replay '
@@ -143,7 +143,7 @@ def test_columns_that_the_warehouse_lacks(world, refused):
     )
 
 
-def test_control_tables_that_are_not_there(world, refused):
+def test_a_missing_control_schema(world, refused):
     world.sql("DROP SCHEMA infra CASCADE")
     assert refused().endswith(
         "  the schema infra does not exist: create it, or correct warehouse.control"
@@ -155,7 +155,7 @@ def _last_line(capsys):
 
 
 @pytest.mark.usefixtures("engine")
-def test_a_geoip_database_that_is_not_there(world, capsys):
+def test_a_missing_geoip_database(world, capsys):
     world.configure("[s3]", '[lookups.geoip]\ncity = "/no/such/City.mmdb"\n[s3]')
     assert world.replay("login", "--skip-ace-upload") == 1
     assert _last_line(capsys) == (
@@ -165,7 +165,7 @@ def test_a_geoip_database_that_is_not_there(world, capsys):
 
 
 @pytest.mark.usefixtures("engine")
-def test_a_users_service_that_is_down(world, capsys):
+def test_a_user_service_that_is_down(world, capsys):
     user = edge_logs.column("user_id", "userIDWithMapping", supporting="login")
     world.store.write("schemas.json", edge_logs.schemas(edge_logs.table("login", user)))
     world.configure("[s3]", '[lookups.users]\nurl = "http://127.0.0.1:9/lookup"\n[s3]')
@@ -178,33 +178,33 @@ def test_a_users_service_that_is_down(world, capsys):
     )
 
 
-def _unlike(count):
-    """Records whose gzip grows with their number, as real ones' does."""
-    dice = random.Random(5)
+def _random_records(count):
+    """Records that compress as poorly as real ones."""
+    rng = random.Random(5)
     return [
-        edge_logs.record("login", {"login": f"{dice.getrandbits(64):x}", "n": n})
+        edge_logs.record("login", {"login": f"{rng.getrandbits(64):x}", "n": n})
         for n in range(count)
     ]
 
 
 def _inflated(data):
-    """The data that zlib inflates from a truncated gzip member."""
+    """Return what zlib can inflate of a truncated gzip member."""
     return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(data)
 
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_damaged_objects_end_the_run_before_the_load_and_are_named(world, capsys):
-    """An empty one, one that is no gzip, one that is cut; a line of 50 MB is but a line."""
-    keys = {what: edge_logs.key("2017-11-03T18:10:00", what) for what in ("empty", "text", "cut")}
-    whole = edge_logs.log(_unlike(20_000))
-    cut = whole[: len(whole) // 2]
+def test_corrupt_objects_are_named_and_prevent_the_load(world, capsys):
+    """An empty, a plain-text and a truncated object; a line of 50 MB is valid."""
+    keys = {name: edge_logs.key("2017-11-03T18:10:00", name) for name in ("empty", "text", "cut")}
+    data = edge_logs.log(_random_records(20_000))
+    cut = data[: len(data) // 2]
     world.put(keys["empty"], b"")
     world.put(keys["text"], b"no gzip at all, but text")
     world.put(keys["cut"], cut)
-    long_one = edge_logs.record("login", {"login": "long", "blob": "y" * 37_500_000})
-    world.put(edge_logs.key("2017-11-03T18:20:00", "long"), edge_logs.log([long_one]))
-    assert len(long_one) > 50_000_000
+    long_record = edge_logs.record("login", {"login": "long", "blob": "y" * 37_500_000})
+    world.put(edge_logs.key("2017-11-03T18:20:00", "long"), edge_logs.log([long_record]))
+    assert len(long_record) > 50_000_000
 
     assert world.replay("login") == 1
     assert {row[1] for row in world.rows("login")} == {"before", "wrong", "after"}

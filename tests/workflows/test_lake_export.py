@@ -1,4 +1,4 @@
-"""A replay into a warehouse and a lake: both have the same rows, value for value."""
+"""A replay into a warehouse and a lake gives both the same rows, value for value."""
 
 import json
 import re
@@ -58,7 +58,7 @@ PROPERTIES: tuple[dict[str, Any], ...] = (
 
 @pytest.fixture(scope="module")
 def world(s3_server, postgres_server, tmp_path_factory):
-    """The world after a replay that wrote both formats and loaded one."""
+    """A world after a replay that wrote TSV and Parquet and loaded the TSV."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "marked-secret-key")
@@ -89,9 +89,10 @@ def loaded(world):
 
 
 def as_copied(rows):
-    """Rows as COPY reads them: of an escape it takes the character behind the backslash.
+    """Return rows of Parquet values as COPY loads them.
 
-    Parquet has what the event had, line breaks and all.
+    The TSV files have escapes, and COPY removes the backslash of each. Parquet has the original
+    text.
     """
     return [
         tuple(re.sub(r"\\(.)", r"\1", escape(v)) if isinstance(v, str) else v for v in row)
@@ -101,7 +102,7 @@ def as_copied(rows):
 
 @pytest.fixture(scope="module")
 def files(world, tmp_path_factory):
-    """The run's Parquet files, on this machine, in their folders."""
+    """Download the Parquet files of the run."""
     folder = tmp_path_factory.mktemp("files")
     prefix = f"out/{world.tag}/"
     for entry in world.store.list(f"{prefix}login/date="):
@@ -113,7 +114,7 @@ def files(world, tmp_path_factory):
 
 def test_duckdb_reads_what_the_warehouse_has(world, files):
     columns = [column["OutboundName"] for column in LOGIN["Columns"]]
-    types, found = query(
+    types, rows = query(
         f"SELECT {', '.join(columns)} FROM "
         f"read_parquet('{files}/login/*/*.parquet', hive_partitioning=true) ORDER BY time"
     )
@@ -126,9 +127,8 @@ def test_duckdb_reads_what_the_warehouse_has(world, files):
         "BOOLEAN",
         "VARCHAR",
     ]
-    rows = loaded(world)
     assert len(rows) == len(PROPERTIES)
-    assert as_copied(found) == rows
+    assert as_copied(rows) == loaded(world)
 
 
 @pytest.mark.slow
@@ -140,7 +140,7 @@ def test_spark_reads_what_the_warehouse_has(world, files):
         .config("spark.ui.enabled", "false")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.driver.host", "127.0.0.1")
-        .config("spark.sql.session.timeZone", "Asia/Tokyo")  # which changes no wall clock
+        .config("spark.sql.session.timeZone", "Asia/Tokyo")  # must not shift the times
         .getOrCreate()
     )
     try:
@@ -157,21 +157,21 @@ def test_spark_reads_what_the_warehouse_has(world, files):
         spark.stop()
 
 
-def test_a_text_in_parquet_is_what_the_event_had(files):
-    _, found = query(f"SELECT login FROM read_parquet('{files}/login/*/*.parquet')")
-    had = {properties["login"] for properties in PROPERTIES if properties}
-    assert {login for (login,) in found if login} == had
+def test_parquet_has_the_text_of_the_event_unescaped(files):
+    _, rows = query(f"SELECT login FROM read_parquet('{files}/login/*/*.parquet')")
+    logins = {properties["login"] for properties in PROPERTIES if properties}
+    assert {login for (login,) in rows if login} == logins
 
 
-def test_the_summary_and_the_report_count_what_is_in_parquet(world):
+def test_the_report_counts_the_rows_in_parquet(world):
     manifest = world.report()["manifest"]
     assert manifest["ledger"]["parquet"] == {"login": len(PROPERTIES)}
-    (made,) = manifest["tables"]
-    assert sum(file["rows"] for file in made["parquet"]) == len(PROPERTIES)
+    (table,) = manifest["tables"]
+    assert sum(file["rows"] for file in table["parquet"]) == len(PROPERTIES)
     assert manifest["format"] == "tsv,parquet"
 
 
-def test_the_documented_example_publishes_what_the_warehouse_has(world, tmp_path, capsys):
+def test_the_documented_example_publishes_the_rows_of_the_warehouse(world, tmp_path, capsys):
     (commands,) = examples("lake.md", "Write Parquet", "sh")
     (line,) = re.findall(r"^spade-spark (export publish TAG .*)$", commands, re.MULTILINE)
     words = line.replace("TAG", world.tag).replace("replay.toml", str(world.conf)).split()
@@ -186,14 +186,14 @@ def test_the_documented_example_publishes_what_the_warehouse_has(world, tmp_path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(lake.read(entry.key))
     with duckdb.connect() as connection:
-        found = connection.execute(example.replace("s3://lake/events", str(local))).fetchall()
-    assert as_copied(row[:-1] for row in sorted(found)) == loaded(world)
+        rows = connection.execute(example.replace("s3://lake/events", str(local))).fetchall()
+    assert as_copied(row[:-1] for row in sorted(rows)) == loaded(world)
     created, *partitions = statements.split(";\n")
     assert created.startswith("CREATE EXTERNAL TABLE IF NOT EXISTS `login` (\n  `time` timestamp,")
     assert f"'s3://lake/events/publications/login/date=2017-11-03/{world.tag}-" in partitions[0]
 
 
-def test_what_a_failed_attempt_left_of_parquet_is_offered_for_removal(world, capsys):
+def test_parquet_files_of_failed_attempts_are_prune_candidates(world, capsys):
     key = f"out/{world.tag}/login/date=2017-11-03/00000-9-aaaaaaaaaaaa-0000.parquet"
     world.store.write(key, b"left")
     try:
@@ -204,10 +204,10 @@ def test_what_a_failed_attempt_left_of_parquet_is_offered_for_removal(world, cap
         world.store.delete(key)
 
 
-def test_a_run_of_parquet_alone_cannot_be_loaded(world, capsys):
+def test_a_run_with_only_parquet_files_cannot_be_loaded(world, capsys):
     words = ["replay", *WINDOW, "login", "--conf", str(world.conf), "--rsurl", world.url]
     assert main([*words, "--format", "parquet"]) == 2
-    assert "the format is parquet alone: give --format tsv,parquet" in capsys.readouterr().err
+    assert "the output format is parquet: use --format tsv,parquet" in capsys.readouterr().err
     alone = [*words, "--runtag", "alone"]
     with on_threads():
         assert main([*alone, "--format", "parquet", "--skip-ace-upload"]) == 0
@@ -215,17 +215,17 @@ def test_a_run_of_parquet_alone_cannot_be_loaded(world, capsys):
     assert main(["runs", "alone", "--conf", str(world.conf)]) == 0
     assert "spade-spark export publish alone --to URL" in capsys.readouterr().out
     assert main([*alone, "--skip-transform"]) == 2
-    assert "has no TSV files for a warehouse to load" in capsys.readouterr().err
+    assert "has only Parquet files, and the load needs TSV" in capsys.readouterr().err
     assert [entry.key for entry in world.store.list("out/alone/_copy/")] == []
 
 
-def test_streams_are_published_from_tsv(world, capsys):
+def test_publishing_requires_tsv(world, capsys):
     words = ["replay", *WINDOW, "login", "--conf", str(world.conf), "--skip-ace-upload"]
     assert main([*words, "--format", "parquet", "--publish", "all"]) == 2
-    assert "--publish reads TSV files" in capsys.readouterr().err
+    assert "--publish needs TSV files" in capsys.readouterr().err
 
 
-def test_the_plan_says_that_parquet_is_written(world, capsys):
+def test_the_plan_reports_the_parquet_format(world, capsys):
     words = ["plan", *WINDOW, "login", "--conf", str(world.conf), "--skip-ace-upload", "--json"]
     for formats in ("parquet", "parquet,tsv"):
         assert main([*words, "--format", formats]) == 0

@@ -1,4 +1,4 @@
-"""What no row could be made of is tried again once the bug is mended, and added, once."""
+"""A replay from quarantine adds the rows of fixed lines, once."""
 
 import gzip
 import json
@@ -11,82 +11,78 @@ from tests.support.harness import AFTER, BEFORE, World
 
 pytestmark = pytest.mark.usefixtures("engine")
 
-RIGHT = ("2017-11-03 10:00:00", "ann", 1)
-MENDED = ("2017-11-03 10:30:00", "bob", 2)
+GOOD = ("2017-11-03 10:00:00", "ann", 1)
+FIXED = ("2017-11-03 10:30:00", "bob", 2)
 
 
 @pytest.fixture
 def world(tmp_path, bucket, s3_settings, database, monkeypatch):
-    """A replay is done; of its two records one was spoilt on its way, and is mended now.
+    """A replay of two records, one of them with a truncated payload.
 
-    The bug that spoilt it stands for one in the decoder: the payload was cut, and the kept line
-    is put right as a mended decoder would read it.
+    The truncated payload stands for a bug in the decoder: :func:`fix_line` replaces the
+    quarantined line, as if a fixed decoder could read it.
     """
     monkeypatch.chdir(tmp_path)
     world = World(tmp_path, bucket, s3_settings, database)
     good = edge_logs.record("login", {"login": "ann", "n": 1}, at="2017-11-03T17:00:00Z")
-    spoilt = edge_logs.envelope('{"event": "login"', at="2017-11-03T17:30:00Z")
-    world.log("2017-11-03T18:00:00", [good, spoilt])
+    bad = edge_logs.envelope('{"event": "login"', at="2017-11-03T17:30:00Z")
+    world.log("2017-11-03T18:00:00", [good, bad])
     assert world.replay("login") == 0
     return world
 
 
-def mend(world):
-    """From now on the decoder reads what it could not."""
-    (kept,) = world.report()["manifest"]["quarantine"]
-    mended = edge_logs.record("login", {"login": "bob", "n": 2}, at="2017-11-03T17:30:00Z")
-    data = edge_logs.log([quarantined(world, kept["key"], mended)])
-    world.store.write(f"out/{kept['key']}", data)
+def fix_line(world):
+    """Replace the quarantined line by one that the decoder can read."""
+    (file,) = world.report()["manifest"]["quarantine"]
+    record = edge_logs.record("login", {"login": "bob", "n": 2}, at="2017-11-03T17:30:00Z")
+    (line,) = gzip.decompress(world.store.read(f"out/{file['key']}")).splitlines()
+    fixed = json.dumps({**json.loads(line), "raw": record.decode()}).encode()
+    world.store.write(f"out/{file['key']}", edge_logs.log([fixed]))
 
 
-def quarantined(world, key, mended):
-    (line,) = gzip.decompress(world.store.read(f"out/{key}")).splitlines()
-    return json.dumps({**json.loads(line), "raw": mended.decode()}).encode()
-
-
-def again(world, *words):
+def replay_quarantine(world):
     options = ["--conf", str(world.conf), "--rsurl", world.url]
-    return main(["replay", "--from-quarantine", world.tag, *words, *options])
+    return main(["replay", "--from-quarantine", world.tag, *options])
 
 
-def test_rows_are_added_and_none_is_replaced(world):
-    assert world.rows("login") == [BEFORE, RIGHT, AFTER]
-    mend(world)
-    assert again(world) == 0
-    assert world.rows("login") == [BEFORE, RIGHT, MENDED, AFTER]
-    ledger = world.sql("SELECT rows_deleted, rows_inserted FROM infra.replay ORDER BY ts")
-    assert ledger == [(2, 1), (0, 1)]
+def test_the_rows_are_added_and_no_row_is_replaced(world):
+    assert world.rows("login") == [BEFORE, GOOD, AFTER]
+    fix_line(world)
+    assert replay_quarantine(world) == 0
+    assert world.rows("login") == [BEFORE, GOOD, FIXED, AFTER]
+    log = world.sql("SELECT rows_deleted, rows_inserted FROM infra.replay ORDER BY ts")
+    assert log == [(2, 1), (0, 1)]
 
 
-def test_they_are_added_once(world, capsys):
-    mend(world)
-    assert again(world) == 0
-    assert again(world) == 0
+def test_the_rows_are_added_only_once(world, capsys):
+    fix_line(world)
+    assert replay_quarantine(world) == 0
+    assert replay_quarantine(world) == 0
     assert "Table login: skipped, this run was already loaded" in capsys.readouterr().out
-    assert world.rows("login") == [BEFORE, RIGHT, MENDED, AFTER]
+    assert world.rows("login") == [BEFORE, GOOD, FIXED, AFTER]
 
 
-def test_an_addition_is_undone_like_a_replace(world):
-    mend(world)
-    again(world)
+def test_an_addition_can_be_undone(world):
+    fix_line(world)
+    replay_quarantine(world)
     tag = f"{world.tag}.quarantine"
     assert main(["undo", tag, "--conf", str(world.conf), "--rsurl", world.url, "--yes"]) == 0
-    assert world.rows("login") == [BEFORE, RIGHT, AFTER]
+    assert world.rows("login") == [BEFORE, GOOD, AFTER]
 
 
-def test_nothing_is_added_to_a_window_that_was_replaced_since(world, capsys):
-    mend(world)
-    first, world.tag = world.tag, "another"
+def test_nothing_is_added_to_a_window_that_was_replaced_later(world, capsys):
+    fix_line(world)
+    original, world.tag = world.tag, "another"
     assert world.replay("login") == 0
-    world.tag = first
-    assert again(world) == 1
+    world.tag = original
+    assert replay_quarantine(world) == 1
     assert "was replaced after run tag" in capsys.readouterr().out
-    assert world.rows("login") == [BEFORE, RIGHT, AFTER]
+    assert world.rows("login") == [BEFORE, GOOD, AFTER]
 
 
-def test_what_is_still_broken_adds_nothing_and_stays_in_quarantine(world, capsys):
-    assert again(world) == 0
-    assert world.rows("login") == [BEFORE, RIGHT, AFTER]
+def test_lines_that_fail_again_go_to_quarantine_again(world):
+    assert replay_quarantine(world) == 0
+    assert world.rows("login") == [BEFORE, GOOD, AFTER]
     assert len(list(world.store.list(f"out/{world.tag}.quarantine/_quarantine/"))) == 1
 
 
@@ -95,10 +91,10 @@ def test_a_run_without_a_quarantine_is_refused(world, capsys):
     later = ("2017-11-03 13:00:00", "2017-11-03 13:59:59")
     world.log("2017-11-03T20:30:00", [edge_logs.record("login", {"login": "x"})])
     assert world.replay("login", "--skip-ace-upload", window=later) == 0
-    assert again(world) == 2
+    assert replay_quarantine(world) == 2
     assert "clean has no quarantine" in capsys.readouterr().err
 
 
-def test_window_and_tables_are_those_of_the_run(world, capsys):
+def test_a_window_is_refused(world, capsys):
     assert main(["replay", "2017-11-03 10:00:00", "--from-quarantine", "x"]) == 2
-    assert "leave START, END, tables" in capsys.readouterr().err
+    assert "omit START, END, TABLE" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Two replays at once: the second is refused, or takes over, and then the first loads nothing."""
+"""Concurrent replays: the second is refused, or takes over the lock of the first."""
 
 import json
 import subprocess
@@ -13,13 +13,13 @@ from spade_spark.cli.main import main
 from spade_spark.locking.lease import LeaseRequest, LeaseStore
 from spade_spark.locking.process import Process
 from spade_spark.storage.base import open_store
-from spade_spark.warehouse.window_swap import swap_window as replace_window
+from spade_spark.warehouse.window_swap import swap_window
 from spade_spark.window import Window
 from tests.support.harness import AFTER, BEFORE, World, log_full_window
 
 ELSEWHERE = Process("bob", "worker-7", 4711, "worker-7/boot/pid:[1]", "9")
 OVERLAPPING = ("2017-11-03 11:00:00", "2017-11-03 12:30:00")
-APART = ("2017-11-03 12:00:00", "2017-11-03 12:30:00")
+LATER = ("2017-11-03 12:00:00", "2017-11-03 12:30:00")
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def locks(world):
 
 
 def claim(tag, window=OVERLAPPING, tables=("login",)):
-    """A claim of somebody on another machine."""
+    """Return the lease request of a process on another machine."""
     return replace(LeaseRequest.new(tag, Window.parse(*window), tables), process=ELSEWHERE)
 
 
@@ -49,13 +49,11 @@ def until(condition, seconds=60):
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_of_two_replays_of_the_same_rows_the_second_is_refused_and_the_first_ends_well(
-    world, locks, capsys
-):
+def test_a_second_replay_of_the_same_rows_is_refused_and_the_first_succeeds(world, locks, capsys):
     program = "from spade_spark.cli.main import run; run()"
     options = ["--conf", str(world.conf), "--rsurl", world.url, "--runtag", "first"]
-    words = ["replay", "2017-11-03 10:00:00", "2017-11-03 11:59:59", "login", *options]
-    with subprocess.Popen([sys.executable, "-c", program, *words]) as first:
+    arguments = ["replay", "2017-11-03 10:00:00", "2017-11-03 11:59:59", "login", *options]
+    with subprocess.Popen([sys.executable, "-c", program, *arguments]) as first:
         until(lambda: locks.table().leases)
         assert world.replay("login", "chat", window=OVERLAPPING) == 2
         assert first.wait(120) == 0
@@ -67,29 +65,29 @@ def test_of_two_replays_of_the_same_rows_the_second_is_refused_and_the_first_end
     assert locks.table().leases == ()
 
 
-def test_a_replay_that_is_in_the_way_is_shown_by_a_plan(world, locks, capsys):
+def test_a_plan_reports_a_replay_that_holds_the_lock(world, locks, capsys):
     locks.acquire(claim("first"))
-    words = ["plan", "2017-11-03 10:00:00", "2017-11-03 11:59:59", "login"]
+    arguments = ["plan", "2017-11-03 10:00:00", "2017-11-03 11:59:59", "login"]
     options = ["--conf", str(world.conf), "--rsurl", world.url]
-    assert main([*words, *options]) == 1
+    assert main([*arguments, *options]) == 1
     assert "run tag first (bob@worker-7" in " ".join(capsys.readouterr().out.split())
-    assert main([*words, *options, "--take-over", "first"]) == 0
+    assert main([*arguments, *options, "--take-over", "first"]) == 0
 
 
 @pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize(
     "other",
-    [claim("other", window=APART), claim("other", tables=("chat",)), claim("other", tables=())],
+    [claim("other", window=LATER), claim("other", tables=("chat",)), claim("other", tables=())],
     ids=["another window", "another table", "loads nothing"],
 )
-def test_replays_with_nothing_in_common_do_not_wait_for_each_other(world, locks, other):
+def test_replays_of_different_rows_do_not_block_each_other(world, locks, other):
     locks.acquire(other)
     assert world.replay("login") == 0
     assert [lease.request for lease in locks.table().leases] == [other]
 
 
 @pytest.mark.usefixtures("engine")
-def test_a_replay_takes_over_where_it_is_told_to(world, locks, capsys):
+def test_take_over_takes_the_lock(world, locks, capsys):
     locks.acquire(claim("first"))
     assert world.replay("login", "--take-over", "first") == 0
     assert "took over the lock of run tag first (bob@worker-7" in capsys.readouterr().err
@@ -97,16 +95,14 @@ def test_a_replay_takes_over_where_it_is_told_to(world, locks, capsys):
 
 
 @pytest.mark.usefixtures("engine")
-def test_a_run_tag_that_is_being_transformed_is_not_transformed_twice(world, locks, capsys):
+def test_a_run_tag_is_not_transformed_twice_at_once(world, locks, capsys):
     locks.acquire(claim(world.tag, tables=()))
     assert world.replay("login", "--skip-ace-upload") == 2
     assert f"run tag {world.tag} (bob@worker-7" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("engine")
-def test_a_lock_that_is_lost_while_the_rows_are_made_ends_the_replay_before_its_load(
-    world, locks, capsys
-):
+def test_a_replay_that_loses_its_lock_during_the_transform_does_not_load(world, locks, capsys):
     before = world.rows("login")
     taker = claim("taker")
 
@@ -124,22 +120,20 @@ def test_a_lock_that_is_lost_while_the_rows_are_made_ends_the_replay_before_its_
     assert world.rows("login") == before
     assert [lease.request for lease in locks.table().leases] == [taker]
     locks.release(taker)
-    assert world.replay("login") == 0, "gone on with, once the rows are free again"
+    assert world.replay("login") == 0, "resumes once the lock is released"
 
 
 @pytest.mark.usefixtures("engine")
-def test_a_lock_that_is_lost_while_tables_load_leaves_the_later_ones_as_they_were(
-    world, locks, monkeypatch
-):
-    """Somebody takes over between the first table's commit and the second's replace."""
+def test_tables_that_load_after_the_lock_is_lost_stay_unchanged(world, locks, monkeypatch):
+    """Another replay takes over between the commits of the first and the second table."""
     before = world.rows("login")
 
-    def replace_and_lose(*job, **how):
-        done = replace_window(*job, **how)
+    def swap_and_lose_lock(*args, **kwargs):
+        result = swap_window(*args, **kwargs)
         locks.acquire(claim("taker"), steal_from=[world.tag])
-        return done
+        return result
 
-    monkeypatch.setattr("spade_spark.warehouse.loader.swap_window", replace_and_lose)
+    monkeypatch.setattr("spade_spark.warehouse.loader.swap_window", swap_and_lose_lock)
     assert world.replay("login", "chat", "--poolsize", "1") == 1
     chat, login = world.report()["loads"]
     assert (chat["table"], chat["inserted"]) == ("chat", 1)
@@ -149,7 +143,7 @@ def test_a_lock_that_is_lost_while_tables_load_leaves_the_later_ones_as_they_wer
 
 
 @pytest.mark.usefixtures("engine")
-def test_a_load_leaves_its_record_and_runs_shows_it(world, capsys):
+def test_a_load_writes_its_record_and_runs_shows_it(world, capsys):
     assert world.replay("login", "chat") == 0
     capsys.readouterr()
     assert main(["runs", world.tag, "--conf", str(world.conf), "--rsurl", world.url, "--json"]) == 0

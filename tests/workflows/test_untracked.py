@@ -1,6 +1,4 @@
-"""From an archive of the edge's stream to a new table, as the documentation shows it: globs,
-suggestions, edge types, metrics, from end to end.
-"""
+"""The documented way from untracked events to a new table, with globs, edge types and metrics."""
 
 import json
 import shlex
@@ -28,14 +26,14 @@ def server():
 
 
 @pytest.fixture(autouse=True)
-def _elsewhere(tmp_path, monkeypatch):
+def _clean_environment(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
 
 
 @pytest.fixture
 def world(tmp_path, bucket, s3_settings, database, server):
-    """A world with the settings that the documentation shows."""
+    """A world with the documented settings."""
     world = World(tmp_path, bucket, s3_settings, database)
     url = f"s3://{bucket}"
     (metadata,) = examples("input.md", "Edge types", "json")
@@ -50,7 +48,7 @@ def world(tmp_path, bucket, s3_settings, database, server):
 
 
 def stream():
-    """An archive of the edge's stream, one glob in it twice."""
+    """Return an archive of the edge's stream that has one glob twice."""
     volumes = ("max", 0.5, 0.7)
     plays = [
         edge_logs.record(
@@ -71,7 +69,7 @@ def stream():
 
 
 def create(world, table):
-    """Creates the table in the warehouse and notes its version there."""
+    """Create the table in the warehouse and insert its version."""
     columns = ", ".join(
         f"{column.outbound} {TRANSFORMERS.spec(column.transformer).sql_type}{column.options}"
         for column in table.columns
@@ -83,19 +81,19 @@ def create(world, table):
 
 
 def run(world, line):
-    """Runs a command of the documentation."""
+    """Run a documented command."""
     line = line.partition(" > ")[0].replace("START END", shlex.join(WINDOW))
     words = line.replace("TAG", world.tag).replace("replay.toml", str(world.conf))
     assert main(shlex.split(words)[1:]) == 0
 
 
-def test_untracked_events_get_a_table_by_suggestion_and_a_replay(world, server, capsys):
+def test_untracked_events_get_a_suggested_table_and_a_replay(world, server, capsys):
     world.put(edge_logs.key("2017-11-03T18:00:00"), FORMS["globs"](stream()))
     commands, as_json = examples("input.md", "Untracked events", "sh")
     (table,) = examples("input.md", "Untracked events", "text")
-    make, look = commands.splitlines()
+    replay_all, suggest = commands.splitlines()
 
-    run(world, make)
+    run(world, replay_all)
     ledger = world.report()["manifest"]["ledger"]
     assert (ledger["globs"], ledger["repeated_globs"], ledger["repeated"]) == (3, 1, 3)
     assert ledger["edge_types"] == {
@@ -110,9 +108,9 @@ def test_untracked_events_get_a_table_by_suggestion_and_a_replay(world, server, 
     assert counters["replay.login.edge_mismatched"] == 1
     assert timings["replay.transform"] > 0
 
-    (found,) = world.store.list("untracked/")
-    assert found.key.split("/")[2] == world.tag
-    run(world, look)
+    (file,) = world.store.list("untracked/")
+    assert file.key.split("/")[2] == world.tag
+    run(world, suggest)
     printed = capsys.readouterr().out
     assert [line.rstrip() for line in printed.splitlines()[1 : 1 + len(table.splitlines())]] == (
         table.splitlines()
@@ -135,5 +133,5 @@ def test_untracked_events_get_a_table_by_suggestion_and_a_replay(world, server, 
     assert counters["replay.play.inserted"] == 3
     assert timings["replay.play.load"] > 0
 
-    assert world.replay("play") == 0  # it is loaded: nothing is done, and nothing counted again
+    assert world.replay("play") == 0  # already loaded: nothing to do or to count
     assert server.received() == ({}, {})
