@@ -1,6 +1,6 @@
-"""Reference outputs: the project's own set always, a larger one where a folder of it is found.
+"""The reference outputs: the project's own set, and a larger set if its folder exists.
 
-The larger set is looked for where ``SPADE_GOLDEN`` says, or in ``../shared/golden``.
+The folder of the larger set is ``SPADE_GOLDEN``, or else ``../shared/golden``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def read_cases(folder: Path) -> list[Case]:
 
 
 def parse(folder: Path, lines: list[bytes], conf: Path) -> list[object]:
-    """What the command prints for each line, in one process."""
+    """Return what the command prints for each line, in one process."""
     conf.write_text(
         f'[blueprint]\nschemas = "{folder}/schemas.json"\n'
         f'[lookups.geoip]\ntable = "{folder}/geo.json"\n'
@@ -58,31 +58,31 @@ def parse(folder: Path, lines: list[bytes], conf: Path) -> list[object]:
 
 
 @pytest.mark.parametrize("folder", [OWN, LARGER], ids=["own", "larger"])
-def test_parse_answers_the_reference_cases(folder, tmp_path, capsys):
-    """All cases, core and edge; a line has its answer whatever else fails."""
+def test_parse_prints_the_reference_outputs(folder, tmp_path, capsys):
+    """For all cases of both tiers; no line affects the output of another."""
     if not (folder / "labels.txt").exists():
         pytest.skip(f"no reference cases in {folder}: set SPADE_GOLDEN to their folder")
     cases = read_cases(folder)
     printed = parse(folder, [case.line for case in cases], tmp_path / "conf.toml")
     assert len(printed) == len(cases)
-    asked = Counter(case.tier for case in cases)
+    total = Counter(case.tier for case in cases)
     missed = [
         case for case, outputs in zip(cases, printed, strict=True) if outputs != case.expected
     ]
-    met = asked - Counter(case.tier for case in missed)
+    met = total - Counter(case.tier for case in missed)
     with capsys.disabled():
-        counts = ", ".join(f"{met[tier]} of {asked[tier]} {tier}" for tier in sorted(asked))
+        counts = ", ".join(f"{met[tier]} of {total[tier]} {tier}" for tier in sorted(total))
         print(f"\n{folder.name} of {folder.parent.name}: {counts} cases met")
     assert [f"{case.tier} {case.label}" for case in missed] == []
 
 
 def test_the_projects_own_set_is_complete():
-    """A set that lost its cases would pass as well."""
+    """Otherwise a set that lost its cases would pass."""
     assert Counter(case.tier for case in read_cases(OWN)) == {"core": 258, "edge": 62}
 
 
-def test_lines_have_the_same_answer_alone_and_in_any_order(tmp_path):
-    """No line leaves anything behind for the next."""
+def test_the_output_of_a_line_does_not_depend_on_other_lines(tmp_path):
+    """No line leaves state behind."""
     cases = read_cases(OWN)[::-1]
     printed = parse(OWN, [case.line for case in cases], tmp_path / "conf.toml")
     assert printed == [case.expected for case in cases]

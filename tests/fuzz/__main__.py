@@ -1,4 +1,4 @@
-"""Random lines through both paths: ``python -m tests.fuzz --lines 1000000 --seed 1``."""
+"""Compare both paths on random lines: ``python -m tests.fuzz --lines 1000000 --seed 1``."""
 
 from __future__ import annotations
 
@@ -16,32 +16,34 @@ LINES_PER_CHUNK = 500
 
 
 def main() -> int:
-    """Stops at the first chunk on which the paths differ, and shows the lines."""
+    """Stop at the first chunk with different results and print a line."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--lines", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     lookups = Lookups(FixedGeo(), FixedLogins())
     outcomes: Counter[str] = Counter()
-    begun = time.monotonic()
+    started = time.monotonic()
     done = 0
     while done < arguments.lines:
         rng = Random(f"{arguments.seed}-{done}")
         schema = tables(rng)
         requested = frozenset(list(schema)[:1]) if rng.random() < 0.1 else None
-        made = lines(rng, schema, min(LINES_PER_CHUNK, arguments.lines - done))
-        wrong = differing_lines(made, schema, lookups, requested)
-        if wrong:
-            print(f"the paths differ on {wrong[0]!r}\ntables: {schema!r}\nasked: {requested}")
-            print(f"exact: {reference(wrong[:1], schema, lookups, requested)}")
-            print(f"fast:  {fast_path(wrong[:1], schema, lookups, requested)}")
+        chunk = lines(rng, schema, min(LINES_PER_CHUNK, arguments.lines - done))
+        differing = differing_lines(chunk, schema, lookups, requested)
+        if differing:
+            print(
+                f"the paths differ on {differing[0]!r}\ntables: {schema!r}\nrequested: {requested}"
+            )
+            print(f"reference: {reference(differing[:1], schema, lookups, requested)}")
+            print(f"fast path: {fast_path(differing[:1], schema, lookups, requested)}")
             return 1
-        counts = fast_path(made, schema, lookups, requested).counts
+        counts = fast_path(chunk, schema, lookups, requested).counts
         outcomes.update({key.value: number for key, number in counts.outcomes().items()})
         outcomes["undecodable"] += counts.undecodable
-        done += len(made)
-    seconds = time.monotonic() - begun
-    print(f"{done:,} random lines (seed {arguments.seed}), both paths equal; {seconds:.0f} s")
+        done += len(chunk)
+    seconds = time.monotonic() - started
+    print(f"{done:,} random lines (seed {arguments.seed}), equal results; {seconds:.0f} s")
     print(", ".join(f"{name}: {number:,}" for name, number in outcomes.most_common()))
     return 0
 

@@ -1,6 +1,6 @@
-"""Random tables and random lines: plain ones, nasty ones, and damaged ones.
+"""Random tables and random lines: regular, irregular and damaged ones.
 
-Everything is drawn from a ``random.Random``, so that hypothesis can hand in one that it shrinks.
+All functions take a ``random.Random``, so that a seed reproduces their results.
 """
 
 from __future__ import annotations
@@ -68,50 +68,50 @@ _TIMES = (
 
 @dataclass(frozen=True)
 class FixedGeo:
-    """Places of a few addresses, nasty ones among them."""
+    """The locations of a few addresses, some with characters that need escapes."""
 
     def locate(self, address: str, *, asn: bool = True) -> GeoLocation:
-        """See :class:`~spade_spark.lookups.GeoLookup`."""
-        places = {
+        """See :class:`~spade_spark.lookups.base.GeoLookup`."""
+        locations = {
             "10.1.0.1": GeoLocation("San Francisco", "US", "CA", "AS64496 Example, Inc."),
             "10.1.0.2": GeoLocation("Z\u00fcrich", "CH", "ZH", "AS559"),
             "10.1.0.5": GeoLocation('a"b\\c\td', "X\n", " ", "ASX1 letters"),
             "2001:db8::1": GeoLocation("Six", "NL", "", "AS64512 Example"),
         }
-        place = places.get(address, GeoLocation())
-        return place if asn else place._replace(asn="")
+        location = locations.get(address, GeoLocation())
+        return location if asn else location._replace(asn="")
 
 
 @dataclass(frozen=True)
 class FixedLogins:
-    """Ids of a few logins."""
+    """The user ids of a few logins."""
 
     def user_id(self, login: str) -> int | None:
-        """See :class:`~spade_spark.lookups.UserIdLookup`."""
+        """See :class:`~spade_spark.lookups.base.UserIdLookup`."""
         return {"bob": 5, "zo\u00eb": 900, "two words": 77}.get(login)
 
     def stats(self) -> LookupStats:
-        """See :class:`~spade_spark.lookups.UserIdLookup`."""
+        """See :class:`~spade_spark.lookups.base.UserIdLookup`."""
         return LookupStats()
 
 
 def tables(rng: Random) -> dict[str, Table]:
-    """A few tables of random columns, narrow or wide, plain or with clashes of types."""
+    """Return a few tables of random columns, with or without conflicts of types."""
     names = rng.sample(NAMES, rng.randint(1, 4))
     return {name: Table(name, rng.randrange(5), _columns(rng)) for name in names}
 
 
 def _columns(rng: Random) -> tuple[Column, ...]:
-    if rng.random() < 0.5:  # each property of one type, as real tables are
-        chosen = rng.sample(PROPERTIES, rng.randint(1, 8))
-        return tuple(_column(rng, name, number) for number, name in enumerate(chosen))
+    if rng.random() < 0.5:  # each property has one type, as in real tables
+        names = rng.sample(PROPERTIES, rng.randint(1, 8))
+        return tuple(_column(rng, name, number) for number, name in enumerate(names))
     return tuple(_column(rng, rng.choice(PROPERTIES), n) for n in range(rng.randint(0, 12)))
 
 
 def _column(rng: Random, inbound: str, number: int) -> Column:
     spec = rng.choice(TRANSFORMERS.specs)
     if inbound == "ip" and rng.random() < 0.8:
-        spec = rng.choice([each for each in TRANSFORMERS.specs if each.address_part is not None])
+        spec = rng.choice([spec for spec in TRANSFORMERS.specs if spec.address_part is not None])
     supporting: tuple[str, ...] = ()
     if isinstance(spec.codegen, ValueCodegen) and spec.codegen.supporting:
         supporting = rng.choice((("login",), ("login",), ("login",), (), ("login", "x"), ("ip",)))
@@ -119,22 +119,25 @@ def _column(rng: Random, inbound: str, number: int) -> Column:
 
 
 def line(rng: Random, schema: dict[str, Table]) -> bytes:
-    """One line, without its line feed."""
-    written = _record(rng, _payload(rng, schema))
+    """Return a line without its line feed."""
+    record = _record(rng, _payload(rng, schema))
     if rng.random() < 0.03:
-        written = _repeat(rng, written)
-    return _damage(rng, written) if rng.random() < 0.05 else written
+        record = _add_member(rng, record)
+    return _damage(rng, record) if rng.random() < 0.05 else record
 
 
 def lines(rng: Random, schema: dict[str, Table], count: int) -> list[bytes]:
-    """Lines, of which none, nearly all, or all are as they are in most logs."""
+    """Return lines; none, almost all or all of them are regular."""
     share = rng.choice((0.0, 0.95, 1.0))
-    made = (_calm(rng, schema) if rng.random() < share else line(rng, schema) for _ in range(count))
-    return [part for each in made for part in each.split(b"\n")]
+    generated = (
+        _regular_line(rng, schema) if rng.random() < share else line(rng, schema)
+        for _ in range(count)
+    )
+    return [part for text in generated for part in text.split(b"\n")]
 
 
-def _calm(rng: Random, schema: dict[str, Table]) -> bytes:
-    """A line of one event, whose properties have the types of their columns."""
+def _regular_line(rng: Random, schema: dict[str, Table]) -> bytes:
+    """Return a line of one event whose properties have the types of their columns."""
     table = rng.choice(list(schema.values()))
     properties = {
         column.inbound: _typed(rng, column.transformer)
@@ -153,7 +156,7 @@ def _calm(rng: Random, schema: dict[str, Table]) -> bytes:
 
 
 def _typed(rng: Random, transformer: str) -> Any:
-    """A value of the type that a column of this transformer expects."""
+    """Return a value of the type that a column of this transformer expects."""
     spec = TRANSFORMERS.spec(transformer)
     examples = [json.loads(example) for example in spec.examples]
     texts = ("", "text", "bob", "10.1.0.2", "caf\u00e9", "\ufffd", "\x7f")
@@ -164,26 +167,26 @@ def _typed(rng: Random, transformer: str) -> Any:
         FieldType.BOOL: lambda: rng.random() < 0.5,
         FieldType.TIME: lambda: 1_509_706_800 + rng.randrange(10**6) / 1000,
         FieldType.TEXT: lambda: rng.choice(
-            (*texts, *(each for each in examples if isinstance(each, str)))
+            (*texts, *(example for example in examples if isinstance(example, str)))
         ),
     }
     return makers.get(_field_type(spec), lambda: rng.choice(examples))()
 
 
 def _field_type(spec: TransformerSpec) -> FieldType:
-    """How the fast path decodes a property of the type that the transformer expects."""
+    """Return how the fast path decodes a property of the type that the transformer expects."""
     if isinstance(spec.codegen, ValueCodegen):
         return spec.codegen.field
     return FieldType.TEXT if spec.codegen else FieldType.ANY
 
 
-def _repeat(rng: Random, written: bytes) -> bytes:
-    """The record with one member more, perhaps of a name that it has already."""
+def _add_member(rng: Random, record: bytes) -> bytes:
+    """Return the record with an added member, which may repeat an existing name."""
     name = rng.choice(("receivedAt", "clientIp", "uuid", "data", "edgeType"))
     value = rng.choice(("no time", "no address", *_TIMES, *ADDRESSES))
     member = json.dumps({name: value})[1:-1].encode()
-    inside = written[1:-1]
-    return b"{%b}" % b",".join(rng.sample([member, inside], 2))
+    members = record[1:-1]
+    return b"{%b}" % b",".join(rng.sample([member, members], 2))
 
 
 def _record(rng: Random, payload: bytes) -> bytes:
@@ -241,11 +244,11 @@ def _encode(rng: Random, payload: bytes) -> str:  # noqa: PLR0911 - one for each
 
 
 def _payload(rng: Random, schema: dict[str, Table]) -> bytes:
-    whole = _whole_payload(rng, schema)
-    return _damage(rng, whole) if rng.random() < 0.05 else whole
+    payload = _valid_payload(rng, schema)
+    return _damage(rng, payload) if rng.random() < 0.05 else payload
 
 
-def _whole_payload(rng: Random, schema: dict[str, Table]) -> bytes:
+def _valid_payload(rng: Random, schema: dict[str, Table]) -> bytes:
     if rng.random() < 0.15:
         events = [_event(rng, schema) for _ in range(rng.randint(0, 4))]
         return b"[" + b",".join(events) + rng.choice((b"]", b"]", b"]", b",null]", b"] "))
@@ -280,15 +283,15 @@ def _event(rng: Random, schema: dict[str, Table]) -> bytes:
 
 
 def _properties(rng: Random, table: Table | None) -> bytes:
-    wanted = [(column.inbound, column.transformer) for column in table.columns] if table else []
-    wanted += [
+    used = [(column.inbound, column.transformer) for column in table.columns] if table else []
+    used += [
         (support, "varchar")
         for column in (table.columns if table else ())
         for support in column.supporting
     ]
     odd = rng.choice((0.0, 0.0, 0.1, 0.5))
     members = []
-    for name, transformer in wanted:
+    for name, transformer in used:
         if rng.random() < 0.85 and (name not in ("time", "ip", "user_agent") or rng.random() < 0.2):
             value = _any(rng) if rng.random() < odd else _fitting(rng, transformer)
             members.append((name, value))
@@ -299,7 +302,7 @@ def _properties(rng: Random, table: Table | None) -> bytes:
 
 
 def _fitting(rng: Random, transformer: str) -> bytes:
-    """A value that a column of this transformer takes."""
+    """Return a value that a column of this transformer takes."""
     spec = TRANSFORMERS.spec(transformer)
     if rng.random() < 0.2:
         return rng.choice(spec.examples).encode()
@@ -342,7 +345,7 @@ def _object(rng: Random, members: list[tuple[str, bytes]]) -> bytes:
 
 
 def _dump(rng: Random, value: Any) -> bytes:
-    """JSON, sometimes with escapes that it does not need."""
+    """Encode as JSON, sometimes with unnecessary escapes."""
     compact = (",", ":") if rng.random() < 0.9 else (", ", ": ")
     text = json.dumps(value, ensure_ascii=rng.random() < 0.5, separators=compact)
     if rng.random() < 0.03:

@@ -1,4 +1,4 @@
-"""Durations in Go's form."""
+"""Durations in the format of Go."""
 
 import pytest
 from hypothesis import given
@@ -26,7 +26,7 @@ from spade_spark.gocompat.duration import parse_duration
         ("1s1s", 2),
     ],
 )
-def test_what_go_reads_is_read_alike(text, seconds):
+def test_durations_that_go_accepts(text, seconds):
     assert parse_duration(text) == pytest.approx(seconds)
 
 
@@ -34,12 +34,12 @@ def test_what_go_reads_is_read_alike(text, seconds):
     "text",
     ["", "1", "s", ".s", "1d", "1 s", " 1s", "1s ", "1S", "--1s", "1e3s", "+", "\u0661s", "1s\n"],
 )
-def test_what_go_refuses_is_refused(text):
+def test_texts_that_go_rejects(text):
     with pytest.raises(ValueError, match="is not a duration"):
         parse_duration(text)
 
 
-def test_what_no_count_of_nanoseconds_can_hold_is_refused():
+def test_a_duration_that_overflows_64_bit_nanoseconds_is_rejected():
     with pytest.raises(ValueError, match="too long"):
         parse_duration("2562048h")
 

@@ -1,4 +1,4 @@
-"""Addresses and their canonical text."""
+"""IP addresses and their canonical text."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ def test_the_canonical_text(address, text):
         "1:2:3:4:5:6:7:192.0.2.1",
     ],
 )
-def test_what_is_no_address(address):
+def test_texts_that_are_not_addresses(address):
     with pytest.raises(ValueError, match=r"not an? .*address|range\(0, 256\)"):
         canonical_ip(address)
 
 
 @given(st.ip_addresses(v=4) | st.ip_addresses(v=6))
-def test_every_address_is_itself_again(address):
+def test_the_canonical_text_is_the_same_address(address):
     packed = ipaddress.ip_address(canonical_ip(str(address)))
     mapped = getattr(address, "ipv4_mapped", None)
     assert packed == (mapped or address)

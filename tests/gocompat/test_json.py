@@ -1,4 +1,4 @@
-"""The JSON reader: what it takes, and what it says of where things stand."""
+"""The JSON reader: valid and invalid texts, values and positions."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ TREES = st.recursive(
 
 
 def shallow(tree):
-    """A tree as the reader sees it from one level above."""
+    """Return the value of a nested tree as the reader returns it."""
     if isinstance(tree, (list, dict)):
         return JsonContainer.LIST if isinstance(tree, list) else JsonContainer.OBJECT
     return tree if tree is None or isinstance(tree, (bool, str)) else Number(json.dumps(tree))
 
 
-def test_members_stand_in_order_with_their_spelling():
+def test_members_are_in_order_with_their_positions():
     text = '{ "b" : 1.0 ,"a":[ {} ],"b":"\\u0041"}'
     assert read(text) == JsonObject(
         [
@@ -49,35 +49,35 @@ def test_members_stand_in_order_with_their_spelling():
 
 
 def test_numbers_keep_their_text():
-    spelt = ["-0", "1E+5", "1e400", "7" * 5000]
-    elements = read("[" + ",".join(spelt) + "]")
+    numbers = ["-0", "1E+5", "1e400", "7" * 5000]
+    elements = read("[" + ",".join(numbers) + "]")
     assert isinstance(elements, JsonArray)
-    assert [item.value for item in elements] == [Number(text) for text in spelt]
+    assert [item.value for item in elements] == [Number(text) for text in numbers]
 
 
 @given(TREES, st.sampled_from([None, 1, "\t"]), st.booleans())
-def test_every_tree_is_read_level_by_level(tree, indent, ascii_only):
+def test_any_json_is_read_one_level_deep(tree, indent, ascii_only):
     text = json.dumps(tree, indent=indent, ensure_ascii=ascii_only)
-    whole = read(text)
+    result = read(text)
     if isinstance(tree, dict):
-        assert isinstance(whole, JsonObject)
-        assert [(name, item.value) for name, item in whole] == [
+        assert isinstance(result, JsonObject)
+        assert [(name, item.value) for name, item in result] == [
             (name, shallow(value)) for name, value in tree.items()
         ]
-        assert [json.loads(text[item.start : item.end]) for _, item in whole] == [*tree.values()]
+        assert [json.loads(text[item.start : item.end]) for _, item in result] == [*tree.values()]
     elif isinstance(tree, list):
-        assert isinstance(whole, JsonArray)
-        assert [item.value for item in whole] == [shallow(value) for value in tree]
+        assert isinstance(result, JsonArray)
+        assert [item.value for item in result] == [shallow(value) for value in tree]
     else:
-        assert whole == shallow(tree)
+        assert result == shallow(tree)
 
 
-def taken_by_the_standard_library(text):
-    def refuse(constant):
+def is_valid_for_python(text):
+    def reject(constant):
         raise ValueError(constant)
 
     try:
-        json.loads(text, parse_constant=refuse)
+        json.loads(text, parse_constant=reject)
     except ValueError:
         return False
     return True
@@ -89,11 +89,11 @@ def taken_by_the_standard_library(text):
     st.floats(0, 1, exclude_max=True),
     st.integers(0, 1),
 )
-def test_damage_inside_a_nested_value_is_found_wherever_it_is(objects, char, place, replaced):
+def test_invalid_json_inside_a_nested_value_is_an_error(objects, char, position, replaced):
     text = json.dumps({"p": objects}, separators=(",", ":"))
-    at = int(place * len(text))
+    at = int(position * len(text))
     damaged = text[:at] + char + text[at + replaced :]
-    if taken_by_the_standard_library(damaged):
+    if is_valid_for_python(damaged):
         read(damaged)
     else:
         with pytest.raises(JsonError):
@@ -108,19 +108,19 @@ def test_an_object_of_very_many_members_is_read_to_its_end():
 
 
 @given(st.binary(max_size=30))
-def test_a_string_of_any_bytes_has_a_replacement_for_each_that_is_no_utf8(data):
+def test_each_invalid_byte_of_a_string_becomes_one_replacement_character(data):
     data = bytes(byte for byte in data if byte >= 0x20 and byte not in b'"\\')
     expected = data.decode("utf-8", "surrogateescape")
     expected = "".join("\ufffd" if "\udc80" <= char <= "\udcff" else char for char in expected)
     assert read(decode_utf8_lossless(b'"' + data + b'"')) == expected
 
 
-def test_surrogate_escapes_pair_up_or_are_replaced():
+def test_surrogate_escapes_are_paired_or_replaced():
     assert read(r'"\ud83d\ude00 \ud83d\ud83d\ude00 \ude00\ud83d"') == "😀 \ufffd😀 \ufffd\ufffd"
 
 
 @pytest.mark.parametrize("brackets", ["[]", "{}"])
-def test_depth_is_bounded_and_costs_no_stack(brackets):
+def test_the_nesting_depth_is_limited_and_uses_no_stack(brackets):
     opener = brackets[0] if brackets == "[]" else '{"a":'
     for depth, legal in [(MAX_DEPTH, True), (MAX_DEPTH + 1, False)]:
         text = opener * (depth - 1) + brackets + brackets[1] * (depth - 1)
@@ -135,15 +135,15 @@ def test_depth_is_bounded_and_costs_no_stack(brackets):
     "text",
     ["", " ", "[", "{", "[1", '{"a"', '{"a":', '{"a":1', '["', '["\\', "[1,", "[{", "[[1", "-"],
 )
-def test_text_that_ends_too_early_is_no_json(text):
+def test_truncated_text_is_not_json(text):
     with pytest.raises(JsonError):
         read(text)
 
 
-def test_a_strings_end_is_behind_its_quote():
+def test_the_end_of_a_string_is_after_its_quote():
     assert end_of_string('["a\\"b"]', 1) == 7
 
 
-def test_folding_reaches_ascii_from_two_letters_outside_it():
+def test_two_letters_outside_ascii_fold_to_ascii():
     assert casefold_ascii("\u017fpar\u212a") == "spark"
     assert casefold_ascii("\u0130") != "i"

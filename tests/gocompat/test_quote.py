@@ -1,4 +1,4 @@
-"""Values in double quotes."""
+"""Quoted values."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
 
 def unquoted(quoted):
-    def one(match):
+    def unescaped(match):
         digits = match[1] or match[2] or match[3]
         return chr(int(digits, 16)) if digits else ESCAPES.get(match[4], match[4])
 
-    return ESCAPE.sub(one, quoted[1:-1])
+    return ESCAPE.sub(unescaped, quoted[1:-1])
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def unquoted(quoted):
         ("é日本😀\ufffd e\u0301", '"é日本😀\ufffd e\u0301"'),
     ],
 )
-def test_what_is_escaped(text, quoted):
+def test_escaped_characters(text, quoted):
     assert quote(text) == quoted
 
 
@@ -49,12 +49,12 @@ def test_characters_of_later_unicode_versions_are_not_printable():
 
 
 @given(ANY_TEXT)
-def test_quoting_can_be_undone(text):
+def test_quoting_is_reversible(text):
     assert unquoted(quote(text)) == text
 
 
 @given(st.lists(ANY_TEXT))
-def test_a_rows_values_can_be_read_back(texts):
+def test_the_values_of_a_row_can_be_read_back(texts):
     assert unquote_row("\t".join(map(quote, texts))) == texts
 
 
@@ -67,7 +67,7 @@ def test_a_quoted_value_is_one_field_of_one_line(text):
 
 
 def test_the_printable_ranges_are_those_of_unicode():
-    """Whatever is printable is so for Unicode too; the rest is not, or was not assigned then."""
+    """All ranges are printable in Unicode, and other printable characters were assigned later."""
     ranges = [
         range(int(first, 16), int(last or first, 16) + 1)
         for first, _, last in (span.partition("-") for span in PRINTABLE_RANGES.split())
@@ -79,7 +79,7 @@ def test_the_printable_ranges_are_those_of_unicode():
         if unicodedata.category(chr(code))[0] in "LMNPS" or code == ord(" ")
     }
     assert printable <= of_unicode
-    # What later versions of Unicode assigned: none in 13.0, 838 characters in 14.0, and so on.
+    # Later versions of Unicode assigned more characters, for example 838 in version 14.0.
     later = of_unicode - printable
     assert len(later) <= (0 if unicodedata.unidata_version == "13.0.0" else 20_000)
     assert min(later, default=sys.maxunicode) > 0x300

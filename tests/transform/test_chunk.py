@@ -1,4 +1,4 @@
-"""The fast path against the reference path and the reference outputs; counts that balance."""
+"""The fast path agrees with the reference path and the reference outputs, and counts balance."""
 
 import json
 from collections import Counter
@@ -31,42 +31,42 @@ PLAY = Table("play", 1, (Column("x", "x", "varchar"), Column("n", "n", "int")))
 
 
 class GoldenLookups:
-    """The geo data and logins of a folder of reference outputs."""
+    """The locations and user ids of a folder of reference outputs."""
 
     def __init__(self, folder: Path):
-        self._places = json.loads((folder / "geo.json").read_text("utf-8"))
-        self._logins = json.loads((folder / "logins.json").read_text("utf-8"))
+        self._locations = json.loads((folder / "geo.json").read_text("utf-8"))
+        self._user_ids = json.loads((folder / "logins.json").read_text("utf-8"))
 
     def locate(self, address, *, asn=True):
-        place = self._places.get(address, {})
+        location = self._locations.get(address, {})
         names = ("City", "Country", "Region", "Asn") if asn else ("City", "Country", "Region")
-        return GeoLocation(*(place.get(name, "") for name in names))
+        return GeoLocation(*(location.get(name, "") for name in names))
 
     def user_id(self, login):
-        return self._logins.get(login)
+        return self._user_ids.get(login)
 
     def stats(self):
         return LookupStats()
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.parent.name)
-def test_the_reference_outputs_come_out_of_the_fast_path(folder):
+def test_the_fast_path_reproduces_the_reference_outputs(folder):
     schema = read_tables((folder / "schemas.json").read_bytes(), is_transformer).tables
     lookups = Lookups(GoldenLookups(folder), GoldenLookups(folder))
     transform = ChunkTransform(schema, lookups)
     wrong = []
     for case in read_cases(folder):
-        transform.feed(case.line + b"\n")  # learns the tables
+        transform.feed(case.line + b"\n")  # registers the tables
         transform.drain()
         before = Counter(transform.counts.outcomes())
         transform.feed(case.line + b"\n")
-        drained = transform.drain()
+        output = transform.drain()
         rows = [
             (name, row)
-            for name, rows in drained.rows.items()
+            for name, rows in output.rows.items()
             for row in rows.text.decode().split("\n")[:-1]
         ]
-        rows += [("", row) for row in drained.untracked]
+        rows += [("", row) for row in output.untracked]
         results: Any = case.expected
         expected = [
             ("" if result["outcome"] == "untracked" else result["table"], result["row"])
@@ -74,8 +74,8 @@ def test_the_reference_outputs_come_out_of_the_fast_path(folder):
             if result["row"] is not None
         ]
         outcomes = Counter(transform.counts.outcomes()) - before
-        wanted = Counter(Outcome(result["outcome"]) for result in results)
-        if sorted(rows) != sorted(expected) or outcomes != wanted:
+        expected_outcomes = Counter(Outcome(result["outcome"]) for result in results)
+        if sorted(rows) != sorted(expected) or outcomes != expected_outcomes:
             wrong.append(f"{case.tier} {case.label}")
     transform.counts.balance()
     assert wrong == []
@@ -83,11 +83,11 @@ def test_the_reference_outputs_come_out_of_the_fast_path(folder):
 
 @settings(deadline=None)
 @given(st.integers(0, 2**40), st.booleans())
-def test_both_paths_make_the_same_of_random_lines(seed, some_asked):
+def test_both_paths_agree_on_random_lines(seed, some_requested):
     rng = Random(seed)
     schema = tables(rng)
-    asked = frozenset(list(schema)[:1]) if some_asked else None
-    assert differing_lines(lines(rng, schema, 20), schema, LOOKUPS, asked) == []
+    requested = frozenset(list(schema)[:1]) if some_requested else None
+    assert differing_lines(lines(rng, schema, 20), schema, LOOKUPS, requested) == []
 
 
 SCALARS = (
@@ -110,28 +110,28 @@ NESTED = st.recursive(
     st.sampled_from(["int", "bigint", "float", "varchar", "bool", "f@timestamp@unix"]),
     st.booleans(),
 )
-def test_both_paths_make_the_same_of_any_json(properties, transformer, ascii_only):
+def test_both_paths_agree_on_any_json(properties, transformer, ascii_only):
     schema = {"play": Table("play", 1, tuple(Column(n, n, transformer) for n in "xnyz"))}
     payload = json.dumps({"event": "play", "properties": properties}, ensure_ascii=ascii_only)
     line = edge_line(payload.encode("utf-8", "surrogatepass"))
     assert differing_lines([line], schema, LOOKUPS) == []
 
 
-def test_random_chunks_of_many_lines():
+def test_both_paths_agree_on_chunks_of_many_lines():
     for seed in range(4):
         rng = Random(seed)
         schema = tables(rng)
         assert differing_lines(lines(rng, schema, 400), schema, LOOKUPS) == []
 
 
-def test_a_chunk_may_lack_its_last_line_feed():
+def test_the_last_line_of_a_chunk_may_lack_its_line_feed():
     transform = ChunkTransform({"play": PLAY}, LOOKUPS)
     transform.feed(edge_line(event("play", x="a")) + b"\n" + edge_line(event("play", x="b")))
     assert transform.drain().rows["play"].text == b'"a"\t""\n"b"\t""\n'
     assert transform.counts.lines == 2
 
 
-def test_a_drain_hands_over_once_and_keeps_the_counts():
+def test_a_drain_returns_rows_once_and_keeps_the_counts():
     transform = ChunkTransform({"play": PLAY}, LOOKUPS)
     transform.feed(edge_line(event("play", x="a", n=1)) + b"\n")
     rows = transform.drain().rows["play"]
@@ -141,7 +141,7 @@ def test_a_drain_hands_over_once_and_keeps_the_counts():
 
 
 def test_a_list_of_events_is_all_or_nothing():
-    """A record whose last event cannot be read is malformed: its other rows must not be there."""
+    """A record whose last event is not readable is malformed, and its other events have no row."""
     events = b"[" + b",".join([event("play", x="a"), event("play", x="b"), b"7"]) + b"]"
     lines = [edge_line(events), edge_line(b"[" + event("play", x="c") + b"]")]
     result = fast_path(lines, {"play": PLAY}, LOOKUPS)
@@ -149,29 +149,29 @@ def test_a_list_of_events_is_all_or_nothing():
     assert result.rows == {"play": [b'"c"\t""']}
 
 
-def test_an_event_without_a_name_is_not_taken_for_the_only_table_known():
+def test_an_event_without_a_name_is_not_an_event_of_the_only_table():
     lines = [edge_line(event("play", x="a")), edge_line(b'{"properties":{"x":"b"}}')]
     result = fast_path(lines, {"play": PLAY}, LOOKUPS)
     assert result.rows == {"play": [b'"a"\t""']}
     assert result.counts.events[("", Outcome.EMPTY_REQUEST)] == 1
 
 
-def test_a_text_that_looks_like_the_mark_of_a_missing_column_is_kept():
+def test_a_nul_that_was_sent_does_not_mark_a_missing_column():
     lines = [edge_line(event("play", x=text, n=1)) for text in ("\0", "\0\0", "a\0")]
     result = fast_path(lines, {"play": PLAY}, LOOKUPS)
     assert result.rows["play"] == [b'"\\x00"\t"1"', b'"\\x00\\x00"\t"1"', b'"a\\x00"\t"1"']
     assert result.counts.events == {("play", Outcome.SUCCESS): 3}
 
 
-def test_untracked_names_without_end_are_counted_all_the_same():
+def test_untracked_names_beyond_the_limit_of_decoders_are_counted():
     lines = [edge_line(event(f"unknown {n}", n=n)) for n in range(MAX_UNTRACKED_NAMES + 50)]
     assert len(fast_path(lines, {"play": PLAY}, LOOKUPS).untracked) == MAX_UNTRACKED_NAMES + 50
 
 
-def test_a_lookup_that_is_down_stops_the_task():
+def test_an_unavailable_lookup_service_stops_the_task():
     class Down(FixedLogins):
         def user_id(self, login):
-            raise LookupUnavailableError("the user service does not answer")
+            raise LookupUnavailableError("the user id service does not respond")
 
     column = Column("user_id", "user_id", "userIDWithMapping", supporting=("login",))
     transform = ChunkTransform({"play": Table("play", 1, (column,))}, Lookups(FixedGeo(), Down()))
@@ -183,7 +183,7 @@ def test_a_chunk_that_raises_leaves_no_rows():
     class Failing(FixedLogins):
         def user_id(self, login):
             if login == "down":
-                raise LookupUnavailableError("the user service does not answer")
+                raise LookupUnavailableError("the user id service does not respond")
             return 7
 
     column = Column("user_id", "user_id", "userIDWithMapping", supporting=("login",))
@@ -230,14 +230,14 @@ def test_a_table_whose_code_does_not_compile_falls_back_at_once(monkeypatch):
     assert attempts == ["play"]
 
 
-def test_a_login_that_is_not_found_is_asked_for_again():
-    """It may be there later: the lookup, which knows for how long, is what remembers misses."""
-    asked = []
+def test_a_login_without_an_id_is_looked_up_again():
+    """Only the lookup caches misses, because it knows for how long."""
+    requests = []
 
     class Growing(FixedLogins):
         def user_id(self, login):
-            asked.append(login)
-            return 7 if len(asked) > 1 else None
+            requests.append(login)
+            return 7 if len(requests) > 1 else None
 
     column = Column("user_id", "user_id", "userIDWithMapping", supporting=("login",))
     schema = {"play": Table("play", 1, (column,))}
@@ -246,17 +246,17 @@ def test_a_login_that_is_not_found_is_asked_for_again():
     transform.feed(edge_line(event("play", login="new")) + b"\n")
     transform.feed(edge_line(event("play", login="new")) + b"\n")
     assert transform.drain().rows["play"].text == b'""\n"7"\n"7"\n'
-    assert len(asked) == 2
+    assert len(requests) == 2
 
 
-def test_a_thousand_tables_are_compiled_as_they_come():
+def test_events_of_many_of_a_thousand_tables():
     schema = {f"t{n}": Table(f"t{n}", 1, PLAY.columns) for n in range(1000)}
     lines = [edge_line(event(f"t{n}", x="a", n=n)) for n in range(0, 1000, 7)]
     assert fast_path(lines, schema, LOOKUPS) == reference(lines, schema, LOOKUPS)
 
 
 @pytest.mark.parametrize("first", [b'"clientIp":"nowhere"', b'"receivedAt":"never"'])
-def test_a_repeated_member_counts_though_a_later_one_stands(first):
+def test_a_repeated_member_is_checked_even_if_a_later_one_wins(first):
     good = edge_line(event("play", x="a"))
     repeated = b"{%b,%b" % (first, good[1:])
     result = fast_path([good, repeated, good], {"play": PLAY}, LOOKUPS)
@@ -265,29 +265,29 @@ def test_a_repeated_member_counts_though_a_later_one_stands(first):
 
 
 @pytest.mark.parametrize("text", ['"\t"', '"\t', '\t"', '"', "\\", "\t", "/", "\u00e9", "\x7f"])
-def test_what_escapes_in_json_stand_for_is_escaped_in_a_row_where_it_must_be(text):
-    spelt = "".join(f"\\u{ord(char):04x}" for char in text)
-    payload = b'{"event":"play","properties":{"x":"%b","n":1}}' % spelt.encode()
+def test_characters_escaped_in_json_are_escaped_in_a_row_if_necessary(text):
+    encoded = "".join(f"\\u{ord(char):04x}" for char in text)
+    payload = b'{"event":"play","properties":{"x":"%b","n":1}}' % encoded.encode()
     lines = [edge_line(payload)]
     assert fast_path(lines, {"play": PLAY}, LOOKUPS) == reference(lines, {"play": PLAY}, LOOKUPS)
 
 
-def test_tables_with_few_rows_and_few_untracked_events_wait_until_they_are_asked_for():
+def test_tables_with_few_rows_and_few_untracked_events_stay_in_the_buffer():
     transform = ChunkTransform({"play": PLAY}, LOOKUPS)
     lines = [edge_line(event(name, x="a", n=1)) for name in ("play", "nowhere")]
     transform.feed(b"\n".join(lines * 31))
     waiting = transform.drain(at_least=32)
     assert (waiting.rows, waiting.untracked) == ({}, [])
     transform.feed(b"\n".join(lines))
-    drained = transform.drain(at_least=32)
-    assert (drained.rows["play"].count, len(drained.untracked)) == (32, 32)
+    output = transform.drain(at_least=32)
+    assert (output.rows["play"].count, len(output.untracked)) == (32, 32)
     transform.feed(b"\n".join(lines))
     assert transform.drain().rows["play"].count == 1
     assert transform.counts.events == {("play", Outcome.SUCCESS): 33, ("", Outcome.UNTRACKED): 33}
 
 
 @pytest.mark.parametrize("error", [RuntimeError, IndexError, AttributeError, ValueError, KeyError])
-def test_a_bug_of_a_lookup_costs_its_events_and_no_others(error):
+def test_a_bug_of_a_lookup_fails_only_the_events_that_use_it(error):
     class Broken:
         def locate(self, address, *, asn=True):
             raise error("oh")
@@ -301,7 +301,7 @@ def test_a_bug_of_a_lookup_costs_its_events_and_no_others(error):
 
 
 @pytest.mark.parametrize(
-    ("shown", "asked"),
+    ("transformer", "asn_queries"),
     [
         ("varchar", []),
         ("ipCity", [False]),
@@ -309,36 +309,37 @@ def test_a_bug_of_a_lookup_costs_its_events_and_no_others(error):
         ("ipAsnInteger", [True]),
     ],
 )
-def test_the_databases_are_asked_for_what_columns_show(shown, asked):
-    class Asked(FixedGeo):
+def test_the_databases_are_queried_only_for_what_columns_show(transformer, asn_queries):
+    class Recording(FixedGeo):
         def locate(self, address, *, asn=True):
-            wanted.append(asn)
+            queries.append(asn)
             return super().locate(address, asn=asn)
 
-    wanted: list[bool] = []
-    table = Table("play", 1, (Column("x", "x", "varchar"), Column("ip", "place", shown)))
-    transform = ChunkTransform({"play": table}, Lookups(Asked(), FixedLogins()))
+    queries: list[bool] = []
+    table = Table("play", 1, (Column("x", "x", "varchar"), Column("ip", "geo", transformer)))
+    transform = ChunkTransform({"play": table}, Lookups(Recording(), FixedLogins()))
     line = edge_line(event("play", x="a"))
     transform.feed(b"\n".join([line] * 3))
     assert transform.drain().rows["play"].count == 3
-    assert sorted(set(wanted)) == asked
+    assert sorted(set(queries)) == asn_queries
 
 
-def test_what_a_second_table_shows_of_an_address_is_asked_for_when_it_comes():
+def test_a_later_table_may_show_other_parts_of_a_cached_address():
     tables = {
-        name: Table(name, 1, (Column("x", "x", "varchar"), Column("ip", "place", shown)))
-        for name, shown in [("play", "ipCity"), ("stop", "ipAsn"), ("seek", "varchar")]
+        name: Table(name, 1, (Column("x", "x", "varchar"), Column("ip", "geo", transformer)))
+        for name, transformer in [("play", "ipCity"), ("stop", "ipAsn"), ("seek", "varchar")]
     }
     lines = [edge_line(event(name, x="a")) for name in ("seek", "play", "stop") * 2]
     lookups = Lookups(FixedGeo(), FixedLogins())
     one_by_one = ChunkTransform(tables, lookups)
     for line in lines:
         one_by_one.feed(line)
-    rows = {name: made.text.splitlines() for name, made in one_by_one.drain().rows.items()}
+    output = one_by_one.drain()
+    rows = {name: table_rows.text.splitlines() for name, table_rows in output.rows.items()}
     assert rows == reference(lines, tables, lookups).rows
 
 
-def test_of_several_at_once_those_that_are_not_known_are_made():
+def test_a_cache_fills_the_missing_keys_of_a_batch():
     cache = Cache(len)
     for _ in range(2):
         assert list(cache.get_all(["a", "bb", "a", "ccc"])) == [1, 2, 1, 3]
@@ -350,7 +351,7 @@ def test_of_several_at_once_those_that_are_not_known_are_made():
 
 
 @pytest.mark.parametrize("entries", [100, 50, 3])
-def test_of_many_at_once_all_are_made_though_the_memo_is_full_before(entries):
+def test_a_batch_larger_than_the_cache_gets_all_results(entries):
     cache = Cache(len, entries)
     keys = ["a" * size for size in (*range(1, 60), 2000, 2001)]
     for _ in range(2):
@@ -358,7 +359,7 @@ def test_of_many_at_once_all_are_made_though_the_memo_is_full_before(entries):
     assert len(cache.known) <= entries
 
 
-def test_long_texts_are_not_remembered():
+def test_long_texts_are_not_cached():
     cache = Cache(len)
     assert [cache["a" * size] for size in (1024, 1025)] == [1024, 1025]
     assert list(cache.known) == ["a" * 1024]
@@ -368,7 +369,7 @@ PAYLOAD = b'{"event":"play","properties":{"x":"a","n":1,"y":[1.5,true,null],"z":
 
 
 @pytest.mark.parametrize("payload", [PAYLOAD, b"[" + PAYLOAD + b"," + PAYLOAD + b"]"])
-def test_a_payload_that_is_cut_off_anywhere_is_malformed(payload):
+def test_a_payload_truncated_anywhere_is_malformed(payload):
     whole = edge_line(payload)
     lines = [edge_line(payload[:end], uuid="cut") for end in range(len(payload))]
     result = fast_path([whole, *lines, whole], {"play": PLAY}, LOOKUPS)
@@ -376,7 +377,7 @@ def test_a_payload_that_is_cut_off_anywhere_is_malformed(payload):
     assert result.counts.events["", Outcome.MALFORMED] == len(payload)
 
 
-def test_a_line_that_is_no_record_is_not_malformed_though_its_payload_is_cut_off():
+def test_an_undecodable_line_with_a_truncated_payload_is_not_malformed():
     cut = PAYLOAD[:-9]
     lines = [edge_line(PAYLOAD), edge_line(cut, clientIp="nowhere"), edge_line(cut, receivedAt="2")]
     result = fast_path(lines, {"play": PLAY}, LOOKUPS)
@@ -387,7 +388,7 @@ def test_a_line_that_is_no_record_is_not_malformed_though_its_payload_is_cut_off
 @pytest.mark.parametrize("n", ["1", '"1"', "[]"])
 @pytest.mark.parametrize("form", ["%b", "[%b]", "[%b,%b]"])
 @pytest.mark.parametrize("text", ["a", r"\u00e9"])
-def test_a_bug_that_says_what_cut_off_json_says_is_still_a_bug(n, form, text):
+def test_a_bug_with_the_message_of_truncated_json_is_a_failure(n, form, text):
     class Broken(FixedLogins):
         def user_id(self, login):
             return msgspec.json.decode(b'{"a"')
@@ -403,7 +404,7 @@ def test_a_bug_that_says_what_cut_off_json_says_is_still_a_bug(n, form, text):
 
 @pytest.mark.parametrize("char", ["\x7f", "\u200b", "\u00ad", "\U0001fae8", "\u00e9"])
 @pytest.mark.parametrize("text", ["plain", 'with "escapes"'])
-def test_what_is_not_printable_is_escaped_once_wherever_it_came_from(char, text):
+def test_characters_that_are_not_printable_are_escaped_once_from_any_source(char, text):
     columns = (*PLAY.columns, Column("user_agent", "agent", "varchar"))
     schema = {"play": Table("play", 1, columns)}
     payload = json.dumps(
@@ -413,43 +414,43 @@ def test_what_is_not_printable_is_escaped_once_wherever_it_came_from(char, text)
     assert differing_lines([line, line], schema, LOOKUPS) == []
 
 
-def test_a_payload_that_is_cut_off_is_kept_with_the_reason_and_the_id():
+def test_a_truncated_payload_is_quarantined_with_the_reason_and_the_id():
     transform = ChunkTransform({"play": PLAY}, LOOKUPS)
-    for payload in (PAYLOAD, PAYLOAD[:-9]):  # the table is met, then known
+    for payload in (PAYLOAD, PAYLOAD[:-9]):  # the first one registers the table
         transform.feed(edge_line(payload, uuid="cut"))
-    (kept,) = transform.drain().quarantined
-    assert (kept.outcome, kept.uuid) == (Outcome.MALFORMED, "cut")
-    assert kept.error == "the payload is truncated JSON"
+    (quarantined,) = transform.drain().quarantined
+    assert (quarantined.outcome, quarantined.uuid) == (Outcome.MALFORMED, "cut")
+    assert quarantined.error == "the payload is truncated JSON"
 
 
-@pytest.mark.parametrize("spelt", [r"\ud800", r"\udbff\"", r"a\ud83d"])
-def test_half_a_surrogate_pair_at_the_end_is_not_taken_for_a_payload_that_is_cut_off(spelt):
-    payload = b'{"event":"play","properties":{"n":1,"x":"%b"}}' % spelt.encode()
+@pytest.mark.parametrize("encoded", [r"\ud800", r"\udbff\"", r"a\ud83d"])
+def test_a_lone_surrogate_at_the_end_is_not_a_truncated_payload(encoded):
+    payload = b'{"event":"play","properties":{"n":1,"x":"%b"}}' % encoded.encode()
     lines = [edge_line(PAYLOAD), edge_line(payload)]
     assert reference(lines, {"play": PLAY}, LOOKUPS).counts.outcomes()[Outcome.SUCCESS] == 2
     assert differing_lines(lines, {"play": PLAY}, LOOKUPS) == []
 
 
-def test_a_chunk_of_all_kinds_of_lines_gives_each_its_due():
+def test_a_chunk_of_all_kinds_of_lines_has_the_rows_of_the_reference_path():
     lines = [
-        edge_line(event("play", x="plain", n=1)),
-        b"no record",
+        edge_line(event("play", x="regular", n=1)),
+        b"not a record",
         edge_line(event("play", x="other type", n="2")),
         edge_line(PAYLOAD[:20], uuid="cut"),
-        edge_line(event("new", x="of a table that was not met before")),
+        edge_line(event("new", x="of a table that is not registered")),
         edge_line(event("play", x='"escapes"\t', n=3)),
         edge_line(b"[" + event("play", x="one of two", n=4) + b"," + event("new", x='"') + b"]"),
         edge_line(event("play", x="bad address", n=5), clientIp="nowhere"),
         edge_line(event("play", x="bad time", n=6), receivedAt="2017-11-03T11:00:00.5+00:00"),
-        edge_line(event("play", x="plain too", n=7), receivedAt="2017-11-03T11:00:00.5Z"),
+        edge_line(event("play", x="regular too", n=7), receivedAt="2017-11-03T11:00:00.5Z"),
     ]
     schema = {"play": PLAY, "new": Table("new", 2, (Column("x", "x", "varchar"),))}
     transform = ChunkTransform(schema, LOOKUPS)
     for _ in range(2):
         transform.feed(b"\n".join(lines))
-    made = {
+    rows = {
         name: sorted(rows.text.split(b"\n")[:-1]) for name, rows in transform.drain().rows.items()
     }
-    assert made == reference(lines * 2, schema, LOOKUPS).rows
+    assert rows == reference(lines * 2, schema, LOOKUPS).rows
     transform.counts.balance()
     assert transform.counts.undecodable == reference(lines * 2, schema, LOOKUPS).counts.undecodable

@@ -1,4 +1,4 @@
-"""Generated code: what it looks like, and what it keeps out of itself."""
+"""Generated code: its content, and the safety of names in it."""
 
 import ast
 
@@ -29,7 +29,7 @@ def test_the_code_names_table_columns_and_transformers():
     assert "# 'city' ('ipCity')" in code
 
 
-def test_neighbouring_columns_of_an_address_are_filled_together():
+def test_adjacent_columns_of_an_address_are_filled_together():
     columns = [Column("ip", name, name) for name in ("ipCity", "ipCountry", "ipAsn")]
     code = source(table(*columns))
     _, _, plain = code.partition("def typed(")
@@ -37,7 +37,7 @@ def test_neighbouring_columns_of_an_address_are_filled_together():
     assert "'ipCity' ('ipCity'), 'ipCountry' ('ipCountry'), 'ipAsn' ('ipAsn')" in code
 
 
-def test_a_table_of_any_names_makes_code_that_compiles():
+def test_tables_with_any_names_have_code_that_compiles():
     for name in PROPERTIES:
         for spec in TRANSFORMERS.specs:
             column = Column(name, f"{name}'\"\\\n{{", spec.example_name, supporting=("login",))
@@ -46,14 +46,14 @@ def test_a_table_of_any_names_makes_code_that_compiles():
             assert all(name.isidentifier() for name in names)
 
 
-def test_names_cannot_break_out_of_the_code():
+def test_names_cannot_inject_code():
     evil = "x\n    raise SystemExit  # ''' \"\"\" {p}"
     code = source(table(Column(evil, evil, "varchar"), name=evil))
     tree = ast.parse(code)
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Raise)]
 
 
-def test_a_table_that_wants_one_property_in_two_ways_has_no_plain_way():
+def test_a_table_that_needs_a_property_as_two_types_has_no_typed_function():
     code = source(table(Column("x", "a", "int"), Column("x", "b", "varchar")))
     assert "def typed" not in code
     assert "def any_type" in code
@@ -100,7 +100,7 @@ def test_a_table_without_generated_code_has_a_reason(columns, reason):
     assert source(table(*columns)) == f"# 'play' uses the reference path: {reason}\n"
 
 
-def test_structs_have_their_fields_in_the_order_in_which_they_are_sent():
+def test_structs_have_their_fields_in_the_order_of_the_clients():
     columns = [Column(name, name, "varchar") for name in "abcd"]
     event = compile_events(table(*columns), RowCaches(LOOKUPS), order=("d", "b"))["typed"]
     (properties,) = (field.type for field in msgspec.structs.fields(event))

@@ -1,4 +1,4 @@
-"""Which type of edge events come from: the events counted are those that rows are made of."""
+"""The types of edge of events; the counted events are those that have rows."""
 
 import json
 from collections import Counter
@@ -23,8 +23,8 @@ LOOKUPS = Lookups(FixedGeo(), FixedLogins())
 
 
 def rows_of(transform, lines):
-    """Rows by table, as the reference path makes them."""
-    results = [result for each in lines for result in transform.line(each) or ()]
+    """Return the number of rows by table on the reference path."""
+    results = [result for one_line in lines for result in transform.line(one_line) or ()]
     return Counter(result.table for result in results if result.outcome in ROWS)
 
 
@@ -34,7 +34,7 @@ def events_of(names, lines):
     return {name: counts.events for name, counts in counter.counts().items()}
 
 
-def test_the_events_of_the_reference_lines_that_count_are_those_with_rows():
+def test_the_counted_events_of_the_reference_lines_are_those_with_rows():
     schema = read_tables((OWN / "schemas.json").read_bytes(), is_transformer).tables
     lines = [case.line for case in read_cases(OWN)]
     assert events_of(schema, lines) == rows_of(ReferenceTransform(schema, LOOKUPS), lines)
@@ -42,7 +42,7 @@ def test_the_events_of_the_reference_lines_that_count_are_those_with_rows():
 
 @settings(deadline=None)
 @given(st.integers(0, 2**32))
-def test_the_events_of_random_lines_that_count_are_those_with_rows(seed):
+def test_the_counted_events_of_random_lines_are_those_with_rows(seed):
     rng = Random(seed)
     schema = tables(rng)
     lines = [line(rng, schema) for _ in range(20)]
@@ -59,13 +59,13 @@ def test_the_events_of_random_lines_that_count_are_those_with_rows(seed):
         ({"EDGETYPE": "external"}, EdgeTypeCounts("internal", 1, 1, 0)),
     ],
 )
-def test_an_event_matches_or_mismatches_or_has_no_type_that_there_is(fields, counts):
+def test_an_event_matches_or_mismatches_or_has_an_unknown_edge_type(fields, counts):
     counter = EdgeTypeCounter(["login"], {"login": "internal"})
     counter.feed(edge_logs.record("login", {"n": 1}, **fields))
     assert counter.counts() == {"login": counts}
 
 
-def test_a_record_without_an_edge_type_has_none():
+def test_a_record_without_an_edge_type_counts_as_unknown():
     record = json.loads(edge_logs.record("login", {}))
     del record["edgeType"]
     counter = EdgeTypeCounter(["login"], {})
@@ -73,13 +73,13 @@ def test_a_record_without_an_edge_type_has_none():
     assert counter.counts() == {"login": EdgeTypeCounts("", 1, 0, 1)}
 
 
-def test_where_nothing_is_expected_nothing_mismatches():
+def test_an_event_without_an_expected_type_never_mismatches():
     counter = EdgeTypeCounter(["login"], {"chat": "internal"})
     counter.feed(edge_logs.record("login", {}, edgeType="external"))
     assert counter.counts() == {"login": EdgeTypeCounts("", 1, 0, 0)}
 
 
-def test_events_of_a_list_count_each_and_other_names_do_not():
+def test_each_event_of_a_list_counts_and_other_names_do_not():
     payload = json.dumps([{"event": name, "properties": {}} for name in ("login", "login", "chat")])
     counter = EdgeTypeCounter(["login"], {"login": "external"})
     counter.feed(edge_logs.envelope(payload) + b"\n" + edge_logs.record("chat", {}))

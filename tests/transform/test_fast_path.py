@@ -1,4 +1,4 @@
-"""The fast path returns the result of each chunk as a value of its own."""
+"""Each chunk has its own result."""
 
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.lookups.base import Lookups
@@ -10,7 +10,7 @@ from tests.sources.test_prefilter import edge_line, event
 PLAY = Table("play", 1, (Column("x", "x", "varchar"), Column("n", "n", "int")))
 LINES = [
     edge_line(event("play", x="a", n=1)),
-    b"no record",
+    b"not a record",
     edge_line(event("play", x='"escapes"', n="2")),
     edge_line(event("nowhere", n=3)),
     edge_line(b'{"event":"play","properties":{"x":"cut'),
@@ -18,7 +18,7 @@ LINES = [
 ]
 
 
-def test_a_result_has_rows_and_untracked_lines_and_the_numbers_of_all_other_lines():
+def test_a_result_has_rows_untracked_lines_and_the_indexes_of_all_other_lines():
     fast = FastPath({"play": PLAY}, Lookups(FixedGeo(), FixedLogins()), None)
     result = fast.process(RawEdgeRecordReader().read(b"\n".join(LINES)))
     assert {name: sorted(rows) for name, rows in result.rows.items()} == {

@@ -1,4 +1,4 @@
-"""One line, its events, their rows: outcomes, server values, what is asked for, what fails."""
+"""The reference transform: outcomes, server values, requested tables and failures."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_an_event_becomes_a_row_and_a_record(transform):
     ]
 
 
-def test_a_column_that_does_not_convert_is_empty_and_marks_the_row(transform):
+def test_a_row_with_a_failed_conversion_has_an_empty_column_and_skipped_columns(transform):
     [result] = results_of(transform, line(event("two", '{"a":5,"b":"x"}')))
     assert result == EventResult("two", 3, '""\t"x"', {"b": "x"}, "id", Outcome.SKIPPED_COLUMNS)
 
@@ -77,7 +77,7 @@ def test_a_table_without_columns_has_empty_rows(transform):
     assert (result.row, result.record, result.outcome) == ("", {}, Outcome.SUCCESS)
 
 
-def test_a_line_that_is_no_record_has_no_results(transform):
+def test_a_line_that_is_not_a_record_has_no_results(transform):
     assert transform.line(b"[]") is None
 
 
@@ -100,18 +100,18 @@ def test_an_event_without_a_name_is_an_empty_request(transform, payload):
 
 
 @pytest.mark.parametrize("properties", ["null", "[]", '"{}"', "5", "true"])
-def test_properties_that_are_no_object_are_an_empty_request(transform, properties):
+def test_properties_that_are_not_an_object_are_an_empty_request(transform, properties):
     [result] = results_of(transform, line(event("two", properties)))
     assert result == EventResult(None, None, None, None, "id", Outcome.EMPTY_REQUEST)
 
 
-def test_an_event_of_no_table_is_untracked(transform):
+def test_an_event_without_a_table_is_untracked(transform):
     [result] = results_of(transform, line('{"event":"TWO"}'))
     row = '{"event":"TWO","properties":null}'
     assert result == EventResult("TWO", None, row, None, "id", Outcome.UNTRACKED)
 
 
-def test_ids_are_numbered_where_there_is_more_than_one_event(transform):
+def test_ids_are_numbered_if_there_are_several_events(transform):
     several = results_of(transform, line(f"[{event('bare', '{}')},null,{event('x', '1')}]"))
     assert [result.uuid for result in several] == ["id-0", "id-1", "id-2"]
     [one] = results_of(transform, line(f"[{event('bare', '{}')}]"))
@@ -131,22 +131,22 @@ def test_ids_are_numbered_where_there_is_more_than_one_event(transform):
         ('{"IP":"x","ip":"y","ip":"z"}', ["1529064000", "", "z", "agent"]),
     ],
 )
-def test_server_values_stand_over_time_and_beside_the_rest(transform, properties, values):
+def test_the_servers_time_wins_and_its_other_values_are_defaults(transform, properties, values):
     [result] = transform.payload(event("served", properties).encode(), RECORD)
     assert result.row == "\t".join(f'"{value}"' for value in values)
 
 
-def test_a_record_without_address_and_agent_adds_neither(transform):
+def test_a_record_without_address_and_user_agent_adds_neither(transform):
     [result] = transform.payload(event("served", "{}").encode(), EdgeRecord())
     assert result.row == '"-62135596800"\t""\t""\t""'
 
 
-def test_a_supporting_property_does_for_a_missing_one(transform):
+def test_a_supporting_property_replaces_a_missing_one(transform):
     [result] = transform.payload(event("people", '{"login":"ada"}').encode(), RECORD)
     assert (result.row, result.outcome) == ('"1"', Outcome.SUCCESS)
 
 
-def test_where_tables_are_asked_for_other_events_have_no_row():
+def test_events_of_tables_that_are_not_requested_have_no_row():
     transform = ReferenceTransform(TABLES, LOOKUPS, frozenset({"two"}))
     names = [event(name, "{}") for name in ("two", "bare", "x")]
     payload = f"[{','.join(names)},null,{event('two', 'null')}]"
@@ -162,7 +162,7 @@ def test_where_tables_are_asked_for_other_events_have_no_row():
 
 
 class Broken(StaticUserIds):
-    """A lookup that raises what it is given."""
+    """A lookup that raises a given error."""
 
     def __init__(self, error):
         super().__init__({})
@@ -172,7 +172,7 @@ class Broken(StaticUserIds):
         raise self.error
 
 
-def test_a_bug_costs_one_event_and_not_the_others():
+def test_a_bug_fails_one_event_and_not_the_others():
     transform = ReferenceTransform(TABLES, Lookups(LOOKUPS.geo, Broken(ZeroDivisionError("oh"))))
     people = event("people", '{"login":"ada"}')
     payload = f"[{event('bare', '{}')},{people},{event('two', '{}')}]"
@@ -183,7 +183,7 @@ def test_a_bug_costs_one_event_and_not_the_others():
     assert (ok.outcome, also_ok.outcome) == (Outcome.SUCCESS, Outcome.SKIPPED_COLUMNS)
 
 
-def test_a_service_that_is_down_stops_the_line():
+def test_an_unavailable_service_stops_the_line():
     transform = ReferenceTransform(
         TABLES, Lookups(LOOKUPS.geo, Broken(LookupUnavailableError("no answer")))
     )
@@ -192,6 +192,6 @@ def test_a_service_that_is_down_stops_the_line():
 
 
 @pytest.mark.parametrize("properties", ['{"a":01}', '{"a":1} x'])
-def test_properties_that_are_no_json_make_the_record_malformed(transform, properties):
+def test_properties_that_are_not_json_make_the_record_malformed(transform, properties):
     [result] = transform.payload(event("two", properties).encode(), RECORD)
     assert result.outcome is Outcome.MALFORMED

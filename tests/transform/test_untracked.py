@@ -1,4 +1,4 @@
-"""The line of an event that no table takes."""
+"""The JSON lines of untracked events."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from spade_spark.transform.untracked import untracked_line
         ('{"<&>":"\u2028\u2029"}', r'{"\u003c\u0026\u003e":"\u2028\u2029"}'),
     ],
 )
-def test_properties_keep_their_spelling_but_for_white_space_and_html(properties, written):
+def test_properties_keep_their_encoding_except_white_space_and_html(properties, written):
     assert untracked_line("e", properties) == f'{{"event":"e","properties":{written}}}'
 
 
-def test_names_are_written_with_few_escapes():
+def test_names_have_few_escapes():
     name = 'a"\\\n\r\t\b\x1f\x7f<é\u2028'
     written = r"a\"\\\n\r\t\u0008\u001f" + "\x7f" + r"\u003cé\u2028"
     assert untracked_line(name, "{}") == f'{{"event":"{written}","properties":{{}}}}'
 
 
-def test_bytes_that_are_no_utf8_are_shown_one_by_one():
+def test_each_invalid_byte_becomes_one_replacement_character():
     assert '"\ufffd\ufffda"' in untracked_line("e", decode_utf8_lossless(b'["\xe2\x82a"]'))
 
 
@@ -43,9 +43,9 @@ JSON = st.recursive(
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), JSON, st.sampled_from([None, 2, "\t"]))
-def test_a_line_is_json_that_says_the_same_whatever_the_white_space(name, properties, indent):
-    spelt = json.dumps(properties, indent=indent)
-    line = untracked_line(name, spelt)
+def test_a_line_is_the_same_json_for_any_white_space(name, properties, indent):
+    encoded = json.dumps(properties, indent=indent)
+    line = untracked_line(name, encoded)
     assert "\n" not in line
     assert line == untracked_line(name, json.dumps(properties, separators=(",", ":")))
     assert json.loads(line) == {"event": name, "properties": properties}

@@ -1,4 +1,4 @@
-"""A table of one transformer, and what its examples become."""
+"""A table with one transformer and the texts of the transformer's examples."""
 
 import json
 
@@ -9,15 +9,15 @@ from tests.fuzz.compare import reference
 from tests.support import edge_logs
 
 
-class AnyPlace:
-    """Knows the same place of every address."""
+class AnyAddressGeo:
+    """Has the same location for every address."""
 
     def locate(self, address: str, *, asn: bool = True) -> GeoLocation:
         return GeoLocation("San Francisco", "US", "CA", "AS4294967295 Example" if asn else "")
 
 
-class AnyLogin:
-    """Knows the same id of every login."""
+class AnyLoginUserIds:
+    """Has the same user id for every login."""
 
     def user_id(self, login: str) -> int | None:
         return 7
@@ -26,17 +26,17 @@ class AnyLogin:
         return LookupStats()
 
 
-LOOKUPS = Lookups(AnyPlace(), AnyLogin())
+LOOKUPS = Lookups(AnyAddressGeo(), AnyLoginUserIds())
 
 
 def table_of(spec):
-    """A table whose one column has the transformer."""
+    """Return a table with one column of the transformer."""
     column = Column("p", "c", spec.example_name, supporting=("login",))
     return Table("play", 1, (column,))
 
 
 def texts_of(spec):
-    """The texts of the examples, by the reference path."""
-    lines = [edge_logs.record("play", {"p": json.loads(each)}) for each in spec.examples]
+    """Return the texts of the examples on the reference path."""
+    lines = [edge_logs.record("play", {"p": json.loads(example)}) for example in spec.examples]
     rows = reference(lines, {"play": table_of(spec)}, LOOKUPS).rows["play"]
     return [unquote_row(row.decode())[0] for row in rows]

@@ -64,7 +64,7 @@ def test_a_bool_is_true_false_1_or_0(value, text):
     assert convert("bool", value) == text
 
 
-def test_a_known_address_has_a_place():
+def test_a_known_address_has_a_location():
     names = ["ipCity", "ipCountry", "ipRegion", "ipAsn", "ipAsnInteger"]
     known = [convert(name, "192.0.2.1") for name in names]
     assert known == ["Köln", "DE", "NW", "AS64500 Beispiel", "64500"]
@@ -100,7 +100,7 @@ def test_the_number_of_an_autonomous_system(address, number):
         (True, True, None),
     ],
 )
-def test_a_user_id_is_the_id_or_that_of_the_login(value, login, user_id):
+def test_a_user_id_is_the_one_sent_or_that_of_the_login(value, login, user_id):
     assert convert("userIDWithMapping", value, login) == user_id
 
 
@@ -109,18 +109,18 @@ def test_a_user_id_needs_exactly_one_supporting_column(supporting):
     assert convert("userIDWithMapping", Number("42"), *supporting) is None
 
 
-def test_a_login_service_that_is_down_is_no_failed_conversion():
+def test_an_unavailable_user_id_service_is_not_a_failed_conversion():
     class Down(StaticUserIds):
         def user_id(self, login):
             raise LookupUnavailableError(f"no answer for {login}")
 
     column = Column("id", "id", "userIDWithMapping", supporting=("login",))
-    ask = TRANSFORMERS.converter(column, Lookups(LOOKUPS.geo, Down({})))
+    convert_user_id = TRANSFORMERS.converter(column, Lookups(LOOKUPS.geo, Down({})))
     with pytest.raises(LookupUnavailableError):
-        ask(None, ("ada",))
+        convert_user_id(None, ("ada",))
 
 
-def test_white_space_is_what_unicode_calls_so():
-    """`str.isspace` takes U+001C to U+001F too."""
+def test_white_space_is_defined_by_unicode():
+    """`str.isspace` also includes U+001C to U+001F."""
     python = {chr(code) for code in range(0x110000) if chr(code).isspace()}
     assert set(WHITE_SPACE) == python - set("\x1c\x1d\x1e\x1f")

@@ -1,4 +1,4 @@
-"""One specification is all that a new transformer needs: CONTRIBUTING.md, "Add a transformer"."""
+"""A new transformer needs only a specification; see "Add a transformer" in CONTRIBUTING.md."""
 
 import gzip
 import pickle
@@ -72,7 +72,7 @@ ROWS = b'"255"\n""\n""\n"16711680"\n'
 
 @pytest.fixture(params=[CACHED_TEXT, None], ids=["generated code", "reference path alone"])
 def registry(request):
-    """The transformers with one more, as a task on an executor receives them."""
+    """The registry with a new transformer, as a task on an executor receives it."""
     spec = replace(COLOR, codegen=request.param)
     return pickle.loads(pickle.dumps(TRANSFORMERS.with_spec(spec)))
 
@@ -108,7 +108,7 @@ def test_the_plan_checks_the_type_of_its_column(table, registry):
     assert differences("text") == ["color is text, Blueprint makes htmlColor"]
 
 
-def test_parquet_and_the_lakes_catalog_have_its_type(table, registry, tmp_path):
+def test_parquet_and_the_catalog_of_the_lake_have_its_type(table, registry, tmp_path):
     (tmp_path / "rows.gz").write_bytes(gzip.compress(ROWS))
     (file,) = convert(tmp_path / "rows.gz", table, tmp_path, "time", 1 << 20, registry=registry)
     assert pq.read_table(file.path).column("color").to_pylist() == [255, None, None, 16711680]
@@ -121,20 +121,20 @@ def test_parquet_and_the_lakes_catalog_have_its_type(table, registry, tmp_path):
 
 
 def test_schema_inference_proposes_it(registry):
-    seen = EventProfile()
-    seen.add('{"color": "#0000ff"}')
-    (found,) = propose("paint", seen, registry).properties
-    assert found.column
-    assert (found.column.transformer, found.column.options) == ("htmlColor", "")
+    profile = EventProfile()
+    profile.add('{"color": "#0000ff"}')
+    (proposed,) = propose("paint", profile, registry).properties
+    assert proposed.column
+    assert (proposed.column.transformer, proposed.column.options) == ("htmlColor", "")
 
 
-def test_the_registry_that_it_was_added_to_is_as_it_was(registry):
+def test_adding_a_transformer_does_not_modify_the_registry(registry):
     assert registry.knows("htmlColor")
     assert not TRANSFORMERS.knows("htmlColor")
     assert read_tables(SCHEMAS, TRANSFORMERS.knows).tables == {}
 
 
-def test_a_specification_of_the_same_name_takes_the_place_of_the_former():
+def test_a_specification_replaces_one_of_the_same_name():
     changed = TRANSFORMERS.with_spec(replace(TRANSFORMERS.spec("int"), sql_type="SMALLINT"))
     assert changed.spec("int").sql_type == "SMALLINT"
     assert len(changed.specs) == len(TRANSFORMERS.specs)

@@ -31,7 +31,7 @@ def outcome(convert, value):
 
 @pytest.mark.parametrize("of", [Number, str], ids=["number", "string"])
 @pytest.mark.parametrize(
-    ("spelt", "small", "large"),
+    ("sent", "small", "large"),
     [
         ("0", "0", "0"),
         ("-0", "0", "0"),
@@ -48,13 +48,13 @@ def outcome(convert, value):
         ("1e0", None, None),
     ],
 )
-def test_integers_of_numbers_and_strings(of, spelt, small, large):
-    assert outcome(INT, of(spelt)) == small
-    assert outcome(BIGINT, of(spelt)) == large
+def test_integers_of_numbers_and_strings(of, sent, small, large):
+    assert outcome(INT, of(sent)) == small
+    assert outcome(BIGINT, of(sent)) == large
 
 
 @pytest.mark.parametrize(
-    ("spelt", "integer"),
+    ("sent", "integer"),
     [
         ("+5", "5"),
         ("007", "7"),
@@ -70,34 +70,34 @@ def test_integers_of_numbers_and_strings(of, spelt, small, large):
         ("\u00b2", None),
     ],
 )
-def test_integers_that_only_a_string_can_spell(spelt, integer):
-    assert outcome(BIGINT, spelt) == integer
+def test_integers_that_only_a_string_can_hold(sent, integer):
+    assert outcome(BIGINT, sent) == integer
 
 
 @pytest.mark.parametrize("convert", [INT, BIGINT, to_float])
 @pytest.mark.parametrize("value", [None, True, False, JsonContainer.LIST, JsonContainer.OBJECT])
-def test_other_types_are_no_numbers(convert, value):
+def test_other_types_are_not_numbers(convert, value):
     assert outcome(convert, value) is None
 
 
 @given(st.text(string.digits + "+-_ .eE\u0661\n", max_size=25))
-def test_a_string_is_an_integer_by_its_digits_alone(spelt):
-    digits = spelt[1:] if spelt[:1] in ("+", "-") else spelt
+def test_a_string_is_an_integer_if_it_has_only_a_sign_and_digits(sent):
+    digits = sent[1:] if sent[:1] in ("+", "-") else sent
     legal = digits != "" and set(digits) <= set(string.digits)
-    expected = int(spelt) if legal else None
+    expected = int(sent) if legal else None
     if expected is not None and not -(2**63) <= expected < 2**63:
         expected = None
-    assert outcome(BIGINT, spelt) == (None if expected is None else str(expected))
+    assert outcome(BIGINT, sent) == (None if expected is None else str(expected))
 
 
-def test_a_long_string_of_zeros_is_refused_in_linear_time():
+def test_a_long_string_of_zeros_is_rejected_in_linear_time():
     assert outcome(BIGINT, "0" * 200_000 + "x") is None
     assert outcome(to_float, "0" * 200_000 + "x") is None
     assert outcome(to_float, "0_" * 200_000) is None
 
 
 @pytest.mark.parametrize(
-    ("spelt", "text"),
+    ("sent", "text"),
     [
         ("1.50", "1.5"),
         ("42.0", "42"),
@@ -113,18 +113,18 @@ def test_a_long_string_of_zeros_is_refused_in_linear_time():
         ("-9.99e-300", "0"),
     ],
 )
-def test_floats_of_numbers(spelt, text):
-    assert outcome(to_float, Number(spelt)) == text
-    assert outcome(to_float, spelt) == text
+def test_floats_of_numbers(sent, text):
+    assert outcome(to_float, Number(sent)) == text
+    assert outcome(to_float, sent) == text
 
 
-def test_the_smallest_magnitude_that_is_kept():
+def test_the_smallest_magnitude_that_is_not_zero():
     assert outcome(to_float, Number("1e-299")) == "0." + "0" * 298 + "1"
     assert outcome(to_float, Number("-1e-299")) == "-0." + "0" * 298 + "1"
 
 
 @pytest.mark.parametrize(
-    ("spelt", "number"),
+    ("sent", "number"),
     [
         (".5", 0.5),
         ("5.", 5),
@@ -140,26 +140,26 @@ def test_the_smallest_magnitude_that_is_kept():
         ("1e99999999999999999999", math.inf),
     ],
 )
-def test_floats_that_only_a_string_can_spell(spelt, number):
-    assert parse_float(spelt) == number
+def test_floats_that_only_a_string_can_hold(sent, number):
+    assert parse_float(sent) == number
 
 
-@pytest.mark.parametrize("spelt", ["nan", "NaN", "NAN"])
-def test_nan_is_empty_and_no_failure(spelt):
-    assert outcome(to_float, spelt) == ""
+@pytest.mark.parametrize("sent", ["nan", "NaN", "NAN"])
+def test_nan_is_empty_and_not_a_failure(sent):
+    assert outcome(to_float, sent) == ""
 
 
 @pytest.mark.parametrize(
-    "spelt",
+    "sent",
     [
         *("", ".", "+", "e5", "1e", "1e+", " 1", "1 ", "1\n", "abc", "1,5", "\uff15", "+nan"),
         *("inf", "-Inf", "infinity", "0x1", "0x", "0xp1", "0x1.8", "0x1pa", "0b1", "0o7"),
         *("_1", "1_", "1__0", "1_.5", "1._5", "1_e5", "1e_5", "1e5_", "0x1_p1", "0x1._8p0"),
     ],
 )
-def test_what_is_no_float(spelt):
+def test_values_that_are_not_floats(sent):
     with pytest.raises(ConversionError):
-        to_float(spelt, ())
+        to_float(sent, ())
 
 
 @given(DOUBLES)

@@ -1,4 +1,4 @@
-"""What holds for every transformer; one that is added to the registry is covered as well."""
+"""Properties of all transformers in the registry, including future ones."""
 
 import gzip
 import json
@@ -52,7 +52,7 @@ every_spec = pytest.mark.parametrize("spec", TRANSFORMERS.specs, ids=lambda spec
 
 
 def takes(spec, value):
-    """Whether the transformer takes a JSON value."""
+    """Return whether the transformer takes a JSON value."""
     (column,) = table_of(spec).columns
     read_value = read(value)
     sent = JsonContainer.LIST if isinstance(read_value, JsonObject | JsonArray) else read_value
@@ -89,7 +89,7 @@ def test_an_unknown_transformer_is_an_error_that_names_it_and_the_known_ones(nam
         use(Table("play", 1, (Column("in", "out", name),)))
 
 
-def test_a_layout_is_the_parameter_of_one_transformer():
+def test_a_layout_is_the_parameter_of_a_transformer():
     layout = TRANSFORMERS.spec("f@timestamp@2006-01-02")
     assert layout is TRANSFORMERS.spec("f@timestamp@15:04")
     assert layout.parameter("f@timestamp@2006-01-02") == "2006-01-02"
@@ -101,7 +101,7 @@ def test_names_are_unique():
 
 
 def test_the_registry_survives_pickling():
-    """A task receives it so."""
+    """Tasks receive it pickled."""
     received = pickle.loads(pickle.dumps(TRANSFORMERS))
     assert [spec.name for spec in received.specs] == [spec.name for spec in TRANSFORMERS.specs]
 
@@ -113,8 +113,8 @@ def test_the_reference_path_converts_the_examples(spec):
 
 
 @every_spec
-def test_the_fast_path_makes_the_same_rows(spec):
-    """Of values that the transformer takes, and of values of every kind, several times each."""
+def test_the_fast_path_returns_the_same_rows(spec):
+    """For values that the transformer takes and values of all kinds, several times each."""
     values = [*spec.examples, *JSON_OF_KIND.values(), "null", '""', '"\\n"', '"caf\u00e9"']
     lines = [
         edge_logs.envelope(f'{{"event":"play","properties":{{"p":{value}}}}}') for value in values
@@ -125,12 +125,12 @@ def test_the_fast_path_makes_the_same_rows(spec):
 
 
 @every_spec
-def test_the_fast_path_has_code_if_the_specification_says_how(spec):
+def test_the_fast_path_has_code_if_the_specification_has_templates(spec):
     assert bool(functions(table_of(spec))) == (spec.codegen is not None)
 
 
 def state_of(table, *types):
-    """The table as a warehouse has it, with columns of these types."""
+    """Return the status of a warehouse table with columns of these types."""
     columns = tuple(
         WarehouseColumn(column.outbound, type_, not_null=False)
         for column, type_ in zip(table.columns, types, strict=True)
@@ -183,14 +183,14 @@ def test_schema_inference_counts_the_kinds_that_the_transformer_takes(spec):
 
 
 @every_spec
-def test_schema_inference_proposes_it_for_examples_alone_or_another_that_takes_them(spec):
+def test_schema_inference_proposes_it_or_another_that_takes_its_examples(spec):
     if spec.inference is None or spec.inference.names:
         return
-    seen = EventProfile()
+    profile = EventProfile()
     for example in spec.examples:
-        seen.add(f'{{"x": {example}}}')
-    (found,) = propose("play", seen).properties
-    assert found.column
-    proposed = TRANSFORMERS.spec(found.column.transformer)
-    assert all(takes(proposed, example) for example in spec.examples)
-    assert found.notes in {(), ("all are integers as text: int or bigint takes them too",)}
+        profile.add(f'{{"x": {example}}}')
+    (proposed,) = propose("play", profile).properties
+    assert proposed.column
+    proposed_spec = TRANSFORMERS.spec(proposed.column.transformer)
+    assert all(takes(proposed_spec, example) for example in spec.examples)
+    assert proposed.notes in {(), ("all are integers as text: int or bigint takes them too",)}

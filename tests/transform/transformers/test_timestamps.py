@@ -1,4 +1,4 @@
-"""Times of columns: Unix seconds and texts in a layout."""
+"""The timestamp transformers: Unix seconds and texts in a layout."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read(layout, text):
 
 
 @pytest.mark.parametrize(
-    ("spelt", "pacific", "utc"),
+    ("sent", "pacific", "utc"),
     [
         ("1000000000", "2001-09-08 18:46:40", "2001-09-09 01:46:40"),
         ("13140000000.5", "2386-05-23 01:00:00.5", "2386-05-23 08:00:00.5"),
@@ -42,9 +42,9 @@ def read(layout, text):
         ("1509874200", "2017-11-05 01:30:00", "2017-11-05 09:30:00"),
     ],
 )
-def test_unix_seconds_on_two_clocks(spelt, pacific, utc):
-    assert to_unix_time(PACIFIC)(Number(spelt), ()) == pacific
-    assert to_unix_time(UTC)(Number(spelt), ()) == utc
+def test_unix_seconds_on_two_clocks(sent, pacific, utc):
+    assert to_unix_time(PACIFIC)(Number(sent), ()) == pacific
+    assert to_unix_time(UTC)(Number(sent), ()) == utc
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_unix_seconds_on_two_clocks(spelt, pacific, utc):
         JsonContainer.LIST,
     ],
 )
-def test_what_is_no_unix_time(value):
+def test_values_that_are_not_unix_times(value):
     with pytest.raises(ConversionError):
         to_unix_time(UTC)(value, ())
 
@@ -138,7 +138,7 @@ def test_texts_that_are_not_in_the_layout(layout, text):
 
 
 @given(WALLS)
-def test_a_wall_clock_is_written_as_it_is_unless_the_zone_skips_it(wall):
+def test_a_wall_clock_is_unchanged_unless_the_zone_skips_it(wall):
     wall = wall.replace(microsecond=0)
     shown = read(SQL, wall.isoformat(" "))
     skipped = wall.replace(tzinfo=PACIFIC).astimezone(timezone.utc).astimezone(PACIFIC)
@@ -155,6 +155,6 @@ def test_a_text_with_an_offset_keeps_its_own_wall_clock(wall, minutes):
 
 
 @given(st.text("2006-01-02T15:04:05 JanMonPMZ7.9_", max_size=30), st.text(max_size=30))
-def test_any_text_is_a_layout_and_any_other_is_read_or_not(layout, text):
+def test_any_text_is_a_layout_and_any_other_text_is_parsed_or_rejected(layout, text):
     for written in (read(layout, text), read(layout, layout)):
         assert written is None or WRITTEN.fullmatch(written)
