@@ -11,7 +11,7 @@ from psycopg2.sql import SQL, Identifier
 
 from spade_spark.sandbox.services import PostgresServer, S3Server
 from spade_spark.settings import S3Settings
-from tests.chaos.engine import on_threads
+from tests.chaos.thread_spark import on_threads
 
 
 @pytest.fixture

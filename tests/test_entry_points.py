@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.support import edge_logs
-from tests.support.harness import AFTER, BEFORE, WINDOW, World, log_full_window
+from tests.support.harness import AFTER, BEFORE, WINDOW, ReplayHarness, log_full_window
 from tests.support.processes import PROGRAMS, REPOSITORY, environment, free_port, run
 
 PASSWORD = "marked-Pa55word"
@@ -120,7 +120,7 @@ def test_help_answers_at_once():
 
 @pytest.fixture
 def world(tmp_path, bucket, s3_settings, database):
-    return World(tmp_path, bucket, s3_settings, database)
+    return ReplayHarness(tmp_path, bucket, s3_settings, database)
 
 
 @pytest.fixture

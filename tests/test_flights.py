@@ -13,7 +13,7 @@ import urllib3
 
 from spade_spark.settings import S3Settings
 from tests.support import edge_logs
-from tests.support.harness import World
+from tests.support.harness import ReplayHarness
 
 pytestmark = [pytest.mark.slow, pytest.mark.spark]
 
@@ -79,7 +79,7 @@ def world(source, s3_server, postgres_server, tmp_path_factory):
         patch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "marked-secret-key")
         urllib3.request("PUT", f"{s3_server.endpoint_url}/flights")
-        world = World(
+        world = ReplayHarness(
             tmp_path_factory.mktemp("flights"),
             "flights",
             S3Settings(endpoint_url=s3_server.endpoint_url),

@@ -22,12 +22,12 @@ from urllib.request import urlopen
 import pytest
 
 from spade_spark.cli.main import main
-from tests.chaos.engine import on_threads
-from tests.chaos.processes import COMMAND, Family
+from tests.chaos.processes import COMMAND, ProcessTree
+from tests.chaos.thread_spark import on_threads
 from tests.lookups.user_service import UserService
 from tests.support import edge_logs
 from tests.support.faulty_s3 import FaultyS3
-from tests.support.harness import WINDOW, World, log_full_window
+from tests.support.harness import WINDOW, ReplayHarness, log_full_window
 from tests.support.processes import free_port
 from tests.support.redshift import RedshiftServer, S3Access
 from tests.support.secret_markers import Marks
@@ -75,7 +75,7 @@ INSERT INTO physical.chat VALUES ('2017-11-03 10:30:00', 'wrong');
 class Watched:
     """A command, everything it writes, and the arguments of all that it starts."""
 
-    def __init__(self, folder: Path, world: World, environ: dict[str, str]) -> None:
+    def __init__(self, folder: Path, world: ReplayHarness, environ: dict[str, str]) -> None:
         self.folder = folder
         self.world = world
         self.environ = environ
@@ -83,21 +83,21 @@ class Watched:
         self.said = ""
         self.status = 0
         self.arguments: set[str] = set()
-        self.during = lambda family: None
+        self.during = lambda tree: None
 
     def run(self, *words: str, command: tuple[str, ...] = COMMAND) -> None:
         """Runs it to its end."""
-        family = Family(words, self.environ, self.folder / "said.txt", command)
+        tree = ProcessTree(words, self.environ, self.folder / "said.txt", command)
         ended = threading.Event()
-        watch = threading.Thread(target=self._watch, args=(family, words, ended))
+        watch = threading.Thread(target=self._watch, args=(tree, words, ended))
         watch.start()
         try:
-            self.during(family)
-            self.status = family.end(200)
+            self.during(tree)
+            self.status = tree.wait(200)
         finally:
             ended.set()
             watch.join()
-        self.said = " ".join(family.said.split())
+        self.said = " ".join(tree.output.split())
 
     def replay(self, *more: str, level: str = "DEBUG") -> None:
         options = ["--conf", str(self.world.conf), "--runtag", self.world.tag, "--log", level]
@@ -117,15 +117,15 @@ class Watched:
         for entry in self.world.store.list("out/"):
             yield entry.key, self.world.store.read(entry.key)
 
-    def _watch(self, family: Family, words: tuple[str, ...], ended: threading.Event) -> None:
+    def _watch(self, tree: ProcessTree, words: tuple[str, ...], ended: threading.Event) -> None:
         """Notes the arguments of all, but for those that the user wrote himself."""
         own: set[tuple[str, ...]] = set()
         while not ended.wait(0.05):
-            members = family.members()
+            members = tree.processes()
             own |= {
                 tuple(member.arguments)
                 for member in members
-                if member.pid == family.driver.pid and member.arguments[-len(words) :] == words
+                if member.pid == tree.driver.pid and member.arguments[-len(words) :] == words
             }
             # What was forked, and is not yet another program, still shows the driver's words.
             for member in members:
@@ -158,7 +158,9 @@ def redshift(database, s3_server):
 
 @pytest.fixture
 def world(tmp_path, bucket, s3_settings, database):
-    world = World(tmp_path, bucket, s3_settings, database, tables=(PEOPLE, edge_logs.CHAT), ddl=DDL)
+    world = ReplayHarness(
+        tmp_path, bucket, s3_settings, database, tables=(PEOPLE, edge_logs.CHAT), ddl=DDL
+    )
     log_full_window(world)
     return world
 
@@ -295,11 +297,9 @@ def test_objects_that_s3_denies_to_tasks_give_no_secret_away(watched, faulty, ki
 @pytest.mark.slow
 @pytest.mark.spark
 def test_a_replay_that_is_killed_leaves_no_secret_behind(watched, faulty, redshift):
-    families: list[Family] = []
-    watched.during = families.append
-    redshift.inject(
-        "^COPY", "call", function=lambda: families[0].driver.send_signal(signal.SIGKILL)
-    )
+    trees: list[ProcessTree] = []
+    watched.during = trees.append
+    redshift.inject("^COPY", "call", function=lambda: trees[0].driver.send_signal(signal.SIGKILL))
     watched.replay()
     assert watched.status == -signal.SIGKILL
     assert watched.given_away() == {}
@@ -332,7 +332,7 @@ def test_an_undo_its_failures_and_the_list_of_runs_give_no_secret_away(made, red
     assert made.status == 1, made.said
     assert "Internal error" in made.said
     assert made.given_away() == {}
-    redshift.heal()
+    redshift.clear_faults()
     for words in (("undo", made.world.tag), ("runs",), ("runs", made.world.tag, "--json")):
         made.run(*words, *conf)
         assert made.status == 0, made.said

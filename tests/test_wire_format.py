@@ -17,7 +17,7 @@ import pytest
 
 from spade_spark.cli.main import main
 from spade_spark.storage.base import open_store
-from tests.chaos.engine import on_threads
+from tests.chaos.thread_spark import on_threads
 from tests.support import edge_logs
 from tests.support.duckdb_query import query
 from tests.support.harness import CONTROL

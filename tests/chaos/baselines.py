@@ -134,7 +134,7 @@ def settle(trial: Trial, known: Known, ended: Ended, *again: str) -> str:
     Returns:
         The end of the disturbed command in a few words.
     """
-    trial.heal()
+    trial.clear_faults()
     change = trial.change or known.replay(trial.words)
     changed = trial.look(change)
     said_done = ended.status == 0

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from tests.chaos.baselines import Course, Known, settle
-from tests.chaos.processes import COMMAND, Family
+from tests.chaos.processes import COMMAND, ProcessTree
 from tests.chaos.table import Case, Experiment
 from tests.chaos.trial import ON_THREADS, SECONDS, Ended, Trial, trial
 
@@ -116,26 +116,26 @@ def _named(course: Course, moment: int) -> str:
 
 def _kill_driver_after(known: Known, victim: _Victim, seconds: float) -> str:
     with victim.trial() as run:
-        family = run.begin(*victim.more, command=victim.command)
-        timer = threading.Timer(seconds, family.driver.kill)
+        tree = run.begin(*victim.more, command=victim.command)
+        timer = threading.Timer(seconds, tree.driver.kill)
         timer.start()
-        return _end(known, run, family, victim.more, timer.cancel)
+        return _end(known, run, tree, victim.more, timer.cancel)
 
 
 def _kill_driver_at(known: Known, victim: _Victim, moment: int) -> str:
     requests = len(victim.course.requests)
     with victim.trial() as run:
-        families: list[Family] = []
+        trees: list[ProcessTree] = []
 
         def kill() -> None:
-            families[0].driver.kill()
+            trees[0].driver.kill()
 
         if moment < requests:
             run.s3.inject("", "call", skip=moment, function=kill)
         else:
             run.redshift.inject("", "call", skip=moment - requests, function=kill)
-        families.append(run.begin(*victim.more, command=victim.command))
-        return _end(known, run, families[0], victim.more)
+        trees.append(run.begin(*victim.more, command=victim.command))
+        return _end(known, run, trees[0], victim.more)
 
 
 def _worker_case(known: Known, dice: random.Random, number: int) -> Case:
@@ -149,28 +149,28 @@ def _worker_case(known: Known, dice: random.Random, number: int) -> Case:
 def _kill_worker(known: Known, tag: str, moment: int, which: float) -> str:
     killed: list[int] = []
     with trial(known.scene, tag) as run:
-        families: list[Family] = []
+        trees: list[ProcessTree] = []
 
         def kill() -> None:
-            workers = families[0].workers()
+            workers = trees[0].workers()
             if workers:
                 worker = workers[int(which * len(workers))]
                 worker.kill()
                 killed.append(worker.pid)
 
         run.s3.inject(_BY_TASKS.pattern, "call", skip=moment, function=kill)
-        families.append(run.begin())
-        outcome = _end(known, run, families[0])
+        trees.append(run.begin())
+        outcome = _end(known, run, trees[0])
     return outcome if killed else f"{outcome} (no worker lived then)"
 
 
 def _end(
     known: Known,
     run: Trial,
-    family: Family,
+    tree: ProcessTree,
     more: tuple[str, ...] = (),
     and_then: Callable[[], None] = lambda: None,
 ) -> str:
-    status = family.end(SECONDS)
+    status = tree.wait(SECONDS)
     and_then()
-    return settle(run, known, Ended(status, family.said), *more)
+    return settle(run, known, Ended(status, tree.output), *more)

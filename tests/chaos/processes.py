@@ -38,7 +38,7 @@ class Process:
             os.kill(self.pid, signal.SIGKILL)
 
 
-class Family:
+class ProcessTree:
     """A command in a session of its own, and all that it starts.
 
     Args:
@@ -67,15 +67,15 @@ class Family:
                 start_new_session=True,
             )
 
-    def members(self) -> list[Process]:
+    def processes(self) -> list[Process]:
         """All that live, the driver among them."""
         return in_sessions({self.driver.pid})
 
     def workers(self) -> list[Process]:
         """The Python workers of its executors, where these run in its own Java."""
-        return python_workers(self.members())
+        return python_workers(self.processes())
 
-    def end(self, seconds: float) -> int:
+    def wait(self, seconds: float) -> int:
         """Waits for the driver's end; its exit status, -9 where it was killed.
 
         Whatever it leaves behind may end by itself, and is killed where it does not.
@@ -84,16 +84,16 @@ class Family:
             return self.driver.wait(seconds)
         finally:
             deadline = time.monotonic() + _PATIENCE
-            while self.driver.poll() is not None and self.members():
+            while self.driver.poll() is not None and self.processes():
                 if time.monotonic() > deadline:
                     break
                 time.sleep(0.05)
-            for each in self.members():
+            for each in self.processes():
                 each.kill()
             self.driver.wait()
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         """What it said, on either stream."""
         return self._out.read_text("utf-8", "replace")
 

@@ -68,6 +68,6 @@ def _cases(
 def _run(known: Known, tag: str, faults: dict[str, object], *, with_spark: bool) -> str:
     with trial(known.scene, tag, faults) as run:
         ended = run.apart() if with_spark else run.here()
-        if not run.s3.struck:
+        if not run.s3.triggered:
             return "nothing was struck"
         return settle(run, known, ended)

@@ -89,7 +89,7 @@ def test_a_refused_write_is_not_done(faulty, direct, bucket, kind, code):
     with pytest.raises(ClientError, match=code):
         client(faulty.endpoint_url).put_object(Bucket=bucket, Key="key", Body=DATA)
     assert "Contents" not in direct.list_objects_v2(Bucket=bucket)
-    assert faulty.struck == {kind: 1}
+    assert faulty.triggered == {kind: 1}
 
 
 def test_a_body_that_is_cut_ends_too_early(faulty, through, direct, bucket):
@@ -136,7 +136,7 @@ def test_a_fault_strikes_so_often_and_passes_so_many_first(faulty, through, buck
     fault = faulty.inject("PUT .*/b", "error", skip=1, times=2)
     done = [outcome(through.put_object, Bucket=bucket, Key=name, Body=b"") for name in "ababbb"]
     assert done == ["", "", "", "ClientError", "ClientError", ""]
-    assert fault.struck == 2
+    assert fault.triggered == 2
 
 
 def test_its_share_of_requests_goes_wrong_and_the_same_ones_by_the_same_seed(s3_settings, bucket):
@@ -148,7 +148,7 @@ def test_its_share_of_requests_goes_wrong_and_the_same_ones_by_the_same_seed(s3_
                 outcome(s3.put_object, Bucket=bucket, Key=f"{number}", Body=DATA)
                 for number in range(200)
             ]
-            assert set(faulty.struck) == set(kinds)
+            assert set(faulty.triggered) == set(kinds)
             return failed
 
     first = struck(1)

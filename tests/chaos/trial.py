@@ -20,10 +20,10 @@ from spade_spark.errors import ObjectNotFoundError
 from spade_spark.runs.manifest import Manifest
 from spade_spark.runs.paths import RunPaths
 from spade_spark.storage.records import decode, digest
-from tests.chaos.engine import on_threads, without_waits
 from tests.chaos.fixtures import BEFORE, KEYS, LOADER, TABLES, WINDOW, Scene, Tables, in_order
-from tests.chaos.processes import COMMAND, Family
+from tests.chaos.processes import COMMAND, ProcessTree
 from tests.chaos.state_diff import Change
+from tests.chaos.thread_spark import on_threads, without_waits
 from tests.support.faulty_s3 import FaultyS3
 from tests.support.redshift import RedshiftServer
 
@@ -31,7 +31,7 @@ ON_THREADS = (
     sys.executable,
     "-c",
     "from spade_spark.cli.main import run\n"
-    "from tests.chaos.engine import on_threads\n"
+    "from tests.chaos.thread_spark import on_threads\n"
     "with on_threads(): run()",
 )
 """The command as a process of its own, with threads in place of Spark."""
@@ -122,23 +122,23 @@ class Trial:
             status = main(self.arguments(*more))
         return Ended(status, said.getvalue())
 
-    def begin(self, *more: str, command: Sequence[str] = COMMAND) -> Family:
+    def begin(self, *more: str, command: Sequence[str] = COMMAND) -> ProcessTree:
         """The command as a process of its own; with Spark, unless it is told otherwise."""
         path = os.pathsep.join(filter(None, (str(_REPOSITORY), os.environ.get("PYTHONPATH"))))
         environ = {**os.environ, "PYTHONPATH": path, **self.variables()}
         out = self.scene.folder / f"{self.tag}.txt"
-        return Family(self.arguments(*more), environ, out, command)
+        return ProcessTree(self.arguments(*more), environ, out, command)
 
     def apart(self, *more: str, command: Sequence[str] = COMMAND) -> Ended:
         """As :meth:`begin`, to the command's end."""
-        family = self.begin(*more, command=command)
-        status = family.end(SECONDS)
-        return Ended(status, family.said)
+        tree = self.begin(*more, command=command)
+        status = tree.wait(SECONDS)
+        return Ended(status, tree.output)
 
-    def heal(self) -> None:
+    def clear_faults(self) -> None:
         """Nothing goes wrong any more."""
-        self.s3.heal()
-        self.redshift.heal()
+        self.s3.clear_faults()
+        self.redshift.clear_faults()
 
     def rows(self) -> Tables:
         return self.scene.rows(self.url)

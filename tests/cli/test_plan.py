@@ -8,15 +8,15 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from spade_spark.cli.main import main
-from tests.chaos.engine import on_threads
+from tests.chaos.thread_spark import on_threads
 from tests.support import edge_logs
-from tests.support.harness import WINDOW, World, log_full_window
+from tests.support.harness import WINDOW, ReplayHarness, log_full_window
 
 
 @pytest.fixture
 def world(tmp_path, bucket, s3_settings, database, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    world = World(tmp_path, bucket, s3_settings, database)
+    world = ReplayHarness(tmp_path, bucket, s3_settings, database)
     log_full_window(world)
     return world
 

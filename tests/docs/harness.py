@@ -23,7 +23,7 @@ import psycopg2
 
 from spade_spark.cli.main import main
 from spade_spark.sandbox.services import PostgresServer, S3Server
-from tests.chaos.engine import on_threads
+from tests.chaos.thread_spark import on_threads
 from tests.docs.pages import Block, blocks
 from tests.support import edge_logs
 from tests.support.redshift import RedshiftServer, S3Access

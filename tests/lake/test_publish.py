@@ -458,8 +458,8 @@ def test_faults_of_the_store_leave_no_row_out_and_none_twice(
         for request in ("PUT .*_current", "GET .*_current", "PUT .*new-"):
             faulty.inject(request, kind)
         lab.published("new")
-        assert faulty.struck[kind] >= 3
-        faulty.heal()
+        assert faulty.triggered[kind] >= 3
+        faulty.clear_faults()
         assert lab.rows() == values(AFTER)
         assert lab.current.serial == 2
 

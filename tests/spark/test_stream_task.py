@@ -202,7 +202,7 @@ def test_a_task_that_failed_is_gone_on_with_where_it_stopped(scene, consumer, pa
         scene.run(job)
     (progress,) = scene.record().streams.values()
     assert (scene.record().holder, progress.settled, progress.sending) == ("", 8, 8)
-    failing.heal()
+    failing.clear_faults()
     found = counts(scene.run(job))
     assert numbers(consumer.rows(name)) == list(range(ROWS))
     assert (found.published, found.repeated) == (ROWS, 2)
@@ -222,7 +222,7 @@ class FailingOnce:
             return self._put(headers, asked, target)
         return 503, b'{"__type": "ServiceDown"}'
 
-    def heal(self):
+    def clear_faults(self):
         self._partial._put = self._put
 
 

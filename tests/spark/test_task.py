@@ -36,7 +36,7 @@ GOOD = [
 ]
 
 
-class World:
+class ReplayHarness:
     """An edge store and an output store in directories, and a job over them."""
 
     def __init__(self, folder):
@@ -63,7 +63,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path):
-    return World(tmp_path)
+    return ReplayHarness(tmp_path)
 
 
 def test_every_event_ends_in_one_file_or_one_count(world):

@@ -1,4 +1,4 @@
-"""Which of the things that a fault matches are struck: the rule of all servers that can fail."""
+"""When an injected fault applies. Shared by all servers that can inject faults."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from dataclasses import dataclass, field
 
 
 @dataclass(kw_only=True)
-class Strikes:
-    """So many pass first, so many are struck, the rest pass.
+class FaultTrigger:
+    """Skips some matches, triggers at the next ones, then lets the rest pass.
 
     Attributes:
-        skip: How many pass first.
-        times: How many are struck.
-        struck: How many were.
+        skip: Matches to skip first.
+        times: Matches to trigger at.
+        triggered: Matches triggered at so far.
     """
 
     skip: int = 0
     times: int = 1
-    struck: int = field(default=0, init=False)
+    triggered: int = field(default=0, init=False)
 
-    def takes(self, matches: bool) -> bool:
-        """Whether what comes next is struck; to be asked of everything that comes."""
+    def fires(self, matches: bool) -> bool:
+        """Return whether the fault triggers. Call it for every request or statement."""
         if not matches:
             return False
         if self.skip:
             self.skip -= 1
             return False
-        if self.struck >= self.times:
+        if self.triggered >= self.times:
             return False
-        self.struck += 1
+        self.triggered += 1
         return True

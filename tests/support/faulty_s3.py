@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
-from tests.support.fault_points import Strikes
+from tests.support.fault_points import FaultTrigger
 
 Kind = Literal[
     "error",
@@ -48,7 +48,7 @@ _REFUSALS = {
 
 
 @dataclass
-class Fault(Strikes):
+class Fault(FaultTrigger):
     """Something that goes wrong at a request.
 
     Attributes:
@@ -70,8 +70,8 @@ class Fault(Strikes):
     seconds: float = 0
     function: Callable[[], None] = lambda: None
 
-    def strikes(self, request: str) -> bool:
-        return self.takes(re.search(self.request, request) is not None)
+    def applies_to(self, request: str) -> bool:
+        return self.fires(re.search(self.request, request) is not None)
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class FaultyS3:
         self._waiting: list[Fault] = []
         self._made: Counter[str] = Counter()
         self._throttling = 0
-        self.struck: Counter[str] = Counter()
+        self.triggered: Counter[str] = Counter()
         self.requests: list[str] = []
         self._server = _Server(("127.0.0.1", 0), self._handler())
         self._stopped = threading.Event()
@@ -142,7 +142,7 @@ class FaultyS3:
             self._waiting.append(fault)
         return fault
 
-    def heal(self) -> None:
+    def clear_faults(self) -> None:
         """Nothing goes wrong any more."""
         with self._lock:
             self._waiting.clear()
@@ -163,10 +163,10 @@ class FaultyS3:
             self.requests.append(request)
             number = self._made[request]
             self._made[request] += 1
-            fault = next((each for each in self._waiting if each.strikes(request)), None)
+            fault = next((each for each in self._waiting if each.applies_to(request)), None)
             fault = fault or self._by_chance(request, number)
             if fault:
-                self.struck[fault.kind] += 1
+                self.triggered[fault.kind] += 1
             return fault
 
     def _by_chance(self, request: str, number: int) -> Fault | None:

@@ -35,7 +35,7 @@ BEFORE = ("2017-11-03 09:59:59", "before", 1)
 AFTER = ("2017-11-03 12:00:00", "after", 4)
 
 
-class World:
+class ReplayHarness:
     """An edge, a Blueprint and a warehouse.
 
     Args:

@@ -19,7 +19,7 @@ PROGRAMS = Path(sys.executable).parent
 
 
 @dataclass(frozen=True)
-class Ended:
+class ProcessResult:
     """What is left of a process.
 
     Attributes:
@@ -60,7 +60,7 @@ def run(*command, cwd, **more):
     )
     with _looking(process) as seen:
         out, err = process.communicate(timeout=120)
-    return Ended(process.returncode, out, err, frozenset(seen))
+    return ProcessResult(process.returncode, out, err, frozenset(seen))
 
 
 @contextmanager

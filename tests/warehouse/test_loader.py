@@ -82,7 +82,7 @@ def test_a_conflict_or_a_broken_connection_at_any_statement_changes_nothing_but_
     harness, files = ready
     fault = redshift.inject(statement, action, skip=skip)
     done = harness.load_table(files)
-    assert fault.struck == 1
+    assert fault.triggered == 1
     assert (done.before, done.deleted, done.inserted) == (2, 2, 2)
     assert harness.rows() == REPLACED
     assert harness.replay_log() == [("tag", "login", 2, 2, files.checksum)]
@@ -118,7 +118,7 @@ def test_where_the_ledger_cannot_be_looked_at_the_outcome_is_unknown_and_said_so
     assert told.unknown
     assert "it is unknown whether the rows were replaced" in told.reason
     assert f"looks for the load in {harness.control}.replay" in told.reason
-    redshift.heal()
+    redshift.clear_faults()
     harness.skip_load(files)
     assert harness.rows() == REPLACED
 
@@ -128,7 +128,7 @@ def test_a_conflict_that_stays_is_given_up_after_the_set_number_of_tries(ready, 
     fault = redshift.inject("^DELETE", "refuse", times=100)
     told: list[LoadProgress] = []
     reason = harness.fail_to_load(files, progress=told.append).reason
-    assert fault.struck == 4
+    assert fault.triggered == 4
     assert "login was not modified: a concurrent transaction prevented this one: 1023" in reason
     assert "run the same command again" in reason
     assert phases(told).count(LoadPhase.WAITING) == 3
@@ -157,14 +157,14 @@ def test_errors_of_permission_space_and_definition_are_not_tried_again(
     harness, files = ready
     fault = redshift.inject("^DELETE", sqlstate=sqlstate, message=message, detail="", times=100)
     told = harness.fail_to_load(files)
-    assert fault.struck == 1
+    assert fault.triggered == 1
     assert message in told.reason
     assert harness.rows() == list(OLD)
 
 
 def test_the_replace_locks_the_ledger_first_and_never_the_target_nor_truncates(ready, redshift):
     harness, files = ready
-    redshift.heal()
+    redshift.clear_faults()
     harness.load_table(files)
     sent = redshift.statements
     assert [sql for sql in sent if "LOCK" in sql] == [f'LOCK TABLE "{harness.control}"."replay"']
@@ -312,7 +312,7 @@ def test_retries_are_bounded_in_time_as_well(ready, redshift):
     fault = redshift.inject("^DELETE", "refuse", times=1000)
     retries = RetryPolicy(max_attempts=1000, max_seconds=0.3, initial_wait=0.05, max_wait=0.05)
     harness.fail_to_load(files, retries=retries)
-    assert 1 <= fault.struck < 100
+    assert 1 <= fault.triggered < 100
 
 
 def test_a_session_knows_when_it_was_rolled_back_by_the_warehouse(on_postgres):

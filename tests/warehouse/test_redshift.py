@@ -79,7 +79,7 @@ def test_a_plan_shows_what_is_sent_and_no_secret(on_redshift, redshift):
         harness.warehouse, schemas_from_settings(harness.settings), files, WINDOW, "tag"
     )
     planned = [str(statement) for statement in job.script(columns)]
-    redshift.heal()
+    redshift.clear_faults()
     harness.load_table(files)
     sent = redshift.statements
     for secret in KEYS[:2]:
@@ -142,7 +142,7 @@ def test_no_failure_shows_a_secret(on_redshift, redshift, monkeypatch, caplog, c
     for action in ("refuse", "drop_before"):
         redshift.inject("^COPY", action, times=100)
         shown.append(harness.fail_to_load(harness.write_files(*NEW)).reason)
-        redshift.heal()
+        redshift.clear_faults()
     redshift.inject("^COPY", sqlstate="42601", message="near 'marked-secret-key'", detail="")
     shown.append(harness.fail_to_load(harness.write_files(*NEW)).reason)
     for text in (*shown, *capfd.readouterr()):

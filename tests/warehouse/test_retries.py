@@ -32,7 +32,7 @@ def one(session: Session) -> int:
 def test_a_conflict_or_a_broken_connection_is_passed_over(redshift, action):
     fault = redshift.inject("^SELECT 1", action, times=2)
     assert query_with_retries(ConnectionInfo.parse(redshift.url), one, FAST_RETRIES) == 1
-    assert fault.struck == 2
+    assert fault.triggered == 2
 
 
 def test_a_look_before_the_load_and_the_question_what_it_is_go_on_over_a_broken_connection(
@@ -42,7 +42,7 @@ def test_a_look_before_the_load_and_the_question_what_it_is_go_on_over_a_broken_
     undisturbed = look(on_redshift)
     faults = [redshift.inject(statement, "drop_before") for statement in ("version", "DATE_TRUNC")]
     assert look(on_redshift) == undisturbed
-    assert [fault.struck for fault in faults] == [1, 1]
+    assert [fault.triggered for fault in faults] == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_what_does_not_pass_ends_with_what_to_do(redshift, action, error):
     fault = redshift.inject("^SELECT 1", action, times=100)
     with pytest.raises(error, match="nothing was changed; run the same command again"):
         query_with_retries(ConnectionInfo.parse(redshift.url), one, FAST_RETRIES)
-    assert fault.struck == 3
+    assert fault.triggered == 3
 
 
 def test_a_refusal_is_not_asked_again_and_says_to_mend_it(redshift):
@@ -62,4 +62,4 @@ def test_a_refusal_is_not_asked_again_and_says_to_mend_it(redshift):
     advice = "Disk Full.*; fix this, then run the same command again"
     with pytest.raises(WarehouseError, match=advice):
         query_with_retries(ConnectionInfo.parse(redshift.url), one, FAST_RETRIES)
-    assert fault.struck == 1
+    assert fault.triggered == 1

@@ -337,7 +337,7 @@ STATEMENTS = [
 def ready(on_redshift, redshift):
     on_redshift.create_table()
     on_redshift.load_table(on_redshift.write_files(*NEW))
-    redshift.heal()
+    redshift.clear_faults()
     return on_redshift
 
 
@@ -355,7 +355,7 @@ def test_a_statement_that_is_refused_leaves_neither_backup_nor_change(ready, red
         retries=FAST_RETRIES,
     )
     assert "Disk Full" in getattr(outcome, "reason", "")
-    redshift.heal()
+    redshift.clear_faults()
     assert ready.rows() == REPLACED
     assert backups(ready) == ["tag__login"]
     assert len(ready.replay_log()) == 1
@@ -373,7 +373,7 @@ def test_a_load_that_is_refused_leaves_no_backup(on_redshift, redshift, statemen
     denied = {"sqlstate": "53100", "message": "Disk Full", "detail": "", "skip": skip}
     redshift.inject(statement, times=100, **denied)
     assert "Disk Full" in harness.fail_to_load(files).reason
-    redshift.heal()
+    redshift.clear_faults()
     assert (harness.rows(), backups(harness), harness.replay_log()) == (list(OLD), [], [])
 
 
@@ -393,7 +393,7 @@ def test_conflicts_and_broken_connections_of_an_undo_are_tried_again_and_it_is_d
 ):
     fault = redshift.inject(statement, action)
     undone(ready)
-    assert fault.struck == 1
+    assert fault.triggered == 1
     assert ready.rows() == list(OLD)
     assert len(ready.replay_log()) == 2
     assert backups(ready) == ["tag__login", "undo-tag__login"]
@@ -505,7 +505,7 @@ def test_no_failure_of_an_undo_shows_the_password(ready, redshift):
                 progress=lambda progress: told.append(progress.note),
             )
             told.append(getattr(outcome, "reason", ""))
-            redshift.heal()
+            redshift.clear_faults()
     assert any("***" in text for text in told)
     assert not any(redshift.password in text for text in told)
     assert ready.rows() == REPLACED

@@ -11,14 +11,14 @@ import pytest
 
 from spade_spark.retry import RetryPolicy
 from tests.support import edge_logs
-from tests.support.harness import World, log_full_window
+from tests.support.harness import ReplayHarness, log_full_window
 from tests.support.redshift import RedshiftServer, S3Access
 
 
 @pytest.fixture
 def world(tmp_path, bucket, s3_settings, database, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    world = World(tmp_path, bucket, s3_settings, database)
+    world = ReplayHarness(tmp_path, bucket, s3_settings, database)
     log_full_window(world)
     return world
 

@@ -15,11 +15,11 @@ from spade_spark.gocompat.quote import escape
 from spade_spark.settings import S3Settings
 from spade_spark.spark.java import require_java
 from spade_spark.storage.base import open_store
-from tests.chaos.engine import on_threads
+from tests.chaos.thread_spark import on_threads
 from tests.docs.pages import examples
 from tests.support import edge_logs
 from tests.support.duckdb_query import query
-from tests.support.harness import WINDOW, World
+from tests.support.harness import WINDOW, ReplayHarness
 
 LOGIN = edge_logs.table(
     "login",
@@ -66,7 +66,7 @@ def world(s3_server, postgres_server, tmp_path_factory):
         client = boto3.client("s3", endpoint_url=s3.endpoint_url, region_name="us-east-1")
         for bucket in ("two-formats", "lake"):
             client.create_bucket(Bucket=bucket)
-        world = World(
+        world = ReplayHarness(
             tmp_path_factory.mktemp("lake"),
             "two-formats",
             s3,

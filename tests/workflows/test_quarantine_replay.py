@@ -7,7 +7,7 @@ import pytest
 
 from spade_spark.cli.main import main
 from tests.support import edge_logs
-from tests.support.harness import AFTER, BEFORE, World
+from tests.support.harness import AFTER, BEFORE, ReplayHarness
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -23,7 +23,7 @@ def world(tmp_path, bucket, s3_settings, database, monkeypatch):
     quarantined line, as if a fixed decoder could read it.
     """
     monkeypatch.chdir(tmp_path)
-    world = World(tmp_path, bucket, s3_settings, database)
+    world = ReplayHarness(tmp_path, bucket, s3_settings, database)
     good = edge_logs.record("login", {"login": "ann", "n": 1}, at="2017-11-03T17:00:00Z")
     bad = edge_logs.envelope('{"event": "login"', at="2017-11-03T17:30:00Z")
     world.log("2017-11-03T18:00:00", [good, bad])

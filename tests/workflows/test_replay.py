@@ -7,7 +7,7 @@ import pytest
 
 from spade_spark.cli.main import main
 from tests.support import edge_logs
-from tests.support.harness import AFTER, BEFORE, World, log_full_window
+from tests.support.harness import AFTER, BEFORE, ReplayHarness, log_full_window
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("engine")
 @pytest.fixture
 def world(tmp_path, bucket, s3_settings, database, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    return World(tmp_path, bucket, s3_settings, database)
+    return ReplayHarness(tmp_path, bucket, s3_settings, database)
 
 
 @pytest.fixture

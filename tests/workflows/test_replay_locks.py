@@ -15,7 +15,7 @@ from spade_spark.locking.process import Process
 from spade_spark.storage.base import open_store
 from spade_spark.warehouse.window_swap import swap_window
 from spade_spark.window import Window
-from tests.support.harness import AFTER, BEFORE, World, log_full_window
+from tests.support.harness import AFTER, BEFORE, ReplayHarness, log_full_window
 
 ELSEWHERE = Process("bob", "worker-7", 4711, "worker-7/boot/pid:[1]", "9")
 OVERLAPPING = ("2017-11-03 11:00:00", "2017-11-03 12:30:00")
@@ -25,7 +25,7 @@ LATER = ("2017-11-03 12:00:00", "2017-11-03 12:30:00")
 @pytest.fixture
 def world(tmp_path, bucket, s3_settings, database, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    world = World(tmp_path, bucket, s3_settings, database)
+    world = ReplayHarness(tmp_path, bucket, s3_settings, database)
     log_full_window(world)
     return world
 

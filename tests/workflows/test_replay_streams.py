@@ -6,11 +6,11 @@ import pytest
 
 from spade_spark.cli.main import main
 from spade_spark.reporting.preview import REPEATS
-from tests.chaos.engine import on_threads
+from tests.chaos.thread_spark import on_threads
 from tests.docs.pages import examples
 from tests.streams.harness import published, spade_config, unpack
 from tests.support import edge_logs
-from tests.support.harness import WINDOW, World, log_full_window
+from tests.support.harness import WINDOW, ReplayHarness, log_full_window
 from tests.support.partial_reads import PartialFailures
 from tests.support.streams import Consumer
 
@@ -30,7 +30,7 @@ def consumer(s3_server, aws_keys):
 def world(tmp_path, bucket, s3_settings, partial, monkeypatch):
     """A world with logs and without a warehouse; it publishes through ``partial``."""
     monkeypatch.chdir(tmp_path)
-    world = World(tmp_path, bucket, s3_settings, "")
+    world = ReplayHarness(tmp_path, bucket, s3_settings, "")
     log_full_window(world)
     world.configure("[input]", f'streams = "s3://{bucket}/streams.json"\n            [input]')
     streams = f'[streams]\n            endpoint_url = "{partial.endpoint_url}"\n'

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.support import edge_logs
-from tests.support.harness import WINDOW, World
+from tests.support.harness import WINDOW, ReplayHarness
 from tests.support.processes import environment, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.spark]
@@ -76,7 +76,7 @@ def _kill_in_the_middle(world, command, cwd):
 def test_a_killed_replay_resumes_and_repeats_no_finished_partition(
     tmp_path, bucket, s3_settings, aws_keys
 ):
-    world = World(tmp_path, bucket, s3_settings, "")
+    world = ReplayHarness(tmp_path, bucket, s3_settings, "")
     world.configure('"local[2]"', '"local[1]"')
     _write_logs(world)
     options = ["--skip-ace-upload", "--conf", str(world.conf), "--runtag"]

@@ -11,7 +11,7 @@ from spade_spark.transform.transformers.registry import TRANSFORMERS, is_transfo
 from tests.docs.pages import examples
 from tests.support import edge_logs
 from tests.support.globs import FORMS, glob
-from tests.support.harness import WINDOW, World
+from tests.support.harness import WINDOW, ReplayHarness
 from tests.support.statsd import StatsdServer
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -34,7 +34,7 @@ def _clean_environment(tmp_path, monkeypatch):
 @pytest.fixture
 def world(tmp_path, bucket, s3_settings, database, server):
     """A world with the documented settings."""
-    world = World(tmp_path, bucket, s3_settings, database)
+    world = ReplayHarness(tmp_path, bucket, s3_settings, database)
     url = f"s3://{bucket}"
     (metadata,) = examples("input.md", "Edge types", "json")
     world.store.write("metadata.json", metadata.encode())

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.support.fault_points import Strikes
+from tests.support.fault_points import FaultTrigger
 
 Action = Literal["refuse", "drop_before", "drop_after", "drop_then_run", "call"]
 
 
 @dataclass
-class Fault(Strikes):
+class Fault(FaultTrigger):
     """Something that goes wrong at a statement.
 
     Attributes:
@@ -40,8 +40,8 @@ class Fault(Strikes):
     seconds: float = 0
     function: Callable[[], None] = lambda: None
 
-    def strikes(self, sql: str) -> bool:
-        return self.takes(re.search(self.statement, sql, re.IGNORECASE) is not None)
+    def applies_to(self, sql: str) -> bool:
+        return self.fires(re.search(self.statement, sql, re.IGNORECASE) is not None)
 
 
 class Faults:
@@ -62,4 +62,4 @@ class Faults:
 
     def at(self, sql: str) -> Fault | None:
         with self._lock:
-            return next((fault for fault in self._waiting if fault.strikes(sql)), None)
+            return next((fault for fault in self._waiting if fault.applies_to(sql)), None)

@@ -77,7 +77,7 @@ class RedshiftServer:
         """Makes something go wrong at the next statement of that kind: see :class:`Fault`."""
         return self._shared.faults.add(Fault(statement, action, **how))  # type: ignore[arg-type] # Fault's own
 
-    def heal(self) -> None:
+    def clear_faults(self) -> None:
         """Nothing goes wrong any more; forgets the statements."""
         self._shared.faults.clear()
         with self._shared.lock:
