@@ -105,7 +105,7 @@ def test_the_plan_checks_the_type_of_its_column(table, registry):
         return list(column_differences(table, state, registry))
 
     assert differences("integer") == []
-    assert differences("text") == ["color is text, Blueprint makes htmlColor"]
+    assert differences("text") == ["color is text, Blueprint has htmlColor"]
 
 
 def test_parquet_and_the_catalog_of_the_lake_have_its_type(table, registry, tmp_path):

@@ -141,7 +141,7 @@ def state_of(table, *types):
 @every_spec
 def test_the_plan_names_a_column_of_another_type(spec):
     (difference,) = column_differences(table_of(spec), state_of(table_of(spec), "date"))
-    assert difference == f"c is date, Blueprint makes {spec.example_name}"
+    assert difference == f"c is date, Blueprint has {spec.example_name}"
 
 
 @every_spec
