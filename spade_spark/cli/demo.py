@@ -7,7 +7,7 @@ from rich.console import Console
 
 from spade_spark.sandbox.demo import show_demo
 from spade_spark.sandbox.sandbox import EVENTS
-from spade_spark.sandbox.subprocesses import every_signal_interrupts
+from spade_spark.sandbox.subprocesses import interrupt_on_signals
 from spade_spark.spark.java import require_java
 
 
@@ -26,5 +26,5 @@ def command(events: int) -> int:
     temporary S3 API and warehouse on this machine.
     """
     require_java()
-    with every_signal_interrupts():
+    with interrupt_on_signals():
         return 0 if show_demo(Console(), events) else 1

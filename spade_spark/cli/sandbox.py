@@ -13,7 +13,7 @@ from rich.text import Text
 
 from spade_spark.sandbox.commands import commands
 from spade_spark.sandbox.sandbox import EVENTS, Sandbox
-from spade_spark.sandbox.subprocesses import every_signal_interrupts
+from spade_spark.sandbox.subprocesses import interrupt_on_signals
 
 
 @click.command("sandbox")
@@ -38,7 +38,7 @@ def command(conf: Path, events: int) -> int:
     """
     console = Console()
     with (
-        every_signal_interrupts(),
+        interrupt_on_signals(),
         Sandbox(events, log=console.print) as sandbox,
         _settings_file(sandbox, conf),
     ):

@@ -16,7 +16,7 @@ from spade_spark.reporting.render import format_size, pluralize
 _MAX_SHOWN = 12
 _MIN_MINUTES = 2
 
-REPEATS = (
+DUPLICATES_WARNING = (
     "Consumers must expect duplicates: rows that were published before are published again, and "
     "after a failure some rows are published twice."
 )
@@ -142,7 +142,7 @@ def _head(preview: ReplayPreview) -> Iterator[RenderableType]:
         form = ", compressed" if stream.compressed else ""
         yield Text(f"Publish to {stream.stream} in {stream.region}{form}: {_events(stream)}")
     if preview.streams:
-        yield Text(REPEATS, style="bold yellow")
+        yield Text(DUPLICATES_WARNING, style="bold yellow")
 
 
 def _events(stream: StreamPreview) -> str:
@@ -164,26 +164,26 @@ def _seconds(seconds: float) -> str:
 def _tables(preview: ReplayPreview) -> Iterator[RenderableType]:
     if not preview.tables:
         return
-    table = Table(title="Tables", title_justify="left")
-    table.add_column("table", overflow="fold")
-    table.add_column("version", justify="right")
-    table.add_column("current rows in window", justify="right")
-    table.add_column("columns", overflow="fold")
-    for each in preview.tables:
-        differences = "\n".join(each.differences) or "match Blueprint"
-        table.add_row(each.table, str(each.version), f"{each.rows:,}", differences)
-    yield table
+    grid = Table(title="Tables", title_justify="left")
+    grid.add_column("table", overflow="fold")
+    grid.add_column("version", justify="right")
+    grid.add_column("current rows in window", justify="right")
+    grid.add_column("columns", overflow="fold")
+    for table in preview.tables:
+        differences = "\n".join(table.differences) or "match Blueprint"
+        grid.add_row(table.table, str(table.version), f"{table.rows:,}", differences)
+    yield grid
 
 
 def _details(preview: ReplayPreview) -> Iterator[RenderableType]:
-    for each in preview.tables:
-        if each.hours:
-            yield Text(f"\nRows of {each.table} in the window, by hour", style="bold")
-        for hour, rows in each.hours:
+    for table in preview.tables:
+        if table.hours:
+            yield Text(f"\nRows of {table.table} in the window, by hour", style="bold")
+        for hour, rows in table.hours:
             yield Text(f"  {hour:%Y-%m-%d %H:00}  {rows:>12,}")
-    for each in preview.tables:
-        yield Text(f"\nSQL for {each.table}", style="bold")
-        yield from (Text(f"  {statement};") for statement in each.statements)
+    for table in preview.tables:
+        yield Text(f"\nSQL for {table.table}", style="bold")
+        yield from (Text(f"  {statement};") for statement in table.statements)
     yield Text()
 
 

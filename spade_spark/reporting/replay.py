@@ -24,7 +24,7 @@ from spade_spark.transform.outcomes import Outcome
 
 
 @dataclass(frozen=True)
-class Report:
+class ReplayReport:
     """The result of one replay.
 
     Attributes:
@@ -102,12 +102,12 @@ _MEANINGS = {
 }
 
 
-def print_summary(report: Report, console: Console) -> None:
+def print_summary(report: ReplayReport, console: Console) -> None:
     """Print the input and output counts, the loads, and what to do next."""
     print_parts(_parts(report), console)
 
 
-def _parts(report: Report) -> Iterator[RenderableType]:
+def _parts(report: ReplayReport) -> Iterator[RenderableType]:
     counts = report.manifest.counts
     yield Text()
     yield Text(f"Replay {report.run_tag}: {report.window}", style="bold")
@@ -131,7 +131,7 @@ def _parts(report: Report) -> Iterator[RenderableType]:
     yield _status_line(report)
 
 
-def _outcomes(report: Report) -> Table:
+def _outcomes(report: ReplayReport) -> Table:
     counts = report.manifest.counts
     table = Table(title="Input", title_justify="left")
     table.add_column("outcome", no_wrap=True)
@@ -154,7 +154,7 @@ def _outcomes(report: Report) -> Table:
     return table
 
 
-def _tables_made(report: Report) -> Table:
+def _tables_made(report: ReplayReport) -> Table:
     table = Table(title="Written rows (not loaded)", title_justify="left")
     for name in ("table", "version", "rows", "files"):
         table.add_column(name, justify="left" if name == "table" else "right")
@@ -164,7 +164,7 @@ def _tables_made(report: Report) -> Table:
     return table
 
 
-def _loads(report: Report) -> Table:
+def _loads(report: ReplayReport) -> Table:
     table = Table(title="Loaded rows", title_justify="left")
     table.add_column("table", overflow="fold")
     for name in ("before", "deleted", "inserted", "outside\nwindow", "seconds"):
@@ -185,7 +185,7 @@ def _loads(report: Report) -> Table:
     return table
 
 
-def _parquet(report: Report) -> Table:
+def _parquet(report: ReplayReport) -> Table:
     table = Table(title="Parquet output", title_justify="left")
     table.add_column("table", overflow="fold")
     for name in ("days", "rows", "undated", "files", "size"):
@@ -201,7 +201,7 @@ def _parquet(report: Report) -> Table:
     return table
 
 
-def _published(report: Report) -> Table:
+def _published(report: ReplayReport) -> Table:
     table = Table(title="Published rows", title_justify="left")
     table.add_column("stream", overflow="fold")
     for name in ("published", "records", "filtered", "outside\nwindow", "dropped"):
@@ -214,7 +214,7 @@ def _published(report: Report) -> Table:
     return table
 
 
-def _edge_mismatches(report: Report) -> list[tuple[str, EdgeTypeCounts]]:
+def _edge_mismatches(report: ReplayReport) -> list[tuple[str, EdgeTypeCounts]]:
     """The events that came from an unexpected or unknown edge, most affected first."""
     edge_types = report.manifest.counts.edge_types.items()
     return sorted(
@@ -223,7 +223,7 @@ def _edge_mismatches(report: Report) -> list[tuple[str, EdgeTypeCounts]]:
     )
 
 
-def _edge_types(report: Report) -> Table:
+def _edge_types(report: ReplayReport) -> Table:
     mismatches = _edge_mismatches(report)
     more = f" (top {_MAX_SHOWN} of {len(mismatches)})" if len(mismatches) > _MAX_SHOWN else ""
     table = Table(title=f"Events with an unexpected edge type{more}", title_justify="left")
@@ -237,7 +237,7 @@ def _edge_types(report: Report) -> Table:
     return table
 
 
-def _warnings(report: Report) -> Iterator[str]:
+def _warnings(report: ReplayReport) -> Iterator[str]:
     manifest = report.manifest
     for damaged in manifest.damaged[:_MAX_SHOWN]:
         yield f"Corrupt object: {damaged.reason}"
@@ -278,7 +278,7 @@ def _warnings(report: Report) -> Iterator[str]:
             yield f"{loaded.table}.{column}: {count:,} values were truncated to the column length"
 
 
-def _errors(report: Report) -> Iterator[str]:
+def _errors(report: ReplayReport) -> Iterator[str]:
     for uuid, error in report.manifest.failures[:_MAX_SHOWN]:
         yield f"Event {uuid} failed: {error}"
     if report.failed_events:
@@ -300,7 +300,7 @@ def _errors(report: Report) -> Iterator[str]:
         yield f"Table {load.table} was not loaded: {load.reason}"
 
 
-def _republish_command(report: Report, stream: str) -> str:
+def _republish_command(report: ReplayReport, stream: str) -> str:
     """The command that publishes the run's window to one stream; its id ends in its AWS name."""
     tables = [table.table for table in report.manifest.tables]
     command = ["spade-spark", "replay", *report.manifest.window]
@@ -308,7 +308,7 @@ def _republish_command(report: Report, stream: str) -> str:
     return shlex.join([*command, "--skip-ace-upload", "--publish", stream.rpartition("/")[2]])
 
 
-def _status_line(report: Report) -> Text:
+def _status_line(report: ReplayReport) -> Text:
     if report.complete:
         return Text(f"Done. Run output: {report.url}", style="bold green")
     return Text(f"INCOMPLETE: see the errors above. Run output: {report.url}", style="bold red")

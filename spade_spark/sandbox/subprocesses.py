@@ -131,7 +131,7 @@ def run_supervised(command: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 @contextmanager
-def every_signal_interrupts() -> Iterator[None]:
+def interrupt_on_signals() -> Iterator[None]:
     """Let SIGTERM and SIGHUP raise KeyboardInterrupt as Ctrl-C does, so that the block cleans up.
 
     Signals that were ignored when the process started stay ignored: a shell script starts its

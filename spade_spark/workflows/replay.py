@@ -26,9 +26,9 @@ from spade_spark.locking.lease import LeaseRequest, LeaseStore
 from spade_spark.plan import InputPartition, Plan
 from spade_spark.reporting.console import ConsoleReporter
 from spade_spark.reporting.corrupt_input import damage_problem, withheld_message
-from spade_spark.reporting.preview import REPEATS
+from spade_spark.reporting.preview import DUPLICATES_WARNING
 from spade_spark.reporting.render import pluralize
-from spade_spark.reporting.replay import Report
+from spade_spark.reporting.replay import ReplayReport
 from spade_spark.reporting.statsd import Metrics, load_metrics, run_metrics
 from spade_spark.request import Request
 from spade_spark.runs.import_legacy import import_legacy_run
@@ -57,7 +57,7 @@ from spade_spark.workflows.preview import build_preview
 _LOG = logging.getLogger(__name__)
 
 
-def replay(request: Request, settings: Settings, reporter: ConsoleReporter) -> Report:
+def replay(request: Request, settings: Settings, reporter: ConsoleReporter) -> ReplayReport:
     """Run the replay that ``request`` describes.
 
     Returns:
@@ -88,7 +88,7 @@ class _ReplayRunner:
     reporter: ConsoleReporter
     metrics: Metrics
 
-    def run_full(self) -> Report:
+    def run_full(self) -> ReplayReport:
         """Plan, confirm, transform and load."""
         require_java()
         planned = plan_replay(self.request, self.settings)
@@ -99,7 +99,7 @@ class _ReplayRunner:
             report = self._load(completed, planned.tables, lock)
         return replace(report, left_out=planned.skipped_tables, unnamed=planned.listing.unnamed)
 
-    def load_existing(self) -> Report:
+    def load_existing(self) -> ReplayReport:
         """Load the files of an earlier run (``--skip-transform``)."""
         with self._lock() as lock:
             completed = self._existing_run()
@@ -122,7 +122,7 @@ class _ReplayRunner:
         self._confirm(sum(table.rows for table in preview.tables))
         if preview.streams:
             streams = pluralize(len(preview.streams), "stream")
-            self.reporter.confirm(f"Publish to {streams}? {REPEATS}")
+            self.reporter.confirm(f"Publish to {streams}? {DUPLICATES_WARNING}")
 
     def _confirm(self, rows: int) -> None:
         verb = "Add to" if self.request.from_quarantine else "Replace"
@@ -212,10 +212,14 @@ class _ReplayRunner:
                 withheld_message(withheld, all_completions, publishing.tables, self.request)
             )
 
-    def _load(self, completed: CompletedRun, tables: Sequence[Table], lock: HeldLease) -> Report:
+    def _load(
+        self, completed: CompletedRun, tables: Sequence[Table], lock: HeldLease
+    ) -> ReplayReport:
         """Replace the window of each table, unless too many input objects are corrupt."""
         request, settings = self.request, self.settings.warehouse
-        report = Report(request.run_tag, self.run.url, str(request.window), completed.manifest)
+        report = ReplayReport(
+            request.run_tag, self.run.url, str(request.window), completed.manifest
+        )
         problem = damage_problem(completed, request)
         if problem or self.warehouse is None:
             return replace(report, problems=(problem,) if problem else ())

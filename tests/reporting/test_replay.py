@@ -13,7 +13,7 @@ from rich.console import Console
 
 from spade_spark.blueprint.schema import SkippedTable
 from spade_spark.reporting.render import format_size, pluralize
-from spade_spark.reporting.replay import Report, print_summary
+from spade_spark.reporting.replay import ReplayReport, print_summary
 from spade_spark.runs.audit_counts import AuditCounts
 from spade_spark.runs.load_results import LoadAlreadyDone, LoadFailed, TableLoaded
 from spade_spark.runs.manifest import CorruptObject, Manifest, ManifestTable, RowFile, UntrackedFile
@@ -31,7 +31,7 @@ MANIFEST = Manifest(
     counts=AuditCounts(2, 2_500_000, 9_900_000, 1240, 1, 0, 1239, EVENTS),
 )
 LOADED = TableLoaded("login", 1000, 1240, 6, 1000, 1234, 2.5)
-REPORT = Report("r", "s3://out/r/", "the window", MANIFEST, (LOADED,), seconds=12.3)
+REPORT = ReplayReport("r", "s3://out/r/", "the window", MANIFEST, (LOADED,), seconds=12.3)
 
 
 def printed(report, width=80):

@@ -16,7 +16,7 @@ import pytest
 from spade_spark.errors import SpadeError
 from spade_spark.sandbox import postgres_process
 from spade_spark.sandbox.services import PostgresServer, S3Server
-from spade_spark.sandbox.subprocesses import every_signal_interrupts, run_supervised
+from spade_spark.sandbox.subprocesses import interrupt_on_signals, run_supervised
 
 GONE_WITHIN = 10.0
 
@@ -149,7 +149,7 @@ def test_a_signal_to_the_parent_leaves_no_process(sent):
 @pytest.mark.parametrize("ignored", [signal.SIGINT, signal.SIGHUP])
 def test_signals_that_were_ignored_at_the_start_stay_ignored(default_signals, ignored):
     signal.signal(ignored, signal.SIG_IGN)
-    with every_signal_interrupts():
+    with interrupt_on_signals():
         try:
             os.kill(os.getpid(), ignored)
         except KeyboardInterrupt:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from spade_spark.cli.main import main
-from spade_spark.reporting.preview import REPEATS
+from spade_spark.reporting.preview import DUPLICATES_WARNING
 from tests.chaos.thread_spark import on_threads
 from tests.docs.pages import examples
 from tests.streams.harness import published, spade_config, unpack
@@ -74,7 +74,7 @@ def test_a_replay_publishes_to_the_streams_in_blueprint(world, consumer, partial
     assert ann in rows  # the rows of a chunk come in no order
     (line,) = consumer.read_firehose(archive)
     assert line["Data"] == {"time": "2017-11-03 10:30:00", "text": "hello"}
-    assert REPEATS in heard[0]
+    assert DUPLICATES_WARNING in heard[0]
     assert f"Publish to stream/{views} in us-west-2, compressed: login" in heard[0]
     assert "Published rows" in printed(capsys)
     streams = world.report()["manifest"]["ledger"]["streams"]
@@ -133,7 +133,7 @@ def test_the_plan_names_the_streams(world, capsys):
     assert main([*words, "--publish", "views"]) == 0
     text = printed(capsys)
     assert "Publish to stream/views in us-west-2: login" in text
-    assert REPEATS in text
+    assert DUPLICATES_WARNING in text
 
 
 def test_the_same_command_publishes_the_remaining_rows(world, consumer, partial):
