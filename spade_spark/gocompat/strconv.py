@@ -38,7 +38,7 @@ def parse_integer(text: str, bits: int) -> int:
 SMALLEST: Final = 1e-299
 """Smaller magnitudes are written as 0."""
 
-# A single underscore may stand between digits, and between a base prefix and a digit.
+# A single underscore is valid between digits, and between a base prefix and a digit.
 _DIGITS = "[0-9]+(?:_[0-9]+)*"
 _HEX_DIGITS = "[0-9a-fA-F]+(?:_[0-9a-fA-F]+)*"
 _DECIMAL = re.compile(

@@ -52,7 +52,7 @@ _TRUNCATED_MESSAGE: Final = "Input data was truncated"
 BATCH_STRIDE: Final = 4
 """The items of an event in a batch: the event, its record, its timestamp and its geo texts."""
 BATCH_MIN_ROWS: Final = 3 * BATCH_STRIDE
-"""Up to this size, making the rows of a batch one by one is faster."""
+"""The items of three events. Up to this size, making the rows one by one is faster."""
 
 
 class _FallbackReason(Enum):

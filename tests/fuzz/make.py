@@ -222,7 +222,7 @@ def _vary(rng: Random, record: dict[str, Any]) -> None:
             )
 
 
-def _encode(rng: Random, payload: bytes) -> str:  # noqa: PLR0911 - one for each way
+def _encode(rng: Random, payload: bytes) -> str:  # noqa: PLR0911 - one per encoding
     encoded = base64.b64encode(payload).decode()
     if rng.random() < 0.9:
         return encoded

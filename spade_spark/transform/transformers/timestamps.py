@@ -73,11 +73,11 @@ def unix_time(seconds: float, zone: tzinfo) -> str:
     """
     if not EARLIEST <= seconds < LATEST + 1:
         raise ConversionError("out of range")
-    whole = int(seconds)
+    second = int(seconds)
     # Truncated twice, not rounded, as the historic processor does: .1 becomes .099, because no
     # double of this size has this fraction.
-    nanoseconds = int((seconds - whole) * 1e9)
-    wall = datetime.fromtimestamp(whole, zone)
+    nanoseconds = int((seconds - second) * 1e9)
+    wall = datetime.fromtimestamp(second, zone)
     return f"{wall:%Y-%m-%d %H:%M:%S}{_fraction(nanoseconds)}"
 
 
