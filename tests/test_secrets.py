@@ -290,7 +290,7 @@ def test_objects_that_s3_denies_to_tasks_give_no_secret_away(watched, faulty, ki
     faulty.inject("GET .*/edge/.*gz", kind, times=100)
     watched.replay()
     assert watched.status == 1
-    assert "S3 refused it (403" in watched.said
+    assert "S3 refused the request (403" in watched.said
     assert watched.given_away() == {}
 
 

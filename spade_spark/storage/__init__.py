@@ -1,1 +1,1 @@
-"""storage."""
+"""Object storage: S3, or a local directory."""

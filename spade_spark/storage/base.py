@@ -1,6 +1,6 @@
-"""Where objects lie: one small protocol, on S3 or in a directory.
+"""A small protocol for object storage, on S3 or in a directory.
 
-Only names and settings cross to executors; a store is opened where it is used.
+Executors receive only URLs and settings, and open the store themselves.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from spade_spark.settings import S3Settings
 
 @dataclass(frozen=True)
 class StoredObject:
-    """What a listing says of one object.
+    """An object in a listing.
 
     Attributes:
         key: The key below the store's URL, never starting with a slash.
         size: Bytes.
-        etag: Changes whenever the bytes do; without quotes.
-        last_modified: An aware UTC time.
+        etag: The ETag without quotes; it changes whenever the bytes change.
+        last_modified: Time of the last change, aware UTC.
     """
 
     key: str
@@ -34,12 +34,12 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A small object as it was when it was read.
+    """The state of a small object when it was read.
 
     Attributes:
-        data: Its bytes.
-        etag: What :meth:`Store.swap_window` takes.
-        read_at: When it was read, by the store's own clock: an aware UTC time.
+        data: The bytes.
+        etag: The ETag, for :meth:`Store.replace`.
+        read_at: Time of the read by the store's clock, aware UTC.
     """
 
     data: bytes
@@ -54,83 +54,83 @@ class Store(Protocol):
     """``s3://bucket/prefix/`` or a directory's path, ending in a slash."""
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        """The objects whose key begins with ``prefix``, in the keys' byte order.
+        """List the objects whose key begins with ``prefix``, in byte order of the keys.
 
         Raises:
-            ObjectNotFoundError: The bucket or the directory itself is not there.
+            ObjectNotFoundError: The bucket or the directory does not exist.
         """
 
     def open(self, key: str, etag: str = "", size: int = 0) -> BinaryIO:
-        """The object's bytes as a stream, read as they arrive; the caller closes it.
+        """Open an object as a stream, which the caller closes.
 
         Args:
             key: The object's key.
-            etag: What it must be, where that is known.
-            size: Its bytes, where they are known: a body that ends before them is no end of the
-                object, and not taken for one.
+            etag: The expected ETag, if known.
+            size: The expected size in bytes, if known. A shorter response does not count as the
+                end of the object.
 
         Raises:
-            ObjectNotFoundError: No such object.
-            ObjectChangedError: ``etag`` is given and the object has another.
+            ObjectNotFoundError: The object does not exist.
+            ObjectChangedError: The object does not have the expected ETag.
         """
 
     def read(self, key: str) -> bytes:
-        """The whole of a small object.
+        """Read a small object.
 
         Raises:
-            ObjectNotFoundError: No such object.
+            ObjectNotFoundError: The object does not exist.
         """
 
     def snapshot(self, key: str) -> Snapshot:
-        """The whole of a small object, with what a conditional replace of it needs.
+        """Read a small object together with the ETag for a conditional replace.
 
         Raises:
-            ObjectNotFoundError: No such object.
+            ObjectNotFoundError: The object does not exist.
         """
 
     def write(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
-        """Writes a small object, whole or not at all.
+        """Write a small object atomically.
 
         Returns:
-            False where ``if_absent`` was asked and the key was there already, unchanged.
+            False if ``if_absent`` is set and the object exists; it is not modified.
         """
 
     def replace(self, key: str, data: bytes, etag: str) -> bool:
-        """Writes over a small object where it is still the one of ``etag``, in one step.
+        """Replace a small object atomically if it still has the given ETag.
 
-        Of several that replace the same object at once, one does. Plain writes take no part in
-        that: an object that is replaced must not be written in another way.
+        Of several concurrent replaces of the same version, one succeeds. Do not mix this with
+        plain writes of the same object.
 
         Returns:
-            False where the object is another one now, or gone; it is unchanged.
+            False if the object has another ETag or no longer exists; it is not modified.
         """
 
     def upload(self, key: str, path: Path) -> None:
-        """Writes an object from a local file, whole or not at all."""
+        """Write an object from a local file atomically."""
 
     def delete(self, key: str) -> None:
-        """Removes an object; a key that is not there is no error."""
+        """Delete an object if it exists."""
 
 
 def open_store(url: str, s3: S3Settings) -> Store:
-    """The store at ``url``: ``s3://bucket/prefix/``, or a directory's path.
+    """Open the store at ``url``: ``s3://bucket/prefix/`` or the path of a directory.
 
     Raises:
-        InputError: A URL of another kind.
+        InputError: The URL is not valid.
     """
     if url.startswith("s3://"):
-        # Imported where it is needed: the client takes longer to import than a command to answer.
+        # Imported here because boto3 is slow to import and many commands do not need it.
         from spade_spark.storage.s3 import S3Store  # noqa: PLC0415 - see above
 
         return S3Store(url, s3)
     if not url or ("://" in url and not url.startswith("file://")):
-        raise InputError(f"{url!r} is no store: write s3://bucket/prefix/ or a directory")
-    from spade_spark.storage.local import DirectoryStore  # noqa: PLC0415 - beside its twin
+        raise InputError(f"{url!r} is not a valid store: use s3://bucket/prefix/ or a directory")
+    from spade_spark.storage.local import DirectoryStore  # noqa: PLC0415 - as above
 
     return DirectoryStore(url)
 
 
 def split_url(url: str) -> tuple[str, str]:
-    """An object's URL as the URL of what holds it and the key: for files named in settings."""
+    """Split an object's URL into the URL of its store and its key."""
     head, slash, key = url.rpartition("/")
     return (head + slash or "./"), key

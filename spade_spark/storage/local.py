@@ -1,4 +1,4 @@
-"""Objects in a directory: for trials, tests and benchmarks, and for stores that are mounted."""
+"""Objects in a local or mounted directory."""
 
 from __future__ import annotations
 
@@ -19,55 +19,55 @@ _PART = ".part-"
 
 
 class DirectoryStore:
-    """Objects below a directory; a key's slashes are folders."""
+    """Objects below a directory; slashes in keys are folders."""
 
     def __init__(self, url: str) -> None:
         self._root = Path(url.removeprefix("file://")).absolute()
         self.url = f"{self._root}/"
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        """See :class:`~spade_spark.store.Store`."""
+        """See :class:`~spade_spark.storage.base.Store`."""
         if not self._root.is_dir():
             raise ObjectNotFoundError(f"there is no directory {self._root}")
         folder = prefix.rpartition("/")[0]
-        found = (path for path in self._path(folder).rglob("*") if path.is_file())
-        objects = [self._stored(path) for path in found if not path.name.startswith(_PART)]
+        files = (path for path in self._path(folder).rglob("*") if path.is_file())
+        objects = [self._stored(path) for path in files if not path.name.startswith(_PART)]
         matching = (entry for entry in objects if entry.key.startswith(prefix))
         yield from sorted(matching, key=lambda entry: entry.key.encode())
 
-    def open(self, key: str, etag: str = "", size: int = 0) -> BinaryIO:  # noqa: ARG002 - the protocol's
-        """See :class:`~spade_spark.store.Store`."""
+    def open(self, key: str, etag: str = "", size: int = 0) -> BinaryIO:  # noqa: ARG002 - part of the protocol
+        """See :class:`~spade_spark.storage.base.Store`."""
         path = self._path(key)
         try:
             stream = path.open("rb")
         except (FileNotFoundError, IsADirectoryError):
-            raise ObjectNotFoundError(f"{path} is not there") from None
+            raise ObjectNotFoundError(f"{path} does not exist") from None
         if etag and self._stored(path).etag != etag:
             stream.close()
             raise ObjectChangedError(f"{path} has changed since it was planned")
         return stream
 
     def read(self, key: str) -> bytes:
-        """See :class:`~spade_spark.store.Store`."""
+        """See :class:`~spade_spark.storage.base.Store`."""
         with self.open(key) as stream:
             return stream.read()
 
     def snapshot(self, key: str) -> Snapshot:
-        """See :class:`~spade_spark.store.Store`."""
+        """See :class:`~spade_spark.storage.base.Store`."""
         with self.open(key) as stream:
-            # Of the open file: another may stand in its place by now.
+            # The ETag of the open file; the path may already point to another file.
             etag = _etag(os.fstat(stream.fileno()))
             return Snapshot(stream.read(), etag, datetime.now(timezone.utc))
 
     def write(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
-        """See :class:`~spade_spark.store.Store`."""
+        """See :class:`~spade_spark.storage.base.Store`."""
         part = self._part(key)
         part.write_bytes(data)
         if not if_absent:
             part.replace(self._path(key))
             return True
         try:
-            os.link(part, self._path(key))  # unlike a rename, a link never replaces
+            os.link(part, self._path(key))  # unlike a rename, a link never replaces a file
         except FileExistsError:
             return False
         else:
@@ -76,7 +76,7 @@ class DirectoryStore:
             part.unlink()
 
     def replace(self, key: str, data: bytes, etag: str) -> bool:
-        """See :class:`~spade_spark.store.Store`."""
+        """See :class:`~spade_spark.storage.base.Store`."""
         path, part = self._path(key), self._part(key)
         try:
             part.write_bytes(data)
@@ -87,7 +87,7 @@ class DirectoryStore:
                     return False
                 if _etag(status) != etag:
                     return False
-                # Later than what it replaces, whatever the clock's grain: no ETag comes twice.
+                # A strictly later time than that of the replaced file makes the ETag unique.
                 later = max(part.stat().st_mtime_ns, status.st_mtime_ns + 1)
                 os.utime(part, ns=(later, later))
                 part.replace(path)
@@ -96,25 +96,25 @@ class DirectoryStore:
             part.unlink(missing_ok=True)
 
     def upload(self, key: str, path: Path) -> None:
-        """See :class:`~spade_spark.store.Store`."""
+        """See :class:`~spade_spark.storage.base.Store`."""
         part = self._part(key)
         try:
-            os.link(path, part)  # costs nothing; a spooled file is not written to again
+            os.link(path, part)  # cheap, and safe because the file is not written to after this
         except OSError:
             shutil.copyfile(path, part)
         part.replace(self._path(key))
 
     def delete(self, key: str) -> None:
-        """See :class:`~spade_spark.store.Store`."""
+        """See :class:`~spade_spark.storage.base.Store`."""
         self._path(key).unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
         if ".." in key.split("/"):
-            raise InputError(f"{key!r} would leave the directory {self._root}")
+            raise InputError(f"{key!r} is outside the directory {self._root}")
         return self._root / key
 
     def _part(self, key: str) -> Path:
-        """A name beside the object's, for bytes that are not whole yet."""
+        """A temporary path next to the object."""
         folder = self._path(key).parent
         folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{_PART}{uuid.uuid4().hex}"
@@ -135,9 +135,10 @@ def _etag(status: os.stat_result) -> str:
 
 @contextmanager
 def _exclusive(folder: Path) -> Iterator[None]:
-    """Alone among all threads and processes; a process that dies lets go of it.
+    """Lock the folder against other threads and processes; the lock ends with the process.
 
-    A file, opened for writing: on NFS nothing else can be locked. It stays, unlisted.
+    The lock is on a file that is open for writing, because NFS cannot lock anything else. The file
+    stays and is not listed.
     """
     handle = os.open(folder / f"{_PART}lock", os.O_RDWR | os.O_CREAT, 0o666)
     try:

@@ -1,4 +1,4 @@
-"""How records are stored: as JSON, with equal bytes for equal records."""
+"""Encode records as JSON, with equal bytes for equal records."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Record = TypeVar("Record")
 
 
 def encode(record: object) -> bytes:
-    """A record as JSON, the same bytes for equal records."""
+    """Encode a record as JSON; equal records give equal bytes."""
     return msgspec.json.format(msgspec.json.encode(record, order="sorted"), indent=1)
 
 
 def digest(record: object) -> str:
-    """SHA-256 (hex) of the record's JSON."""
+    """Return the SHA-256 (hex) of a record's JSON."""
     return hashlib.sha256(encode(record)).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Objects on S3, or on any store that speaks its API. The only file that imports its client."""
+"""Objects on S3 or an S3-compatible store. Only this module imports the S3 client."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ if TYPE_CHECKING:
 _MISSING = {"404", "NoSuchBucket", "NoSuchKey"}
 _CHANGED = {"412", "PreconditionFailed"}
 _TAKEN = {"PreconditionFailed", "ConditionalRequestConflict"}
-# Only what goes on from the end of a body that did not fit its checksum asks for such a range.
-_PASSING = {"SlowDown", "RequestTimeout", "ThrottlingException", "InvalidRange"}
-_SERVER_FAULT = 500
-_RESUMES = 8
-_CUT = (BotoCoreError, urllib3.exceptions.HTTPError, ConnectionError, TimeoutError)
+# InvalidRange follows a checksum error at the end of a body, when the read is resumed there.
+_TRANSIENT = {"SlowDown", "RequestTimeout", "ThrottlingException", "InvalidRange"}
+_SERVER_ERROR = 500
+_MAX_RESUMES = 8
+_CONNECTION_ERRORS = (BotoCoreError, urllib3.exceptions.HTTPError, ConnectionError, TimeoutError)
 
 
 class S3Store:
     """Objects below ``s3://bucket/prefix/``.
 
-    The client is opened at the first use and never pickled: what crosses to an executor is a URL.
+    The client is created on first use and is never pickled; executors receive only the URL.
     """
 
     def __init__(self, url: str, settings: S3Settings) -> None:
         bucket, _, prefix = url.removeprefix("s3://").partition("/")
         if not bucket:
-            raise InputError(f"{url} names no bucket: write s3://bucket/prefix/")
+            raise InputError(f"{url} has no bucket: use s3://bucket/prefix/")
         self._bucket = bucket
         self._prefix = prefix if not prefix or prefix.endswith("/") else prefix + "/"
         self._settings = settings
@@ -62,13 +62,13 @@ class S3Store:
                 retries={"mode": "standard", "total_max_attempts": 6},
                 connect_timeout=5,
                 read_timeout=20,
-                # Other stores than AWS have no virtual hosts for buckets.
+                # Stores other than AWS have no virtual hosts for buckets.
                 s3={"addressing_style": "path"} if self._settings.endpoint_url else {},
             ),
         )
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        """See :class:`~spade_spark.store.Store`."""
+        """See :class:`~spade_spark.storage.base.Store`."""
         pages = self._client.get_paginator("list_objects_v2")
         with _translated(f"{self.url}{prefix}"):
             for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix):
@@ -81,46 +81,46 @@ class S3Store:
                     )
 
     def open(self, key: str, etag: str = "", size: int = 0) -> BinaryIO:
-        """See :class:`~spade_spark.store.Store`."""
+        """See :class:`~spade_spark.storage.base.Store`."""
         return io.BufferedReader(_ResumingBody(self, key, etag, size), 256 * 1024)
 
     def read(self, key: str) -> bytes:
-        """See :class:`~spade_spark.store.Store`."""
+        """See :class:`~spade_spark.storage.base.Store`."""
         with self.open(key) as stream:
             return stream.read()
 
     def snapshot(self, key: str) -> Snapshot:
-        """See :class:`~spade_spark.store.Store`."""
-        for _ in range(_RESUMES):
+        """See :class:`~spade_spark.storage.base.Store`."""
+        for _ in range(_MAX_RESUMES):
             with _translated(self.url + key):
-                answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
+                response = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
             try:
-                with answer["Body"] as body:
+                with response["Body"] as body:
                     data = body.read()
-            except _CUT as error:
-                cut = type(error).__name__
-                continue  # anew and not from where it was cut: it may be another object by now
-            date = answer["ResponseMetadata"]["HTTPHeaders"]["date"]
-            return Snapshot(data, answer["ETag"].strip('"'), parsedate_to_datetime(date))
+            except _CONNECTION_ERRORS as error:
+                reason = type(error).__name__
+                continue  # read from the start, because the object may have changed
+            date = response["ResponseMetadata"]["HTTPHeaders"]["date"]
+            return Snapshot(data, response["ETag"].strip('"'), parsedate_to_datetime(date))
         raise TransientError(
-            f"{self.url}{key}: the connection broke {_RESUMES} times while reading ({cut}); run "
-            "the same command again"
+            f"{self.url}{key}: the connection broke {_MAX_RESUMES} times while reading "
+            f"({reason}); run the same command again"
         )
 
     def write(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
-        """See :class:`~spade_spark.store.Store`."""
+        """See :class:`~spade_spark.storage.base.Store`."""
         condition = {"IfNoneMatch": "*"} if if_absent else {}
         return self._put(key, data, condition)
 
     def replace(self, key: str, data: bytes, etag: str) -> bool:
-        """See :class:`~spade_spark.store.Store`."""
+        """See :class:`~spade_spark.storage.base.Store`."""
         try:
             return self._put(key, data, {"IfMatch": f'"{etag}"'})
         except ObjectNotFoundError:
             return False
 
     def _put(self, key: str, data: bytes, condition: dict[str, Any]) -> bool:
-        """Writes an object; False where it does not meet the condition."""
+        """Write an object; return False if the condition does not hold."""
         with _translated(self.url + key):
             try:
                 self._client.put_object(
@@ -128,7 +128,7 @@ class S3Store:
                 )
             except ClientError as error:
                 if condition and _code(error) in _TAKEN:
-                    # The refusal may be of our own first try, whose answer was lost.
+                    # Our own earlier attempt may have succeeded with its response lost.
                     return self._holds(key, data)
                 raise
         return True
@@ -136,38 +136,38 @@ class S3Store:
     def _holds(self, key: str, data: bytes) -> bool:
         try:
             return self.read(key) == data
-        except ObjectNotFoundError:  # what was in the way is not there yet, or no longer
+        except ObjectNotFoundError:  # the conflicting object does not exist yet, or no longer
             return False
 
     def upload(self, key: str, path: Path) -> None:
-        """See :class:`~spade_spark.store.Store`."""
-        # One part at a time: what is held in memory is one part, whatever the file's size.
+        """See :class:`~spade_spark.storage.base.Store`."""
+        # One part at a time, so that memory holds only one part.
         config = TransferConfig(use_threads=False, multipart_chunksize=16 * 1024 * 1024)
         with _translated(self.url + key):
             self._client.upload_file(str(path), self._bucket, self._prefix + key, Config=config)
 
     def delete(self, key: str) -> None:
-        """See :class:`~spade_spark.store.Store`."""
+        """See :class:`~spade_spark.storage.base.Store`."""
         with _translated(self.url + key):
             self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
 
     def body(self, key: str, etag: str, offset: int) -> tuple[Any, str]:
-        """The object's body from ``offset`` on, and its ETag."""
+        """Open the object's body from ``offset`` on; return it with the ETag."""
         conditions: dict[str, Any] = {"IfMatch": f'"{etag}"'} if etag else {}
         if offset:
             conditions["Range"] = f"bytes={offset}-"
         with _translated(self.url + key):
-            answer = self._client.get_object(
+            response = self._client.get_object(
                 Bucket=self._bucket, Key=self._prefix + key, **conditions
             )
-        return answer["Body"], answer["ETag"].strip('"')
+        return response["Body"], response["ETag"].strip('"')
 
 
 class _ResumingBody(io.RawIOBase):
-    """A body that, when its connection is cut, goes on where it stopped, from the same object.
+    """A body that resumes a broken download at the current offset of the same object.
 
-    So it does where the body ends before the object's ``size``, though its own length was that of
-    its half: a cut object and a cut answer look the same from behind.
+    It also resumes if the body ends before the object's ``size``, even if the response looks
+    complete.
     """
 
     def __init__(self, store: S3Store, key: str, etag: str, size: int) -> None:
@@ -185,11 +185,11 @@ class _ResumingBody(io.RawIOBase):
         while True:
             try:
                 data = self._body.read(len(view))
-            except _CUT as error:
+            except _CONNECTION_ERRORS as error:
                 self._resume(type(error).__name__)
                 continue
             if not data and view and self._offset < self._size:
-                self._resume("too short a body")
+                self._resume("the body is too short")
                 continue
             view[: len(data)] = data
             self._offset += len(data)
@@ -197,7 +197,7 @@ class _ResumingBody(io.RawIOBase):
 
     def _resume(self, reason: str) -> None:
         self._resumes += 1
-        if self._resumes > _RESUMES:
+        if self._resumes > _MAX_RESUMES:
             raise TransientError(
                 f"{self._store.url}{self._key}: the connection broke {self._resumes} times while "
                 f"reading ({reason}); run the same command again"
@@ -217,23 +217,23 @@ def _code(error: ClientError) -> str:
 
 @contextmanager
 def _translated(name: str) -> Iterator[None]:
-    """The client's errors as this package's, naming the object."""
+    """Translate the client's errors to those of this package, with the object's name."""
     try:
         yield
     except ClientError as error:
         raise _translate(name, error) from None
-    except S3UploadFailedError as error:  # boto3's own, around what an upload was answered
+    except S3UploadFailedError as error:  # boto3 wraps the original error
         if not isinstance(error.__context__, ClientError):
             raise
         raise _translate(name, error.__context__) from None
     except (HTTPClientError, NotConnected) as error:
         raise TransientError(
-            f"{name}: S3 does not answer ({type(error).__name__}); check s3.endpoint_url and the "
+            f"{name}: S3 does not respond ({type(error).__name__}); check s3.endpoint_url and the "
             "network, then run the same command again"
         ) from None
     except BotoCoreError as error:
         raise InputError(
-            f"{name}: {error}; check the credentials and s3.region, s3.endpoint_url"
+            f"{name}: {error}; check the credentials, s3.region and s3.endpoint_url"
         ) from None
 
 
@@ -246,9 +246,12 @@ def _translate(name: str, error: ClientError) -> Exception:
             f"there is no bucket {bucket} ({name}): check its name and region"
         )
     if code in _MISSING:
-        return ObjectNotFoundError(f"{name} is not there")
+        return ObjectNotFoundError(f"{name} does not exist")
     if code in _CHANGED:
         return ObjectChangedError(f"{name} has changed since it was planned")
-    if status >= _SERVER_FAULT or code in _PASSING:
-        return TransientError(f"{name}: S3 answered {status} {code}; run the same command again")
-    return InputError(f"{name}: S3 refused it ({status} {code}): check the role's permissions")
+    if status >= _SERVER_ERROR or code in _TRANSIENT:
+        return TransientError(f"{name}: S3 returned {status} {code}; run the same command again")
+    return InputError(
+        f"{name}: S3 refused the request ({status} {code}): check the permissions of the "
+        "credentials"
+    )

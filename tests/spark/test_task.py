@@ -226,7 +226,7 @@ def test_an_object_that_changed_after_the_plan_ends_the_run(world):
 def test_an_object_that_is_gone_ends_the_run(world):
     partition = world.partition(edge_logs.log(GOOD))
     world.edge.delete("20171103/0.gz")
-    with pytest.raises(ObjectNotFoundError, match=r"20171103/0.gz is not there"):
+    with pytest.raises(ObjectNotFoundError, match=r"20171103/0.gz does not exist"):
         run_partition(world.job, partition, 0)
 
 

@@ -1,4 +1,4 @@
-"""S3 whose answers hold less than the object, and say nothing of it."""
+"""S3 responses that are shorter than the object but look complete."""
 
 import hashlib
 
@@ -25,14 +25,14 @@ def store(faulty, bucket):
     return store
 
 
-def test_half_a_body_that_calls_itself_whole_is_gone_on_with(store, faulty):
-    """The second half has no checksum by which the client could see that it is one half again."""
+def test_a_short_body_that_looks_complete_is_resumed(store, faulty):
+    """A range has no checksum, so the client cannot detect that it is short."""
     faulty.inject("GET .*/key", "wrong_length", times=3)
     with store.open("key", size=len(DATA)) as stream:
         assert stream.read() == DATA
 
 
-def test_a_body_that_stays_too_short_is_given_up_and_not_taken_for_the_object(store, faulty):
+def test_a_body_that_stays_too_short_is_an_error(store, faulty):
     faulty.inject("GET .*/key", "wrong_length", times=100)
     with (
         store.open("key", size=len(DATA)) as stream,
@@ -41,7 +41,7 @@ def test_a_body_that_stays_too_short_is_given_up_and_not_taken_for_the_object(st
         stream.read()
 
 
-def test_a_body_of_the_right_length_that_does_not_fit_its_checksum_may_pass(store, faulty):
+def test_a_checksum_error_is_transient(store, faulty):
     faulty.inject("GET .*/key", "wrong_bytes")
     with store.open("key", size=len(DATA)) as stream, pytest.raises(TransientError, match="416"):
         stream.read()

@@ -1,4 +1,4 @@
-"""S3 over a connection that breaks: in the middle of a body, and before an answer."""
+"""S3 over a connection that breaks: in the middle of a body, and before a response."""
 
 import hashlib
 import threading
@@ -13,14 +13,14 @@ from tests.support.faulty_s3 import FaultyS3
 
 
 class Faulty(ThreadingHTTPServer):
-    """Has one object, and the number of connections that are to break."""
+    """A server with one object that breaks the next ``breaks`` connections."""
 
     data = b"first version"
     breaks = 0
 
 
 class OneObject(BaseHTTPRequestHandler):
-    """Keeps one object, heeds conditions, and breaks as many connections as it is told to."""
+    """Serves one object with conditional writes, and breaks connections."""
 
     protocol_version = "HTTP/1.1"
     server: Faulty
@@ -52,7 +52,7 @@ class OneObject(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_):
-        """Quiet."""
+        """Log nothing."""
 
     def _break(self):
         self.server.breaks -= 1
@@ -78,53 +78,54 @@ def store(server, aws_keys):
     return open_store("s3://b/", S3Settings(endpoint_url=f"http://127.0.0.1:{server.server_port}"))
 
 
-def test_a_snapshot_whose_body_was_cut_is_read_anew(server, store):
+def test_a_snapshot_is_read_again_after_a_broken_connection(server, store):
     server.breaks = 2
     assert store.snapshot("k").data == b"first version"
 
 
-def test_a_snapshot_that_is_cut_again_and_again_is_given_up(server, store):
+def test_repeatedly_broken_snapshots_end_in_an_error(server, store):
     server.breaks = 1000
     with pytest.raises(TransientError, match=r"s3://b/k: the connection broke \d+ times"):
         store.snapshot("k")
 
 
-def test_a_replace_whose_answer_was_lost_is_known_for_ones_own(server, store):
-    seen = store.snapshot("k")
+def test_a_replace_whose_response_was_lost_counts_as_successful(server, store):
+    snapshot = store.snapshot("k")
     server.breaks = 1
-    assert store.replace("k", b"second", seen.etag)
+    assert store.replace("k", b"second", snapshot.etag)
     assert server.data == b"second"
 
 
-def test_a_replace_that_somebody_else_was_before_is_refused(server, store):
-    seen = store.snapshot("k")
+def test_a_replace_after_another_write_is_refused(server, store):
+    snapshot = store.snapshot("k")
     server.data = b"another's"
-    assert not store.replace("k", b"second", seen.etag)
+    assert not store.replace("k", b"second", snapshot.etag)
     assert server.data == b"another's"
 
 
-def test_a_connection_that_is_refused_is_a_fault_that_passes(server, store, monkeypatch):
-    """A gateway that restarts, for example; credentials have nothing to do with it."""
+def test_a_refused_connection_is_a_transient_error(server, store, monkeypatch):
+    """For example a gateway that restarts; the message must not suggest to check credentials."""
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda seconds: None)
     server.shutdown()
     server.server_close()
-    with pytest.raises(TransientError, match=r"s3://b/k: S3 does not answer \(EndpointConnection"):
+    with pytest.raises(TransientError, match=r"s3://b/k: S3 does not respond \(EndpointConnection"):
         store.read("k")
 
 
 @pytest.mark.parametrize(
-    ("kind", "error", "said"),
+    ("kind", "error", "message"),
     [
-        ("throttled", TransientError, "S3 answered 503 SlowDown; run the same command again"),
+        ("throttled", TransientError, "S3 returned 503 SlowDown; run the same command again"),
         (
             "denied",
             InputError,
-            "S3 refused it \\(403 AccessDenied\\): check the role's permissions",
+            "S3 refused the request \\(403 AccessDenied\\): check the permissions of the "
+            "credentials",
         ),
     ],
 )
-def test_an_upload_that_is_refused_to_the_end_is_told_like_everything_else(
-    s3_settings, bucket, tmp_path, monkeypatch, *, kind, error, said
+def test_a_failed_upload_is_reported_like_any_other_request(
+    s3_settings, bucket, tmp_path, monkeypatch, *, kind, error, message
 ):
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda seconds: None)
     file = tmp_path / "file"
@@ -132,5 +133,5 @@ def test_an_upload_that_is_refused_to_the_end_is_told_like_everything_else(
     with FaultyS3(s3_settings.endpoint_url) as faulty:
         faulty.inject("PUT", kind, times=100)
         settings = S3Settings(endpoint_url=faulty.endpoint_url, region=s3_settings.region)
-        with pytest.raises(error, match=f"^s3://{bucket}/key: {said}$"):
+        with pytest.raises(error, match=f"^s3://{bucket}/key: {message}$"):
             open_store(f"s3://{bucket}/", settings).upload("key", file)

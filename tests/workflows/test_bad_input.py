@@ -48,7 +48,7 @@ def test_a_missing_bucket(world, refused):
 def test_a_missing_schema_object(world, refused):
     world.configure("schemas.json", "nothing.json")
     assert refused() == (
-        f"s3://{world.bucket}/nothing.json is not there; see [blueprint] in the settings"
+        f"s3://{world.bucket}/nothing.json does not exist; see [blueprint] in the settings"
     )
 
 

@@ -127,7 +127,7 @@ def test_a_missing_edge_bucket_is_named(full, capsys):
 def test_a_missing_schema_object_is_named(full, capsys):
     full.conf.write_text(full.conf.read_text().replace("schemas.json", "nothing.json"))
     assert full.replay("login") == 1
-    assert "nothing.json is not there" in capsys.readouterr().err
+    assert "nothing.json does not exist" in capsys.readouterr().err
 
 
 def test_a_table_with_an_invalid_schema_is_refused_with_the_reason(full, capsys):
