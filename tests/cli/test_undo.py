@@ -238,7 +238,7 @@ def test_runs_shows_the_backups_of_a_load_and_whether_it_was_undone(desk, capsys
     shown = capsys.readouterr().out
     assert "Run tag: loaded" in shown
     assert f"{desk.harness.backups}.tag__chat" in shown
-    assert "to put back what it replaced: spade-spark undo tag\n" in shown
+    assert "To restore the rows that it replaced: spade-spark undo tag\n" in shown
     assert desk.undo("tag", "chat") == 0
     capsys.readouterr()
     assert runs(desk, "tag", "--json") == 0
