@@ -1,22 +1,24 @@
-"""What is known of the publishing of one partition, so that nothing known to be sent goes twice.
+"""The publish checkpoint of a partition: how many rows of each stream are sent.
 
-The record stands beside the partition's completion record. It is written as *intended* before
-anything is sent, and as *published* at the end. In between it says of each stream up to which row
-all is settled, and, before it is sent, up to which row something may be on its way. Whoever comes
-after a task that was killed goes on behind what is settled; of the rest it cannot know whether it
-was sent, and counts those rows as such that may be repeated.
+The checkpoint is stored next to the partition's completion record. It is written before the first
+row is sent, and marked as published at the end. In between, it contains for each stream the number
+of settled rows, and the number of rows up to which a send may be in progress. After a task was
+killed, the next attempt resumes after the settled rows. It cannot know whether the rows in progress
+were sent, so it sends them again and counts them as possibly repeated.
 
-One task at a time holds the record. It gives signs of life in it; another that finds none for a
-while takes its place, by a write on condition that the record is still the one that was read. A
-task that fails lets go of the record, and then nothing is in doubt.
+One task attempt at a time holds the checkpoint and writes heartbeats to it. Another attempt takes
+it over by a conditional write when the heartbeats stop. A task that fails releases the checkpoint
+with its exact offsets, so that no row is in doubt.
 """
 
 from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from spade_spark.errors import InputError, SpadeError
 from spade_spark.runs.audit_counts import AuditCounts
@@ -25,22 +27,22 @@ from spade_spark.storage.records import decode, encode
 from spade_spark.streams.counts import StreamCounts
 
 _POLL_SECONDS: Final = 1.0
-_READS: Final = 3
-_NOBODY: Final = ""
+_READ_ATTEMPTS: Final = 3
+_NO_HOLDER: Final = ""
 
 
 class CheckpointLostError(Exception):
-    """Another task holds the record now."""
+    """Another attempt holds the checkpoint."""
 
 
 @dataclass(frozen=True)
 class PublishOffset:
-    """How far one stream is.
+    """The offset of one stream.
 
     Attributes:
-        settled: Rows from the first on of which nothing is to be done any more.
-        sending: Rows up to which something may have been sent.
-        counts: What was counted of the settled ones.
+        settled: Number of leading rows that are done.
+        sending: Number of leading rows that may have been sent.
+        counts: The counts of the settled rows.
     """
 
     settled: int = 0
@@ -48,48 +50,47 @@ class PublishOffset:
     counts: StreamCounts = field(default_factory=StreamCounts)
 
     def after_crash(self) -> PublishOffset:
-        """What is known when whoever sent is gone."""
-        doubtful = self.sending - self.settled
-        counts = self.counts + StreamCounts(repeated=doubtful)
+        """Derive the offset to resume from after the holder died."""
+        in_doubt = self.sending - self.settled
+        counts = self.counts + StreamCounts(repeated=in_doubt)
         return PublishOffset(self.settled, self.settled, counts)
 
 
-@dataclass(frozen=True)
-class PublishCheckpoint:
-    """The record.
+class PublishCheckpoint(msgspec.Struct, frozen=True, rename={"heartbeats": "beats"}):
+    """The publish checkpoint of one partition.
 
     Attributes:
-        plan: SHA-256 of the plan that it belongs to.
+        plan: SHA-256 of the plan.
         partition: The partition's number.
-        holder: The attempt that publishes; empty where none does.
-        beats: Grows with each sign of life.
-        published: Whether all is settled; until then it is intended.
-        streams: How far each stream is, by its id.
+        holder: The attempt that publishes; empty if there is none.
+        heartbeats: A number that increases with each heartbeat.
+        published: Whether all rows are published.
+        streams: The offset of each stream, by stream id.
     """
 
     plan: str
     partition: int
     holder: str
-    beats: int = 0
+    heartbeats: int = 0
     published: bool = False
-    streams: dict[str, PublishOffset] = field(default_factory=dict)
+    streams: dict[str, PublishOffset] = msgspec.field(default_factory=dict)
 
     @property
     def counts(self) -> AuditCounts:
-        """What was counted."""
-        return AuditCounts(streams={name: each.counts for name, each in self.streams.items()})
+        """The counts of all streams."""
+        return AuditCounts(streams={name: offset.counts for name, offset in self.streams.items()})
 
 
 class PublishCheckpointStore:
-    """One attempt's hold on the record.
+    """One attempt's access to the checkpoint of a partition.
 
     Args:
         store: The output store.
-        key: The record's key.
+        key: The checkpoint's key.
         plan: SHA-256 of the plan.
         partition: The partition's number.
-        holder: A name that no other attempt has.
-        patience: Seconds without a sign of life after which another's place is taken.
+        holder: The unique name of this attempt.
+        stale_after: Seconds without a heartbeat after which another holder is considered dead.
     """
 
     def __init__(
@@ -100,121 +101,124 @@ class PublishCheckpointStore:
         partition: int,
         *,
         holder: str,
-        patience: float,
+        stale_after: float,
     ) -> None:
-        self._store, self._key, self._patience = store, key, patience
-        self._new = PublishCheckpoint(plan, partition, holder)
-        self._record = self._new
+        self._store, self._key, self._stale_after = store, key, stale_after
+        self._initial = PublishCheckpoint(plan, partition, holder)
+        self._record = self._initial
         self._etag = ""
         self._written = 0.0
 
     @property
     def record(self) -> PublishCheckpoint:
-        """The record as it was last seen."""
+        """The checkpoint as last read."""
         return self._record
 
     def acquire(self) -> bool:
-        """Takes hold of the record, once nobody else does; False where all is published.
+        """Wait for the checkpoint and acquire it; return False if all rows are published.
 
         Raises:
-            InputError: The record belongs to another plan.
+            InputError: The checkpoint belongs to another plan.
         """
-        if self._store.write(self._key, encode(self._new), if_absent=True):
-            self._look()
+        if self._store.write(self._key, encode(self._initial), if_absent=True):
+            self._read()
         while not self._record.published and not self._holds():
             self._await_end()
         return not self._record.published
 
     def progress(self, stream: str) -> PublishOffset:
-        """How far a stream is."""
+        """The offset of a stream."""
         return self._record.streams.get(stream, PublishOffset())
 
-    def checkpoint(self, stream: str, progress: PublishOffset) -> None:
-        """Writes how far a stream is.
+    def checkpoint(self, stream: str, offset: PublishOffset) -> None:
+        """Write the offset of a stream.
 
         Raises:
-            CheckpointLostError: Another attempt holds the record.
+            CheckpointLostError: Another attempt holds the checkpoint.
         """
-        self._write(streams={**self._record.streams, stream: progress})
+        self._write(streams={**self._record.streams, stream: offset})
 
-    def beat(self) -> None:
-        """Gives a sign of life, where the last one is old enough.
+    def heartbeat(self) -> None:
+        """Write a heartbeat if the last write is old enough.
 
         Raises:
-            CheckpointLostError: Another attempt holds the record.
+            CheckpointLostError: Another attempt holds the checkpoint.
         """
-        if time.monotonic() - self._written > self._patience / 4:
+        if time.monotonic() - self._written > self._stale_after / 4:
             self._write()
 
     def finish(self) -> None:
-        """Writes that all is published.
+        """Mark all rows as published.
 
         Raises:
-            CheckpointLostError: Another attempt holds the record.
+            CheckpointLostError: Another attempt holds the checkpoint.
         """
         self._write(published=True)
 
-    def release(self, stream: str, progress: PublishOffset) -> None:
-        """Leaves the record to others, with all that is known.
+    def release(self, stream: str, offset: PublishOffset) -> None:
+        """Release the checkpoint with the offset of a stream.
 
-        It is called when something has failed, and does not hide that by failing itself: who
-        comes after then has to wait, and to take more for doubtful.
+        This is called after an error, which an error of its own must not hide. If the release
+        fails, the next attempt waits until this one is stale, and more rows are in doubt.
         """
         with suppress(SpadeError, CheckpointLostError):
-            self._write(streams={**self._record.streams, stream: progress}, holder=_NOBODY)
+            self._write(streams={**self._record.streams, stream: offset}, holder=_NO_HOLDER)
 
     def _holds(self) -> bool:
-        return bool(self._etag) and self._record.holder == self._new.holder
+        return bool(self._etag) and self._record.holder == self._initial.holder
 
     def _await_end(self) -> None:
-        """Waits for a sign of life of the holder, and takes its place where none comes."""
-        seen = self._look()
-        until = time.monotonic() + self._patience
-        while seen.holder != _NOBODY and not seen.published and time.monotonic() < until:
-            time.sleep(min(_POLL_SECONDS, self._patience / 4))
-            if self._look() != seen:
+        """Wait for a heartbeat of the holder; take over if there is none."""
+        seen = self._read()
+        deadline = time.monotonic() + self._stale_after
+        while seen.holder != _NO_HOLDER and not seen.published and time.monotonic() < deadline:
+            time.sleep(min(_POLL_SECONDS, self._stale_after / 4))
+            if self._read() != seen:
                 return
         if self._record.published or self._holds():
             return
-        streams = {name: each.after_crash() for name, each in self._record.streams.items()}
-        with suppress(CheckpointLostError):  # by another that waited as long
-            self._write(holder=self._new.holder, streams=streams)
+        streams = {name: offset.after_crash() for name, offset in self._record.streams.items()}
+        with suppress(CheckpointLostError):  # another attempt was faster
+            self._write(holder=self._initial.holder, streams=streams)
 
-    def _write(self, **changed: object) -> None:
-        record = replace(self._record, beats=self._record.beats + 1, **changed)  # type: ignore[arg-type] # the fields' own types
+    def _write(self, **changes: object) -> None:
+        record = msgspec.structs.replace(
+            self._record, heartbeats=self._record.heartbeats + 1, **changes
+        )
         if not self._store.replace(self._key, encode(record), self._etag):
             self._etag = ""
             raise CheckpointLostError
         self._written = time.monotonic()
-        if self._look() != record:
+        if self._read() != record:
             self._etag = ""
             raise CheckpointLostError
 
-    def _look(self) -> PublishCheckpoint:
-        """The record as it is now.
+    def _read(self) -> PublishCheckpoint:
+        """Read the checkpoint.
 
-        What cannot be decoded is read again: an answer may be cut, and look whole.
+        A response can be cut off and still look complete, so data that cannot be decoded is read
+        again.
         """
         name = self._store.url + self._key
-        for left in reversed(range(_READS)):
+        for attempts_left in reversed(range(_READ_ATTEMPTS)):
             snapshot = self._store.snapshot(self._key)
             try:
                 self._record = decode(snapshot.data, PublishCheckpoint, name, "publish checkpoint")
                 break
             except InputError:
-                if not left:
+                if not attempts_left:
                     raise
-        if self._record.plan != self._new.plan:
+        if self._record.plan != self._initial.plan:
             raise InputError(f"{name} belongs to another plan; use a new run tag")
         self._etag = snapshot.etag
         return self._record
 
 
 def read_checkpoint(store: Store, key: str) -> PublishCheckpoint:
-    """A partition's record.
+    """Read a partition's checkpoint.
 
     Raises:
         ObjectNotFoundError: There is none.
-        InputError: What lies there is no such record.
+        InputError: The checkpoint cannot be decoded.
     """
     return decode(store.read(key), PublishCheckpoint, store.url + key, "publish checkpoint")

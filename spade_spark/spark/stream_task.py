@@ -57,7 +57,7 @@ def publish(context: BroadcastContext, store: Store, completion: Completion) -> 
         context.plan,
         completion.partition,
         holder=uuid.uuid4().hex,
-        patience=_stale_after(context.publishing),
+        stale_after=_stale_after(context.publishing),
     )
     while log.acquire():
         with suppress(CheckpointLostError):  # another attempt took over: wait for it
@@ -107,7 +107,10 @@ class _StreamTask:
         self._publisher = Publisher(
             target.stream,
             Sender(
-                target.stream, AwsService(target.stream, context.settings), time.sleep, log.beat
+                target.stream,
+                AwsService(target.stream, context.settings),
+                time.sleep,
+                log.heartbeat,
             ),
             Envelope(target.stream, f"{record_url}#{context.plan}/{target.id}"),
             settled=progress.settled,
