@@ -1,1 +1,1 @@
-"""Blueprint, the schema service: which properties become which columns of which table."""
+"""Blueprint, the schema service: it maps event properties to table columns."""

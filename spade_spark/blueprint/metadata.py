@@ -1,8 +1,7 @@
-"""What Blueprint knows of events beside their tables: the type of edge that each should come from.
+"""Blueprint's event metadata: the expected edge type of each event.
 
-The form is that of its ``/allmetadata``: ``{"Metadata": {"<event>": {"edge_type":
-{"MetadataValue": "internal", …}, …}}}``; names of members match in any case, those of events and
-of kinds of metadata exactly.
+The format is that of ``/allmetadata``: ``{"Metadata": {"<event>": {"edge_type": {"MetadataValue":
+"internal", …}, …}}}``. Member names are case-insensitive; event names and metadata types are not.
 """
 
 from __future__ import annotations
@@ -16,30 +15,30 @@ _EDGE_TYPE = "edge_type"
 
 
 def read_edge_types(raw: bytes, source: str = "the event metadata") -> Mapping[str, str]:
-    """The edge type that is expected of each event; events of which none is are left out.
+    """Return the expected edge type by event, without events that have none.
 
     Args:
-        raw: The metadata, not compressed.
-        source: Where they came from, for the error.
+        raw: The uncompressed metadata.
+        source: The origin, for error messages.
 
     Raises:
-        InputError: They are no event metadata.
+        InputError: The data is not event metadata.
     """
     try:
         events = _member(json.loads(raw), "metadata")
         assert isinstance(events, dict)
-        kinds = {event: (kinds or {}).get(_EDGE_TYPE) for event, kinds in events.items()}
-        expected = {event: _member(row, "metadatavalue") for event, row in kinds.items() if row}
-        assert all(isinstance(each, str | None) for each in expected.values())
+        entries = {event: (types or {}).get(_EDGE_TYPE) for event, types in events.items()}
+        expected = {event: _member(e, "metadatavalue") for event, e in entries.items() if e}
+        assert all(isinstance(edge_type, str | None) for edge_type in expected.values())
     except (ValueError, RecursionError, AttributeError, AssertionError):
         raise InputError(
-            f"{source} is no event metadata as Blueprint publishes them, "
+            f"{source} is not event metadata of Blueprint, "
             '{"Metadata": {event: {"edge_type": {"MetadataValue": "internal"}}}}: '
-            "see blueprint.metadata in the settings"
+            "check blueprint.metadata in the settings"
         ) from None
-    return {event: str(each) for event, each in expected.items() if each}
+    return {event: str(edge_type) for event, edge_type in expected.items() if edge_type}
 
 
 def _member(members: Mapping[str, object], name: str) -> object:
-    """The member of this name in lower case, whatever its own case; None where there is none."""
-    return {each.lower(): value for each, value in members.items()}.get(name)
+    """Return the member with a case-insensitive name (``name`` is in lower case), or None."""
+    return {key.lower(): value for key, value in members.items()}.get(name)

@@ -1,4 +1,4 @@
-"""Tables and columns as Blueprint publishes them."""
+"""Parses the tables and columns that Blueprint publishes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Column:
     """One column of a table.
 
     Attributes:
-        inbound: The property that the value is taken from (exact match).
-        outbound: The column's name in the warehouse.
-        transformer: How the value is converted, as in Blueprint (``int``, ``f@timestamp@unix``).
-        options: ``ColumnCreationOptions``, SQL that follows the type, such as ``(255)``.
-        supporting: The further properties that the transformer asks for; a published column always
-            has at least one, whose name is empty where none was given.
+        inbound: The name of the event property (exact match).
+        outbound: The name of the column in the warehouse.
+        transformer: The name of Blueprint's conversion (``int``, ``f@timestamp@unix``).
+        options: ``ColumnCreationOptions``, SQL after the type, such as ``(255)``.
+        supporting: The other properties that the transformer uses. A published column without any
+            has one with an empty name.
     """
 
     inbound: str
@@ -34,7 +34,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One table: the event of the same name fills it."""
+    """A table, which has the events of the same name."""
 
     name: str
     version: int
@@ -43,11 +43,11 @@ class Table:
 
 @dataclass(frozen=True)
 class SkippedTable:
-    """An entry of the published list that is no table.
+    """An invalid entry of the published list.
 
     Attributes:
-        name: The table's name, or ``entry N`` (from 1) where there is none.
-        reason: What is wrong with it.
+        name: The name of the table, or ``entry N`` (from 1) if it has none.
+        reason: Why the entry is invalid.
     """
 
     name: str
@@ -56,49 +56,49 @@ class SkippedTable:
 
 @dataclass(frozen=True)
 class SchemaCatalog:
-    """What a published list says.
+    """The entries of the published list.
 
     Attributes:
         tables: The tables by name, in the order of the list.
-        left_out: The entries that are no tables, to be shown to whoever asked.
+        skipped: The invalid entries.
     """
 
     tables: Mapping[str, Table]
     skipped: tuple[SkippedTable, ...]
 
 
-class _BadEntry(ValueError):
-    """One entry of the list is no table."""
+class _InvalidEntryError(ValueError):
+    """An entry of the list is not a valid table."""
 
 
 def read_tables(
     raw: bytes, is_transformer: Callable[[str], bool], source: str = "the list of tables"
 ) -> SchemaCatalog:
-    """Reads Blueprint's list of tables.
+    """Parse Blueprint's list of tables.
 
-    The form is ``[{"EventName": s, "Version": n, "Columns": [{"InboundName": s, "OutboundName": s,
-    "Transformer": s, "ColumnCreationOptions": s, "SupportingColumns": "a,b"}]}]``; names of members
-    match in any case, and what is missing or null is empty or zero. The last good entry of a
-    repeated name counts. A bad entry is left out whole, and the rest of the list stands.
+    The format is ``[{"EventName": s, "Version": n, "Columns": [{"InboundName": s,
+    "OutboundName": s, "Transformer": s, "ColumnCreationOptions": s, "SupportingColumns":
+    "a,b"}]}]``. Member names are case-insensitive; missing members and nulls are empty or zero. Of
+    several valid entries with the same name, the last wins. Invalid entries are skipped.
 
     Args:
-        raw: The list, not compressed.
+        raw: The uncompressed list.
         is_transformer: Whether a transformer is known.
-        source: Where it came from, for the error.
+        source: The origin, for error messages.
 
     Raises:
-        InputError: It is no JSON list.
+        InputError: The data is not a JSON list.
     """
-    read = [
+    entries = [
         _read_entry(entry, number, is_transformer)
         for number, entry in enumerate(_read_list(raw, source), 1)
     ]
-    tables = {table.name: table for table in read if isinstance(table, Table)}
-    return SchemaCatalog(tables, tuple(entry for entry in read if isinstance(entry, SkippedTable)))
+    tables = {entry.name: entry for entry in entries if isinstance(entry, Table)}
+    return SchemaCatalog(tables, tuple(e for e in entries if isinstance(e, SkippedTable)))
 
 
 def as_published(table: Table) -> dict[str, object]:
-    """The entry of the published list that ``table`` is read from."""
+    """Return the entry of ``table`` in the published list."""
     columns = [
         {
             "InboundName": column.inbound,
@@ -117,28 +117,28 @@ def _read_entry(
 ) -> Table | SkippedTable:
     try:
         return _table(entry, is_transformer)
-    except _BadEntry as error:
+    except _InvalidEntryError as error:
         return SkippedTable(_name_of(entry, number), str(error))
 
 
 def _read_list(raw: bytes, source: str) -> list[Any]:
     try:
-        entries = json.loads(raw.decode("utf-8", "replace"), parse_constant=_refuse)
+        entries = json.loads(raw.decode("utf-8", "replace"), parse_constant=_reject_constant)
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"{source} is no JSON ({error}): it should be the list of tables that Blueprint "
-            "publishes; see [blueprint] in the settings"
+            f"{source} is not JSON ({error}): it must be Blueprint's list of tables; check "
+            "[blueprint] in the settings"
         ) from None
     if not isinstance(entries, list):
         raise InputError(
-            f"{source} is JSON, but no list of tables as Blueprint publishes it; see [blueprint] "
-            "in the settings"
+            f"{source} is JSON, but not Blueprint's list of tables; check [blueprint] in the "
+            "settings"
         )
     return entries
 
 
-def _refuse(constant: str) -> NoReturn:
-    msg = f"{constant} is no JSON"
+def _reject_constant(constant: str) -> NoReturn:
+    msg = f"{constant} is not JSON"
     raise ValueError(msg)
 
 
@@ -146,10 +146,10 @@ def _table(entry: object, is_transformer: Callable[[str], bool]) -> Table:
     fields = _members(entry, "the entry")
     name = _string(fields, "EventName")
     if not name:
-        raise _BadEntry("it has no EventName")
+        raise _InvalidEntryError("it has no EventName")
     columns = fields.get("columns")
     if columns is not None and not isinstance(columns, list):
-        raise _BadEntry("Columns is no list")
+        raise _InvalidEntryError("Columns is not a list")
     return Table(
         name,
         _version(fields.get("version")),
@@ -166,8 +166,8 @@ def _column(entry: object, place: str, is_transformer: Callable[[str], bool]) ->
     place = f"{place} ({outbound})" if outbound else place
     transformer = _string(fields, "Transformer", place)
     if not is_transformer(transformer):
-        known = f"{transformer!r} is not known" if transformer else "is missing"
-        raise _BadEntry(f"{place}: the transformer {known}")
+        problem = f"{transformer!r} is unknown" if transformer else "is missing"
+        raise _InvalidEntryError(f"{place}: the transformer {problem}")
     return Column(
         inbound=_string(fields, "InboundName", place),
         outbound=outbound,
@@ -178,9 +178,9 @@ def _column(entry: object, place: str, is_transformer: Callable[[str], bool]) ->
 
 
 def _members(entry: object, place: str) -> dict[str, object]:
-    """The members of a JSON object by lower-case name."""
+    """Return the members of a JSON object by lower-case name."""
     if not isinstance(entry, dict):
-        raise _BadEntry(f"{place} is no JSON object")
+        raise _InvalidEntryError(f"{place} is not a JSON object")
     return {name.lower(): value for name, value in entry.items()}
 
 
@@ -189,7 +189,7 @@ def _string(fields: dict[str, object], name: str, place: str = "") -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise _BadEntry(f"{place + ': ' if place else ''}{name} is no string")
+        raise _InvalidEntryError(f"{place + ': ' if place else ''}{name} is not a string")
     return value
 
 
@@ -197,7 +197,7 @@ def _version(value: object) -> int:
     if value is None:
         return 0
     if not isinstance(value, int) or isinstance(value, bool) or abs(value) > _MAX_INT:
-        raise _BadEntry("Version is no integer")
+        raise _InvalidEntryError("Version is not an integer")
     return value
 
 

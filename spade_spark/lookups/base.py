@@ -1,4 +1,4 @@
-"""What a column may ask outside the event: the place of an address, the id of a login."""
+"""The interfaces of lookups for columns: the location of an address, the user id of a login."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from typing import NamedTuple, Protocol
 
 
 class GeoLocation(NamedTuple):
-    """What is known of an address; a member that is not known is the empty text."""
+    """The location of an address; unknown fields are empty."""
 
     city: str = ""
-    """The city's English name."""
+    """The English name of the city."""
     country: str = ""
-    """The ISO 3166-1 code of the country."""
+    """The ISO 3166-1 country code."""
     region: str = ""
-    """The code of the region, as in ISO 3166-2 without the country."""
+    """The ISO 3166-2 region code, without the country."""
     asn: str = ""
     """``AS<number> <organisation>`` of the autonomous system."""
 
 
 @dataclass(frozen=True)
 class LookupStats:
-    """How logins were answered; every login asked is counted in exactly one way of its end.
+    """The number of login lookups by result; each lookup has exactly one result.
 
     ``asked`` = ``memory_hits`` + ``memcached_hits`` + ``service_hits`` + ``service_misses`` +
-    ``service_failures``. The counts of workers add up, and a task's share is the difference of its
-    worker's counts after and before, since workers outlive tasks.
+    ``service_failures``. Workers outlive tasks, so the counts of a task are those of its worker
+    after it minus those before it.
 
     Attributes:
-        asked: Logins asked for.
-        memory_hits: Answered from the process's memory, a remembered miss as well.
-        memcached_hits: Answered by memcached, a remembered miss as well.
-        service_asked: Logins that the service was asked for; trying again is not counted anew.
-        service_misses: Logins that the service does not know.
-        service_failures: Logins left without an answer.
-        memcached_failures: Times that memcached did not answer, or answered what cannot be read.
+        asked: All lookups.
+        memory_hits: Lookups answered from the cache of the process, with a user id or without.
+        memcached_hits: Lookups answered by memcached, with a user id or without.
+        service_asked: Lookups sent to the service; retries are not counted.
+        service_misses: Logins that the service does not have.
+        service_failures: Lookups without a result.
+        memcached_failures: Requests to memcached without a valid reply.
     """
 
     asked: int = 0
@@ -47,45 +47,45 @@ class LookupStats:
 
     @property
     def service_hits(self) -> int:
-        """Logins whose id the service gave."""
-        remembered = self.memory_hits + self.memcached_hits
-        return self.asked - remembered - self.service_misses - self.service_failures
+        """Logins that the service has."""
+        cached = self.memory_hits + self.memcached_hits
+        return self.asked - cached - self.service_misses - self.service_failures
 
     def __add__(self, other: LookupStats) -> LookupStats:
         return LookupStats(
-            *(getattr(self, each.name) + getattr(other, each.name) for each in fields(self))
+            *(getattr(self, field.name) + getattr(other, field.name) for field in fields(self))
         )
 
     def __sub__(self, other: LookupStats) -> LookupStats:
         return LookupStats(
-            *(getattr(self, each.name) - getattr(other, each.name) for each in fields(self))
+            *(getattr(self, field.name) - getattr(other, field.name) for field in fields(self))
         )
 
 
 class GeoLookup(Protocol):
-    """Addresses to places."""
+    """Locates addresses."""
 
     def locate(self, address: str, *, asn: bool = True) -> GeoLocation:
-        """The place of ``address`` (any text); all members empty where nothing is known.
+        """Return the location of ``address``; all fields are empty if it is unknown or invalid.
 
         Args:
-            address: The address.
-            asn: Whether the autonomous system is wanted; else it may be left empty.
+            address: Any text.
+            asn: Whether to look up the autonomous system; otherwise the field may be empty.
         """
 
 
 class UserIdLookup(Protocol):
-    """Logins to user ids."""
+    """Looks up user ids."""
 
     def user_id(self, login: str) -> int | None:
-        """The id of ``login`` (not empty, trimmed), or None where there is no such login.
+        """Return the user id of ``login`` (not empty, trimmed); None if the login does not exist.
 
         Raises:
-            LookupUnavailableError: The service does not answer and the settings say to stop then.
+            LookupUnavailableError: The service failed, and ``on_failure`` is ``fail``.
         """
 
     def stats(self) -> LookupStats:
-        """The counts since the lookup was opened; all zero for a fixed table."""
+        """Return the counts since the lookup was opened; all are zero for a static table."""
 
 
 @dataclass(frozen=True)
@@ -96,5 +96,5 @@ class Lookups:
     user_ids: UserIdLookup
 
     def stats(self) -> LookupStats:
-        """The logins' counts since the lookups were opened."""
+        """Return the counts of login lookups since the lookups were opened."""
         return self.user_ids.stats()

@@ -1,4 +1,4 @@
-"""Opens the lookups that the settings name."""
+"""Opens the lookups that the settings configure."""
 
 from __future__ import annotations
 
@@ -17,25 +17,23 @@ from spade_spark.settings import GeoipSettings, LookupSettings, S3Settings, User
 
 
 def open_lookups(settings: LookupSettings, s3: S3Settings) -> Lookups:
-    """Opens what ``settings`` name; where they name nothing, nothing is known.
+    """Open the configured lookups; without configuration, a lookup finds nothing.
 
-    A table stands instead of databases and services, also where those are set.
+    A static table takes precedence over databases and the service.
 
     Raises:
-        SettingsError: A file that is missing or damaged, or a setting that cannot be followed.
-        TransientError: S3 does not answer.
+        SettingsError: A file is missing or damaged, or a setting is invalid.
+        TransientError: S3 does not respond.
     """
     return Lookups(_open_geo(settings.geoip, s3), _open_users(settings.users, s3))
 
 
 @lru_cache(maxsize=1)
 def worker_lookups(settings: LookupSettings, s3: S3Settings) -> Lookups:
-    """The lookups of this process, opened at the first call.
+    """Return the lookups of this process; open them at the first call.
 
-    Spark keeps a Python worker for many tasks. Opening databases and connections anew in each, and
-    forgetting which logins were answered, would cost more than many a task does, so this one thing
-    is kept in the process. The settings are immutable values, therefore they can be the key; others
-    than the last ones are let go.
+    Spark reuses a Python worker for many tasks. To open databases and connections and to fill the
+    caches in each task would take longer than many tasks.
 
     Raises:
         SettingsError: See :func:`open_lookups`.

@@ -1,8 +1,8 @@
-"""Places from MaxMind's City and ASN databases, read by geoip2.
+"""Locations from MaxMind's City and ASN databases, read with geoip2.
 
-A lookup takes the record itself, without geoip2's model objects: they more than double the time of
-an address (``bench/README.md`` has the measurement). A test compares the results with the models.
-Databases are memory-mapped, so all workers of a node share their pages.
+Lookups read the records without geoip2's model objects, which more than double the time per address
+(measured in ``bench/README.md``). A test compares the results with the models. The databases are
+memory-mapped, so all workers of a node share their pages.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from spade_spark.lookups.base import GeoLocation
 from spade_spark.lookups.files import local_file
 from spade_spark.settings import GeoipSettings, S3Settings
 
-_NOTHING: Mapping[str, Any] = {}
+_EMPTY: Mapping[str, Any] = {}
 _MAPPED_V4 = bytes(10) + b"\xff\xff"
 
 
 class GeoIP:
-    """Places by address, from one or both databases; open it once per process."""
+    """Locates addresses with one or both databases; open it once per process."""
 
     def __init__(self, city: Database | None, asn: Database | None) -> None:
         self._city = city
@@ -37,29 +37,29 @@ class GeoIP:
         Raises:
             SettingsError: A database is damaged.
         """
-        plain = _plain(address)
-        if plain is None:
+        valid = _normalize(address)
+        if valid is None:
             return GeoLocation()
-        city = self._city.find(plain) if self._city else _NOTHING
-        system = self._asn.find(plain) if self._asn and asn else _NOTHING
+        city = self._city.find(valid) if self._city else _EMPTY
+        system = self._asn.find(valid) if self._asn and asn else _EMPTY
         try:
-            # The first subdivision is the largest: of an English town, England and not the county.
-            region = city.get("subdivisions") or (_NOTHING,)
+            # The first subdivision is the largest, for example England rather than the county.
+            region = city.get("subdivisions") or (_EMPTY,)
             return GeoLocation(
-                city.get("city", _NOTHING).get("names", _NOTHING).get("en", ""),
-                city.get("country", _NOTHING).get("iso_code", ""),
+                city.get("city", _EMPTY).get("names", _EMPTY).get("en", ""),
+                city.get("country", _EMPTY).get("iso_code", ""),
                 region[0].get("iso_code", ""),
                 _system(system),
             )
         except (AttributeError, TypeError, LookupError):
             raise SettingsError(
-                f"the GeoIP databases have for {plain} what no City or ASN database has: "
+                f"the GeoIP record of {valid} is not one of a City or ASN database: "
                 "check lookups.geoip.city and lookups.geoip.asn"
             ) from None
 
 
 class Database(Reader):
-    """geoip2's reader of one database, and the setting that names the file."""
+    """A geoip2 reader with the setting that names its file, for error messages."""
 
     def __init__(self, setting: str, url: str, path: Path) -> None:
         super().__init__(path, mode=MODE_MMAP_EXT)
@@ -67,7 +67,7 @@ class Database(Reader):
         self._url = url
 
     def find(self, address: str) -> Mapping[str, Any]:
-        """The record of a valid address; empty if the database has none.
+        """Return the record of a valid address; empty if the database has none.
 
         Raises:
             SettingsError: The database is damaged.
@@ -77,24 +77,26 @@ class Database(Reader):
         except InvalidDatabaseError as error:
             raise _damaged(self._setting, self._url, error) from None
         except ValueError:  # an IPv6 address in a database of IPv4 addresses
-            return _NOTHING
-        return record if isinstance(record, dict) else _NOTHING
+            return _EMPTY
+        return record if isinstance(record, dict) else _EMPTY
 
 
 def open_geoip(settings: GeoipSettings, s3: S3Settings) -> GeoIP:
-    """Opens the databases that ``settings`` name, each optional: paths or ``s3://``.
+    """Open the configured databases: paths or ``s3://``, each optional.
 
     Raises:
-        SettingsError: A database is missing, damaged, or of the other kind; names it.
-        TransientError: S3 does not answer.
+        SettingsError: A database is missing, damaged, or of the wrong type.
+        TransientError: S3 does not respond.
     """
     return GeoIP(
-        _open("lookups.geoip.city", settings.city, s3, not_kinds=("-ASN", "-ISP")),
-        _open("lookups.geoip.asn", settings.asn, s3, not_kinds=("-City", "-Country")),
+        _open("lookups.geoip.city", settings.city, s3, wrong_types=("-ASN", "-ISP")),
+        _open("lookups.geoip.asn", settings.asn, s3, wrong_types=("-City", "-Country")),
     )
 
 
-def _open(setting: str, url: str, s3: S3Settings, *, not_kinds: tuple[str, ...]) -> Database | None:
+def _open(
+    setting: str, url: str, s3: S3Settings, *, wrong_types: tuple[str, ...]
+) -> Database | None:
     if not url:
         return None
     try:
@@ -102,22 +104,22 @@ def _open(setting: str, url: str, s3: S3Settings, *, not_kinds: tuple[str, ...])
             database = Database(setting, url, path)
     except InvalidDatabaseError as error:
         raise _damaged(setting, url, error) from None
-    kind = database.metadata().database_type
-    if kind.endswith(not_kinds):  # the two settings mistaken for each other
-        raise SettingsError(f"{setting}: {url} is a database of another kind ({kind})")
+    database_type = database.metadata().database_type
+    if database_type.endswith(wrong_types):  # the two settings are swapped
+        raise SettingsError(f"{setting}: {url} has the wrong database type ({database_type})")
     return database
 
 
 def _damaged(setting: str, url: str, error: Exception) -> SettingsError:
     return SettingsError(
-        f"{setting}: {url} is no MaxMind database, or a damaged one ({error}): fetch it anew"
+        f"{setting}: {url} is not a MaxMind database, or is damaged ({error}): download it again"
     )
 
 
-def _plain(address: str) -> str | None:
-    """The address if it is one, an IPv4 address inside IPv6 as IPv4; else None.
+def _normalize(address: str) -> str | None:
+    """Return a valid address, an IPv4-mapped IPv6 address as IPv4; None if it is invalid.
 
-    The reader itself asks getaddrinfo, to which ``1`` and ``fe80::1%eth0`` are addresses too.
+    The reader uses getaddrinfo, which also accepts ``1`` and ``fe80::1%eth0``.
     """
     try:
         if ":" not in address:
@@ -132,7 +134,7 @@ def _plain(address: str) -> str | None:
 
 
 def _system(record: Mapping[str, Any]) -> str:
-    """``AS<number> <organisation>``, or what of it the record has."""
+    """Format a record as ``AS<number> <organisation>``, or what it has of that."""
     number = record.get("autonomous_system_number")
     if number is None:
         return ""

@@ -1,7 +1,7 @@
-"""Fixed tables in place of databases and services: JSON files, exact matches.
+"""Static tables instead of databases and services: JSON files with exact matches.
 
-The forms are ``{address: {"City": s, "Country": s, "Region": s, "Asn": s}}``, of which any member
-may be missing, and ``{login: id}`` with ids of 64 signed bits.
+The formats are ``{address: {"City": s, "Country": s, "Region": s, "Asn": s}}``, where each member
+is optional, and ``{login: id}`` with signed 64-bit ids.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from spade_spark.lookups.base import GeoLocation, LookupStats
 from spade_spark.lookups.files import read_file
 from spade_spark.settings import S3Settings
 
-NOWHERE = GeoLocation()
-"""The place of an address of which nothing is known."""
+_UNKNOWN = GeoLocation()
 
 _T = TypeVar("_T")
 _UserId = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
@@ -31,18 +30,18 @@ class _Entry(msgspec.Struct, rename="pascal", forbid_unknown_fields=True):
 
 
 class StaticGeo:
-    """Places by the exact text of an address, which need not be an address."""
+    """Locations by exact text, which need not be a valid address."""
 
-    def __init__(self, places: Mapping[str, GeoLocation]) -> None:
-        self._places = dict(places)
+    def __init__(self, locations: Mapping[str, GeoLocation]) -> None:
+        self._locations = dict(locations)
 
     def locate(self, address: str, *, asn: bool = True) -> GeoLocation:  # noqa: ARG002 - costs nothing
         """See :class:`~spade_spark.lookups.GeoLookup`."""
-        return self._places.get(address, NOWHERE)
+        return self._locations.get(address, _UNKNOWN)
 
 
 class StaticUserIds:
-    """Ids by exact login."""
+    """User ids by exact login."""
 
     def __init__(self, ids: Mapping[str, int]) -> None:
         self._ids = dict(ids)
@@ -52,15 +51,15 @@ class StaticUserIds:
         return self._ids.get(login)
 
     def stats(self) -> LookupStats:
-        """All zero: nothing outside is asked."""
+        """Return zero counts."""
         return LookupStats()
 
 
 def open_static_geo(url: str, s3: S3Settings) -> StaticGeo:
-    """The table that ``lookups.geoip.table`` names: a path or ``s3://``.
+    """Open the table at ``lookups.geoip.table``: a path or ``s3://``.
 
     Raises:
-        SettingsError: The file is missing or has another form.
+        SettingsError: The file is missing or has the wrong format.
     """
     entries = _read_table("lookups.geoip.table", url, s3, dict[str, _Entry])
     return StaticGeo(
@@ -72,17 +71,17 @@ def open_static_geo(url: str, s3: S3Settings) -> StaticGeo:
 
 
 def open_static_user_ids(url: str, s3: S3Settings) -> StaticUserIds:
-    """The table that ``lookups.users.table`` names: a path or ``s3://``.
+    """Open the table at ``lookups.users.table``: a path or ``s3://``.
 
     Raises:
-        SettingsError: The file is missing or has another form.
+        SettingsError: The file is missing or has the wrong format.
     """
     return StaticUserIds(_read_table("lookups.users.table", url, s3, dict[str, _UserId]))
 
 
-def _read_table(setting: str, url: str, s3: S3Settings, form: type[_T]) -> _T:
+def _read_table(setting: str, url: str, s3: S3Settings, type_: type[_T]) -> _T:
     data = read_file(setting, url, s3)
     try:
-        return msgspec.json.decode(data, type=form)
+        return msgspec.json.decode(data, type=type_)
     except msgspec.DecodeError as error:
-        raise SettingsError(f"{setting}: {url} has not the form of such a table: {error}") from None
+        raise SettingsError(f"{setting}: {url} has the wrong format: {error}") from None

@@ -1,4 +1,4 @@
-"""The JSON HTTP service that knows the id of a login."""
+"""The client of the HTTP service that maps logins to user ids."""
 
 from __future__ import annotations
 
@@ -25,69 +25,70 @@ from spade_spark.settings import UsersSettings
 
 _LOG = logging.getLogger(__name__)
 
-_LARGEST_ANSWER = 1 << 20
+_MAX_RESPONSE_BYTES = 1 << 20
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
-_LEAST_ID, _GREATEST_ID = -(2**63), 2**63 - 1
-_ASK_AGAIN = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
-
+_MIN_ID, _MAX_ID = -(2**63), 2**63 - 1
+_RETRYABLE = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 
 USER_ID_RETRIES = RetryPolicy(max_attempts=5, max_seconds=60, initial_wait=0.2, max_wait=10)
-"""Of the request for one login. ``max_wait`` also limits a ``Retry-After`` of the service."""
+"""The retries of the request for one login. ``max_wait`` also limits ``Retry-After``."""
 
 
 class UserIdClient:
-    """Asks ``GET url?login=…``; no memory of its own. Safe among threads.
+    """Sends ``GET url?login=…``. Thread-safe; does not cache.
 
     Args:
-        settings: ``url`` (its user and password, if any, are sent as basic authentication),
-            ``path``, ``timeout`` and ``rate_per_second`` are used.
-        retries: How long a failing service is asked again.
+        settings: The client uses ``url``, ``path``, ``timeout`` and ``rate_per_second``. A user and
+            password in the URL are sent as basic authentication.
+        retries: The retries of failed requests.
 
     Raises:
-        SettingsError: The URL is none, or the path is no JMESPath.
+        SettingsError: The URL is invalid, or the path is not a JMESPath.
     """
 
     def __init__(self, settings: UsersSettings, retries: RetryPolicy) -> None:
-        url = _checked(settings.url)
+        url = _parse_url(settings.url)
         self.host = url.host or ""
         self._url = url._replace(auth=None, fragment=None)
         self._headers = {"Accept": "application/json", "User-Agent": "spade-spark"}
         if url.auth:
-            self._headers["Authorization"] = _basic(url.auth)
-        self._path = _compiled(settings.path)
+            self._headers["Authorization"] = _basic_auth(url.auth)
+        self._path = _compile_path(settings.path)
         self._timeout = settings.timeout.total_seconds()
         self._retries = retries
         self._rate_limiter = RateLimiter(settings.rate_per_second)
         self._http = urllib3.PoolManager(num_pools=1, maxsize=8)
 
     def user_id(self, login: str) -> int | None:
-        """The id of ``login``, or None where the service does not know it.
+        """Return the user id of ``login``; None if the service does not have it.
 
         Raises:
-            LookupUnavailableError: No usable answer, however often it was asked.
+            LookupUnavailableError: No request had a valid response.
         """
-        tries = 0
+        attempts = 0
 
         def request() -> int | None:
-            nonlocal tries
-            tries += 1
-            return self._ask(login)
+            nonlocal attempts
+            attempts += 1
+            return self._request(login)
 
         try:
             return self._retries.call(
                 request,
-                retry_if=lambda error: isinstance(error, _UserIdRequestError) and error.again,
+                retry_if=lambda error: isinstance(error, _UserIdRequestError) and error.retryable,
                 requested_wait=_requested_wait,
                 before_wait=self._log_retry,
             )
         except _UserIdRequestError as error:
-            what_now = (
-                "run again when it does" if error.again else "check lookups.users.url and .path"
+            remedy = (
+                "run the command again when the service is available"
+                if error.retryable
+                else "check lookups.users.url and lookups.users.path"
             )
             raise LookupUnavailableError(
-                f"the user service at {self.host} did not give the id of a login "
-                f"({error}; asked {tries} time{'s' if tries > 1 else ''}): {what_now}, "
-                'or set lookups.users.on_failure to "empty" to leave such columns empty'
+                f"the user service at {self.host} did not return a user id "
+                f"({error}; {attempts} attempt{'s' if attempts > 1 else ''}): {remedy}, "
+                'or set lookups.users.on_failure to "empty" to leave the columns empty'
             ) from None
 
     def _log_retry(self, attempt: int, error: BaseException) -> None:
@@ -98,7 +99,7 @@ class UserIdClient:
             error,
         )
 
-    def _ask(self, login: str) -> int | None:
+    def _request(self, login: str) -> int | None:
         self._rate_limiter.wait()
         try:
             response = self._http.request(
@@ -110,113 +111,116 @@ class UserIdClient:
                 redirect=False,
                 preload_content=False,
             )
-            # Read to its end, unless too large, a body gives its connection back to the pool.
-            body = response.read(_LARGEST_ANSWER + 1)
+            # A body that is read completely returns its connection to the pool.
+            body = response.read(_MAX_RESPONSE_BYTES + 1)
         except HTTPError as error:
-            raise _UserIdRequestError(_broken(error, self._timeout)) from None
-        if len(body) > _LARGEST_ANSWER:
+            raise _UserIdRequestError(_describe(error, self._timeout)) from None
+        if len(body) > _MAX_RESPONSE_BYTES:
             response.close()
-            raise _UserIdRequestError("it answered more than 1 MB", again=False)
+            raise _UserIdRequestError("the response has more than 1 MB", retryable=False)
         if response.status == HTTPStatus.NOT_FOUND:
             return None
         if response.status != HTTPStatus.OK:
-            raise _refused(response.status, response.headers, self._retries.max_wait)
+            raise _status_error(response.status, response.headers, self._retries.max_wait)
         return self._read(body)
 
     def _url_of(self, login: str) -> str:
-        # Percent-encoded throughout: a plus sign for a space is not understood everywhere.
-        asked = "login=" + quote(login.encode("utf-8", "surrogatepass"), safe="")
-        query = f"{self._url.query}&{asked}" if self._url.query else asked
+        # Spaces are percent-encoded too: not every server decodes a plus sign as a space.
+        parameter = "login=" + quote(login.encode("utf-8", "surrogatepass"), safe="")
+        query = f"{self._url.query}&{parameter}" if self._url.query else parameter
         return self._url._replace(query=query).url
 
     def _read(self, body: bytes) -> int | None:
         try:
-            found = self._path.search(json.loads(body))
+            value = self._path.search(json.loads(body))
         except (ValueError, RecursionError):
-            raise _UserIdRequestError("its answer is no JSON") from None
+            raise _UserIdRequestError("the response is not JSON") from None
         except JMESPathError:
             raise _UserIdRequestError(
-                "lookups.users.path cannot be followed in its answer"
+                "lookups.users.path cannot be applied to the response"
             ) from None
-        if found is None or found in ("", []):
+        if value is None or value in ("", []):
             return None
-        user_id = _integer(found)
-        if user_id is None or not _LEAST_ID <= user_id <= _GREATEST_ID:
+        user_id = _integer(value)
+        if user_id is None or not _MIN_ID <= user_id <= _MAX_ID:
             raise _UserIdRequestError(
-                "what lookups.users.path finds in its answer is no integer of 64 bits", again=False
+                "the value at lookups.users.path in the response is not a 64-bit integer",
+                retryable=False,
             )
         return user_id
 
 
 class _UserIdRequestError(Exception):
-    """One request without a usable answer; the message holds neither URL nor login.
+    """A request without a valid response. The message contains neither the URL nor the login.
 
-    ``after`` is how many seconds the service asked to be left alone.
+    ``retry_after`` is the wait in seconds that the service requested.
     """
 
-    def __init__(self, reason: str, *, again: bool = True, after: float | None = None) -> None:
+    def __init__(
+        self, reason: str, *, retryable: bool = True, retry_after: float | None = None
+    ) -> None:
         super().__init__(reason)
-        self.again = again
-        self.after = after
+        self.retryable = retryable
+        self.retry_after = retry_after
 
 
 def _requested_wait(error: BaseException) -> float | None:
-    return error.after if isinstance(error, _UserIdRequestError) else None
+    return error.retry_after if isinstance(error, _UserIdRequestError) else None
 
 
-def _checked(text: str) -> Url:
+def _parse_url(text: str) -> Url:
     try:
         url = parse_url(text)
     except LocationParseError:
         url = Url()
     if url.scheme not in {"http", "https"} or not url.host:
-        # The value is not shown: it may hold a password.
+        # The URL may contain a password: never show it.
         raise SettingsError("lookups.users.url must be http://host/path or https://host/path")
     return url
 
 
-def _basic(auth: str) -> str:
-    """``user:password`` of a URL as HTTP's basic authentication, in UTF-8 (RFC 7617)."""
+def _basic_auth(auth: str) -> str:
+    """Encode ``user:password`` of a URL for HTTP basic authentication in UTF-8 (RFC 7617)."""
     return "Basic " + b64encode(unquote(auth).encode()).decode()
 
 
-def _compiled(path: str) -> Any:
+def _compile_path(path: str) -> Any:
     try:
         return jmespath.compile(path)
     except JMESPathError as error:
-        raise SettingsError(f"lookups.users.path {path!r} is no JMESPath: {error}") from None
+        raise SettingsError(f"lookups.users.path {path!r} is not a JMESPath: {error}") from None
 
 
-def _integer(found: object) -> int | None:
-    """A JSON integer or the decimal text of one."""
-    if isinstance(found, str) and _DECIMAL.fullmatch(found):
-        return int(found)
-    return found if isinstance(found, int) and not isinstance(found, bool) else None
+def _integer(value: object) -> int | None:
+    """Return a JSON integer or an integer as decimal text; None for any other value."""
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _broken(error: HTTPError, timeout: float) -> str:
-    """Why there was no answer at all, without the error's text, which names the URL."""
-    # urllib3 counts connections that were refused among the timeouts.
+def _describe(error: HTTPError, timeout: float) -> str:
+    """Describe a failed request without the text of the error, which contains the URL."""
+    # In urllib3, a refused connection is a timeout error.
     refused = isinstance(error, urllib3.exceptions.NewConnectionError)
     if isinstance(error, urllib3.exceptions.TimeoutError) and not refused:
-        return f"no answer within {timeout:g} s"
+        return f"no response within {timeout:g} s"
     if isinstance(error, urllib3.exceptions.SSLError):
-        return "its TLS certificate or protocol was refused"
+        return "its TLS certificate or protocol was rejected"
     return f"the connection failed, {type(error).__name__}"
 
 
-def _refused(status: int, headers: Any, longest_wait: float) -> _UserIdRequestError:
-    again = status in _ASK_AGAIN or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    after = _retry_after(headers.get("Retry-After", "")) if again else None
+def _status_error(status: int, headers: Any, max_wait: float) -> _UserIdRequestError:
+    retryable = status in _RETRYABLE or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    retry_after = _parse_retry_after(headers.get("Retry-After", "")) if retryable else None
     return _UserIdRequestError(
-        f"it answered {status}",
-        again=again,
-        after=None if after is None else min(after, longest_wait),
+        f"HTTP status {status}",
+        retryable=retryable,
+        retry_after=None if retry_after is None else min(retry_after, max_wait),
     )
 
 
-def _retry_after(text: str) -> float | None:
-    """Seconds, of ``Retry-After: 120`` or of a date; None where there is nothing to be read."""
+def _parse_retry_after(text: str) -> float | None:
+    """Parse the seconds or the date of ``Retry-After`` to seconds; None if it is invalid."""
     if text.isdecimal() and text.isascii():
         return float(text)
     try:

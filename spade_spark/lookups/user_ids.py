@@ -1,4 +1,4 @@
-"""The ids of logins: from memory, else from memcached, else from the service."""
+"""Looks up user ids in the cache of the process, then in memcached, then in the service."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from spade_spark.settings import UsersSettings
 
 
 class CachedUserIdLookup:
-    """Ids by login, remembered; that a login is not known is remembered too.
+    """Looks up and caches user ids; also caches that a login does not exist.
 
-    Where the service does not answer, ``settings.on_failure`` says whether the task stops or the
-    column stays empty. Left empty, nothing is remembered of the login, and for ``pause`` seconds
-    the service is not asked at all: trying it again and again for each row would take days. Safe
-    among threads, which wait for each other where they ask for the same login.
+    If the service fails, ``settings.on_failure`` decides whether the task fails or the column stays
+    empty. An empty result of a failure is not cached, and the service is not called for ``pause``
+    seconds: retries for each row would take days. Thread-safe; threads that look up the same login
+    share one request.
 
     Raises:
-        SettingsError: ``settings`` cannot be followed.
+        SettingsError: A setting is invalid.
     """
 
     def __init__(
@@ -36,14 +36,14 @@ class CachedUserIdLookup:
         self._memcached = _memcached(settings, lifetime)
         self._stop_on_failure = settings.on_failure == "fail"
         self._cooldown = Cooldown(pause)
-        self._lock = threading.Lock()  # of the memory, what is in flight, and the counts
+        self._lock = threading.Lock()  # for _memory, _in_flight and _counts
         self._in_flight: dict[str, Future[CachedUserId]] = {}
         self._counts: Counter[str] = Counter()
 
     def user_id(self, login: str) -> int | None:
         """See :class:`~spade_spark.lookups.UserIdLookup`."""
         try:
-            return self._answer(login).user_id
+            return self._find(login).user_id
         except LookupUnavailableError:
             self._count("service_failures")
             if self._stop_on_failure:
@@ -56,52 +56,52 @@ class CachedUserIdLookup:
         with self._lock:
             return LookupStats(**self._counts, memcached_failures=failures)
 
-    def _answer(self, login: str) -> CachedUserId:
+    def _find(self, login: str) -> CachedUserId:
         with self._lock:
             self._counts["asked"] += 1
-            remembered = self._memory.get(login)
-            if remembered is not None:
+            cached = self._memory.get(login)
+            if cached is not None:
                 self._counts["memory_hits"] += 1
-                return remembered
-            awaited = self._in_flight.get(login)
-            if awaited is None:
+                return cached
+            other = self._in_flight.get(login)
+            if other is None:
                 own = self._in_flight[login] = Future()
-        if awaited is None:
-            return self._look_up(login, own)
-        answer = awaited.result()
+        if other is None:
+            return self._fetch(login, own)
+        result = other.result()
         self._count("memory_hits")
-        return answer
+        return result
 
-    def _look_up(self, login: str, own: Future[CachedUserId]) -> CachedUserId:
-        """Asks outside, and tells those who wait for the same login."""
+    def _fetch(self, login: str, own: Future[CachedUserId]) -> CachedUserId:
+        """Look up a login outside the process; share the result with waiting threads."""
         try:
-            answer = self._ask(login)
+            result = self._query(login)
         except BaseException as error:
             with self._lock:
                 del self._in_flight[login]
             own.set_exception(error)
             raise
         with self._lock:
-            self._memory.put(login, answer)
+            self._memory.put(login, result)
             del self._in_flight[login]
-        own.set_result(answer)
-        return answer
+        own.set_result(result)
+        return result
 
-    def _ask(self, login: str) -> CachedUserId:
+    def _query(self, login: str) -> CachedUserId:
         if self._memcached:
-            remembered = self._memcached.get(login)
-            if remembered is not None:
+            cached = self._memcached.get(login)
+            if cached is not None:
                 self._count("memcached_hits")
-                return remembered
-        answer = CachedUserId(self._ask_service(login))
+                return cached
+        result = CachedUserId(self._query_service(login))
         if self._memcached:
-            self._memcached.put(login, answer)
-        return answer
+            self._memcached.put(login, result)
+        return result
 
-    def _ask_service(self, login: str) -> int | None:
+    def _query_service(self, login: str) -> int | None:
         if self._cooldown.active:
             raise LookupUnavailableError(
-                f"the user service at {self._service.host} is left alone for a while"
+                f"the user service at {self._service.host} failed a moment ago"
             )
         self._count("service_asked")
         try:
@@ -114,13 +114,13 @@ class CachedUserIdLookup:
             self._count("service_misses")
         return user_id
 
-    def _count(self, what: str) -> None:
+    def _count(self, name: str) -> None:
         with self._lock:
-            self._counts[what] += 1
+            self._counts[name] += 1
 
 
 def _memcached(settings: UsersSettings, lifetime: float) -> Memcached | None:
-    """None where it is not set, or where nothing is to be remembered."""
+    """Return the memcached client; None if it is not configured or caching is off."""
     if not settings.memcached or not lifetime:
         return None
     namespace = f"{settings.url}\n{settings.path}"

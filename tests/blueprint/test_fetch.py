@@ -1,4 +1,4 @@
-"""Fetching what Blueprint publishes: from S3, over HTTP, from a file, compressed or not."""
+"""Fetching from S3, HTTP and files, compressed or not."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ LIST = b'[{"EventName": "t"}]'
 
 
 class Publisher(ThreadingHTTPServer):
-    """A server on loopback; ``asked`` are the paths in the order of the requests."""
+    """A local server; ``requests`` has the requested paths in order."""
 
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), Answer)
-        self.asked: list[str] = []
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.requests: list[str] = []
 
 
-class Answer(BaseHTTPRequestHandler):
-    """Answers by path: /busy fails once, /down always, /moved elsewhere, /missing never was."""
+class Handler(BaseHTTPRequestHandler):
+    """Responds by path: /busy fails once, /down always; /moved redirects; /missing is not found."""
 
     server: Publisher
 
     def do_GET(self):
         path = self.path.partition("?")[0]
-        self.server.asked.append(path)
-        busy = path == "/busy" and self.server.asked.count("/busy") == 1
+        self.server.requests.append(path)
+        busy = path == "/busy" and self.server.requests.count("/busy") == 1
         status = 503 if busy else {"/down": 500, "/missing": 404, "/moved": 301}.get(path, 200)
         self.send_response(status)
         if status == 301:
@@ -84,26 +84,26 @@ def test_a_file_is_read_compressed_or_not(tmp_path, body):
     assert fetch(str(path), S3Settings()) == LIST
 
 
-def test_a_file_that_is_not_there_is_a_wrong_setting(tmp_path):
-    with pytest.raises(SettingsError, match=r"there is no file .*/nothing: see \[blueprint\]"):
+def test_a_missing_file_is_a_settings_error(tmp_path):
+    with pytest.raises(SettingsError, match=r"file .*/nothing does not exist: check \[blueprint"):
         fetch(str(tmp_path / "nothing"), S3Settings())
 
 
 def test_a_directory_cannot_be_read(tmp_path):
-    with pytest.raises(SettingsError, match="cannot be read: Is a directory"):
+    with pytest.raises(SettingsError, match=r"cannot read .*: Is a directory"):
         fetch(str(tmp_path), S3Settings())
 
 
-def test_no_source_is_a_missing_setting():
+def test_no_source_is_a_settings_error():
     with pytest.raises(SettingsError, match=r"set blueprint\.schemas"):
         fetch("", S3Settings())
 
 
 @pytest.mark.parametrize("cut", [3, 15, 30])
-def test_a_damaged_gzip_is_named(tmp_path, cut):
+def test_truncated_gzip_data_is_an_error(tmp_path, cut):
     path = tmp_path / "schemas.gz"
     path.write_bytes(gzip.compress(LIST, mtime=0)[:cut])
-    with pytest.raises(InputError, match=r"the gzip of .*/schemas\.gz is damaged"):
+    with pytest.raises(InputError, match=r"the gzip data of .*/schemas\.gz is damaged"):
         fetch(str(path), S3Settings())
 
 
@@ -113,31 +113,31 @@ def test_an_object_on_s3_is_read(s3_settings, bucket, key):
     assert fetch(f"s3://{bucket}/{key}", s3_settings) == LIST
 
 
-def test_an_object_that_is_not_on_s3_is_missing(s3_settings, bucket):
+def test_a_missing_object_on_s3_is_an_error(s3_settings, bucket):
     with pytest.raises(ObjectNotFoundError, match="nothing"):
         fetch(f"s3://{bucket}/nothing", s3_settings)
 
 
 @pytest.mark.parametrize("path", ["/list", "/list.gz", "/moved", "/busy"])
-def test_a_list_is_fetched_over_http_by_redirects_and_repeats(url, impatient, path):
+def test_a_list_is_fetched_over_http_with_redirects_and_retries(url, impatient, path):
     assert fetch(url + path, S3Settings()) == LIST
 
 
-def test_what_a_server_does_not_have_is_not_asked_for_again(publisher, url, impatient):
-    with pytest.raises(InputError, match="/missing answers with status 404"):
+def test_status_404_is_not_retried(publisher, url, impatient):
+    with pytest.raises(InputError, match="/missing returned status 404"):
         fetch(f"{url}/missing", S3Settings())
-    assert publisher.asked == ["/missing"]
+    assert publisher.requests == ["/missing"]
 
 
-def test_a_server_that_fails_is_asked_again_and_shown_without_secrets(publisher, url, impatient):
+def test_a_server_error_is_retried_and_its_message_has_no_secrets(publisher, url, impatient):
     address = url.replace("http://", "http://user:secret@")
-    with pytest.raises(TransientError, match=f"^{url}/down answers with status 500; try later$"):
+    with pytest.raises(TransientError, match=f"^{url}/down returned status 500; try later$"):
         fetch(f"{address}/down?token=secret", S3Settings())
-    assert publisher.asked == ["/down", "/down"]
+    assert publisher.requests == ["/down", "/down"]
 
 
-def test_a_server_that_is_not_there_is_named(url, publisher, impatient):
+def test_an_unreachable_server_is_an_error_with_its_url(url, publisher, impatient):
     publisher.shutdown()
     publisher.server_close()
-    with pytest.raises(TransientError, match=f"^{url}/list does not answer"):
+    with pytest.raises(TransientError, match=f"^{url}/list does not respond"):
         fetch(f"{url}/list", S3Settings())

@@ -1,4 +1,4 @@
-"""The edge types that Blueprint's event metadata expect."""
+"""The expected edge types in Blueprint's event metadata."""
 
 import json
 
@@ -22,7 +22,7 @@ def test_the_edge_type_of_each_event_is_read():
     assert read(events) == {"login": "internal", "Chat": "internal"}
 
 
-def test_members_match_in_any_case_and_kinds_of_metadata_exactly():
+def test_member_names_are_case_insensitive_and_metadata_types_are_not():
     assert read({"a": {"edge_type": {"metadatavalue": "external"}}}, "METADATA") == {
         "a": "external"
     }
@@ -30,10 +30,10 @@ def test_members_match_in_any_case_and_kinds_of_metadata_exactly():
 
 
 @pytest.mark.parametrize(
-    "kinds", [{}, None, {"edge_type": None}, {"edge_type": {"MetadataValue": ""}}]
+    "types", [{}, None, {"edge_type": None}, {"edge_type": {"MetadataValue": ""}}]
 )
-def test_an_event_without_an_edge_type_is_left_out(kinds):
-    assert read({"login": kinds}) == {}
+def test_an_event_without_an_edge_type_is_skipped(types):
+    assert read({"login": types}) == {}
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,6 @@ def test_an_event_without_an_edge_type_is_left_out(kinds):
         b'{"Metadata": {"login": {"edge_type": {"MetadataValue": 1}}}}',
     ],
 )
-def test_what_is_no_metadata_is_refused_by_name(raw):
-    with pytest.raises(InputError, match=r"s3://b/meta is no event metadata .* blueprint.metadata"):
+def test_invalid_metadata_is_an_error_with_its_source(raw):
+    with pytest.raises(InputError, match=r"s3://b/meta is not event metadata .*blueprint.metadata"):
         read_edge_types(raw, "s3://b/meta")

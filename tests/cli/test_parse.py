@@ -67,7 +67,7 @@ def test_only_a_line_feed_ends_a_line(conf):
 def test_skipped_tables_are_named_on_standard_error(conf):
     done = parse(conf, b"")
     assert done.stdout == ""
-    assert done.stderr == "skipped table odd: column 1 (o): the transformer 'oracle' is not known\n"
+    assert done.stderr == "skipped table odd: column 1 (o): the transformer 'oracle' is unknown\n"
 
 
 def test_a_missing_settings_file_is_reported(tmp_path):

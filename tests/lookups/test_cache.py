@@ -29,7 +29,7 @@ class Clock:
 
 
 class Model:
-    """The same, as plainly as can be: a list from the least recent entry to the most recent."""
+    """A simple model: a list from the least to the most recently used entry."""
 
     def __init__(self, size: int, lifetime: float) -> None:
         self.size, self.lifetime = size, lifetime
@@ -45,14 +45,14 @@ class Model:
                 return entry[2]
         return None
 
-    def put(self, login: str, answer: CachedUserId, now: float) -> None:
+    def put(self, login: str, cached: CachedUserId, now: float) -> None:
         others = [entry for entry in self.entries if entry[0] != login]
-        entries = [*others, (login, now + self.lifetime, answer)]
+        entries = [*others, (login, now + self.lifetime, cached)]
         self.entries = entries[max(0, len(entries) - self.size) :]
 
 
 @given(st.integers(0, 4), st.integers(0, 10), STEPS)
-def test_the_cache_answers_as_the_model_does(size: int, lifetime: int, steps: list[Any]) -> None:
+def test_the_cache_behaves_like_the_model(size: int, lifetime: int, steps: list[Any]) -> None:
     clock = Clock()
     cache, model = TtlCache(size, lifetime, clock), Model(size, lifetime)
     for step, *arguments in steps:
@@ -67,14 +67,14 @@ def test_the_cache_answers_as_the_model_does(size: int, lifetime: int, steps: li
         assert len(cache) <= size
 
 
-def test_a_miss_is_told_from_nothing_remembered() -> None:
+def test_a_cached_miss_differs_from_no_entry() -> None:
     cache = TtlCache(2, 60)
     cache.put("ghost", CachedUserId(None))
     assert cache.get("ghost") == CachedUserId(None)
     assert cache.get("bob") is None
 
 
-def test_the_login_asked_longest_ago_goes_first() -> None:
+def test_the_least_recently_used_login_is_evicted_first() -> None:
     cache = TtlCache(2, 60)
     cache.put("a", CachedUserId(1))
     cache.put("b", CachedUserId(2))

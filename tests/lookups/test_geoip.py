@@ -1,4 +1,4 @@
-"""Places from databases that mmdb-writer makes, read by the real reader."""
+"""Locations from databases written with mmdb-writer and read with the real reader."""
 
 from __future__ import annotations
 
@@ -83,17 +83,17 @@ def geo(databases: GeoipSettings) -> GeoIP:
         ("2001:db9::1", GeoLocation()),
     ],
 )
-def test_an_address_has_the_members_that_are_known_of_it(
+def test_unknown_fields_of_an_address_are_empty(
     geo: GeoIP, address: str, place: GeoLocation
 ) -> None:
     assert geo.locate(address) == place
 
 
-def test_the_autonomous_system_is_left_out_where_it_is_not_wanted(geo: GeoIP) -> None:
+def test_the_autonomous_system_is_looked_up_only_on_request(geo: GeoIP) -> None:
     assert geo.locate("10.1.2.3", asn=False) == LONDON._replace(asn="")
 
 
-def test_an_ipv4_address_inside_ipv6_has_the_place_of_the_ipv4_address(geo: GeoIP) -> None:
+def test_an_ipv4_mapped_address_has_the_location_of_the_ipv4_address(geo: GeoIP) -> None:
     assert geo.locate("::ffff:10.1.2.3") == LONDON
     assert geo.locate("::FFFF:0a01:0203") == LONDON
 
@@ -118,12 +118,12 @@ def test_an_ipv4_address_inside_ipv6_has_the_place_of_the_ipv4_address(geo: GeoI
         "\ud800",
     ],
 )
-def test_text_that_is_no_address_has_no_place(geo: GeoIP, text: str) -> None:
+def test_an_invalid_address_has_no_location(geo: GeoIP, text: str) -> None:
     assert geo.locate(text) == GeoLocation()
 
 
 @given(st.text(alphabet="0123456789abcdef.:%x ", max_size=20) | st.text())
-def test_only_what_ipaddress_takes_for_an_address_has_a_place(geo: GeoIP, text: str) -> None:
+def test_only_addresses_that_ipaddress_accepts_have_a_location(geo: GeoIP, text: str) -> None:
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -134,7 +134,7 @@ def test_only_what_ipaddress_takes_for_an_address_has_a_place(geo: GeoIP, text: 
     st.sampled_from([*CITIES, *SYSTEMS, "0.0.0.0/0", "::/0"]).map(ipaddress.ip_network),
     st.integers(0, 2**128 - 1),
 )
-def test_answers_are_those_of_geoip2(
+def test_locations_equal_those_of_the_geoip2_models(
     databases: GeoipSettings, geo: GeoIP, network: Any, number: int
 ) -> None:
     address = str(network[number % network.num_addresses])
@@ -169,7 +169,7 @@ def test_each_database_is_optional(databases: GeoipSettings) -> None:
     assert only_asn.locate("10.1.2.3") == GeoLocation(asn=LONDON.asn)
 
 
-def test_a_database_of_ipv4_knows_no_ipv6_address(tmp_path: Path) -> None:
+def test_an_ipv4_database_has_no_ipv6_addresses(tmp_path: Path) -> None:
     cities = {network: record for network, record in CITIES.items() if ":" not in network}
     city = write_database(tmp_path / "v4.mmdb", cities, ip_version=4)
     geo = open_geoip(GeoipSettings(city=city), S3Settings())
@@ -178,19 +178,19 @@ def test_a_database_of_ipv4_knows_no_ipv6_address(tmp_path: Path) -> None:
     assert geo.locate("2001:db8::1") == GeoLocation()
 
 
-def test_a_missing_database_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"lookups\.geoip\.city: .*none\.mmdb cannot be read"):
+def test_a_missing_database_is_an_error_with_its_path(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"lookups\.geoip\.city: .*cannot read .*none\.mmdb"):
         open_geoip(GeoipSettings(city=str(tmp_path / "none.mmdb")), S3Settings())
 
 
-def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "bad.mmdb"
     path.write_bytes(b"no database at all")
-    with pytest.raises(SettingsError, match=r"lookups\.geoip\.asn: .*bad\.mmdb is no MaxMind"):
+    with pytest.raises(SettingsError, match=r"lookups\.geoip\.asn: .*bad\.mmdb is not a MaxMind"):
         open_geoip(GeoipSettings(asn=str(path)), S3Settings())
 
 
-def test_a_database_that_was_cut_is_named_when_it_is_found_out(
+def test_a_truncated_database_is_an_error_when_it_is_noticed(
     databases: GeoipSettings, tmp_path: Path
 ) -> None:
     whole = Path(databases.city).read_bytes()
@@ -203,26 +203,26 @@ def test_a_database_that_was_cut_is_named_when_it_is_found_out(
         open_geoip(GeoipSettings(city=str(path)), S3Settings()).locate("10.1.2.3")
 
 
-def test_databases_in_each_others_place_are_refused(databases: GeoipSettings) -> None:
-    with pytest.raises(SettingsError, match=r"lookups\.geoip\.city: .*another kind"):
+def test_swapped_databases_are_an_error(databases: GeoipSettings) -> None:
+    with pytest.raises(SettingsError, match=r"lookups\.geoip\.city: .*wrong database type"):
         open_geoip(GeoipSettings(city=databases.asn), S3Settings())
-    with pytest.raises(SettingsError, match=r"lookups\.geoip\.asn: .*another kind"):
+    with pytest.raises(SettingsError, match=r"lookups\.geoip\.asn: .*wrong database type"):
         open_geoip(GeoipSettings(asn=databases.city), S3Settings())
 
 
-def test_records_of_another_shape_are_an_error_and_not_a_place(tmp_path: Path) -> None:
+def test_records_of_the_wrong_structure_are_an_error(tmp_path: Path) -> None:
     city = write_database(tmp_path / "odd.mmdb", {"10.0.0.0/8": {"city": "London"}}, "Odd")
     geo = open_geoip(GeoipSettings(city=city), S3Settings())
-    with pytest.raises(SettingsError, match=r"10\.1\.2\.3 what no City or ASN database has"):
+    with pytest.raises(SettingsError, match=r"10\.1\.2\.3 is not one of a City or ASN database"):
         geo.locate("10.1.2.3")
 
 
 def cached(node: Path) -> list[Path]:
-    """The databases in a node's cache."""
+    """The databases in the cache of a node."""
     return [path for path in node.glob("spade-spark-*/*") if path.suffix != ".lock"]
 
 
-def test_a_database_on_s3_is_fetched_once_and_again_when_it_changes(
+def test_a_database_on_s3_is_downloaded_once_and_again_after_a_change(
     databases: GeoipSettings, bucket: Any, s3: S3Settings, temporary: Path
 ) -> None:
     bucket.upload_file(databases.city, "geo/City.mmdb")
@@ -243,7 +243,7 @@ def test_a_database_on_s3_is_fetched_once_and_again_when_it_changes(
     assert before.locate("10.1.2.3").city == "London", "what is open keeps what it has"
 
 
-def test_a_copy_that_was_cut_is_fetched_again(
+def test_a_truncated_copy_is_downloaded_again(
     databases: GeoipSettings, bucket: Any, s3: S3Settings, temporary: Path
 ) -> None:
     bucket.upload_file(databases.city, "City.mmdb")
@@ -256,15 +256,17 @@ def test_a_copy_that_was_cut_is_fetched_again(
     assert cached(temporary) == [copy]
 
 
-def test_a_database_that_is_not_on_s3_is_named(
+def test_a_database_missing_on_s3_is_an_error_with_its_url(
     bucket: Any, s3: S3Settings, temporary: Path
 ) -> None:
     bucket.put_object(Key="City.mmdb.old", Body=b"a name that begins alike")
-    with pytest.raises(SettingsError, match=r"lookups\.geoip\.city: s3://lookups/City\.mmdb"):
+    with pytest.raises(
+        SettingsError, match=r"lookups\.geoip\.city: cannot read s3://lookups/City\.mmdb"
+    ):
         open_geoip(GeoipSettings(city="s3://lookups/City.mmdb"), s3)
 
 
-def test_the_cache_is_this_users_alone(
+def test_a_cache_directory_of_another_user_is_an_error(
     databases: GeoipSettings, bucket: Any, s3: S3Settings, temporary: Path
 ) -> None:
     bucket.upload_file(databases.city, "City.mmdb")
@@ -273,7 +275,7 @@ def test_the_cache_is_this_users_alone(
     (folder,) = temporary.glob("spade-spark-*")
     assert folder.stat().st_mode & 0o777 == 0o700
     folder.chmod(0o777)
-    with pytest.raises(SettingsError, match="not a directory of this user alone"):
+    with pytest.raises(SettingsError, match="not a private directory of this user"):
         open_geoip(settings, s3)
 
 
@@ -282,7 +284,7 @@ def find_place(url: str, s3: S3Settings, start: Any, found: Any) -> None:
     found.put(open_geoip(GeoipSettings(city=url), s3).locate("10.1.2.3"))
 
 
-def test_processes_that_start_together_fetch_a_database_once(
+def test_concurrent_processes_download_a_database_once(
     databases: GeoipSettings,
     bucket: Any,
     s3: S3Settings,

@@ -19,7 +19,7 @@ def settings(geo: str = "", users: str = "") -> LookupSettings:
     return LookupSettings(geoip=GeoipSettings(table=geo), users=UsersSettings(table=users))
 
 
-def test_a_missing_member_and_a_missing_address_are_the_empty_text(tmp_path: Path) -> None:
+def test_a_missing_member_and_a_missing_address_are_empty(tmp_path: Path) -> None:
     table = tmp_path / "geo.json"
     table.write_text(
         '{"10.1.0.1": {"City": "Zürich", "Asn": "AS559"}, "no address": {"Region": "ZH"}}'
@@ -34,24 +34,26 @@ def test_logins_match_exactly(tmp_path: Path) -> None:
     table = tmp_path / "logins.json"
     table.write_text(json.dumps({"zoë": 900, "Case": 1, "zero": 0, "most": 2**63 - 1}))
     lookups = open_lookups(settings(users=str(table)), S3)
-    found = [lookups.user_ids.user_id(login) for login in ("zoë", "Case", "case", "zero", "most")]
-    assert found == [900, 1, None, 0, 2**63 - 1]
+    user_ids = [
+        lookups.user_ids.user_id(login) for login in ("zoë", "Case", "case", "zero", "most")
+    ]
+    assert user_ids == [900, 1, None, 0, 2**63 - 1]
     assert lookups.stats() == LookupStats()
 
 
-def test_a_table_may_lie_on_s3(bucket: Any, s3: S3Settings) -> None:
+def test_a_table_can_be_on_s3(bucket: Any, s3: S3Settings) -> None:
     bucket.put_object(Key="deep/logins.json", Body=b'{"bob": 5}')
     lookups = open_lookups(settings(users="s3://lookups/deep/logins.json"), s3)
     assert lookups.user_ids.user_id("bob") == 5
 
 
-def test_nothing_configured_knows_nothing() -> None:
+def test_without_configuration_lookups_find_nothing() -> None:
     lookups = open_lookups(LookupSettings(), S3)
     assert lookups.geo.locate("8.8.8.8") == GeoLocation()
     assert lookups.user_ids.user_id("bob") is None
 
 
-def test_a_table_stands_instead_of_databases_and_services(tmp_path: Path) -> None:
+def test_a_table_takes_precedence_over_databases_and_services(tmp_path: Path) -> None:
     table = tmp_path / "geo.json"
     table.write_text('{"8.8.8.8": {"City": "x"}}')
     given = LookupSettings(geoip=GeoipSettings(city="missing.mmdb", table=str(table)))
@@ -67,33 +69,37 @@ def test_a_table_stands_instead_of_databases_and_services(tmp_path: Path) -> Non
         '{"10.1.0.1": 5}',
         '{"10.1.0.1": {"City": 5}}',
         '{"10.1.0.1": {"City": null}}',
-        '{"10.1.0.1": {"city": "spelt otherwise"}}',
+        '{"10.1.0.1": {"city": "another case"}}',
         '{"10.1.0.1": {}',
     ],
 )
-def test_a_geo_table_of_another_form_is_refused_by_name(tmp_path: Path, content: str) -> None:
+def test_a_geo_table_of_the_wrong_format_is_an_error(tmp_path: Path, content: str) -> None:
     table = tmp_path / "geo.json"
     table.write_text(content)
-    with pytest.raises(SettingsError, match=r"lookups\.geoip\.table: .*geo\.json has not the form"):
+    with pytest.raises(SettingsError, match=r"geoip\.table: .*geo\.json has the wrong format"):
         open_lookups(settings(geo=str(table)), S3)
 
 
 @pytest.mark.parametrize("user_id", ["1.0", '"5"', "null", "true", str(2**63), str(-(2**63) - 1)])
-def test_an_id_that_is_no_integer_of_64_bits_is_refused(tmp_path: Path, user_id: str) -> None:
+def test_an_id_that_is_not_a_64_bit_integer_is_an_error(tmp_path: Path, user_id: str) -> None:
     table = tmp_path / "logins.json"
     table.write_text(f'{{"bob": {user_id}}}')
-    with pytest.raises(SettingsError, match=r"lookups\.users\.table: .*has not the form"):
+    with pytest.raises(SettingsError, match=r"lookups\.users\.table: .*has the wrong format"):
         open_lookups(settings(users=str(table)), S3)
 
 
-def test_a_missing_table_is_named(tmp_path: Path, bucket: Any, s3: S3Settings) -> None:
+def test_a_missing_table_is_an_error_with_its_path(
+    tmp_path: Path, bucket: Any, s3: S3Settings
+) -> None:
     with pytest.raises(SettingsError, match=r"lookups\.users\.table: .*nowhere\.json"):
         open_lookups(settings(users=str(tmp_path / "nowhere.json")), S3)
-    with pytest.raises(SettingsError, match=r"lookups\.geoip\.table: s3://lookups/nowhere\.json"):
+    with pytest.raises(
+        SettingsError, match=r"lookups\.geoip\.table: cannot read s3://lookups/nowhere\.json"
+    ):
         open_lookups(settings(geo="s3://lookups/nowhere.json"), s3)
 
 
-def test_a_url_of_another_kind_is_refused_without_its_password() -> None:
+def test_another_url_scheme_is_an_error_that_does_not_show_the_password() -> None:
     with pytest.raises(SettingsError, match="must be a path or s3://") as caught:
         open_lookups(settings(geo="https://me:hush@host/geo.json"), S3)
     assert "hush" not in str(caught.value)
@@ -103,13 +109,13 @@ def test_a_worker_opens_its_lookups_once_per_settings(tmp_path: Path) -> None:
     table = tmp_path / "logins.json"
     table.write_text('{"bob": 5}')
     first = worker_lookups(settings(users=str(table)), S3)
-    # A task's settings arrive as a copy of the driver's.
-    again = pickle.loads(pickle.dumps(settings(users=str(table))))
-    assert worker_lookups(again, S3) is first
+    # A task has a copy of the settings of the driver.
+    copy = pickle.loads(pickle.dumps(settings(users=str(table))))
+    assert worker_lookups(copy, S3) is first
     assert worker_lookups(LookupSettings(), S3) is not first
 
 
-def test_stats_add_up_and_give_a_task_its_share() -> None:
+def test_stats_can_be_added_and_subtracted() -> None:
     before = LookupStats(asked=3, memory_hits=1, service_asked=2, service_misses=1)
     share = LookupStats(asked=4, memory_hits=1, memcached_hits=1, service_asked=2)
     assert (before + share) - before == share

@@ -1,4 +1,4 @@
-"""The ids of logins, asked of a real HTTP service and a real memcached."""
+"""Lookups of user ids with a real HTTP service and a real memcached."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.lookups.user_service import Reply, UserService
 Open = Callable[..., CachedUserIdLookup]
 
 
-# Asking the service
+# Requests
 
 
 def test_the_settings_open_the_service(users: UserService) -> None:
@@ -36,17 +36,17 @@ def test_the_settings_open_the_service(users: UserService) -> None:
     assert lookups.stats() == LookupStats(asked=1, service_asked=1)
 
 
-@pytest.mark.parametrize("kept", [0, -12, 77, "77", "+5", "-12", 2**63 - 1, str(-(2**63))])
+@pytest.mark.parametrize("stored", [0, -12, 77, "77", "+5", "-12", 2**63 - 1, str(-(2**63))])
 def test_an_id_is_an_integer_or_its_decimal_text(
-    users: UserService, open_logins: Open, kept: int | str
+    users: UserService, open_logins: Open, stored: int | str
 ) -> None:
-    users.ids["bob"] = kept
-    assert open_logins().user_id("bob") == int(kept)
+    users.ids["bob"] = stored
+    assert open_logins().user_id("bob") == int(stored)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(st.text(min_size=1, max_size=20))
-def test_any_login_reaches_the_service_as_it_is(
+def test_any_login_reaches_the_service_unchanged(
     users: UserService, open_logins: Open, login: str
 ) -> None:
     users.ids[login] = 9
@@ -59,7 +59,7 @@ def test_a_space_is_percent_encoded(users: UserService, open_logins: Open) -> No
     assert users.paths == ["/lookup?login=two%20words%2B%26%3D%2F%3F%23%25%C3%A9"]
 
 
-def test_the_urls_own_query_is_kept(users: UserService, open_logins: Open) -> None:
+def test_the_query_of_the_url_is_preserved(users: UserService, open_logins: Open) -> None:
     open_logins(url=f"{users.url}?realm=a%20b#part").user_id("bob")
     assert users.paths == ["/lookup?realm=a%20b&login=bob"]
 
@@ -71,7 +71,7 @@ def test_a_user_and_password_in_the_url_are_sent_as_basic_authentication(
     assert users.headers[0]["Authorization"] == "Basic bWU6cEBzc8Op"
 
 
-def test_the_path_says_where_the_id_is(users: UserService, open_logins: Open) -> None:
+def test_the_path_selects_the_id_in_the_response(users: UserService, open_logins: Open) -> None:
     users.always = Reply(body=b'{"data": [{"kind": "a", "n": 1}, {"kind": "b", "n": 2}]}')
     assert open_logins(path="data[?kind=='b'].n | [0]").user_id("bob") == 2
 
@@ -87,7 +87,7 @@ def test_the_path_says_where_the_id_is(users: UserService, open_logins: Open) ->
         Reply(body=b'{"results": [{"id": ""}]}'),
     ],
 )
-def test_404_and_an_empty_path_are_misses_and_remembered(
+def test_status_404_and_an_empty_value_are_cached_misses(
     users: UserService, open_logins: Open, reply: Reply
 ) -> None:
     users.always = reply
@@ -105,20 +105,18 @@ def test_requests_share_a_connection(users: UserService, open_logins: Open) -> N
     assert users.connections == 1
 
 
-def test_the_service_is_not_asked_faster_than_the_rate(
-    users: UserService, open_logins: Open
-) -> None:
+def test_requests_do_not_exceed_the_rate(users: UserService, open_logins: Open) -> None:
     logins = open_logins(rate_per_second=50)
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(logins.user_id, (f"login{number}" for number in range(6))))
-    # Five intervals of 20 ms, less what the first request took to arrive.
+    # Five intervals of 20 ms, minus the delay of the first request.
     assert users.times[-1] - users.times[0] > 0.08
 
 
-# Remembering
+# The cache of the process
 
 
-def test_an_id_is_asked_for_once(users: UserService, open_logins: Open) -> None:
+def test_an_id_is_requested_once(users: UserService, open_logins: Open) -> None:
     users.ids["bob"] = 5
     logins = open_logins()
     assert [logins.user_id("bob") for _ in range(3)] == [5, 5, 5]
@@ -127,7 +125,7 @@ def test_an_id_is_asked_for_once(users: UserService, open_logins: Open) -> None:
     assert logins.stats().service_hits == 1
 
 
-def test_an_id_is_asked_for_again_after_its_lifetime(users: UserService, open_logins: Open) -> None:
+def test_an_id_is_requested_again_after_its_lifetime(users: UserService, open_logins: Open) -> None:
     users.ids["bob"] = 5
     logins = open_logins(cache_lifetime="50ms")
     logins.user_id("bob")
@@ -136,14 +134,16 @@ def test_an_id_is_asked_for_again_after_its_lifetime(users: UserService, open_lo
     assert logins.user_id("bob") == 6
 
 
-def test_no_entries_means_no_memory(users: UserService, open_logins: Open) -> None:
+def test_without_cache_entries_nothing_is_cached(users: UserService, open_logins: Open) -> None:
     logins = open_logins(cache_entries=0)
     logins.user_id("bob")
     logins.user_id("bob")
     assert users.asked == ["bob", "bob"]
 
 
-def test_threads_that_want_one_login_ask_once(users: UserService, open_logins: Open) -> None:
+def test_threads_that_look_up_the_same_login_share_one_request(
+    users: UserService, open_logins: Open
+) -> None:
     users.ids["bob"] = 5
     users.delay = 0.2
     logins = open_logins()
@@ -153,7 +153,7 @@ def test_threads_that_want_one_login_ask_once(users: UserService, open_logins: O
     assert logins.stats() == LookupStats(asked=8, memory_hits=7, service_asked=1)
 
 
-def test_threads_that_wait_for_a_failing_login_fail_too(
+def test_threads_that_share_a_failed_request_fail_too(
     users: UserService, open_logins: Open
 ) -> None:
     users.always = Reply(status=401, delay=0.2)
@@ -164,19 +164,19 @@ def test_threads_that_wait_for_a_failing_login_fail_too(
     assert users.asked == ["bob"]
     assert logins.stats() == LookupStats(asked=4, service_asked=1, service_failures=4)
     users.always = None
-    assert logins.user_id("bob") is None, "nothing may be left in flight"
+    assert logins.user_id("bob") is None, "the failed request must not stay in flight"
 
 
 def test_different_logins_do_not_wait_for_each_other(users: UserService, open_logins: Open) -> None:
     users.delay = 0.3
     logins = open_logins()
-    begun = time.monotonic()
+    start = time.monotonic()
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(logins.user_id, "abcd"))
-    assert time.monotonic() - begun < 0.9
+    assert time.monotonic() - start < 0.9
 
 
-# Failing
+# Failures
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_different_logins_do_not_wait_for_each_other(users: UserService, open_lo
         Reply(status=429, headers={"Retry-After": "soon"}),
     ],
 )
-def test_a_passing_fault_is_asked_again(
+def test_a_transient_failure_is_retried(
     users: UserService, open_logins: Open, fault: Reply
 ) -> None:
     users.ids["bob"] = 5
@@ -209,12 +209,12 @@ def test_a_retry_is_logged_without_the_url_or_the_login(
     users.next_replies.append(Reply(status=503))
     open_logins(url=f"http://me:hush@{users.host}/lookup?token=secret").user_id("somebody")
     assert [text for text in caplog.messages if "retried" in text] == [
-        "the user service at 127.0.0.1: attempt 1 failed and will be retried: it answered 503"
+        "the user service at 127.0.0.1: attempt 1 failed and will be retried: HTTP status 503"
     ]
     assert not any(word in caplog.text for word in ("hush", "secret", "somebody"))
 
 
-def test_a_slow_answer_is_asked_again(users: UserService, open_logins: Open) -> None:
+def test_a_timeout_is_retried(users: UserService, open_logins: Open) -> None:
     users.ids["bob"] = 5
     users.next_replies.append(Reply(delay=1))
     assert open_logins(timeout="100ms").user_id("bob") == 5
@@ -234,51 +234,49 @@ def test_a_slow_answer_is_asked_again(users: UserService, open_logins: Open) -> 
         Reply(body=b" " * 2_000_000),
     ],
 )
-def test_a_fault_that_will_not_pass_is_not_asked_again(
+def test_a_permanent_failure_is_not_retried(
     users: UserService, open_logins: Open, fault: Reply
 ) -> None:
     users.always = fault
     with pytest.raises(
-        LookupUnavailableError, match=r"asked 1 time\): check lookups\.users\.url and \.path"
+        LookupUnavailableError, match=r"1 attempt\): check lookups\.users\.url and lookups"
     ):
         open_logins().user_id("bob")
     assert users.asked == ["bob"]
 
 
-def test_retry_after_is_obeyed(users: UserService, open_logins: Open) -> None:
+def test_retry_after_is_respected(users: UserService, open_logins: Open) -> None:
     in_two_seconds = formatdate(time.time() + 2, usegmt=True)
     for wait in ("2", in_two_seconds):
         users.next_replies.append(Reply(status=429, headers={"Retry-After": wait}))
         open_logins().user_id("bob")
     waited = [users.times[1] - users.times[0], users.times[3] - users.times[2]]
-    # The tests' longest wait is 0.3 s; without the header it would be 0.02 s at most.
+    # max_wait is 0.3 s in the tests; without the header, the wait would be at most 0.02 s.
     assert all(0.29 < seconds < 1.9 for seconds in waited)
 
 
-def test_a_service_that_stays_down_stops_the_task_and_names_itself(
-    users: UserService, open_logins: Open
-) -> None:
+def test_a_service_that_stays_down_fails_the_task(users: UserService, open_logins: Open) -> None:
     users.always = Reply(status=500)
     logins = open_logins(url=f"http://me:hush@{users.host}/lookup?token=secret")
     with pytest.raises(LookupUnavailableError) as caught:
         logins.user_id("somebody")
     message = str(pickle.loads(pickle.dumps(caught.value)))
     assert message == (
-        "the user service at 127.0.0.1 did not give the id of a login (it answered 500; asked 3 "
-        'times): run again when it does, or set lookups.users.on_failure to "empty" to leave such '
-        "columns empty"
+        "the user service at 127.0.0.1 did not return a user id (HTTP status 500; 3 attempts): run "
+        "the command again when the service is available, or set lookups.users.on_failure to "
+        '"empty" to leave the columns empty'
     )
-    assert caught.value.__suppress_context__, "what stands behind it may show the URL"
+    assert caught.value.__suppress_context__, "the chained error may contain the URL"
     assert users.asked == ["somebody"] * 3
     assert logins.stats() == LookupStats(asked=1, service_asked=1, service_failures=1)
 
 
-def test_a_service_that_is_not_there_stops_the_task(open_logins: Open) -> None:
+def test_an_unreachable_service_fails_the_task(open_logins: Open) -> None:
     with pytest.raises(LookupUnavailableError, match=r"at 127\.0\.0\.1 .*the connection failed"):
         open_logins(url="http://127.0.0.1:1/lookup").user_id("bob")
 
 
-def test_a_failure_is_not_remembered_as_a_miss(users: UserService, open_logins: Open) -> None:
+def test_a_failure_is_not_cached(users: UserService, open_logins: Open) -> None:
     users.ids["bob"] = 5
     users.always = Reply(status=401)
     logins = open_logins()
@@ -288,21 +286,21 @@ def test_a_failure_is_not_remembered_as_a_miss(users: UserService, open_logins: 
     assert logins.user_id("bob") == 5
 
 
-def test_left_empty_a_failure_is_counted_and_asked_for_again_after_a_pause(
+def test_with_on_failure_empty_a_failure_is_counted_and_retried_after_a_pause(
     users: UserService, open_logins: Open
 ) -> None:
     users.ids["bob"] = 5
     users.always = Reply(status=401)
     logins = open_logins(on_failure="empty", pause=0.3)
     assert [logins.user_id("bob"), logins.user_id("bob")] == [None, None]
-    assert users.asked == ["bob"], "while it is down, each row need not wait for it"
+    assert users.asked == ["bob"], "the other rows must not wait for the service"
     assert logins.stats() == LookupStats(asked=2, service_asked=1, service_failures=2)
     users.always = None
     time.sleep(0.31)
     assert logins.user_id("bob") == 5
 
 
-def test_what_is_remembered_is_known_while_the_service_is_down(
+def test_cached_ids_are_available_while_the_service_is_down(
     users: UserService, open_logins: Open
 ) -> None:
     users.ids["bob"] = 5
@@ -315,14 +313,14 @@ def test_what_is_remembered_is_known_while_the_service_is_down(
 @pytest.mark.parametrize(
     "url", ["users.internal/lookup", "ftp://me:hush@host/", "http://", "http://me:hush@host:x/"]
 )
-def test_a_url_that_is_none_is_refused_without_being_shown(open_logins: Open, url: str) -> None:
+def test_an_invalid_url_is_an_error_that_does_not_show_it(open_logins: Open, url: str) -> None:
     with pytest.raises(SettingsError, match=r"lookups\.users\.url must be http") as caught:
         open_logins(url=url)
     assert "hush" not in str(caught.value)
 
 
-def test_a_path_that_is_no_jmespath_is_refused(open_logins: Open) -> None:
-    with pytest.raises(SettingsError, match=r"lookups\.users\.path 'results\[' is no JMESPath"):
+def test_a_path_that_is_not_a_jmespath_is_an_error(open_logins: Open) -> None:
+    with pytest.raises(SettingsError, match=r"lookups\.users\.path 'results\[' is not a JMESPath"):
         open_logins(path="results[")
 
 
@@ -343,7 +341,7 @@ def test_another_worker_finds_ids_and_misses_in_memcached(
 
 
 @pytest.mark.parametrize("login", ["two words", "zoë", "\n\r\0", "x" * 1000, "日本", "\ud800"])
-def test_any_login_may_be_kept_in_memcached(
+def test_any_login_can_be_stored_in_memcached(
     users: UserService, open_logins: Open, memcached: Any, login: str
 ) -> None:
     first, second = (open_logins(memcached=memcached.address) for _ in range(2))
@@ -353,7 +351,7 @@ def test_any_login_may_be_kept_in_memcached(
     assert (first.stats().memcached_failures, second.stats().memcached_hits) == (0, 1)
 
 
-def test_answers_of_another_service_or_path_are_not_taken(
+def test_entries_of_another_service_or_path_are_not_used(
     users: UserService, open_logins: Open, memcached: Any
 ) -> None:
     users.always = Reply(body=b'{"a": 1, "b": 2}')
@@ -364,7 +362,7 @@ def test_answers_of_another_service_or_path_are_not_taken(
     assert users.asked == ["bob"] * 3
 
 
-def test_answers_in_memcached_end_with_the_lifetime(
+def test_entries_in_memcached_expire_after_the_lifetime(
     users: UserService, open_logins: Open, memcached: Any
 ) -> None:
     open_logins(memcached=memcached.address, cache_lifetime="100d").user_id("bob")
@@ -372,29 +370,29 @@ def test_answers_in_memcached_end_with_the_lifetime(
     open_logins(memcached=memcached.address, cache_lifetime="0s", path="none").user_id("bob")
     ends = [int(line.split()[1][4:]) - time.time() for line in all_keys(memcached)]
     assert sorted(round(seconds / 86400) for seconds in ends) == [0, 30]
-    assert all(seconds > -1 for seconds in ends), "1 ms must not become an end of no date"
+    assert all(seconds > -1 for seconds in ends), "an expiry of 0 would never expire"
 
 
 def all_keys(memcached: Any) -> list[str]:
-    """``key=… exp=… …``, a line for each key that memcached has."""
+    """Return a line ``key=… exp=… …`` for each key in memcached."""
     client = memcached.client()
     client.sock or client._connect()
     client.sock.sendall(b"lru_crawler metadump all\r\n")
-    answer = b""
-    while not answer.endswith(b"END\r\n"):
-        answer += client.sock.recv(4096)
+    response = b""
+    while not response.endswith(b"END\r\n"):
+        response += client.sock.recv(4096)
     client.close()
-    return answer.decode().splitlines()[:-1]
+    return response.decode().splitlines()[:-1]
 
 
-def test_memcached_that_is_down_costs_no_lookup(
+def test_no_lookup_fails_while_memcached_is_down(
     users: UserService, open_logins: Open, memcached: Any
 ) -> None:
     users.ids |= {"a": 1, "b": 2}
     logins = open_logins(memcached=memcached.address)
     memcached.stop()
     assert [logins.user_id("a"), logins.user_id("b")] == [1, 2]
-    # Counted once: after a failure it is left alone for a while.
+    # Counted once: after a failure, memcached is not used for a while.
     assert logins.stats() == LookupStats(asked=2, service_asked=2, memcached_failures=1)
 
 
@@ -410,7 +408,7 @@ def test_memcached_that_restarts_is_used_again(memcached: Any) -> None:
     assert cache.failures == 1
 
 
-def test_what_memcached_should_not_hold_is_counted_and_not_taken(
+def test_an_invalid_entry_in_memcached_is_counted_and_not_used(
     users: UserService, open_logins: Open, memcached: Any
 ) -> None:
     users.ids["bob"] = 5
@@ -422,7 +420,7 @@ def test_what_memcached_should_not_hold_is_counted_and_not_taken(
     assert logins.stats() == LookupStats(asked=1, service_asked=1, memcached_failures=1)
 
 
-def test_a_server_that_is_no_memcached_costs_no_lookup(
+def test_no_lookup_fails_if_the_server_is_not_memcached(
     users: UserService, open_logins: Open
 ) -> None:
     users.ids["bob"] = 5
@@ -431,6 +429,6 @@ def test_a_server_that_is_no_memcached_costs_no_lookup(
     assert logins.stats().memcached_failures == 1
 
 
-def test_a_memcached_address_that_is_none_is_refused(open_logins: Open) -> None:
+def test_an_invalid_memcached_address_is_an_error(open_logins: Open) -> None:
     with pytest.raises(SettingsError, match=r"lookups\.users\.memcached must look like"):
         open_logins(memcached="host:port")

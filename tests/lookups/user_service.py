@@ -1,4 +1,4 @@
-"""A user service over real HTTP whose faults can be switched on."""
+"""A user service over real HTTP that can simulate failures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 @dataclass(frozen=True)
 class Reply:
-    """What the service answers in place of the truth."""
+    """A simulated response."""
 
     status: int = 200
     body: bytes = b"{}"
@@ -27,13 +27,13 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Says nothing of clients that have waited long enough, or read enough."""
+        """Do not print errors of clients that closed the connection."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
 
 class UserService:
-    """Knows ``ids``; ``next_replies`` come first, one a request, then ``always``, if set."""
+    """Serves ``ids``, unless ``next_replies`` (one per request) or ``always`` has a reply."""
 
     def __init__(self) -> None:
         self.ids: dict[str, object] = {}
@@ -76,8 +76,8 @@ class UserService:
             return self.always
         if login not in self.ids:
             return Reply(status=404, delay=self.delay)
-        answer = {"results": [{"id": self.ids[login]}]}
-        return Reply(body=json.dumps(answer).encode(), delay=self.delay)
+        body = {"results": [{"id": self.ids[login]}]}
+        return Reply(body=json.dumps(body).encode(), delay=self.delay)
 
     def connected(self) -> None:
         with self._lock:

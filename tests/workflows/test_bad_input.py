@@ -48,31 +48,31 @@ def test_a_missing_bucket(world, refused):
 def test_a_missing_schema_object(world, refused):
     world.configure("schemas.json", "nothing.json")
     assert refused() == (
-        f"s3://{world.bucket}/nothing.json does not exist; see [blueprint] in the settings"
+        f"s3://{world.bucket}/nothing.json does not exist; check [blueprint] in the settings"
     )
 
 
 def test_schemas_that_are_not_json(world, refused):
     world.store.write("schemas.json", b"<html>")
     assert refused() == (
-        f"s3://{world.bucket}/schemas.json is no JSON (Expecting value: line 1 column 1 (char 0)): "
-        "it should be the list of tables that Blueprint publishes; see [blueprint] in the settings"
+        f"s3://{world.bucket}/schemas.json is not JSON (Expecting value: line 1 column 1 (char "
+        "0)): it must be Blueprint's list of tables; check [blueprint] in the settings"
     )
 
 
 def test_schemas_that_are_not_a_list(world, refused):
     world.store.write("schemas.json", b'{"EventName": "login"}')
     assert refused() == (
-        f"s3://{world.bucket}/schemas.json is JSON, but no list of tables as Blueprint publishes "
-        "it; see [blueprint] in the settings"
+        f"s3://{world.bucket}/schemas.json is JSON, but not Blueprint's list of tables; check "
+        "[blueprint] in the settings"
     )
 
 
 def test_schemas_with_truncated_gzip_data(world, refused):
     world.store.write("schemas.json", gzip.compress(edge_logs.schemas(edge_logs.LOGIN))[:-9])
     assert refused() == (
-        f"the gzip of s3://{world.bucket}/schemas.json is damaged (Compressed file ended before "
-        "the end-of-stream marker was reached): publish it anew"
+        f"the gzip data of s3://{world.bucket}/schemas.json is damaged (Compressed file ended "
+        "before the end-of-stream marker was reached): publish it again"
     )
 
 
@@ -80,7 +80,7 @@ def test_a_table_with_an_invalid_schema(world, refused):
     login = edge_logs.table("login", edge_logs.column("n", "int32"))
     world.store.write("schemas.json", edge_logs.schemas(login))
     assert refused(status=2) == (
-        "the schema of table login is invalid: column 1 (n): the transformer 'int32' is not known "
+        "the schema of table login is invalid: column 1 (n): the transformer 'int32' is unknown "
         "(fix it in Blueprint, or omit the table)"
     )
 
@@ -159,8 +159,8 @@ def test_a_missing_geoip_database(world, capsys):
     world.configure("[s3]", '[lookups.geoip]\ncity = "/no/such/City.mmdb"\n[s3]')
     assert world.replay("login", "--skip-ace-upload") == 1
     assert _last_line(capsys) == (
-        "lookups.geoip.city: /no/such/City.mmdb cannot be read (No such file or directory): a path "
-        "must be right on every worker; s3://bucket/key is fetched by each"
+        "lookups.geoip.city: cannot read /no/such/City.mmdb (No such file or directory): a path "
+        "must exist on every worker; use s3://bucket/key to let each worker download the file"
     )
 
 
@@ -172,9 +172,9 @@ def test_a_user_service_that_is_down(world, capsys):
     world.configure("[spark]", '[spark]\n"spark.task.maxFailures" = "1"')
     assert world.replay("login", "--skip-ace-upload") == 1
     assert _last_line(capsys) == (
-        "the user service at 127.0.0.1 did not give the id of a login (the connection failed, "
-        "NewConnectionError; asked 5 times): run again when it does, or set "
-        'lookups.users.on_failure to "empty" to leave such columns empty'
+        "the user service at 127.0.0.1 did not return a user id (the connection failed, "
+        "NewConnectionError; 5 attempts): run the command again when the service is available, or "
+        'set lookups.users.on_failure to "empty" to leave the columns empty'
     )
 
 
