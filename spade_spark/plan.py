@@ -1,7 +1,6 @@
-"""The plan of a replay: a value that says what will be read, by which schemas, into which tables.
+"""The plan of a replay: its window, input objects, schemas and tables.
 
-A dry run prints it, a run executes it, and a run that died is gone on with only where a new plan
-equals the old one.
+A dry run prints the plan and a replay executes it. A run can only be resumed with an equal plan.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from typing import Protocol
 from spade_spark.settings import Settings
 
 PARTITION_BYTES = 32 * 1024 * 1024
-"""Compressed input of one partition: some seconds of a core's time."""
+"""Compressed input per partition, which takes a core a few seconds."""
 
 SMALL_PARTITION_BYTES = 1024 * 1024
 FEW_PARTITIONS = 8
-"""A small window is cut finer, so that more than one core has something to do."""
+"""A small window is split into up to this many partitions, so that several cores have work."""
 
 
 class _Sized(Protocol):
@@ -29,12 +28,12 @@ class _Sized(Protocol):
 
 @dataclass(frozen=True)
 class InputObject:
-    """One object to read.
+    """An input object.
 
     Attributes:
-        key: Its key below the edge store.
-        size: Compressed bytes.
-        etag: The version that was planned; another one is refused.
+        key: The key in the edge store.
+        size: The compressed size in bytes.
+        etag: The planned version; tasks refuse any other.
     """
 
     key: str
@@ -44,11 +43,11 @@ class InputObject:
 
 @dataclass(frozen=True)
 class InputPartition:
-    """The objects that one task reads, one after the other.
+    """The objects that one task reads in order.
 
     Attributes:
-        number: Its place in the plan, from 0.
-        sources: What it reads, biggest first.
+        number: The index in the plan, from 0.
+        sources: The objects, largest first.
     """
 
     number: int
@@ -56,27 +55,27 @@ class InputPartition:
 
     @property
     def size(self) -> int:
-        """Compressed bytes of all its sources."""
+        """The compressed size of all objects in bytes."""
         return sum(source.size for source in self.sources)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run reads and makes.
+    """What a run reads and writes.
 
     Attributes:
         run_tag: The output prefix.
-        created: When the plan was made, UTC.
-        window: The window as the command line gave it, ``(START, END)`` with offsets.
-        tables: The tables to make, sorted; with ``all_tables`` all that the schemas have.
-        all_tables: Whether every table was asked for.
-        schemas_sha256: Hash of the schemas as they were published (hex).
+        created: The UTC time when the plan was made.
+        window: ``(START, END)`` of the command line, with offsets.
+        tables: The tables to write, sorted.
+        all_tables: Whether all tables were requested.
+        schemas_sha256: SHA-256 of the published schemas (hex).
         edge: URL of the edge store.
-        partitions: How the objects are dealt to tasks.
-        settings: The settings that bear on the rows, without secrets, by full name.
-        version: The version of this program.
-        streams: The streams that the rows are published to; none where that was not asked.
-        streams_sha256: Hash of their configuration (hex).
+        partitions: The input objects, one partition per task.
+        settings: The settings that affect the rows, by full name, without secrets.
+        version: The version of spade-spark.
+        streams: The streams that the rows are published to, if any.
+        streams_sha256: SHA-256 of the stream configuration (hex).
     """
 
     run_tag: str
@@ -94,41 +93,42 @@ class Plan:
 
     @property
     def day(self) -> str:
-        """``YYYYMMDD`` that the run's files in a bucket of untracked events lie below."""
+        """The ``YYYYMMDD`` prefix of the run's files in a separate store of untracked events."""
         return self.created.strftime("%Y%m%d")
 
     @property
     def sources(self) -> tuple[InputObject, ...]:
-        """Every object of the plan."""
+        """All input objects."""
         return tuple(source for part in self.partitions for source in part.sources)
 
     @property
     def size(self) -> int:
-        """Compressed bytes of every object of the plan."""
+        """The compressed size of all input objects in bytes."""
         return sum(partition.size for partition in self.partitions)
 
 
 def assign_to_partitions(sources: Iterable[InputObject]) -> tuple[InputPartition, ...]:
-    """Deals objects to partitions by size, biggest first, each to the emptiest partition.
+    """Assign objects to partitions of about equal size.
 
-    The number of partitions follows from the bytes. Graham's longest-processing-time rule: no
-    partition is longer than 4/3 of the best deal (SIAM J. Appl. Math. 17, 1969).
+    The total size determines the number of partitions. The largest remaining object goes to the
+    smallest partition: Graham's longest-processing-time rule, whose largest partition is at most
+    4/3 of the optimum (SIAM J. Appl. Math. 17, 1969).
     """
     ordered = sorted(sources, key=lambda source: (-source.size, source.key))
     if not ordered:
         return ()
-    count = _count(ordered)
-    hands: list[list[InputObject]] = [[] for _ in range(count)]
-    emptiest = [(0, number) for number in range(count)]
+    count = _partition_count(ordered)
+    bins: list[list[InputObject]] = [[] for _ in range(count)]
+    heap = [(0, number) for number in range(count)]
     for source in ordered:
-        size, number = heapq.heappop(emptiest)
-        hands[number].append(source)
-        # An object has a cost of its own beside its bytes: many empty ones must spread too.
-        heapq.heappush(emptiest, (size + max(source.size, 1), number))
-    return tuple(InputPartition(number, tuple(hand)) for number, hand in enumerate(hands))
+        size, number = heapq.heappop(heap)
+        bins[number].append(source)
+        # Each object has a fixed cost, so empty objects are distributed too.
+        heapq.heappush(heap, (size + max(source.size, 1), number))
+    return tuple(InputPartition(number, tuple(objects)) for number, objects in enumerate(bins))
 
 
-def _count(sources: Sequence[_Sized]) -> int:
+def _partition_count(sources: Sequence[_Sized]) -> int:
     total = sum(source.size for source in sources)
     by_size = -(-total // PARTITION_BYTES)
     when_small = min(FEW_PARTITIONS, -(-total // SMALL_PARTITION_BYTES))
@@ -136,36 +136,38 @@ def _count(sources: Sequence[_Sized]) -> int:
 
 
 def plan_differences(old: Plan, new: Plan) -> list[str]:
-    """What keeps a run of ``old`` from being gone on with as ``new``, a sentence each."""
-    found = []
+    """Describe each difference that prevents a run of ``old`` from being resumed with ``new``."""
+    differences = []
     for name in ("window", "tables", "schemas_sha256", "edge", "streams", "streams_sha256"):
         before, now = getattr(old, name), getattr(new, name)
         if before != now:
-            found.append(f"{name} was {_short(before)}, is {_short(now)}")
-    # A plan of a former version lacks the settings that came later: it went by their defaults.
+            differences.append(f"{name} was {_short(before)}, is {_short(now)}")
+    # The plan of an earlier version lacks newer settings, which then had their defaults.
     defaults = Settings().output_affecting(publishing=True)
     for name in sorted(old.settings.keys() | new.settings.keys()):
         before, now = (plan.settings.get(name, defaults.get(name, "")) for plan in (old, new))
         if before != now:
-            found.append(f"setting {name} was {before!r}, is {now!r}")
-    return found + _input_differences(old, new)
+            differences.append(f"setting {name} was {before!r}, is {now!r}")
+    return differences + _input_differences(old, new)
 
 
 def _input_differences(old: Plan, new: Plan) -> list[str]:
     before = {source.key: source for source in old.sources}
     now = {source.key: source for source in new.sources}
-    lists = {
-        "no longer there": sorted(before.keys() - now.keys()),
+    changes = {
+        "missing": sorted(before.keys() - now.keys()),
         "new": sorted(now.keys() - before.keys()),
         "changed": sorted(key for key in before.keys() & now.keys() if before[key] != now[key]),
     }
     return [
-        f"{len(keys)} objects {what}: {_short(tuple(keys))}" for what, keys in lists.items() if keys
+        f"{len(keys)} input objects {change}: {_short(tuple(keys))}"
+        for change, keys in changes.items()
+        if keys
     ]
 
 
-def _short(value: object, most: int = 3) -> str:
+def _short(value: object, limit: int = 3) -> str:
     if isinstance(value, tuple):
-        more = f" and {len(value) - most} more" if len(value) > most else ""
-        return ", ".join(str(part) for part in value[:most]) + more or "none"
+        more = f" and {len(value) - limit} more" if len(value) > limit else ""
+        return ", ".join(str(part) for part in value[:limit]) + more or "none"
     return str(value)

@@ -10,14 +10,14 @@ from types import TracebackType
 
 @dataclass(frozen=True)
 class TransformProgress:
-    """What the tasks have done so far.
+    """The progress of all tasks.
 
     Attributes:
-        partitions: Partitions done.
-        objects: Objects read.
-        bytes_in: Compressed bytes read.
-        rows: Rows written.
-        running: Partitions being worked on.
+        partitions: Number of finished partitions.
+        objects: Number of objects read.
+        bytes_in: Number of compressed bytes read.
+        rows: Number of rows written.
+        running: Number of running partitions.
     """
 
     partitions: int = 0
@@ -53,7 +53,7 @@ class LoadPhase(Enum):
 
 @dataclass(frozen=True)
 class LoadProgress:
-    """A table enters a phase of its load or undo.
+    """The phase of one table's load or undo.
 
     Attributes:
         table: The table's name.
@@ -70,17 +70,17 @@ _LOG = logging.getLogger(__name__)
 
 
 class DisplayGuard:
-    """Logs what a display raises inside a ``with`` block; the work continues after the block.
+    """Suppress and log the errors of a display in a ``with`` block.
 
-    One guard serves any number of blocks. It warns of the first failure and logs later ones at
-    level DEBUG, since a display that is updated often may fail each time.
+    A guard can be used for several blocks. It logs the first failure as a warning and later ones
+    at level DEBUG, since a display that is updated often may fail each time.
     """
 
     def __init__(self) -> None:
         self._level = logging.WARNING
 
     def __enter__(self) -> None:
-        """Enters the block."""
+        """Enter the block."""
 
     def __exit__(
         self,
@@ -88,7 +88,7 @@ class DisplayGuard:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        """Logs a failure and suppresses it; an interrupt passes."""
+        """Log and suppress an error, except an interrupt."""
         # rich raises SystemExit when the terminal or pipe is closed.
         if not isinstance(error, Exception | SystemExit):
             return False

@@ -40,7 +40,7 @@ class RetryPolicy:
 
     Attributes:
         max_attempts: The maximum number of attempts, the first one included.
-        max_seconds: No attempt is retried that fails later than this after the start of the first.
+        max_seconds: An attempt that fails later than this after the first start is not retried.
         initial_wait: Seconds before the second attempt. The wait doubles with each attempt, and a
             random time of up to ``initial_wait`` is added to each.
         max_wait: The maximum wait in seconds, before the random time is added.
@@ -60,7 +60,7 @@ class RetryPolicy:
         before_wait: Callable[[int, BaseException], None] = _log_retry,
         stop: threading.Event | None = None,
     ) -> T:
-        """Calls ``operation`` until it succeeds or may not be retried.
+        """Call ``operation`` until it succeeds or may not be retried.
 
         Args:
             operation: The operation. It must be safe to repeat.

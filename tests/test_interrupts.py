@@ -1,4 +1,4 @@
-"""An interrupt waits for the end of a block, and what was ignored stays ignored."""
+"""An interrupt waits for the end of a block; an ignored signal stays ignored."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from spade_spark.sandbox.subprocesses import run_supervised
 pytestmark = pytest.mark.usefixtures("default_signals")
 
 
-def test_an_interrupt_comes_once_the_block_is_done():
+def test_an_interrupt_is_delivered_after_the_block():
     done = False
     with pytest.raises(KeyboardInterrupt), deferred_interrupts():
         os.kill(os.getpid(), signal.SIGINT)
@@ -23,8 +23,8 @@ def test_an_interrupt_comes_once_the_block_is_done():
 
 
 @pytest.mark.parametrize("ignored", SIGNALS)
-def test_a_background_job_keeps_ignoring_what_it_was_started_to_ignore(ignored):
-    """PySpark sets a handler of its own while it starts."""
+def test_an_ignored_signal_stays_ignored_if_the_block_sets_a_handler(ignored):
+    """PySpark sets its own handler when it starts."""
     before = signal.signal(ignored, signal.SIG_IGN)
     try:
         with deferred_interrupts():
@@ -42,7 +42,7 @@ def test_a_background_job_keeps_ignoring_what_it_was_started_to_ignore(ignored):
     [lambda: S3Server().__enter__(), lambda: run_supervised(["sleep", "60"], os.environ)],
     ids=["server", "program"],
 )
-def test_an_interrupt_while_a_child_starts_leaves_no_child(monkeypatch, start):
+def test_an_interrupt_during_the_start_of_a_child_leaves_no_process(monkeypatch, start):
     started = []
 
     class Interrupted(subprocess.Popen[bytes]):

@@ -1,4 +1,4 @@
-"""A worker's memory does not grow with what it reads."""
+"""The memory of a task does not grow with its input."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from spade_spark.settings import S3Settings
 from spade_spark.storage.base import open_store
 from tests.support import edge_logs
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for the peak")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
 
-INFLATED = 50_000_000  # bytes of one object
+INFLATED = 50_000_000  # bytes per object
 MEMBERS = 10
 ALLOWED = 1.10
 
@@ -34,22 +34,24 @@ TABLES = (
     ),
 )
 
-# The peak is the kernel's own of this address space: getrusage's begins, for a new process, with
-# what the process that started it had.
+# VmHWM is the peak of this process. The peak of getrusage starts with that of the parent process.
 CHILD = """
 import json, re, sys
 from pathlib import Path
-from spade_spark.spark.broadcast_context import Job
-from spade_spark.spark.task import run_partition
-from spade_spark.plan import Partition, Source
+from spade_spark.plan import InputObject, InputPartition
 from spade_spark.settings import S3Settings, Settings
-from spade_spark.store import open_store
+from spade_spark.spark.broadcast_context import BroadcastContext
+from spade_spark.spark.task import run_partition
+from spade_spark.storage.base import open_store
 
 edge, output, schemas, objects, tag = sys.argv[1:]
-sources = [Source(each.key, each.size, each.etag) for each in open_store(edge, S3Settings()).list()]
+entries = open_store(edge, S3Settings()).list()
+sources = [InputObject(entry.key, entry.size, entry.etag) for entry in entries]
 settings = Settings.model_validate({"input": {"edge": edge}, "output": {"base": output}})
-job = Job(tag, "plan", "20171103", settings, open(schemas, "rb").read(), None)
-done = run_partition(job, Partition(0, tuple(sources[: int(objects)])), 0)
+published = open(schemas, "rb").read()
+context = BroadcastContext(tag, "plan", "20171103", settings, published, None)
+partition = InputPartition(0, tuple(sources[: int(objects)]))
+done = run_partition(context, partition, 0)
 peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 print(json.dumps({"peak": peak, "inflated": done.counts.bytes_inflated,
                   "rows": done.counts.row_count, "files": len(done.files)}))
@@ -57,43 +59,41 @@ print(json.dumps({"peak": peak, "inflated": done.counts.bytes_inflated,
 
 
 def _lines(size):
-    """Lines of ``size`` bytes in all: two tables, untracked events, malformed and long ones."""
-    dice = random.Random(7)
-    made = 0
-    while made < size:
-        line = _line(dice)
-        made += len(line) + 1
+    """Yield ``size`` bytes of lines: events of two tables, untracked, malformed and long ones."""
+    rng = random.Random(7)
+    total = 0
+    while total < size:
+        line = _line(rng)
+        total += len(line) + 1
         yield line
 
 
-def _line(dice):
-    kind = dice.random()
-    at = f"2017-11-03T{dice.randrange(17, 19)}:{dice.randrange(60):02d}:{dice.randrange(60):02d}Z"
-    if kind < 0.02:
+def _line(rng):
+    choice = rng.random()
+    at = f"2017-11-03T{rng.randrange(17, 19)}:{rng.randrange(60):02d}:{rng.randrange(60):02d}Z"
+    if choice < 0.02:
         return edge_logs.envelope("no json", at)
-    if kind < 0.05:
-        return edge_logs.record(
-            f"unknown_{dice.randrange(9)}", {"a": "é" * dice.randrange(300)}, at
-        )
-    if kind < 0.4:
-        return edge_logs.record("login", {"login": f"user{dice.randrange(10**6)}", "n": 5}, at)
+    if choice < 0.05:
+        return edge_logs.record(f"unknown_{rng.randrange(9)}", {"a": "é" * rng.randrange(300)}, at)
+    if choice < 0.4:
+        return edge_logs.record("login", {"login": f"user{rng.randrange(10**6)}", "n": 5}, at)
     properties = {
-        "device": f"{dice.getrandbits(128):x}",
-        "title": dice.choice(["plain", 'quo"ted', "日本語", "tab\t"]),
-        "words": " ".join(f"{dice.getrandbits(20):x}" for _ in range(8)),
-        "minute": dice.randrange(1000),
-        "buffers": None if kind < 0.5 else dice.randrange(5),
-        "rate": dice.random(),
-        "context": {"page": "home", "of_no_table": [dice.randrange(1000)] * 200},
+        "device": f"{rng.getrandbits(128):x}",
+        "title": rng.choice(["plain", 'quo"ted', "日本語", "tab\t"]),
+        "words": " ".join(f"{rng.getrandbits(20):x}" for _ in range(8)),
+        "minute": rng.randrange(1000),
+        "buffers": None if choice < 0.5 else rng.randrange(5),
+        "rate": rng.random(),
+        "context": {"page": "home", "of_no_table": [rng.randrange(1000)] * 200},
     }
     return edge_logs.record("play", properties, at)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Edges of 20 objects of 50 MB each, and of one object of a tenth of that.
+    """An edge store with 20 objects of 50 MB each, and one with a single object of 5 MB.
 
-    Their members are the same, so that they are soon made.
+    All objects repeat the same gzip member, which makes them fast to create.
     """
     folder = tmp_path_factory.mktemp("memory")
     member = gzip.compress(b"".join(line + b"\n" for line in _lines(INFLATED // MEMBERS)), 1)
@@ -110,29 +110,29 @@ def one_large(folder):
     return _run(folder, "large", 1)
 
 
-def _run(folder, kind, objects):
-    """One partition of so many objects in a process of its own; what it says at its end."""
-    places = [f"{folder}/{kind}/", f"{folder}/out/", f"{folder}/schemas.json"]
-    command = [sys.executable, "-c", CHILD, *places, str(objects), f"{kind}-{objects}"]
+def _run(folder, edge, objects):
+    """Run one partition with ``objects`` objects in a child process; return its measurements."""
+    paths = [f"{folder}/{edge}/", f"{folder}/out/", f"{folder}/schemas.json"]
+    command = [sys.executable, "-c", CHILD, *paths, str(objects), f"{edge}-{objects}"]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout)
 
 
-def _compare(few, many, words):
-    print(f"\npeak RSS: {words[0]} {few['peak']} kB, {words[1]} {many['peak']} kB")
+def _compare(few, many, labels):
+    print(f"\npeak RSS: {labels[0]} {few['peak']} kB, {labels[1]} {many['peak']} kB")
     assert many["peak"] <= few["peak"] * ALLOWED
 
 
 @pytest.mark.slow
-def test_twenty_objects_of_50_megabytes_take_the_memory_of_one(folder, one_large):
+def test_twenty_objects_of_50_megabytes_need_no_more_memory_than_one(folder, one_large):
     twenty = _run(folder, "large", 20)
     assert one_large["inflated"] >= INFLATED
     assert twenty["inflated"] == 20 * one_large["inflated"]
     assert twenty["rows"] == 20 * one_large["rows"] > 0
-    _compare(one_large, twenty, ("1 object of 50 MB", "20 of them"))
+    _compare(one_large, twenty, ("1 object of 50 MB", "20 objects"))
 
 
-def test_an_object_of_50_megabytes_takes_the_memory_of_one_of_5(folder, one_large):
+def test_an_object_of_50_megabytes_needs_no_more_memory_than_one_of_5(folder, one_large):
     small = _run(folder, "small", 1)
     assert one_large["inflated"] == MEMBERS * small["inflated"]
-    _compare(small, one_large, ("1 object of 5 MB", "1 of 50 MB"))
+    _compare(small, one_large, ("1 object of 5 MB", "1 object of 50 MB"))

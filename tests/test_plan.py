@@ -1,4 +1,4 @@
-"""The plan: objects dealt to partitions, and what keeps a run from being gone on with."""
+"""The plan: how objects are assigned to partitions, and which differences prevent a resume."""
 
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -22,7 +22,7 @@ def sources(*sizes):
 
 
 def plan(**changes):
-    whole = Plan(
+    base = Plan(
         run_tag="r",
         created=datetime(2017, 11, 3, tzinfo=timezone.utc),
         window=("a", "b"),
@@ -34,34 +34,34 @@ def plan(**changes):
         settings={"input.margin": "1:00:00"},
         version="1",
     )
-    return replace(whole, **changes)
+    return replace(base, **changes)
 
 
 @given(st.lists(st.integers(0, 200 * MEGABYTE), max_size=60))
-def test_every_object_is_dealt_once(sizes):
-    dealt = [source for part in assign_to_partitions(sources(*sizes)) for source in part.sources]
-    assert sorted(dealt, key=lambda source: source.key) == sources(*sizes)
+def test_every_object_is_assigned_once(sizes):
+    assigned = [source for part in assign_to_partitions(sources(*sizes)) for source in part.sources]
+    assert sorted(assigned, key=lambda source: source.key) == sources(*sizes)
 
 
 @given(st.lists(st.integers(1, 40 * MEGABYTE), min_size=1, max_size=60))
-def test_no_partition_is_much_longer_than_another(sizes):
-    """Graham's bound: the longest is at most the mean and one object more."""
+def test_no_partition_is_much_larger_than_another(sizes):
+    """Graham's bound: the largest has at most the mean size plus one object."""
     parts = assign_to_partitions(sources(*sizes))
     mean = sum(sizes) / len(parts)
     assert max(part.size for part in parts) <= mean + max(sizes)
 
 
-def test_the_number_of_partitions_follows_from_the_bytes_not_from_the_objects():
+def test_the_number_of_partitions_depends_on_bytes_not_on_objects():
     assert len(assign_to_partitions(sources(*[1000] * 500))) == 1
     assert len(assign_to_partitions(sources(*[PARTITION_BYTES] * 20))) == 20
     assert len(assign_to_partitions(sources(*[PARTITION_BYTES // 100] * 2000))) == 20
 
 
-def test_a_small_window_still_gives_several_cores_something_to_do():
+def test_a_small_window_has_partitions_for_several_cores():
     assert len(assign_to_partitions(sources(*[MEGABYTE] * 40))) == 8
 
 
-def test_many_empty_objects_are_spread():
+def test_empty_objects_are_distributed():
     parts = assign_to_partitions(sources(10 * MEGABYTE, *[0] * 100, 10 * MEGABYTE))
     assert min(len(part.sources) for part in parts) > 0
 
@@ -75,14 +75,14 @@ def test_equal_plans_have_no_differences():
     assert plan_differences(plan(), later) == []
 
 
-def test_a_setting_that_a_former_version_did_not_have_was_its_default():
+def test_a_setting_that_an_earlier_version_lacks_had_its_default():
     later = plan(settings={"input.margin": "1:00:00", "input.form": "lines"})
     assert plan_differences(plan(), later) == []
     other = plan(settings={"input.margin": "1:00:00", "input.form": "globs"})
     assert plan_differences(plan(), other) == ["setting input.form was 'lines', is 'globs'"]
 
 
-def test_each_difference_is_a_sentence_that_names_it():
+def test_each_difference_is_named():
     other = plan(
         schemas_sha256="def",
         settings={"input.margin": "2:00:00"},
@@ -93,7 +93,7 @@ def test_each_difference_is_a_sentence_that_names_it():
     assert plan_differences(plan(), other) == [
         "schemas_sha256 was abc, is def",
         "setting input.margin was '1:00:00', is '2:00:00'",
-        "1 objects no longer there: k000",
-        "1 objects new: new",
-        "1 objects changed: k002",
+        "1 input objects missing: k000",
+        "1 input objects new: new",
+        "1 input objects changed: k002",
     ]

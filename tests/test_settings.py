@@ -1,4 +1,4 @@
-"""Settings: one file, the environment over it, every mistake named by its key."""
+"""Settings: a file, environment variables that override it, and errors that name the key."""
 
 from datetime import timedelta
 
@@ -14,7 +14,7 @@ def write(tmp_path, text):
     return path
 
 
-def test_the_environment_goes_over_the_file(tmp_path):
+def test_the_environment_overrides_the_file(tmp_path):
     path = write(tmp_path, '[output]\nbase = "s3://a/"\nmax_file_bytes = 5\n')
     read = settings.load(path, {"SPADE_OUTPUT__BASE": "s3://b/", "SPADE_INPUT__MARGIN": "90m"})
     assert read.output.base == "s3://b/"
@@ -23,29 +23,29 @@ def test_the_environment_goes_over_the_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "named"),
+    ("text", "message"),
     [
-        ("[output]\nbaes = 1\n", "output.baes: no such setting"),
-        ("[outptu]\n", "outptu: no such setting"),
+        ("[output]\nbaes = 1\n", "output.baes: unknown setting"),
+        ("[outptu]\n", "outptu: unknown setting"),
         ('[output]\nmax_file_bytes = "5"\n', "output.max_file_bytes"),
         ('[lookups.users]\ntimeout = "soon"\n', "lookups.users.timeout"),
         ("[output]\nbase = 5\n", "output.base"),
         ("[output\n", "cannot be read"),
     ],
 )
-def test_a_wrong_file_is_refused_by_the_full_name_of_the_key(tmp_path, text, named):
+def test_an_invalid_file_is_refused_with_the_full_name_of_the_key(tmp_path, text, message):
     with pytest.raises(SettingsError) as refused:
         settings.load(write(tmp_path, text), {})
-    assert named in str(refused.value)
+    assert message in str(refused.value)
 
 
-def test_a_wrong_variable_is_refused_by_the_full_name_of_the_key():
-    with pytest.raises(SettingsError, match=r"output\.baes: no such setting"):
+def test_an_unknown_variable_is_refused_with_the_full_name_of_the_key():
+    with pytest.raises(SettingsError, match=r"output\.baes: unknown setting"):
         settings.load(None, {"SPADE_OUTPUT__BAES": "1"})
 
 
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(SettingsError, match=r"no settings file .*none\.toml"):
+def test_a_missing_file_is_reported(tmp_path):
+    with pytest.raises(SettingsError, match=r"settings file .*none\.toml does not exist"):
         settings.load(tmp_path / "none.toml", {})
 
 

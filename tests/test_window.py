@@ -1,4 +1,4 @@
-"""The window: what the command line's two times mean."""
+"""The window: how START and END of the command line are read."""
 
 from datetime import timedelta
 
@@ -33,13 +33,13 @@ def test_a_time_that_does_not_exist_is_refused_with_both_readings():
     )
 
 
-def test_an_offset_says_which_reading_is_meant():
+def test_an_offset_selects_the_reading():
     window = Window.parse("2017-11-05 01:30:00-0800", "2017-11-05 03:00:00")
     assert window.start.isoformat() == "2017-11-05T01:30:00-08:00"
 
 
-def test_a_window_that_begins_in_the_repeated_hour_reads_both_passes():
-    """SQL cannot tell the two passes apart, so what it deletes in both must be read from both."""
+def test_a_window_that_starts_in_the_repeated_hour_reads_both_passes():
+    """SQL cannot tell the passes apart and deletes the rows of both, so both are read."""
     window = Window.parse("2017-11-05 01:30:00-0800", "2017-11-05 03:00:00")
     assert window.first.isoformat() == "2017-11-05T08:30:00+00:00"
 
@@ -51,18 +51,18 @@ def test_an_end_that_is_not_after_start_is_refused(end):
 
 
 def test_an_end_that_is_after_start_but_not_on_the_wall_clock_is_refused():
-    with pytest.raises(UsageError, match="make the window wider"):
+    with pytest.raises(UsageError, match="widen the window"):
         Window.parse("2017-11-05 01:30:00-0700", "2017-11-05 01:15:00-0800")
 
 
 @pytest.mark.parametrize(
     "text", ["2017-11-03", "yesterday", "2017-13-03 10:00:00", "\uff12017-11-03 10:00:00"]
 )
-def test_another_form_of_time_is_refused(text):
+def test_a_time_in_another_format_is_refused(text):
     with pytest.raises(UsageError, match="START"):
         Window.parse(text, "2017-11-03 10:00:00")
 
 
-def test_the_days_to_list_reach_over_the_margin():
+def test_the_days_to_list_include_the_margin():
     window = Window.parse("2017-11-03 16:30:00", "2017-11-03 16:45:00")
     assert window.utc_days(timedelta(hours=1)) == ("20171103", "20171104")

@@ -73,7 +73,7 @@ def test_skipped_tables_are_named_on_standard_error(conf):
 def test_a_missing_settings_file_is_reported(tmp_path):
     done = parse(tmp_path / "conf.toml", b"")
     assert isinstance(done.exception, SettingsError)
-    assert str(done.exception).startswith("there is no settings file")
+    assert str(done.exception) == f"the settings file {tmp_path}/conf.toml does not exist"
 
 
 def test_show_code_prints_the_generated_code_of_a_table(conf):
