@@ -21,7 +21,6 @@ from spade_spark.settings import S3Settings, UsersSettings
 from tests.lookups.user_service import UserService
 
 QUICK = RetryPolicy(max_attempts=3, max_seconds=10, initial_wait=0.01, max_wait=0.3)
-"""As much patience as a test has."""
 
 
 @pytest.fixture
@@ -32,7 +31,7 @@ def users() -> Iterator[UserService]:
 
 @pytest.fixture
 def open_logins(users: UserService) -> Callable[..., CachedUserIdLookup]:
-    """Opens the lookups of one more worker, with settings that differ from the usual ones."""
+    """Return a function that opens the lookups of another worker with the given settings."""
 
     def build(*, pause: float = 10, **settings: Any) -> CachedUserIdLookup:
         values = {"url": users.url, "rate_per_second": 100_000, "timeout": "5s"} | settings
@@ -43,7 +42,7 @@ def open_logins(users: UserService) -> Callable[..., CachedUserIdLookup]:
 
 
 class MemcachedServer:
-    """Debian's memcached on a port of its own."""
+    """A memcached process on a free port."""
 
     def __init__(self, binary: str) -> None:
         self._binary = binary
@@ -65,16 +64,16 @@ class MemcachedServer:
             command += ["-u", "root"]
         self._process = subprocess.Popen(command)
         deadline = time.monotonic() + 10
-        while not self._answers():
-            assert self._process.poll() is None, "memcached ended at once"
-            assert time.monotonic() < deadline, "memcached does not answer"
+        while not self._responds():
+            assert self._process.poll() is None, "memcached did not start"
+            assert time.monotonic() < deadline, "memcached does not respond"
             time.sleep(0.01)
 
     def stop(self) -> None:
-        self._process.kill()  # it has nothing to save, and takes a second to end by itself
+        self._process.kill()  # it has no data to save, and SIGTERM takes a second
         self._process.wait()
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         try:
             with closing(self.client()) as client:
                 return bool(client.version())
@@ -115,17 +114,17 @@ def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> S3Settings:
 def bucket(s3: S3Settings) -> Iterator[Any]:
     """An empty bucket named ``lookups``."""
     resource = boto3.resource("s3", endpoint_url=s3.endpoint_url, region_name=s3.region)
-    made = resource.create_bucket(
+    bucket = resource.create_bucket(
         Bucket="lookups", CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
     )
-    yield made
-    made.objects.all().delete()
-    made.delete()
+    yield bucket
+    bucket.objects.all().delete()
+    bucket.delete()
 
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A temporary directory of this test alone, where a node would have /tmp."""
+    """A temporary directory for this test that replaces the /tmp of a node."""
     folder = tmp_path / "node"
     folder.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder))

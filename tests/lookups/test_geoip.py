@@ -72,7 +72,7 @@ def geo(databases: GeoipSettings) -> GeoIP:
 
 
 @pytest.mark.parametrize(
-    ("address", "place"),
+    ("address", "location"),
     [
         ("10.1.2.3", LONDON),
         ("10.2.0.1", GeoLocation(country="CN", asn="AS559")),
@@ -84,9 +84,9 @@ def geo(databases: GeoipSettings) -> GeoIP:
     ],
 )
 def test_unknown_fields_of_an_address_are_empty(
-    geo: GeoIP, address: str, place: GeoLocation
+    geo: GeoIP, address: str, location: GeoLocation
 ) -> None:
-    assert geo.locate(address) == place
+    assert geo.locate(address) == location
 
 
 def test_the_autonomous_system_is_looked_up_only_on_request(geo: GeoIP) -> None:
@@ -156,9 +156,9 @@ def test_locations_equal_those_of_the_geoip2_models(
             pass
         else:
             number_text = f"AS{system.autonomous_system_number}"
-            words = (number_text, system.autonomous_system_organization)
+            parts = (number_text, system.autonomous_system_organization)
             if system.autonomous_system_number is not None:
-                expected = expected._replace(asn=" ".join(word for word in words if word))
+                expected = expected._replace(asn=" ".join(part for part in parts if part))
     assert geo.locate(address) == expected
 
 
@@ -185,7 +185,7 @@ def test_a_missing_database_is_an_error_with_its_path(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_a_database_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "bad.mmdb"
-    path.write_bytes(b"no database at all")
+    path.write_bytes(b"not a database")
     with pytest.raises(SettingsError, match=r"lookups\.geoip\.asn: .*bad\.mmdb is not a MaxMind"):
         open_geoip(GeoipSettings(asn=str(path)), S3Settings())
 
@@ -193,12 +193,12 @@ def test_a_file_that_is_not_a_database_is_an_error(tmp_path: Path) -> None:
 def test_a_truncated_database_is_an_error_when_it_is_noticed(
     databases: GeoipSettings, tmp_path: Path
 ) -> None:
-    whole = Path(databases.city).read_bytes()
-    metadata = whole.rindex(b"\xab\xcd\xefMaxMind.com")
+    valid = Path(databases.city).read_bytes()
+    metadata = valid.rindex(b"\xab\xcd\xefMaxMind.com")
     path = tmp_path / "cut.mmdb"
-    # The search tree stays; of the records, nothing but bytes that mean nothing.
-    tree = whole.index(b"\0" * 16)
-    path.write_bytes(whole[: tree + 16] + b"\xff" * (metadata - tree - 16) + whole[metadata:])
+    # Keep the search tree and overwrite the records.
+    tree = valid.index(b"\0" * 16)
+    path.write_bytes(valid[: tree + 16] + b"\xff" * (metadata - tree - 16) + valid[metadata:])
     with pytest.raises(SettingsError, match=r"lookups\.geoip\.city: .*cut\.mmdb"):
         open_geoip(GeoipSettings(city=str(path)), S3Settings()).locate("10.1.2.3")
 
@@ -226,21 +226,21 @@ def test_a_database_on_s3_is_downloaded_once_and_again_after_a_change(
     databases: GeoipSettings, bucket: Any, s3: S3Settings, temporary: Path
 ) -> None:
     bucket.upload_file(databases.city, "geo/City.mmdb")
-    bucket.put_object(Key="geo/City.mmdb.old", Body=b"a name that begins alike")
+    bucket.put_object(Key="geo/City.mmdb.old", Body=b"a key with the same prefix")
     settings = LookupSettings(geoip=GeoipSettings(city="s3://lookups/geo/City.mmdb"))
     before = open_lookups(settings, s3).geo
     assert before.locate("10.1.2.3").city == "London"
     (first,) = cached(temporary)
-    fetched = first.stat().st_mtime_ns
+    downloaded = first.stat().st_mtime_ns
 
     open_lookups(settings, s3)
-    assert [path.stat().st_mtime_ns for path in cached(temporary)] == [fetched]
+    assert [path.stat().st_mtime_ns for path in cached(temporary)] == [downloaded]
 
     changed = {"10.1.0.0/16": {"city": {"names": {"en": "Londinium"}}}}
     bucket.upload_file(write_database(temporary / "new.mmdb", changed), "geo/City.mmdb")
     assert open_lookups(settings, s3).geo.locate("10.1.2.3").city == "Londinium"
-    assert len(cached(temporary)) == 1, "the copy of before was not removed"
-    assert before.locate("10.1.2.3").city == "London", "what is open keeps what it has"
+    assert len(cached(temporary)) == 1, "the old copy was not removed"
+    assert before.locate("10.1.2.3").city == "London", "an open database must remain valid"
 
 
 def test_a_truncated_copy_is_downloaded_again(
@@ -251,7 +251,7 @@ def test_a_truncated_copy_is_downloaded_again(
     open_geoip(settings, s3)
     (copy,) = cached(temporary)
     os.truncate(copy, 100)
-    copy.with_name(copy.name + ".part").write_bytes(b"left by a process that was killed")
+    copy.with_name(copy.name + ".part").write_bytes(b"from a killed process")
     assert open_geoip(settings, s3).locate("10.1.2.3").city == "London"
     assert cached(temporary) == [copy]
 
@@ -259,7 +259,7 @@ def test_a_truncated_copy_is_downloaded_again(
 def test_a_database_missing_on_s3_is_an_error_with_its_url(
     bucket: Any, s3: S3Settings, temporary: Path
 ) -> None:
-    bucket.put_object(Key="City.mmdb.old", Body=b"a name that begins alike")
+    bucket.put_object(Key="City.mmdb.old", Body=b"a key with the same prefix")
     with pytest.raises(
         SettingsError, match=r"lookups\.geoip\.city: cannot read s3://lookups/City\.mmdb"
     ):
@@ -279,9 +279,9 @@ def test_a_cache_directory_of_another_user_is_an_error(
         open_geoip(settings, s3)
 
 
-def find_place(url: str, s3: S3Settings, start: Any, found: Any) -> None:
+def locate(url: str, s3: S3Settings, start: Any, results: Any) -> None:
     start.wait()
-    found.put(open_geoip(GeoipSettings(city=url), s3).locate("10.1.2.3"))
+    results.put(open_geoip(GeoipSettings(city=url), s3).locate("10.1.2.3"))
 
 
 def test_concurrent_processes_download_a_database_once(
@@ -295,20 +295,20 @@ def test_concurrent_processes_download_a_database_once(
     downloads = temporary / "downloads"
     download = files._download
 
-    def counted(store: Store, found: StoredObject, path: Path) -> None:
+    def counted(store: Store, stored: StoredObject, path: Path) -> None:
         with downloads.open("a") as log:
-            log.write(f"{found.key}\n")
-        download(store, found, path)
+            log.write(f"{stored.key}\n")
+        download(store, stored, path)
 
     monkeypatch.setattr(files, "_download", counted)
-    # Forked, as Spark's workers are, so that they have what this test has set.
+    # Forked like Spark's workers, so that they have the patched function.
     context = multiprocessing.get_context("fork")
-    start, found = context.Barrier(4), context.SimpleQueue()
-    words = ("s3://lookups/City.mmdb", s3, start, found)
-    workers = [context.Process(target=find_place, args=words) for _ in range(4)]
+    start, results = context.Barrier(4), context.SimpleQueue()
+    arguments = ("s3://lookups/City.mmdb", s3, start, results)
+    workers = [context.Process(target=locate, args=arguments) for _ in range(4)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    assert [found.get() for _ in workers] == [LONDON._replace(asn="")] * 4
+    assert [results.get() for _ in workers] == [LONDON._replace(asn="")] * 4
     assert downloads.read_text() == "City.mmdb\n"

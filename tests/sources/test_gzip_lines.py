@@ -1,4 +1,4 @@
-"""A gzip object to whole lines: chunks, members, damage."""
+"""Reading lines of gzip objects: chunks, members and damage."""
 
 import gzip
 import io
@@ -15,7 +15,7 @@ from spade_spark.sources.gzip_lines import ObjectLines
 
 
 def read(data, chunk_bytes=1000):
-    """The chunks until the end or the damage, and the damage."""
+    """Return the chunks up to the end or the damage, the error message and the reader."""
     lines = ObjectLines(io.BytesIO(data), "20171103/a.gz", chunk_bytes=chunk_bytes)
     chunks: list[bytes] = []
     try:
@@ -30,7 +30,7 @@ def read(data, chunk_bytes=1000):
     st.lists(st.integers(0, 5000), max_size=3),
     st.integers(1, 2000),
 )
-def test_all_bytes_come_in_order_in_chunks_that_end_in_a_line_feed(lines, cuts, chunk_bytes):
+def test_chunks_have_all_bytes_in_order_and_end_with_a_line_feed(lines, cuts, chunk_bytes):
     text = b"\n".join(lines)
     edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
     members = [gzip.compress(text[a:b]) for a, b in pairwise(edges)]
@@ -42,13 +42,13 @@ def test_all_bytes_come_in_order_in_chunks_that_end_in_a_line_feed(lines, cuts, 
     assert read_lines.bytes_in == sum(map(len, members))
 
 
-def test_lines_are_split_at_line_feeds_alone():
+def test_only_line_feeds_separate_lines():
     text = b"a\rb\x0bc\x0cd\x1ce\xc2\x85f\xe2\x80\xa8g\n" * 100
     chunks, _, _ = read(gzip.compress(text), chunk_bytes=64)
     assert all(chunk.endswith(b"g\n") for chunk in chunks)
 
 
-def test_a_chunk_is_not_much_larger_than_asked_however_well_the_object_is_compressed():
+def test_the_chunk_size_is_limited_for_highly_compressed_objects():
     chunks, _, _ = read(gzip.compress(b"x\n" * 5_000_000), chunk_bytes=100_000)
     assert max(map(len, chunks)) <= 200_000
 
@@ -70,7 +70,7 @@ VALID = gzip.compress(LINES, mtime=0)  # the cases below are named by it
 
 
 @pytest.mark.parametrize(
-    ("data", "what", "complete_lines"),
+    ("data", "problem", "complete_lines"),
     [
         (b"", "it is empty", b""),
         (b"no gzip at all, but long enough", "not a gzip file: no gzip header at byte 0", b""),
@@ -93,11 +93,13 @@ VALID = gzip.compress(LINES, mtime=0)  # the cases below are named by it
         (VALID + damaged_at(VALID, len(VALID) - 5), "checksum", LINES + LINES),
     ],
 )
-def test_the_complete_lines_of_a_damaged_object_come_before_the_error(data, what, complete_lines):
+def test_the_complete_lines_of_a_damaged_object_come_before_the_error(
+    data, problem, complete_lines
+):
     chunks, damage, _ = read(data)
     assert b"".join(chunks) == complete_lines
     assert damage.startswith("20171103/a.gz is damaged")
-    assert what in damage
+    assert problem in damage
     assert "Restore the object" in damage
 
 
@@ -112,17 +114,17 @@ def test_a_truncated_object_yields_the_complete_lines_before_its_end():
 
 @settings(max_examples=300)
 @given(st.integers(10, len(VALID) - 1), st.integers(1, 255))
-def test_no_flipped_byte_goes_unnoticed(at, flip):
+def test_every_flipped_byte_is_detected(at, flip):
     data = VALID[:at] + bytes([VALID[at] ^ flip]) + VALID[at + 1 :]
     _, damage, _ = read(data)
     assert damage
 
 
-def test_damage_is_an_error_of_the_input():
+def test_a_damaged_object_is_an_input_error():
     assert issubclass(CorruptObjectError, InputError)
 
 
-def test_a_line_of_50_megabytes_is_read_in_memory_of_a_few_times_its_size():
+def test_a_line_of_50_megabytes_needs_memory_of_at_most_four_times_its_size():
     size = 50_000_000
     data = gzip.compress(b"a" * size + b"\nshort\n", 1)
     tracemalloc.start()

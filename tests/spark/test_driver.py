@@ -1,4 +1,4 @@
-"""What of Spark's long accounts reaches the person who ran the replay."""
+"""Errors and progress that the Spark driver reports."""
 
 import pytest
 
@@ -14,8 +14,8 @@ LOCAL = {"spark.master": "local[1]", "spark.ui.enabled": "false", "spark.task.ma
 
 @pytest.mark.slow
 @pytest.mark.spark
-@pytest.mark.usefixtures("aws_keys")  # the tests after it share its JVM, and so its environment
-def test_a_bug_in_a_task_is_shown_by_its_own_last_line():
+@pytest.mark.usefixtures("aws_keys")  # later tests share its JVM and environment
+def test_an_internal_error_of_a_task_is_reported_in_one_line():
     broken = BroadcastContext("r", "plan", "20171103", None, b"[]", None)  # type: ignore[arg-type] # the bug
     with pytest.raises(InternalError) as raised:
         transform(
@@ -32,8 +32,8 @@ def test_a_bug_in_a_task_is_shown_by_its_own_last_line():
 
 
 @pytest.fixture
-def job(tmp_path):
-    """A job without input."""
+def context(tmp_path):
+    """A run without input."""
     settings = Settings.model_validate(
         {"input": {"edge": str(tmp_path / "edge")}, "output": {"base": str(tmp_path / "output")}}
     )
@@ -45,12 +45,12 @@ def job(tmp_path):
 @pytest.mark.slow
 @pytest.mark.spark
 @pytest.mark.usefixtures("aws_keys")
-def test_a_display_that_fails_is_logged_and_does_not_end_the_transform(job, caplog):
+def test_a_failing_display_is_logged_and_the_transform_continues(context, caplog):
     def watch(progress):
         raise RuntimeError("no terminal")
 
     (completion,) = transform(
-        job, [InputPartition(0, ())], LOCAL, check_lock=lambda: None, watch=watch
+        context, [InputPartition(0, ())], LOCAL, check_lock=lambda: None, watch=watch
     )
     assert completion.partition == 0
     assert caplog.text.count("the progress display failed (RuntimeError: no terminal)") == 1
@@ -59,22 +59,26 @@ def test_a_display_that_fails_is_logged_and_does_not_end_the_transform(job, capl
 @pytest.mark.slow
 @pytest.mark.spark
 @pytest.mark.usefixtures("aws_keys")
-def test_a_lost_lock_ends_the_transform(job):
+def test_a_lost_lock_cancels_the_transform(context):
     def check_lock():
         raise LockLostError("the lock was taken over")
 
     with pytest.raises(LockLostError, match="the lock was taken over"):
         transform(
-            job, [InputPartition(0, ())], LOCAL, check_lock=check_lock, watch=lambda progress: None
+            context,
+            [InputPartition(0, ())],
+            LOCAL,
+            check_lock=check_lock,
+            watch=lambda progress: None,
         )
 
 
-def test_where_no_task_says_why_spark_does():
-    account = (
+def test_the_root_cause_without_a_task_error_is_sparks_first_line():
+    message = (
         "An error occurred while calling z:org.apache.spark.api.python.PythonRDD.collectAndServe.\n"
         ": org.apache.spark.SparkException: Job aborted: ExecutorLostFailure (executor 1 exited)\n"
         "\tat org.apache.spark.scheduler.DAGScheduler.abortStage(DAGScheduler.scala:2856)\n"
     )
-    assert _root_cause(account) == (
+    assert _root_cause(message) == (
         "org.apache.spark.SparkException: Job aborted: ExecutorLostFailure (executor 1 exited)"
     )

@@ -1,4 +1,4 @@
-"""One partition's rows, published: at the end, once as far as anything can be known."""
+"""Publishing the rows of one partition, with checkpoints and retries."""
 
 import multiprocessing
 import os
@@ -27,7 +27,7 @@ from tests.support.streams import Consumer
 
 SPAN = WindowFilter("time", "2017-11-03 10:00:00", "2017-11-03 11:59:59")
 ROWS = 40
-STRETCH = 10
+CHECKPOINT_ROWS = 10
 BATCHER = {"MaxSize": 990000, "MaxEntries": 4, "MaxAge": "1h"}
 THROTTLE = "ProvisionedThroughputExceededException"
 
@@ -43,8 +43,8 @@ def consumer(s3_server, aws_keys):
     return Consumer(s3_server.endpoint_url)
 
 
-class Scene:
-    """A partition of logins and a chat, in directories, and a job that publishes it."""
+class StreamHarness:
+    """A partition of logins and a chat event in directories, and a context that publishes it."""
 
     def __init__(self, folder, endpoint_url):
         self.folder, self.endpoint_url = folder, endpoint_url
@@ -54,10 +54,12 @@ class Scene:
         lines.append(edge_logs.record("chat", {"text": "hi"}))
         lines.append(edge_logs.record("login", {"n": -1}, at="2017-11-03T16:59:59Z"))
         self.edge.write("20171103/0.gz", edge_logs.log(lines))
-        found = self.edge.list("20171103/")
-        self.partition = InputPartition(7, tuple(InputObject(e.key, e.size, e.etag) for e in found))
+        stored = self.edge.list("20171103/")
+        self.partition = InputPartition(
+            7, tuple(InputObject(s.key, s.size, s.etag) for s in stored)
+        )
 
-    def job(self, *streams, patience=60.0):
+    def context(self, *streams, stale_after=60.0):
         settings = Settings.model_validate(
             {
                 "input": {"edge": self.edge.url},
@@ -73,62 +75,67 @@ class Scene:
             settings,
             edge_logs.schemas(edge_logs.LOGIN, edge_logs.CHAT),
             None,
-            publishing=PublishConfig(targets, SPAN, patience, STRETCH),
+            publishing=PublishConfig(targets, SPAN, stale_after, CHECKPOINT_ROWS),
         )
 
     def record(self):
         return read_checkpoint(self.output, RunPaths("r").publication(7))
 
-    def run(self, job):
-        return run_partition(job, self.partition, 0)
+    def run(self, context):
+        return run_partition(context, self.partition, 0)
 
 
 @pytest.fixture
-def scene(tmp_path, partial):
-    return Scene(tmp_path, partial.endpoint_url)
+def harness(tmp_path, partial):
+    return StreamHarness(tmp_path, partial.endpoint_url)
 
 
 def counts(completion):
-    (found,) = completion.counts.streams.values()
-    return found
+    (stream_counts,) = completion.counts.streams.values()
+    return stream_counts
 
 
 def numbers(rows):
     return sorted(int(row["n"]) for row in rows)
 
 
-def test_the_rows_of_the_window_are_published_with_the_values_they_were_made_with(scene, consumer):
+def test_the_rows_of_the_window_are_published_with_their_values(harness, consumer):
     name = consumer.new_stream()
-    completion = scene.run(scene.job(stream(name=name)))
+    completion = harness.run(harness.context(stream(name=name)))
     rows = consumer.rows(name)
     assert sorted(rows, key=lambda row: int(row["n"])) == [
         {"login": f"l{n}\t\u200b", "n": str(n)} for n in range(ROWS)
     ]
-    found = counts(completion)
-    assert (found.rows, found.published, found.outside, found.records) == (41, 40, 1, 40)
+    published = counts(completion)
+    assert (published.rows, published.published, published.outside, published.records) == (
+        41,
+        40,
+        1,
+        40,
+    )
     completion.counts.check({"login": 41, "chat": 1}, "here")
 
 
-def test_globs_hold_rows_of_several_tables(scene, consumer):
+def test_a_glob_can_contain_rows_of_several_tables(harness, consumer):
     name = consumer.new_stream()
     events = {"login": {"Fields": ["n"]}, "chat": {"AllFields": True}}
-    completion = scene.run(scene.job(stream(name=name, Compress=True, Events=events)))
+    completion = harness.run(harness.context(stream(name=name, Compress=True, Events=events)))
     entries = [each for _, record in consumer.read_stream(name) for each in unpack(record)]
     assert Counter(each["Name"] for each in entries) == {"login": ROWS, "chat": 1}
     assert {"Name": "chat", "Fields": {"time": "2017-11-03 11:00:00", "text": "hi"}} in entries
-    assert counts(completion).records == -(-42 // STRETCH)
+    assert counts(completion).records == -(-42 // CHECKPOINT_ROWS)
 
 
-def test_what_filters_hold_back_is_counted(scene, consumer):
+def test_filtered_rows_are_counted(harness, consumer):
     name = consumer.new_stream()
     condition = {"Field": "n", "Operator": "in_set", "Values": ["3", "5"]}
     rule = {"Fields": ["n"], "Filter": "isOneOf", "FilterParameters": [condition]}
-    completion = scene.run(scene.job(stream(name=name, Events={"login": rule})))
+    completion = harness.run(harness.context(stream(name=name, Events={"login": rule})))
     assert numbers(consumer.rows(name)) == [3, 5]
     assert counts(completion).filtered == ROWS - 2
 
 
-def test_every_stream_gets_its_rows(scene, consumer):
+def test_each_stream_receives_its_rows(harness, consumer):
     name, firehose = consumer.new_stream(), consumer.new_firehose()
     redshift = stream(
         name=firehose,
@@ -137,7 +144,7 @@ def test_every_stream_gets_its_rows(scene, consumer):
         EventNameTargetField="event",
         Events={"chat": {"Fields": ["text"]}},
     )
-    completion = scene.run(scene.job(stream(name=name), redshift))
+    completion = harness.run(harness.context(stream(name=name), redshift))
     assert consumer.read_firehose(firehose) == [{"event": "chat", "text": "hi"}]
     assert len(consumer.rows(name)) == ROWS
     assert {name: each.published for name, each in completion.counts.streams.items()} == {
@@ -146,122 +153,123 @@ def test_every_stream_gets_its_rows(scene, consumer):
     }
 
 
-def test_a_job_that_does_not_publish_writes_no_record_of_it(scene):
-    completion = scene.run(replace(scene.job(), publishing=None))
+def test_without_publishing_there_is_no_checkpoint(harness):
+    completion = harness.run(replace(harness.context(), publishing=None))
     assert completion.counts.streams == {}
-    assert list(scene.output.list("r/_published/")) == []
+    assert list(harness.output.list("r/_published/")) == []
 
 
-def test_what_is_published_is_not_published_again(scene, consumer):
+def test_published_rows_are_not_published_again(harness, consumer):
     name = consumer.new_stream()
-    job = scene.job(stream(name=name))
-    assert scene.run(job) == scene.run(job)
+    context = harness.context(stream(name=name))
+    assert harness.run(context) == harness.run(context)
     assert numbers(consumer.rows(name)) == list(range(ROWS))
-    assert scene.record().published
+    assert harness.record().published
 
 
-def test_rows_beside_a_damaged_object_wait_until_it_is_allowed(scene, consumer):
-    """They are made once, and published by whoever is allowed to."""
-    whole = scene.edge.read("20171103/0.gz")
-    scene.edge.write("20171103/0.gz", whole + b"no gzip")
-    (found,) = scene.edge.list("20171103/")
-    scene.partition = InputPartition(7, (InputObject(found.key, found.size, found.etag),))
+def test_rows_of_a_partition_with_a_damaged_object_are_published_only_if_allowed(harness, consumer):
+    valid = harness.edge.read("20171103/0.gz")
+    harness.edge.write("20171103/0.gz", valid + b"not gzip")
+    (stored,) = harness.edge.list("20171103/")
+    harness.partition = InputPartition(7, (InputObject(stored.key, stored.size, stored.etag),))
     name = consumer.new_stream()
-    job = scene.job(stream(name=name))
-    held = scene.run(job)
-    assert (len(held.damaged), held.counts.streams) == (1, {})
+    context = harness.context(stream(name=name))
+    withheld = harness.run(context)
+    assert (len(withheld.damaged), withheld.counts.streams) == (1, {})
     assert consumer.rows(name) == []
-    assert list(scene.output.list("r/_published/")) == []
-    allowed = scene.run(replace(job, publishing=replace(job.publishing, allow_damaged=1)))
+    assert list(harness.output.list("r/_published/")) == []
+    allowed = harness.run(replace(context, publishing=replace(context.publishing, allow_damaged=1)))
     assert numbers(consumer.rows(name)) == list(range(ROWS))
-    assert allowed.files == held.files
+    assert allowed.files == withheld.files
 
 
-def test_it_is_intended_before_anything_is_sent(scene, consumer, partial):
-    seen = []
-    partial.before = lambda number: seen.append(scene.record())
+def test_a_checkpoint_precedes_each_send(harness, consumer, partial):
+    checkpoints = []
+    partial.before = lambda number: checkpoints.append(harness.record())
     name = consumer.new_stream()
-    scene.run(scene.job(stream(name=name)))
-    first, last = seen[0], seen[-1]
+    harness.run(harness.context(stream(name=name)))
+    first, last = checkpoints[0], checkpoints[-1]
     (progress,) = first.streams.values()
-    assert (first.published, progress.settled, progress.sending) == (False, 0, STRETCH)
+    assert (first.published, progress.settled, progress.sending) == (False, 0, CHECKPOINT_ROWS)
     (progress,) = last.streams.values()
     assert (last.published, progress.settled, progress.sending) == (False, 30, 40)
-    assert list(scene.output.list("r/_completed/"))
+    assert list(harness.output.list("r/_completed/"))
 
 
-def test_a_task_that_failed_is_gone_on_with_where_it_stopped(scene, consumer, partial):
-    """The third request fails to the last: what came before is not sent again, and is not in doubt.
+def test_a_failed_task_resumes_at_the_failed_request(harness, consumer, partial):
+    """The third request fails on all attempts. Rows of earlier requests are not sent again.
 
-    Only the two records of that request are: the service failed on them, and may have them.
+    The two records of the failed request count as repeated: the service may have stored them.
     """
     name = consumer.new_stream()
-    job = scene.job(stream(name=name, Batcher=BATCHER))
+    context = harness.context(stream(name=name, Batcher=BATCHER))
     failing = FailingOnce(partial, at=2)
     with pytest.raises(TransientError, match="run the same command again"):
-        scene.run(job)
-    (progress,) = scene.record().streams.values()
-    assert (scene.record().holder, progress.settled, progress.sending) == ("", 8, 8)
+        harness.run(context)
+    (progress,) = harness.record().streams.values()
+    assert (harness.record().holder, progress.settled, progress.sending) == ("", 8, 8)
     failing.clear_faults()
-    found = counts(scene.run(job))
+    published = counts(harness.run(context))
     assert numbers(consumer.rows(name)) == list(range(ROWS))
-    assert (found.published, found.repeated) == (ROWS, 2)
-    assert found.unanswered == 3
+    assert (published.published, published.repeated) == (ROWS, 2)
+    assert published.unanswered == 3
 
 
 class FailingOnce:
-    """Answers 500 from the request ``at`` on, until it is healed."""
+    """Returns status 503 from request ``at`` on, until ``heal`` is called."""
 
     def __init__(self, partial, at):
         self._partial, self._put = partial, partial._put
         partial._put = self._fail
         self._at = at
 
-    def _fail(self, headers, asked, target):
+    def _fail(self, headers, body, target):
         if len(self._partial.puts) < self._at:
-            return self._put(headers, asked, target)
+            return self._put(headers, body, target)
         return 503, b'{"__type": "ServiceDown"}'
 
     def clear_faults(self):
         self._partial._put = self._put
 
 
-def test_a_record_that_is_refused_to_the_last_is_counted_and_the_rest_goes_on(
-    scene, consumer, partial
+def test_a_record_rejected_on_all_attempts_is_counted_and_the_rest_is_published(
+    harness, consumer, partial
 ):
-    refused = set()
+    rejected = set()
 
-    def refuse(number, index):
+    def reject(number, index):
         if number == 0 and index == 1:
-            refused.add(partial.puts[0][1])
-        return THROTTLE if partial.puts[number][index] in refused else ""
+            rejected.add(partial.puts[0][1])
+        return THROTTLE if partial.puts[number][index] in rejected else ""
 
-    partial.refuse = refuse
+    partial.refuse = reject
     name = consumer.new_stream()
-    found = counts(scene.run(scene.job(stream(name=name))))
-    assert (found.published, found.dropped, found.throttled) == (ROWS - 1, 1, 3)
+    published = counts(harness.run(harness.context(stream(name=name))))
+    assert (published.published, published.dropped, published.throttled) == (ROWS - 1, 1, 3)
     assert len(consumer.rows(name)) == ROWS - 1
 
 
-def test_a_stream_that_is_not_there_ends_the_run(scene):
+def test_a_missing_stream_is_an_error(harness):
     with pytest.raises(InputError, match="stream nope in us-west-2 refused"):
-        scene.run(scene.job(stream(name="nope")))
+        harness.run(harness.context(stream(name="nope")))
 
 
 def _publish(folder, endpoint_url, name):
-    scene = Scene(folder, endpoint_url)
-    scene.run(scene.job(stream(name=name, Batcher=BATCHER)))
+    harness = StreamHarness(folder, endpoint_url)
+    harness.run(harness.context(stream(name=name, Batcher=BATCHER)))
 
 
-def test_after_a_kill_only_what_was_on_its_way_is_in_doubt(scene, consumer, partial, tmp_path):
-    """Killed with 28 rows taken: the rows from 20 on were noted as on their way, not as taken."""
+def test_after_a_kill_at_most_the_rows_since_the_checkpoint_are_repeated(
+    harness, consumer, partial, tmp_path
+):
+    """The task is killed after 28 rows; its checkpoint says that rows from 20 on are in flight."""
     name = consumer.new_stream()
-    context = multiprocessing.get_context("spawn")
-    arguments = (tmp_path, scene.endpoint_url, name)
-    child = context.Process(target=_publish, args=arguments)
+    spawn = multiprocessing.get_context("spawn")
+    arguments = (tmp_path, harness.endpoint_url, name)
+    child = spawn.Process(target=_publish, args=arguments)
 
     def kill(number):
-        if number == 8 and child.pid:  # of 4, 4 and 2 rows a stretch
+        if number == 8 and child.pid:  # requests have 4, 4 and 2 rows per checkpoint
             os.kill(child.pid, signal.SIGKILL)
 
     partial.before = kill
@@ -269,28 +277,28 @@ def test_after_a_kill_only_what_was_on_its_way_is_in_doubt(scene, consumer, part
     child.join(120)
     assert child.exitcode == -signal.SIGKILL
     partial.before = lambda number: None
-    job = scene.job(stream(name=name, Batcher=BATCHER), patience=0.2)
-    found = counts(scene.run(job))
+    context = harness.context(stream(name=name, Batcher=BATCHER), stale_after=0.2)
+    published = counts(harness.run(context))
     sent = Counter(numbers(consumer.rows(name)))
     assert set(sent) == set(range(ROWS))
-    twice = {number for number, times in sent.items() if times > 1}
-    assert twice
-    assert twice <= set(range(20, 30))
-    assert (found.published, found.repeated) == (ROWS, STRETCH)
+    repeated = {number for number, times in sent.items() if times > 1}
+    assert repeated
+    assert repeated <= set(range(20, 30))
+    assert (published.published, published.repeated) == (ROWS, CHECKPOINT_ROWS)
     keys = [key for key, _ in consumer.read_stream(name)]
     assert len(set(keys)) == ROWS
 
 
-def test_an_attempt_waits_for_another_that_is_alive(scene, consumer):
+def test_an_attempt_waits_for_a_running_one(harness, consumer):
     name = consumer.new_stream()
-    job = scene.job(stream(name=name))
+    context = harness.context(stream(name=name))
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(scene.run, [job, job])
+        first, second = pool.map(harness.run, [context, context])
     assert first == second
     assert numbers(consumer.rows(name)) == list(range(ROWS))
 
 
-def test_an_attempt_without_a_sign_of_life_is_overtaken_and_then_stops(scene, consumer, partial):
+def test_an_attempt_without_heartbeats_is_taken_over_and_then_stops(harness, consumer, partial):
     name = consumer.new_stream()
     stuck, free = threading.Event(), threading.Event()
 
@@ -300,11 +308,11 @@ def test_an_attempt_without_a_sign_of_life_is_overtaken_and_then_stops(scene, co
             assert free.wait(20)
 
     partial.before = hang
-    job = scene.job(stream(name=name, Batcher=BATCHER), patience=0.3)
+    context = harness.context(stream(name=name, Batcher=BATCHER), stale_after=0.3)
     with ThreadPoolExecutor(2) as pool:
-        slow = pool.submit(scene.run, job)
+        slow = pool.submit(harness.run, context)
         assert stuck.wait(20)
-        fast = scene.run(job)
+        fast = harness.run(context)
         free.set()
         assert slow.result(20) == fast
     sent = Counter(numbers(consumer.rows(name)))

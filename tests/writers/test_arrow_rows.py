@@ -1,4 +1,4 @@
-"""Rows as they stand in TSV, read to typed columns: the same values, whatever they are."""
+"""Parsing TSV rows to typed columns preserves the values."""
 
 import pyarrow as pa
 import pytest
@@ -24,9 +24,9 @@ def column(type_, *texts):
 
 
 @given(st.lists(st.tuples(TEXTS, TEXTS, TEXTS), min_size=1, max_size=6))
-def test_texts_are_what_was_quoted_and_empty_ones_are_null(rows):
-    found = read([pa.string()] * 3, *rows)
-    assert [tuple(each.values()) for each in found.to_pylist()] == [
+def test_texts_are_unquoted_and_empty_ones_are_null(rows):
+    table = read([pa.string()] * 3, *rows)
+    assert [tuple(row.values()) for row in table.to_pylist()] == [
         tuple(text or None for text in row) for row in rows
     ]
     quoted = ["\t".join(map(quote, row)) for row in rows]
@@ -34,18 +34,18 @@ def test_texts_are_what_was_quoted_and_empty_ones_are_null(rows):
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1))
-def test_doubles_are_the_ones_whose_text_it_is(numbers):
+def test_doubles_are_exact(numbers):
     texts = [format_float(number) for number in numbers]
     assert column(pa.float64(), *texts).to_pylist() == [float(text) for text in texts]
 
 
 @pytest.mark.parametrize(("type_", "bits"), [(pa.int32(), 31), (pa.int64(), 63)])
-def test_integers_reach_to_both_ends_of_their_range(type_, bits):
-    ends = [-(1 << bits), -1, 0, (1 << bits) - 1]
-    assert column(type_, *map(str, ends), "").to_pylist() == [*ends, None]
+def test_integers_cover_their_range(type_, bits):
+    values = [-(1 << bits), -1, 0, (1 << bits) - 1]
+    assert column(type_, *map(str, values), "").to_pylist() == [*values, None]
 
 
-def test_truth_values_and_what_is_missing():
+def test_booleans_and_nulls():
     assert column(pa.bool_(), "true", "false", "").to_pylist() == [True, False, None]
 
 
@@ -59,8 +59,8 @@ def test_times_keep_their_milliseconds():
     ]
 
 
-def test_years_that_no_datetime_has_are_exact_too():
-    """A layout's year 0 or 9999 may be shown on a clock that is in the year before or after."""
+def test_years_outside_the_range_of_datetime_are_exact():
+    """The time zone can move a time of year 0 or 9999 to the year before or after."""
     texts = ("-0001-12-31 23:59:59", "0000-01-01 00:00:00", "10000-01-01 00:00:00.5", "")
     day = 86_400_000
     assert column(TIME, *texts).cast(pa.int64()).to_pylist() == [
@@ -71,12 +71,12 @@ def test_years_that_no_datetime_has_are_exact_too():
     ]
 
 
-def test_what_is_not_of_its_type_is_refused():
+def test_a_value_of_the_wrong_type_is_an_error():
     with pytest.raises(pa.ArrowInvalid):
         column(pa.int32(), "2147483648")
 
 
-def test_columns_may_have_any_name_twice_too():
+def test_column_names_can_be_empty_and_repeated():
     schema = pa.schema([pa.field("", pa.string()), pa.field("", pa.int32())])
     rows = RowReader(schema).read(b'"a"\t"1"\n')
-    assert [each.to_pylist() for each in rows.columns] == [["a"], [1]]
+    assert [column.to_pylist() for column in rows.columns] == [["a"], [1]]

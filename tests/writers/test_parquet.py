@@ -1,4 +1,4 @@
-"""Parquet files of a TSV file: their days, row groups, types and metadata."""
+"""Conversion to Parquet: days, row groups, types and metadata."""
 
 import gzip
 import json
@@ -22,16 +22,16 @@ TIMES = ("2017-11-03 23:59:59.999", "", "2017-11-04 00:00:00", "2017-11-03 00:00
 
 
 def table(*columns, name="t"):
-    (made,) = read_tables(
+    (parsed,) = read_tables(
         edge_logs.schemas(edge_logs.table(name, *columns)), is_transformer
     ).tables.values()
-    return made
+    return parsed
 
 
-TWO = table(edge_logs.column("time", "f@timestamp@unix"), edge_logs.column("a", "varchar"))
+TWO_COLUMNS = table(edge_logs.column("time", "f@timestamp@unix"), edge_logs.column("a", "varchar"))
 
 
-def made(folder, rows, of=TWO, size=1 << 27, time_column="time"):
+def convert_rows(folder, rows, of=TWO_COLUMNS, size=1 << 27, time_column="time"):
     source = folder / "rows.gz"
     source.write_bytes(
         gzip.compress("".join("\t".join(map(quote, row)) + "\n" for row in rows).encode())
@@ -41,7 +41,7 @@ def made(folder, rows, of=TWO, size=1 << 27, time_column="time"):
 
 @contextmanager
 def arrow_memory():
-    """What Arrow takes of memory inside the block."""
+    """Measure the memory that Arrow allocates inside the block."""
     before = pa.default_memory_pool()
     pool = pa.proxy_memory_pool(before)
     pa.set_memory_pool(pool)
@@ -51,9 +51,9 @@ def arrow_memory():
         pa.set_memory_pool(before)
 
 
-def test_rows_lie_in_a_file_a_day_and_what_has_no_day_in_one_of_its_own(tmp_path):
+def test_there_is_a_file_per_day_and_one_for_rows_without_a_day(tmp_path):
     times = (*TIMES, "10000-01-01 00:00:00")
-    files = made(tmp_path, [(time, str(number)) for number, time in enumerate(times)])
+    files = convert_rows(tmp_path, [(time, str(number)) for number, time in enumerate(times)])
     rows = {file.day: pq.read_table(file.path).column("a").to_pylist() for file in files}
     assert rows["2017-11-03"] == ["0", "3"]
     assert rows["2017-11-04"] == ["2"]
@@ -67,43 +67,43 @@ def test_rows_lie_in_a_file_a_day_and_what_has_no_day_in_one_of_its_own(tmp_path
     assert sum(file.rows for file in files) == 5
 
 
-def test_a_file_tells_its_first_and_last_time(tmp_path):
-    (file,) = made(tmp_path, [(TIMES[3], "a"), (TIMES[0], "b")])
+def test_a_file_has_its_first_and_last_time(tmp_path):
+    (file,) = convert_rows(tmp_path, [(TIMES[3], "a"), (TIMES[0], "b")])
     assert (file.first, file.last) == ("2017-11-03 00:00:00.000", "2017-11-03 23:59:59.999")
 
 
 @pytest.mark.parametrize("time_column", ["at", "a"])
-def test_a_table_without_a_time_has_one_file_of_no_day(tmp_path, time_column):
-    (file,) = made(tmp_path, [(TIMES[0], "a"), ("", "b")], time_column=time_column)
+def test_a_table_without_a_time_column_has_one_file_without_a_day(tmp_path, time_column):
+    (file,) = convert_rows(tmp_path, [(TIMES[0], "a"), ("", "b")], time_column=time_column)
     assert (file.day, file.rows, file.first) == (NO_DAY, 2, "")
 
 
-def test_a_row_group_is_as_large_as_was_asked_and_no_more_is_held(tmp_path):
+def test_row_groups_have_the_configured_size_which_limits_memory(tmp_path):
     rows = [("2017-11-03 10:00:00", f"{number:0100}") for number in range(200_000)]
     with arrow_memory() as memory:
-        (file,) = made(tmp_path, rows, size=8_000_000)
+        (file,) = convert_rows(tmp_path, rows, size=8_000_000)
     assert memory.max_memory() < 2.5 * 8_000_000
     groups = pq.read_metadata(file.path)
-    each = 100 + 4 + 8  # a text, its offset and a time, in Arrow's memory
-    sizes = [groups.row_group(n).num_rows * each for n in range(groups.num_row_groups)]
+    row_bytes = 100 + 4 + 8  # a text, its offset and a time in Arrow's memory
+    sizes = [groups.row_group(n).num_rows * row_bytes for n in range(groups.num_row_groups)]
     assert len(sizes) == 3
     assert all(8_000_000 <= size < 9_200_000 for size in sizes[:-1])
     assert pq.read_table(file.path).column("a").to_pylist() == [row[1] for row in rows]
 
 
-def test_many_days_do_not_keep_many_files_open(tmp_path):
+def test_many_days_are_written_with_a_limited_number_of_open_files(tmp_path):
     rows = [
         (f"20{number:02}-01-{day:02} 00:00:00", "a") for number in range(6) for day in range(1, 29)
     ]
-    files = made(tmp_path, rows)
+    files = convert_rows(tmp_path, rows)
     assert len(files) == 6 * 28
     assert sum(file.rows for file in files) == len(rows)
 
 
-def test_every_transformer_has_a_type_and_every_timestamp_its_clock(tmp_path):
+def test_every_transformer_has_a_type_and_every_timestamp_a_time_zone(tmp_path):
     names = [spec.example_name for spec in TRANSFORMERS.specs]
-    every = table(*[edge_logs.column("p", name, outbound=name) for name in names])
-    (file,) = made(tmp_path, [("",) * len(names)], of=every)
+    all_types = table(*[edge_logs.column("p", name, outbound=name) for name in names])
+    (file,) = convert_rows(tmp_path, [("",) * len(names)], of=all_types)
     schema = pq.read_schema(file.path)
     types = {field.name: str(field.type) for field in schema}
     expected = {
@@ -130,15 +130,15 @@ def test_every_transformer_has_a_type_and_every_timestamp_its_clock(tmp_path):
     assert pq.read_metadata(file.path).row_group(0).column(0).compression == "ZSTD"
 
 
-def test_what_parquet_cannot_hold_is_refused_by_name():
+def test_tables_that_parquet_does_not_support_are_an_error():
     with pytest.raises(UsageError, match=r"table t has no columns: Parquet does not support this"):
         require_parquet_columns([table()])
-    twice = table(edge_logs.column("a", "int"), edge_logs.column("b", "int", outbound="A"))
+    duplicates = table(edge_logs.column("a", "int"), edge_logs.column("b", "int", outbound="A"))
     with pytest.raises(UsageError, match=r"table t has columns with the same name \(a\)"):
-        require_parquet_columns([TWO, twice])
+        require_parquet_columns([TWO_COLUMNS, duplicates])
 
 
-def test_where_pyarrow_is_missing_it_is_said_what_to_install(monkeypatch):
+def test_a_missing_pyarrow_is_an_error_that_says_what_to_install(monkeypatch):
     monkeypatch.setattr(parquet_requirements, "find_spec", lambda name: None)
     with pytest.raises(SettingsError, match=r"pip install 'spade-spark\[lake\]'"):
         require_pyarrow()

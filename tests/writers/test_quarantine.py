@@ -1,4 +1,4 @@
-"""The quarantine: a raw line goes in and comes out the same, byte for byte."""
+"""The quarantine preserves raw lines byte for byte."""
 
 import json
 
@@ -12,20 +12,20 @@ from spade_spark.transform.output_buffer import QuarantinedLine
 from spade_spark.writers.quarantine import decode, encode
 
 
-def kept(line, error="x"):
+def quarantined(line, error="x"):
     return QuarantinedLine(line, Outcome.FAILED, error, "u", "e")
 
 
 @given(st.binary().filter(lambda line: b"\n" not in line), st.text(st.characters(codec="utf-8")))
-def test_every_line_comes_back_byte_for_byte(line, error):
-    written = encode(kept(line, error), "k", 3)
-    assert written.count(b"\n") == 1
-    assert decode(written, "q").edge_line == line
-    assert decode(written, "q").error == error
+def test_a_line_is_decoded_byte_for_byte(line, error):
+    encoded = encode(quarantined(line, error), "k", 3)
+    assert encoded.count(b"\n") == 1
+    assert decode(encoded, "q").edge_line == line
+    assert decode(encoded, "q").error == error
 
 
-def test_a_kept_line_can_be_read_by_people():
-    assert json.loads(encode(kept(b'{"uuid":"u"}'), "k", 3)) == {
+def test_the_json_has_the_line_as_text():
+    assert json.loads(encode(quarantined(b'{"uuid":"u"}'), "k", 3)) == {
         "reason": "failed",
         "error": "x",
         "object": "k",
@@ -36,6 +36,6 @@ def test_a_kept_line_can_be_read_by_people():
     }
 
 
-def test_another_file_is_named():
+def test_another_file_is_an_error_with_its_name():
     with pytest.raises(InputError, match="q is not a quarantine file of spade-spark"):
         decode(b"{}", "q")

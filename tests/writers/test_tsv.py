@@ -1,4 +1,4 @@
-"""Gzip TSV files: whole, one member each, deterministic, closed at their size."""
+"""Gzip TSV files: one member each, deterministic, closed at their maximum size."""
 
 import gzip
 import hashlib
@@ -33,7 +33,7 @@ def noise(rows):
         )
     )
 )
-def test_what_is_written_is_read_back_by_table_and_version(tmp_path_factory, writes):
+def test_files_contain_the_rows_of_their_table_and_version(tmp_path_factory, writes):
     directory = tmp_path_factory.mktemp("rows")
     rows = [(key, b"".join(row + b"\n" for row in rows), len(rows)) for key, rows in writes]
     closed = write_all(directory, rows)
@@ -47,7 +47,7 @@ def test_what_is_written_is_read_back_by_table_and_version(tmp_path_factory, wri
     }
 
 
-def test_a_closed_file_says_what_is_in_it(tmp_path):
+def test_a_closed_file_has_its_counts_and_checksum(tmp_path):
     rows = noise(10_000)
     (file,) = write_all(tmp_path, [(KEY, rows, 10_000)])
     data = file.path.read_bytes()
@@ -57,7 +57,7 @@ def test_a_closed_file_says_what_is_in_it(tmp_path):
 
 
 def test_a_file_is_one_gzip_member(tmp_path):
-    """Some readers of gzip, old ones of Redshift's COPY among them, stop after the first member."""
+    """Some gzip readers, such as old versions of Redshift's COPY, stop after the first member."""
     (file,) = write_all(tmp_path, [(KEY, noise(3000), 3000) for _ in range(5)])
     inflater = zlib.decompressobj(wbits=31)
     inflater.decompress(file.path.read_bytes())
@@ -65,7 +65,7 @@ def test_a_file_is_one_gzip_member(tmp_path):
     assert not inflater.unused_data
 
 
-def test_the_same_rows_make_the_same_bytes(tmp_path):
+def test_the_same_rows_produce_the_same_bytes(tmp_path):
     writes = [((f"table {n % 3}", 1), noise(500), 500) for n in range(30)]
     checksums = []
     for name in ("one", "two"):
@@ -74,7 +74,7 @@ def test_the_same_rows_make_the_same_bytes(tmp_path):
     assert checksums[0] == checksums[1]
 
 
-def test_a_file_is_closed_when_it_reaches_its_size(tmp_path):
+def test_a_file_is_closed_at_its_maximum_size(tmp_path):
     writes = [(KEY, noise(1000), 1000) for _ in range(40)]
     closed = write_all(tmp_path, writes, max_file_bytes=300_000)
     assert len(closed) > 3
@@ -84,8 +84,8 @@ def test_a_file_is_closed_when_it_reaches_its_size(tmp_path):
     assert sum(file.rows for file in closed) == 40_000
 
 
-def test_a_thousand_tables_are_open_at_little_cost(tmp_path):
-    """Neither a file descriptor nor a compressor for each, and a bound on what is pending."""
+def test_a_thousand_open_tables_need_few_resources(tmp_path):
+    """Open files have no file descriptor or compressor, and pending rows are limited."""
     files = RowFiles(tmp_path, 1 << 30)
     before = len(list(Path("/proc/self/fd").iterdir()))
     rows = noise(250)
@@ -100,6 +100,6 @@ def test_a_thousand_tables_are_open_at_little_cost(tmp_path):
     assert {gzip.decompress(file.path.read_bytes()) for file in closed[:5]} == {rows * 3}
 
 
-def test_nothing_written_makes_no_file(tmp_path):
+def test_without_rows_there_is_no_file(tmp_path):
     assert write_all(tmp_path, []) == []
     assert list(tmp_path.iterdir()) == []
