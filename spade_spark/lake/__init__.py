@@ -1,1 +1,1 @@
-"""The lake: partitions that runs are published into, whole or not at all."""
+"""Publish runs to partitioned tables in a data lake, with atomic snapshots."""

@@ -1,11 +1,11 @@
-"""The statements that tell Athena's or Redshift Spectrum's catalog of a table in the lake.
+"""DDL that updates Athena's or Redshift Spectrum's catalog after a publication.
 
-Formats: Amazon Athena User Guide, "CREATE TABLE" and "ALTER TABLE ADD PARTITION", "… SET LOCATION",
+Syntax: Amazon Athena User Guide, "CREATE TABLE" and "ALTER TABLE ADD PARTITION", "… SET LOCATION",
 "… DROP PARTITION"; Amazon Redshift Database Developer Guide, "CREATE EXTERNAL TABLE" and "ALTER
-TABLE (external tables)". Names and values are quoted, never formatted in as they are.
+TABLE (external tables)". All names and values are quoted.
 
-A reader that follows the catalog sees each day as one publication left it: a partition's location
-is that publication's own folder.
+A partition's location is the folder of one publication, so a reader that uses the catalog sees each
+day as one publication left it.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ _TYPES: Final[dict[Dialect, dict[ArrowType, str]]] = {
 
 @dataclass(frozen=True)
 class Catalog:
-    """A catalog that a lake's tables are told of.
+    """A catalog of the lake's tables.
 
     Attributes:
-        dialect: Whose statements.
+        dialect: The SQL dialect.
         url: The lake's URL, ending in a slash.
-        schema: The database, or external schema, of the tables; empty for the session's.
+        schema: The database or external schema of the tables; empty for the session's default.
     """
 
     dialect: Dialect
@@ -59,20 +59,20 @@ class Catalog:
     def statements(
         self, before: Snapshot | None, after: Snapshot, days: Iterable[str]
     ) -> tuple[str, ...]:
-        """What brings the catalog from ``before`` to ``after``, as far as ``days`` go.
+        """Generate the statements that update the catalog from ``before`` to ``after``.
 
-        Statements on partitions that were run before change nothing when they are run again.
+        Only the partitions of ``days`` are updated. Partition statements are idempotent.
 
         Raises:
-            InputError: A column has a type that the catalog has no type for.
+            InputError: The catalog has no type for a column.
         """
         return tuple(self._statements(before, after, days))
 
     def late_columns(self, table: Snapshot) -> tuple[str, ...]:
-        """What adds the columns that came after the table did, each to a catalog that lacks it.
+        """Generate the statements that add columns which are newer than the table.
 
-        Neither catalog has an IF NOT EXISTS for a column, so that who knows must say whether it is
-        lacking.
+        Neither dialect has IF NOT EXISTS for columns, so the user must choose the statements for
+        the columns that the catalog lacks.
         """
         name = self._table(table.table)
         return tuple(self._add(name, column) for column in table.columns if column.since > 1)
@@ -83,48 +83,49 @@ class Catalog:
         name, key = self._table(after.table), partition_column(after)
         known = {column.name for column in (before or after).columns}
         added = [column for column in after.columns if column.name not in known]
-        # Redshift has no IF NOT EXISTS here: it is told once, when the table is new in the lake.
+        # Redshift has no IF NOT EXISTS here, so this is generated only for a new table.
         if after.serial == 1 or (self.dialect == "athena" and not added):
             yield self._create(after, key)
         for column in added:
             yield self._add(name, column)
         for day in days:
             partition = f"PARTITION ({self._name(key)} = {self._text(day)})"
-            there = after.partitions.get(day)
-            if there is None:
+            current = after.partitions.get(day)
+            if current is None:
                 continue
-            location = self._text(self.url + there.location)
+            location = self._text(self.url + current.location)
             add = f"ALTER TABLE {name} ADD IF NOT EXISTS {partition} LOCATION {location}"
-            if there.files:
+            if current.files:
                 yield add
                 if before and day in before.partitions:
                     yield f"ALTER TABLE {name} {partition} SET LOCATION {location}"
             elif self.dialect == "athena":
                 yield f"ALTER TABLE {name} DROP IF EXISTS {partition}"
             else:
-                # Redshift has no IF EXISTS here: what is dropped is there.
+                # Redshift has no IF EXISTS here, so the partition is added first.
                 yield from (add, f"ALTER TABLE {name} DROP {partition}")
 
     def _create(self, table: Snapshot, key: str) -> str:
         columns = ",\n".join(f"  {self._column(column)}" for column in table.columns)
-        place = self._text(f"{self.url}{table_folder(table.table)}/")
-        unless = "IF NOT EXISTS " if self.dialect == "athena" else ""
+        location = self._text(f"{self.url}{table_folder(table.table)}/")
+        condition = "IF NOT EXISTS " if self.dialect == "athena" else ""
         return (
-            f"CREATE EXTERNAL TABLE {unless}{self._table(table.table)} (\n{columns}\n)\n"
-            f"PARTITIONED BY ({self._name(key)} date)\nSTORED AS PARQUET\nLOCATION {place}"
+            f"CREATE EXTERNAL TABLE {condition}{self._table(table.table)} (\n{columns}\n)\n"
+            f"PARTITIONED BY ({self._name(key)} date)\nSTORED AS PARQUET\nLOCATION {location}"
         )
 
     def _add(self, table: str, column: LakeColumn) -> str:
-        added = self._column(column)
-        words = f"COLUMNS ({added})" if self.dialect == "athena" else f"COLUMN {added}"
-        return f"ALTER TABLE {table} ADD {words}"
+        definition = self._column(column)
+        clause = f"COLUMNS ({definition})" if self.dialect == "athena" else f"COLUMN {definition}"
+        return f"ALTER TABLE {table} ADD {clause}"
 
     def _column(self, column: LakeColumn) -> str:
         types = _TYPES[self.dialect]
-        if column.type not in {each.value for each in types}:
+        known = [type_.value for type_ in types]
+        if column.type not in known:
             raise InputError(
-                f"column {column.name} has the type {column.type}, for which {self.dialect} has no "
-                f"type here: known are {', '.join(each.value for each in types)}"
+                f"column {column.name} has the type {column.type}, which has no equivalent in "
+                f"{self.dialect}; known types: {', '.join(known)}"
             )
         return f"{self._name(column.name)} {types[ArrowType(column.type)]}"
 
@@ -143,7 +144,7 @@ class Catalog:
 
 
 def partition_column(table: Snapshot) -> str:
-    """What the catalog calls the day: ``date``, unless the table has a column of that name."""
+    """The name of the partition column: ``date``, unless the table has a column of that name."""
     names = {column.name.lower() for column in table.columns}
     name = DAY_COLUMN
     while name in names:

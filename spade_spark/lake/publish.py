@@ -1,14 +1,14 @@
-"""One table's window in the lake, replaced.
+"""Replace one table's window in the lake.
 
 ::
 
-    pointer ─► the window's days, each in a new folder ─► guard ─► swap ─► DDL
+    snapshot ─► the window's days, each in a new folder ─► guards ─► commit ─► DDL
 
-Nothing that counts is written to: files go to new folders, and then the pointer is swapped on
-condition that it is still the one that was read. Killed before that, nothing has happened but that
-there are files which nobody reads; killed after it, all has. Who runs again finds out from the
-pointer. Of two at once, the second to swap reads the pointer of the first and makes anew the days
-that the first has changed.
+Existing files are never modified. New files go to new folders, then the commit replaces the
+snapshot on the condition that it is still the one that was read. A publication that is killed
+before the commit leaves only unreferenced files. One that is killed after it is complete; the next
+run finds that in the snapshot. Of two concurrent publications, the second to commit reads the
+snapshot of the first and rebuilds the days that the first has changed.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ from spade_spark.runs.manifest import ManifestTable
 from spade_spark.storage.base import Store
 from spade_spark.writers.partition_paths import NO_DAY, DayFile
 
-_SWAPS: Final = 20
-_WAIT_SECONDS: Final = 0.2
+_COMMIT_ATTEMPTS: Final = 20
+_MAX_WAIT_SECONDS: Final = 0.2
 _DAY_LENGTH: Final = len("2017-11-03")
 
 
 @dataclass(frozen=True)
 class ExportGuards:
-    """What a publication may do.
+    """The guards of a publication.
 
     Attributes:
-        allow_empty: Whether a window may be left without rows.
-        min_rows_ratio: New rows to old rows in the window, below which nothing is done.
-        force: Whether a run may be published again over one that was published over it.
+        allow_empty: Whether the window may be left without rows.
+        min_rows_ratio: The minimum ratio of new rows to existing rows in the window.
+        force: Whether a run may be published again over a later run.
     """
 
     allow_empty: bool = False
@@ -62,13 +62,13 @@ class ExportGuards:
 
 @dataclass(frozen=True)
 class RewrittenPartition:
-    """One day as it was made, from what was there.
+    """One day's partition before and after a rewrite.
 
     Attributes:
-        before: What was there.
-        after: What is there then; None where there is nothing, and was not.
+        before: The existing partition, if any.
+        after: The new partition; None if the day has no rows and had no partition.
         published: Rows of the run.
-        replaced: Rows that went.
+        replaced: Rows removed.
     """
 
     before: DayPartition | None
@@ -78,195 +78,198 @@ class RewrittenPartition:
 
     @property
     def carried(self) -> int:
-        """Rows that stayed."""
+        """Rows that were kept."""
         return (self.after.rows if self.after else 0) - self.published
 
 
 @dataclass(frozen=True)
 class PublishResult:
-    """What a publication came to.
+    """The result of publishing a table.
 
     Attributes:
-        before: The table as it stood; None where it was never published.
-        after: As it stands.
-        days: The days that were replaced; none where there was nothing to do.
-        asked: The days of the window that there are, or were.
-        settled: Those that an earlier command replaced by this run's rows.
+        before: The snapshot before; None if the table was never published.
+        after: The current snapshot.
+        days: The replaced days; empty if there was nothing to do.
+        target_days: The days of the window for which the lake or the run has a partition.
+        done_days: The target days that an earlier command replaced with rows of this run.
     """
 
     before: Snapshot | None
     after: Snapshot | None
     days: dict[str, RewrittenPartition]
-    asked: tuple[str, ...]
-    settled: tuple[str, ...]
+    target_days: tuple[str, ...]
+    done_days: tuple[str, ...]
 
     @property
     def repeated(self) -> bool:
-        """Whether an earlier command did all that there was to do."""
-        return bool(self.settled) and not self.days
+        """Whether an earlier command already published the run."""
+        return bool(self.done_days) and not self.days
 
 
 class TablePublisher:
     """Publishes one table of a run.
 
     Args:
-        run: The store of the run's files.
-        made: The table as the run made it.
-        source: The run and its window.
-        workshop: What makes files in the lake.
-        rules: What is allowed.
+        store: The store of the run's files.
+        table: The table in the run's manifest.
+        run: The run and its window.
+        rewriter: Writes files to the lake.
+        guards: The guards.
     """
 
     def __init__(
         self,
-        run: Store,
-        made: ManifestTable,
-        source: PublishedRun,
-        workshop: PartitionRewriter,
-        rules: ExportGuards,
+        store: Store,
+        table: ManifestTable,
+        run: PublishedRun,
+        rewriter: PartitionRewriter,
+        guards: ExportGuards,
     ) -> None:
-        self._run, self._made, self._source = run, made, source
-        self._workshop, self._rules = workshop, rules
-        self._lake = workshop.lake
+        self._store, self._table, self._run = store, table, run
+        self._rewriter, self._guards = rewriter, guards
+        self._lake = rewriter.lake
         self._days: dict[str, RewrittenPartition] = {}
 
     def publish(self) -> PublishResult:
-        """Replaces the window's rows.
+        """Replace the rows of the window.
 
         Raises:
-            GuardError: The run's rows are none, or too few; nothing was changed.
-            AlreadyLoadedError: Another run was published over this one since; nothing was changed.
-            InputError: A file is not as its record says, or rows that stay have other types, or
-                their days are of another column.
-            TransientError: Others were first, time and again, or the store does not answer.
-            CommitOutcomeUnknownError: The answer to the swap was lost.
+            GuardError: The run has no rows or too few; nothing was changed.
+            AlreadyLoadedError: A later run was published over this one; nothing was changed.
+            InputError: A file does not match its record, existing rows have other column types, or
+                the table is partitioned by another column.
+            TransientError: Other publications won every commit, or the store does not respond.
+            CommitOutcomeUnknownError: The response to the commit was lost.
         """
-        for _ in range(_SWAPS):
-            pointer = load_snapshot(self._lake, self._made.table)
-            current = pointer.snapshot
-            self._refuse_other_column(current)
-            asked = self._target_days(current)
-            made = {
+        for _ in range(_COMMIT_ATTEMPTS):
+            versioned = load_snapshot(self._lake, self._table.table)
+            current = versioned.snapshot
+            self._require_same_time_column(current)
+            target_days = self._target_days(current)
+            rewritten = {
                 day: self._build_partition(day, current)
-                for day in self._pending_days(asked, current)
+                for day in self._pending_days(target_days, current)
             }
-            # The run may have rows of a day and none in the window.
-            days = {day: each for day, each in made.items() if each.after}
-            settled = tuple(day for day in asked if day not in made)
+            # The run may have rows of a day, but none of them in the window.
+            days = {day: partition for day, partition in rewritten.items() if partition.after}
+            done_days = tuple(day for day in target_days if day not in rewritten)
             if not days:
-                return PublishResult(current, current, {}, asked, settled)
+                return PublishResult(current, current, {}, target_days, done_days)
             self._guard(days)
             after = self._after(current, days)
-            if commit_snapshot(self._lake, pointer, after):
-                return PublishResult(current, after, days, asked, settled)
-            time.sleep(random.uniform(0, _WAIT_SECONDS))  # noqa: S311 - no secret, but a pause
+            if commit_snapshot(self._lake, versioned, after):
+                return PublishResult(current, after, days, target_days, done_days)
+            time.sleep(random.uniform(0, _MAX_WAIT_SECONDS))  # noqa: S311 - no secret
         raise TransientError(
-            f"{self._made.table} was published by others {_SWAPS} times while it was made: run the "
-            "same command again"
+            f"{self._table.table}: other publications committed first in each of "
+            f"{_COMMIT_ATTEMPTS} attempts; run the same command again"
         )
 
-    def _refuse_other_column(self, current: Snapshot | None) -> None:
-        mine, theirs = self._workshop.time_column, current.time_column if current else ""
-        if theirs and theirs != mine:
+    def _require_same_time_column(self, current: Snapshot | None) -> None:
+        column, existing = self._rewriter.time_column, current.time_column if current else ""
+        if existing and existing != column:
             raise InputError(
-                f"{self._made.table} lies in {self._lake.url} by the days of its column {theirs}, "
-                f"and run tag {self._source.run_tag} was made by {mine}: set warehouse.time_column "
-                "to the former and make the rows again, or publish into another lake"
+                f"{self._table.table} in {self._lake.url} is partitioned by the days of "
+                f"{existing}, but run tag {self._run.run_tag} by those of {column}: set "
+                f"warehouse.time_column to {existing} and replay the window again, or publish to "
+                "another lake"
             )
 
     def _target_days(self, current: Snapshot | None) -> tuple[str, ...]:
-        """The days of the window that the run has rows of, or the lake."""
-        first, last = (end[:_DAY_LENGTH] for end in self._source.window)
-        days = {file.day for file in self._made.parquet if file.day != NO_DAY}
+        """The days of the window for which the run or the lake has a partition."""
+        first, last = (end[:_DAY_LENGTH] for end in self._run.window)
+        days = {file.day for file in self._table.parquet if file.day != NO_DAY}
         days |= current.partitions.keys() if current else set()
         return tuple(sorted(day for day in days if first <= day <= last))
 
     def _pending_days(self, days: Iterable[str], current: Snapshot | None) -> Iterator[str]:
-        """Those of which the run is not what was published last."""
+        """The days for which this run is not the latest published run."""
         for day in days:
-            there = _partition(current, day)
-            over = there.over(self._source, day) if there else ()
-            if over and not self._rules.force:
+            existing = _partition(current, day)
+            later = existing.later_runs(self._run, day) if existing else ()
+            if later and not self._guards.force:
                 raise AlreadyLoadedError(
-                    f"{self._made.table} was left as it was: run tag {over[-1].run_tag} was "
-                    f"published over {self._source.run_tag} in {day} since; if its rows are to go, "
-                    "use --force"
+                    f"{self._table.table} was not modified: run tag {later[-1].run_tag} was "
+                    f"published over {self._run.run_tag} on {day}; to replace its rows, use "
+                    "--force"
                 )
-            if there is None or over or self._source not in there.sources:
+            if existing is None or later or self._run not in existing.runs:
                 yield day
 
     def _build_partition(self, day: str, current: Snapshot | None) -> RewrittenPartition:
-        """The day, made anew; what was made of the same before is made already."""
+        """Build a day's partition, or reuse the one built from the same existing partition."""
         before = _partition(current, day)
-        known = self._days.get(day)
-        if known is None or known.before != before:
-            known = self._days[day] = self._rebuild(day, before)
-        return known
+        built = self._days.get(day)
+        if built is None or built.before != before:
+            built = self._days[day] = self._rebuild(day, before)
+        return built
 
     def _rebuild(self, day: str, before: DayPartition | None) -> RewrittenPartition:
-        name = f"{self._source.run_tag}-{uuid.uuid4().hex[:12]}"
-        folder = publication_folder(self._made.table, day, name)
-        window = RowFilter(*self._source.window)
-        mine = [file for file in self._made.parquet if file.day == day]
-        new = self._copy(self._run, mine, window, day, f"{folder}new")
+        name = f"{self._run.run_tag}-{uuid.uuid4().hex[:12]}"
+        folder = publication_folder(self._table.table, day, name)
+        window = RowFilter(*self._run.window)
+        outside = replace(window, inside=False)
+        run_files = [file for file in self._table.parquet if file.day == day]
+        new = self._copy(self._store, run_files, window, day, f"{folder}new")
         old = before.files if before else ()
-        stay = self._copy(self._lake, old, replace(window, inside=False), day, f"{folder}carried")
-        earlier = [each for each in (before.sources if before else ()) if each != self._source]
-        files = (*new, *stay)
-        # A day that is emptied stays, so that it knows what it was emptied by.
-        there = files or before
+        carried = self._copy(self._lake, old, outside, day, f"{folder}carried")
+        earlier = [run for run in (before.runs if before else ()) if run != self._run]
+        files = (*new, *carried)
+        # An emptied day keeps its partition, which records the run that emptied it.
+        keep = files or before
         return RewrittenPartition(
             before=before,
-            after=DayPartition(folder, files, (*earlier, self._source)) if there else None,
+            after=DayPartition(folder, files, (*earlier, self._run)) if keep else None,
             published=_rows(new),
-            replaced=_rows(old) - _rows(stay),
+            replaced=_rows(old) - _rows(carried),
         )
 
     def _copy(
         self,
         store: Store,
         files: Iterable[LakeFile | DayFile],
-        span: RowFilter,
+        row_filter: RowFilter,
         day: str,
         name: str,
     ) -> tuple[LakeFile, ...]:
-        brought = (
-            self._workshop.copy_rows(store, file, span, day, f"{name}-{number:05d}.parquet")
+        copies = (
+            self._rewriter.copy_rows(store, file, row_filter, day, f"{name}-{number:05d}.parquet")
             for number, file in enumerate(files)
         )
-        return tuple(file for file in brought if file)
+        return tuple(file for file in copies if file)
 
     def _guard(self, days: Mapping[str, RewrittenPartition]) -> None:
-        before = sum(day.replaced for day in days.values())
-        after = sum(day.published for day in days.values())
-        where = f"{self._made.table} was left as it was: in the window {self._window}"
-        if before and not after and not self._rules.allow_empty:
+        existing = sum(day.replaced for day in days.values())
+        new = sum(day.published for day in days.values())
+        table = f"{self._table.table} was not modified"
+        if existing and not new and not self._guards.allow_empty:
             raise GuardError(
-                f"{where} run tag {self._source.run_tag} has no rows to replace {before} old ones; "
-                "if that is right, use --allow-empty"
+                f"{table}: run tag {self._run.run_tag} has no rows in the window {self._window} "
+                f"to replace {existing} existing rows. If this is correct, use --allow-empty"
             )
-        if 0 < after < before * self._rules.min_rows_ratio:
+        if 0 < new < existing * self._guards.min_rows_ratio:
             raise GuardError(
-                f"{where} there are {after} new rows to replace {before} old ones, less than "
-                f"{self._rules.min_rows_ratio:g} of them; if that is right, use --min-rows-ratio "
-                f"with at most {math.floor(1000 * after / before) / 1000:g}"
+                f"{table}: the run has only {new} new rows to replace {existing} existing rows in "
+                f"the window {self._window}, below the minimum ratio "
+                f"{self._guards.min_rows_ratio:g}. If this is correct, use --min-rows-ratio with "
+                f"at most {math.floor(1000 * new / existing) / 1000:g}"
             )
 
     @property
     def _window(self) -> str:
-        return " to ".join(self._source.window)
+        return " to ".join(self._run.window)
 
     def _after(self, current: Snapshot | None, days: Mapping[str, RewrittenPartition]) -> Snapshot:
         partitions = dict(current.partitions) if current else {}
-        partitions |= {day: made.after for day, made in days.items() if made.after}
+        partitions |= {day: rewritten.after for day, rewritten in days.items() if rewritten.after}
         serial = current.serial + 1 if current else 1
         return Snapshot(
-            table=self._made.table,
+            table=self._table.table,
             serial=serial,
             published=datetime.now(timezone.utc),
-            columns=_columns(self._workshop.schema, current, serial),
+            columns=_columns(self._rewriter.schema, current, serial),
             partitions=partitions,
-            time_column=self._workshop.time_column,
+            time_column=self._rewriter.time_column,
         )
 
 
@@ -279,8 +282,8 @@ def _rows(files: Iterable[LakeFile]) -> int:
 
 
 def _columns(schema: pa.Schema, current: Snapshot | None, serial: int) -> tuple[LakeColumn, ...]:
-    """The run's columns, and behind them those that older rows have."""
-    columns = {each.name: LakeColumn(each.name, str(each.type), serial) for each in schema}
+    """The run's columns, followed by those that only older rows have."""
+    columns = {field.name: LakeColumn(field.name, str(field.type), serial) for field in schema}
     for older in current.columns if current else ():
         newer = columns.get(older.name)
         columns[older.name] = replace(newer, since=older.since) if newer else older

@@ -1,19 +1,19 @@
-"""Which files of a table count: ``<table>/_current.json``, the one object that is ever replaced.
+"""Snapshots: ``<table>/_current.json`` lists the files of a table.
 
 ::
 
-    <table>/_current.json                                              the pointer
+    <table>/_current.json                                              the current snapshot
     publications/<table>/date=2017-11-03/<publication>/….parquet       rows
 
-Each publication of a day goes to a folder of its own, which is never written to again, and the
-pointer is swapped on condition that nobody else has swapped it. A reader that takes the files from
-the pointer thus sees a table as one publication left it.
+Each publication of a day has its own folder, which is never written to again. A commit replaces the
+snapshot on the condition that it is still the one that was read. A reader that takes the files from
+the snapshot sees the table as one publication left it.
 
-A catalog's partition points at such a folder itself. Its name does not begin with ``_``: engines
-pass over such names, and of a partition's location Athena's guide forbids them ("Specify a table
-location in Amazon S3"), so that a day could be empty without an error. All folders lie elsewhere
-than the table, since who lists the table would take a day's old rows for more rows. A table that is
-called ``publications`` harms nobody: keys of pointers and of rows differ in their depth.
+The partitions of a catalog point to these folders. Folder names do not begin with ``_``, because
+query engines skip such names without an error, and Athena's guide forbids them ("Specify a table
+location in Amazon S3"). The folders are not below the table's folder, because a reader that lists
+the table's folder would read replaced rows as additional rows. A table called ``publications`` is
+not a problem: the keys of snapshots and rows differ in depth.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
+
+import msgspec
 
 from spade_spark.errors import (
     CommitOutcomeUnknownError,
@@ -37,18 +39,18 @@ from spade_spark.writers.partition_paths import hive_partition_dir, sortable_tim
 
 SNAPSHOT_FILE: Final = "_current.json"
 PUBLICATIONS: Final = "publications"
-_READS: Final = 3
+_READ_ATTEMPTS: Final = 3
 
 
 @dataclass(frozen=True)
 class PublishedRun:
-    """A run that was published.
+    """A published run.
 
     Attributes:
-        run_tag: The run.
-        manifest: SHA-256 of its manifest (hex).
-        window: START and END as the time column holds them, as
-            :func:`~spade_spark.writers.partition_paths.sortable_timestamp` has them.
+        run_tag: The run tag.
+        manifest: SHA-256 (hex) of its manifest.
+        window: START and END in the form of
+            :func:`~spade_spark.writers.partition_paths.sortable_timestamp`.
     """
 
     run_tag: str
@@ -57,7 +59,7 @@ class PublishedRun:
 
     @classmethod
     def of(cls, run_tag: str, manifest: str, window: Window) -> PublishedRun:
-        """A run's window, published whole."""
+        """Create a record for the full window of a run."""
         return cls(
             run_tag,
             manifest,
@@ -65,27 +67,27 @@ class PublishedRun:
         )
 
     def within(self, day: str) -> tuple[str, str]:
-        """The part of the window that lies in ``day``; the first after the second for none."""
+        """The part of the window on ``day``; it is empty if the first value is after the second."""
         start, end = self.window
         return max(start, f"{day} 00:00:00.000"), min(end, f"{day} 23:59:59.999")
 
     def overlaps(self, other: PublishedRun, day: str) -> bool:
-        """Whether both windows have a moment of ``day`` in common."""
-        mine, theirs = self.within(day), other.within(day)
-        return max(mine[0], theirs[0]) <= min(mine[1], theirs[1])
+        """Whether both windows overlap on ``day``."""
+        (start, end), (other_start, other_end) = self.within(day), other.within(day)
+        return max(start, other_start) <= min(end, other_end)
 
 
 @dataclass(frozen=True)
 class LakeFile:
-    """A Parquet file that counts.
+    """A Parquet file of the table.
 
     Attributes:
-        key: Its key below the lake's URL.
-        rows: Rows in it.
+        key: The key below the lake's URL.
+        rows: Number of rows.
         size: Bytes.
-        sha256: Of the bytes (hex).
+        sha256: SHA-256 (hex) of the bytes.
         first: The earliest time in it.
-        last: The latest.
+        last: The latest time in it.
     """
 
     key: str
@@ -96,32 +98,32 @@ class LakeFile:
     last: str
 
 
-@dataclass(frozen=True)
-class DayPartition:
-    """One day of a table.
+class DayPartition(msgspec.Struct, frozen=True, rename={"runs": "sources"}):
+    """The partition of one day.
 
     Attributes:
-        location: The folder of its files, a key that ends in a slash.
-        files: The files that count; none where the day was emptied.
-        sources: The runs that were published into it, each once, in the order of their last
-            publication. Those whose rows went stay: their coming back is to be told.
+        location: The key of its folder, ending in a slash.
+        files: The files; empty if the day was emptied.
+        runs: The runs that were published to it, each once, in the order of their last
+            publication. It includes runs whose rows were replaced, so that publishing one of them
+            again is noticed.
     """
 
     location: str
     files: tuple[LakeFile, ...]
-    sources: tuple[PublishedRun, ...]
+    runs: tuple[PublishedRun, ...]
 
     @property
     def rows(self) -> int:
-        """Rows of the day."""
+        """Number of rows."""
         return sum(file.rows for file in self.files)
 
-    def over(self, source: PublishedRun, day: str) -> tuple[PublishedRun, ...]:
-        """The runs that were published over ``source``, which was published before them."""
-        if source not in self.sources:
+    def later_runs(self, run: PublishedRun, day: str) -> tuple[PublishedRun, ...]:
+        """The later runs that replaced rows of ``run``."""
+        if run not in self.runs:
             return ()
-        later = self.sources[self.sources.index(source) + 1 :]
-        return tuple(each for each in later if each.overlaps(source, day))
+        later = self.runs[self.runs.index(run) + 1 :]
+        return tuple(other for other in later if other.overlaps(run, day))
 
 
 @dataclass(frozen=True)
@@ -129,9 +131,9 @@ class LakeColumn:
     """A column of a table in the lake.
 
     Attributes:
-        name: Its name.
-        type: Its Arrow type, as Arrow spells it.
-        since: The serial of the publication that it came with.
+        name: The column's name.
+        type: The name of its Arrow type.
+        since: The serial of the snapshot that added it.
     """
 
     name: str
@@ -141,15 +143,15 @@ class LakeColumn:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A table as it stands in the lake.
+    """The state of a table in the lake.
 
     Attributes:
         table: The table's name.
-        serial: How often it was published.
-        published: When it was last, UTC.
-        columns: The columns that there are: the last publication's, then what older ones had.
-        partitions: The days that there are, or were, ``YYYY-MM-DD``.
-        time_column: The column that days and windows are of; empty where it was not kept yet.
+        serial: The number of the snapshot, counted from 1.
+        published: Time of the commit, UTC.
+        columns: The columns of the latest publication, followed by those of older ones.
+        partitions: The partitions by day, ``YYYY-MM-DD``, including emptied ones.
+        time_column: The column that determines the day of a row; empty in old snapshots.
     """
 
     table: str
@@ -162,11 +164,11 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class VersionedSnapshot:
-    """A pointer as it was read.
+    """A snapshot with the ETag of its object.
 
     Attributes:
-        current: What it says; None where the table was never published.
-        etag: What a swap of it needs; empty where there is none.
+        snapshot: The snapshot; None if the table was never published.
+        etag: The ETag, for the commit of the next snapshot; empty if there is no snapshot.
     """
 
     snapshot: Snapshot | None
@@ -174,30 +176,30 @@ class VersionedSnapshot:
 
 
 def snapshot_key(table: str) -> str:
-    """Where a table's pointer lies."""
+    """The key of a table's snapshot."""
     return f"{table_folder(table)}/{SNAPSHOT_FILE}"
 
 
 def publication_folder(table: str, day: str, publication: str) -> str:
-    """Where one publication of a day lies."""
+    """The folder of one publication of a day."""
     return f"{PUBLICATIONS}/{table_folder(table)}/{hive_partition_dir(day)}/{publication}/"
 
 
 def load_snapshot(lake: Store, table: str) -> VersionedSnapshot:
-    """A table's pointer as it is now.
+    """Read the current snapshot of a table.
 
-    What cannot be decoded is read again: an answer may be cut, and look whole.
+    A response can be cut off and still look complete, so data that cannot be decoded is read again.
 
     Raises:
-        InputError: What lies there is none.
-        TransientError: The store does not answer.
+        InputError: The snapshot cannot be decoded.
+        TransientError: The store does not respond.
     """
     return load_snapshot_at(lake, snapshot_key(table))
 
 
 def load_snapshot_at(lake: Store, key: str) -> VersionedSnapshot:
-    """As :func:`load_snapshot`, of the pointer that lies at ``key``."""
-    for _ in range(_READS - 1):
+    """Read the snapshot at ``key``, as :func:`load_snapshot` does."""
+    for _ in range(_READ_ATTEMPTS - 1):
         with suppress(InputError):
             return _read_once(lake, key)
     return _read_once(lake, key)
@@ -214,29 +216,29 @@ def _read_once(lake: Store, key: str) -> VersionedSnapshot:
 
 
 def commit_snapshot(lake: Store, before: VersionedSnapshot, after: Snapshot) -> bool:
-    """Makes ``after`` what counts, where the pointer is still the one of ``before``.
+    """Replace the current snapshot with ``after`` if it is still ``before``.
 
     Returns:
-        False where somebody else was first; nothing was changed.
+        False if another publication committed first; nothing was changed.
 
     Raises:
-        CommitOutcomeUnknownError: The answer was lost, and the pointer cannot be read.
+        CommitOutcomeUnknownError: The response was lost and the snapshot cannot be read.
     """
     key, data = snapshot_key(after.table), encode(after)
     try:
         if before.snapshot is None:
             return lake.write(key, data, if_absent=True)
         return lake.replace(key, data, before.etag)
-    except TransientError as fault:
-        return _look_for(lake, after, fault)
+    except TransientError as error:
+        return _was_committed(lake, after, error)
 
 
-def _look_for(lake: Store, after: Snapshot, fault: TransientError) -> bool:
-    """Whether a swap happened whose answer was lost."""
+def _was_committed(lake: Store, after: Snapshot, error: TransientError) -> bool:
+    """Whether a commit succeeded although its response was lost."""
     try:
         return load_snapshot(lake, after.table).snapshot == after
     except TransientError:
         raise CommitOutcomeUnknownError(
-            f"whether {lake.url}{snapshot_key(after.table)} was replaced is not known ({fault}): "
-            "run the same command again, which looks first"
+            f"it is unknown whether {lake.url}{snapshot_key(after.table)} was replaced ({error}): "
+            "run the same command again, which finds out"
         ) from None

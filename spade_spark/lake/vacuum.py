@@ -1,7 +1,7 @@
-"""What lies in a lake and nobody reads any more: days that were replaced, and dead publications.
+"""Find unreferenced files in a lake: replaced partitions and killed publications.
 
-When a day was replaced, the files that took its place tell. Readers that had the older pointer, and
-catalogs that are yet to be told of the newer one, have until then and a grace period.
+A partition counts as replaced from the time of its newest file. Readers of the older snapshot, and
+catalogs that still point to the older folder, have a grace period from that time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 from spade_spark.lake.snapshot import PUBLICATIONS, SNAPSHOT_FILE, Snapshot, load_snapshot_at
 from spade_spark.storage.base import Store, StoredObject
 
-# What a publication calls its files (lake/publish.py), and nobody else.
+# File names of publications (lake/publish.py).
 _FILE: Final = re.compile(
     PUBLICATIONS + r"/(?P<folder>[^/]+)/date=(?P<day>\d{4}-\d\d-\d\d)/[^/]+-[0-9a-f]{12}/"
     r"(?:new|carried)-\d{5}\.parquet",
@@ -26,11 +26,11 @@ _FILE: Final = re.compile(
 
 @dataclass(frozen=True)
 class UnreferencedFiles:
-    """What of one table can go.
+    """The unreferenced files of one table.
 
     Attributes:
         table: The table's name.
-        objects: Files that no reader of its pointer reads.
+        objects: Files that the current snapshot does not contain.
     """
 
     table: str
@@ -38,52 +38,52 @@ class UnreferencedFiles:
 
     @property
     def size(self) -> int:
-        """Their bytes."""
-        return sum(each.size for each in self.objects)
+        """Bytes of the files."""
+        return sum(entry.size for entry in self.objects)
 
 
 def find_unreferenced(lake: Store, before: datetime) -> list[UnreferencedFiles]:
-    """What can go of every table that has a pointer.
+    """Find the unreferenced files of all tables that have a snapshot.
 
     Args:
         lake: The lake.
-        before: Since when it must have been of no use, an aware time.
+        before: Only files that were unreferenced before this aware time.
     """
     days: dict[str, dict[str, list[StoredObject]]] = defaultdict(lambda: defaultdict(list))
-    pointers = []
+    folders = []
     for entry in lake.list():
         folder, _, rest = entry.key.partition("/")
         match = _FILE.fullmatch(entry.key)
         if match:
             days[match["folder"]][match["day"]].append(entry)
         elif rest == SNAPSHOT_FILE:
-            pointers.append(folder)
-    found = []
-    for folder in pointers:
-        # After the listing: what has come to count since is named here.
+            folders.append(folder)
+    tables = []
+    for folder in folders:
+        # Read after the listing, so that it contains all listed files that are in use.
         current = load_snapshot_at(lake, f"{folder}/{SNAPSHOT_FILE}").snapshot
         if current:
             objects = [
-                each
+                entry
                 for day, files in days[folder].items()
-                for each in _is_unreferenced(current, day, files, before)
+                for entry in _unreferenced(current, day, files, before)
             ]
-            found.append(UnreferencedFiles(current.table, tuple(objects)))
-    return [each for each in found if each.objects]
+            tables.append(UnreferencedFiles(current.table, tuple(objects)))
+    return [table for table in tables if table.objects]
 
 
-def _is_unreferenced(
+def _unreferenced(
     current: Snapshot, day: str, files: Iterable[StoredObject], before: datetime
 ) -> list[StoredObject]:
     partition = current.partitions.get(day)
     location = partition.location if partition else ""
-    there = partition and partition.files
-    others, since = [], [] if there else [current.published]
+    has_files = partition and partition.files
+    candidates, replaced_at = [], [] if has_files else [current.published]
     for file in files:
         if location and file.key.startswith(location):
-            since.append(file.last_modified)
+            replaced_at.append(file.last_modified)
         else:
-            others.append(file)
-    if not since or max(since) >= before:
+            candidates.append(file)
+    if not replaced_at or max(replaced_at) >= before:
         return []
-    return [file for file in others if file.last_modified < before]
+    return [file for file in candidates if file.last_modified < before]

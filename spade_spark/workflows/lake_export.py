@@ -200,7 +200,7 @@ class _TableExporter:
     def _outcome(self, files: ManifestTable, result: PublishResult) -> TablePublished:
         undated = sum(file.rows for file in files.parquet if file.day == NO_DAY)
         catalog = Catalog(self.request.dialect, self.lake.url, self.request.schema)
-        settled = sum(file.rows for file in files.parquet if file.day in result.settled)
+        settled = sum(file.rows for file in files.parquet if file.day in result.done_days)
         published = sum(day.published for day in result.days.values())
         return TablePublished(
             table=files.table,
@@ -212,7 +212,7 @@ class _TableExporter:
             outside=files.rows - undated - settled - published,
             undated=undated,
             files=sum(len(day.after.files) for day in result.days.values() if day.after),
-            ddl=catalog.statements(result.before, result.after, result.asked)
+            ddl=catalog.statements(result.before, result.after, result.target_days)
             if result.after
             else (),
             if_lacking=catalog.late_columns(result.after)

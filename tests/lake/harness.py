@@ -33,7 +33,7 @@ NOVEMBER_3 = ("2017-11-03 00:00:00", "2017-11-03 23:59:59")
 LOGIN = edge_logs.LOGIN
 
 
-class Lab:
+class LakeHarness:
     """Runs and a lake, in directories or elsewhere.
 
     Args:

@@ -8,81 +8,81 @@ import pytest
 
 from spade_spark.cli.main import main
 from spade_spark.lake.vacuum import find_unreferenced
-from tests.lake.harness import Lab
+from tests.lake.harness import LakeHarness
 
 OLD = ("2017-11-03 10:00:00", "old", "1")
 NEW = ("2017-11-03 10:30:00", "new", "2")
 
 
 @pytest.fixture
-def lab(tmp_path):
-    lab = Lab(tmp_path)
-    lab.published(lab.run("old", OLD))
-    lab.published(lab.run("new", NEW))
-    return lab
+def harness(tmp_path):
+    harness = LakeHarness(tmp_path)
+    harness.published(harness.run("old", OLD))
+    harness.published(harness.run("new", NEW))
+    return harness
 
 
-def keys(lab, before):
-    return [entry.key for each in find_unreferenced(lab.lake, before) for entry in each.objects]
+def keys(harness, before):
+    return [entry.key for each in find_unreferenced(harness.lake, before) for entry in each.objects]
 
 
 def in_days(days):
     return datetime.now(timezone.utc) + timedelta(days=days)
 
 
-def make_older(lab, part, days):
+def make_older(harness, part, days):
     """As if files had been written so many days ago."""
     then = (datetime.now(timezone.utc) - timedelta(days=days)).timestamp()
-    for entry in lab.lake.list():
+    for entry in harness.lake.list():
         if part in entry.key:
-            os.utime(Path(lab.to) / entry.key, (then, then))
+            os.utime(Path(harness.to) / entry.key, (then, then))
 
 
-def test_what_was_replaced_can_go_and_what_counts_never(lab):
-    (key,) = keys(lab, in_days(1))
+def test_what_was_replaced_can_go_and_what_counts_never(harness):
+    (key,) = keys(harness, in_days(1))
     assert "/old-" in key
-    assert lab.rows() == [(*NEW[:2], 2)]
+    assert harness.rows() == [(*NEW[:2], 2)]
 
 
-def test_what_was_replaced_just_now_stays_however_old_it_is(lab):
+def test_what_was_replaced_just_now_stays_however_old_it_is(harness):
     """Somebody may still read by the pointer as it was."""
-    make_older(lab, "/old-", 30)
-    assert keys(lab, in_days(-7)) == []
-    make_older(lab, "/new-", 8)
-    assert len(keys(lab, in_days(-7))) == 1
+    make_older(harness, "/old-", 30)
+    assert keys(harness, in_days(-7)) == []
+    make_older(harness, "/new-", 8)
+    assert len(keys(harness, in_days(-7))) == 1
 
 
-def test_what_a_day_was_before_it_was_emptied_can_go(lab):
-    lab.published(lab.run("none"), allow_empty=True)
-    assert keys(lab, in_days(-1)) == []
-    assert len(keys(lab, in_days(1))) == 2
+def test_what_a_day_was_before_it_was_emptied_can_go(harness):
+    harness.published(harness.run("none"), allow_empty=True)
+    assert keys(harness, in_days(-1)) == []
+    assert len(keys(harness, in_days(1))) == 2
 
 
-def test_files_that_are_not_of_a_publication_stay(lab):
-    lab.lake.write("publications/login/date=2017-11-03/theirs.parquet", b"")
-    lab.lake.write("publications/login/date=2017-11-03/theirs/new-00000.parquet", b"")
-    lab.lake.write("login/date=2017-11-03/old-0123456789ab/new-00000.parquet", b"")
-    assert len(keys(lab, in_days(1))) == 1
+def test_files_that_are_not_of_a_publication_stay(harness):
+    harness.lake.write("publications/login/date=2017-11-03/theirs.parquet", b"")
+    harness.lake.write("publications/login/date=2017-11-03/theirs/new-00000.parquet", b"")
+    harness.lake.write("login/date=2017-11-03/old-0123456789ab/new-00000.parquet", b"")
+    assert len(keys(harness, in_days(1))) == 1
 
 
-def test_files_of_a_publication_that_may_be_under_way_are_not_removed(lab, capsys):
-    assert main(["export", "prune", "--to", lab.to, "--older-than", "0.9", "--yes"]) == 2
+def test_files_of_a_publication_that_may_be_under_way_are_not_removed(harness, capsys):
+    assert main(["export", "prune", "--to", harness.to, "--older-than", "0.9", "--yes"]) == 2
     assert "0.9 is not in the range x>=1" in capsys.readouterr().err
-    assert len(keys(lab, in_days(1))) == 1
+    assert len(keys(harness, in_days(1))) == 1
 
 
-def test_the_command_lists_and_removes_only_when_told(lab, capsys):
-    conf = lab.folder / "conf.toml"
+def test_the_command_lists_and_removes_only_when_told(harness, capsys):
+    conf = harness.folder / "conf.toml"
     conf.write_text("")
-    words = ["export", "prune", "--to", lab.to, "--older-than", "1", "--conf", str(conf)]
+    words = ["export", "prune", "--to", harness.to, "--older-than", "1", "--conf", str(conf)]
     assert main(words) == 0
     assert "has no unreferenced files" in capsys.readouterr().out
-    make_older(lab, "/date=", 2)
+    make_older(harness, "/date=", 2)
     assert main(words) == 0
     assert "login: 1 file, " in capsys.readouterr().out
-    assert len(keys(lab, in_days(1))) == 1
+    assert len(keys(harness, in_days(1))) == 1
     assert main([*words, "--yes"]) == 0
-    assert keys(lab, in_days(1)) == []
+    assert keys(harness, in_days(1)) == []
     assert main(words) == 0
     assert "has no unreferenced files" in capsys.readouterr().out
-    assert lab.rows() == [(*NEW[:2], 2)]
+    assert harness.rows() == [(*NEW[:2], 2)]
