@@ -1,4 +1,4 @@
-"""Runs with Parquet files, made without a replay, and a lake to publish them into."""
+"""Runs with Parquet files, written without a replay, and a lake to publish them to."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ LOGIN = edge_logs.LOGIN
 
 
 class LakeHarness:
-    """Runs and a lake, in directories or elsewhere.
+    """Runs in a directory, and a lake.
 
     Args:
         folder: A directory.
-        lake: The lake's URL; a directory beside the runs where it is left out.
-        s3: The S3 API of ``lake``.
+        lake: The lake's URL; by default a directory in ``folder``.
+        s3: The S3 settings of ``lake``.
     """
 
     def __init__(self, folder, lake="", s3=None):
@@ -53,16 +53,16 @@ class LakeHarness:
         self.lake = open_store(self.to, s3)
 
     def run(self, tag, *rows, window=HOURS, table=LOGIN, files=1, formats="parquet", **more):
-        """A sealed run of ``rows``, each a time, a login and a number, as texts.
+        """Write a completed run of ``rows``: a time, a login and a number each, as text.
 
-        What else the manifest has is ``more``.
+        ``more`` is passed to the manifest.
         """
         schemas = edge_logs.schemas(table)
-        ((name, read),) = read_tables(schemas, is_transformer).tables.items()
-        made = [
-            each
+        ((name, table_schema),) = read_tables(schemas, is_transformer).tables.items()
+        day_files = [
+            file
             for part in range(files)
-            for each in self._files(tag, read, rows[part::files], part)
+            for file in self._files(tag, table_schema, rows[part::files], part)
         ]
         run = RunStore(self.store, tag)
         run.write_schemas(schemas)
@@ -75,10 +75,10 @@ class LakeHarness:
                 tables=(
                     ManifestTable(
                         name,
-                        read.version,
-                        tuple(column.outbound for column in read.columns),
+                        table_schema.version,
+                        tuple(column.outbound for column in table_schema.columns),
                         (),
-                        tuple(made),
+                        tuple(day_files),
                     ),
                 ),
                 counts=AuditCounts(),
@@ -92,37 +92,37 @@ class LakeHarness:
         source = self.folder / f"{part:04d}.gz"
         text = "".join("\t".join(map(quote, row)) + "\n" for row in rows)
         source.write_bytes(gzip.compress(text.encode()))
-        for made in convert(source, table, self.folder, "time", 1 << 20):
-            key = RunPaths(tag).day(table.name, made.day, made.path.name)
-            self.store.upload(key, made.path)
-            made.path.unlink()
+        for file in convert(source, table, self.folder, "time", 1 << 20):
+            key = RunPaths(tag).day(table.name, file.day, file.path.name)
+            self.store.upload(key, file.path)
+            file.path.unlink()
             yield DayFile(
                 table.name,
                 table.version,
-                made.day,
+                file.day,
                 key,
-                made.rows,
-                made.size,
-                made.sha256,
-                made.first,
-                made.last,
+                file.rows,
+                file.size,
+                file.sha256,
+                file.first,
+                file.last,
             )
 
-    def publish(self, tag, *tables, dialect="athena", allow_damaged=0, **rules):
+    def publish(self, tag, *tables, dialect="athena", allow_damaged=0, **guards):
         request = ExportRequest(
-            tag, self.to, tables, dialect, "", ExportGuards(**rules), allow_damaged
+            tag, self.to, tables, dialect, "", ExportGuards(**guards), allow_damaged
         )
         return publish(request, self.settings, ConsoleReporter(Console(file=io.StringIO())))
 
-    def published(self, tag, **rules):
-        """Publishes one table, which must succeed."""
-        (outcome,) = self.publish(tag, **rules).tables
+    def published(self, tag, **guards):
+        """Publish one table, which must succeed."""
+        (outcome,) = self.publish(tag, **guards).tables
         assert isinstance(outcome, TablePublished), outcome
         return outcome
 
-    def refused(self, tag, **rules):
-        """Publishes one table, which must fail; the reason."""
-        (outcome,) = self.publish(tag, **rules).tables
+    def refused(self, tag, **guards):
+        """Publish one table, which must fail; return the reason."""
+        (outcome,) = self.publish(tag, **guards).tables
         assert not isinstance(outcome, TablePublished), outcome
         return outcome.reason
 
@@ -131,7 +131,7 @@ class LakeHarness:
         return load_snapshot(self.lake, "login").snapshot
 
     def rows(self):
-        """The table's rows as a reader of the pointer sees them, times as text."""
+        """The table's rows according to the snapshot, times as text."""
         current = self.current
         if current is None:
             return []

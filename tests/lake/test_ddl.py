@@ -1,4 +1,4 @@
-"""The statements for catalogs, to the letter."""
+"""The exact DDL for catalogs."""
 
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -20,24 +20,26 @@ TYPES = ["timestamp[ms]", "int32", "int64", "double", "bool", "string"]
 
 
 def current(*days, columns=(("time", "timestamp[ms]"),), table="login", serial=1):
-    made = tuple(LakeColumn(*column) for column in columns)
+    lake_columns = tuple(LakeColumn(*column) for column in columns)
     file = LakeFile("a.parquet", 1, 1, "", f"{DAY} 00:00:00.000", f"{DAY} 00:00:00.000")
     partitions = {
         day: DayPartition(publication_folder(table, day, "p"), (file,), ()) for day in days
     }
-    return Snapshot(table, serial, datetime(2026, 1, 1, tzinfo=timezone.utc), made, partitions)
+    return Snapshot(
+        table, serial, datetime(2026, 1, 1, tzinfo=timezone.utc), lake_columns, partitions
+    )
 
 
 def emptied():
-    gone = {DAY: DayPartition(publication_folder("login", DAY, "q"), (), ())}
-    return replace(current(serial=2), partitions=gone)
+    partitions = {DAY: DayPartition(publication_folder("login", DAY, "q"), (), ())}
+    return replace(current(serial=2), partitions=partitions)
 
 
-EVERY = current(DAY, columns=[(f"c{number}", type_) for number, type_ in enumerate(TYPES)])
+ALL_TYPES = current(DAY, columns=[(f"c{number}", type_) for number, type_ in enumerate(TYPES)])
 
 
-def test_athena_is_told_of_a_new_table_and_its_days():
-    created, added = Catalog("athena", "s3://lake/x/", "events").statements(None, EVERY, [DAY])
+def test_a_new_table_and_its_days_in_athena():
+    created, added = Catalog("athena", "s3://lake/x/", "events").statements(None, ALL_TYPES, [DAY])
     assert created == (
         "CREATE EXTERNAL TABLE IF NOT EXISTS `events`.`login` (\n"
         "  `c0` timestamp,\n  `c1` int,\n  `c2` bigint,\n  `c3` double,\n  `c4` boolean,\n"
@@ -50,8 +52,10 @@ def test_athena_is_told_of_a_new_table_and_its_days():
     )
 
 
-def test_spectrum_is_told_of_a_new_table_and_its_days():
-    created, added = Catalog("spectrum", "s3://lake/", "spectrum").statements(None, EVERY, [DAY])
+def test_a_new_table_and_its_days_in_spectrum():
+    created, added = Catalog("spectrum", "s3://lake/", "spectrum").statements(
+        None, ALL_TYPES, [DAY]
+    )
     assert created == (
         'CREATE EXTERNAL TABLE "spectrum"."login" (\n'
         '  "c0" timestamp,\n  "c1" integer,\n  "c2" bigint,\n  "c3" double precision,\n'
@@ -89,21 +93,21 @@ def test_spectrum_is_told_of_a_new_table_and_its_days():
             ['ADD COLUMN "n" integer'],
         ),
     ],
-    ids=["a day replaced", "a day gone", "a column added"],
+    ids=["replaced day", "emptied day", "added column"],
 )
-def test_what_changed_is_told_and_nothing_else(before, after, expected):
+def test_only_changes_are_generated(before, after, expected):
     days = [DAY] if before.partitions else []
-    told = Catalog("spectrum", "s3://l/").statements(before, after, days)
-    assert len(told) == len(expected)
-    for statement, begins in zip(told, expected, strict=True):
-        assert statement.startswith(f'ALTER TABLE "login" {begins}')
+    statements = Catalog("spectrum", "s3://l/").statements(before, after, days)
+    assert len(statements) == len(expected)
+    for statement, start in zip(statements, expected, strict=True):
+        assert statement.startswith(f'ALTER TABLE "login" {start}')
 
 
-def test_a_day_that_never_was_is_not_spoken_of():
+def test_a_day_that_never_had_rows_is_omitted():
     assert Catalog("athena", "s3://l/").statements(current(), current(serial=2), [DAY])[1:] == ()
 
 
-def test_a_table_with_a_column_date_has_its_days_under_another_name():
+def test_the_partition_column_is_renamed_if_the_table_has_a_column_date():
     table = current(DAY, columns=[("time", "timestamp[ms]"), ("Date", "string")])
     created, added = Catalog("athena", "s3://l/").statements(None, table, [DAY])
     assert "PARTITIONED BY (`partition_date` date)" in created
@@ -112,16 +116,16 @@ def test_a_table_with_a_column_date_has_its_days_under_another_name():
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [(None, EVERY), (EVERY, replace(EVERY, serial=2)), (current(DAY), emptied())],
+    [(None, ALL_TYPES), (ALL_TYPES, replace(ALL_TYPES, serial=2)), (current(DAY), emptied())],
     ids=["new", "replaced", "emptied"],
 )
-def test_spectrum_finds_no_name_without_quotes(before, after):
+def test_all_names_are_quoted_in_spectrum(before, after):
     statements = Catalog("spectrum", "s3://lake/", "spectrum").statements(before, after, [DAY])
     assert statements
     assert not [name for sql in statements for name in unquoted_names(sql)]
 
 
-def test_names_and_places_are_quoted():
+def test_names_and_locations_are_escaped():
     table = current(DAY, columns=[('a`"b', "int32")])
     created, _ = Catalog("athena", "s3://it's/").statements(None, table, [DAY])
     assert '`a``"b` int' in created

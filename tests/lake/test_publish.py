@@ -1,4 +1,4 @@
-"""Publishing into a lake: what readers of the pointer see, whatever happens meanwhile."""
+"""Publishing to a lake: readers of the snapshot see a consistent table at all times."""
 
 import io
 import json
@@ -33,7 +33,7 @@ OLD_END = ("2017-11-03 11:59:59", "old end", "3")
 LATE = ("2017-11-03 12:00:00", "late", "4")
 NEW = ("2017-11-03 10:30:00", "new", "5")
 NEW_END = ("2017-11-03 11:59:59", "new end", "")
-OUTSIDE = ("2017-11-03 12:30:00", "of the margin", "6")
+OUTSIDE = ("2017-11-03 12:30:00", "in the margin", "6")
 BEFORE = [EARLY, OLD, OLD_END, LATE]
 AFTER = [EARLY, NEW, NEW_END, LATE]
 
@@ -44,7 +44,7 @@ def values(rows):
 
 @pytest.fixture
 def harness(tmp_path):
-    """A lake whose day has old rows, and a run of two hours of that day."""
+    """A lake with old rows of one day, and a run of two hours of that day."""
     return prepared(LakeHarness(tmp_path))
 
 
@@ -54,14 +54,14 @@ def prepared(harness):
     return harness
 
 
-def test_the_windows_rows_are_replaced_and_the_days_others_stay(harness):
+def test_rows_in_the_window_are_replaced_and_other_rows_of_the_day_are_kept(harness):
     done = harness.published("new")
     assert harness.rows() == values(AFTER)
     assert (done.replaced, done.published, done.carried, done.outside) == (2, 2, 2, 1)
     assert done.days == ("2017-11-03",)
 
 
-def test_a_file_on_one_side_of_the_window_is_copied_as_it_is(tmp_path):
+def test_a_file_entirely_outside_the_window_is_copied_unchanged(tmp_path):
     harness = LakeHarness(tmp_path)
     harness.published(harness.run("old", EARLY, OLD, window=NOVEMBER_3, files=2))
     before = {file.sha256 for file in harness.current.partitions["2017-11-03"].files}
@@ -71,7 +71,7 @@ def test_a_file_on_one_side_of_the_window_is_copied_as_it_is(tmp_path):
     assert len(before & after) == 1
 
 
-def test_other_days_are_left_alone(harness):
+def test_other_days_are_not_modified(harness):
     harness.published(
         harness.run(
             "next",
@@ -85,7 +85,7 @@ def test_other_days_are_left_alone(harness):
     assert harness.rows() == values([*AFTER, ("2017-11-04 00:00:00", "next", "1")])
 
 
-def test_a_run_that_is_published_is_not_published_twice(harness):
+def test_publishing_a_run_twice_changes_nothing(harness):
     harness.published("new")
     before = harness.current
     again = harness.published("new")
@@ -93,7 +93,7 @@ def test_a_run_that_is_published_is_not_published_twice(harness):
     assert again.ddl
 
 
-def test_a_run_that_has_no_row_in_the_window_changes_nothing(tmp_path):
+def test_a_run_without_rows_in_the_window_changes_nothing(tmp_path):
     harness = LakeHarness(tmp_path)
     report = harness.publish(harness.run("margin", OUTSIDE))
     (done,) = report.tables
@@ -103,7 +103,7 @@ def test_a_run_that_has_no_row_in_the_window_changes_nothing(tmp_path):
     assert "nothing to publish" in shown.getvalue()
 
 
-def test_only_the_days_that_were_replaced_by_others_since_are_published_again(tmp_path):
+def test_only_days_that_later_runs_replaced_are_published_again(tmp_path):
     harness = LakeHarness(tmp_path)
     next_day = ("2017-11-04 10:00:00", "next", "1")
     harness.run("both", OLD, next_day, window=(NOVEMBER_3[0], "2017-11-04 23:59:59"))
@@ -114,7 +114,7 @@ def test_only_the_days_that_were_replaced_by_others_since_are_published_again(tm
     assert harness.rows() == values([OLD, next_day])
 
 
-def test_a_run_is_not_published_over_one_that_came_after_it_unless_it_is_forced(harness):
+def test_a_run_is_published_over_a_later_one_only_with_force(harness):
     harness.published("new")
     assert "run tag new was published over old on 2017-11-03" in harness.refused("old")
     harness.published("old", force=True)
@@ -126,7 +126,7 @@ def test_a_run_is_not_published_over_one_that_came_after_it_unless_it_is_forced(
     [NOVEMBER_3, ("2017-11-03 00:00:00", "2017-11-04 23:59:59")],
     ids=["the same window", "a wider one"],
 )
-def test_a_run_all_of_whose_rows_went_does_not_come_back_unless_it_is_forced(harness, window):
+def test_a_run_without_remaining_rows_is_published_again_only_with_force(harness, window):
     harness.published(harness.run("whole", NEW, NEW_END, window=window))
     assert "run tag whole was published over old on 2017-11-03" in harness.refused("old")
     assert harness.rows() == values([NEW, NEW_END])
@@ -135,7 +135,7 @@ def test_a_run_all_of_whose_rows_went_does_not_come_back_unless_it_is_forced(har
     assert "run tag old was published over whole on 2017-11-03" in harness.refused("whole")
 
 
-def test_rows_are_not_replaced_by_none_or_by_few_unless_that_is_allowed(harness):
+def test_existing_rows_are_replaced_by_none_or_few_only_if_allowed(harness):
     harness.run("none", OUTSIDE)
     assert "to replace 2 existing rows. If this is correct, use --allow-empty" in harness.refused(
         "none"
@@ -148,7 +148,7 @@ def test_rows_are_not_replaced_by_none_or_by_few_unless_that_is_allowed(harness)
     assert harness.rows() == values([EARLY, LATE])
 
 
-def test_a_day_without_rows_goes(tmp_path):
+def test_a_day_without_rows_is_dropped(tmp_path):
     harness = LakeHarness(tmp_path)
     harness.published(harness.run("old", OLD))
     done = harness.published(harness.run("none"), allow_empty=True)
@@ -158,7 +158,7 @@ def test_a_day_without_rows_goes(tmp_path):
     assert (again.before, again.ddl[-1]) == (True, done.ddl[-1])
 
 
-def test_a_day_that_was_emptied_does_not_come_back_unless_it_is_forced(tmp_path):
+def test_an_emptied_day_is_published_again_only_with_force(tmp_path):
     harness = LakeHarness(tmp_path)
     harness.published(harness.run("old", OLD))
     harness.published(harness.run("none"), allow_empty=True)
@@ -166,17 +166,17 @@ def test_a_day_that_was_emptied_does_not_come_back_unless_it_is_forced(tmp_path)
     assert harness.rows() == []
     done = harness.published(harness.run("new", NEW))
     assert harness.rows() == values([NEW])
-    assert "SET LOCATION" in done.ddl[-1]  # where nobody had told the catalog that it went
+    assert "SET LOCATION" in done.ddl[-1]  # in case the catalog was not told of the drop
 
 
-def test_rows_of_no_day_are_counted_and_not_published(tmp_path):
+def test_rows_without_a_day_are_counted_and_not_published(tmp_path):
     harness = LakeHarness(tmp_path)
     done = harness.published(harness.run("new", NEW, ("", "timeless", "1")))
     assert (done.published, done.undated) == (1, 1)
     assert harness.rows() == values([NEW])
 
 
-def test_a_table_without_a_time_is_refused_and_said_where_its_rows_lie(tmp_path):
+def test_a_table_without_a_time_column_is_refused_with_the_location_of_its_rows(tmp_path):
     harness = LakeHarness(tmp_path)
     table = edge_logs.table("login", edge_logs.column("time", "varchar"), *LOGIN["Columns"][1:])
     assert f"{tmp_path}/out/new/" in harness.refused(harness.run("new", NEW, table=table))
@@ -187,13 +187,13 @@ SEEN = edge_logs.table(
 )
 
 
-def test_a_run_that_was_made_by_another_column_than_the_settings_say_is_refused(harness):
+def test_a_run_with_another_time_column_than_the_settings_is_refused(harness):
     harness.run("seen", (*NEW, OUTSIDE[0]), table=SEEN, time_column="seen")
     with pytest.raises(SettingsError, match="time_column is time, but run tag seen is partitioned"):
         harness.publish("seen")
 
 
-def test_days_of_one_column_are_not_replaced_by_days_of_another(harness):
+def test_partitions_by_one_column_are_not_replaced_by_partitions_by_another(harness):
     harness.run("seen", (*OUTSIDE, NEW[0]), table=SEEN, time_column="seen")
     warehouse = harness.settings.warehouse.model_copy(update={"time_column": "seen"})
     harness.settings = harness.settings.model_copy(update={"warehouse": warehouse})
@@ -206,42 +206,42 @@ def test_a_run_without_parquet_files_is_refused(harness):
         harness.publish(harness.run("tsv", NEW, formats="tsv"))
 
 
-def test_a_run_whose_input_was_damaged_is_refused_unless_that_is_allowed(harness, capsys):
+def test_a_run_with_corrupt_input_is_refused_unless_allowed(harness, capsys):
     harness.run("cut", NEW, damaged=(CorruptObject("20171103/a.gz", "it is cut off"),))
     command = f"spade-spark export publish cut --to {harness.to} --allow-damaged 1"
     conf = harness.folder / "conf.toml"
     conf.write_text(f'[output]\nbase = "{harness.folder}/out/"\n')
     assert main(["export", "publish", "cut", "--to", harness.to, "--conf", str(conf)]) == 1
-    said = capsys.readouterr().err
-    assert "run tag cut read 1 corrupt object, so nothing was published" in said
-    assert command in said
+    message = capsys.readouterr().err
+    assert "run tag cut read 1 corrupt object, so nothing was published" in message
+    assert command in message
     assert harness.rows() == values(BEFORE)
     assert main([*command.split()[1:], "--conf", str(conf)]) == 0
     assert harness.rows() == values([EARLY, NEW, LATE])
 
 
-def test_a_quarantine_does_not_take_the_place_of_what_it_was_left_out_of(harness):
+def test_a_quarantine_run_is_refused(harness):
     with pytest.raises(UsageError, match="replay the window and publish the new run"):
         harness.publish(harness.run("old.quarantine", NEW))
     assert harness.rows() == values(BEFORE)
 
 
-def test_a_table_that_the_run_did_not_make_is_refused(harness):
+def test_a_table_that_the_run_does_not_have_is_refused(harness):
     with pytest.raises(UsageError, match="run tag new has no table logn"):
         harness.publish("new", "logn")
 
 
-def test_a_file_that_is_not_what_its_record_says_is_not_published(harness):
+def test_a_file_with_another_checksum_is_not_published(harness):
     (entry,) = harness.store.list("new/login/date=")
     harness.store.write(entry.key, harness.store.read(entry.key)[:-1] + b"?")
     assert "does not match its checksum" in harness.refused("new")
     assert harness.rows() == values(BEFORE)
 
 
-def test_the_command_tells_what_it_did_as_json_too(harness, capsys):
+def test_the_command_prints_its_result_as_json(harness, capsys):
     conf = harness.folder / "conf.toml"
     conf.write_text(f'[output]\nbase = "{harness.folder}/out/"\n')
-    words = [
+    options = [
         "--to",
         harness.to,
         "--conf",
@@ -252,19 +252,19 @@ def test_the_command_tells_what_it_did_as_json_too(harness, capsys):
         "--schema",
         "s",
     ]
-    assert main(["export", "publish", "new", "login", *words]) == 0
-    told = json.loads(capsys.readouterr().out)
-    (table,) = told["tables"]
-    assert (told["complete"], table["published"]) == (True, 2)
+    assert main(["export", "publish", "new", "login", *options]) == 0
+    report = json.loads(capsys.readouterr().out)
+    (table,) = report["tables"]
+    assert (report["complete"], table["published"]) == (True, 2)
     assert table["ddl"][0].startswith('ALTER TABLE "s"."login" ADD IF NOT EXISTS PARTITION')
-    assert main(["export", "publish", "old", *words]) == 1
+    assert main(["export", "publish", "old", *options]) == 1
     assert "use --force" in json.loads(capsys.readouterr().out)["tables"][0]["reason"]
-    assert main(["export", "publish", "gone", *words]) == 1
+    assert main(["export", "publish", "gone", *options]) == 1
     assert f"there is no run in {harness.folder}/out/gone/" in capsys.readouterr().err
-    harness.store.write("begun/_plan.json", encode(replace(PLAN, run_tag="begun")))
-    assert main(["export", "publish", "begun", *words]) == 1
-    assert "`spade-spark runs begun` shows how to resume it" in capsys.readouterr().err
-    assert main(["export", "publish", "../gone", *words]) == 2
+    harness.store.write("started/_plan.json", encode(replace(PLAN, run_tag="started")))
+    assert main(["export", "publish", "started", *options]) == 1
+    assert "`spade-spark runs started` shows how to resume it" in capsys.readouterr().err
+    assert main(["export", "publish", "../gone", *options]) == 2
     assert "is not a valid run tag" in capsys.readouterr().err
 
 
@@ -278,7 +278,7 @@ WIDER = edge_logs.table(
 )
 
 
-def test_rows_that_stay_take_the_new_columns_and_types(harness):
+def test_kept_rows_get_the_new_columns_and_types(harness):
     done = harness.published(harness.run("wider", (*NEW, "true"), table=WIDER))
     assert done.ddl[0] == "ALTER TABLE `login` ADD COLUMNS (`more` boolean)"
     paths = [harness._local(file.key) for file in harness.current.partitions["2017-11-03"].files]
@@ -287,7 +287,7 @@ def test_rows_that_stay_take_the_new_columns_and_types(harness):
     assert rows == [("early", 1, None), ("new", 5, True), ("late", 4, None)]
 
 
-def test_who_lost_the_statements_for_a_new_column_is_told_them_again(harness):
+def test_publishing_again_repeats_the_statements_for_a_new_column(harness):
     harness.run("wider", (*NEW, "true"), table=WIDER)
     assert harness.published("wider").if_lacking == ()
     harness.published(
@@ -296,19 +296,19 @@ def test_who_lost_the_statements_for_a_new_column_is_told_them_again(harness):
     report = harness.publish("wider")
     (again,) = report.tables
     assert again.if_lacking == ("ALTER TABLE `login` ADD COLUMNS (`more` boolean)",)
-    assert again.if_lacking[0] not in again.ddl  # which are run as they are
+    assert again.if_lacking[0] not in again.ddl  # the statements in ddl can be run without changes
     print_export(report, Console(file=(shown := io.StringIO()), width=120))
     assert f"  {again.if_lacking[0]};\n" in shown.getvalue()
 
 
-def test_columns_that_went_are_kept_in_the_rows_that_stay(harness):
+def test_kept_rows_keep_columns_that_the_run_does_not_have(harness):
     narrow = edge_logs.table("login", *LOGIN["Columns"][:2], version=4)
     harness.published(harness.run("narrow", NEW[:2], table=narrow))
     assert harness.rows() == [*values([EARLY]), (*NEW[:2], None), *values([LATE])]
     assert [column.name for column in harness.current.columns] == ["time", "login", "n"]
 
 
-def test_rows_that_stay_and_cannot_take_a_new_type_are_named(harness):
+def test_kept_rows_that_cannot_be_converted_are_reported(harness):
     numbers = edge_logs.table(
         "login", LOGIN["Columns"][0], edge_logs.column("login", "int"), version=4
     )
@@ -320,15 +320,15 @@ def test_rows_that_stay_and_cannot_take_a_new_type_are_named(harness):
     assert harness.rows() == values(BEFORE)
 
 
-def test_who_lists_a_table_sees_no_row_twice(harness):
+def test_listing_a_table_shows_no_row_twice(harness):
     harness.published("new")
     assert [entry.key for entry in harness.lake.list("login/")] == ["login/_current.json"]
     listed = pyarrow.dataset.dataset(f"{harness.to}login/", format="parquet", partitioning="hive")
     assert listed.files == []
 
 
-def test_who_lists_what_a_catalog_points_at_sees_that_day(harness):
-    """As Athena and Redshift Spectrum do: no part of a folder's name makes them pass over it."""
+def test_listing_the_location_of_a_partition_shows_the_rows_of_its_day(harness):
+    """As Athena and Redshift Spectrum do: no part of the folder's name makes them skip it."""
     harness.published("new")
     location = harness.current.partitions["2017-11-03"].location
     listed = pyarrow.dataset.dataset(harness.to + location, format="parquet", partitioning="hive")
@@ -336,7 +336,7 @@ def test_who_lists_what_a_catalog_points_at_sees_that_day(harness):
     assert not any(part.startswith(("_", ".")) for part in Path(location).parts)
 
 
-def test_a_table_that_is_called_like_the_folder_of_all_is_published_like_others(tmp_path):
+def test_a_table_called_publications_is_published_like_any_other(tmp_path):
     harness = LakeHarness(tmp_path)
     table = edge_logs.table("publications", *LOGIN["Columns"])
     for tag in ("old", "new"):
@@ -345,59 +345,61 @@ def test_a_table_that_is_called_like_the_folder_of_all_is_published_like_others(
     assert current
     ((file,),) = [day.files for day in current.partitions.values()]
     later = datetime.now(timezone.utc) + timedelta(days=1)
-    ((old,),) = [each.objects for each in find_unreferenced(harness.lake, later)]
+    ((old,),) = [table.objects for table in find_unreferenced(harness.lake, later)]
     assert (current.serial, "/old-" in old.key, "/new-" in file.key) == (2, True, True)
 
 
 class Killed(BaseException):
-    """The process is gone."""
+    """The process was killed."""
 
 
-class Breaking:
-    """A store at one of whose calls, just before or just after it is done, the process dies."""
+class KillingStore:
+    """A store that kills the process before or after one of its calls."""
 
     def __init__(self, store, at, *, done):
-        self._store, self._left, self._done = store, at, done
+        self._store, self._calls_left, self._done = store, at, done
         self.url = store.url
 
     def __getattr__(self, name):
         call = getattr(self._store, name)
 
         def counted(*arguments, **named):
-            self._left -= 1
-            if self._left == -1 and not self._done:
+            self._calls_left -= 1
+            if self._calls_left == -1 and not self._done:
                 raise Killed
-            answer = call(*arguments, **named)
-            if self._left == -1:
+            result = call(*arguments, **named)
+            if self._calls_left == -1:
                 raise Killed
-            return answer
+            return result
 
         return counted
 
     @property
-    def broke(self):
-        return self._left < 0
+    def has_killed(self):
+        return self._calls_left < 0
 
 
 @pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
-def test_killed_at_any_call_and_run_again_it_is_done_once(harness, tmp_path, monkeypatch, done):
-    kept = tmp_path / "kept"
-    shutil.copytree(harness.to, kept)
+def test_a_publication_killed_at_any_call_is_completed_by_the_next_run(
+    harness, tmp_path, monkeypatch, done
+):
+    backup = tmp_path / "backup"
+    shutil.copytree(harness.to, backup)
     for at in range(100):
         shutil.rmtree(harness.to)
-        shutil.copytree(kept, harness.to)
-        breaking = Breaking(harness.lake, at, done=done)
+        shutil.copytree(backup, harness.to)
+        killing = KillingStore(harness.lake, at, done=done)
         with monkeypatch.context() as patch:
             patch.setattr(
                 lake_export,
                 "open_store",
-                lambda url, s3, broken=breaking: (
+                lambda url, s3, broken=killing: (
                     broken if url == harness.to else open_store(url, s3)
                 ),
             )
-            if not_killed(harness):
+            if completes(harness):
                 break
-        assert breaking.broke
+        assert killing.has_killed
         assert harness.rows() in (values(BEFORE), values(AFTER))
         harness.published("new")
         assert harness.rows() == values(AFTER)
@@ -405,7 +407,7 @@ def test_killed_at_any_call_and_run_again_it_is_done_once(harness, tmp_path, mon
     assert 3 < at < 99
 
 
-def not_killed(harness):
+def completes(harness):
     try:
         harness.published("new")
     except Killed:
@@ -413,8 +415,8 @@ def not_killed(harness):
     return True
 
 
-class Preceded:
-    """A store whose pointer is swapped by somebody else right before the first swap."""
+class OvertakenStore:
+    """A store in which another publication commits right before the first commit."""
 
     def __init__(self, store, first):
         self._store, self._first = store, first
@@ -433,13 +435,13 @@ def on_s3(tmp_path, bucket, s3_settings):
 
 
 @pytest.mark.parametrize("kind", ["harness", "on_s3"])
-def test_of_two_at_once_the_second_goes_on_from_what_the_first_has_made(request, monkeypatch, kind):
+def test_the_second_of_two_concurrent_publications_builds_on_the_first(request, monkeypatch, kind):
     harness = request.getfixturevalue(kind)
     other = ("2017-11-03 12:00:00", "other", "7")
     harness.run("other", other, window=("2017-11-03 12:00:00", "2017-11-03 12:59:59"))
-    preceded = Preceded(harness.lake, lambda: harness.published("other"))
+    overtaken = OvertakenStore(harness.lake, lambda: harness.published("other"))
     with monkeypatch.context() as patch:
-        stores = iter([harness.store, preceded])
+        stores = iter([harness.store, overtaken])
         patch.setattr(
             lake_export, "open_store", lambda *where: next(stores, None) or open_store(*where)
         )
@@ -448,7 +450,7 @@ def test_of_two_at_once_the_second_goes_on_from_what_the_first_has_made(request,
     assert harness.current.serial == 3
 
 
-def test_many_at_once_all_end_right(tmp_path):
+def test_many_concurrent_publications_all_succeed(tmp_path):
     harness = LakeHarness(tmp_path)
     rows = [(f"2017-11-03 {hour:02}:30:00", f"user {hour}", str(hour)) for hour in range(6)]
     tags = [
@@ -466,7 +468,7 @@ def test_many_at_once_all_end_right(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["cut", "error", "throttled", "wrong_length"])
-def test_faults_of_the_store_leave_no_row_out_and_none_twice(
+def test_faults_of_the_store_neither_lose_nor_duplicate_rows(
     tmp_path, bucket, s3_server, s3_settings, kind
 ):
     with FaultyS3(s3_server.endpoint_url) as faulty:

@@ -1,4 +1,4 @@
-"""What of a lake can go, and what must not."""
+"""Which files of a lake are unreferenced, and which must be kept."""
 
 import os
 from datetime import datetime, timedelta, timezone
@@ -23,7 +23,9 @@ def harness(tmp_path):
 
 
 def keys(harness, before):
-    return [entry.key for each in find_unreferenced(harness.lake, before) for entry in each.objects]
+    return [
+        entry.key for table in find_unreferenced(harness.lake, before) for entry in table.objects
+    ]
 
 
 def in_days(days):
@@ -31,58 +33,58 @@ def in_days(days):
 
 
 def make_older(harness, part, days):
-    """As if files had been written so many days ago."""
+    """Set the modification time of files to ``days`` ago."""
     then = (datetime.now(timezone.utc) - timedelta(days=days)).timestamp()
     for entry in harness.lake.list():
         if part in entry.key:
             os.utime(Path(harness.to) / entry.key, (then, then))
 
 
-def test_what_was_replaced_can_go_and_what_counts_never(harness):
+def test_replaced_files_are_unreferenced_and_current_ones_are_not(harness):
     (key,) = keys(harness, in_days(1))
     assert "/old-" in key
     assert harness.rows() == [(*NEW[:2], 2)]
 
 
-def test_what_was_replaced_just_now_stays_however_old_it_is(harness):
-    """Somebody may still read by the pointer as it was."""
+def test_recently_replaced_files_are_kept_however_old_they_are(harness):
+    """A reader may still use the previous snapshot."""
     make_older(harness, "/old-", 30)
     assert keys(harness, in_days(-7)) == []
     make_older(harness, "/new-", 8)
     assert len(keys(harness, in_days(-7))) == 1
 
 
-def test_what_a_day_was_before_it_was_emptied_can_go(harness):
+def test_the_files_of_an_emptied_day_are_unreferenced(harness):
     harness.published(harness.run("none"), allow_empty=True)
     assert keys(harness, in_days(-1)) == []
     assert len(keys(harness, in_days(1))) == 2
 
 
-def test_files_that_are_not_of_a_publication_stay(harness):
+def test_files_of_other_programs_are_kept(harness):
     harness.lake.write("publications/login/date=2017-11-03/theirs.parquet", b"")
     harness.lake.write("publications/login/date=2017-11-03/theirs/new-00000.parquet", b"")
     harness.lake.write("login/date=2017-11-03/old-0123456789ab/new-00000.parquet", b"")
     assert len(keys(harness, in_days(1))) == 1
 
 
-def test_files_of_a_publication_that_may_be_under_way_are_not_removed(harness, capsys):
+def test_files_of_a_running_publication_are_not_removed(harness, capsys):
     assert main(["export", "prune", "--to", harness.to, "--older-than", "0.9", "--yes"]) == 2
     assert "0.9 is not in the range x>=1" in capsys.readouterr().err
     assert len(keys(harness, in_days(1))) == 1
 
 
-def test_the_command_lists_and_removes_only_when_told(harness, capsys):
+def test_the_command_removes_files_only_with_yes(harness, capsys):
     conf = harness.folder / "conf.toml"
     conf.write_text("")
-    words = ["export", "prune", "--to", harness.to, "--older-than", "1", "--conf", str(conf)]
-    assert main(words) == 0
+    options = ["export", "prune", "--to", harness.to, "--older-than", "1", "--conf", str(conf)]
+    assert main(options) == 0
     assert "has no unreferenced files" in capsys.readouterr().out
     make_older(harness, "/date=", 2)
-    assert main(words) == 0
+    assert main(options) == 0
     assert "login: 1 file, " in capsys.readouterr().out
     assert len(keys(harness, in_days(1))) == 1
-    assert main([*words, "--yes"]) == 0
+    assert main([*options, "--yes"]) == 0
     assert keys(harness, in_days(1)) == []
-    assert main(words) == 0
+    assert main(options) == 0
     assert "has no unreferenced files" in capsys.readouterr().out
     assert harness.rows() == [(*NEW[:2], 2)]
