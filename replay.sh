@@ -2,8 +2,8 @@
 # replay.sh MASTER REDSHIFT_TARGET START END [TABLE ... | --all-tables] [options]
 #
 # MASTER           a host (then spark://HOST:7077) or a Spark master URL: local[*], yarn, …
-# REDSHIFT_TARGET  the warehouse's postgres:// URL; - where none is needed
-# All else is the replay's own: jobs/replay.py --help
+# REDSHIFT_TARGET  the postgres:// URL of the warehouse, or - for none
+# For the other arguments, see spade-spark replay --help
 set -eu
 if [ $# -lt 4 ] && [ "${1:-}" != --help ]; then
     sed -n '2,6s/^# \{0,1\}//p' "$0" >&2
@@ -23,7 +23,7 @@ case $1 in
     local | local\[*\] | local-cluster\[*\] | yarn | *://*) master=$1 ;;
     *) master=spark://$1:7077 ;;
 esac
-# The environment, not an argument: the URL holds a password and process lists show arguments.
+# The URL contains a password, and process lists show arguments but not the environment.
 [ "$2" = - ] || export SPADE_RSURL="$2"
 shift 2
 exec spark-submit --master "$master" "$here/jobs/replay.py" "$@"

@@ -1,4 +1,4 @@
-"""What spark-submit runs: ``spark-submit jobs/replay.py START END [TABLE ... | --all-tables]``."""
+"""Entry point for Spark: ``spark-submit jobs/replay.py START END [TABLE ... | --all-tables]``."""
 
 import sys
 

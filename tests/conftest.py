@@ -1,4 +1,4 @@
-"""Real parts that many tests share: an S3 API over HTTP and a PostgreSQL, one each a session."""
+"""Fixtures that many tests share, among them an S3 API and a PostgreSQL server per session."""
 
 import signal
 import uuid
@@ -16,9 +16,9 @@ from tests.chaos.thread_spark import on_threads
 
 @pytest.fixture
 def default_signals():
-    """SIGINT, SIGQUIT and SIGHUP reach this process and what it starts, as from a terminal.
+    """Let SIGINT, SIGQUIT and SIGHUP reach this process and its children, as from a terminal.
 
-    Where the tests are a background job or run under ``nohup``, some of them are ignored, and
+    If the tests run in the background or under ``nohup``, some of these signals are ignored, and
     children inherit that.
     """
     before = {
@@ -27,8 +27,8 @@ def default_signals():
         signal.SIGHUP: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     }
     yield
-    for each, handler in before.items():
-        signal.signal(each, handler)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")
@@ -47,14 +47,14 @@ def postgres_server():
     params=["threads", pytest.param("spark", marks=[pytest.mark.slow, pytest.mark.spark])]
 )
 def engine(request):
-    """What runs the tasks: threads of this process, or Spark. The test must pass with both."""
+    """Run the tasks on threads of this process, or on Spark. The test must pass with both."""
     with on_threads() if request.param == "threads" else nullcontext():
         yield
 
 
 @pytest.fixture
 def aws_keys(monkeypatch):
-    """Keys in the environment, as executors find them; the server takes any."""
+    """Set AWS keys in the environment, where executors find them; the server accepts any."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "marked-secret-key")
     monkeypatch.delenv("AWS_PROFILE", raising=False)
@@ -67,7 +67,7 @@ def s3_settings(s3_server, aws_keys):
 
 @pytest.fixture
 def bucket(s3_settings):
-    """A new bucket of the test's own; its name."""
+    """Create a bucket for the test; return its name."""
     name = f"test-{uuid.uuid4().hex[:12]}"
     client = boto3.client(
         "s3", endpoint_url=s3_settings.endpoint_url, region_name=s3_settings.region

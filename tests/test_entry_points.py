@@ -1,4 +1,4 @@
-"""The doors as people use them: replay.sh and spark-submit as processes, on a cluster too."""
+"""The entry points as users run them: replay.sh and spark-submit, locally and on a cluster."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ PASSWORD = "marked-Pa55word"
 JOB = REPOSITORY / "jobs" / "replay.py"
 REPLAY_SH = REPOSITORY / "replay.sh"
 
-RIGHT = [
+EXPECTED = [
     BEFORE,
     ("2017-11-03 10:00:00", "ann", 1),
     ("2017-11-03 11:59:59", "zoë'\\", None),
     AFTER,
 ]
 
-STAND_IN = """#!/bin/sh
+FAKE_SPARK_SUBMIT = """#!/bin/sh
 printf 'rsurl=%s\\n' "${SPADE_RSURL-unset}"
 printf '%s\\n' "$@"
 """
 
 
 @pytest.fixture
-def stand_in(tmp_path):
-    """A checkout whose spark-submit prints its arguments, one a line; runs its replay.sh."""
+def replay_sh(tmp_path):
+    """Run replay.sh of a checkout whose spark-submit prints its arguments, one per line."""
     shutil.copy(REPLAY_SH, tmp_path)
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin" / "spark-submit"
-    program.write_text(STAND_IN)
+    program.write_text(FAKE_SPARK_SUBMIT)
     program.chmod(0o755)
 
-    def replay_sh(*words):
+    def run_script(*arguments):
         return subprocess.run(
-            [tmp_path / "replay.sh", *words],
+            [tmp_path / "replay.sh", *arguments],
             env=environment(PATH=f"{tmp_path}/bin:/usr/bin:/bin"),
             capture_output=True,
             text=True,
             check=False,
         )
 
-    return replay_sh
+    return run_script
 
 
 @pytest.mark.parametrize(
-    ("word", "master"),
+    ("argument", "master"),
     [
         ("spark-master.example.com", "spark://spark-master.example.com:7077"),
         ("10.0.0.7", "spark://10.0.0.7:7077"),
@@ -68,14 +68,14 @@ def stand_in(tmp_path):
         ("k8s://https://kubernetes:6443", "k8s://https://kubernetes:6443"),
     ],
 )
-def test_a_host_is_a_master_by_its_usual_port_and_a_url_is_taken_as_it_is(stand_in, word, master):
-    printed = stand_in(word, "-", *WINDOW, "login").stdout.splitlines()
+def test_a_host_becomes_a_master_url_and_a_url_is_unchanged(replay_sh, argument, master):
+    printed = replay_sh(argument, "-", *WINDOW, "login").stdout.splitlines()
     assert printed[1:3] == ["--master", master]
 
 
-def test_words_reach_the_job_as_they_are_and_the_url_by_the_environment(stand_in, tmp_path):
+def test_the_job_gets_the_arguments_unchanged_and_the_url_in_the_environment(replay_sh, tmp_path):
     url = f"postgres://me:{PASSWORD}@db/dev"
-    printed = stand_in("yarn", url, *WINDOW, "login", "--conf", "a b.toml").stdout.splitlines()
+    printed = replay_sh("yarn", url, *WINDOW, "login", "--conf", "a b.toml").stdout.splitlines()
     assert printed == [
         f"rsurl={url}",
         "--master",
@@ -88,34 +88,34 @@ def test_words_reach_the_job_as_they_are_and_the_url_by_the_environment(stand_in
     ]
 
 
-def test_a_dash_stands_for_no_warehouse(stand_in):
-    printed = stand_in("yarn", "-", *WINDOW, "login", "--skip-ace-upload").stdout.splitlines()
+def test_a_dash_means_no_warehouse(replay_sh):
+    printed = replay_sh("yarn", "-", *WINDOW, "login", "--skip-ace-upload").stdout.splitlines()
     assert printed[0] == "rsurl=unset"
 
 
-def test_too_few_words_are_answered_with_what_there_is_to_write(stand_in):
-    done = stand_in("yarn", "-")
+def test_too_few_arguments_print_the_usage(replay_sh):
+    done = replay_sh("yarn", "-")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(
         "replay.sh MASTER REDSHIFT_TARGET START END [TABLE ... | --all-tables] [options]\n"
     )
 
 
-def test_help_answers_at_once():
+def test_help_is_fast():
     seconds = []
     for _ in range(3):
-        began = time.perf_counter()
+        start = time.perf_counter()
         done = subprocess.run(
             [PROGRAMS / "spade-spark", "replay", "--help"],
             capture_output=True,
             text=True,
             check=True,
         )
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.perf_counter() - start)
     median = statistics.median(seconds)
     print(f"\nspade-spark replay --help: {median:.2f} s, median of 3")
     assert "--skip-ace-upload" in done.stdout
-    assert median < 1.5  # half a second on a machine that does nothing else
+    assert median < 1.5  # half a second on an idle machine
 
 
 @pytest.fixture
@@ -125,13 +125,13 @@ def world(tmp_path, bucket, s3_settings, database):
 
 @pytest.fixture
 def full(world):
-    """A world with the window's logs in it."""
+    """A world with the logs of the window."""
     log_full_window(world)
     return world
 
 
 def _with_password(url):
-    """The URL with a password in it, which a socket that trusts everybody does not ask for."""
+    """Add a password to the URL, which the server does not check."""
     return url.replace("postgres@", f"postgres:{PASSWORD}@")
 
 
@@ -139,9 +139,9 @@ def _options(world):
     return ["--conf", world.conf, "--runtag", world.tag]
 
 
-def _assert_password_unseen(ended):
-    # The shell's own command line is what was typed; it is gone with its exec.
-    commands = "\n".join(each for each in ended.commands if "replay.sh" not in each)
+def _assert_password_hidden(ended):
+    # The command line of replay.sh itself has the URL until its exec.
+    commands = "\n".join(command for command in ended.commands if "replay.sh" not in command)
     assert "java" in commands
     assert "jobs/replay.py" in commands
     for text in (commands, ended.out, ended.err):
@@ -149,19 +149,19 @@ def _assert_password_unseen(ended):
 
 
 @pytest.mark.spark
-def test_replay_sh_makes_a_window_right_and_shows_the_password_to_nobody(full, tmp_path):
+def test_replay_sh_replaces_the_window_and_hides_the_password(full, tmp_path):
     url = _with_password(full.url)
-    words = ["local[2]", url, *WINDOW, "login", "chat", *_options(full)]
-    ended = run(REPLAY_SH, *words, cwd=tmp_path)
+    arguments = ["local[2]", url, *WINDOW, "login", "chat", *_options(full)]
+    ended = run(REPLAY_SH, *arguments, cwd=tmp_path)
     assert ended.status == 0, ended.err
-    assert full.rows("login") == RIGHT
-    _assert_password_unseen(ended)
+    assert full.rows("login") == EXPECTED
+    _assert_password_hidden(ended)
 
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_spark_submit_makes_a_window_right_and_its_event_log_has_no_password(full, tmp_path):
-    """Not even where the URL was given as an argument, which Spark notes down."""
+def test_spark_submit_replaces_the_window_and_its_event_log_has_no_password(full, tmp_path):
+    """Spark logs the arguments, and the URL is one of them."""
     events = tmp_path / "events"
     events.mkdir()
     confs = {
@@ -171,11 +171,11 @@ def test_spark_submit_makes_a_window_right_and_its_event_log_has_no_password(ful
         "spark.eventLog.compress": "false",
         "spark.eventLog.rolling.enabled": "false",
     }
-    submit = [word for name, value in confs.items() for word in ("--conf", f"{name}={value}")]
-    words = [*WINDOW, "login", "--rsurl", _with_password(full.url), *_options(full)]
-    ended = run("spark-submit", *submit, JOB, *words, cwd=tmp_path)
+    options = [part for name, value in confs.items() for part in ("--conf", f"{name}={value}")]
+    arguments = [*WINDOW, "login", "--rsurl", _with_password(full.url), *_options(full)]
+    ended = run("spark-submit", *options, JOB, *arguments, cwd=tmp_path)
     assert ended.status == 0, ended.err
-    assert full.rows("login") == RIGHT
+    assert full.rows("login") == EXPECTED
     (log,) = events.iterdir()
     logged = log.read_text("utf-8")
     assert "SparkListenerEnvironmentUpdate" in logged
@@ -187,7 +187,7 @@ def test_spark_submit_makes_a_window_right_and_its_event_log_has_no_password(ful
 @pytest.mark.slow
 @pytest.mark.spark
 @pytest.mark.parametrize(
-    ("words", "status", "line"),
+    ("arguments", "status", "line"),
     [
         (
             ["lgoin", "--skip-ace-upload"],
@@ -201,21 +201,24 @@ def test_spark_submit_makes_a_window_right_and_its_event_log_has_no_password(ful
         ),
     ],
 )
-def test_spark_submit_passes_on_what_the_job_ends_with(full, tmp_path, words, status, line):
-    more = {"SPADE_RSURL": full.url}
-    ended = run("spark-submit", JOB, *WINDOW, *words, *_options(full), cwd=tmp_path, **more)
+def test_spark_submit_passes_on_the_exit_status_and_message_of_the_job(
+    full, tmp_path, arguments, status, line
+):
+    variables = {"SPADE_RSURL": full.url}
+    job = [JOB, *WINDOW, *arguments, *_options(full)]
+    ended = run("spark-submit", *job, cwd=tmp_path, **variables)
     assert ended.status == status
-    # spark-submit puts both streams of the job on its standard output.
-    (said,) = ended.out.splitlines()
-    assert said.startswith(line.format(bucket=full.bucket, tag=full.tag))
+    # spark-submit writes both streams of the job to its standard output.
+    (message,) = ended.out.splitlines()
+    assert message.startswith(line.format(bucket=full.bucket, tag=full.tag))
 
 
 @pytest.mark.slow
-def test_the_most_talkative_log_has_no_credentials(full, tmp_path):
-    """The S3 client's own DEBUG shows every request, with the session's token in it."""
-    more = {"SPADE_RSURL": _with_password(full.url), "AWS_SESSION_TOKEN": "marked-token"}
-    words = [*WINDOW, "login", "--skip-transform", "--log", "DEBUG", *_options(full)]
-    ended = run("spade-spark", "replay", *words, cwd=tmp_path, **more)
+def test_the_debug_log_has_no_credentials(full, tmp_path):
+    """The DEBUG log of the S3 client would have every request with its session token."""
+    variables = {"SPADE_RSURL": _with_password(full.url), "AWS_SESSION_TOKEN": "marked-token"}
+    arguments = [*WINDOW, "login", "--skip-transform", "--log", "DEBUG", *_options(full)]
+    ended = run("spade-spark", "replay", *arguments, cwd=tmp_path, **variables)
     assert ended.status == 1
     assert "has no manifest" in ended.err
     assert "marked" not in ended.err + ended.out
@@ -223,7 +226,7 @@ def test_the_most_talkative_log_has_no_credentials(full, tmp_path):
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """A standalone cluster of one worker on this machine; its master's URL."""
+    """Start a cluster of one worker on this machine; yield its URL and the worker's folder."""
     folder = tmp_path_factory.mktemp("cluster")
     port = free_port()
     url = f"spark://127.0.0.1:{port}"
@@ -241,23 +244,23 @@ def cluster(tmp_path_factory):
 
 
 @contextmanager
-def _daemon(folder, name, *words, ready):
-    """A process of the cluster, once it has said that it is ready."""
+def _daemon(folder, name, *arguments, ready):
+    """Start a process of the cluster and wait until its log contains ``ready``."""
     log = folder / f"{name}.log"
     loopback = ["--host", "127.0.0.1", "--webui-port", "0"]
-    command = [PROGRAMS / "spark-class", f"org.apache.spark.deploy.{name}", *loopback, *words]
-    more = {
+    command = [PROGRAMS / "spark-class", f"org.apache.spark.deploy.{name}", *loopback, *arguments]
+    variables = {
         "SPARK_LOCAL_IP": "127.0.0.1",
         "AWS_ACCESS_KEY_ID": "AKIATEST",
         "AWS_SECRET_ACCESS_KEY": "marked-secret-key",
     }
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [str(word) for word in command],
+            [str(part) for part in command],
             stdout=out,
             stderr=out,
             cwd=folder,
-            env=environment(**more),
+            env=environment(**variables),
         )
     try:
         deadline = time.monotonic() + 60
@@ -272,7 +275,7 @@ def _daemon(folder, name, *words, ready):
 
 @contextmanager
 def _changing(world, key):
-    """Replaces an object as soon as a run's plan is there: Spark takes longer to begin."""
+    """Replace an object once the plan exists, before Spark has started its tasks."""
 
     def change():
         plan = f"out/{world.tag}/_plan.json"
@@ -292,36 +295,36 @@ def _changing(world, key):
 
 
 def _applications(work):
-    """Applications that the worker has run executors for."""
+    """Return the applications whose executors the worker has run."""
     return {folder.name for folder in work.glob("app-*")}
 
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_a_cluster_transforms_and_the_load_follows_by_itself(full, cluster, tmp_path):
+def test_a_cluster_transforms_and_a_separate_command_loads(full, cluster, tmp_path):
     master, work = cluster
     before = _applications(work)
     skip = ["--skip-ace-upload", *_options(full)]
-    made = run(REPLAY_SH, master, "-", *WINDOW, "login", "chat", *skip, cwd=tmp_path)
-    assert made.status == 0, made.err
+    transformed = run(REPLAY_SH, master, "-", *WINDOW, "login", "chat", *skip, cwd=tmp_path)
+    assert transformed.status == 0, transformed.err
     assert len(_applications(work) - before) == 1
     load = ["--skip-transform", *_options(full)]
-    more = {"SPADE_RSURL": _with_password(full.url)}
-    loaded = run("spade-spark", "replay", *WINDOW, "login", *load, cwd=tmp_path, **more)
+    variables = {"SPADE_RSURL": _with_password(full.url)}
+    loaded = run("spade-spark", "replay", *WINDOW, "login", *load, cwd=tmp_path, **variables)
     assert loaded.status == 0, loaded.err
-    assert full.rows("login") == RIGHT
+    assert full.rows("login") == EXPECTED
     assert PASSWORD not in "\n".join(loaded.commands) + loaded.out + loaded.err
 
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_what_an_executor_refuses_is_one_line_on_the_driver(full, cluster, tmp_path):
-    """An object is replaced after the plan was written, before a task reads it."""
+def test_an_error_of_an_executor_is_one_line_on_the_driver(full, cluster, tmp_path):
+    """An object changes after the plan was written, before a task reads it."""
     master, _ = cluster
     key = edge_logs.key("2017-11-03T18:00:00")
-    words = ["login", "--skip-ace-upload", *_options(full)]
+    arguments = ["login", "--skip-ace-upload", *_options(full)]
     with _changing(full, key):
-        ended = run(REPLAY_SH, master, "-", *WINDOW, *words, cwd=tmp_path)
+        ended = run(REPLAY_SH, master, "-", *WINDOW, *arguments, cwd=tmp_path)
     assert ended.status == 1
     assert ended.out.splitlines()[-1] == (
         f"spade-spark: s3://{full.bucket}/edge/{key} has changed since it was planned: "

@@ -1,8 +1,8 @@
-"""Nothing that is written anywhere holds a secret, whatever goes wrong.
+"""No output contains a secret, whatever fails.
 
-Each secret is marked; the marks are looked for, plain and encoded, in all that a command and its
-children say, log, keep or leave behind, in Spark's event log and on its page, in every object of
-the output, and in the arguments of every process that it starts.
+Each secret contains marks. The tests search for them, plain and encoded, in everything that a
+command and its children print, log or write to files, in Spark's event log and web UI, in all
+objects of the output, and in the arguments of all child processes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tests.support.redshift import RedshiftServer, S3Access
 from tests.support.secret_markers import Marks
 
 pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc"),
+    pytest.mark.skipif(sys.platform != "linux", reason="reads processes from /proc"),
     pytest.mark.timeout(240),
 ]
 
@@ -73,23 +73,23 @@ INSERT INTO physical.chat VALUES ('2017-11-03 10:30:00', 'wrong');
 
 
 class Watched:
-    """A command, everything it writes, and the arguments of all that it starts."""
+    """A command, everything that it writes, and the arguments of its child processes."""
 
     def __init__(self, folder: Path, world: ReplayHarness, environ: dict[str, str]) -> None:
         self.folder = folder
         self.world = world
         self.environ = environ
         self.pages = b""
-        self.said = ""
+        self.printed = ""
         self.status = 0
         self.arguments: set[str] = set()
         self.during = lambda tree: None
 
-    def run(self, *words: str, command: tuple[str, ...] = COMMAND) -> None:
-        """Runs it to its end."""
-        tree = ProcessTree(words, self.environ, self.folder / "said.txt", command)
+    def run(self, *arguments: str, command: tuple[str, ...] = COMMAND) -> None:
+        """Run the command and wait for its end."""
+        tree = ProcessTree(arguments, self.environ, self.folder / "printed.txt", command)
         ended = threading.Event()
-        watch = threading.Thread(target=self._watch, args=(tree, words, ended))
+        watch = threading.Thread(target=self._watch, args=(tree, arguments, ended))
         watch.start()
         try:
             self.during(tree)
@@ -97,37 +97,37 @@ class Watched:
         finally:
             ended.set()
             watch.join()
-        self.said = " ".join(tree.output.split())
+        self.printed = " ".join(tree.output.split())
 
     def replay(self, *more: str, level: str = "DEBUG") -> None:
         options = ["--conf", str(self.world.conf), "--runtag", self.world.tag, "--log", level]
         self.run("replay", *WINDOW, "login", "chat", *options, *more)
 
-    def given_away(self) -> dict[str, list[str]]:
-        """Where which secret was found."""
-        found = {place: MARKS.found_in(data) for place, data in self._written()}
-        return {place: names for place, names in found.items() if names}
+    def leaked_secrets(self) -> dict[str, list[str]]:
+        """Return the names of the leaked secrets, by place."""
+        secrets = {place: MARKS.found_in(data) for place, data in self._written()}
+        return {place: names for place, names in secrets.items() if names}
 
     def _written(self):
         for path in sorted(self.folder.rglob("*")):
             if path.is_file() and path != self.world.conf:
                 yield str(path), path.read_bytes()
-        yield "Spark's page", self.pages
-        yield "arguments of children", "\n".join(self.arguments).encode()
+        yield "Spark's web UI", self.pages
+        yield "arguments of child processes", "\n".join(self.arguments).encode()
         for entry in self.world.store.list("out/"):
             yield entry.key, self.world.store.read(entry.key)
 
-    def _watch(self, tree: ProcessTree, words: tuple[str, ...], ended: threading.Event) -> None:
-        """Notes the arguments of all, but for those that the user wrote himself."""
+    def _watch(self, tree: ProcessTree, typed: tuple[str, ...], ended: threading.Event) -> None:
+        """Record the arguments of all processes except those that the user typed."""
         own: set[tuple[str, ...]] = set()
         while not ended.wait(0.05):
             members = tree.processes()
             own |= {
                 tuple(member.arguments)
                 for member in members
-                if member.pid == tree.driver.pid and member.arguments[-len(words) :] == words
+                if member.pid == tree.driver.pid and member.arguments[-len(typed) :] == typed
             }
-            # What was forked, and is not yet another program, still shows the driver's words.
+            # Between fork and exec, a child still has the arguments of the driver.
             for member in members:
                 if tuple(member.arguments) not in own:
                     self.arguments.add(" ".join(member.arguments))
@@ -167,7 +167,7 @@ def world(tmp_path, bucket, s3_settings, database):
 
 @pytest.fixture
 def watched(tmp_path, world, users, faulty, redshift):
-    """A command that has every secret there is."""
+    """A command that is given all secrets."""
     temporary, events = tmp_path / "temporary", tmp_path / "events"
     temporary.mkdir()
     events.mkdir()
@@ -196,8 +196,8 @@ def watched(tmp_path, world, users, faulty, redshift):
     return Watched(tmp_path, world, environ)
 
 
-def of_spark(watched, faulty):
-    """Turns Spark's page on, and reads it while a task waits for its first object."""
+def read_web_ui(watched, faulty):
+    """Enable Spark's web UI and read it while a task waits for its first object."""
     port = free_port()
     conf = watched.world.conf
     conf.write_text(
@@ -218,7 +218,7 @@ def of_spark(watched, faulty):
 
 @pytest.mark.parametrize("encode", [str, quote, lambda text: quote(text, safe="")])
 @pytest.mark.parametrize("before", ["", "a", "ab", "user:"])
-def test_a_mark_is_found_plain_url_encoded_in_base64_and_compressed(encode, before):
+def test_a_mark_is_found_in_plain_url_encoded_base64_and_compressed_text(encode, before):
     text = f"{before}{encode(PASSWORD)}".encode()
     for data in (text, base64.b64encode(text), base64.urlsafe_b64encode(text), gzip.compress(text)):
         assert any(
@@ -230,21 +230,21 @@ def test_a_mark_is_found_plain_url_encoded_in_base64_and_compressed(encode, befo
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_a_replay_gives_no_secret_away(watched, faulty, redshift):
-    of_spark(watched, faulty)
+def test_a_replay_leaks_no_secret(watched, faulty, redshift):
+    read_web_ui(watched, faulty)
     watched.replay()
-    assert watched.status == 0, watched.said
+    assert watched.status == 0, watched.printed
     assert any(SECRET in statement for statement in redshift.statements)
     assert b"spark.eventLog.dir" in watched.pages
     assert list((watched.folder / "events").rglob("*"))
-    assert any("pyspark.daemon" in each for each in watched.arguments)
-    assert watched.given_away() == {}
+    assert any("pyspark.daemon" in line for line in watched.arguments)
+    assert watched.leaked_secrets() == {}
 
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_replay_sh_carries_no_secret_on_from_its_own_command_line(watched, faulty, redshift):
-    of_spark(watched, faulty)
+def test_replay_sh_does_not_pass_on_the_secret_in_its_command_line(watched, faulty, redshift):
+    read_web_ui(watched, faulty)
     url = watched.environ.pop("SPADE_RSURL")
     options = ["--conf", str(watched.world.conf), "--log", "DEBUG"]
     watched.run(
@@ -256,42 +256,42 @@ def test_replay_sh_carries_no_secret_on_from_its_own_command_line(watched, fault
         *options,
         command=(str(REPOSITORY / "replay.sh"),),
     )
-    assert watched.status == 0, watched.said
-    assert any("SparkSubmit" in each for each in watched.arguments)
-    assert any("pyspark.daemon" in each for each in watched.arguments)
-    assert watched.given_away() == {}
+    assert watched.status == 0, watched.printed
+    assert any("SparkSubmit" in line for line in watched.arguments)
+    assert any("pyspark.daemon" in line for line in watched.arguments)
+    assert watched.leaked_secrets() == {}
 
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_a_url_on_the_command_line_is_not_carried_on(watched, faulty):
-    of_spark(watched, faulty)
+def test_a_url_on_the_command_line_is_not_passed_on(watched, faulty):
+    read_web_ui(watched, faulty)
     url = watched.environ.pop("SPADE_RSURL")
     watched.replay("--rsurl", url)
-    assert watched.status == 0, watched.said
-    assert watched.given_away() == {}
+    assert watched.status == 0, watched.printed
+    assert watched.leaked_secrets() == {}
 
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_a_user_service_that_is_down_gives_no_secret_away(watched, faulty, users):
-    of_spark(watched, faulty)
+def test_a_user_service_that_is_down_leaks_no_secret(watched, faulty, users):
+    read_web_ui(watched, faulty)
     users.close()
     watched.replay()
     assert watched.status == 1
-    assert "the user service at 127.0.0.1 did not give" in watched.said
-    assert watched.given_away() == {}
+    assert "the user service at 127.0.0.1 did not give" in watched.printed
+    assert watched.leaked_secrets() == {}
 
 
 @pytest.mark.slow
 @pytest.mark.spark
 @pytest.mark.parametrize("kind", ["denied", "bad_signature"])
-def test_objects_that_s3_denies_to_tasks_give_no_secret_away(watched, faulty, kind):
+def test_objects_that_s3_denies_to_tasks_leak_no_secret(watched, faulty, kind):
     faulty.inject("GET .*/edge/.*gz", kind, times=100)
     watched.replay()
     assert watched.status == 1
-    assert "S3 refused the request (403" in watched.said
-    assert watched.given_away() == {}
+    assert "S3 refused the request (403" in watched.printed
+    assert watched.leaked_secrets() == {}
 
 
 @pytest.mark.slow
@@ -302,76 +302,86 @@ def test_a_replay_that_is_killed_leaves_no_secret_behind(watched, faulty, redshi
     redshift.inject("^COPY", "call", function=lambda: trees[0].driver.send_signal(signal.SIGKILL))
     watched.replay()
     assert watched.status == -signal.SIGKILL
-    assert watched.given_away() == {}
+    assert watched.leaked_secrets() == {}
 
 
 @pytest.fixture
-def made(watched):
-    """The rows are made, in this process: loads and failures of loads start no Spark."""
-    words = ["--conf", str(watched.world.conf), "--runtag", watched.world.tag, "--skip-ace-upload"]
+def transformed(watched):
+    """A command after the transform, which ran in this process; loads need no Spark."""
+    options = [
+        "--conf",
+        str(watched.world.conf),
+        "--runtag",
+        watched.world.tag,
+        "--skip-ace-upload",
+    ]
     with on_threads(), mock.patch.dict(os.environ, watched.environ):
-        assert main(["replay", *WINDOW, "login", "chat", *words]) == 0
+        assert main(["replay", *WINDOW, "login", "chat", *options]) == 0
     return watched
 
 
-def test_a_load_with_keys_and_with_a_role_gives_no_secret_away(made, redshift):
-    made.replay("--skip-transform")
-    assert made.status == 0, made.said
-    made.environ["SPADE_WAREHOUSE__IAM_ROLE"] = ROLE
-    made.replay("--skip-transform", "--force")
-    assert made.status == 0, made.said
+def test_a_load_with_keys_and_with_a_role_leaks_no_secret(transformed, redshift):
+    transformed.replay("--skip-transform")
+    assert transformed.status == 0, transformed.printed
+    transformed.environ["SPADE_WAREHOUSE__IAM_ROLE"] = ROLE
+    transformed.replay("--skip-transform", "--force")
+    assert transformed.status == 0, transformed.printed
     assert any(ROLE in statement for statement in redshift.statements)
-    assert made.given_away() == {}
+    assert transformed.leaked_secrets() == {}
 
 
-def test_an_undo_its_failures_and_the_list_of_runs_give_no_secret_away(made, redshift):
-    conf = ("--conf", str(made.world.conf))
-    made.replay("--skip-transform")
+def test_an_undo_its_failures_and_the_list_of_runs_leak_no_secret(transformed, redshift):
+    conf = ("--conf", str(transformed.world.conf))
+    transformed.replay("--skip-transform")
     redshift.inject("^DELETE", message="Internal error", detail=PASSWORD, times=100)
-    made.run("undo", made.world.tag, *conf)
-    assert made.status == 1, made.said
-    assert "Internal error" in made.said
-    assert made.given_away() == {}
+    transformed.run("undo", transformed.world.tag, *conf)
+    assert transformed.status == 1, transformed.printed
+    assert "Internal error" in transformed.printed
+    assert transformed.leaked_secrets() == {}
     redshift.clear_faults()
-    for words in (("undo", made.world.tag), ("runs",), ("runs", made.world.tag, "--json")):
-        made.run(*words, *conf)
-        assert made.status == 0, made.said
-        assert made.given_away() == {}
+    for command in (
+        ("undo", transformed.world.tag),
+        ("runs",),
+        ("runs", transformed.world.tag, "--json"),
+    ):
+        transformed.run(*command, *conf)
+        assert transformed.status == 0, transformed.printed
+        assert transformed.leaked_secrets() == {}
     redshift.password = "another"
-    for word in ("undo", "runs"):
-        made.run(word, made.world.tag, *conf)
-        assert "password authentication failed" in made.said
-        assert made.given_away() == {}
+    for name in ("undo", "runs"):
+        transformed.run(name, transformed.world.tag, *conf)
+        assert "password authentication failed" in transformed.printed
+        assert transformed.leaked_secrets() == {}
 
 
-def test_a_role_that_copy_may_not_assume_gives_no_secret_away(made):
-    made.environ["SPADE_WAREHOUSE__IAM_ROLE"] = f"{ROLE}-other"
-    made.replay("--skip-transform")
-    assert made.status == 1
-    assert "not authorized to assume IAM Role" in made.said
-    assert made.given_away() == {}
+def test_a_role_that_copy_may_not_assume_leaks_no_secret(transformed):
+    transformed.environ["SPADE_WAREHOUSE__IAM_ROLE"] = f"{ROLE}-other"
+    transformed.replay("--skip-transform")
+    assert transformed.status == 1
+    assert "not authorized to assume IAM Role" in transformed.printed
+    assert transformed.leaked_secrets() == {}
 
 
 @pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
-def test_keys_that_copy_is_refused_for_give_no_secret_away(made, name):
-    made.environ[name] += "x"
-    made.replay("--skip-transform")
-    assert made.status == 1
-    assert "S3ServiceException" in made.said
-    assert made.given_away() == {}
+def test_keys_that_copy_rejects_leak_no_secret(transformed, name):
+    transformed.environ[name] += "x"
+    transformed.replay("--skip-transform")
+    assert transformed.status == 1
+    assert "S3ServiceException" in transformed.printed
+    assert transformed.leaked_secrets() == {}
 
 
-def test_load_errors_give_no_secret_away(made):
-    made.world.sql("ALTER TABLE physical.login ALTER COLUMN login TYPE int USING 1")
-    made.replay("--skip-transform")
-    assert made.status == 1
-    assert "COPY rejected values" in made.said
-    assert made.given_away() == {}
+def test_load_errors_leak_no_secret(transformed):
+    transformed.world.sql("ALTER TABLE physical.login ALTER COLUMN login TYPE int USING 1")
+    transformed.replay("--skip-transform")
+    assert transformed.status == 1
+    assert "COPY rejected values" in transformed.printed
+    assert transformed.leaked_secrets() == {}
 
 
 @pytest.mark.parametrize("action", ["refuse", "drop_before"])
 @pytest.mark.parametrize(
-    ("statement", "told"),
+    ("statement", "detail"),
     [
         ("^SELECT version", PASSWORD),
         ("^COPY", f"{PASSWORD} {SECRET} {TOKEN}"),
@@ -379,26 +389,26 @@ def test_load_errors_give_no_secret_away(made):
         ("^COMMIT", f"{PASSWORD} {SECRET} {TOKEN}"),
     ],
 )
-def test_a_warehouse_that_repeats_what_it_was_told_gives_no_secret_away(
-    made, redshift, statement, told, action
+def test_a_warehouse_that_repeats_secrets_leaks_no_secret(
+    transformed, redshift, statement, detail, action
 ):
-    redshift.inject(statement, action, message="Internal error", detail=told)
-    made.replay("--skip-transform")
-    assert made.status in (0, 1), made.said
-    assert made.given_away() == {}
+    redshift.inject(statement, action, message="Internal error", detail=detail)
+    transformed.replay("--skip-transform")
+    assert transformed.status in (0, 1), transformed.printed
+    assert transformed.leaked_secrets() == {}
 
 
 def test_a_wrong_password_is_not_shown(watched, redshift):
     redshift.password = "another"
-    for word in ("replay", "plan"):
-        watched.run(word, *WINDOW, "login", "--conf", str(watched.world.conf), "--log", "DEBUG")
+    for command in ("replay", "plan"):
+        watched.run(command, *WINDOW, "login", "--conf", str(watched.world.conf), "--log", "DEBUG")
         assert watched.status == 1
-        assert "password authentication failed" in watched.said
-    assert watched.given_away() == {}
+        assert "password authentication failed" in watched.printed
+    assert watched.leaked_secrets() == {}
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "corrupt",
     [
         lambda url: url.replace("postgres://", "postgres:/"),
         lambda url: url + "?sslmod=require",
@@ -406,37 +416,37 @@ def test_a_wrong_password_is_not_shown(watched, redshift):
         lambda url: url.replace("127.0.0.1:", "127.0.0.1:x"),
     ],
 )
-def test_a_warehouse_url_that_is_wrong_is_not_repeated(watched, spoil):
-    watched.environ["SPADE_RSURL"] = spoil(watched.environ["SPADE_RSURL"])
+def test_an_invalid_warehouse_url_is_not_repeated(watched, corrupt):
+    watched.environ["SPADE_RSURL"] = corrupt(watched.environ["SPADE_RSURL"])
     watched.replay()
     assert watched.status in (1, 2)
-    assert "warehouse" in watched.said
-    assert watched.given_away() == {}
+    assert "warehouse" in watched.printed
+    assert watched.leaked_secrets() == {}
 
 
 def test_a_setting_of_the_wrong_type_is_not_repeated(watched):
     watched.environ |= {"SPADE_LOOKUPS__USERS__TIMEOUT": USERS}
     watched.replay()
     assert watched.status == 1
-    assert "lookups.users.timeout" in watched.said
-    assert watched.given_away() == {}
+    assert "lookups.users.timeout" in watched.printed
+    assert watched.leaked_secrets() == {}
 
 
 @pytest.mark.parametrize("more", [(), ("--json",)])
-def test_a_plan_gives_no_secret_away(watched, more):
-    words = [*WINDOW, "login", "chat", "--conf", str(watched.world.conf), "--log", "DEBUG", *more]
+def test_a_plan_leaks_no_secret(watched, more):
+    options = ["--conf", str(watched.world.conf), "--log", "DEBUG", *more]
     for role in ("", ROLE):
         watched.environ["SPADE_WAREHOUSE__IAM_ROLE"] = role
-        watched.run("plan", *words)
-        assert watched.status == 0, watched.said
-        assert "COPY" in watched.said
-        assert watched.given_away() == {}
+        watched.run("plan", *WINDOW, "login", "chat", *options)
+        assert watched.status == 0, watched.printed
+        assert "COPY" in watched.printed
+        assert watched.leaked_secrets() == {}
 
 
-def test_a_plan_that_s3_denies_gives_no_secret_away(watched, faulty):
+def test_a_plan_that_s3_denies_leaks_no_secret(watched, faulty):
     for kind in ("denied", "bad_signature"):
         faulty.inject("GET .*list-type", kind)
         watched.run("plan", *WINDOW, "login", "--conf", str(watched.world.conf), "--log", "DEBUG")
         assert watched.status == 1
-        assert "403" in watched.said
-    assert watched.given_away() == {}
+        assert "403" in watched.printed
+    assert watched.leaked_secrets() == {}

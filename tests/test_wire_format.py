@@ -1,4 +1,4 @@
-"""What an earlier version wrote is still read: runs on S3, rows of the ledger, a table in a lake.
+"""Runs on S3, rows of the replay log and tables in a lake of an earlier version can be read.
 
 The files and how they were made: ``tests/data/run_before_renames/README.md``.
 """
@@ -68,7 +68,7 @@ LOADS = {
 
 
 class EarlierRuns:
-    """The bucket and the database as the earlier version left them.
+    """The bucket and the database that the earlier version wrote.
 
     Args:
         conf: The settings file to use.
@@ -96,12 +96,12 @@ class EarlierRuns:
             return rows
 
     def rows(self, table, url=None):
-        found = self.sql(f"SELECT * FROM physical.{table} ORDER BY 1, 3, 2", url)
-        return [(str(time), *values) for time, *values in found]
+        rows = self.sql(f"SELECT * FROM physical.{table} ORDER BY 1, 3, 2", url)
+        return [(str(time), *values) for time, *values in rows]
 
     def chats(self, url=None):
-        found = self.sql("SELECT * FROM physical.chat ORDER BY 1", url)
-        return [(str(time), text) for time, text in found]
+        rows = self.sql("SELECT * FROM physical.chat ORDER BY 1", url)
+        return [(str(time), text) for time, text in rows]
 
     def read(self, key):
         return json.loads(self.store.read(f"out/{key}"))
@@ -114,7 +114,7 @@ class EarlierRuns:
 def earlier(tmp_path, s3_server, s3_settings, database, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SPADE_RSURL", raising=False)
-    # Not a setting: a plan has the hash of those that bear on streams, and so of the URL.
+    # Not streams.endpoint_url: the plan has a hash of the stream settings.
     monkeypatch.setenv("AWS_ENDPOINT_URL_KINESIS", s3_server.endpoint_url)
     bucket = boto3.resource(
         "s3", endpoint_url=s3_server.endpoint_url, region_name=s3_settings.region
@@ -133,13 +133,13 @@ def earlier(tmp_path, s3_server, s3_settings, database, monkeypatch):
 
 @pytest.fixture
 def other_warehouse(earlier, postgres_server):
-    """The URL of a database into which nothing was loaded."""
+    """The URL of a database without any load."""
     url = postgres_server.create_database(f"test_{uuid.uuid4().hex[:12]}")
     earlier.sql(CONTROL + EMPTY_TABLES, url)
     return url
 
 
-def test_every_run_is_found_in_its_state(earlier, capsys):
+def test_every_run_is_listed_with_its_state(earlier, capsys):
     assert earlier.run("runs", "--json") == 0
     runs = {run["run_tag"]: run for run in json.loads(capsys.readouterr().out)["runs"]}
     assert {tag: (run["state"], run["rows"], run["objects"]) for tag, run in runs.items()} == {
@@ -188,19 +188,19 @@ def test_a_run_shows_its_tables_and_its_loads(earlier, capsys, tag):
         assert bool(in_ledger[table]["undone"]) == (tag == "undone")
 
 
-def test_a_run_is_loaded_into_another_warehouse(earlier, other_warehouse):
-    words = ["replay", *FIRST, "--all-tables", "--skip-transform", "--runtag", "loaded"]
+def test_a_run_can_be_loaded_into_another_warehouse(earlier, other_warehouse):
+    arguments = ["replay", *FIRST, "--all-tables", "--skip-transform", "--runtag", "loaded"]
     old = earlier.report("loaded")
-    assert earlier.run(*words, "--allow-empty", url=other_warehouse) == 0
+    assert earlier.run(*arguments, "--allow-empty", url=other_warehouse) == 0
     assert earlier.rows("login", other_warehouse) == [ANN, ZOE, LONG]
     assert earlier.chats(other_warehouse) == [("2017-11-03 10:30:00", "hello")]
-    ledger = earlier.sql(
+    log = earlier.sql(
         "SELECT table_name, rows_deleted, rows_inserted, manifest_checksum FROM infra.replay "
         "ORDER BY 1",
         other_warehouse,
     )
     checksum = "e19d8f4096854094ed42a5f3adf333614167e28b05a7e439dee26a39578f4ed5"
-    assert ledger == [("chat", 0, 1, checksum), ("login", 0, 3, checksum)]
+    assert log == [("chat", 0, 1, checksum), ("login", 0, 3, checksum)]
     new = earlier.report("loaded")
     assert new.keys() == old.keys()
     assert new["manifest"] == {**old["manifest"], "fallbacks": {}}
@@ -212,9 +212,9 @@ def test_a_run_is_loaded_into_another_warehouse(earlier, other_warehouse):
     }
 
 
-def test_a_run_that_the_ledger_has_is_not_loaded_twice(earlier, capsys):
-    words = ["replay", *FIRST, "--all-tables", "--skip-transform", "--runtag", "loaded"]
-    assert earlier.run(*words) == 0
+def test_a_run_in_the_replay_log_is_not_loaded_again(earlier, capsys):
+    arguments = ["replay", *FIRST, "--all-tables", "--skip-transform", "--runtag", "loaded"]
+    assert earlier.run(*arguments) == 0
     assert earlier.rows("login") == LOADED
     assert [load.keys() for load in earlier.report("loaded")["loads"]] == [
         {"table", "at", "deleted", "inserted"}
@@ -222,8 +222,8 @@ def test_a_run_that_the_ledger_has_is_not_loaded_twice(earlier, capsys):
     assert len(earlier.sql("SELECT 1 FROM infra.replay")) == 6
 
 
-def test_a_load_is_undone_and_its_undo_too(earlier):
-    """By the ledger's fingerprints and backups that the earlier version wrote."""
+def test_a_load_and_its_undo_can_be_undone(earlier):
+    """With the fingerprints and backups that the earlier version wrote."""
     wrong = [
         ("2017-11-03 10:00:00", "wrong", 2, None, None),
         ("2017-11-03 11:30:00", "wrong", 3, None, None),
@@ -235,14 +235,14 @@ def test_a_load_is_undone_and_its_undo_too(earlier):
     assert earlier.rows("login") == LOADED
 
 
-def test_an_undo_of_the_earlier_version_is_undone(earlier):
+def test_an_undo_of_the_earlier_version_can_be_undone(earlier):
     assert earlier.run("undo", "undo-undone", "--yes") == 0
     assert earlier.rows("login") == [BOB if row == OLD else row for row in LOADED]
     assert earlier.chats()[1:] == [("2017-11-03 12:20:00", "again")]
 
 
-def test_a_killed_run_is_resumed_with_the_partition_that_is_done(earlier, capsys):
-    """Its plan, its completion record and its lock are the earlier version's."""
+def test_a_killed_run_is_resumed_after_its_finished_partition(earlier, capsys):
+    """The earlier version wrote its plan, its completion record and its lock."""
     done = earlier.store.read("out/killed/_completed/00000.json")
     assert earlier.run("replay", *LAST, "login", "--runtag", "killed") == 0
     assert earlier.store.read("out/killed/_completed/00000.json") == done
@@ -257,29 +257,29 @@ def test_a_killed_run_is_resumed_with_the_partition_that_is_done(earlier, capsys
     assert earlier.read("_locks/claims.json") == {"held": []}
 
 
-def test_a_killed_run_is_not_resumed_by_another_plan(earlier, capsys):
+def test_a_killed_run_is_not_resumed_with_another_plan(earlier, capsys):
     assert earlier.run("replay", *LAST, "login", "chat", "--runtag", "killed") == 2
     assert "killed was started with another plan: tables was login, is chat, login" in (
         " ".join(capsys.readouterr().err.split())
     )
 
 
-def test_a_lock_of_the_earlier_version_keeps_others_out(earlier, capsys):
-    words = ["replay", *LAST, "login", "--runtag", "new"]
-    assert earlier.run(*words) == 2
+def test_a_lock_of_the_earlier_version_is_respected(earlier, capsys):
+    arguments = ["replay", *LAST, "login", "--runtag", "new"]
+    assert earlier.run(*arguments) == 2
     assert "run tag killed (root@worker-7, process 31276)" in capsys.readouterr().err
-    assert earlier.run(*words, "--take-over", "killed") == 0
+    assert earlier.run(*arguments, "--take-over", "killed") == 0
 
 
-def test_publishing_is_resumed_after_what_is_published(earlier):
-    """The first stream has all rows by the record; the second did not exist."""
+def test_publishing_is_resumed_after_the_published_rows(earlier):
+    """According to the checkpoint, the first stream has all rows; the second did not exist."""
     streams = Consumer(earlier.endpoint_url)
     names = "before-renames-views", "before-renames-later"
     for name in names:
         streams.new_stream(1, name)
     try:
-        words = ["login", "--skip-ace-upload", "--publish", "all", "--runtag", "publishing"]
-        assert earlier.run("replay", *LAST, *words) == 0
+        arguments = ["login", "--skip-ace-upload", "--publish", "all", "--runtag", "publishing"]
+        assert earlier.run("replay", *LAST, *arguments) == 0
         assert streams.rows(names[0]) == []
         assert sorted(row["login"] for row in streams.rows(names[1])) == sorted(
             row[1] for row in [CAT, *DOGS]
@@ -293,33 +293,33 @@ def test_publishing_is_resumed_after_what_is_published(earlier):
     }
 
 
-def test_a_quarantine_is_retried(earlier):
-    """The line is corrected first, as a corrected decoder would read it."""
-    ((kept, line),) = [
+def test_a_quarantine_can_be_replayed(earlier):
+    """The line is fixed first, as if a fixed decoder could read it."""
+    ((key, line),) = [
         (entry.key, json.loads(gzip.decompress(earlier.store.read(entry.key))))
         for entry in earlier.store.list("out/loaded/_quarantine/")
     ]
     fixed = edge_logs.record("login", {"login": "eve", "n": 9}, at="2017-11-03T17:40:00Z")
     line["raw"] = fixed.decode()
-    earlier.store.write(kept, edge_logs.log([json.dumps(line).encode()]))
+    earlier.store.write(key, edge_logs.log([json.dumps(line).encode()]))
     assert earlier.run("replay", "--from-quarantine", "loaded") == 0
     eve = ("2017-11-03 10:40:00", "eve", 9, None, None)
     assert earlier.rows("login") == [BEFORE, ANN, eve, ZOE, LONG, OLD, AFTER]
 
 
-def test_tables_are_proposed_for_its_untracked_events(earlier, capsys):
+def test_a_schema_is_proposed_for_its_untracked_events(earlier, capsys):
     assert main(["suggest", "loaded", "--json", "--conf", str(earlier.conf)]) == 0
     (proposed,) = json.loads(capsys.readouterr().out)
     assert proposed["EventName"] == "unknown"
 
 
-def test_a_table_in_a_lake_is_added_to(earlier, tmp_path, capsys):
-    """Another run of the same window replaces what the earlier version published."""
+def test_a_table_in_a_lake_can_be_updated(earlier, tmp_path, capsys):
+    """Another run replaces a part of the window that the earlier version published."""
     lake = ["--to", f"s3://{BUCKET}/lake/", "--conf", str(earlier.conf)]
     assert main(["export", "publish", "loaded", *lake]) == 0
     assert json.loads(earlier.store.read("lake/login/_current.json"))["serial"] == 1
-    words = ["replay", "2017-11-03 11:00:00", FIRST[1], "login", "--skip-ace-upload"]
-    assert earlier.run(*words, "--format", "parquet", "--runtag", "more") == 0
+    arguments = ["replay", "2017-11-03 11:00:00", FIRST[1], "login", "--skip-ace-upload"]
+    assert earlier.run(*arguments, "--format", "parquet", "--runtag", "more") == 0
     assert main(["export", "publish", "more", "login", *lake]) == 0
     snapshot = json.loads(earlier.store.read("lake/login/_current.json"))
     assert snapshot["serial"] == 2
@@ -330,11 +330,11 @@ def test_a_table_in_a_lake_is_added_to(earlier, tmp_path, capsys):
         path = tmp_path / f"{number}.parquet"
         path.write_bytes(earlier.store.read(f"lake/{file['key']}"))
         files.append(str(path))
-    _, found = query(f"SELECT login, n FROM read_parquet({files}) ORDER BY time")
-    assert found == [("ann", 1), ("zoë'\\", None), ("x" * 25, 7)]
+    _, rows = query(f"SELECT login, n FROM read_parquet({files}) ORDER BY time")
+    assert rows == [("ann", 1), ("zoë'\\", None), ("x" * 25, 7)]
 
 
-def test_rows_without_a_manifest_are_loaded_by_their_prefix(earlier, other_warehouse):
-    words = ["login", "--skip-transform", "--by-prefix", "--runtag", "earlier", "--allow-empty"]
-    assert earlier.run("replay", *FIRST, *words, url=other_warehouse) == 0
+def test_files_without_a_manifest_are_loaded_by_prefix(earlier, other_warehouse):
+    arguments = ["login", "--skip-transform", "--by-prefix", "--runtag", "earlier", "--allow-empty"]
+    assert earlier.run("replay", *FIRST, *arguments, url=other_warehouse) == 0
     assert earlier.rows("login", other_warehouse) == [("2017-11-03 10:05:00", "old", 1, None, None)]
