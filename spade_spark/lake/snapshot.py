@@ -168,7 +168,7 @@ class VersionedSnapshot:
 
     Attributes:
         snapshot: The snapshot; None if the table was never published.
-        etag: The ETag, for the commit of the next snapshot; empty if there is no snapshot.
+        etag: The ETag, for the commit of the next snapshot; empty if there is none yet.
     """
 
     snapshot: Snapshot | None

@@ -264,7 +264,7 @@ class LeaseStore:
         )
 
     def _read(self) -> tuple[LeaseTable, str]:
-        """Read the leases and the object's ETag, which is empty if there is no object.
+        """Read the leases and the object's ETag, which is empty if the object does not exist.
 
         A response can be cut off and still look complete, so data that cannot be decoded is read
         again.

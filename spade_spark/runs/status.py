@@ -152,55 +152,55 @@ class RunState:
         return sum(table.rows for table in self.tables)
 
 
-def state_of(found: DiscoveredRun, loads: Iterable[TableLoad]) -> RunState:
+def state_of(run: DiscoveredRun, loads: Iterable[TableLoad]) -> RunState:
     """Derive the state of a run.
 
     Args:
-        found: The run.
+        run: The run.
         loads: All known loads, including those of other runs.
     """
     all_loads = tuple(loads)
-    own_loads = tuple(load for load in all_loads if load.run_tag == found.run_tag)
-    state = _state(found, own_loads)
+    own_loads = tuple(load for load in all_loads if load.run_tag == run.run_tag)
+    state = _state(run, own_loads)
     return RunState(
-        run_tag=found.run_tag,
-        url=found.url,
+        run_tag=run.run_tag,
+        url=run.url,
         state=state,
-        window=found.window,
-        tables=_tables(found),
-        partitions=len(found.plan.partitions) if found.plan else None,
-        done=found.done,
-        objects=len(found.objects),
-        size=found.size,
+        window=run.window,
+        tables=_tables(run),
+        partitions=len(run.plan.partitions) if run.plan else None,
+        done=run.done,
+        objects=len(run.objects),
+        size=run.size,
         loads=own_loads,
-        lock=_holder(found),
-        problems=found.problems,
-        removable=_removable(found, state, all_loads),
-        next=_next_step(found, state, own_loads),
+        lock=_holder(run),
+        problems=run.problems,
+        removable=_removable(run, state, all_loads),
+        next=_next_step(run, state, own_loads),
     )
 
 
-def _state(found: DiscoveredRun, loads: tuple[TableLoad, ...]) -> State:
-    if found.is_live:
-        return State.LOADING if found.manifest else State.TRANSFORMING
-    if found.problems:
+def _state(run: DiscoveredRun, loads: tuple[TableLoad, ...]) -> State:
+    if run.is_live:
+        return State.LOADING if run.manifest else State.TRANSFORMING
+    if run.problems:
         return State.DAMAGED
-    if found.manifest:
-        if _not_loaded(found, loads):
+    if run.manifest:
+        if _not_loaded(run, loads):
             return State.COMPLETE
         return State.UNDONE if any(load.undone for load in loads) else State.LOADED
-    return State.ABANDONED if found.plan else State.LEGACY
+    return State.ABANDONED if run.plan else State.LEGACY
 
 
-def _not_loaded(found: DiscoveredRun, loads: Iterable[TableLoad]) -> list[str]:
+def _not_loaded(run: DiscoveredRun, loads: Iterable[TableLoad]) -> list[str]:
     """The tables of the run without a known load."""
-    assert found.manifest is not None
+    assert run.manifest is not None
     loaded = {load.table for load in loads if load.in_replay_log is not False}
-    return [table.table for table in found.manifest.tables if table.table not in loaded]
+    return [table.table for table in run.manifest.tables if table.table not in loaded]
 
 
-def _tables(found: DiscoveredRun) -> tuple[RunTable, ...]:
-    if found.manifest:
+def _tables(run: DiscoveredRun) -> tuple[RunTable, ...]:
+    if run.manifest:
         return tuple(
             RunTable(
                 table.table,
@@ -209,53 +209,53 @@ def _tables(found: DiscoveredRun) -> tuple[RunTable, ...]:
                 len(table.all_files),
                 sum(file.size for file in table.all_files),
             )
-            for table in found.manifest.tables
+            for table in run.manifest.tables
         )
-    return tuple(RunTable(name, None) for name in found.plan.tables) if found.plan else ()
+    return tuple(RunTable(name, None) for name in run.plan.tables) if run.plan else ()
 
 
-def _holder(found: DiscoveredRun) -> LeaseHolder | None:
-    if found.lease is None:
+def _holder(run: DiscoveredRun) -> LeaseHolder | None:
+    if run.lease is None:
         return None
-    age = found.lease_table.age(found.lease)
-    return LeaseHolder(str(found.lease.request.process), int(age.total_seconds()), found.is_live)
+    age = run.lease_table.age(run.lease)
+    return LeaseHolder(str(run.lease.request.process), int(age.total_seconds()), run.is_live)
 
 
 def _removable(
-    found: DiscoveredRun, state: State, loads: tuple[TableLoad, ...]
+    run: DiscoveredRun, state: State, loads: tuple[TableLoad, ...]
 ) -> PruneCandidate | None:
     """What can be removed; nothing of a running, damaged or legacy run."""
     if state is State.ABANDONED:
-        return PruneCandidate.of("run", "abandoned", found.objects, found.untracked)
+        return PruneCandidate.of("run", "abandoned", run.objects, run.untracked)
     if state not in {State.COMPLETE, State.LOADED, State.UNDONE}:
         return None
-    newer = _superseded_by(found, loads)
+    newer = _superseded_by(run, loads)
     if newer:
-        return PruneCandidate.of("run", f"superseded by {newer}", found.objects, found.untracked)
-    leftovers = found.leftovers, found.untracked_leftovers
+        return PruneCandidate.of("run", f"superseded by {newer}", run.objects, run.untracked)
+    leftovers = run.leftovers, run.untracked_leftovers
     return PruneCandidate.of("leftovers", "not in the manifest", *leftovers)
 
 
-def _superseded_by(found: DiscoveredRun, loads: tuple[TableLoad, ...]) -> str:
+def _superseded_by(run: DiscoveredRun, loads: tuple[TableLoad, ...]) -> str:
     """The later runs whose loads replaced all of this one; empty if there are none.
 
     If this run was loaded, they must have been loaded into the same warehouse after it. A run with
     Parquet files only is for a lake, so that no load supersedes it.
     """
-    assert found.manifest is not None
-    if not found.manifest.has_tsv:
+    assert run.manifest is not None
+    if not run.manifest.has_tsv:
         return ""
-    window = Window.parse(*found.manifest.window)
+    window = Window.parse(*run.manifest.window)
     newer = set()
-    for table in found.manifest.tables:
+    for table in run.manifest.tables:
         loads_of_table = [load for load in loads if load.table == table.table]
-        own = [load for load in loads_of_table if load.run_tag == found.run_tag]
+        own = [load for load in loads_of_table if load.run_tag == run.run_tag]
         others = [
             load
             for load in loads_of_table
-            if load.run_tag != found.run_tag and load.undone is None and load.covers(window)
+            if load.run_tag != run.run_tag and load.undone is None and load.covers(window)
         ]
-        targets = [(load.warehouse, load.at) for load in own] or [("", found.manifest.created)]
+        targets = [(load.warehouse, load.at) for load in own] or [("", run.manifest.created)]
         for warehouse, since in targets:
             later = [
                 load.run_tag
@@ -268,9 +268,9 @@ def _superseded_by(found: DiscoveredRun, loads: tuple[TableLoad, ...]) -> str:
     return ", ".join(sorted(newer))
 
 
-def _next_step(found: DiscoveredRun, state: State, loads: tuple[TableLoad, ...]) -> str:
-    tag = found.run_tag
-    if found.is_live:
+def _next_step(run: DiscoveredRun, state: State, loads: tuple[TableLoad, ...]) -> str:
+    tag = run.run_tag
+    if run.is_live:
         return "wait until the process that holds its lock has ended"
     if state is State.DAMAGED:
         return "start a new run: run the replay again without --runtag"
@@ -279,11 +279,11 @@ def _next_step(found: DiscoveredRun, state: State, loads: tuple[TableLoad, ...])
             "if an earlier tool wrote it, load it: spade-spark replay START END TABLE... "
             f"--skip-transform --by-prefix --runtag {tag}"
         )
-    if found.plan:
-        return f"resume it: {_command(found.plan.window, _plan_args(found.plan), tag)}"
-    assert found.manifest is not None
-    missing = _not_loaded(found, loads)
-    return _load_hint(found.manifest, missing) if missing else _undo_hint(state, tag, loads)
+    if run.plan:
+        return f"resume it: {_command(run.plan.window, _plan_args(run.plan), tag)}"
+    assert run.manifest is not None
+    missing = _not_loaded(run, loads)
+    return _load_hint(run.manifest, missing) if missing else _undo_hint(state, tag, loads)
 
 
 def _load_hint(manifest: Manifest, tables: Iterable[str]) -> str:

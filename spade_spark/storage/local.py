@@ -28,7 +28,7 @@ class DirectoryStore:
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """See :class:`~spade_spark.storage.base.Store`."""
         if not self._root.is_dir():
-            raise ObjectNotFoundError(f"there is no directory {self._root}")
+            raise ObjectNotFoundError(f"directory {self._root} does not exist")
         folder = prefix.rpartition("/")[0]
         files = (path for path in self._path(folder).rglob("*") if path.is_file())
         objects = [self._stored(path) for path in files if not path.name.startswith(_PART)]

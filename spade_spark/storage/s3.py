@@ -243,7 +243,7 @@ def _translate(name: str, error: ClientError) -> Exception:
     if code == "NoSuchBucket":
         bucket = name.removeprefix("s3://").partition("/")[0]
         return ObjectNotFoundError(
-            f"there is no bucket {bucket} ({name}): check its name and region"
+            f"bucket {bucket} does not exist ({name}): check its name and region"
         )
     if code in _MISSING:
         return ObjectNotFoundError(f"{name} does not exist")

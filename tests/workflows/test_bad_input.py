@@ -40,7 +40,7 @@ def refused(world, capsys):
 def test_a_missing_bucket(world, refused):
     world.configure(f'edge = "s3://{world.bucket}/edge/"', 'edge = "s3://no-such-bucket/edge/"')
     assert refused() == (
-        "there is no bucket no-such-bucket (s3://no-such-bucket/edge/20171103/): check its name "
+        "bucket no-such-bucket does not exist (s3://no-such-bucket/edge/20171103/): check its name "
         "and region; see input.edge in the settings"
     )
 

@@ -121,7 +121,7 @@ def test_a_run_without_rows_replaces_nothing(world, capsys):
 def test_a_missing_edge_bucket_is_named(full, capsys):
     full.conf.write_text(full.conf.read_text().replace("/edge/", "-not-there/edge/"))
     assert full.replay("login") == 1
-    assert "spade-spark: there is no bucket test-" in capsys.readouterr().err
+    assert "-not-there does not exist (s3:" in capsys.readouterr().err
 
 
 def test_a_missing_schema_object_is_named(full, capsys):
