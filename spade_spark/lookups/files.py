@@ -102,7 +102,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _errors_of(setting: str, url: str) -> Iterator[None]:
-    """Raise errors as errors of the setting. Other URLs may contain a password: never show them."""
+    """Convert errors to errors of the setting. Never show other URLs: they may have a password."""
     if "://" in url and not url.startswith(("s3://", "file://")):
         raise SettingsError(f"{setting} must be a path or s3://bucket/key, not another URL")
     try:

@@ -86,33 +86,23 @@ class _StreamTask:
         log: PublishCheckpointStore,
         target: StreamTarget,
     ) -> None:
-        assert context.publishing is not None
+        publishing, settings, stream = context.publishing, context.settings, target.stream
+        assert publishing is not None
         self._store, self._log, self._target = store, log, target
-        self._checkpoint_rows = context.publishing.checkpoint_rows
-        self._files = [file for file in completion.files if file.table in target.stream.events]
+        self._checkpoint_rows = publishing.checkpoint_rows
+        self._files = [file for file in completion.files if file.table in stream.events]
         self._rows = sum(file.rows for file in self._files)
         columns = _columns(context.schemas)
         self._selectors = {
-            name: Selector(
-                target.stream,
-                name,
-                columns[name],
-                context.settings.streams,
-                context.publishing.window,
-            )
+            name: Selector(stream, name, columns[name], settings.streams, publishing.window)
             for name in {file.table for file in self._files}
         }
         record_url = store.url + RunPaths(context.run_tag).publication(completion.partition)
         progress = log.progress(target.id)
         self._publisher = Publisher(
-            target.stream,
-            Sender(
-                target.stream,
-                AwsService(target.stream, context.settings),
-                time.sleep,
-                log.heartbeat,
-            ),
-            Envelope(target.stream, f"{record_url}#{context.plan}/{target.id}"),
+            stream,
+            Sender(stream, AwsService(stream, settings), time.sleep, log.heartbeat),
+            Envelope(stream, f"{record_url}#{context.plan}/{target.id}"),
             settled=progress.settled,
             counts=progress.counts,
         )
