@@ -1,4 +1,4 @@
-"""Experiments on a replay: whatever dies, answers late or is typed wrong, no row is lost.
+"""Fault injection: whatever fails during a command, no row is lost or duplicated.
 
-``python -m tests.chaos`` does all of them; ``tests/chaos/test_chaos.py`` a part.
+``python -m tests.chaos`` runs all experiments, ``tests/chaos/test_chaos.py`` a sample of them.
 """

@@ -1,6 +1,6 @@
-"""``python -m tests.chaos``: all experiments, and the table of what came of them.
+"""``python -m tests.chaos``: run all experiments and print a table of the results.
 
-Exit status: 0 no assertion was broken, 1 one was.
+Exit status: 0 all trials passed, 1 a trial failed.
 """
 
 from __future__ import annotations
@@ -13,34 +13,41 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from tests.chaos.baselines import know
-from tests.chaos.experiments import every
-from tests.chaos.fixtures import KEYS, scene
-from tests.chaos.table import run_all, show
+from tests.chaos.baselines import record_baselines
+from tests.chaos.experiments import all_experiments
+from tests.chaos.fixtures import KEYS, prepared_environment
+from tests.chaos.runner import print_results, run_all
 
 
 @click.command()
-@click.option("--seed", default=1, show_default=True, help="Of every dice.")
-@click.option("--kills", default=40, show_default=True, help="kill -9 so often.")
-@click.option("--minutes", default=45.0, show_default=True, help="The time for all, roughly.")
-@click.option("--only", default="", help="Only experiments with this in their name.")
+@click.option("--seed", default=1, show_default=True, help="Seed of all random choices.")
+@click.option("--kills", default=40, show_default=True, help="Number of kill -9 trials.")
+@click.option("--minutes", default=45.0, show_default=True, help="Approximate time limit.")
+@click.option("--only", default="", help="Run only experiments whose name contains this.")
 def main(seed: int, kills: int, minutes: float, only: str) -> None:
-    """Does to replays what may happen to them, and looks whether any row is lost or doubled."""
-    began = time.monotonic()
+    """Inject faults into commands and check that no row is lost or duplicated."""
+    started = time.monotonic()
     console = Console(width=120)
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     os.environ.update(KEYS)
-    with tempfile.TemporaryDirectory(prefix="spade-chaos-") as folder, scene(Path(folder)) as stage:
-        known = know(stage)
-        chosen = [each for each in every(known, seed, kills) if only in each.name]
-        left = minutes * 60 - (time.monotonic() - began)
-        results = run_all(chosen, left, say)
-    say(f"seed {seed}, {time.monotonic() - began:.0f} s")
-    show(results, console)
-    raise SystemExit(any(result.broken for result in results))
+    with (
+        tempfile.TemporaryDirectory(prefix="spade-chaos-") as folder,
+        prepared_environment(Path(folder)) as env,
+    ):
+        baselines = record_baselines(env)
+        experiments = [
+            experiment
+            for experiment in all_experiments(baselines, seed, kills)
+            if only in experiment.name
+        ]
+        left = minutes * 60 - (time.monotonic() - started)
+        results = run_all(experiments, left, log)
+    log(f"seed {seed}, {time.monotonic() - started:.0f} s")
+    print_results(results, console)
+    raise SystemExit(any(result.failures for result in results))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
-"""What undisturbed commands come to, which trials are held against, and the assertion of all.
+"""Baselines: the results of undisturbed commands, and the check of each trial against them.
 
-After the disturbance each table is as it was or as an undisturbed command makes it, row for row,
-the ledgers balance, and the rows that went are kept; after the same command, run again
-undisturbed, all tables are as they should be, and the command says so by its exit status. A trial
-returns in a few words how the disturbed command ended; what breaks the assertion is an
-AssertionError.
+After a fault, each table is unchanged or as an undisturbed command leaves it, row for row; the
+replay log and the audit counts are consistent; and a backup holds the deleted rows. After a second,
+undisturbed run of the same command, all tables are correct and the exit status is 0. A trial
+returns how the disturbed command ended, and raises AssertionError if a check fails.
 """
 
 from __future__ import annotations
@@ -14,34 +13,34 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tests.chaos.fixtures import TABLES, Scene, Tables, in_order
-from tests.chaos.state_diff import Change
-from tests.chaos.trial import Ended, Trial, check_run, trial
+from tests.chaos.fixtures import TABLES, ChaosEnvironment, Tables, in_order
+from tests.chaos.state_diff import ExpectedChange
+from tests.chaos.trial import CommandResult, Trial, check_run, trial
 from tests.support import edge_logs
 
-MADE = "undisturbed"
-"""The run tag of the undisturbed replay: a whole run, which loads may take."""
+BASELINE_TAG = "undisturbed"
+"""The run tag of the undisturbed replay. Trials of loads use its files."""
 
-LOADED = ("login", "chat")
-"""What loads without a transform replace, and what is undone and added to."""
+LOADED_TABLES = ("login", "chat")
+"""The tables that load trials replace, undo trials restore, and quarantine trials append to."""
 
-ALONE = ("--poolsize", "1")
-"""One table after the other: the statements in an order that does not change."""
+SEQUENTIAL = ("--poolsize", "1")
+"""Load one table after the other, so that the order of the statements is always the same."""
 
 _AFTER_LOAD = "chaos_loaded"
 
 
 @dataclass(frozen=True)
-class Course:
-    """What an undisturbed command did.
+class CommandTrace:
+    """What an undisturbed command does.
 
     Attributes:
-        requests: The requests to S3 that it made, in their order.
-        statements: The statements that it made.
-        seconds: The time that it took.
+        requests: Its requests to S3, in order.
+        statements: Its SQL statements, in order.
+        seconds: Its duration.
     """
 
     requests: tuple[str, ...]
@@ -51,148 +50,188 @@ class Course:
 
 @dataclass(frozen=True)
 class Command:
-    """A command that is to be disturbed.
+    """A command to disturb.
 
     Attributes:
-        name: What experiments call it.
-        scene: What it begins with.
+        name: Its name in experiments.
+        env: The shared servers and data.
         tag: Its run tag.
-        how: The rest of its trials: see :func:`tests.chaos.trial.trial`.
-        more: Further words.
-        course: What it does, undisturbed.
+        trial_options: Arguments of :func:`tests.chaos.trial.trial`.
+        options: Additional command-line options.
+        trace: What it does when undisturbed.
     """
 
     name: str
-    scene: Scene
+    env: ChaosEnvironment
     tag: str
-    how: Mapping[str, Any]
-    more: tuple[str, ...] = ()
-    course: Course = field(default_factory=lambda: Course((), (), 0.0))
+    trial_options: Mapping[str, Any]
+    options: tuple[str, ...] = ()
+    trace: CommandTrace = field(default_factory=lambda: CommandTrace((), (), 0.0))
 
     def trial(self) -> AbstractContextManager[Trial]:
-        return trial(self.scene, self.tag, **self.how)
+        return trial(self.env, self.tag, **self.trial_options)
 
 
 @dataclass(frozen=True)
-class Known:
-    """What an undisturbed run, and a load alone, came to.
+class Baselines:
+    """The results of the undisturbed commands.
 
     Attributes:
-        scene: What trials begin with.
-        before: The tables before.
-        right: The tables after.
-        whole: What the replay of all tables did.
-        load: The load of :data:`LOADED` alone.
+        env: The shared servers and data.
+        before: The tables before a replay.
+        after: The tables after a replay of all tables.
+        replay_trace: What the replay of all tables does.
+        load: The load of :data:`LOADED_TABLES` without a transform.
         undo: The undo of that load.
-        again: What the run could make no row of, mended, and tried again after that load.
+        quarantine_replay: A replay of the run's quarantine after that load.
     """
 
-    scene: Scene
+    env: ChaosEnvironment
     before: Tables
-    right: Tables
-    whole: Course
+    after: Tables
+    replay_trace: CommandTrace
     load: Command
     undo: Command
-    again: Command
+    quarantine_replay: Command
 
-    def replay(self, words: Sequence[str] = TABLES) -> Change:
-        """What a replay makes of the tables where only some are replaced."""
-        return _replay(self.before, self.right, words)
+    def replay(self, tables: Sequence[str] = TABLES) -> ExpectedChange:
+        """How a replay of some tables should change the warehouse."""
+        return _expected_change(self.before, self.after, tables)
 
 
-def know(scene: Scene) -> Known:
-    """Runs the commands that experiments are about, and nothing disturbs them."""
-    with trial(scene, MADE) as run:
+def record_baselines(env: ChaosEnvironment) -> Baselines:
+    """Run all commands that experiments use, without faults."""
+    with trial(env, BASELINE_TAG) as run:
         before = run.rows()
-        began = time.monotonic()
-        ended = run.apart()
-        whole = _course(run, began)
-        assert ended.status == 0, ended.said
-        right = run.rows()
-        assert all(right[table] != before[table] for table in TABLES)
-        run.look(Change(before, right))
-    mended = _mend_quarantine(scene)
-    loading = _replay(before, right, LOADED)
-    skip = ("--skip-transform", *ALONE)
-    load = Command("load", scene, MADE, {"words": LOADED, "change": loading}, skip)
-    load = _undisturbed(load, keep=_AFTER_LOAD)
-    back = Change(loading.right, before)
-    how = {"like": _AFTER_LOAD, "command": ("undo", MADE), "change": back}
-    fewer = ("--min-rows-ratio", "0")  # the rows that come back are 3 a table
-    undo = Command("undo", scene, f"undo-{MADE}", how, (*ALONE, *fewer))
-    more = {table: in_order([*loading.right[table], *mended[table]]) for table in TABLES}
-    adding = Change(loading.right, more, adds=True)
-    command = ("replay", "--from-quarantine", MADE)
-    how = {"like": _AFTER_LOAD, "command": command, "change": adding}
-    again = Command("replay --from-quarantine", scene, f"{MADE}.quarantine", how, ALONE)
-    return Known(scene, before, right, whole, load, _undisturbed(undo), _undisturbed(again))
+        started = time.monotonic()
+        result = run.run_subprocess()
+        replay_trace = _trace(run, started)
+        assert result.status == 0, result.output
+        after = run.rows()
+        assert all(after[table] != before[table] for table in TABLES)
+        run.check_tables(ExpectedChange(before, after))
+    repaired = _repair_quarantine(env)
+    loading = _expected_change(before, after, LOADED_TABLES)
+    load = Command(
+        "load",
+        env,
+        BASELINE_TAG,
+        {"tables": LOADED_TABLES, "change": loading},
+        ("--skip-transform", *SEQUENTIAL),
+    )
+    undo = Command(
+        "undo",
+        env,
+        f"undo-{BASELINE_TAG}",
+        {
+            "template": _AFTER_LOAD,
+            "command": ("undo", BASELINE_TAG),
+            "change": ExpectedChange(loading.after, before),
+        },
+        (*SEQUENTIAL, "--min-rows-ratio", "0"),  # it restores only 3 rows per table
+    )
+    appended = {table: in_order([*loading.after[table], *repaired[table]]) for table in TABLES}
+    quarantine_replay = Command(
+        "replay --from-quarantine",
+        env,
+        f"{BASELINE_TAG}.quarantine",
+        {
+            "template": _AFTER_LOAD,
+            "command": ("replay", "--from-quarantine", BASELINE_TAG),
+            "change": ExpectedChange(loading.after, appended, adds=True),
+        },
+        SEQUENTIAL,
+    )
+    return Baselines(
+        env,
+        before,
+        after,
+        replay_trace,
+        _with_trace(load, template=_AFTER_LOAD),
+        _with_trace(undo),
+        _with_trace(quarantine_replay),
+    )
 
 
-def settle(trial: Trial, known: Known, ended: Ended, *again: str) -> str:
-    """Looks at what a disturbed command left, runs it again undisturbed, looks once more.
+def check_recovery(trial: Trial, baselines: Baselines, result: CommandResult, *options: str) -> str:
+    """Check what a disturbed command left, run it again without faults, and check once more.
+
+    Args:
+        trial: The trial.
+        baselines: The results of undisturbed commands.
+        result: How the disturbed command ended.
+        options: Additional options of the second run.
 
     Returns:
-        The end of the disturbed command in a few words.
+        A short description of how the disturbed command ended.
     """
     trial.clear_faults()
-    change = trial.change or known.replay(trial.words)
-    changed = trial.look(change)
-    said_done = ended.status == 0
-    assert not said_done or changed == change.tables, "the command said that all was done: not so"
-    second = trial.here(*again)
-    assert trial.look(change) == change.tables, f"run again: {second.said}"
-    assert second.status == 0, f"run again: {second.said}"
-    how = {0: "done", -9: "killed"}.get(ended.status, f"exit status {ended.status}")
+    change = trial.change or baselines.replay(trial.tables)
+    changed = trial.check_tables(change)
+    assert result.status != 0 or changed == change.tables, "exit status 0, but not all tables done"
+    second = trial.run_in_process(*options)
+    assert trial.check_tables(change) == change.tables, f"second run: {second.output}"
+    assert second.status == 0, f"second run: {second.output}"
+    ending = {0: "done", -9: "killed"}.get(result.status, f"exit status {result.status}")
     if not changed:
-        return f"{how}, tables untouched"
-    return f"{how}, all right" if changed == change.tables else f"{how}, some right, others not yet"
+        return f"{ending}, no table changed"
+    return f"{ending}, correct" if changed == change.tables else f"{ending}, partly done"
 
 
-def _undisturbed(command: Command, keep: str = "") -> Command:
-    """The command with its course; the warehouse that it leaves is kept by the name ``keep``."""
+def _with_trace(command: Command, template: str = "") -> Command:
+    """Run a command without faults and record its trace.
+
+    Args:
+        command: The command.
+        template: Save the resulting warehouse as a template of this name.
+    """
     with command.trial() as run:
-        began = time.monotonic()
-        ended = run.here(*command.more)
-        course = _course(run, began)
-        assert ended.status == 0, ended.said
+        started = time.monotonic()
+        result = run.run_in_process(*command.options)
+        trace = _trace(run, started)
+        assert result.status == 0, result.output
         assert run.change is not None
-        assert run.look(run.change) == run.change.tables == set(LOADED), ended.said
-        if keep:
-            run.scene.keep(run.url, keep)
-    return Command(command.name, command.scene, command.tag, command.how, command.more, course)
+        changed = run.check_tables(run.change)
+        assert changed == run.change.tables == set(LOADED_TABLES), result.output
+        if template:
+            run.env.save_template(run.url, template)
+    return replace(command, trace=trace)
 
 
-def _course(run: Trial, began: float) -> Course:
-    seconds = time.monotonic() - began
-    return Course(tuple(run.s3.requests), tuple(run.redshift.statements), seconds)
+def _trace(run: Trial, started: float) -> CommandTrace:
+    seconds = time.monotonic() - started
+    return CommandTrace(tuple(run.s3.requests), tuple(run.redshift.statements), seconds)
 
 
-def _replay(before: Tables, right: Tables, words: Sequence[str]) -> Change:
-    asked = set(words) & set(TABLES) or set(TABLES)
-    return Change(before, {table: (right if table in asked else before)[table] for table in TABLES})
+def _expected_change(before: Tables, after: Tables, tables: Sequence[str]) -> ExpectedChange:
+    replayed = set(tables) & set(TABLES) or set(TABLES)
+    return ExpectedChange(
+        before, {table: (after if table in replayed else before)[table] for table in TABLES}
+    )
 
 
-def _mend_quarantine(scene: Scene) -> Tables:
-    """From now on the decoder reads what it could not: all but the last record of each file.
+def _repair_quarantine(env: ChaosEnvironment) -> Tables:
+    """Make all quarantined records decodable, except the last one of each file.
 
-    The kept line is put right as a mended decoder would read it.
+    Trials of ``--from-quarantine`` then have rows to load, as after a fix of the decoder.
 
     Returns:
-        The rows that come of it.
+        The rows of the repaired records.
     """
-    manifest = check_run(scene, MADE)
+    manifest = check_run(env, BASELINE_TAG)
     assert manifest is not None
     rows: Tables = {table: [] for table in TABLES}
     number = 0
     for file in manifest.quarantine:
-        *broken, last = gzip.decompress(scene.store.read(f"out/{file.key}")).splitlines()
+        *malformed, last = gzip.decompress(env.store.read(f"out/{file.key}")).splitlines()
         lines = []
-        for line in broken:
-            table, properties = LOADED[number % len(LOADED)], {"who": "mended", "n": number}
-            mended = edge_logs.record(table, properties, "2017-11-03T17:30:00Z").decode()
-            lines.append(json.dumps({**json.loads(line), "raw": mended}).encode())
-            rows[table].append(("2017-11-03 10:30:00", "mended", number))
+        for line in malformed:
+            table = LOADED_TABLES[number % len(LOADED_TABLES)]
+            properties = {"who": "repaired", "n": number}
+            repaired = edge_logs.record(table, properties, "2017-11-03T17:30:00Z").decode()
+            lines.append(json.dumps({**json.loads(line), "raw": repaired}).encode())
+            rows[table].append(("2017-11-03 10:30:00", "repaired", number))
             number += 1
-        scene.store.write(f"out/{file.key}", edge_logs.log([*lines, last]))
-    assert all(rows[table] for table in LOADED)
+        env.store.write(f"out/{file.key}", edge_logs.log([*lines, last]))
+    assert all(rows[table] for table in LOADED_TABLES)
     return rows

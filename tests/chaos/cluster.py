@@ -1,7 +1,7 @@
-"""A Spark cluster of one's own: two workers of one core each, on this machine.
+"""A local Spark cluster: two workers with one core each.
 
-They stand on two addresses of the loopback network, since Spark begins no second attempt at a task
-on the host where the first one runs.
+They use two loopback addresses, because Spark does not start a speculative attempt of a task on the
+host where the first attempt runs.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from typing_extensions import Self
 from tests.chaos.processes import Process, in_sessions, python_workers
 
 _HOSTS = ("127.0.0.1", "127.0.0.2")
-_SECONDS = 60.0  # that the master may take to listen
+_SECONDS = 60.0  # for the master to start listening
 
 
 class Cluster:
-    """Running inside its ``with`` block; its children have the environment of this process.
+    """Runs inside its ``with`` block, with the environment of this process.
 
     Args:
-        folder: Where logs and executors' folders go.
+        folder: The folder for logs and executors.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -38,7 +38,7 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        """What ``spark.master`` is."""
+        """The value of ``spark.master``."""
         return f"spark://{_HOSTS[0]}:{self._port}"
 
     def __enter__(self) -> Self:
@@ -48,26 +48,26 @@ class Cluster:
             assert time.monotonic() < deadline, "Spark's master does not listen"
             time.sleep(0.1)
         for host in _HOSTS:
-            words = ("--host", host, "--cores", "1", "--memory", "1g")
-            self._start("worker.Worker", *words, "--work-dir", f"{self._folder}/work", self.url)
+            options = ("--host", host, "--cores", "1", "--memory", "1g")
+            self._start("worker.Worker", *options, "--work-dir", f"{self._folder}/work", self.url)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for each in in_sessions(self._sessions):
-            each.kill()
+        for process in in_sessions(self._sessions):
+            process.kill()
         self._stack.close()
 
     def workers(self) -> list[Process]:
-        """The Python workers of executors."""
+        """The Python workers of the executors."""
         return python_workers(in_sessions(self._sessions))
 
-    def _start(self, name: str, *words: str) -> None:
+    def _start(self, name: str, *options: str) -> None:
         program = Path(pyspark.__path__[0], "bin", "spark-class")
         log = self._stack.enter_context(
             (self._folder / f"spark-{len(self._sessions)}.txt").open("wb")
         )
         process = subprocess.Popen(
-            [program, f"org.apache.spark.deploy.{name}", *words, "--webui-port", "0"],
+            [program, f"org.apache.spark.deploy.{name}", *options, "--webui-port", "0"],
             env={**os.environ, "SPARK_LOCAL_IP": _HOSTS[0]},
             stdin=subprocess.DEVNULL,
             stdout=log,

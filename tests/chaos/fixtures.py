@@ -1,4 +1,4 @@
-"""What every experiment begins with: edge logs, schemas, and a warehouse whose window is wrong."""
+"""What all experiments share: edge logs, schemas, and a warehouse with wrong rows in the window."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ OBJECTS = 8
 LOADER = "loader"
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIACHAOS", "AWS_SECRET_ACCESS_KEY": "secret-of-chaos"}
 
-_EVENTS = 60  # of one object
-_PADDING = 7000  # bytes of an event that hardly compress: 8 objects make 4 partitions
-_FIRST = datetime(2017, 11, 3, 17)  # noqa: DTZ001 - UTC, as edge.record writes it
+_EVENTS = 60  # events of one object
+_PADDING = 7000  # incompressible bytes of each event: 8 objects make 4 partitions
+_FIRST = datetime(2017, 11, 3, 17)  # noqa: DTZ001 - UTC, as edge_logs.record writes it
 BEFORE = "chaos_before"
-"""The warehouse whose window is wrong."""
+"""The warehouse with wrong rows in the window."""
 
-# Its payload is cut behind a table's name: it is decoded, and then kept in quarantine.
-_SPOILT = edge_logs.envelope('{"event": "login"')
+# The payload is truncated after the table's name, so that the record is quarantined.
+_MALFORMED = edge_logs.envelope('{"event": "login"')
 
 _DDL = """
 CREATE SCHEMA physical;
@@ -64,17 +64,17 @@ Tables = dict[str, list[tuple[Any, ...]]]
 
 
 @dataclass
-class Scene:
-    """The servers, the logs, and the warehouse to copy for each trial.
+class ChaosEnvironment:
+    """The servers, the logs, and the warehouse that each trial copies.
 
     Attributes:
-        s3: The S3 server behind every proxy.
-        postgres: The PostgreSQL behind every warehouse.
-        folder: Where files go.
-        bucket: The bucket of everything.
+        s3: The S3 server behind all proxies.
+        postgres: The PostgreSQL behind all warehouses.
+        folder: The folder for files.
+        bucket: The bucket of all objects.
         keys: The keys of the edge logs, below ``edge/``.
-        stack: What ends with the scene.
-        verified: SHA-256 of the manifests whose files were held against them.
+        stack: Closed with the environment.
+        verified: SHA-256 of the manifests that were already checked.
     """
 
     s3: S3Server
@@ -87,7 +87,7 @@ class Scene:
 
     @cached_property
     def cluster(self) -> Cluster:
-        """A Spark cluster, begun at its first use."""
+        """A Spark cluster, started at its first use."""
         return self.stack.enter_context(Cluster(self.folder))
 
     @property
@@ -96,7 +96,7 @@ class Scene:
 
     @cached_property
     def store(self) -> Store:
-        """Everything in the bucket, past every proxy."""
+        """The bucket, without a proxy."""
         return open_store(f"s3://{self.bucket}/", self.settings)
 
     @property
@@ -122,7 +122,7 @@ region = "us-west-2"
 """
 
     def prepare(self) -> None:
-        """Fills the bucket and makes the warehouse that trials copy."""
+        """Fill the bucket and create the warehouse that trials copy."""
         client = boto3.client("s3", endpoint_url=self.s3.endpoint_url, region_name="us-west-2")
         client.create_bucket(
             Bucket=self.bucket, CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
@@ -135,67 +135,67 @@ region = "us-west-2"
         self.sql(ddl, self.postgres.url(BEFORE))
 
     @contextmanager
-    def warehouse(self, like: str = BEFORE) -> Iterator[str]:
-        """The URL, for the owner of everything, of a copy of a warehouse."""
+    def warehouse(self, template: str = BEFORE) -> Iterator[str]:
+        """Create a copy of a warehouse; yield its URL for the owner of all objects."""
         name = f"chaos_{uuid.uuid4().hex[:8]}"
-        self.sql(f"CREATE DATABASE {name} TEMPLATE {like}", self.postgres.url())
+        self.sql(f"CREATE DATABASE {name} TEMPLATE {template}", self.postgres.url())
         try:
             yield self.postgres.url(name)
         finally:
             self.sql(f"DROP DATABASE {name} WITH (FORCE)", self.postgres.url())
 
-    def keep(self, url: str, name: str) -> None:
-        """Keeps a warehouse as it is now, for copies by this name."""
-        like = urlsplit(url).path.strip("/")
-        self.sql(f"CREATE DATABASE {name} TEMPLATE {like}", self.postgres.url())
+    def save_template(self, url: str, name: str) -> None:
+        """Save a warehouse's current state as a template."""
+        source = urlsplit(url).path.strip("/")
+        self.sql(f"CREATE DATABASE {name} TEMPLATE {source}", self.postgres.url())
 
     def clear(self, prefix: str) -> None:
-        """Removes all objects below a prefix."""
+        """Delete all objects below a prefix."""
         for entry in list(self.store.list(prefix)):
             self.store.delete(entry.key)
 
     @staticmethod
     def sql(statements: str, url: str) -> list[tuple[Any, ...]]:
-        """Runs statements, each committed; the rows of the last one."""
+        """Run statements with autocommit; return the rows of the last one."""
         with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
             connection.autocommit = True
             cursor.execute(statements)
             return list(cursor.fetchall()) if cursor.description else []
 
     def rows(self, url: str) -> Tables:
-        """Every row of every table, by one query."""
+        """All rows of all tables, from one query."""
         query = " UNION ALL ".join(
             f"SELECT '{table}', time::text, who, n FROM physical.{table}" for table in TABLES
         )
         tables: Tables = {table: [] for table in TABLES}
         for table, *row in self.sql(query, url):
             tables[table].append(tuple(row))
-        return {table: in_order(found) for table, found in tables.items()}
+        return {table: in_order(rows) for table, rows in tables.items()}
 
 
 def in_order(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Rows, NULL among their values, in an order that follows from them alone."""
+    """Sort rows that may contain NULL."""
     return sorted(rows, key=repr)
 
 
 def fill(store: Store, prefix: str) -> Iterator[str]:
-    """Writes the window's logs below ``prefix``; yields their keys below it."""
+    """Write the window's logs below ``prefix``; yield their keys relative to it."""
     for number in range(OBJECTS):
         closed = _FIRST + timedelta(minutes=20 * number)
         key = edge_logs.key(closed.isoformat(), f"node{number}")
-        store.write(prefix + key, log(number))
+        store.write(prefix + key, log_object(number))
         yield key
 
 
-def log(number: int) -> bytes:
-    """The object ``number``: events of every outcome, some of them outside the window."""
-    dice = random.Random(number)
-    lines = [_line(dice) for _ in range(_EVENTS)]
+def log_object(number: int) -> bytes:
+    """Log object ``number``: events of all outcomes, some outside the window."""
+    rng = random.Random(number)
+    lines = [_line(rng) for _ in range(_EVENTS)]
     data: bytes = edge_logs.log(
         [
             *lines,
             edge_logs.record("unknown", {"a": 1}),
-            _SPOILT,
+            _MALFORMED,
             edge_logs.envelope("no json"),
             b"none",
         ]
@@ -203,14 +203,14 @@ def log(number: int) -> bytes:
     return data
 
 
-def _line(dice: random.Random) -> bytes:
-    at = _FIRST + timedelta(seconds=dice.randrange(-600, 2 * 3600 + 600))
+def _line(rng: random.Random) -> bytes:
+    at = _FIRST + timedelta(seconds=rng.randrange(-600, 2 * 3600 + 600))
     properties = {
-        "who": dice.choice(["ann", "böb", "zoë'\\", 'quo"te', "tab\there"]),
-        "n": dice.choice([None, dice.randrange(100_000)]),
-        "padding": base64.b64encode(dice.randbytes(_PADDING)).decode(),
+        "who": rng.choice(["ann", "böb", "zoë'\\", 'quo"te', "tab\there"]),
+        "n": rng.choice([None, rng.randrange(100_000)]),
+        "padding": base64.b64encode(rng.randbytes(_PADDING)).decode(),
     }
-    line: bytes = edge_logs.record(dice.choice(TABLES), properties, f"{at.isoformat()}Z")
+    line: bytes = edge_logs.record(rng.choice(TABLES), properties, f"{at.isoformat()}Z")
     return line
 
 
@@ -225,10 +225,10 @@ def _schemas() -> bytes:
 
 
 @contextmanager
-def scene(folder: Path) -> Iterator[Scene]:
-    """A prepared scene with servers of its own; the environment has the keys to it."""
+def prepared_environment(folder: Path) -> Iterator[ChaosEnvironment]:
+    """Start the servers and fill them. The caller sets the keys in the process environment."""
     with S3Server() as s3, PostgresServer() as postgres:
-        prepared = Scene(s3, postgres, folder)
-        with prepared.stack:
-            prepared.prepare()
-            yield prepared
+        env = ChaosEnvironment(s3, postgres, folder)
+        with env.stack:
+            env.prepare()
+            yield env

@@ -1,4 +1,4 @@
-"""The edge logs: every object in turn cut, emptied, replaced by random bytes, changed, removed."""
+"""Corrupt inputs: each edge log in turn is truncated, emptied, overwritten, changed or removed."""
 
 from __future__ import annotations
 
@@ -7,52 +7,60 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
-from tests.chaos.baselines import Known, settle
-from tests.chaos.fixtures import fill, log
-from tests.chaos.table import Case, Experiment
-from tests.chaos.trial import Ended, Trial, trial
+from tests.chaos.baselines import Baselines, check_recovery
+from tests.chaos.fixtures import fill, log_object
+from tests.chaos.runner import Case, Experiment
+from tests.chaos.trial import CommandResult, Trial, trial
 
 _EDGE = "edge-of-inputs/"
 
-Damage = Callable[[bytes, random.Random], bytes]
+Corruption = Callable[[bytes, random.Random], bytes]
 
 
-def _cut(data: bytes, dice: random.Random) -> bytes:
-    return data[: dice.randrange(1, len(data))]
+def _truncated(data: bytes, rng: random.Random) -> bytes:
+    return data[: rng.randrange(1, len(data))]
 
 
-def _emptied(data: bytes, dice: random.Random) -> bytes:
+def _emptied(data: bytes, rng: random.Random) -> bytes:
     return b""
 
 
-def _random(data: bytes, dice: random.Random) -> bytes:
-    """All of it, or all after the beginning of a gzip header."""
-    kept = dice.choice((0, 3, 10))
-    return data[:kept] + dice.randbytes(len(data) - kept)
+def _random(data: bytes, rng: random.Random) -> bytes:
+    """Replace all bytes, or all after the start of the gzip header."""
+    kept = rng.choice((0, 3, 10))
+    return data[:kept] + rng.randbytes(len(data) - kept)
 
 
-def _one_bit(data: bytes, dice: random.Random) -> bytes:
-    place = dice.randrange(10, len(data))
-    return data[:place] + bytes([data[place] ^ 1 << dice.randrange(8)]) + data[place + 1 :]
+def _one_bit(data: bytes, rng: random.Random) -> bytes:
+    place = rng.randrange(10, len(data))
+    return data[:place] + bytes([data[place] ^ 1 << rng.randrange(8)]) + data[place + 1 :]
 
 
-_DAMAGES: dict[str, Damage] = {
-    "truncated": _cut,
+_CORRUPTIONS: dict[str, Corruption] = {
+    "truncated": _truncated,
     "emptied": _emptied,
     "replaced by random bytes": _random,
     "with one flipped bit": _one_bit,
 }
 
 
-def experiments(known: Known, dice: random.Random) -> Iterator[Experiment]:
-    """Every object in turn, before the plan and after it."""
-    keys = tuple(fill(known.scene.store, _EDGE))
-    for name, damage in _DAMAGES.items():
+def experiments(baselines: Baselines, rng: random.Random) -> Iterator[Experiment]:
+    """Corrupt each object before the plan; change or remove it after the plan."""
+    keys = tuple(fill(baselines.env.store, _EDGE))
+    for name, corrupt in _CORRUPTIONS.items():
         yield Experiment(
             f"an object {name}",
             tuple(
                 Case(
-                    key, partial(_damaged, known, number, key, damage, random.Random(dice.random()))
+                    key,
+                    partial(
+                        _corrupt_object,
+                        baselines,
+                        number,
+                        key,
+                        corrupt,
+                        random.Random(rng.random()),
+                    ),
                 )
                 for number, key in enumerate(keys)
             ),
@@ -61,52 +69,56 @@ def experiments(known: Known, dice: random.Random) -> Iterator[Experiment]:
         yield Experiment(
             f"an object {name} after the plan",
             tuple(
-                Case(key, partial(_meanwhile, known, number, key, action))
+                Case(key, partial(_meanwhile, baselines, number, key, action))
                 for number, key in enumerate(keys)
             ),
         )
 
 
-def _environ(known: Known) -> dict[str, str]:
-    return {"SPADE_INPUT__EDGE": f"s3://{known.scene.bucket}/{_EDGE}"}
+def _environ(baselines: Baselines) -> dict[str, str]:
+    return {"SPADE_INPUT__EDGE": f"s3://{baselines.env.bucket}/{_EDGE}"}
 
 
-def _damaged(known: Known, number: int, key: str, damage: Damage, dice: random.Random) -> str:
-    """A damaged object is found, named, and nothing is loaded; mended, a new run is right."""
-    whole = log(number)
-    known.scene.store.write(_EDGE + key, damage(whole, dice))
-    tag = f"input-{number}-{damage.__name__.strip('_')}"
-    with trial(known.scene, tag, environ=_environ(known)) as run:
+def _corrupt_object(
+    baselines: Baselines, number: int, key: str, corrupt: Corruption, rng: random.Random
+) -> str:
+    """The run names the corrupt object and loads nothing; a run of the intact one is correct."""
+    intact = log_object(number)
+    baselines.env.store.write(_EDGE + key, corrupt(intact, rng))
+    tag = f"input-{number}-{corrupt.__name__.strip('_')}"
+    with trial(baselines.env, tag, environ=_environ(baselines)) as run:
         try:
-            ended = run.here()
-            assert run.look(known.replay()) == set(), "damaged, and loaded all the same"
+            result = run.run_in_process()
+            assert run.check_tables(baselines.replay()) == set(), "a corrupt object was loaded"
         finally:
-            known.scene.store.write(_EDGE + key, whole)
-        assert ended.status == 1, ended.said
-        assert key in "".join(ended.said.split()), "the damaged object is not named"
-        again = replace(run, tag=f"{tag}-mended")
-        return settle(again, known, ended)
+            baselines.env.store.write(_EDGE + key, intact)
+        assert result.status == 1, result.output
+        assert key in "".join(result.output.split()), "the output does not name the corrupt object"
+        rerun = replace(run, tag=f"{tag}-intact")
+        return check_recovery(rerun, baselines, result)
 
 
-def _meanwhile(known: Known, number: int, key: str, action: Callable[[Trial, str], None]) -> str:
-    """The object is not the planned one any more: nothing is made of it, nothing is loaded."""
+def _meanwhile(
+    baselines: Baselines, number: int, key: str, action: Callable[[Trial, str], None]
+) -> str:
+    """The object differs from the planned one: the run names it and loads nothing."""
     tag = f"input-{number}-{action.__name__.strip('_')}"
-    with trial(known.scene, tag, environ=_environ(known)) as run:
+    with trial(baselines.env, tag, environ=_environ(baselines)) as run:
         run.s3.inject(f"GET .*{key}", "call", function=partial(action, run, _EDGE + key))
         try:
-            ended = run.here()
+            result = run.run_in_process()
         finally:
-            known.scene.store.write(_EDGE + key, log(number))
-        assert ended.status == 1, ended.said
-        assert key in "".join(ended.said.split()), "the object is not named"
-        outcome = settle(run, known, Ended(ended.status, ended.said))
-        assert outcome.endswith("untouched"), "changed, and loaded all the same"
+            baselines.env.store.write(_EDGE + key, log_object(number))
+        assert result.status == 1, result.output
+        assert key in "".join(result.output.split()), "the output does not name the object"
+        outcome = check_recovery(run, baselines, CommandResult(result.status, result.output))
+        assert outcome.endswith("no table changed"), "a changed object was loaded"
         return outcome
 
 
 def _change(run: Trial, key: str) -> None:
-    run.scene.store.write(key, log(99))
+    run.env.store.write(key, log_object(99))
 
 
 def _remove(run: Trial, key: str) -> None:
-    run.scene.store.delete(key)
+    run.env.store.delete(key)

@@ -1,7 +1,7 @@
-"""kill -9, at random moments of a command: of the driver, of an executor's Python worker.
+"""kill -9 of the driver, or of an executor's Python worker, at random moments of a command.
 
-Half of the moments are points in time. Most of a run's time is Java's start, though, so that the
-other half are requests to S3 and statements in the warehouse: the run dies right before one.
+Half of the kills are after a random time. Because the start of the JVM takes most of that time, the
+other half are right before a random request to S3 or SQL statement.
 """
 
 from __future__ import annotations
@@ -14,117 +14,125 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 
-from tests.chaos.baselines import Course, Known, settle
+from tests.chaos.baselines import Baselines, CommandTrace, check_recovery
 from tests.chaos.processes import COMMAND, ProcessTree
-from tests.chaos.table import Case, Experiment
-from tests.chaos.trial import ON_THREADS, SECONDS, Ended, Trial, trial
+from tests.chaos.runner import Case, Experiment
+from tests.chaos.trial import ON_THREADS, SECONDS, CommandResult, Trial, trial
 
 WORKER = "replay: kill -9 of a Python worker"
 
 _SECONDS = 12.0  # of one trial, roughly
 _SECONDS_WITHOUT_SPARK = 4.0
-_BEGIN = 1.0  # of a process, before the command does anything, roughly
-_BY_TASKS = re.compile(r"(GET|PUT) \S+(/edge/|/v1/|/_completed/)")
+_STARTUP_SECONDS = 1.0  # of a process, roughly, before the command does anything
+_TASK_REQUEST = re.compile(r"(GET|PUT) \S+(/edge/|/v1/|/_completed/)")
 
 
 @dataclass(frozen=True)
-class _Victim:
+class _KillTarget:
     """A command whose driver is killed.
 
     Attributes:
-        course: What it does, undisturbed.
-        seconds: How long it takes as a process of its own, roughly.
-        trial: Begins a trial.
-        command: How the process is begun.
-        more: Further words.
+        trace: What it does when undisturbed.
+        seconds: Its approximate duration as a subprocess.
+        trial: Prepares a trial.
+        command: The program.
+        options: Additional command-line options.
     """
 
-    course: Course
+    trace: CommandTrace
     seconds: float
     trial: Callable[[], AbstractContextManager[Trial]]
     command: Sequence[str]
-    more: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
 
 
-def experiments(known: Known, dice: random.Random, kills: int) -> Iterator[Experiment]:
-    """``kills`` kills of a replay, of drivers and of workers in turn, and as many of the others."""
-    drivers = [_replay(known, f"kill-driver-{number:03d}") for number in range(0, kills, 2)]
-    yield _of_drivers(known, dice, "replay: kill -9 of the driver", drivers, _SECONDS)
+def experiments(baselines: Baselines, rng: random.Random, kills: int) -> Iterator[Experiment]:
+    """``kills`` trials of a replay, half of them of workers; half as many of other commands."""
+    drivers = [_replay(baselines, f"kill-driver-{number:03d}") for number in range(0, kills, 2)]
+    yield _driver_experiment(baselines, rng, "replay: kill -9 of the driver", drivers, _SECONDS)
     yield Experiment(
         WORKER,
-        tuple(_worker_case(known, dice, number) for number in range(1, kills, 2)),
+        tuple(_worker_case(baselines, rng, number) for number in range(1, kills, 2)),
         seconds=_SECONDS,
     )
-    undos = [_undo(known)] * (kills // 2)
+    undos = [_undo(baselines)] * (kills // 2)
     name = "undo: kill -9 of the driver"
-    yield _of_drivers(known, dice, name, undos, _SECONDS_WITHOUT_SPARK)
-    agains = [_again(known)] * (kills // 2)
+    yield _driver_experiment(baselines, rng, name, undos, _SECONDS_WITHOUT_SPARK)
+    quarantine_replays = [_quarantine_replay(baselines)] * (kills // 2)
     name = "replay --from-quarantine: kill -9 of the driver"
-    yield _of_drivers(known, dice, name, agains, _SECONDS_WITHOUT_SPARK)
+    yield _driver_experiment(baselines, rng, name, quarantine_replays, _SECONDS_WITHOUT_SPARK)
 
 
-def _replay(known: Known, tag: str) -> _Victim:
-    course = known.whole
-    return _Victim(course, course.seconds, partial(trial, known.scene, tag), COMMAND)
+def _replay(baselines: Baselines, tag: str) -> _KillTarget:
+    trace = baselines.replay_trace
+    return _KillTarget(trace, trace.seconds, partial(trial, baselines.env, tag), COMMAND)
 
 
-def _undo(known: Known) -> _Victim:
-    """It starts no Spark."""
-    undo = known.undo
-    seconds = undo.course.seconds + _BEGIN
-    return _Victim(undo.course, seconds, undo.trial, COMMAND, undo.more)
+def _undo(baselines: Baselines) -> _KillTarget:
+    """An undo, which does not start Spark."""
+    undo = baselines.undo
+    seconds = undo.trace.seconds + _STARTUP_SECONDS
+    return _KillTarget(undo.trace, seconds, undo.trial, COMMAND, undo.options)
 
 
-def _again(known: Known) -> _Victim:
-    """On threads: with Spark it is a replay like all others, as far as a driver's death goes."""
-    again = known.again
+def _quarantine_replay(baselines: Baselines) -> _KillTarget:
+    """A quarantine replay on threads: Spark makes no difference when the driver dies."""
+    command = baselines.quarantine_replay
 
-    def anew() -> AbstractContextManager[Trial]:
-        again.scene.clear(f"out/{again.tag}/")
-        return again.trial()
+    def new_trial() -> AbstractContextManager[Trial]:
+        command.env.clear(f"out/{command.tag}/")
+        return command.trial()
 
-    seconds = again.course.seconds + _BEGIN
-    return _Victim(again.course, seconds, anew, ON_THREADS, again.more)
+    seconds = command.trace.seconds + _STARTUP_SECONDS
+    return _KillTarget(command.trace, seconds, new_trial, ON_THREADS, command.options)
 
 
-def _of_drivers(
-    known: Known, dice: random.Random, name: str, victims: Sequence[_Victim], seconds: float
+def _driver_experiment(
+    baselines: Baselines,
+    rng: random.Random,
+    name: str,
+    targets: Sequence[_KillTarget],
+    seconds: float,
 ) -> Experiment:
-    """Each victim once: every other one at a point in time."""
+    """One trial per target: every other one is killed after a random time."""
     cases = tuple(
-        _driver_case(known, dice, victim, at_a_time=number % 2 == 0)
-        for number, victim in enumerate(victims)
+        _driver_case(baselines, rng, target, after_a_time=number % 2 == 0)
+        for number, target in enumerate(targets)
     )
     return Experiment(name, cases, seconds=seconds)
 
 
-def _driver_case(known: Known, dice: random.Random, victim: _Victim, *, at_a_time: bool) -> Case:
-    if at_a_time:
-        seconds = dice.uniform(0, victim.seconds)
-        return Case(f"after {seconds:.2f} s", partial(_kill_driver_after, known, victim, seconds))
-    course = victim.course
-    moment = dice.randrange(len(course.requests) + len(course.statements))
-    return Case(_named(course, moment), partial(_kill_driver_at, known, victim, moment))
+def _driver_case(
+    baselines: Baselines, rng: random.Random, target: _KillTarget, *, after_a_time: bool
+) -> Case:
+    if after_a_time:
+        seconds = rng.uniform(0, target.seconds)
+        return Case(
+            f"after {seconds:.2f} s", partial(_kill_driver_after, baselines, target, seconds)
+        )
+    trace = target.trace
+    moment = rng.randrange(len(trace.requests) + len(trace.statements))
+    return Case(_moment_name(trace, moment), partial(_kill_driver_at, baselines, target, moment))
 
 
-def _named(course: Course, moment: int) -> str:
-    if moment < len(course.requests):
-        return f"at request {moment} of {len(course.requests)} to S3"
-    statement = moment - len(course.requests)
-    return f"at statement {statement}: {course.statements[statement][:50]}"
+def _moment_name(trace: CommandTrace, moment: int) -> str:
+    if moment < len(trace.requests):
+        return f"at request {moment} of {len(trace.requests)} to S3"
+    statement = moment - len(trace.requests)
+    return f"at statement {statement}: {trace.statements[statement][:50]}"
 
 
-def _kill_driver_after(known: Known, victim: _Victim, seconds: float) -> str:
-    with victim.trial() as run:
-        tree = run.begin(*victim.more, command=victim.command)
+def _kill_driver_after(baselines: Baselines, target: _KillTarget, seconds: float) -> str:
+    with target.trial() as run:
+        tree = run.start(*target.options, command=target.command)
         timer = threading.Timer(seconds, tree.driver.kill)
         timer.start()
-        return _end(known, run, tree, victim.more, timer.cancel)
+        return _finish(baselines, run, tree, target.options, timer.cancel)
 
 
-def _kill_driver_at(known: Known, victim: _Victim, moment: int) -> str:
-    requests = len(victim.course.requests)
-    with victim.trial() as run:
+def _kill_driver_at(baselines: Baselines, target: _KillTarget, moment: int) -> str:
+    requests = len(target.trace.requests)
+    with target.trial() as run:
         trees: list[ProcessTree] = []
 
         def kill() -> None:
@@ -134,21 +142,23 @@ def _kill_driver_at(known: Known, victim: _Victim, moment: int) -> str:
             run.s3.inject("", "call", skip=moment, function=kill)
         else:
             run.redshift.inject("", "call", skip=moment - requests, function=kill)
-        trees.append(run.begin(*victim.more, command=victim.command))
-        return _end(known, run, trees[0], victim.more)
+        trees.append(run.start(*target.options, command=target.command))
+        return _finish(baselines, run, trees[0], target.options)
 
 
-def _worker_case(known: Known, dice: random.Random, number: int) -> Case:
-    made = sum(_BY_TASKS.match(request) is not None for request in known.whole.requests)
-    moment = dice.randrange(made)
+def _worker_case(baselines: Baselines, rng: random.Random, number: int) -> Case:
+    total = sum(
+        _TASK_REQUEST.match(request) is not None for request in baselines.replay_trace.requests
+    )
+    moment = rng.randrange(total)
     tag = f"kill-worker-{number:03d}"
-    name = f"at request {moment} of {made} that tasks make"
-    return Case(name, partial(_kill_worker, known, tag, moment, dice.random()))
+    name = f"at request {moment} of {total} from tasks"
+    return Case(name, partial(_kill_worker, baselines, tag, moment, rng.random()))
 
 
-def _kill_worker(known: Known, tag: str, moment: int, which: float) -> str:
+def _kill_worker(baselines: Baselines, tag: str, moment: int, which: float) -> str:
     killed: list[int] = []
-    with trial(known.scene, tag) as run:
+    with trial(baselines.env, tag) as run:
         trees: list[ProcessTree] = []
 
         def kill() -> None:
@@ -158,19 +168,19 @@ def _kill_worker(known: Known, tag: str, moment: int, which: float) -> str:
                 worker.kill()
                 killed.append(worker.pid)
 
-        run.s3.inject(_BY_TASKS.pattern, "call", skip=moment, function=kill)
-        trees.append(run.begin())
-        outcome = _end(known, run, trees[0])
-    return outcome if killed else f"{outcome} (no worker lived then)"
+        run.s3.inject(_TASK_REQUEST.pattern, "call", skip=moment, function=kill)
+        trees.append(run.start())
+        outcome = _finish(baselines, run, trees[0])
+    return outcome if killed else f"{outcome} (no worker was running)"
 
 
-def _end(
-    known: Known,
+def _finish(
+    baselines: Baselines,
     run: Trial,
     tree: ProcessTree,
-    more: tuple[str, ...] = (),
-    and_then: Callable[[], None] = lambda: None,
+    options: tuple[str, ...] = (),
+    cleanup: Callable[[], None] = lambda: None,
 ) -> str:
     status = tree.wait(SECONDS)
-    and_then()
-    return settle(run, known, Ended(status, tree.output), *more)
+    cleanup()
+    return check_recovery(run, baselines, CommandResult(status, tree.output), *options)

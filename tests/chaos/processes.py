@@ -1,4 +1,4 @@
-"""The processes of one command: its driver, Spark's Java, Python workers; by Linux's /proc."""
+"""The processes of one command: driver, Spark's JVM and Python workers, from Linux's /proc."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from pathlib import Path
 
 COMMAND = (sys.executable, "-c", "from spade_spark.cli.main import run; run()")
 
-_PATIENCE = 15.0  # seconds that what a dead driver leaves behind may take to end
+_GRACE_SECONDS = 15.0  # for the children of a dead driver to exit
 
 
 @dataclass(frozen=True)
 class Process:
-    """One process, as it was when it was looked at.
+    """A snapshot of one process.
 
     Attributes:
-        pid: Its number.
-        parent: Its parent's number.
-        session: Its session's number: that of the process that began the session.
+        pid: Its process id.
+        parent: The process id of its parent.
+        session: Its session id, which is the process id of the session leader.
         arguments: Its command line.
     """
 
@@ -39,13 +39,13 @@ class Process:
 
 
 class ProcessTree:
-    """A command in a session of its own, and all that it starts.
+    """A command in its own session, and all processes that it starts.
 
     Args:
-        arguments: The command's words.
+        arguments: The command's arguments.
         environ: Its environment.
-        out: Where what it says is kept; its working directory is the folder of it.
-        command: What is run; left out, ``spade-spark``.
+        out: The file for its output; its folder is the working directory.
+        command: The program; ``spade-spark`` by default.
     """
 
     def __init__(
@@ -68,54 +68,54 @@ class ProcessTree:
             )
 
     def processes(self) -> list[Process]:
-        """All that live, the driver among them."""
+        """All running processes, including the driver."""
         return in_sessions({self.driver.pid})
 
     def workers(self) -> list[Process]:
-        """The Python workers of its executors, where these run in its own Java."""
+        """The Python workers of executors that run in the driver's JVM."""
         return python_workers(self.processes())
 
     def wait(self, seconds: float) -> int:
-        """Waits for the driver's end; its exit status, -9 where it was killed.
+        """Wait for the driver; return its exit status, -9 if it was killed.
 
-        Whatever it leaves behind may end by itself, and is killed where it does not.
+        Its children get some time to exit, and are then killed.
         """
         try:
             return self.driver.wait(seconds)
         finally:
-            deadline = time.monotonic() + _PATIENCE
+            deadline = time.monotonic() + _GRACE_SECONDS
             while self.driver.poll() is not None and self.processes():
                 if time.monotonic() > deadline:
                     break
                 time.sleep(0.05)
-            for each in self.processes():
-                each.kill()
+            for process in self.processes():
+                process.kill()
             self.driver.wait()
 
     @property
     def output(self) -> str:
-        """What it said, on either stream."""
+        """Its standard output and standard error."""
         return self._out.read_text("utf-8", "replace")
 
 
 def in_sessions(sessions: Collection[int]) -> list[Process]:
-    """All that live in sessions of these numbers."""
-    return [each for each in _everybody() if each.session in sessions]
+    """All running processes of these sessions."""
+    return [process for process in _all_processes() if process.session in sessions]
 
 
 def python_workers(processes: Collection[Process]) -> list[Process]:
-    """Spark's Python workers among them: children of the daemon that forks them."""
-    daemons = [each for each in processes if "pyspark.daemon" in each.arguments]
-    pids = {each.pid for each in daemons}
-    return [each for each in daemons if each.parent in pids]
+    """Select Spark's Python workers: the children of the daemon that forks them."""
+    daemons = [process for process in processes if "pyspark.daemon" in process.arguments]
+    pids = {daemon.pid for daemon in daemons}
+    return [process for process in daemons if process.parent in pids]
 
 
-def _everybody() -> Iterator[Process]:
+def _all_processes() -> Iterator[Process]:
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
-            # Processes end while they are looked at; a zombie has ended but for its parent.
+            # A process may exit while it is read. A zombie has already exited.
             with suppress(OSError):
-                # The name, in parentheses, may hold anything: proc(5).
+                # The name in parentheses may contain anything: see proc(5).
                 stat = (folder / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
                 words = (folder / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
                 if stat[0] not in "ZX":

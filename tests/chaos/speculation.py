@@ -1,6 +1,6 @@
-"""Attempts that overlap: Spark's speculation on, a worker made slow, workers that die.
+"""Overlapping task attempts: Spark's speculation with a slow worker, and with dying workers.
 
-On a cluster, since Spark speculates on no local master.
+The trials run on a cluster, because Spark does not speculate on a local master.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from tests.chaos.baselines import Known, settle
+from tests.chaos.baselines import Baselines, check_recovery
 from tests.chaos.cluster import Cluster
-from tests.chaos.table import Case, Experiment
+from tests.chaos.runner import Case, Experiment
 from tests.chaos.trial import Trial, trial
 
 SPECULATION = "speculation with a slow worker"
@@ -37,12 +37,12 @@ _ATTEMPT = re.compile(r"PUT .*/v1/(\d+-\d+-[0-9a-f]+)-\d+\.gz")
 
 @dataclass(frozen=True)
 class _Slow:
-    """What makes a task slow, and when others die.
+    """What delays a task, and when Python workers are killed.
 
     Attributes:
-        request: A regular expression of the requests that are answered late.
-        seconds: How late, one request after the other.
-        deaths: Seconds after the first object is asked for at which a Python worker is killed.
+        request: A regular expression for the requests whose responses are delayed.
+        seconds: The delay of each such request, in order.
+        deaths: When to kill a Python worker, in seconds after the first read of an object.
     """
 
     request: str
@@ -50,45 +50,48 @@ class _Slow:
     deaths: tuple[float, ...]
 
     @classmethod
-    def random(cls, known: Known, dice: random.Random, deaths: int, slowest: float) -> _Slow:
-        """The reading of an object is slow, or the writing of rows, or of a completion record."""
-        partition = dice.randrange(
-            sum("PUT" in r and "_completed" in r for r in known.whole.requests)
+    def random(cls, baselines: Baselines, rng: random.Random, deaths: int, slowest: float) -> _Slow:
+        """Delay the read of an object, or the write of rows or of a completion record."""
+        partition = rng.randrange(
+            sum(
+                "PUT" in request and "_completed" in request
+                for request in baselines.replay_trace.requests
+            )
         )
         requests = (
-            f"GET .*{dice.choice(known.scene.keys)}",
+            f"GET .*{rng.choice(baselines.env.keys)}",
             f"PUT .*/v1/{partition:05d}-",
             f"PUT .*/_completed/{partition:05d}",
         )
-        seconds = (dice.uniform(slowest / 2, slowest), dice.uniform(0, slowest))
-        moments = tuple(dice.uniform(0, slowest / 2) for _ in range(deaths))
-        return cls(dice.choice(requests), seconds, moments)
+        seconds = (rng.uniform(slowest / 2, slowest), rng.uniform(0, slowest))
+        moments = tuple(rng.uniform(0, slowest / 2) for _ in range(deaths))
+        return cls(rng.choice(requests), seconds, moments)
 
 
 def experiments(
-    known: Known, dice: random.Random, times: int, slowest: float
+    baselines: Baselines, rng: random.Random, times: int, slowest: float
 ) -> Iterator[Experiment]:
-    """Speculation, alone and with task failures, ``times`` each.
+    """Speculation alone, and with task failures, ``times`` trials each.
 
     Args:
-        known: What an undisturbed run comes to.
-        dice: What decides.
-        times: How often.
-        slowest: The most seconds that an answer comes late.
+        baselines: The results of undisturbed commands.
+        rng: The source of random choices.
+        times: Number of trials.
+        slowest: The longest delay in seconds.
     """
     for name, deaths in ((SPECULATION, 0), (f"{SPECULATION} and worker deaths", 3)):
         cases = []
         for number in range(times):
-            slow = _Slow.random(known, dice, deaths, slowest)
+            slow = _Slow.random(baselines, rng, deaths, slowest)
             tag = f"overlap-{deaths}-{number:03d}"
-            cases.append(Case(str(slow), partial(_run, known, tag, slow)))
+            cases.append(Case(str(slow), partial(_run, baselines, tag, slow)))
         yield Experiment(name, tuple(cases), seconds=_SECONDS)
 
 
-def _run(known: Known, tag: str, slow: _Slow) -> str:
-    cluster = known.scene.cluster
+def _run(baselines: Baselines, tag: str, slow: _Slow) -> str:
+    cluster = baselines.env.cluster
     spark = f'{_SPARK}"spark.master" = "{cluster.url}"\n'
-    with trial(known.scene, tag, spark=spark) as run:
+    with trial(baselines.env, tag, spark=spark) as run:
         for seconds in slow.seconds:
             run.s3.inject(slow.request, "late", seconds=seconds)
         timers = [threading.Timer(seconds, _kill_a_worker, [cluster]) for seconds in slow.deaths]
@@ -98,11 +101,11 @@ def _run(known: Known, tag: str, slow: _Slow) -> str:
                 timer.start()
 
         run.s3.inject("GET .*/edge/.*gz", "call", function=start_timers)
-        ended = run.apart()
+        result = run.run_subprocess()
         for timer in timers:
             timer.cancel()
         overlapped = _overlapped(run)
-        return f"{settle(run, known, ended)}; {overlapped}"
+        return f"{check_recovery(run, baselines, result)}; {overlapped}"
 
 
 def _kill_a_worker(cluster: Cluster) -> None:
@@ -111,12 +114,12 @@ def _kill_a_worker(cluster: Cluster) -> None:
 
 
 def _overlapped(run: Trial) -> str:
-    """Whether partitions were begun, or written, more than once."""
-    begun = sum(
+    """Whether partitions were started, or written, more than once."""
+    starts = sum(
         re.search("GET .*/_completed/0", request) is not None for request in run.s3.requests
     )
-    attempts = {found[1] for found in map(_ATTEMPT.search, run.s3.requests) if found}
+    attempts = {match[1] for match in map(_ATTEMPT.search, run.s3.requests) if match}
     partitions = {attempt.partition("-")[0] for attempt in attempts}
     if len(attempts) > len(partitions):
         return "rows written twice"
-    return "attempts overlapped" if begun > len(partitions) else "no second attempt"
+    return "attempts overlapped" if starts > len(partitions) else "no second attempt"

@@ -1,4 +1,4 @@
-"""What a command makes of the tables, and the figures that follow from it."""
+"""How a command should change the tables, and the row counts that follow."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from tests.chaos.fixtures import TABLES, Tables
 
 
 @dataclass(frozen=True)
-class Change:
-    """The tables before and after.
+class ExpectedChange:
+    """The tables before and after an undisturbed command.
 
     Attributes:
         before: The tables before.
-        right: The tables after.
-        adds: Whether the window's rows stay, and others come to them.
+        after: The tables after.
+        adds: Whether the command appends rows instead of replacing the window.
     """
 
     before: Tables
-    right: Tables
+    after: Tables
     adds: bool = False
 
     @property
     def tables(self) -> set[str]:
-        """The tables that are changed."""
-        return {table for table in TABLES if self.before[table] != self.right[table]}
+        """The tables that change."""
+        return {table for table in TABLES if self.before[table] != self.after[table]}
 
-    def kept(self, table: str) -> list[tuple[Any, ...]]:
-        """The window's rows before, which a backup has afterwards."""
-        return _inside(self.before[table])
+    def backed_up(self, table: str) -> list[tuple[Any, ...]]:
+        """The window's rows before, which the backup must hold afterwards."""
+        return _in_window(self.before[table])
 
-    def figures(self, table: str) -> tuple[int, int]:
-        """The rows deleted, and the rows inserted."""
-        went, came = len(self.kept(table)), len(_inside(self.right[table]))
-        return (0, came - went) if self.adds else (went, came)
+    def row_counts(self, table: str) -> tuple[int, int]:
+        """The numbers of deleted and of inserted rows."""
+        old, new = len(self.backed_up(table)), len(_in_window(self.after[table]))
+        return (0, new - old) if self.adds else (old, new)
 
 
-def _inside(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """The rows in the window: the others say that they are not."""
+def _in_window(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The rows in the window. The others are marked ``before`` and ``after``."""
     return [row for row in rows if row[1] not in ("before", "after")]

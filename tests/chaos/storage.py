@@ -1,4 +1,4 @@
-"""S3 on a bad day: of all requests, reads and writes, a share goes wrong."""
+"""S3 faults: a share of all requests fails."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import random
 from collections.abc import Iterator
 from functools import partial
 
-from tests.chaos.baselines import Known, settle
-from tests.chaos.table import Case, Experiment
+from tests.chaos.baselines import Baselines, check_recovery
+from tests.chaos.runner import Case, Experiment
 from tests.chaos.trial import trial
 from tests.support.faulty_s3 import KINDS, Kind
 
 ALL = "5 % of S3 requests: all of these faults"
 
 _SHARE = 0.05
-_SECONDS = 4.0  # of one trial, roughly, without late answers
+_SECONDS = 4.0  # of one trial, roughly, without delayed responses
 _NAMES = {
     "error": "HTTP 500",
     "unavailable": "HTTP 503",
@@ -26,29 +26,29 @@ _NAMES = {
 
 
 def experiments(
-    known: Known, dice: random.Random, times: int, late_seconds: float
+    baselines: Baselines, rng: random.Random, times: int, late_seconds: float
 ) -> Iterator[Experiment]:
-    """Each kind of fault by itself, then all together, then all together under Spark."""
+    """Each kind of fault alone, then all kinds together, then all kinds under Spark."""
     late = _SECONDS + 2 * late_seconds
     for kind in KINDS:
-        cases = _cases(known, dice, (kind,), max(1, times // 2), late_seconds)
+        cases = _cases(baselines, rng, (kind,), max(1, times // 2), late_seconds)
         name = f"5 % of S3 requests: {_NAMES.get(kind, kind)}"
         yield Experiment(name, cases, seconds=late if kind == "late" else _SECONDS)
     yield Experiment(
         ALL,
-        _cases(known, dice, KINDS, times, late_seconds),
+        _cases(baselines, rng, KINDS, times, late_seconds),
         seconds=late,
     )
     yield Experiment(
         "5 % of S3 requests under Spark: all of these faults",
-        _cases(known, dice, KINDS, max(1, times // 3), late_seconds, with_spark=True),
+        _cases(baselines, rng, KINDS, max(1, times // 3), late_seconds, with_spark=True),
         seconds=late,
     )
 
 
 def _cases(
-    known: Known,
-    dice: random.Random,
+    baselines: Baselines,
+    rng: random.Random,
     kinds: tuple[Kind, ...],
     times: int,
     late_seconds: float,
@@ -57,17 +57,17 @@ def _cases(
 ) -> tuple[Case, ...]:
     cases = []
     for _ in range(times):
-        seed = dice.randrange(1_000_000)
+        seed = rng.randrange(1_000_000)
         tag = f"s3-{'-'.join(kinds) if len(kinds) == 1 else 'all'}-{seed}".replace("_", "-")
         faults = {"seed": seed, "share": _SHARE, "kinds": kinds, "late_seconds": late_seconds}
-        run = partial(_run, known, tag, faults, with_spark=with_spark)
+        run = partial(_run, baselines, tag, faults, with_spark=with_spark)
         cases.append(Case(f"seed {seed}", run))
     return tuple(cases)
 
 
-def _run(known: Known, tag: str, faults: dict[str, object], *, with_spark: bool) -> str:
-    with trial(known.scene, tag, faults) as run:
-        ended = run.apart() if with_spark else run.here()
+def _run(baselines: Baselines, tag: str, faults: dict[str, object], *, with_spark: bool) -> str:
+    with trial(baselines.env, tag, faults) as run:
+        result = run.run_subprocess() if with_spark else run.run_in_process()
         if not run.s3.triggered:
-            return "nothing was struck"
-        return settle(run, known, ended)
+            return "no request was affected"
+        return check_recovery(run, baselines, result)

@@ -1,4 +1,4 @@
-"""The faulty S3 does what it says, so that what is built on it proves something."""
+"""The faulty S3 injects the faults that it documents. Other tests rely on it."""
 
 import time
 
@@ -29,7 +29,7 @@ def client(endpoint_url, attempts=1):
         retries={"total_max_attempts": attempts, "mode": "standard"},
         read_timeout=1,
         s3={"addressing_style": "path"},
-        # Else the client itself sees by its checksum that half a body is missing.
+        # Otherwise the client detects a half body by its checksum.
         response_checksum_validation="when_required",
     )
     return boto3.client("s3", endpoint_url=endpoint_url, region_name="us-west-2", config=config)
@@ -50,28 +50,28 @@ def read(s3, bucket, key="key"):
 
 
 def outcome(call, **arguments):
-    """The name of the error, or nothing."""
+    """The name of the error, or an empty text."""
     try:
         call(**arguments)
-    except Exception as error:  # noqa: BLE001 - whatever the client makes of a fault
+    except Exception as error:  # noqa: BLE001 - any error that the client raises
         return type(error).__name__
     return ""
 
 
-def test_in_good_health_everything_passes(through, direct, bucket, tmp_path):
+def test_requests_pass_through_unchanged_without_faults(through, direct, bucket, tmp_path):
     path = tmp_path / "file"
     path.write_bytes(DATA)
     through.put_object(Bucket=bucket, Key="key", Body=DATA)
     through.upload_file(str(path), bucket, "other")
     assert read(direct, bucket) == read(through, bucket) == read(through, bucket, "other") == DATA
     assert through.head_object(Bucket=bucket, Key="key")["ContentLength"] == len(DATA)
-    found = through.list_objects_v2(Bucket=bucket)["Contents"]
-    assert [each["Key"] for each in found] == ["key", "other"]
+    listed = through.list_objects_v2(Bucket=bucket)["Contents"]
+    assert [entry["Key"] for entry in listed] == ["key", "other"]
     through.delete_object(Bucket=bucket, Key="key")
     with pytest.raises(ClientError, match="NoSuchKey"):
         read(through, bucket)
-    again = through.get_object(Bucket=bucket, Key="other", Range="bytes=100000-")
-    assert again["Body"].read() == DATA[100000:]
+    part = through.get_object(Bucket=bucket, Key="other", Range="bytes=100000-")
+    assert part["Body"].read() == DATA[100000:]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_in_good_health_everything_passes(through, direct, bucket, tmp_path):
         ("bad_signature", "SignatureDoesNotMatch"),
     ],
 )
-def test_a_refused_write_is_not_done(faulty, direct, bucket, kind, code):
+def test_a_refused_write_has_no_effect(faulty, direct, bucket, kind, code):
     faulty.inject("PUT", kind)
     with pytest.raises(ClientError, match=code):
         client(faulty.endpoint_url).put_object(Bucket=bucket, Key="key", Body=DATA)
@@ -92,7 +92,7 @@ def test_a_refused_write_is_not_done(faulty, direct, bucket, kind, code):
     assert faulty.triggered == {kind: 1}
 
 
-def test_a_body_that_is_cut_ends_too_early(faulty, through, direct, bucket):
+def test_a_cut_response_body_is_incomplete(faulty, through, direct, bucket):
     direct.put_object(Bucket=bucket, Key="key", Body=DATA)
     faulty.inject("GET .*/key", "cut")
     with pytest.raises((IncompleteReadError, ResponseStreamingError)):
@@ -100,31 +100,33 @@ def test_a_body_that_is_cut_ends_too_early(faulty, through, direct, bucket):
     assert read(through, bucket) == DATA
 
 
-def test_a_write_whose_answer_is_cut_is_done(faulty, through, direct, bucket):
+def test_a_write_takes_effect_although_its_response_is_cut(faulty, through, direct, bucket):
     faulty.inject("PUT", "cut")
     with pytest.raises(ConnectionClosedError):
         through.put_object(Bucket=bucket, Key="key", Body=DATA)
     assert read(direct, bucket) == DATA
 
 
-def test_a_late_answer_comes_late(faulty, through, direct, bucket):
+def test_a_delayed_response_arrives_late(faulty, through, direct, bucket):
     faulty.inject("PUT", "late", seconds=2)
     with pytest.raises(ReadTimeoutError):
         through.put_object(Bucket=bucket, Key="key", Body=DATA)
     assert read(direct, bucket) == DATA
     faulty.inject("GET", "late", seconds=0.3)
-    began = time.monotonic()
+    started = time.monotonic()
     assert read(through, bucket) == DATA
-    assert time.monotonic() - began >= 0.3
+    assert time.monotonic() - started >= 0.3
 
 
-def test_a_body_of_the_wrong_length_is_shorter_and_says_so(faulty, through, direct, bucket):
+def test_a_response_of_the_wrong_length_has_half_the_body_and_a_matching_length(
+    faulty, through, direct, bucket
+):
     direct.put_object(Bucket=bucket, Key="key", Body=DATA)
     faulty.inject("GET", "wrong_length")
     assert read(through, bucket) == DATA[: len(DATA) // 2]
 
 
-def test_a_call_comes_before_the_request_is_passed_on(faulty, through, direct, bucket):
+def test_an_injected_call_runs_before_the_request_is_forwarded(faulty, through, direct, bucket):
     direct.put_object(Bucket=bucket, Key="key", Body=b"old")
     faulty.inject(
         "GET", "call", function=lambda: direct.put_object(Bucket=bucket, Key="key", Body=b"new")
@@ -132,15 +134,15 @@ def test_a_call_comes_before_the_request_is_passed_on(faulty, through, direct, b
     assert read(through, bucket) == b"new"
 
 
-def test_a_fault_strikes_so_often_and_passes_so_many_first(faulty, through, bucket):
+def test_a_fault_skips_requests_and_then_triggers_a_number_of_times(faulty, through, bucket):
     fault = faulty.inject("PUT .*/b", "error", skip=1, times=2)
-    done = [outcome(through.put_object, Bucket=bucket, Key=name, Body=b"") for name in "ababbb"]
-    assert done == ["", "", "", "ClientError", "ClientError", ""]
+    outcomes = [outcome(through.put_object, Bucket=bucket, Key=name, Body=b"") for name in "ababbb"]
+    assert outcomes == ["", "", "", "ClientError", "ClientError", ""]
     assert fault.triggered == 2
 
 
-def test_its_share_of_requests_goes_wrong_and_the_same_ones_by_the_same_seed(s3_settings, bucket):
-    def struck(seed):
+def test_the_given_share_of_requests_fails_and_the_seed_determines_which(s3_settings, bucket):
+    def failures(seed):
         kinds = tuple(kind for kind in KINDS if kind != "late")
         with FaultyS3(s3_settings.endpoint_url, seed=seed, share=0.2, kinds=kinds) as faulty:
             s3 = client(faulty.endpoint_url)
@@ -151,7 +153,7 @@ def test_its_share_of_requests_goes_wrong_and_the_same_ones_by_the_same_seed(s3_
             assert set(faulty.triggered) == set(kinds)
             return failed
 
-    first = struck(1)
-    assert 20 <= len([each for each in first if each]) <= 100
-    assert struck(1) == first
-    assert struck(2) != first
+    first = failures(1)
+    assert 20 <= len([error for error in first if error]) <= 100
+    assert failures(1) == first
+    assert failures(2) != first

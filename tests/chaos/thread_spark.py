@@ -1,4 +1,4 @@
-"""What experiments do without, where they are not about it: Spark, and waits between tries."""
+"""Replaces Spark by threads, and shortens the waits between retries, to make trials fast."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from spade_spark.spark.broadcast_context import BroadcastContext
 from spade_spark.spark.task import run_partition
 from spade_spark.warehouse import loader, retries, rollback
 
-_TRIES = 4  # spark.task.maxFailures
+_MAX_FAILURES = 4  # spark.task.maxFailures
 
 
 def _transform(
-    job: BroadcastContext,
+    context: BroadcastContext,
     partitions: Sequence[InputPartition],
     options: Mapping[str, str],
     *,
@@ -31,35 +31,35 @@ def _transform(
     watch: Callable[[TransformProgress], None],
 ) -> list[Completion]:
     """As :func:`spade_spark.spark.driver.transform`."""
-    sent: BroadcastContext = pickle.loads(pickle.dumps(job))
+    received: BroadcastContext = pickle.loads(pickle.dumps(context))
     with ThreadPoolExecutor(2) as pool:
-        done = list(pool.map(lambda partition: _task(sent, partition), partitions))
+        completions = list(pool.map(lambda partition: _task(received, partition), partitions))
     check_lock()
-    watch(TransformProgress(len(done)))
-    return done
+    watch(TransformProgress(len(completions)))
+    return completions
 
 
-def _task(job: BroadcastContext, partition: InputPartition) -> Completion:
-    for attempt in range(_TRIES - 1):
+def _task(context: BroadcastContext, partition: InputPartition) -> Completion:
+    for attempt in range(_MAX_FAILURES - 1):
         with contextlib.suppress(TransientError):
-            return run_partition(job, partition, attempt)
-    return run_partition(job, partition, _TRIES)
+            return run_partition(context, partition, attempt)
+    return run_partition(context, partition, _MAX_FAILURES)
 
 
 @contextlib.contextmanager
 def on_threads() -> Iterator[None]:
-    """Replays of this process do their partitions on threads inside the block."""
+    """Run the partitions of this process's replays on threads inside the block."""
     with mock.patch.object(driver, "transform", _transform):
         yield
 
 
 @contextlib.contextmanager
 def without_waits() -> Iterator[None]:
-    """What passes is tried again as often as ever, and nearly at once, inside the block."""
-    soon = partial(dataclasses.replace, initial_wait=0.02, max_wait=0.2)
+    """Shorten the waits between retries inside the block; the number of retries stays."""
+    shortened = partial(dataclasses.replace, initial_wait=0.02, max_wait=0.2)
     with (
-        mock.patch.object(retries, "PREFLIGHT_RETRIES", soon(retries.PREFLIGHT_RETRIES)),
-        mock.patch.object(loader, "TABLE_RETRIES", soon(retries.TABLE_RETRIES)),
-        mock.patch.object(rollback, "TABLE_RETRIES", soon(retries.TABLE_RETRIES)),
+        mock.patch.object(retries, "PREFLIGHT_RETRIES", shortened(retries.PREFLIGHT_RETRIES)),
+        mock.patch.object(loader, "TABLE_RETRIES", shortened(retries.TABLE_RETRIES)),
+        mock.patch.object(rollback, "TABLE_RETRIES", shortened(retries.TABLE_RETRIES)),
     ):
         yield

@@ -1,4 +1,4 @@
-"""One trial: a warehouse of its own, servers that can be told to fail, and a command."""
+"""One trial: a command against its own warehouse, with servers that inject faults."""
 
 from __future__ import annotations
 
@@ -20,9 +20,18 @@ from spade_spark.errors import ObjectNotFoundError
 from spade_spark.runs.manifest import Manifest
 from spade_spark.runs.paths import RunPaths
 from spade_spark.storage.records import decode, digest
-from tests.chaos.fixtures import BEFORE, KEYS, LOADER, TABLES, WINDOW, Scene, Tables, in_order
+from tests.chaos.fixtures import (
+    BEFORE,
+    KEYS,
+    LOADER,
+    TABLES,
+    WINDOW,
+    ChaosEnvironment,
+    Tables,
+    in_order,
+)
 from tests.chaos.processes import COMMAND, ProcessTree
-from tests.chaos.state_diff import Change
+from tests.chaos.state_diff import ExpectedChange
 from tests.chaos.thread_spark import on_threads, without_waits
 from tests.support.faulty_s3 import FaultyS3
 from tests.support.redshift import RedshiftServer
@@ -34,56 +43,56 @@ ON_THREADS = (
     "from tests.chaos.thread_spark import on_threads\n"
     "with on_threads(): run()",
 )
-"""The command as a process of its own, with threads in place of Spark."""
+"""The program as a subprocess, with threads instead of Spark."""
 
 SECONDS = 240.0
-"""How long one command may take."""
+"""Timeout of one command."""
 
-_LEDGER = "SELECT run_tag, table_name, rows_deleted, rows_inserted, manifest_checksum FROM {}"
+_REPLAY_LOG = "SELECT run_tag, table_name, rows_deleted, rows_inserted, manifest_checksum FROM {}"
 _REPOSITORY = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
-class Ended:
+class CommandResult:
     """How a command ended.
 
     Attributes:
-        status: Its exit status; negative where a signal ended it.
-        said: What it said.
+        status: Its exit status; negative if a signal ended it.
+        output: What it printed.
     """
 
     status: int
-    said: str
+    output: str
 
 
 @dataclass
 class Trial:
-    """A warehouse of its own, an S3 and a Redshift that can be told to fail, and a run tag.
+    """A warehouse, an S3 API and a Redshift that inject faults, and a run tag.
 
     Attributes:
-        scene: What it begins with.
-        tag: The run tag, by which the ledger knows the command.
-        url: The warehouse behind the Redshift, for the owner of everything.
-        redshift: What the command takes for its warehouse.
-        s3: What the command takes for its S3.
-        command: The command's first words; left out, a replay of ``words`` in ``window``.
-        change: What it makes of the tables; None where that follows from ``words``.
-        words: What is replayed; the whole of it by default.
+        env: The shared servers and data.
+        tag: The run tag, which identifies the command in the replay log.
+        url: The URL of the PostgreSQL behind the Redshift, for the owner of all objects.
+        redshift: The warehouse that the command connects to.
+        s3: The S3 API that the command connects to.
+        command: The command and its arguments; by default, a replay of ``tables`` in ``window``.
+        change: How the command should change the tables; by default, as ``tables`` imply.
+        tables: The tables to replay.
         window: START and END.
-        environ: Further variables of the command's environment.
-        spark: Further lines of the settings' ``[spark]`` table, which is their last.
-        earlier: What the ledger had before: as :data:`_LEDGER`.
-        backups: What was kept before.
+        environ: Additional environment variables of the command.
+        spark: Additional lines of the settings' ``[spark]`` table, which is the last one.
+        earlier: The rows of the replay log before the command: see :data:`_REPLAY_LOG`.
+        backups: The backups before the command.
     """
 
-    scene: Scene
+    env: ChaosEnvironment
     tag: str
     url: str
     redshift: RedshiftServer
     s3: FaultyS3
     command: Sequence[str] = ()
-    change: Change | None = None
-    words: Sequence[str] = TABLES
+    change: ExpectedChange | None = None
+    tables: Sequence[str] = TABLES
     window: tuple[str, str] = WINDOW
     environ: Mapping[str, str] = field(default_factory=dict)
     spark: str = ""
@@ -91,14 +100,14 @@ class Trial:
     backups: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.earlier = self.ledger()
+        self.earlier = self.replay_log()
         self.backups = self._backups()
 
-    def arguments(self, *more: str) -> list[str]:
-        conf = self.scene.folder / f"{self.tag}.toml"
-        conf.write_text(self.scene.conf + self.spark)
-        words = self.command or ("replay", *self.window, *self.words, "--runtag", self.tag)
-        return [*words, "--conf", str(conf), "--poolsize", "2", *more]
+    def arguments(self, *options: str) -> list[str]:
+        conf = self.env.folder / f"{self.tag}.toml"
+        conf.write_text(self.env.conf + self.spark)
+        command = self.command or ("replay", *self.window, *self.tables, "--runtag", self.tag)
+        return [*command, "--conf", str(conf), "--poolsize", "2", *options]
 
     def variables(self) -> dict[str, str]:
         return {
@@ -109,96 +118,98 @@ class Trial:
             **self.environ,
         }
 
-    def here(self, *more: str) -> Ended:
-        """The command in this process, its partitions on threads, its tries without waits."""
-        said = io.StringIO()
+    def run_in_process(self, *options: str) -> CommandResult:
+        """Run the command in this process, with threads for Spark and short waits for retries."""
+        output = io.StringIO()
         with (
             on_threads(),
             without_waits(),
             _environ(self.variables()),
-            redirect_stdout(said),
-            redirect_stderr(said),
+            redirect_stdout(output),
+            redirect_stderr(output),
         ):
-            status = main(self.arguments(*more))
-        return Ended(status, said.getvalue())
+            status = main(self.arguments(*options))
+        return CommandResult(status, output.getvalue())
 
-    def begin(self, *more: str, command: Sequence[str] = COMMAND) -> ProcessTree:
-        """The command as a process of its own; with Spark, unless it is told otherwise."""
+    def start(self, *options: str, command: Sequence[str] = COMMAND) -> ProcessTree:
+        """Start the command as a subprocess, by default with Spark."""
         path = os.pathsep.join(filter(None, (str(_REPOSITORY), os.environ.get("PYTHONPATH"))))
         environ = {**os.environ, "PYTHONPATH": path, **self.variables()}
-        out = self.scene.folder / f"{self.tag}.txt"
-        return ProcessTree(self.arguments(*more), environ, out, command)
+        out = self.env.folder / f"{self.tag}.txt"
+        return ProcessTree(self.arguments(*options), environ, out, command)
 
-    def apart(self, *more: str, command: Sequence[str] = COMMAND) -> Ended:
-        """As :meth:`begin`, to the command's end."""
-        tree = self.begin(*more, command=command)
-        status = tree.wait(SECONDS)
-        return Ended(status, tree.output)
+    def run_subprocess(self, *options: str, command: Sequence[str] = COMMAND) -> CommandResult:
+        """Run the command as a subprocess to its end."""
+        process_tree = self.start(*options, command=command)
+        status = process_tree.wait(SECONDS)
+        return CommandResult(status, process_tree.output)
 
     def clear_faults(self) -> None:
-        """Nothing goes wrong any more."""
+        """Stop injecting faults."""
         self.s3.clear_faults()
         self.redshift.clear_faults()
 
     def rows(self) -> Tables:
-        return self.scene.rows(self.url)
+        return self.env.rows(self.url)
 
-    def ledger(self) -> list[tuple[Any, ...]]:
-        """The replay ledger, sorted, without its times."""
-        return sorted(self._sql_if_there("infra.replay", _LEDGER))
+    def replay_log(self) -> list[tuple[Any, ...]]:
+        """The rows of the replay log, sorted, without their times."""
+        return sorted(self._query_if_exists("infra.replay", _REPLAY_LOG))
 
-    def look(self, change: Change) -> set[str]:
-        """The tables that are right; all others are as before, and the ledgers balance."""
-        now = self.rows()
+    def check_tables(self, change: ExpectedChange) -> set[str]:
+        """Return the changed tables. Check that they are correct, and all others as before."""
+        current = self.rows()
         for table in TABLES:
-            before, right = change.before[table], change.right[table]
-            assert now[table] in (before, right), (
-                f"{table} is neither as before ({len(before)} rows) nor right "
-                f"({len(right)}): {len(now[table])} rows"
+            before, after = change.before[table], change.after[table]
+            assert current[table] in (before, after), (
+                f"{table} is neither unchanged ({len(before)} rows) nor correct "
+                f"({len(after)}): it has {len(current[table])} rows"
             )
-        changed = {table for table in TABLES if now[table] != change.before[table]}
-        self._check_ledger(changed, check_run(self.scene, self.tag), change)
+        changed = {table for table in TABLES if current[table] != change.before[table]}
+        self._check_replay_log(changed, check_run(self.env, self.tag), change)
         self._check_backups(changed, change)
         return changed
 
-    def _check_ledger(self, changed: set[str], manifest: Manifest | None, change: Change) -> None:
-        """A new row for each table that was changed, and for no other, with the true figures."""
-        found = self.ledger()
+    def _check_replay_log(
+        self, changed: set[str], manifest: Manifest | None, change: ExpectedChange
+    ) -> None:
+        """Check for one new row for each changed table, with the correct row counts."""
+        logged = self.replay_log()
         checksum = digest(manifest) if manifest else ""
-        new = [(self.tag, table, *change.figures(table), checksum) for table in changed]
-        due = sorted([*self.earlier, *new])
-        assert found == due, f"the replay ledger has {found}, should have {due}"
+        new = [(self.tag, table, *change.row_counts(table), checksum) for table in changed]
+        expected = sorted([*self.earlier, *new])
+        assert logged == expected, f"the replay log has {logged}, should have {expected}"
 
-    def _check_backups(self, changed: set[str], change: Change) -> None:
-        """The rows that went are kept, all of them, once, and no others."""
+    def _check_backups(self, changed: set[str], change: ExpectedChange) -> None:
+        """Check that one backup for each changed table holds exactly the deleted rows."""
         query = f"SELECT backup, table_name FROM {{}} WHERE run_tag = '{self.tag}'"
-        kept = dict(self._sql_if_there("infra.replay", query))
-        assert sorted([*self.backups, *kept]) == self._backups()
-        assert sorted(kept.values()) == sorted(changed)
-        for backup, table in kept.items():
+        backups = dict(self._query_if_exists("infra.replay", query))
+        assert sorted([*self.backups, *backups]) == self._backups()
+        assert sorted(backups.values()) == sorted(changed)
+        for backup, table in backups.items():
             name = '"' + backup.replace(".", '"."', 1) + '"'
-            rows = in_order(self.scene.sql(f"SELECT time::text, who, n FROM {name}", self.url))
-            went = change.kept(table)
-            assert rows == went, f"of {table}, {rows} were kept; {went} went"
+            rows = in_order(self.env.sql(f"SELECT time::text, who, n FROM {name}", self.url))
+            deleted = change.backed_up(table)
+            assert rows == deleted, f"the backup of {table} has {rows}, deleted were {deleted}"
 
     def _backups(self) -> list[str]:
         return sorted(
             name
-            for (name,) in self.scene.sql(
+            for (name,) in self.env.sql(
                 "SELECT schemaname || '.' || tablename FROM pg_tables "
                 "WHERE schemaname = 'replay_backup'",
                 self.url,
             )
         )
 
-    def _sql_if_there(self, table: str, query: str) -> list[tuple[Any, ...]]:
-        ((there,),) = self.scene.sql(f"SELECT to_regclass('{table}') IS NOT NULL", self.url)
-        return self.scene.sql(query.format(table), self.url) if there else []
+    def _query_if_exists(self, table: str, query: str) -> list[tuple[Any, ...]]:
+        ((exists,),) = self.env.sql(f"SELECT to_regclass('{table}') IS NOT NULL", self.url)
+        return self.env.sql(query.format(table), self.url) if exists else []
 
 
 @contextmanager
 def _environ(variables: Mapping[str, str]) -> Iterator[None]:
-    """This process's environment with ``variables``, its time zone too."""
+    """Set environment variables, and apply TZ, inside the block."""
     try:
         with mock.patch.dict(os.environ, variables):
             time.tzset()
@@ -207,49 +218,49 @@ def _environ(variables: Mapping[str, str]) -> Iterator[None]:
         time.tzset()
 
 
-def check_run(scene: Scene, tag: str) -> Manifest | None:
-    """What a run tag holds, if it is sealed: the ledger balances, the files are those it names."""
+def check_run(env: ChaosEnvironment, tag: str) -> Manifest | None:
+    """Return a complete run's manifest. Check its audit counts and the files that it names."""
     name = RunPaths(tag).manifest
-    store = scene.store
+    store = env.store
     try:
         data = store.read(f"out/{name}")
     except ObjectNotFoundError:
         return None
     manifest = decode(data, Manifest, name, "manifest")
-    if digest(manifest) in scene.verified:
+    if digest(manifest) in env.verified:
         return manifest
     for table in manifest.tables:
         rows = 0
         for file in table.files:
-            there = store.read(f"out/{file.key}")
-            assert hashlib.sha256(there).hexdigest() == file.sha256, f"{file.key} is another file"
-            rows += gzip.decompress(there).count(b"\n")
+            data = store.read(f"out/{file.key}")
+            assert hashlib.sha256(data).hexdigest() == file.sha256, f"{file.key} was changed"
+            rows += gzip.decompress(data).count(b"\n")
         assert rows == table.rows == manifest.counts.rows(table.table)
     manifest.counts.check({table.table: table.rows for table in manifest.tables}, tag)
-    scene.verified.add(digest(manifest))
+    env.verified.add(digest(manifest))
     return manifest
 
 
 @contextmanager
 def trial(
-    scene: Scene,
+    env: ChaosEnvironment,
     tag: str,
     faults: Mapping[str, Any] | None = None,
-    like: str = BEFORE,
-    **how: Any,
+    template: str = BEFORE,
+    **options: Any,
 ) -> Iterator[Trial]:
-    """A trial under its own run tag.
+    """Prepare a trial with its own run tag and warehouse.
 
     Args:
-        scene: What it begins with.
+        env: The shared servers and data.
         tag: The run tag.
-        faults: The faulty S3's.
-        like: The warehouse that it has a copy of.
-        how: See :class:`Trial`.
+        faults: Arguments of :class:`FaultyS3`.
+        template: The warehouse to copy.
+        options: Attributes of :class:`Trial`.
     """
     with (
-        scene.warehouse(like) as url,
-        RedshiftServer(url, scene.access) as redshift,
-        FaultyS3(scene.s3.endpoint_url, **(faults or {})) as s3,
+        env.warehouse(template) as url,
+        RedshiftServer(url, env.access) as redshift,
+        FaultyS3(env.s3.endpoint_url, **(faults or {})) as s3,
     ):
-        yield Trial(scene, tag, url, redshift, s3, **how)
+        yield Trial(env, tag, url, redshift, s3, **options)

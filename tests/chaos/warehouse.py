@@ -1,7 +1,7 @@
-"""The warehouse, through the wire-protocol server: whatever it can do to a load or an undo.
+"""Warehouse faults, injected by the fake Redshift: errors, lost connections, concurrent changes.
 
-Loads of a run that was made before, undos of a load, and a quarantine tried again whose rows are
-made: no transform is in the way, so that hundreds of trials fit.
+The commands are the load of a complete run, the undo of a load, and a quarantine replay whose rows
+are already written. None of them runs a transform, so hundreds of trials fit.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from tests.chaos.baselines import LOADED, MADE, Command, Known, settle
+from tests.chaos.baselines import BASELINE_TAG, LOADED_TABLES, Baselines, Command, check_recovery
 from tests.chaos.fixtures import TABLES, WINDOW
-from tests.chaos.table import Case, Experiment
+from tests.chaos.runner import Case, Experiment
 from tests.chaos.trial import Trial, trial
 
 _WRITES = "CREATE|COPY|INSERT|DELETE|COMMIT"
 _DISK_FULL = {"sqlstate": "53100", "message": "Disk Full", "detail": ""}
 
-# What is done, and what undoes it.
-_TAKEN = (
+# Each change with the statement that reverts it.
+_REVOKED = (
     ("REVOKE INSERT ON physical.login FROM loader", "GRANT INSERT ON physical.login TO loader"),
     ("REVOKE DELETE ON physical.login FROM loader", "GRANT DELETE ON physical.login TO loader"),
     ("REVOKE SELECT ON physical.login FROM loader", "GRANT SELECT ON physical.login TO loader"),
@@ -63,7 +63,7 @@ _ALTERED = (
 )
 _MOMENTS = ("^CREATE TABLE IF NOT", "^CREATE TEMP TABLE", "^COPY", "^LOCK TABLE")
 
-# What somebody does to rows of a window that a load has replaced, and what undoes it.
+# Changes to rows of a loaded window, each with the statement that reverts it.
 _CHANGED = (
     (
         "INSERT INTO physical.login VALUES ('2017-11-03 10:20:00', 'stranger', 1)",
@@ -84,127 +84,133 @@ _CHANGED = (
     ),
 )
 _SECONDS = {"load": 1.5, "undo": 0.7, "replay --from-quarantine": 2.3}  # of one trial, roughly
-_BEFORE_THE_UNDO = ("version", "^LOCK TABLE")
+_UNDO_MOMENTS = ("version", "^LOCK TABLE")
 
 
-def experiments(known: Known, dice: random.Random) -> Iterator[Experiment]:
-    """All that is done to the warehouse."""
-    for command in (known.load, known.undo, known.again):
-        yield _at_each_statement(known, command, "1023 at each statement", "refuse")
+def experiments(baselines: Baselines, rng: random.Random) -> Iterator[Experiment]:
+    """All warehouse experiments."""
+    for command in (baselines.load, baselines.undo, baselines.quarantine_replay):
+        yield _at_each_statement(baselines, command, "1023 at each statement", "refuse")
         yield _at_each_statement(
-            known, command, "connection dropped before each statement", "drop_before"
+            baselines, command, "connection dropped before each statement", "drop_before"
         )
-        yield _at_each_statement(known, command, "reply lost after each statement", "drop_after")
-        yield _late_commits(known, command, dice)
+        yield _at_each_statement(
+            baselines, command, "reply lost after each statement", "drop_after"
+        )
+        yield _late_commits(baselines, command, rng)
         name = "disk full at each write statement"
-        yield _at_each_statement(known, command, name, "refuse", only=_WRITES, **_DISK_FULL)
-    yield _meanwhile(known, "load: a privilege revoked after the plan", _TAKEN)
-    yield _meanwhile(known, "load: a table altered after the plan", _ALTERED)
-    yield _load_errors(known)
-    yield _changed_since(known)
-    yield _no_longer_there(known)
+        yield _at_each_statement(baselines, command, name, "refuse", only=_WRITES, **_DISK_FULL)
+    yield _meanwhile(baselines, "load: a privilege revoked after the plan", _REVOKED)
+    yield _meanwhile(baselines, "load: a table altered after the plan", _ALTERED)
+    yield _load_errors(baselines)
+    yield _rows_changed(baselines)
+    yield _load_superseded(baselines)
 
 
 def _disturbed(
-    known: Known, command: Command, disturb: Callable[[Trial], None], mend: str = ""
+    baselines: Baselines, command: Command, inject: Callable[[Trial], None], revert: str = ""
 ) -> str:
-    """A command that is disturbed."""
+    """Inject a fault into a command. ``revert`` repairs the warehouse before the second run."""
     with command.trial() as run:
-        disturb(run)
-        ended = run.here(*command.more)
-        if mend:
-            run.scene.sql(mend, run.url)
-        return settle(run, known, ended, *command.more)
+        inject(run)
+        result = run.run_in_process(*command.options)
+        if revert:
+            run.env.sql(revert, run.url)
+        return check_recovery(run, baselines, result, *command.options)
 
 
 @dataclass(frozen=True)
 class _Fault:
-    """The stand-in is told to fail at a statement."""
+    """The fake Redshift fails at a statement."""
 
     statement: str
     action: str
-    how: Mapping[str, Any]
+    options: Mapping[str, Any]
 
     def __call__(self, run: Trial) -> None:
-        run.redshift.inject(self.statement, self.action, **self.how)
+        run.redshift.inject(self.statement, self.action, **self.options)
 
 
 @dataclass(frozen=True)
 class _Change:
-    """What somebody else does to the warehouse right before a statement."""
+    """Another session changes the warehouse right before a statement."""
 
     statement: str
     sql: str
 
     def __call__(self, run: Trial) -> None:
         def change() -> None:
-            run.scene.sql(self.sql, run.url)
+            run.env.sql(self.sql, run.url)
 
         run.redshift.inject(self.statement, "call", function=change)
 
 
 def _at_each_statement(
-    known: Known, command: Command, name: str, action: str, only: str = "", **how: str
+    baselines: Baselines, command: Command, name: str, action: str, only: str = "", **options: str
 ) -> Experiment:
     return Experiment(
         f"{command.name}: {name}",
         tuple(
             Case(
                 f"{number}: {statement[:60]}",
-                partial(_disturbed, known, command, _Fault("", action, {**how, "skip": number})),
+                partial(
+                    _disturbed, baselines, command, _Fault("", action, {**options, "skip": number})
+                ),
             )
-            for number, statement in enumerate(command.course.statements)
+            for number, statement in enumerate(command.trace.statements)
             if re.match(only, statement)
         ),
         seconds=_SECONDS[command.name],
     )
 
 
-def _late_commits(known: Known, command: Command, dice: random.Random) -> Experiment:
-    """The connection drops at a commit, which goes through only while it is looked for."""
-    commits = sum(each == "COMMIT" for each in command.course.statements)
+def _late_commits(baselines: Baselines, command: Command, rng: random.Random) -> Experiment:
+    """The connection drops at a COMMIT, which takes effect only while the program checks for it."""
+    commits = sum(statement == "COMMIT" for statement in command.trace.statements)
 
     def case(number: int, seconds: float) -> Case:
         fault = _Fault("^COMMIT", "drop_then_run", {"skip": number, "seconds": seconds})
         name = f"commit {number}, {seconds:.1f} s late"
-        return Case(name, partial(_disturbed, known, command, fault))
+        return Case(name, partial(_disturbed, baselines, command, fault))
 
     return Experiment(
         f"{command.name}: late commit with a lost reply",
-        tuple(case(number, dice.uniform(0, 1.5)) for number in range(commits) for _ in range(3)),
+        tuple(case(number, rng.uniform(0, 1.5)) for number in range(commits) for _ in range(3)),
     )
 
 
-def _meanwhile(known: Known, name: str, changes: tuple[tuple[str, str], ...]) -> Experiment:
+def _meanwhile(baselines: Baselines, name: str, changes: tuple[tuple[str, str], ...]) -> Experiment:
     return Experiment(
         name,
         tuple(
             Case(
                 f"{change} before {moment}",
-                partial(_disturbed, known, known.load, _Change(moment, change), undo),
+                partial(_disturbed, baselines, baselines.load, _Change(moment, change), revert),
             )
-            for change, undo in changes
+            for change, revert in changes
             for moment in _MOMENTS
-            if not (moment == _MOMENTS[0] and "infra.replay" in change)  # it is not there yet
+            if not (
+                moment == _MOMENTS[0] and "infra.replay" in change
+            )  # the table does not exist yet
         ),
         seconds=1.0,
     )
 
 
-def _load_errors(known: Known) -> Experiment:
-    """One of the five tables has a column that is too small for the new rows."""
+def _load_errors(baselines: Baselines) -> Experiment:
+    """In one of the five tables, a column is too small for the new rows."""
 
     def run(table: str) -> str:
-        with trial(known.scene, MADE) as load:
-            load.scene.sql(f"ALTER TABLE physical.{table} ALTER COLUMN n TYPE smallint", load.url)
-            ended = load.here("--skip-transform")
-            assert ended.status == 1
-            assert "COPY rejected values" in ended.said
-            now = load.rows()
-            others = [each for each in TABLES if each != table]
-            assert all(now[each] == known.right[each] for each in others), ended.said
-            load.scene.sql(f"ALTER TABLE physical.{table} ALTER COLUMN n TYPE int", load.url)
-            return settle(load, known, ended, "--skip-transform")
+        with trial(baselines.env, BASELINE_TAG) as load:
+            load.env.sql(f"ALTER TABLE physical.{table} ALTER COLUMN n TYPE smallint", load.url)
+            result = load.run_in_process("--skip-transform")
+            assert result.status == 1
+            assert "COPY rejected values" in result.output
+            rows = load.rows()
+            others = [name for name in TABLES if name != table]
+            assert all(rows[name] == baselines.after[name] for name in others), result.output
+            load.env.sql(f"ALTER TABLE physical.{table} ALTER COLUMN n TYPE int", load.url)
+            return check_recovery(load, baselines, result, "--skip-transform")
 
     return Experiment(
         "load: a load error in one of five tables",
@@ -212,49 +218,49 @@ def _load_errors(known: Known) -> Experiment:
     )
 
 
-def _changed_since(known: Known) -> Experiment:
-    """Somebody changed rows after the load: they are not undone until that is mended."""
+def _rows_changed(baselines: Baselines) -> Experiment:
+    """Rows changed after the load: undo is refused until the change is reverted."""
 
-    def run(moment: str, change: str, mend: str) -> str:
-        with known.undo.trial() as undo:
+    def run(moment: str, change: str, revert: str) -> str:
+        with baselines.undo.trial() as undo:
             _Change(moment, change)(undo)
-            ended = undo.here(*known.undo.more)
-            assert ended.status == 1, ended.said
-            assert "was changed since" in ended.said
-            undo.scene.sql(mend, undo.url)
-            return settle(undo, known, ended, *known.undo.more)
+            result = undo.run_in_process(*baselines.undo.options)
+            assert result.status == 1, result.output
+            assert "was changed since" in result.output
+            undo.env.sql(revert, undo.url)
+            return check_recovery(undo, baselines, result, *baselines.undo.options)
 
     return Experiment(
         "undo: rows changed since the load",
         tuple(
-            Case(f"{change} before {moment}", partial(run, moment, change, mend))
-            for change, mend in _CHANGED
-            for moment in _BEFORE_THE_UNDO
+            Case(f"{change} before {moment}", partial(run, moment, change, revert))
+            for change, revert in _CHANGED
+            for moment in _UNDO_MOMENTS
         ),
         seconds=1.0,
     )
 
 
-def _no_longer_there(known: Known) -> Experiment:
-    """The load that rows are added to was undone, or its window replaced: nothing is added."""
+def _load_superseded(baselines: Baselines) -> Experiment:
+    """The load to append to was undone, or its window was replaced: nothing is appended."""
 
     def run(*other: str) -> str:
-        with known.again.trial() as again:
-            command = again.command
-            again.command = other
-            done = again.here()
-            assert done.status == 0, done.said
-            again.command, before, ledger = command, again.rows(), again.ledger()
+        with baselines.quarantine_replay.trial() as trial:
+            command = trial.command
+            trial.command = other
+            superseding = trial.run_in_process()
+            assert superseding.status == 0, superseding.output
+            trial.command, before, log = command, trial.rows(), trial.replay_log()
             for _ in range(2):
-                ended = again.here(*known.again.more)
-                assert ended.status == 1, ended.said
-                assert again.rows() == before, "added to a load that does not stand"
-                assert again.ledger() == ledger
-            return f"exit status {ended.status}, tables untouched"
+                result = trial.run_in_process(*baselines.quarantine_replay.options)
+                assert result.status == 1, result.output
+                assert trial.rows() == before, "rows were appended to a superseded load"
+                assert trial.replay_log() == log
+            return f"exit status {result.status}, no table changed"
 
     others = {
-        "it was undone": ("undo", MADE, "--min-rows-ratio", "0"),
-        "its window was replaced": ("replay", *WINDOW, *LOADED, "--runtag", "another"),
+        "it was undone": ("undo", BASELINE_TAG, "--min-rows-ratio", "0"),
+        "its window was replaced": ("replay", *WINDOW, *LOADED_TABLES, "--runtag", "another"),
     }
     return Experiment(
         "replay --from-quarantine: the load was undone or replaced",
