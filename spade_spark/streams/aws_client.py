@@ -1,4 +1,4 @@
-"""Kinesis Streams and Firehose. The only file that imports their clients."""
+"""Kinesis Data Streams and Firehose. The only module that imports their clients."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from spade_spark.streams.sender import THROTTLED, RequestFailedError
 from spade_spark.streams.validation import region_of
 
 _SERVER_FAULT: Final = 500
-# Tries are counted by the configuration of the stream; the client must not try by itself.
+# The stream's configuration limits the attempts, so the client itself must not retry.
 _CONFIG: Final = Config(
     retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=5, read_timeout=30
 )
@@ -31,13 +31,13 @@ _SESSION_NAME: Final = "spade-spark"
 
 
 class AwsService:
-    """One stream or Firehose at AWS, or at what speaks its API.
+    """One stream or Firehose at AWS, or at a server with the same API.
 
-    The client is opened at the first use, in the process that uses it.
+    The client is created at the first use, in the process that uses it.
 
     Args:
         stream: The stream.
-        settings: The region where the stream names none, and another endpoint than AWS's.
+        settings: The default region, and the endpoint if it is not AWS.
     """
 
     def __init__(self, stream: Stream, settings: Settings) -> None:
@@ -49,31 +49,31 @@ class AwsService:
     def put(self, records: Sequence[Record]) -> list[str]:
         """See :class:`~spade_spark.streams.sender.Service`."""
         try:
-            answers = self._put(records)
+            results = self._put(records)
         except aws.ClientError as error:
             return [self._throttle(error)] * len(records)
         except (aws.HTTPClientError, aws.ConnectionError, ResponseParserError) as error:
             raise RequestFailedError(
                 f"{self._name} does not answer ({type(error).__name__}); check the network, then "
                 "run the same command again",
-                in_doubt=not isinstance(error, aws.ConnectionError),  # that was never sent
+                in_doubt=not isinstance(error, aws.ConnectionError),  # otherwise nothing was sent
             ) from None
         except aws.BotoCoreError as error:
             raise InputError(f"{self._name}: {error}; check the credentials") from None
-        if len(answers) != len(records):  # a body that was cut can look like an empty answer
+        if len(results) != len(records):  # a truncated body can look like an empty one
             raise RequestFailedError(
-                f"{self._name} answered {len(answers)} of {len(records)} records; run the same "
-                "command again",
+                f"{self._name} returned results for {len(results)} of {len(records)} records; run the "
+                "same command again",
                 in_doubt=True,
             )
-        return [str(answer.get("ErrorCode") or "") for answer in answers]
+        return [str(result.get("ErrorCode") or "") for result in results]
 
     def _throttle(self, error: aws.ClientError) -> str:
-        """The code of a refusal that was for all records, since there were too many.
+        """Return the error code if the whole request was throttled.
 
         Raises:
-            RequestFailedError: The service failed instead.
-            InputError: It refused for another reason.
+            RequestFailedError: The service failed.
+            InputError: The service refused the request for another reason.
         """
         code = str(error.response.get("Error", {}).get("Code", ""))
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -84,36 +84,38 @@ class AwsService:
                 f"{self._name} answered {status} {code}; run the same command again", in_doubt=True
             ) from None
         raise InputError(
-            f"{self._name} refused what was sent ({status} {code}): check name, region and role "
-            "in Blueprint, and the role's permissions; then run the same command again"
+            f"{self._name} refused the request ({status} {code}): check the stream's name, region "
+            "and role in Blueprint, and the role's permissions; then run the same command again"
         ) from None
 
     def _put(self, records: Sequence[Record]) -> list[dict[str, Any]]:
         name = self._stream.stream_name
         if self._stream.stream_type == FIREHOSE:
-            answer = self._client.put_record_batch(
-                DeliveryStreamName=name, Records=[{"Data": each.data} for each in records]
+            response = self._client.put_record_batch(
+                DeliveryStreamName=name, Records=[{"Data": record.data} for record in records]
             )
-            return list(answer.get("RequestResponses", ()))
-        answer = self._client.put_records(
+            return list(response.get("RequestResponses", ()))
+        response = self._client.put_records(
             StreamName=name,
-            Records=[{"Data": each.data, "PartitionKey": each.key} for each in records],
+            Records=[{"Data": record.data, "PartitionKey": record.key} for record in records],
         )
-        return list(answer.get("Records", ()))
+        return list(response.get("Records", ()))
 
     @cached_property
     def _client(self) -> Any:
         service = "firehose" if self._stream.stream_type == FIREHOSE else "kinesis"
         session = new_session()
         if self._stream.stream_role:
-            # There is no public way to give a session credentials that renew themselves.
-            session._credentials = self._role()  # type: ignore[attr-defined] # noqa: SLF001
+            # botocore has no public API for credentials that refresh themselves.
+            session._credentials = self._role_credentials()  # type: ignore[attr-defined] # noqa: SLF001
         return self._open(session, service)
 
-    def _role(self) -> RefreshableCredentials:
+    def _role_credentials(self) -> RefreshableCredentials:
         sts = self._open(new_session(), "sts")
-        assume = _assuming(sts, self._stream.stream_role)
-        return RefreshableCredentials.create_from_metadata(assume(), assume, "sts-assume-role")
+        assume_role = _role_assumer(sts, self._stream.stream_role)
+        return RefreshableCredentials.create_from_metadata(
+            assume_role(), assume_role, "sts-assume-role"
+        )
 
     def _open(self, session: Session, service: str) -> Any:
         client: Callable[..., Any] = boto3.Session(botocore_session=session).client
@@ -122,14 +124,14 @@ class AwsService:
         )
 
 
-def _assuming(sts: Any, role: str) -> Callable[[], dict[str, Any]]:
-    def assume() -> dict[str, Any]:
-        given = sts.assume_role(RoleArn=role, RoleSessionName=_SESSION_NAME)["Credentials"]
+def _role_assumer(sts: Any, role: str) -> Callable[[], dict[str, Any]]:
+    def assume_role() -> dict[str, Any]:
+        credentials = sts.assume_role(RoleArn=role, RoleSessionName=_SESSION_NAME)["Credentials"]
         return {
-            "access_key": given["AccessKeyId"],
-            "secret_key": given["SecretAccessKey"],
-            "token": given["SessionToken"],
-            "expiry_time": given["Expiration"].isoformat(),
+            "access_key": credentials["AccessKeyId"],
+            "secret_key": credentials["SecretAccessKey"],
+            "token": credentials["SessionToken"],
+            "expiry_time": credentials["Expiration"].isoformat(),
         }
 
-    return assume
+    return assume_role

@@ -1,4 +1,4 @@
-"""Gathers entries by size, number and age: into globs, and into batches."""
+"""Groups items by size, number and age: into globs, and into batches."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
-_NO_BOUND = -1
+_UNLIMITED = -1
 
 
 class Batcher(Generic[Item]):
-    """What waits to be sent, in the order in which it came.
+    """Collects items into batches, in order.
 
-    An entry that would make the rest too large, or one too many, waits for the next. One that is
-    too large by itself goes alone.
+    An item that would exceed a limit starts the next batch. An item that is larger than
+    ``max_size`` is a batch of its own.
 
     Args:
-        max_size: Bytes of all entries, and of what stands before and between them.
-        max_age: Seconds that the oldest entry may wait.
-        max_entries: Entries; -1 for any number.
-        overhead: Bytes that stand before each entry.
-        clock: Seconds, from any point in time.
+        max_size: Limit of a batch in bytes, including the overhead.
+        max_age: Seconds that the oldest item may wait.
+        max_entries: Limit of the number of items; -1 for no limit.
+        overhead: Additional bytes of each item.
+        clock: Returns a monotonic time in seconds.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class Batcher(Generic[Item]):
         max_size: int,
         max_age: float,
         *,
-        max_entries: int = _NO_BOUND,
+        max_entries: int = _UNLIMITED,
         overhead: int = 0,
         clock: Callable[[], float],
     ) -> None:
@@ -37,26 +37,26 @@ class Batcher(Generic[Item]):
         self._overhead, self._clock = overhead, clock
         self._waiting: list[Item] = []
         self._size = 0
-        self._began = 0.0
+        self._oldest = 0.0
 
     def add(self, item: Item, size: int) -> list[Item]:
-        """Takes an entry of ``size`` bytes; what is complete without it, or nothing."""
+        """Add an item of ``size`` bytes; return the batch that it completes, or nothing."""
         complete: list[Item] = []
         if self._size + size > self._max_size or len(self._waiting) == self._max_entries:
             complete = self.take()
         if not self._waiting:
-            self._began = self._clock()
+            self._oldest = self._clock()
         self._waiting.append(item)
         self._size += size + self._overhead
         return complete
 
     def take_old(self) -> list[Item]:
-        """What has waited for too long, or nothing."""
-        if self._waiting and self._clock() - self._began >= self._max_age:
+        """Return the current batch if it has waited for ``max_age``, else nothing."""
+        if self._waiting and self._clock() - self._oldest >= self._max_age:
             return self.take()
         return []
 
     def take(self) -> list[Item]:
-        """All that waits."""
-        taken, self._waiting, self._size = self._waiting, [], 0
-        return taken
+        """Return the current batch, and start a new one."""
+        batch, self._waiting, self._size = self._waiting, [], 0
+        return batch

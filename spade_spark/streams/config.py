@@ -1,9 +1,9 @@
-"""Blueprint's configuration of streams, as it is published.
+"""The stream configurations that Blueprint publishes.
 
-The form is a JSON list of ``{"AWSAccount", "Version", "Dropped", "SpadeConfig": {...}}``. As in all
-that Blueprint publishes, names of members match in any case, members that are not known are
-ignored, and what is missing or null is empty, zero or false. What a configuration may say is in
-:mod:`~spade_spark.streams.validation`.
+The document is a JSON list of ``{"AWSAccount", "Version", "Dropped", "SpadeConfig": {...}}``. As in
+all documents of Blueprint, member names match in any case, unknown members are ignored, and a
+missing or null member is empty, zero or false. :mod:`~spade_spark.streams.validation` has the rules
+for the values.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from spade_spark.errors import InputError
 
 
 def _tuple_of_list(value: object) -> object:
-    """JSON has lists where these values are tuples; anything else is left to be refused."""
+    """Convert a JSON list to a tuple; leave other values for validation to refuse."""
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -42,11 +42,11 @@ class _Published(BaseModel):
 
 
 class Condition(_Published):
-    """What one field must, or must not, be.
+    """A condition on the value of one field.
 
     Attributes:
-        field: A column's outbound name; a row that lacks it has the empty text.
-        values: The texts.
+        field: A column's outbound name. A missing value is the empty string.
+        values: The values.
         operator: ``in_set`` or ``not_in_set``.
     """
 
@@ -56,15 +56,15 @@ class Condition(_Published):
 
 
 class EventRule(_Published):
-    """Which rows of one event go to a stream, with which fields.
+    """Which rows of an event a stream gets, and which fields of them.
 
     Attributes:
-        fields: Columns by their outbound names.
-        field_renames: Names that fields go by in the stream.
-        all_fields: Every column that has a value, instead of ``fields``.
+        fields: Outbound names of columns.
+        field_renames: Names of fields in the stream.
+        all_fields: Whether all columns with a value are fields, instead of ``fields``.
         filter: The filter's name; empty for none.
-        filter_parameters: What the filter ``isOneOf`` looks at, all of which must hold.
-        skip_default_filter: Whether the default filter is left out.
+        filter_parameters: The conditions of the filter ``isOneOf``, which must all hold.
+        skip_default_filter: Whether the default filter does not apply.
     """
 
     fields: Texts = ()
@@ -79,9 +79,9 @@ class GlobberConfig(_Published):
     """When a glob is complete.
 
     Attributes:
-        max_size: Bytes of JSON in it, before compression.
-        max_age: How old its oldest entry may become, in Go's form.
-        buffer_length: Of the live processor's queue; has no meaning here.
+        max_size: Bytes of its JSON before compression.
+        max_age: The maximum age of its oldest entry, as a Go duration.
+        buffer_length: The queue length of the live processor; unused here.
     """
 
     max_size: int = 0
@@ -94,9 +94,9 @@ class BatcherConfig(_Published):
 
     Attributes:
         max_size: Bytes of its entries.
-        max_entries: Entries in it; -1 for as many as the service takes.
-        max_age: How old its oldest entry may become, in Go's form.
-        buffer_length: Of the live processor's queue; has no meaning here.
+        max_entries: Number of its entries; -1 for as many as the service accepts.
+        max_age: The maximum age of its oldest entry, as a Go duration.
+        buffer_length: The queue length of the live processor; unused here.
     """
 
     max_size: int = 0
@@ -111,16 +111,16 @@ class Stream(_Published):
     Attributes:
         stream_name: Its name at AWS.
         stream_type: ``stream`` for Kinesis Streams, ``firehose`` for Firehose.
-        stream_region: Where it is; empty for the settings' region.
-        stream_role: The role that may write to it; empty for this process's own.
+        stream_region: Its region; empty for the settings' region.
+        stream_role: The role to assume; empty for the credentials of this process.
         compress: Whether rows are sent as globs.
-        firehose_redshift_stream: Whether a record is nothing but its fields.
-        event_name_target_field: The field that the event's name is put in; empty for none.
-        exclude_empty_fields: Whether fields without a value are left out.
-        buffer_size: Of the live processor's queue; has no meaning here.
-        max_attempts_per_record: How often a record is sent before it is given up.
-        retry_delay: The time between two attempts, in Go's form.
-        events: The rules by event, which is by table.
+        firehose_redshift_stream: Whether a record consists of its fields only.
+        event_name_target_field: The field for the event's name; empty for none.
+        exclude_empty_fields: Whether fields without a value are omitted.
+        buffer_size: The queue length of the live processor; unused here.
+        max_attempts_per_record: Attempts to send a record before it is dropped.
+        retry_delay: The time between two attempts, as a Go duration.
+        events: The rules by event name, which is the table name.
         globber: When a glob is complete.
         batcher: When a batch is complete.
     """
@@ -145,9 +145,9 @@ class Entry(_Published):
     """One entry of the published list.
 
     Attributes:
-        aws_account: Whose stream it is.
+        aws_account: The account that owns the stream.
         version: The configuration's version.
-        dropped: Whether the stream is no longer written to.
+        dropped: Whether the stream is no longer in use.
         spade_config: The stream.
     """
 
@@ -158,16 +158,16 @@ class Entry(_Published):
 
     @property
     def key(self) -> tuple[int, str, str]:
-        """What tells streams apart."""
+        """The identity of the stream."""
         return self.aws_account, self.spade_config.stream_type, self.spade_config.stream_name
 
 
 class Unreadable(BaseModel):
-    """An entry whose members have other types than they should.
+    """An entry with members of the wrong type.
 
     Attributes:
-        name: The stream's name, or ``entry N`` (from 1) where there is none.
-        reason: What is wrong with it.
+        name: The stream's name, or ``entry N`` (from 1) if it has none.
+        reason: The error.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -184,17 +184,16 @@ _NAMES: Final = {
 
 
 def read_entries(raw: bytes, source: str) -> tuple[list[Entry], list[Unreadable]]:
-    """The newest version of each stream, in the list's order, and the entries that are none.
+    """Return the newest version of each stream, in order, and the unreadable entries.
 
-    Dropped streams are among them, so that one which is asked for can be told from one that never
-    was.
+    Dropped streams are included, so that a request for one gets a specific error.
 
     Args:
-        raw: The list, not compressed.
-        source: Where it came from, for the error.
+        raw: The list, uncompressed.
+        source: Its URL, for errors.
 
     Raises:
-        InputError: It is no JSON list.
+        InputError: It is not a JSON list.
     """
     newest: dict[tuple[int, str, str], Entry] = {}
     unreadable = []
@@ -202,10 +201,12 @@ def read_entries(raw: bytes, source: str) -> tuple[list[Entry], list[Unreadable]
         try:
             entry = Entry.model_validate(published)
         except ValidationError as error:
-            unreadable.append(Unreadable(name=_name_of(published, number), reason=_said(error)))
+            unreadable.append(
+                Unreadable(name=_name_of(published, number), reason=_format_errors(error))
+            )
             continue
-        before = newest.get(entry.key)
-        if before is None or before.version <= entry.version:
+        known = newest.get(entry.key)
+        if known is None or known.version <= entry.version:
             newest[entry.key] = entry
     return list(newest.values()), unreadable
 
@@ -215,29 +216,28 @@ def _read_list(raw: bytes, source: str) -> list[Any]:
         entries = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"{source} is no JSON ({error}): it should be the list of streams that Blueprint "
-            "publishes; see blueprint.streams in the settings"
+            f"{source} is not valid JSON ({error}): it must be the list of streams that Blueprint "
+            "publishes; check blueprint.streams in the settings"
         ) from None
     if not isinstance(entries, list):
         raise InputError(
-            f"{source} is JSON, but no list of streams as Blueprint publishes it; see "
-            "blueprint.streams in the settings"
+            f"{source} is not a JSON list: it must be the list of streams that Blueprint "
+            "publishes; check blueprint.streams in the settings"
         )
     return entries
 
 
 def _name_of(published: object, number: int) -> str:
-    """The stream's name, however wrong the rest of the entry is."""
+    """The stream's name, even if the rest of the entry is invalid."""
     for member in ("spadeconfig", "streamname"):
         members = published if isinstance(published, dict) else {}
         published = {str(name).lower(): value for name, value in members.items()}.get(member)
     return published if isinstance(published, str) and published else f"entry {number}"
 
 
-def _said(error: ValidationError) -> str:
-    """All problems in one line, by the names that Blueprint has for them."""
+def _format_errors(error: ValidationError) -> str:
+    """All errors in one line, with the member names of Blueprint."""
     return "; ".join(
-        ".".join(_NAMES.get(str(part), str(part)) for part in problem["loc"])
-        + f": {problem['msg']}"
-        for problem in error.errors(include_input=False, include_url=False)
+        ".".join(_NAMES.get(str(part), str(part)) for part in detail["loc"]) + f": {detail['msg']}"
+        for detail in error.errors(include_input=False, include_url=False)
     )

@@ -1,4 +1,4 @@
-"""What was counted of one stream."""
+"""The publication counts of one stream."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True)
 class StreamCounts:
-    """The rows of a stream's events, and what became of them.
+    """The rows of a stream's events, by what happened to them.
 
     ``rows`` = ``outside`` + ``filtered`` + ``empty`` + ``published`` + ``dropped``.
 
     Attributes:
-        rows: Rows made of the stream's events.
-        outside: Rows whose time lies outside the window.
-        filtered: Rows that a filter held back.
-        empty: Rows of which no field was left.
-        published: Rows that the service has taken.
-        dropped: Rows given up: too large, or refused as often as the configuration allows.
-        repeated: Rows that may have been taken twice; no more than these.
-        records: Records that the service has taken; a glob is one.
+        rows: All rows of the stream's events.
+        outside: Rows outside the window.
+        filtered: Rows that a filter removed.
+        empty: Rows without any field.
+        published: Rows that the service accepted.
+        dropped: Rows in records that were too large, or refused at every allowed attempt.
+        repeated: Upper bound of the rows that the service may have accepted twice.
+        records: Records that the service accepted; a glob is one record.
         requests: Requests sent.
         unanswered: Requests that failed as a whole.
-        throttled: Records refused since the stream was sent too much.
-        internal_errors: Records that the service failed on.
+        throttled: Records refused because of throttling.
+        internal_errors: Records refused because of internal errors of the service.
         other_errors: Records refused for other reasons.
     """
 
@@ -43,11 +43,11 @@ class StreamCounts:
 
     def __add__(self, other: StreamCounts) -> StreamCounts:
         return StreamCounts(
-            *(getattr(self, each.name) + getattr(other, each.name) for each in fields(self))
+            *(getattr(self, count.name) + getattr(other, count.name) for count in fields(self))
         )
 
     @property
     def balances(self) -> bool:
-        """Whether each row was counted in one way of its end."""
-        ends = self.outside + self.filtered + self.empty + self.published + self.dropped
-        return self.rows == ends
+        """Whether exactly one outcome was counted for each row."""
+        outcomes = self.outside + self.filtered + self.empty + self.published + self.dropped
+        return self.rows == outcomes

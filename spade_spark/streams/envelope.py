@@ -2,8 +2,8 @@
 
 A record is JSON: ``{"UUID", "Version": 1, "Data", "CreatedAt"}``. ``Data`` is an object of a row's
 fields, or the base64 of a *glob*: the byte 0x01, then raw DEFLATE (RFC 1951) of a JSON array of
-``{"Name", "Fields"}``. A record to a Firehose ends in a line feed; one to a Firehose that feeds
-Redshift is nothing but its fields, without NUL characters, which Redshift does not take.
+``{"Name", "Fields"}``. A record for a Firehose ends with a line feed. A record for a Firehose that
+feeds Redshift consists of the fields only, without NUL characters, which Redshift does not accept.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from spade_spark.streams.config import Stream
 from spade_spark.streams.limits import FIREHOSE
 
 VERSION: Final = 1
-"""Of records and of globs."""
+"""The version of records and of globs."""
 _FASTEST: Final = 1
 _RAW_DEFLATE: Final = -15
 _MICROS: Final = "%Y-%m-%d %H:%M:%S.%f"
@@ -30,13 +30,13 @@ _JSON: Final = msgspec.json.Encoder(order="deterministic")
 
 @dataclass(frozen=True)
 class Payload:
-    """What a record is about.
+    """The content of a record.
 
     Attributes:
         data: A glob, or the JSON object of a row's fields.
-        first: The number of the first row in it.
-        last: The number of the last.
-        rows: How many there are.
+        first: The number of its first row.
+        last: The number of its last row.
+        rows: The number of its rows.
     """
 
     data: bytes
@@ -47,13 +47,13 @@ class Payload:
 
 @dataclass(frozen=True)
 class Record:
-    """What is sent.
+    """A record to send.
 
     Attributes:
-        key: The UUID, which is the partition key too.
+        key: The UUID, which is also the partition key.
         data: The record's bytes.
-        last: The number of the last row in it.
-        rows: How many rows are in it.
+        last: The number of its last row.
+        rows: The number of its rows.
     """
 
     key: str
@@ -68,12 +68,12 @@ def row_payload(fields: Mapping[str, str], row: int) -> Payload:
 
 
 def glob_entry(event: str, fields: Mapping[str, str], row: int) -> Payload:
-    """One row as it stands in a glob."""
+    """One row as an entry of a glob."""
     return Payload(_JSON.encode({"Name": event, "Fields": fields}), row, row, 1)
 
 
 def glob(entries: Sequence[Payload]) -> Payload:
-    """The payload of several rows, which :func:`glob_entry` made."""
+    """Combine entries of :func:`glob_entry` into one payload."""
     compressor = isal_zlib.compressobj(_FASTEST, isal_zlib.DEFLATED, _RAW_DEFLATE)
     array = b"[%b]" % b",".join(entry.data for entry in entries)
     data = bytes([VERSION]) + compressor.compress(array) + compressor.flush()
@@ -81,15 +81,15 @@ def glob(entries: Sequence[Payload]) -> Payload:
 
 
 class Envelope:
-    """Payloads to records.
+    """Wraps payloads in records.
 
-    The UUID follows from which rows are in a record: sent again, after whatever went wrong, it has
-    the same one, by which consumers can know it.
+    The rows of a record determine its UUID. A record that is sent again has the same UUID, so that
+    consumers can discard duplicates.
 
     Args:
         stream: The stream.
-        name: What tells the rows' numbers from those of other runs, partitions and streams.
-        now: The time, UTC.
+        name: A name of the run, partition and stream in which row numbers are unique.
+        now: Returns the current time in UTC.
     """
 
     def __init__(
@@ -101,15 +101,15 @@ class Envelope:
         self._namespace = uuid.uuid5(uuid.NAMESPACE_URL, name)
         self._now = now
         self._compressed = stream.compress
-        self._bare = stream.firehose_redshift_stream
-        self._end = b"\n" if stream.stream_type == FIREHOSE else b""
+        self._fields_only = stream.firehose_redshift_stream
+        self._suffix = b"\n" if stream.stream_type == FIREHOSE else b""
 
     def record(self, payload: Payload) -> Record:
         """The record of a payload."""
         rows = f"{payload.first}-{payload.last}/{payload.rows}"
         key = str(uuid.uuid5(self._namespace, rows))
-        data = _without_nul(payload.data) if self._bare else self._wrapped(key, payload.data)
-        return Record(key, data + self._end, payload.last, payload.rows)
+        data = _without_nul(payload.data) if self._fields_only else self._wrapped(key, payload.data)
+        return Record(key, data + self._suffix, payload.last, payload.rows)
 
     def _wrapped(self, key: str, data: bytes) -> bytes:
         return msgspec.json.encode(
@@ -123,7 +123,7 @@ class Envelope:
 
 
 def _created(now: datetime) -> str:
-    """UTC, with up to three digits of the second: Go's ``2006-01-02 15:04:05.999``."""
+    """Format as Go's ``2006-01-02 15:04:05.999``, with at most three fractional digits."""
     return now.strftime(_MICROS)[:-3].rstrip("0").rstrip(".")
 
 

@@ -1,7 +1,7 @@
 """Filters: which rows a stream gets.
 
-Those by name were constants of the live processor once, and stood in its settings later; the
-settings here can bring more, or others of the same name.
+The built-in filters are those of the live processor. The settings can add filters, or override a
+built-in one.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ NOT_IN_SET: Final = "not_in_set"
 OPERATORS: Final = (IN_SET, NOT_IN_SET)
 
 PARAMETERIZED: Final = "isOneOf"
-"""The filter whose conditions stand beside it, in ``FilterParameters``."""
+"""The filter whose conditions are in the rule's ``FilterParameters``."""
 
 Filter = Callable[[Mapping[str, str]], bool]
-"""Whether a row passes, from its values by outbound name; what is missing is the empty text."""
+"""Whether a row passes, given its values by outbound name. A missing value is the empty string."""
 
 
 def _condition(field: str, operator: str, *values: str) -> FilterCondition:
@@ -48,18 +48,18 @@ KNOWN: Final[Mapping[str, tuple[FilterCondition, ...]]] = MappingProxyType(
         "isTwilightApp": (_condition("client_app", IN_SET, "twilight"),),
     }
 )
-"""The filters that go without settings."""
+"""The built-in filters."""
 
 
 def is_known(name: str, settings: StreamSettings) -> bool:
-    """Whether there is a filter ``name``."""
+    """Whether a filter ``name`` exists."""
     return name == PARAMETERIZED or name in settings.filters or name in KNOWN
 
 
 def filter_of(rule: EventRule, settings: StreamSettings) -> Filter:
-    """What a row must pass by ``rule``: its own filter, and the default one unless it is skipped.
+    """Combine the rule's own filter with the default filter, unless the rule skips it.
 
-    A rule without a filter lets its parameters lie, as the live processor does.
+    Parameters of a rule without a filter are ignored, as the live processor does.
     """
     conditions: list[Condition | FilterCondition] = []
     if not rule.skip_default_filter:
@@ -68,9 +68,14 @@ def filter_of(rule: EventRule, settings: StreamSettings) -> Filter:
         conditions += rule.filter_parameters
     elif rule.filter:
         conditions += settings.filters.get(rule.filter) or KNOWN[rule.filter]
-    tests = [(each.field, frozenset(each.values), each.operator == IN_SET) for each in conditions]
+    tests = [
+        (condition.field, frozenset(condition.values), condition.operator == IN_SET)
+        for condition in conditions
+    ]
 
     def passes(record: Mapping[str, str]) -> bool:
-        return all((record.get(field, "") in values) is wanted for field, values, wanted in tests)
+        return all(
+            (record.get(field, "") in values) is expected for field, values, expected in tests
+        )
 
     return passes

@@ -1,7 +1,7 @@
-"""What the services take at once.
+"""Limits of requests to the services.
 
-Kinesis Data Streams, PutRecords: 500 records of up to 1 MiB each, partition keys counted, 5 MiB in
-all. Firehose, PutRecordBatch: 500 records of up to 1,000 KiB each, 4 MiB in all.
+Kinesis Data Streams, PutRecords: 500 records of up to 1 MiB each including the partition key, 5 MiB
+in total. Firehose, PutRecordBatch: 500 records of up to 1,000 KiB each, 4 MiB in total.
 https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html
 https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html
 """

@@ -1,4 +1,4 @@
-"""One stream's rows, from fields to records that its service has taken."""
+"""Publishes the rows of one stream: fields, records, batches, requests."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from spade_spark.streams.sender import Sender
 
 
 class Publisher:
-    """Takes numbered rows in their order, and knows up to which of them all is settled.
+    """Publishes numbered rows in order, and tracks up to which row all are settled.
 
-    A row is settled when it was held back, taken by the service, or given up. What is not settled
-    when something fails is what has to be published again.
+    A row is settled when it was skipped, accepted by the service, or dropped. After a failure, all
+    rows that are not settled must be published again.
 
     Args:
         stream: The stream.
-        sender: What sends to it.
-        envelope: What makes its records.
-        settled: The number of the first row that is still to come.
-        counts: What was counted of the rows before it.
-        clock: Seconds, from any point in time.
+        sender: Sends its records.
+        envelope: Creates its records.
+        settled: The number of the first row to publish.
+        counts: The counts of the rows before it.
+        clock: Returns a monotonic time in seconds.
     """
 
     def __init__(
@@ -41,16 +41,16 @@ class Publisher:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settled = settled
-        self._before = counts or StreamCounts()
+        self._base_counts = counts or StreamCounts()
         self._sender, self._envelope = sender, envelope
-        self._held: list[tuple[int, SkipReason]] = []
+        self._skipped: list[tuple[int, SkipReason]] = []
         globber, batcher = stream.globber, stream.batcher
         self._globber: Batcher[Payload] | None = None
         if stream.compress:
             self._globber = Batcher(
                 globber.max_size,
                 parse_duration(globber.max_age),
-                overhead=1,  # the bracket, or a comma
+                overhead=1,  # a bracket or a comma
                 clock=clock,
             )
         self._batcher: Batcher[Payload] = Batcher(
@@ -62,23 +62,23 @@ class Publisher:
 
     @property
     def counts(self) -> StreamCounts:
-        """What was counted of the rows that are settled."""
-        return self._before + self._sender.counts
+        """The counts of the settled rows."""
+        return self._base_counts + self._sender.counts
 
     def add(self, row: int, event: str, fields: Mapping[str, str] | SkipReason) -> None:
-        """Takes the next row, and sends what is complete by then.
+        """Add the next row, and send all complete batches.
 
         Args:
             row: Its number.
             event: Its table.
-            fields: Its fields, or why it has none.
+            fields: Its fields, or the reason to skip it.
 
         Raises:
             SpadeError: As :meth:`~spade_spark.streams.sender.Sender.send`.
         """
         self._send_old()
         if isinstance(fields, SkipReason):
-            self._held.append((row, fields))
+            self._skipped.append((row, fields))
         elif self._globber is None:
             self._batch(row_payload(fields, row))
         else:
@@ -86,7 +86,7 @@ class Publisher:
             self._batch_glob(self._globber.add(entry, len(entry.data)))
 
     def flush(self, rows: int) -> None:
-        """Sends all that waits; then every row before the one numbered ``rows`` is settled.
+        """Send all waiting rows. Then all rows before number ``rows`` are settled.
 
         Raises:
             SpadeError: As :meth:`~spade_spark.streams.sender.Sender.send`.
@@ -109,17 +109,20 @@ class Publisher:
         self._send(self._batcher.add(payload, len(payload.data)))
 
     def _send(self, batch: Sequence[Payload]) -> None:
-        for request in self._sender.requests([self._envelope.record(each) for each in batch]):
+        for request in self._sender.requests([self._envelope.record(payload) for payload in batch]):
             self._sender.send(request)
             self._settle(request[-1].last + 1)
 
     def _settle(self, rows: int) -> None:
-        """Counts what was held back of the rows before the one numbered ``rows``."""
-        held = [why for row, why in self._held if row < rows]
-        self._held = self._held[len(held) :]
-        self._before = replace(
-            self._before,
-            rows=self._before.rows + len(held),
-            **{why.value: getattr(self._before, why.value) + held.count(why) for why in SkipReason},
+        """Count the skipped rows before number ``rows``, and mark all rows before it as settled."""
+        reasons = [reason for row, reason in self._skipped if row < rows]
+        self._skipped = self._skipped[len(reasons) :]
+        self._base_counts = replace(
+            self._base_counts,
+            rows=self._base_counts.rows + len(reasons),
+            **{
+                reason.value: getattr(self._base_counts, reason.value) + reasons.count(reason)
+                for reason in SkipReason
+            },
         )
         self.settled = rows

@@ -1,4 +1,4 @@
-"""From a row to the fields that a stream gets of it, or to why it gets none."""
+"""Selects the fields of a row for a stream, or the reason to skip the row."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spade_spark.streams.filters import filter_of
 
 
 class SkipReason(Enum):
-    """Why a row does not go to a stream; the values are names of counts."""
+    """Why a row is not published to a stream. The values are names of counts."""
 
     OUTSIDE = "outside"
     FILTERED = "filtered"
@@ -21,12 +21,12 @@ class SkipReason(Enum):
 
 @dataclass(frozen=True)
 class WindowFilter:
-    """The window as rows have it, which is as the load compares it.
+    """The window in the form of the rows' times. The load compares the same way.
 
     Attributes:
-        column: The outbound name of the time column; a table without it is published whole.
+        column: The outbound name of the time column. All rows of a table without it are published.
         start: START, ``YYYY-MM-DD HH:MM:SS``.
-        end: END, the same.
+        end: END, in the same form.
     """
 
     column: str
@@ -34,19 +34,19 @@ class WindowFilter:
     end: str
 
     def covers(self, record: Mapping[str, str]) -> bool:
-        """Whether a row of this record is in the window; one without a time is not."""
+        """Whether a row is in the window. A row without a time is not."""
         return self.start <= record.get(self.column, "") <= self.end
 
 
 class Selector:
-    """One table's rows to one stream.
+    """Selects the fields of one table's rows for one stream.
 
     Args:
         stream: The stream.
         table: The table's name, which is the event's.
-        columns: The outbound names in the rows' order.
-        settings: Where filters by name, and the default filter, are found.
-        span: The window; None for every row.
+        columns: The outbound names of the rows' values, in order.
+        settings: The named filters, and the default filter.
+        span: The window; None for all rows.
     """
 
     def __init__(
@@ -64,11 +64,11 @@ class Selector:
         self._all = rule.all_fields
         self._keep_empty = not stream.exclude_empty_fields
         target = stream.event_name_target_field
-        self._always = {target: table} if target else {}
+        self._constant_fields = {target: table} if target else {}
         self._span = span if span and span.column in self._columns else None
 
     def fields(self, values: Sequence[str]) -> dict[str, str] | SkipReason:
-        """The fields of a row.
+        """Return the fields of a row, or the reason to skip it.
 
         Args:
             values: The row's values, in the order of the columns.
@@ -79,7 +79,7 @@ class Selector:
         if not self._passes(record):
             return SkipReason.FILTERED
         picked = record if self._all else self._pick(record)
-        return {**self._always, **picked} or SkipReason.EMPTY
+        return {**self._constant_fields, **picked} or SkipReason.EMPTY
 
     def _pick(self, record: Mapping[str, str]) -> dict[str, str]:
         return {

@@ -1,4 +1,4 @@
-"""Records to a service: what it refuses is sent again by itself, as the configuration says."""
+"""Sends records to a service, and retries refused records as the stream's configuration says."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ THROTTLED: Final = frozenset(
         "ThrottlingException",
     }
 )
-"""Codes by which Kinesis (the first) and Firehose say that they are sent too much."""
+"""Error codes for throttling: the first of Kinesis, the others of Firehose."""
 _INTERNAL: Final = frozenset({"InternalFailure", "InternalServerError"})
 
 
@@ -32,7 +32,7 @@ class RequestFailedError(Exception):
     """A request failed as a whole.
 
     Attributes:
-        in_doubt: Whether the service may have taken its records all the same.
+        in_doubt: Whether the service may have accepted records anyway.
     """
 
     def __init__(self, message: str, *, in_doubt: bool) -> None:
@@ -41,31 +41,31 @@ class RequestFailedError(Exception):
 
 
 class Service(Protocol):
-    """Takes records."""
+    """A service that accepts records."""
 
     def put(self, records: Sequence[Record]) -> list[str]:
-        """Sends records in one request.
+        """Send records in one request.
 
         Returns:
-            An error code for each, empty where it was taken.
+            An error code for each record, empty if it was accepted.
 
         Raises:
-            RequestFailedError: Another try may be answered.
-            InputError: The service would refuse again, whatever is sent.
+            RequestFailedError: The request failed; a retry may succeed.
+            InputError: The service refuses the request; a retry cannot succeed.
         """
 
 
 class Sender:
-    """Sends to one stream, and counts.
+    """Sends records to one stream, and counts them.
 
     Args:
         stream: The stream.
-        service: What takes the records.
-        sleep: Waits so many seconds.
-        alive: Called before each request.
+        service: The service to send to.
+        sleep: Sleeps for a number of seconds.
+        alive: Called before each request, to renew the heartbeat.
 
     Attributes:
-        counts: What was counted; of the rows those alone that the records hold.
+        counts: The counts; only rows in records are included.
     """
 
     def __init__(
@@ -82,34 +82,38 @@ class Sender:
         self._limits = LIMITS[stream.stream_type]
 
     def send(self, records: Sequence[Record]) -> None:
-        """Sends records that fit in one request, and goes on until each is taken or given up.
+        """Send records that fit in one request, until each is accepted or dropped.
 
         Raises:
-            TransientError: The last attempt failed as a whole; some of the records may be taken,
-                and
-                are counted as such that may be repeated.
+            TransientError: The last attempt failed as a whole. The records that the service may
+                have accepted are counted as ``repeated``.
             InputError: As :meth:`Service.put`.
         """
-        pending = [each for each in records if self._size(each) <= self._limits.record_bytes]
-        taken: list[Record] = []
+        pending = [record for record in records if self._size(record) <= self._limits.record_bytes]
+        accepted: list[Record] = []
         doubtful: set[Record] = set()
         try:
-            self._send_until_taken(pending, taken, doubtful)
+            self._send_until_accepted(pending, accepted, doubtful)
         except BaseException:
-            self._count(repeated=_rows(doubtful.union(taken)))  # all of them are sent again
+            self._count(
+                repeated=_rows(doubtful.union(accepted))
+            )  # another task attempt sends all of them again
             raise
-        lost = _rows(records) - _rows(taken)
-        self._count(rows=_rows(records), published=_rows(taken), dropped=lost, records=len(taken))
+        published = _rows(accepted)
+        dropped = _rows(records) - published
+        self._count(
+            rows=_rows(records), published=published, dropped=dropped, records=len(accepted)
+        )
         self._count(repeated=_rows(doubtful))
 
     def requests(self, records: Sequence[Record]) -> Iterator[list[Record]]:
-        """Records in their order, as many at a time as one request may hold."""
-        return cut(records, self._limits, self._size)
+        """Split records into requests, in order."""
+        return split_requests(records, self._limits, self._size)
 
-    def _send_until_taken(
-        self, pending: list[Record], taken: list[Record], doubtful: set[Record]
+    def _send_until_accepted(
+        self, pending: list[Record], accepted: list[Record], doubtful: set[Record]
     ) -> None:
-        """Adds to ``taken`` what the service took, to ``doubtful`` what it may have taken twice."""
+        """Add accepted records to ``accepted``, and possibly duplicated ones to ``doubtful``."""
         for attempt in range(self._attempts):
             if not pending:
                 break
@@ -124,8 +128,9 @@ class Sender:
                 if attempt + 1 == self._attempts:
                     raise TransientError(str(error)) from None
                 continue
-            taken += [each for each, code in zip(pending, codes, strict=True) if not code]
-            pending = [each for each, code in zip(pending, codes, strict=True) if code]
+            results = list(zip(pending, codes, strict=True))
+            accepted += [record for record, code in results if not code]
+            pending = [record for record, code in results if code]
 
     def _put(self, records: Sequence[Record]) -> list[str]:
         self._count(requests=1)
@@ -144,8 +149,8 @@ class Sender:
         )
         return codes
 
-    def _count(self, **more: int) -> None:
-        counts = {name: getattr(self.counts, name) + value for name, value in more.items()}
+    def _count(self, **increments: int) -> None:
+        counts = {name: getattr(self.counts, name) + value for name, value in increments.items()}
         self.counts = replace(self.counts, **counts)
 
     @staticmethod
@@ -153,23 +158,23 @@ class Sender:
         return len(record.data) + len(record.key)
 
 
-def cut(
+def split_requests(
     records: Sequence[Record], limits: Limits, size: Callable[[Record], int]
 ) -> Iterator[list[Record]]:
-    """Records in their order, in parts that ``limits`` allow; one too large is a part alone."""
-    part: list[Record] = []
-    bytes_in_part = 0
+    """Split records into requests within ``limits``, in order; a record too large is one alone."""
+    request: list[Record] = []
+    request_bytes = 0
     for record in records:
-        bytes_here = size(record)
-        if part and (
-            len(part) == limits.records or bytes_in_part + bytes_here > limits.request_bytes
+        record_bytes = size(record)
+        if request and (
+            len(request) == limits.records or request_bytes + record_bytes > limits.request_bytes
         ):
-            yield part
-            part, bytes_in_part = [], 0
-        part.append(record)
-        bytes_in_part += bytes_here
-    if part:
-        yield part
+            yield request
+            request, request_bytes = [], 0
+        request.append(record)
+        request_bytes += record_bytes
+    if request:
+        yield request
 
 
 def _rows(records: Iterable[Record]) -> int:

@@ -1,4 +1,4 @@
-"""Which streams are published to: those asked for, out of Blueprint's list."""
+"""Selects the requested streams from Blueprint's list."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spade_spark.streams.config import Entry, Stream, Unreadable, read_entries
 from spade_spark.streams.validation import region_of, validate, warnings
 
 ALL: Final = "all"
-"""What stands for every stream on the command line."""
+"""All streams, on the command line."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class StreamTarget:
     """A stream that rows are published to.
 
     Attributes:
-        id: What it is called in plan, ledger and summary: ``stream/123456789012/NAME``.
+        id: Its name in plan, audit counts and summary: ``stream/123456789012/NAME``.
         stream: Its configuration.
     """
 
@@ -33,13 +33,13 @@ class StreamTarget:
 
 @dataclass(frozen=True)
 class StreamSelection:
-    """The streams that rows are published to.
+    """The streams that a replay publishes to.
 
     Attributes:
-        targets: Those that take at least one of the tables made, in the published order.
-        idle: Names of those that were not named and take none of the tables.
-        remarks: What of their configuration may surprise, a sentence each.
-        sha256: Of all that decides what is published (hex); empty where nothing is.
+        targets: The streams that take at least one of the tables, in the published order.
+        idle: Names of the streams of ``all`` that take none of the tables.
+        remarks: Warnings about their configurations, one sentence each.
+        sha256: Hash of everything that affects what is published (hex); empty without targets.
     """
 
     targets: tuple[StreamTarget, ...] = ()
@@ -49,52 +49,52 @@ class StreamSelection:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """What the streams are called."""
+        """The ids of the streams."""
         return tuple(target.id for target in self.targets)
 
 
 def select_streams(
     names: Sequence[str], tables: Collection[str], settings: Settings
 ) -> StreamSelection:
-    """The streams called ``names``, or all of them, as far as ``tables`` go to them.
+    """Select the streams of these names, or all, that take any of the tables.
 
     Raises:
-        UsageError: A name that Blueprint does not have, that was dropped, or that takes none of
-            the tables; or of all streams none that takes one.
-        InputError: The list cannot be read, or a stream asked for breaks a rule.
+        UsageError: A name is unknown to Blueprint, was dropped, or takes none of the tables; or no
+            stream takes any of them.
+        InputError: The list cannot be read, or the configuration of a stream is invalid.
     """
     if not names:
         return StreamSelection()
     source = settings.blueprint.streams
     raw = fetch.fetch(source, settings.s3)
     entries, unreadable = read_entries(raw, fetch.redact_url(source))
-    asked = set(names)
-    named = asked - {ALL}
-    _refuse_unknown(named, entries, unreadable)
-    wanted = [
+    requested = set(names)
+    named = requested - {ALL}
+    _require_known(named, entries, unreadable)
+    selected = [
         entry
         for entry in entries
-        if not entry.dropped and (ALL in asked or entry.spade_config.stream_name in named)
+        if not entry.dropped and (ALL in requested or entry.spade_config.stream_name in named)
     ]
-    _refuse_invalid(wanted, _asked_of(unreadable, asked), settings)
-    busy = [entry for entry in wanted if entry.spade_config.events.keys() & set(tables)]
-    idle = {entry.spade_config.stream_name for entry in wanted if entry not in busy}
-    useless = (named & idle) - {entry.spade_config.stream_name for entry in busy}
-    if useless:
+    _require_valid(selected, _requested_of(unreadable, requested), settings)
+    busy = [entry for entry in selected if entry.spade_config.events.keys() & set(tables)]
+    idle = {entry.spade_config.stream_name for entry in selected if entry not in busy}
+    unused = (named & idle) - {entry.spade_config.stream_name for entry in busy}
+    if unused:
         raise UsageError(
-            f"stream {', '.join(sorted(useless))} takes none of the tables to be made: leave it "
-            "out of --publish, or name a table of it"
+        InputError: The list cannot be read, or the configuration of a stream is not valid.
+            "--publish, or add one of its tables"
         )
     if not busy:
-        raise UsageError("Blueprint has no stream that takes these tables: leave --publish out")
+        raise UsageError("Blueprint has no stream that takes these tables: omit --publish")
     targets = tuple(StreamTarget(_id(entry), entry.spade_config) for entry in busy)
     return StreamSelection(
         targets=targets,
         idle=tuple(sorted(idle)),
         remarks=tuple(
-            f"Stream {target.id}: {oddity}"
+            f"Stream {target.id}: {warning}"
             for target in targets
-            for oddity in warnings(target.stream)
+            for warning in warnings(target.stream)
         ),
         sha256=_digest(targets, settings),
     )
@@ -104,54 +104,54 @@ def _id(entry: Entry) -> str:
     return "/".join(str(part) for part in (entry.key[1], entry.key[0], entry.key[2]) if part)
 
 
-def _refuse_unknown(
+def _require_known(
     named: set[str], entries: Sequence[Entry], unreadable: Sequence[Unreadable]
 ) -> None:
-    there = {entry.spade_config.stream_name for entry in entries if not entry.dropped}
-    dropped = {entry.spade_config.stream_name for entry in entries if entry.dropped} - there
-    known = there | {each.name for each in unreadable}
-    said = [
-        f"stream {name} was dropped in Blueprint" if name in dropped else _not_there(name, there)
+    existing = {entry.spade_config.stream_name for entry in entries if not entry.dropped}
+    dropped = {entry.spade_config.stream_name for entry in entries if entry.dropped} - existing
+    known = existing | {entry.name for entry in unreadable}
+    errors = [
+        f"stream {name} was dropped in Blueprint" if name in dropped else _unknown(name, existing)
         for name in sorted(named - known)
     ]
-    if said:
-        raise UsageError(f"--publish: {'; '.join(said)}")
+    if errors:
+        raise UsageError(f"--publish: {'; '.join(errors)}")
 
 
-def _not_there(name: str, there: Iterable[str]) -> str:
-    closest = get_close_matches(name, there, n=1)
-    meant = f"did you mean {closest[0]}?" if closest else "check the name"
-    return f"Blueprint has no stream {name}: {meant}"
+def _unknown(name: str, existing: Iterable[str]) -> str:
+    closest = get_close_matches(name, existing, n=1)
+    hint = f"did you mean {closest[0]}?" if closest else "check the name"
+    return f"Blueprint has no stream {name}: {hint}"
 
 
-def _asked_of(unreadable: Iterable[Unreadable], asked: set[str]) -> list[Unreadable]:
-    return [each for each in unreadable if ALL in asked or each.name in asked]
+def _requested_of(unreadable: Iterable[Unreadable], requested: set[str]) -> list[Unreadable]:
+    return [entry for entry in unreadable if ALL in requested or entry.name in requested]
 
 
-def _refuse_invalid(
+def _require_valid(
     entries: Iterable[Entry], unreadable: Iterable[Unreadable], settings: Settings
 ) -> None:
-    """Nothing is published by half: one stream that breaks a rule stops all that were asked for."""
-    said = [f"{each.name}: {each.reason}" for each in unreadable]
+    """Refuse all requested streams if one is invalid, so that nothing is published in part."""
+    errors = [f"{invalid.name}: {invalid.reason}" for invalid in unreadable]
     for entry in entries:
-        broken = "; ".join(validate(entry.spade_config, settings))
-        if broken:
-            said.append(f"{entry.spade_config.stream_name or '(no name)'}: {broken}")
-    if said:
+        problems = "; ".join(validate(entry.spade_config, settings))
+        if problems:
+            errors.append(f"{entry.spade_config.stream_name or '(no name)'}: {problems}")
+    if errors:
         raise InputError(
-            "Blueprint's configuration of streams cannot be used, so nothing was begun:\n  "
-            + "\n  ".join(said)
-            + "\nmend it in Blueprint, or name other streams with --publish"
+            "Blueprint's configuration of the streams is invalid; nothing was started:\n  "
+            + "\n  ".join(errors)
+            + "\nfix it in Blueprint, or name other streams with --publish"
         )
 
 
 def _digest(targets: Iterable[StreamTarget], settings: Settings) -> str:
-    """What would make a run that is gone on with publish something else changes it."""
-    bearing = (
+    """Hash everything that affects what is published. A resumed run must have the same hash."""
+    parts = (
         *(
             target.id + region_of(target.stream, settings) + target.stream.model_dump_json()
             for target in targets
         ),
         settings.streams.model_dump_json(include={"endpoint_url", "default_filter", "filters"}),
     )
-    return hashlib.sha256("\n".join(bearing).encode()).hexdigest()
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -1,7 +1,6 @@
-"""What a stream's configuration must be, by the rules of the live processor.
+"""Validates a stream's configuration by the rules of the live processor.
 
-Beyond them: a stream must be sent to at least once for each record. The lengths of the live
-processor's queues are looked at only where they are there.
+In addition, each record needs at least one attempt. Queue lengths are checked only if present.
 """
 
 from __future__ import annotations
@@ -16,61 +15,61 @@ from spade_spark.streams.limits import FIREHOSE, LIMITS
 
 
 def validate(stream: Stream, settings: Settings) -> Iterator[str]:
-    """What forbids to write to ``stream``, a clause each; nothing where it may be written to."""
+    """Yield the errors of a configuration, one clause each."""
     regions = settings.streams.regions
     if not stream.stream_name:
         yield "StreamName is missing"
     if stream.stream_type not in LIMITS:
-        yield f"StreamType is {stream.stream_type!r}, should be {' or '.join(LIMITS)}"
+        yield f"StreamType is {stream.stream_type!r}, must be {' or '.join(LIMITS)}"
     if region_of(stream, settings) not in regions:
-        named = (
+        region = (
             f"StreamRegion {stream.stream_region}"
             if stream.stream_region
             else f"StreamRegion is missing, and s3.region {settings.s3.region}"
         )
-        yield f"{named} is none of {', '.join(regions)} (see streams.regions in the settings)"
+        yield f"{region} is not one of {', '.join(regions)} (see streams.regions in the settings)"
     if stream.firehose_redshift_stream and (stream.stream_type != FIREHOSE or stream.compress):
-        yield "FirehoseRedshiftStream goes with a firehose that is not compressed, and no other"
+        yield "FirehoseRedshiftStream requires StreamType firehose without Compress"
     if stream.max_attempts_per_record < 1:
         yield "MaxAttemptsPerRecord must be positive"
     yield from _duration("RetryDelay", stream.retry_delay, positive=False)
-    yield from (f"Globber: {each}" for each in _gathering(stream.globber))
-    yield from (f"Batcher: {each}" for each in _batcher(stream.batcher))
+    yield from (f"Globber: {error}" for error in _size_and_age(stream.globber))
+    yield from (f"Batcher: {error}" for error in _batcher(stream.batcher))
     for name, rule in stream.events.items():
-        yield from (f"event {name}: {each}" for each in _event(rule, settings.streams))
+        yield from (f"event {name}: {error}" for error in _event(rule, settings.streams))
 
 
 def region_of(stream: Stream, settings: Settings) -> str:
-    """The region that ``stream`` is in: the settings' where it names none."""
+    """The stream's region; by default, that of the settings."""
     return stream.stream_region or settings.s3.region
 
 
 def warnings(stream: Stream) -> Iterator[str]:
-    """What of ``stream`` is allowed and does something else than it seems to, a clause each."""
+    """Yield values that are valid but have no effect or less than expected, one clause each."""
     limits = LIMITS[stream.stream_type]
     if stream.batcher.max_entries > limits.records:
         yield (
-            f"Batcher.MaxEntries is {stream.batcher.max_entries}: no more than {limits.records} "
-            "records are sent at once"
+            f"Batcher.MaxEntries is {stream.batcher.max_entries}: a request has at most "
+            f"{limits.records} records"
         )
     if stream.batcher.max_size > limits.request_bytes:
         yield (
-            f"Batcher.MaxSize is {stream.batcher.max_size}: no more than {limits.request_bytes} "
-            "bytes are sent at once"
+            f"Batcher.MaxSize is {stream.batcher.max_size}: a request has at most "
+            f"{limits.request_bytes} bytes"
         )
     for name, rule in stream.events.items():
         if rule.filter_parameters and rule.filter != PARAMETERIZED:
-            yield f"event {name}: FilterParameters count with Filter {PARAMETERIZED} alone"
+            yield f"event {name}: FilterParameters are ignored unless Filter is {PARAMETERIZED}"
 
 
 def _batcher(batcher: BatcherConfig) -> Iterator[str]:
-    yield from _gathering(batcher)
+    yield from _size_and_age(batcher)
     if batcher.max_entries <= 0 and batcher.max_entries != -1:
         yield "MaxEntries must be positive, or -1"
 
 
-def _gathering(config: GlobberConfig | BatcherConfig) -> Iterator[str]:
-    """The rules that globs and batches share."""
+def _size_and_age(config: GlobberConfig | BatcherConfig) -> Iterator[str]:
+    """The common rules of globs and batches."""
     yield from _duration("MaxAge", config.max_age, positive=True)
     if config.max_size <= 0:
         yield "MaxSize must be positive"
@@ -94,7 +93,9 @@ def _event(rule: EventRule, settings: StreamSettings) -> Iterator[str]:
     if rule.filter == PARAMETERIZED:
         if not rule.filter_parameters:
             yield f"Filter {PARAMETERIZED} needs FilterParameters"
-        yield from (problem for each in rule.filter_parameters for problem in _condition(each))
+        yield from (
+            error for condition in rule.filter_parameters for error in _condition(condition)
+        )
     if rule.all_fields and rule.fields:
         yield "Fields must be empty with AllFields"
     if rule.all_fields and rule.field_renames:
@@ -109,6 +110,6 @@ def _condition(condition: Condition) -> Iterator[str]:
         yield f"FilterParameters: {name} has no Values"
     if condition.operator not in OPERATORS:
         yield (
-            f"FilterParameters: {name} has the Operator {condition.operator!r}, should be "
+            f"FilterParameters: {name} has the Operator {condition.operator!r}, must be "
             f"{' or '.join(OPERATORS)}"
         )

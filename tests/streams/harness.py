@@ -1,4 +1,4 @@
-"""Streams as Blueprint publishes them, and what consumers read."""
+"""Stream configurations as Blueprint publishes them, and decoding of globs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from spade_spark.streams.config import Stream
 
 
 def spade_config(name="views", kind="stream", **more):
-    """A ``SpadeConfig`` that breaks no rule."""
+    """A valid ``SpadeConfig``."""
     return {
         "StreamName": name,
         "StreamType": kind,
@@ -29,21 +29,21 @@ def entry(config, version=1, **more):
 
 
 def published(*configs):
-    """The list."""
+    """The published list."""
     return json.dumps([entry(config) for config in configs]).encode()
 
 
 def stream(**more):
-    """A stream as it is read."""
+    """A validated stream."""
     return Stream.model_validate(spade_config(**more))
 
 
 def unglob(data):
-    """The entries of a glob, as a consumer reads them."""
+    """Decode a glob as a consumer does."""
     assert data[:1] == b"\x01"
     return json.loads(zlib.decompress(data[1:], wbits=-15))
 
 
 def unpack(record):
-    """The entries of a compressed record."""
+    """Decode the entries of a compressed record."""
     return unglob(base64.b64decode(record["Data"]))

@@ -35,8 +35,8 @@ def records(configured, count):
     return [envelope.record(row_payload({"n": str(n)}, n)) for n in range(count)]
 
 
-def numbers(read):
-    return sorted(int(each["n"]) for each in read)
+def numbers(rows):
+    return sorted(int(row["n"]) for row in rows)
 
 
 def send(configured, server, count=5):
@@ -45,7 +45,7 @@ def send(configured, server, count=5):
     return sender.counts
 
 
-def test_a_stream_takes_records_under_their_uuid(consumer, s3_server):
+def test_records_of_a_stream_have_their_uuid_as_partition_key(consumer, s3_server):
     configured = stream(name=consumer.new_stream())
     assert send(configured, s3_server).published == 5
     read = consumer.read_stream(configured.stream_name)
@@ -53,7 +53,7 @@ def test_a_stream_takes_records_under_their_uuid(consumer, s3_server):
     assert numbers(record["Data"] for _, record in read) == [0, 1, 2, 3, 4]
 
 
-def test_a_firehose_takes_lines(consumer, s3_server):
+def test_a_firehose_delivers_one_record_per_line(consumer, s3_server):
     configured = stream(name=consumer.new_firehose(), kind="firehose")
     assert send(configured, s3_server).published == 5
     read = consumer.read_firehose(configured.stream_name)
@@ -85,12 +85,12 @@ def test_a_role_is_assumed_for_the_stream_that_names_it(consumer, partial):
     assert partial.tokens[1] is None
 
 
-def test_a_stream_that_is_not_there_is_refused_once_and_for_all(s3_server, aws_keys):
+def test_a_missing_stream_is_an_error_without_retries(s3_server, aws_keys):
     with pytest.raises(InputError, match=r"stream nope in us-east-1 refused .*ResourceNotFound"):
         send(stream(name="nope", StreamRegion="us-east-1"), s3_server)
 
 
-def test_a_request_that_fails_is_not_tried_again_by_the_client_itself(consumer, s3_server):
+def test_the_client_itself_does_not_retry_a_failed_request(consumer, s3_server):
     configured = stream(name=consumer.new_stream())
     with FaultyS3(s3_server.endpoint_url) as faulty:
         faulty.inject("POST /", "error", times=2)
@@ -99,7 +99,7 @@ def test_a_request_that_fails_is_not_tried_again_by_the_client_itself(consumer, 
 
 
 @pytest.mark.parametrize("kind", ["cut", "wrong_length"])
-def test_an_answer_that_is_cut_leaves_doubt(consumer, s3_server, kind):
+def test_records_with_a_truncated_response_are_counted_as_repeated(consumer, s3_server, kind):
     configured = stream(name=consumer.new_stream())
     with FaultyS3(s3_server.endpoint_url) as faulty:
         faulty.inject("POST /", kind)
@@ -110,9 +110,9 @@ def test_an_answer_that_is_cut_leaves_doubt(consumer, s3_server, kind):
     assert len({key for key, _ in read}) == 5
 
 
-def test_where_nobody_listens_nothing_is_in_doubt(s3_server, aws_keys):
-    nobody = Settings.model_validate({"streams": {"endpoint_url": "http://127.0.0.1:1"}})
-    with pytest.raises(RequestFailedError) as down:
-        AwsService(stream(), nobody).put(records(stream(), 1))
-    assert not down.value.in_doubt
-    assert "stream views in us-west-2 does not answer" in str(down.value)
+def test_a_refused_connection_leaves_nothing_in_doubt(s3_server, aws_keys):
+    unreachable = Settings.model_validate({"streams": {"endpoint_url": "http://127.0.0.1:1"}})
+    with pytest.raises(RequestFailedError) as failed:
+        AwsService(stream(), unreachable).put(records(stream(), 1))
+    assert not failed.value.in_doubt
+    assert "stream views in us-west-2 does not answer" in str(failed.value)

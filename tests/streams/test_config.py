@@ -1,4 +1,4 @@
-"""Blueprint's configuration of streams, read and held to the rules."""
+"""Blueprint's stream configurations: parsing, validation and selection."""
 
 import json
 
@@ -14,9 +14,9 @@ CONDITION = {"Field": "country", "Values": ["US"], "Operator": "in_set"}
 
 @pytest.fixture
 def blueprint(tmp_path):
-    """Chooses out of what is published."""
+    """Selects from a published list."""
 
-    def chosen(*entries, names=("all",), tables=("login", "chat"), streams=None, s3=None):
+    def select(*entries, names=("all",), tables=("login", "chat"), streams=None, s3=None):
         path = tmp_path / "streams.json"
         path.write_text(json.dumps(list(entries)))
         settings = Settings.model_validate(
@@ -24,31 +24,31 @@ def blueprint(tmp_path):
         )
         return select_streams(names, tables, settings)
 
-    return chosen
+    return select
 
 
 def rule(**more):
     return {"Events": {"login": {"Fields": ["n"], **more}}}
 
 
-def test_a_stream_that_breaks_no_rule_is_chosen(blueprint):
+def test_a_valid_stream_is_selected(blueprint):
     (target,) = blueprint(entry(spade_config(), AWSAccount=123)).targets
     assert target.id == "stream/123/views"
     assert target.stream.events["login"].fields == ("login", "n")
 
 
-BROKEN = {
+INVALID = {
     "no name": ({"StreamName": ""}, "StreamName is missing"),
     "no type": ({"StreamType": ""}, "StreamType is ''"),
     "another type": (
         {"StreamType": "kafka"},
-        "StreamType is 'kafka', should be stream or firehose",
+        "StreamType is 'kafka', must be stream or firehose",
     ),
-    "a region": ({"StreamRegion": "us-west-3"}, "StreamRegion us-west-3 is none of us-east-1"),
-    "redshift, stream": ({"FirehoseRedshiftStream": True}, "FirehoseRedshiftStream goes with"),
+    "a region": ({"StreamRegion": "us-west-3"}, "StreamRegion us-west-3 is not one of us-east-1"),
+    "redshift, stream": ({"FirehoseRedshiftStream": True}, "FirehoseRedshiftStream requires"),
     "redshift, compressed": (
         {"FirehoseRedshiftStream": True, "StreamType": "firehose", "Compress": True},
-        "FirehoseRedshiftStream goes with a firehose that is not compressed",
+        "FirehoseRedshiftStream requires StreamType firehose without Compress",
     ),
     "no attempts": ({"MaxAttemptsPerRecord": 0}, "MaxAttemptsPerRecord must be positive"),
     "a delay": ({"RetryDelay": "soon"}, "RetryDelay: 'soon' is not a duration"),
@@ -86,7 +86,7 @@ BROKEN = {
     ),
     "an operator": (
         rule(Filter="isOneOf", FilterParameters=[{**CONDITION, "Operator": "IN_SET"}]),
-        "country has the Operator 'IN_SET', should be in_set or not_in_set",
+        "country has the Operator 'IN_SET', must be in_set or not_in_set",
     ),
     "all and some fields": (rule(AllFields=True), "Fields must be empty with AllFields"),
     "all fields, renamed": (
@@ -97,35 +97,35 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("broken", BROKEN)
-def test_a_rule_that_is_broken_is_named(blueprint, broken):
-    more, said = BROKEN[broken]
+@pytest.mark.parametrize("invalid", INVALID)
+def test_an_invalid_value_is_reported(blueprint, invalid):
+    more, error = INVALID[invalid]
     with pytest.raises(InputError) as refused:
         blueprint(entry(spade_config(**more)))
-    assert said in str(refused.value)
-    assert "mend it in Blueprint" in str(refused.value)
+    assert error in str(refused.value)
+    assert "fix it in Blueprint" in str(refused.value)
 
 
-def test_all_that_is_wrong_is_said_at_once(blueprint):
-    broken = [entry(spade_config("a", Compress=1)), entry(spade_config("b", RetryDelay="x"))]
+def test_all_errors_are_reported_at_once(blueprint):
+    invalid = [entry(spade_config("a", Compress=1)), entry(spade_config("b", RetryDelay="x"))]
     with pytest.raises(InputError) as refused:
-        blueprint(*broken)
+        blueprint(*invalid)
     assert "a: SpadeConfig.Compress: Input should be a valid boolean" in str(refused.value)
     assert "b: RetryDelay: 'x' is not a duration" in str(refused.value)
 
 
-def test_a_stream_that_nobody_asked_for_may_break_rules(blueprint):
+def test_a_stream_that_is_not_requested_may_be_invalid(blueprint):
     entries = [entry(spade_config()), entry(spade_config("b", RetryDelay="x"))]
     assert blueprint(*entries, names=["views"]).ids == ("stream/views",)
 
 
-def test_names_of_members_match_in_any_case_and_null_is_nothing(blueprint):
+def test_member_names_match_in_any_case_and_null_is_missing(blueprint):
     config = {name.upper(): value for name, value in spade_config().items()}
     config |= {"STREAMROLE": None, "more": 1}
     assert blueprint({"spadeconfig": config, "version": None}).ids == ("stream/views",)
 
 
-def test_dropped_streams_are_passed_over(blueprint):
+def test_dropped_streams_are_skipped(blueprint):
     entries = [entry(spade_config("gone", RetryDelay="x"), Dropped=True), entry(spade_config())]
     assert blueprint(*entries).ids == ("stream/views",)
     with pytest.raises(UsageError, match="stream gone was dropped in Blueprint"):
@@ -143,7 +143,7 @@ def test_the_newest_version_of_a_stream_counts(blueprint):
     assert target.stream.retry_delay == "2s"
 
 
-def test_streams_of_one_name_are_told_apart_by_account_and_type(blueprint):
+def test_account_and_type_distinguish_streams_of_the_same_name(blueprint):
     entries = [
         entry(spade_config(), AWSAccount=1),
         entry(spade_config(), AWSAccount=2),
@@ -153,54 +153,52 @@ def test_streams_of_one_name_are_told_apart_by_account_and_type(blueprint):
     assert blueprint(*entries, names=["views"]).ids == ids
 
 
-def test_a_name_that_is_not_there_is_refused_with_the_closest(blueprint):
+def test_an_unknown_name_is_refused_with_the_closest_match(blueprint):
     with pytest.raises(UsageError, match=r"no stream vews: did you mean views\?"):
         blueprint(entry(spade_config()), names=["vews"])
 
 
-def test_a_stream_that_takes_none_of_the_tables_is_refused_or_passed_over(blueprint):
-    with pytest.raises(UsageError, match="stream views takes none of the tables"):
+def test_a_stream_that_takes_none_of_the_tables_is_refused_if_named_else_skipped(blueprint):
+    with pytest.raises(UsageError, match="stream views takes none of the requested tables"):
         blueprint(entry(spade_config()), names=["views"], tables=["chat"])
-    chosen = blueprint(
+    selection = blueprint(
         entry(spade_config()),
         entry(spade_config("chats", Events={"chat": {"AllFields": True}})),
         tables=["chat"],
     )
-    assert (chosen.ids, chosen.idle) == (("stream/chats",), ("views",))
+    assert (selection.ids, selection.idle) == (("stream/chats",), ("views",))
 
 
 @pytest.mark.parametrize("entries", [[], [entry(spade_config())]])
-def test_all_streams_where_none_takes_a_table_are_refused_and_not_taken_for_done(
-    blueprint, entries
-):
-    with pytest.raises(UsageError, match="no stream that takes these tables: leave --publish out"):
+def test_all_streams_are_refused_if_none_takes_a_table(blueprint, entries):
+    with pytest.raises(UsageError, match="no stream that takes these tables: omit --publish"):
         blueprint(*entries, tables=["chat"])
 
 
-def test_the_settings_bring_filters_and_regions(blueprint):
-    isolated = {"filters": {"isCat": [{"field": "n", "operator": "in_set", "values": ["1"]}]}}
+def test_the_settings_can_add_filters_and_regions(blueprint):
+    filters = {"filters": {"isCat": [{"field": "n", "operator": "in_set", "values": ["1"]}]}}
     config = spade_config(StreamRegion="eu-west-1", **rule(Filter="isCat"))
-    assert blueprint(entry(config), streams={**isolated, "regions": ["eu-west-1"]}).ids
+    assert blueprint(entry(config), streams={**filters, "regions": ["eu-west-1"]}).ids
 
 
-def test_a_stream_without_a_region_has_that_of_the_settings_and_is_held_to_the_same_rule(blueprint):
-    said = "s3.region eu-west-1 is none of us-east-1, us-west-2 .see streams.regions"
-    with pytest.raises(InputError, match=said):
+def test_the_default_region_is_that_of_the_settings_and_is_validated_too(blueprint):
+    error = "s3.region eu-west-1 is not one of us-east-1, us-west-2 .see streams.regions"
+    with pytest.raises(InputError, match=error):
         blueprint(entry(spade_config()), s3={"region": "eu-west-1"})
     own = entry(spade_config(StreamRegion="us-east-1"))
     assert blueprint(own, s3={"region": "eu-west-1"}).ids
 
 
-def test_what_is_allowed_and_has_no_effect_is_said(blueprint):
+def test_values_without_effect_are_warned_about(blueprint):
     batcher = {"MaxSize": 10**8, "MaxEntries": 1000, "MaxAge": "1s"}
     config = spade_config(Batcher=batcher, **rule(FilterParameters=[CONDITION]))
-    said = "\n".join(blueprint(entry(config)).remarks)
-    assert "MaxEntries is 1000: no more than 500 records are sent at once" in said
-    assert "MaxSize is 100000000: no more than 5242880 bytes are sent at once" in said
-    assert "event login: FilterParameters count with Filter isOneOf alone" in said
+    warnings = "\n".join(blueprint(entry(config)).remarks)
+    assert "MaxEntries is 1000: a request has at most 500 records" in warnings
+    assert "MaxSize is 100000000: a request has at most 5242880 bytes" in warnings
+    assert "event login: FilterParameters are ignored unless Filter is isOneOf" in warnings
 
 
-def test_whatever_decides_what_is_published_changes_the_hash(blueprint):
+def test_everything_that_affects_what_is_published_changes_the_hash(blueprint):
     condition = {"field": "n", "operator": "in_set", "values": ["1"]}
     configurations = [
         blueprint(entry(spade_config())),
@@ -210,11 +208,11 @@ def test_whatever_decides_what_is_published_changes_the_hash(blueprint):
         blueprint(entry(spade_config()), streams={"endpoint_url": "http://other.example"}),
         blueprint(entry(spade_config()), s3={"region": "us-east-1"}),
     ]
-    assert len({each.sha256 for each in configurations}) == len(configurations)
+    assert len({selection.sha256 for selection in configurations}) == len(configurations)
 
 
 @pytest.mark.parametrize("published", ["no JSON", "{}"])
-def test_what_is_no_list_is_refused(tmp_path, published):
+def test_a_document_that_is_not_a_list_is_refused(tmp_path, published):
     path = tmp_path / "streams.json"
     path.write_text(published)
     settings = Settings.model_validate({"blueprint": {"streams": str(path)}})
@@ -222,7 +220,7 @@ def test_what_is_no_list_is_refused(tmp_path, published):
         select_streams(["all"], ["login"], settings)
 
 
-def test_a_list_that_is_not_there_is_refused():
+def test_a_missing_list_is_refused():
     settings = Settings.model_validate({"blueprint": {"streams": "none.json"}})
     with pytest.raises(SettingsError, match=r"no file none\.json"):
         select_streams(["all"], ["login"], settings)

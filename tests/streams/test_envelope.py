@@ -1,4 +1,4 @@
-"""The bytes that consumers read."""
+"""The records that consumers read."""
 
 import base64
 import json
@@ -43,23 +43,23 @@ def test_a_record_of_globs_is_base64_of_deflated_json():
 
 
 @given(st.lists(st.dictionaries(TEXT, TEXT)))
-def test_whatever_is_in_a_glob_comes_out_of_it(rows):
+def test_a_glob_decodes_to_its_rows(rows):
     entries = [glob_entry("e", fields, row) for row, fields in enumerate([{}, *rows])]
-    assert [each["Fields"] for each in unglob(glob(entries).data)] == [{}, *rows]
+    assert [entry["Fields"] for entry in unglob(glob(entries).data)] == [{}, *rows]
 
 
 @given(st.dictionaries(TEXT, TEXT))
-def test_whatever_is_in_a_row_comes_out_of_its_record(fields):
+def test_a_record_decodes_to_its_row(fields):
     assert json.loads(envelope().record(row_payload(fields, 0)).data)["Data"] == fields
 
 
-def test_records_of_a_firehose_end_in_a_line_feed():
+def test_records_of_a_firehose_end_with_a_line_feed():
     record = envelope(kind="firehose").record(row_payload(FIELDS, 0))
     assert record.data.endswith(b"}\n")
     assert json.loads(record.data)["Data"] == FIELDS
 
 
-def test_a_firehose_to_redshift_gets_the_fields_alone_without_nul():
+def test_a_record_for_redshift_is_its_fields_without_nul():
     fields = {"a": "x\0y", "b": "\0\0", "c": "z"}
     redshift = envelope(kind="firehose", FirehoseRedshiftStream=True)
     record = redshift.record(row_payload(fields, 0))
@@ -70,12 +70,12 @@ def test_a_firehose_to_redshift_gets_the_fields_alone_without_nul():
     ("micros", "shown"),
     [(0, "18:00:00"), (999, "18:00:00"), (100_000, "18:00:00.1"), (987_654, "18:00:00.987")],
 )
-def test_the_time_has_up_to_three_digits_of_the_second(micros, shown):
+def test_the_time_has_at_most_three_fractional_digits(micros, shown):
     record = envelope(now=NOW.replace(microsecond=micros)).record(row_payload({}, 0))
     assert json.loads(record.data)["CreatedAt"] == f"2017-11-03 {shown}"
 
 
-def test_the_same_rows_have_the_same_uuid_and_others_another():
+def test_the_rows_of_a_record_determine_its_uuid():
     keys = [
         envelope().record(row_payload({}, 1)).key,
         envelope(now=NOW.replace(hour=20)).record(row_payload({}, 1)).key,
@@ -87,7 +87,7 @@ def test_the_same_rows_have_the_same_uuid_and_others_another():
     assert len(set(keys)) == 4
 
 
-def test_a_glob_is_not_larger_than_it_must_be():
+def test_a_glob_is_compressed():
     entries = [glob_entry("login", FIELDS, row) for row in range(1000)]
     data = glob(entries).data
-    assert len(base64.b64encode(data)) < sum(len(each.data) for each in entries) / 10
+    assert len(base64.b64encode(data)) < sum(len(entry.data) for entry in entries) / 10

@@ -1,4 +1,4 @@
-"""One stream's rows in their order: what is settled, whatever goes wrong."""
+"""Publication of one stream's rows, and which rows are settled after failures."""
 
 import json
 
@@ -16,27 +16,29 @@ from tests.streams.test_batcher import Clock
 
 
 class Service:
-    """Takes everything, but for the requests that are to fail, of which it takes nothing."""
+    """Accepts all records, except in the requests of the given numbers, which fail."""
 
     def __init__(self, fails=()):
-        self.fails, self.asked, self.taken = set(fails), 0, []
+        self.fails, self.requests, self.accepted = set(fails), 0, []
 
     def put(self, records):
-        self.asked += 1
-        if self.asked in self.fails:
+        self.requests += 1
+        if self.requests in self.fails:
             raise InputError("no")
-        self.taken.append([json.loads(each.data) for each in records])
+        self.accepted.append([json.loads(record.data) for record in records])
         return [""] * len(records)
 
     def rows(self):
-        for record in (each for put in self.taken for each in put):
+        for record in (record for put in self.accepted for record in put):
             fields = record["Data"]
             yield from (
-                [each["Fields"] for each in unpack(record)] if isinstance(fields, str) else [fields]
+                [entry["Fields"] for entry in unpack(record)]
+                if isinstance(fields, str)
+                else [fields]
             )
 
 
-def publisher(configured, service, clock=None, settled=0, counts=None):
+def new_publisher(configured, service, clock=None, settled=0, counts=None):
     sender = Sender(configured, service, lambda _: None)
     envelope = Envelope(configured, "r")
     clock = clock or Clock()
@@ -44,50 +46,52 @@ def publisher(configured, service, clock=None, settled=0, counts=None):
 
 
 @pytest.mark.parametrize("compress", [False, True])
-def test_rows_wait_no_longer_than_their_time(compress):
+def test_rows_wait_no_longer_than_the_maximum_age(compress):
     configured = stream(
         Compress=compress,
         Globber={"MaxSize": 990000, "MaxAge": "2s"},
         Batcher={"MaxSize": 990000, "MaxEntries": 500, "MaxAge": "3s"},
     )
     clock, service = Clock(), Service()
-    one = publisher(configured, service, clock)
-    one.add(0, "login", {"n": "0"})
-    clock.now = 2.5  # a glob is complete, and waits for its batch from now on
-    one.add(1, "login", SkipReason.FILTERED)
-    assert (service.asked, one.settled) == (0, 0)
+    publisher = new_publisher(configured, service, clock)
+    publisher.add(0, "login", {"n": "0"})
+    clock.now = 2.5  # the glob is complete and waits in the batch from now on
+    publisher.add(1, "login", SkipReason.FILTERED)
+    assert (service.requests, publisher.settled) == (0, 0)
     clock.now = 5.5
-    one.add(2, "login", {"n": "2"})
+    publisher.add(2, "login", {"n": "2"})
     assert list(service.rows()) == [{"n": "0"}]
-    assert one.settled == 1
+    assert publisher.settled == 1
 
 
-def test_what_was_held_back_is_settled_with_what_comes_after_it():
-    one = publisher(stream(Batcher={"MaxSize": 1, "MaxEntries": 1, "MaxAge": "1s"}), Service())
-    one.add(0, "login", SkipReason.OUTSIDE)
-    one.add(1, "login", {"n": "1"})
-    one.add(2, "login", SkipReason.EMPTY)
-    one.add(3, "login", {"n": "3"})
-    counts = one.counts
-    assert (one.settled, counts.rows, counts.outside, counts.empty, counts.published) == (
+def test_skipped_rows_are_settled_with_the_row_after_them():
+    publisher = new_publisher(
+        stream(Batcher={"MaxSize": 1, "MaxEntries": 1, "MaxAge": "1s"}), Service()
+    )
+    publisher.add(0, "login", SkipReason.OUTSIDE)
+    publisher.add(1, "login", {"n": "1"})
+    publisher.add(2, "login", SkipReason.EMPTY)
+    publisher.add(3, "login", {"n": "3"})
+    counts = publisher.counts
+    assert (publisher.settled, counts.rows, counts.outside, counts.empty, counts.published) == (
         2,
         2,
         1,
         0,
         1,
     )
-    one.flush(4)
-    assert (one.settled, one.counts.rows, one.counts.empty) == (4, 4, 1)
+    publisher.flush(4)
+    assert (publisher.settled, publisher.counts.rows, publisher.counts.empty) == (4, 4, 1)
 
 
-def test_requests_hold_no_more_than_the_service_takes():
+def test_requests_stay_within_the_limits_of_the_service():
     configured = stream(Batcher={"MaxSize": 10**9, "MaxEntries": -1, "MaxAge": "1h"})
     service = Service()
-    one = publisher(configured, service)
+    publisher = new_publisher(configured, service)
     for row in range(1200):
-        one.add(row, "login", {"n": str(row)})
-    one.flush(1200)
-    assert [len(put) for put in service.taken] == [500, 500, 200]
+        publisher.add(row, "login", {"n": str(row)})
+    publisher.flush(1200)
+    assert [len(put) for put in service.accepted] == [500, 500, 200]
 
 
 rows = st.lists(st.sampled_from([*SkipReason, {"n": "1"}, {"n": "12345678"}]), max_size=40)
@@ -106,21 +110,21 @@ streams = st.builds(
 
 
 @given(rows, streams, st.sets(st.integers(1, 12)))
-def test_whatever_fails_each_row_is_published_once_and_counted_once(given_rows, configured, fails):
-    """As a task that is tried again does: a new publisher goes on with what the last one knew."""
+def test_each_row_is_published_and_counted_once_whatever_fails(given_rows, configured, fails):
+    """A new publisher resumes after the settled rows, as a retried task does."""
     service = Service(fails)
     settled, counts = 0, None
     while True:
-        one = publisher(configured, service, settled=settled, counts=counts)
+        publisher = new_publisher(configured, service, settled=settled, counts=counts)
         try:
             for row in range(settled, len(given_rows)):
-                one.add(row, "login", given_rows[row])
-            one.flush(len(given_rows))
+                publisher.add(row, "login", given_rows[row])
+            publisher.flush(len(given_rows))
             break
         except InputError:
-            settled, counts = one.settled, one.counts
+            settled, counts = publisher.settled, publisher.counts
             assert counts.balances
             assert counts.rows == settled
     assert list(service.rows()) == [row for row in given_rows if isinstance(row, dict)]
-    assert one.counts.balances
-    assert (one.counts.rows, one.counts.repeated) == (len(given_rows), 0)
+    assert publisher.counts.balances
+    assert (publisher.counts.rows, publisher.counts.repeated) == (len(given_rows), 0)

@@ -21,7 +21,7 @@ def condition(field, operator, *values):
     return {"Field": field, "Operator": operator, "Values": list(values)}
 
 
-def test_fields_are_picked_and_what_is_missing_is_the_empty_text():
+def test_selected_fields_without_a_value_are_empty_strings():
     rule = {"Fields": ["login", "n", "no_such"]}
     assert fields(rule) == {"login": "ann", "n": "", "no_such": ""}
 
@@ -31,28 +31,28 @@ def test_fields_are_renamed():
     assert fields(rule) == {"who": "ann", "n": ""}
 
 
-def test_empty_fields_can_be_left_out():
+def test_empty_fields_can_be_omitted():
     assert fields({"Fields": ["login", "n"]}, ExcludeEmptyFields=True) == {"login": "ann"}
 
 
-def test_all_fields_are_all_that_have_a_value():
+def test_all_fields_are_those_with_a_value():
     assert fields({"AllFields": True}) == {"time": ROW[0], "login": "ann", "country": "US"}
 
 
-def test_the_events_name_is_put_in_its_field():
+def test_the_event_name_is_a_field():
     assert fields({"Fields": ["n"]}, EventNameTargetField="event") == {"event": "login", "n": ""}
 
 
-def test_a_field_goes_over_the_events_name():
+def test_a_field_overrides_the_event_name():
     assert fields({"Fields": ["login"]}, EventNameTargetField="login") == {"login": "ann"}
 
 
-def test_a_row_without_any_field_is_held_back():
+def test_a_row_without_any_field_is_skipped():
     assert fields({"Fields": ["n"]}, ExcludeEmptyFields=True) is SkipReason.EMPTY
     assert fields({"Fields": []}) is SkipReason.EMPTY
 
 
-def test_of_two_columns_of_one_name_the_last_with_a_value_counts():
+def test_the_last_value_counts_if_columns_have_the_same_name():
     row, columns = ["a", "b", ""], ["x", "x", "x"]
     assert fields({"Fields": ["x"]}, row, columns) == {"x": "b"}
 
@@ -75,7 +75,7 @@ def test_every_condition_must_hold(conditions, passes):
     assert fields(rule) == ({"n": ""} if passes else SkipReason.FILTERED)
 
 
-def test_parameters_without_their_filter_hold_nothing_back():
+def test_parameters_without_their_filter_are_ignored():
     rule = {"Fields": ["n"], "FilterParameters": [condition("country", "in_set", "CA")]}
     assert fields(rule) == {"n": ""}
 
@@ -98,7 +98,7 @@ def test_parameters_without_their_filter_hold_nothing_back():
         ("isTwilightApp", {"client_app": "other"}, False),
     ],
 )
-def test_the_filters_that_are_known_by_name(name, row, passes):
+def test_built_in_filters(name, row, passes):
     assert name in KNOWN
     got = fields({"AllFields": True, "Filter": name}, list(row.values()), list(row))
     assert (got is not SkipReason.FILTERED) is passes
@@ -107,19 +107,19 @@ def test_the_filters_that_are_known_by_name(name, row, passes):
 DEFAULT = {"default_filter": [{"field": "country", "operator": "not_in_set", "values": ["US"]}]}
 
 
-def test_the_default_filter_holds_back_unless_it_is_skipped():
+def test_the_default_filter_applies_unless_the_rule_skips_it():
     assert fields({"Fields": ["n"]}, settings=DEFAULT) is SkipReason.FILTERED
     assert fields({"Fields": ["n"], "SkipDefaultFilter": True}, settings=DEFAULT) == {"n": ""}
 
 
-def test_a_rules_own_filter_counts_beside_the_default_one():
+def test_a_rules_own_filter_applies_in_addition_to_the_default_one():
     rule = {"Fields": ["n"], "Filter": "isUserIDSet", "SkipDefaultFilter": True}
     assert fields(rule, settings=DEFAULT) is SkipReason.FILTERED
 
 
-def test_a_filter_of_the_settings_goes_over_one_that_is_known():
-    mine = {"filters": {"isVod": [{"field": "login", "operator": "in_set", "values": ["ann"]}]}}
-    assert fields({"Fields": ["n"], "Filter": "isVod"}, settings=mine) == {"n": ""}
+def test_a_filter_of_the_settings_overrides_a_built_in_one():
+    settings = {"filters": {"isVod": [{"field": "login", "operator": "in_set", "values": ["ann"]}]}}
+    assert fields({"Fields": ["n"], "Filter": "isVod"}, settings=settings) == {"n": ""}
 
 
 @pytest.mark.parametrize(
@@ -132,12 +132,12 @@ def test_a_filter_of_the_settings_goes_over_one_that_is_known():
         ("", False),
     ],
 )
-def test_rows_outside_the_window_are_held_back_as_the_load_holds_them_back(time, inside):
+def test_rows_outside_the_window_are_skipped_as_in_the_load(time, inside):
     span = WindowFilter("time", "2017-11-03 10:00:00", "2017-11-03 11:59:59")
     got = fields({"Fields": ["n"]}, [time, *ROW[1:]], span=span)
     assert got == ({"n": ""} if inside else SkipReason.OUTSIDE)
 
 
-def test_a_table_without_the_time_column_is_published_whole():
+def test_all_rows_of_a_table_without_the_time_column_are_published():
     span = WindowFilter("when", "2017-11-03 10:00:00", "2017-11-03 11:59:59")
     assert fields({"Fields": ["n"]}, span=span) == {"n": ""}

@@ -1,4 +1,4 @@
-"""Records sent, refused, sent again."""
+"""Sending records, and retries of refused records."""
 
 import pytest
 from hypothesis import given
@@ -7,21 +7,21 @@ from hypothesis import strategies as st
 from spade_spark.errors import InputError, TransientError
 from spade_spark.streams.envelope import Record
 from spade_spark.streams.limits import Limits
-from spade_spark.streams.sender import RequestFailedError, Sender, cut
+from spade_spark.streams.sender import RequestFailedError, Sender, split_requests
 from tests.streams.harness import stream
 
 THROTTLE = "ProvisionedThroughputExceededException"
 
 
 class Service:
-    """A strict service that answers as it is told: a list of codes, or an error."""
+    """Answers each request with a given list of codes or error."""
 
     def __init__(self, *answers):
         self.answers = list(answers)
-        self.asked = []
+        self.requests = []
 
     def put(self, records):
-        self.asked.append([each.key for each in records])
+        self.requests.append([record.key for record in records])
         answer = self.answers.pop(0) if self.answers else [""] * len(records)
         if isinstance(answer, Exception):
             raise answer
@@ -33,101 +33,101 @@ def records(names="abc", rows=1):
     return [Record(name, b"data", number, rows) for number, name in enumerate(names)]
 
 
-def sender(service, **more):
+def new_sender(service, **more):
     slept: list[float] = []
-    made = Sender(stream(RetryDelay="300ms", **more), service, slept.append)
-    return made, slept
+    sender = Sender(stream(RetryDelay="300ms", **more), service, slept.append)
+    return sender, slept
 
 
-def test_what_is_taken_is_counted_in_rows_and_records():
-    one, _ = sender(Service())
-    one.send(records(rows=10))
-    counts = one.counts
+def test_accepted_rows_and_records_are_counted():
+    sender, _ = new_sender(Service())
+    sender.send(records(rows=10))
+    counts = sender.counts
     assert (counts.rows, counts.published, counts.records, counts.requests) == (30, 30, 3, 1)
     assert counts.balances
 
 
-def test_only_what_was_refused_is_sent_again():
+def test_only_refused_records_are_sent_again():
     service = Service(["", THROTTLE, "InternalFailure"], ["Odd", ""])
-    one, slept = sender(service)
-    one.send(records())
-    assert service.asked == [["a", "b", "c"], ["b", "c"], ["b"]]
+    sender, slept = new_sender(service)
+    sender.send(records())
+    assert service.requests == [["a", "b", "c"], ["b", "c"], ["b"]]
     assert slept == [0.3, 0.3]
-    counts = one.counts
+    counts = sender.counts
     assert (counts.throttled, counts.internal_errors, counts.other_errors) == (1, 1, 1)
     assert (counts.published, counts.dropped) == (3, 0)
 
 
 @pytest.mark.parametrize("code", [THROTTLE, "ServiceUnavailable", "ServiceUnavailableException"])
-def test_throttling_is_counted_apart(code):
-    one, _ = sender(Service([code, "", ""]))
-    one.send(records())
-    assert (one.counts.throttled, one.counts.other_errors) == (1, 0)
+def test_throttling_is_counted_separately(code):
+    sender, _ = new_sender(Service([code, "", ""]))
+    sender.send(records())
+    assert (sender.counts.throttled, sender.counts.other_errors) == (1, 0)
 
 
-def test_a_record_is_given_up_after_its_attempts():
+def test_a_record_is_dropped_after_the_allowed_attempts():
     service = Service(*[[THROTTLE] * 2] * 3)
-    one, slept = sender(service)
-    one.send(records("ab", rows=5))
-    assert len(service.asked) == 3
+    sender, slept = new_sender(service)
+    sender.send(records("ab", rows=5))
+    assert len(service.requests) == 3
     assert len(slept) == 2
-    assert (one.counts.rows, one.counts.published, one.counts.dropped) == (10, 0, 10)
-    assert one.counts.balances
+    assert (sender.counts.rows, sender.counts.published, sender.counts.dropped) == (10, 0, 10)
+    assert sender.counts.balances
 
 
 def test_a_record_that_is_too_large_does_not_stop_the_others():
     service = Service()
-    one, _ = sender(service)
+    sender, _ = new_sender(service)
     large = Record("large", bytes(1024 * 1024), 3, 7)
-    one.send([*records("ab"), large])
-    assert service.asked == [["a", "b"]]
-    assert (one.counts.published, one.counts.dropped) == (2, 7)
+    sender.send([*records("ab"), large])
+    assert service.requests == [["a", "b"]]
+    assert (sender.counts.published, sender.counts.dropped) == (2, 7)
 
 
-def test_a_request_that_fails_as_a_whole_is_an_attempt():
+def test_a_failed_request_counts_as_an_attempt():
     service = Service(RequestFailedError("down", in_doubt=False), ["", THROTTLE, ""])
-    one, _ = sender(service)
-    one.send(records())
-    counts = one.counts
+    sender, _ = new_sender(service)
+    sender.send(records())
+    counts = sender.counts
     assert (counts.requests, counts.unanswered, counts.published, counts.repeated) == (3, 1, 3, 0)
 
 
-def test_records_whose_answer_was_lost_may_be_repeated():
-    one, _ = sender(Service(RequestFailedError("cut", in_doubt=True)))
-    one.send(records(rows=2))
-    assert (one.counts.published, one.counts.repeated) == (6, 6)
+def test_records_of_a_lost_response_are_counted_as_repeated():
+    sender, _ = new_sender(Service(RequestFailedError("cut", in_doubt=True)))
+    sender.send(records(rows=2))
+    assert (sender.counts.published, sender.counts.repeated) == (6, 6)
 
 
-def test_where_nothing_is_answered_to_the_last_nothing_is_lost():
-    """The rows are not settled, so that another try publishes them; what was taken is repeated."""
+def test_rows_are_not_lost_if_the_last_attempt_fails():
+    """The rows are not settled, so a task retry publishes them, accepted ones for a second time."""
     down = RequestFailedError("down; run the same command again", in_doubt=False)
-    one, _ = sender(Service(["", THROTTLE, THROTTLE], down, down))
+    sender, _ = new_sender(Service(["", THROTTLE, THROTTLE], down, down))
     with pytest.raises(TransientError, match="run the same command again"):
-        one.send(records(rows=2))
-    counts = one.counts
+        sender.send(records(rows=2))
+    counts = sender.counts
     assert (counts.rows, counts.published, counts.dropped, counts.repeated) == (0, 0, 0, 2)
 
 
-def test_what_would_be_refused_again_is_not_tried_again():
+def test_a_permanent_error_is_not_retried():
     service = Service(InputError("no such stream"))
-    one, slept = sender(service)
+    sender, slept = new_sender(service)
     with pytest.raises(InputError):
-        one.send(records())
-    assert (len(service.asked), slept) == (1, [])
+        sender.send(records())
+    assert (len(service.requests), slept) == (1, [])
 
 
-def test_a_sign_of_life_is_given_before_each_request():
-    beats = []
+def test_the_heartbeat_is_renewed_before_each_request():
+    heartbeats = []
     service = Service([THROTTLE, "", ""])
-    Sender(stream(), service, lambda _: None, lambda: beats.append(1)).send(records())
-    assert len(beats) == 2
+    Sender(stream(), service, lambda _: None, lambda: heartbeats.append(1)).send(records())
+    assert len(heartbeats) == 2
 
 
 @given(st.lists(st.integers(1, 12)), st.integers(1, 4))
-def test_requests_hold_what_they_may_in_order(sizes, most):
+def test_requests_keep_the_order_and_stay_within_the_limits(sizes, most):
     sent = [Record(str(n), bytes(size), n, 1) for n, size in enumerate(sizes)]
-    parts = list(cut(sent, Limits(most, 10, 10), lambda record: len(record.data)))
-    assert [each for part in parts for each in part] == sent
+    parts = list(split_requests(sent, Limits(most, 10, 10), lambda record: len(record.data)))
+    assert [record for part in parts for record in part] == sent
     for part in parts:
         assert len(part) <= most
-        assert len(part) == 1 or sum(len(each.data) for each in part) <= 10
+        assert len(part) == 1 or sum(len(record.data) for record in part) <= 10

@@ -207,7 +207,7 @@ def test_rows_that_a_stream_keeps_rejecting_are_reported_with_exit_status_1(
     ("options", "refusal"),
     [
         (["--publish", "vews"], "Blueprint has no stream vews: did you mean views?"),
-        (["--publish", "gone"], "stream gone takes none of the tables to be made"),
+        (["--publish", "gone"], "stream gone takes none of the requested tables"),
     ],
 )
 def test_an_invalid_stream_is_refused_before_anything_runs(world, capsys, options, refusal):
