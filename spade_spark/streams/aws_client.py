@@ -62,8 +62,8 @@ class AwsService:
             raise InputError(f"{self._name}: {error}; check the credentials") from None
         if len(results) != len(records):  # a truncated body can look like an empty one
             raise RequestFailedError(
-                f"{self._name} returned results for {len(results)} of {len(records)} records; run the "
-                "same command again",
+                f"{self._name} returned results for {len(results)} of {len(records)} records; "
+                "run the same command again",
                 in_doubt=True,
             )
         return [str(result.get("ErrorCode") or "") for result in results]

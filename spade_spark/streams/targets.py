@@ -82,8 +82,8 @@ def select_streams(
     unused = (named & idle) - {entry.spade_config.stream_name for entry in busy}
     if unused:
         raise UsageError(
-        InputError: The list cannot be read, or the configuration of a stream is not valid.
-            "--publish, or add one of its tables"
+            f"stream {', '.join(sorted(unused))} takes none of the requested tables: remove it "
+            "from --publish, or add one of its tables"
         )
     if not busy:
         raise UsageError("Blueprint has no stream that takes these tables: omit --publish")

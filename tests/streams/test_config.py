@@ -222,5 +222,5 @@ def test_a_document_that_is_not_a_list_is_refused(tmp_path, published):
 
 def test_a_missing_list_is_refused():
     settings = Settings.model_validate({"blueprint": {"streams": "none.json"}})
-    with pytest.raises(SettingsError, match=r"no file none\.json"):
+    with pytest.raises(SettingsError, match=r"the file none\.json does not exist"):
         select_streams(["all"], ["login"], settings)
