@@ -57,7 +57,7 @@ class TtlCache:
         self._entries: OrderedDict[str, tuple[float, CachedUserId]] = OrderedDict()
 
     def get(self, login: str) -> CachedUserId | None:
-        """The entry of ``login``, which becomes the most recently used; None if there is none."""
+        """Return the entry of ``login`` and mark it as recently used; None if there is none."""
         entry = self._entries.get(login)
         if entry is None:
             return None
@@ -69,7 +69,7 @@ class TtlCache:
         return cached
 
     def put(self, login: str, cached: CachedUserId) -> None:
-        """Stores an entry; a full cache evicts the least recently used one."""
+        """Store an entry; a full cache evicts the least recently used one."""
         self._entries[login] = (self._clock() + self._lifetime, cached)
         self._entries.move_to_end(login)
         if len(self._entries) > self._size:
@@ -118,7 +118,7 @@ class Memcached:
         return self._failures
 
     def get(self, login: str) -> CachedUserId | None:
-        """The entry of ``login``; None if there is none, or if memcached does not reply."""
+        """Return the entry of ``login``; None if there is none, or if memcached does not reply."""
         if self._cooldown.active:
             return None
         try:
@@ -129,7 +129,7 @@ class Memcached:
         return None if value is None else self._parse(value)
 
     def put(self, login: str, cached: CachedUserId) -> None:
-        """Stores an entry if memcached replies."""
+        """Store an entry if memcached replies."""
         if self._cooldown.active:
             return
         value = _MISS if cached.user_id is None else b"%d" % cached.user_id
@@ -140,7 +140,7 @@ class Memcached:
             self._failed()
 
     def _key(self, login: str) -> bytes:
-        """A hash: a login can have spaces, control characters and any length, a key cannot."""
+        """Return a hash: unlike keys, logins can have any length, spaces and control characters."""
         text = f"{self._namespace}\n{login}".encode("utf-8", "surrogatepass")
         return b"spade-spark:login:" + hashlib.sha256(text).hexdigest().encode()
 

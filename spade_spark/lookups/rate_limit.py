@@ -18,7 +18,7 @@ class RateLimiter:
         self._next = 0.0
 
     def wait(self) -> None:
-        """Blocks until the caller's slot."""
+        """Wait for the caller's slot."""
         with self._lock:
             now = time.monotonic()
             slot = max(now, self._next)
@@ -40,5 +40,5 @@ class Cooldown:
         return time.monotonic() < self._end
 
     def start(self) -> None:
-        """Starts the period, or starts it again."""
+        """Start or restart the period."""
         self._end = time.monotonic() + self._seconds
