@@ -80,5 +80,5 @@ def test_the_least_recently_used_login_is_evicted_first() -> None:
     cache.put("b", CachedUserId(2))
     cache.get("a")
     cache.put("c", CachedUserId(3))
-    kept = [cache.get(login) for login in ("a", "b", "c")]
-    assert kept == [CachedUserId(1), None, CachedUserId(3)]
+    entries = [cache.get(login) for login in ("a", "b", "c")]
+    assert entries == [CachedUserId(1), None, CachedUserId(3)]

@@ -51,7 +51,7 @@ def test_any_login_reaches_the_service_unchanged(
 ) -> None:
     users.ids[login] = 9
     assert open_logins().user_id(login) == 9
-    assert users.asked[-1] == login
+    assert users.logins[-1] == login
 
 
 def test_a_space_is_percent_encoded(users: UserService, open_logins: Open) -> None:
@@ -93,7 +93,7 @@ def test_status_404_and_an_empty_value_are_cached_misses(
     users.always = reply
     logins = open_logins()
     assert [logins.user_id("ghost"), logins.user_id("ghost")] == [None, None]
-    assert users.asked == ["ghost"]
+    assert users.logins == ["ghost"]
     assert logins.stats() == LookupStats(asked=2, memory_hits=1, service_asked=1, service_misses=1)
 
 
@@ -101,7 +101,7 @@ def test_requests_share_a_connection(users: UserService, open_logins: Open) -> N
     logins = open_logins()
     for number in range(10):
         logins.user_id(f"login{number}")
-    assert len(users.asked) == 10
+    assert len(users.logins) == 10
     assert users.connections == 1
 
 
@@ -120,7 +120,7 @@ def test_an_id_is_requested_once(users: UserService, open_logins: Open) -> None:
     users.ids["bob"] = 5
     logins = open_logins()
     assert [logins.user_id("bob") for _ in range(3)] == [5, 5, 5]
-    assert users.asked == ["bob"]
+    assert users.logins == ["bob"]
     assert logins.stats() == LookupStats(asked=3, memory_hits=2, service_asked=1)
     assert logins.stats().service_hits == 1
 
@@ -138,7 +138,7 @@ def test_without_cache_entries_nothing_is_cached(users: UserService, open_logins
     logins = open_logins(cache_entries=0)
     logins.user_id("bob")
     logins.user_id("bob")
-    assert users.asked == ["bob", "bob"]
+    assert users.logins == ["bob", "bob"]
 
 
 def test_threads_that_look_up_the_same_login_share_one_request(
@@ -149,7 +149,7 @@ def test_threads_that_look_up_the_same_login_share_one_request(
     logins = open_logins()
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(logins.user_id, ["bob"] * 8)) == [5] * 8
-    assert users.asked == ["bob"]
+    assert users.logins == ["bob"]
     assert logins.stats() == LookupStats(asked=8, memory_hits=7, service_asked=1)
 
 
@@ -161,7 +161,7 @@ def test_threads_that_share_a_failed_request_fail_too(
     with ThreadPoolExecutor(4) as threads:
         results = [threads.submit(logins.user_id, "bob") for _ in range(4)]
     assert [type(result.exception()) for result in results] == [LookupUnavailableError] * 4
-    assert users.asked == ["bob"]
+    assert users.logins == ["bob"]
     assert logins.stats() == LookupStats(asked=4, service_asked=1, service_failures=4)
     users.always = None
     assert logins.user_id("bob") is None, "the failed request must not stay in flight"
@@ -199,7 +199,7 @@ def test_a_transient_failure_is_retried(
     users.next_replies.extend([fault, fault])
     logins = open_logins()
     assert logins.user_id("bob") == 5
-    assert users.asked == ["bob"] * 3
+    assert users.logins == ["bob"] * 3
     assert logins.stats() == LookupStats(asked=1, service_asked=1)
 
 
@@ -242,7 +242,7 @@ def test_a_permanent_failure_is_not_retried(
         LookupUnavailableError, match=r"1 attempt\): check lookups\.users\.url and lookups"
     ):
         open_logins().user_id("bob")
-    assert users.asked == ["bob"]
+    assert users.logins == ["bob"]
 
 
 def test_retry_after_is_respected(users: UserService, open_logins: Open) -> None:
@@ -267,7 +267,7 @@ def test_a_service_that_stays_down_fails_the_task(users: UserService, open_login
         '"empty" to leave the columns empty'
     )
     assert caught.value.__suppress_context__, "the chained error may contain the URL"
-    assert users.asked == ["somebody"] * 3
+    assert users.logins == ["somebody"] * 3
     assert logins.stats() == LookupStats(asked=1, service_asked=1, service_failures=1)
 
 
@@ -293,7 +293,7 @@ def test_with_on_failure_empty_a_failure_is_counted_and_retried_after_a_pause(
     users.always = Reply(status=401)
     logins = open_logins(on_failure="empty", pause=0.3)
     assert [logins.user_id("bob"), logins.user_id("bob")] == [None, None]
-    assert users.asked == ["bob"], "the other rows must not wait for the service"
+    assert users.logins == ["bob"], "the other rows must not wait for the service"
     assert logins.stats() == LookupStats(asked=2, service_asked=1, service_failures=2)
     users.always = None
     time.sleep(0.31)
@@ -334,7 +334,7 @@ def test_another_worker_finds_ids_and_misses_in_memcached(
     first, second = (open_logins(memcached=memcached.address) for _ in range(2))
     assert [first.user_id("bob"), first.user_id("ghost")] == [-12, None]
     assert [second.user_id("bob"), second.user_id("ghost")] == [-12, None]
-    assert users.asked == ["bob", "ghost"]
+    assert users.logins == ["bob", "ghost"]
     assert second.stats() == LookupStats(asked=2, memcached_hits=2)
     second.user_id("bob")
     assert second.stats() == LookupStats(asked=3, memcached_hits=2, memory_hits=1)
@@ -359,7 +359,7 @@ def test_entries_of_another_service_or_path_are_not_used(
     assert open_logins(memcached=memcached.address, path="b").user_id("bob") == 2
     assert open_logins(memcached=memcached.address, url=users.url + "2").stats().asked == 0
     open_logins(memcached=memcached.address, url=users.url + "2", path="a").user_id("bob")
-    assert users.asked == ["bob"] * 3
+    assert users.logins == ["bob"] * 3
 
 
 def test_entries_in_memcached_expire_after_the_lifetime(

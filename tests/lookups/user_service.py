@@ -40,7 +40,7 @@ class UserService:
         self.next_replies: deque[Reply] = deque()
         self.always: Reply | None = None
         self.delay = 0.0
-        self.asked: list[str] = []
+        self.logins: list[str] = []
         self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.times: list[float] = []
@@ -66,7 +66,7 @@ class UserService:
     def reply(self, path: str, headers: dict[str, str]) -> Reply:
         login = parse_qs(urlsplit(path).query, keep_blank_values=True)["login"][0]
         with self._lock:
-            self.asked.append(login)
+            self.logins.append(login)
             self.paths.append(path)
             self.headers.append(headers)
             self.times.append(time.monotonic())

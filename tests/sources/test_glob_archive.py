@@ -170,9 +170,9 @@ def test_the_repeat_of_a_damaged_glob_adds_only_its_missing_records():
 
 def test_a_glob_larger_than_the_edge_writes_is_read_the_same_way():
     many = records(0, 6000)
-    whole = b"\x01" + deflate(b"[" + b",\n".join(many) + b"]")
-    assert Read(whole, chunk_bytes=128 * 1024).lines == many
-    cut = Read(whole[: len(whole) // 2])
+    data = b"\x01" + deflate(b"[" + b",\n".join(many) + b"]")
+    assert Read(data, chunk_bytes=128 * 1024).lines == many
+    cut = Read(data[: len(data) // 2])
     assert cut.lines == many[: len(cut.lines)]
     assert len(cut.lines) > 1000
     assert "the glob at byte 0 is truncated" in cut.damage
@@ -192,9 +192,9 @@ def test_memory_is_bounded_by_chunks_not_by_globs():
 
 
 def test_a_truncated_glob_that_is_not_an_array_is_reported_as_truncated():
-    whole = b"\x01" + deflate(b'{"not": "an array"}' + bytes(range(200)))
+    data = b"\x01" + deflate(b'{"not": "an array"}' + bytes(range(200)))
     with pytest.raises(CorruptObjectError, match="truncated"):
-        list(GlobReader(io.BytesIO(whole[:-20]), "o", GlobDeduplicator()))
+        list(GlobReader(io.BytesIO(data[:-20]), "o", GlobDeduplicator()))
 
 
 def test_a_damaged_line_is_reported_by_number_and_blank_lines_are_skipped():

@@ -21,11 +21,11 @@ STYLES = st.sampled_from([{"separators": (",", ":")}, {"indent": 1}, {"ensure_as
 
 def split(text, size=1 << 20):
     array = ArraySplitter()
-    found: list[bytes] = []
+    elements: list[bytes] = []
     for at in range(0, len(text), size):
-        found.extend(array.feed(text[at : at + size]))
+        elements.extend(array.feed(text[at : at + size]))
     array.finish()
-    return found
+    return elements
 
 
 @given(st.lists(VALUES, max_size=5), STYLES, st.integers(1, 50))
@@ -79,7 +79,7 @@ def test_memory_is_bounded_by_the_longest_element(filling):
     tracemalloc.start()
     try:
         for at in range(0, len(text), 100_000):
-            assert all(found == element for found in array.feed(text[at : at + 100_000]))
+            assert all(part == element for part in array.feed(text[at : at + 100_000]))
         assert tracemalloc.get_traced_memory()[1] < 7_000_000
     finally:
         tracemalloc.stop()
