@@ -207,11 +207,11 @@ def load_snapshot_at(lake: Store, key: str) -> VersionedSnapshot:
 
 def _read_once(lake: Store, key: str) -> VersionedSnapshot:
     try:
-        snapshot = lake.snapshot(key)
+        versioned = lake.read_versioned(key)
     except ObjectNotFoundError:
         return VersionedSnapshot(None)
     return VersionedSnapshot(
-        decode(snapshot.data, Snapshot, lake.url + key, "snapshot"), snapshot.etag
+        decode(versioned.data, Snapshot, lake.url + key, "snapshot"), versioned.etag
     )
 
 

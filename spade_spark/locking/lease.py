@@ -272,8 +272,8 @@ class LeaseStore:
         name = self._store.url + KEY
         for attempts_left in reversed(range(_READ_ATTEMPTS)):
             try:
-                snapshot = self._store.snapshot(KEY)
-                record = decode(snapshot.data, _LeaseRecord, name, "lock table")
+                versioned = self._store.read_versioned(KEY)
+                record = decode(versioned.data, _LeaseRecord, name, "lock table")
                 break
             except ObjectNotFoundError:
                 return LeaseTable((), datetime.now(timezone.utc)), ""
@@ -283,7 +283,7 @@ class LeaseStore:
                         f"{error}; make sure that no replay runs below {self._store.url}, then "
                         "delete the object"
                     ) from None
-        return LeaseTable(record.leases, snapshot.read_at), snapshot.etag
+        return LeaseTable(record.leases, versioned.read_at), versioned.etag
 
 
 def format_age(age: timedelta) -> str:

@@ -201,16 +201,16 @@ class PublishCheckpointStore:
         """
         name = self._store.url + self._key
         for attempts_left in reversed(range(_READ_ATTEMPTS)):
-            snapshot = self._store.snapshot(self._key)
+            versioned = self._store.read_versioned(self._key)
             try:
-                self._record = decode(snapshot.data, PublishCheckpoint, name, "publish checkpoint")
+                self._record = decode(versioned.data, PublishCheckpoint, name, "publish checkpoint")
                 break
             except InputError:
                 if not attempts_left:
                     raise
         if self._record.plan != self._initial.plan:
             raise InputError(f"{name} belongs to another plan; use a new run tag")
-        self._etag = snapshot.etag
+        self._etag = versioned.etag
         return self._record
 
 

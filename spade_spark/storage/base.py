@@ -33,7 +33,7 @@ class StoredObject:
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class VersionedObject:
     """The state of a small object when it was read.
 
     Attributes:
@@ -81,7 +81,7 @@ class Store(Protocol):
             ObjectNotFoundError: The object does not exist.
         """
 
-    def snapshot(self, key: str) -> Snapshot:
+    def read_versioned(self, key: str) -> VersionedObject:
         """Read a small object together with the ETag for a conditional replace.
 
         Raises:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from spade_spark.errors import InputError, ObjectChangedError, ObjectNotFoundError
-from spade_spark.storage.base import Snapshot, StoredObject
+from spade_spark.storage.base import StoredObject, VersionedObject
 
 _PART = ".part-"
 
@@ -52,12 +52,12 @@ class DirectoryStore:
         with self.open(key) as stream:
             return stream.read()
 
-    def snapshot(self, key: str) -> Snapshot:
+    def read_versioned(self, key: str) -> VersionedObject:
         """See :class:`~spade_spark.storage.base.Store`."""
         with self.open(key) as stream:
             # The ETag of the open file; the path may already point to another file.
             etag = _etag(os.fstat(stream.fileno()))
-            return Snapshot(stream.read(), etag, datetime.now(timezone.utc))
+            return VersionedObject(stream.read(), etag, datetime.now(timezone.utc))
 
     def write(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
         """See :class:`~spade_spark.storage.base.Store`."""

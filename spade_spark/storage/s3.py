@@ -21,7 +21,7 @@ from botocore.exceptions import ConnectionError as NotConnected
 from spade_spark.errors import InputError, ObjectChangedError, ObjectNotFoundError, TransientError
 from spade_spark.settings import S3Settings
 from spade_spark.storage.aws import new_session
-from spade_spark.storage.base import Snapshot, StoredObject
+from spade_spark.storage.base import StoredObject, VersionedObject
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -89,7 +89,7 @@ class S3Store:
         with self.open(key) as stream:
             return stream.read()
 
-    def snapshot(self, key: str) -> Snapshot:
+    def read_versioned(self, key: str) -> VersionedObject:
         """See :class:`~spade_spark.storage.base.Store`."""
         for _ in range(_MAX_RESUMES):
             with _translated(self.url + key):
@@ -101,7 +101,7 @@ class S3Store:
                 reason = type(error).__name__
                 continue  # read from the start, because the object may have changed
             date = response["ResponseMetadata"]["HTTPHeaders"]["date"]
-            return Snapshot(data, response["ETag"].strip('"'), parsedate_to_datetime(date))
+            return VersionedObject(data, response["ETag"].strip('"'), parsedate_to_datetime(date))
         raise TransientError(
             f"{self.url}{key}: the connection broke {_MAX_RESUMES} times while reading "
             f"({reason}); run the same command again"

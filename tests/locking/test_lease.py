@@ -40,8 +40,8 @@ class Clocked:
     def __getattr__(self, name):
         return getattr(self._store, name)
 
-    def snapshot(self, key):
-        result = self._store.snapshot(key)
+    def read_versioned(self, key):
+        result = self._store.read_versioned(key)
         return replace(result, read_at=result.read_at + self.ahead)
 
     def replace(self, key, data, etag):
@@ -335,7 +335,7 @@ def test_a_lease_survives_a_store_that_does_not_respond_for_a_while(
     lock = HeldLease(leases, request)
     leases.acquire(request)
     with monkeypatch.context() as broken:
-        broken.setattr(store, "snapshot", _does_not_respond)
+        broken.setattr(store, "read_versioned", _does_not_respond)
         lock.renew()
     assert "a heartbeat of the lock of run tag a failed" in caplog.text
     assert not lock.lost
@@ -344,7 +344,7 @@ def test_a_lease_survives_a_store_that_does_not_respond_for_a_while(
 
 def test_a_failed_release_does_not_fail_the_command(store, leases, monkeypatch, caplog):
     with acquire_lease(leases, request_for("a")):
-        monkeypatch.setattr(store, "snapshot", _does_not_respond)
+        monkeypatch.setattr(store, "read_versioned", _does_not_respond)
     assert "could not be released" in caplog.text
 
 
@@ -433,12 +433,12 @@ def test_a_response_that_is_cut_off_is_read_again(store, monkeypatch):
     leases = LeaseStore(store)
     request = LeaseRequest.new("one", MORNING, ("login",))
     leases.acquire(request)
-    read, cuts = store.snapshot, iter([True, True])
+    read, cuts = store.read_versioned, iter([True, True])
 
-    def snapshot(key):
+    def read_versioned(key):
         result = read(key)
         return replace(result, data=result.data[:20]) if next(cuts, False) else result
 
-    monkeypatch.setattr(store, "snapshot", snapshot)
+    monkeypatch.setattr(store, "read_versioned", read_versioned)
     leases.release(request)
     assert leases.table().leases == ()

@@ -63,12 +63,12 @@ def test_only_the_first_of_two_conditional_writes_succeeds(store):
     assert store.read("lock") == b"first"
 
 
-def test_a_snapshot_can_be_replaced_once(store):
+def test_an_object_can_be_replaced_once_per_read(store):
     store.write("claims", b"first")
-    snapshot = store.snapshot("claims")
-    assert snapshot.data == b"first"
-    assert store.replace("claims", b"second", snapshot.etag)
-    assert not store.replace("claims", b"third", snapshot.etag)
+    versioned = store.read_versioned("claims")
+    assert versioned.data == b"first"
+    assert store.replace("claims", b"second", versioned.etag)
+    assert not store.replace("claims", b"third", versioned.etag)
     assert store.read("claims") == b"second"
     assert [entry.key for entry in store.list()] == ["claims"]
 
@@ -76,31 +76,33 @@ def test_a_snapshot_can_be_replaced_once(store):
 def test_a_replace_also_accepts_the_etag_of_a_listing(store):
     store.write("claims", b"first")
     (listed,) = store.list()
-    assert listed.etag == store.snapshot("claims").etag
+    assert listed.etag == store.read_versioned("claims").etag
 
 
 def test_a_missing_object_is_not_replaced(store):
     store.write("there", b"x")
-    etag = store.snapshot("there").etag
+    etag = store.read_versioned("there").etag
     assert not store.replace("nowhere", b"y", etag)
     with pytest.raises(ObjectNotFoundError, match="nowhere does not exist"):
-        store.snapshot("nowhere")
+        store.read_versioned("nowhere")
 
 
 def test_replaces_of_the_same_size_have_unique_etags(store):
     store.write("claims", b"0000")
     etags = set()
     for number in range(50):
-        snapshot = store.snapshot("claims")
-        etags.add(snapshot.etag)
-        assert store.replace("claims", b"%04d" % (number + 1), snapshot.etag)
+        versioned = store.read_versioned("claims")
+        etags.add(versioned.etag)
+        assert store.replace("claims", b"%04d" % (number + 1), versioned.etag)
     assert len(etags) == 50
 
 
-def test_a_snapshot_has_the_time_of_the_store(store):
+def test_a_versioned_read_has_the_time_of_the_store(store):
     store.write("claims", b"x")
     (listed,) = store.list()
-    assert abs(store.snapshot("claims").read_at - listed.last_modified) < timedelta(seconds=10)
+    assert abs(store.read_versioned("claims").read_at - listed.last_modified) < timedelta(
+        seconds=10
+    )
 
 
 def test_concurrent_replaces_in_a_directory_lose_no_change(tmp_path):
@@ -111,8 +113,8 @@ def test_concurrent_replaces_in_a_directory_lose_no_change(tmp_path):
     def add_ten(_):
         for _ in range(10):
             while True:
-                snapshot = store.snapshot("sum")
-                if store.replace("sum", b"%d" % (int(snapshot.data) + 1), snapshot.etag):
+                versioned = store.read_versioned("sum")
+                if store.replace("sum", b"%d" % (int(versioned.data) + 1), versioned.etag):
                     break
 
     with ThreadPoolExecutor(4) as pool:

@@ -78,28 +78,28 @@ def store(server, aws_keys):
     return open_store("s3://b/", S3Settings(endpoint_url=f"http://127.0.0.1:{server.server_port}"))
 
 
-def test_a_snapshot_is_read_again_after_a_broken_connection(server, store):
+def test_a_small_object_is_read_again_after_a_broken_connection(server, store):
     server.breaks = 2
-    assert store.snapshot("k").data == b"first version"
+    assert store.read_versioned("k").data == b"first version"
 
 
-def test_repeatedly_broken_snapshots_end_in_an_error(server, store):
+def test_repeatedly_broken_reads_end_in_an_error(server, store):
     server.breaks = 1000
     with pytest.raises(TransientError, match=r"s3://b/k: the connection broke \d+ times"):
-        store.snapshot("k")
+        store.read_versioned("k")
 
 
 def test_a_replace_whose_response_was_lost_counts_as_successful(server, store):
-    snapshot = store.snapshot("k")
+    versioned = store.read_versioned("k")
     server.breaks = 1
-    assert store.replace("k", b"second", snapshot.etag)
+    assert store.replace("k", b"second", versioned.etag)
     assert server.data == b"second"
 
 
 def test_a_replace_after_another_write_is_refused(server, store):
-    snapshot = store.snapshot("k")
+    versioned = store.read_versioned("k")
     server.data = b"another's"
-    assert not store.replace("k", b"second", snapshot.etag)
+    assert not store.replace("k", b"second", versioned.etag)
     assert server.data == b"another's"
 
 
