@@ -55,7 +55,11 @@ def command() -> None:
     help="Publish even if up to N input objects of the run are corrupt.",
 )
 @click.option("--force", is_flag=True, help="Publish even if a later run replaced this one.")
-@click.option("--yes", is_flag=True, help="Do not ask. Without a terminal, the command never asks.")
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="Do not ask for confirmation. Without a terminal, the command never asks.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @CONF
 def publish_command(
@@ -127,7 +131,7 @@ def publish_command(
 def prune_command(*, to: str, older_than: float, yes: bool, conf: Path | None) -> int:
     """Remove unreferenced files from a data lake.
 
-    They are files of replaced days and of failed exports. Without a terminal and without --yes,
+    These are files of replaced days and of failed exports. Without a terminal and without --yes,
     the command only lists them.
     """
     settings = read_settings(conf, None)

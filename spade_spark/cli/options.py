@@ -28,8 +28,7 @@ RSURL = click.option(
     "--rsurl",
     metavar="URL",
     envvar="SPADE_RSURL",
-    help="URL of the warehouse: postgres://…. Prefer SPADE_RSURL, since process lists show "
-    "arguments.",
+    help="Warehouse URL (postgres://…). Prefer SPADE_RSURL: process lists show arguments.",
 )
 CONF = click.option(
     "--conf",
@@ -50,11 +49,13 @@ _OPTIONS: tuple[Callable[[_Command], _Command], ...] = (
     click.option(
         "--by-prefix",
         is_flag=True,
-        help="With --skip-transform: load all files under --runtag if it has no manifest, as "
-        "with an earlier tool.",
+        help="With --skip-transform: load all files under --runtag, for the run of an earlier "
+        "tool, which has no manifest.",
     ),
     click.option(
-        "--runtag", metavar="TAG", help="Output prefix. The command resumes an existing run."
+        "--runtag",
+        metavar="TAG",
+        help="Name of the run and its output prefix. An existing run is resumed.",
     ),
     click.option("--namespace", metavar="NS", default="", help="Prefix of the generated run tag."),
     click.option(
@@ -97,7 +98,7 @@ _OPTIONS: tuple[Callable[[_Command], _Command], ...] = (
         "--max-truncated",
         metavar="N",
         type=click.IntRange(min=0),
-        help="Do not load a table if more than N values were truncated. Default: no limit.",
+        help="Do not load a table if more than N values would be truncated. Default: no limit.",
     ),
     click.option("--force", is_flag=True, help="Load a run tag that is already in the replay log."),
     click.option(

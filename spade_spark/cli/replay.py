@@ -15,7 +15,11 @@ _LIBRARIES = ("boto3", "botocore", "s3transfer", "urllib3", "py4j")
 
 @click.command(context_settings={"max_content_width": 100})
 @replay_options
-@click.option("--yes", is_flag=True, help="Do not ask. Without a terminal, the command never asks.")
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="Do not ask for confirmation. Without a terminal, the command never asks.",
+)
 def command(*, yes: bool, **values: Any) -> int:
     """Reprocess a time window of edge logs and replace its rows in the warehouse.
 

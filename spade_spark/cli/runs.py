@@ -46,7 +46,7 @@ def command(
     """List the runs in the output store with their state; with a TAG, show that run in detail.
 
     The loads of a run come from its own records and, if a warehouse is configured, from the
-    replay log, which also has the loads of replays that failed before they wrote a record.
+    replay log.
     """
     # Imported here to keep --help fast: boto3 is slow to import.
     from rich.console import Console  # noqa: PLC0415 - see above
@@ -69,9 +69,9 @@ def command(
     if tags:
         run = catalog.run(tags[0])
         if as_json:
-            click.echo(report.run_json(run.state, run.found, catalog.notes))
+            click.echo(report.run_json(run.state, run.discovered, catalog.notes))
         else:
-            report.print_run(run.state, run.found, catalog.notes, console)
+            report.print_run(run.state, run.discovered, catalog.notes, console)
     elif as_json:
         listed = [state for state in states if state.removable] if prune else states
         backups_listed = expired if prune else None

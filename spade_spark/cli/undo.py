@@ -40,7 +40,11 @@ from spade_spark.errors import UsageError
     multiple=True,
     help="Take over the lock of replay TAG. Stop that replay first.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask. Without a terminal, the command never asks.")
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="Do not ask for confirmation. Without a terminal, the command never asks.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     *,

@@ -47,10 +47,10 @@ def preview_replay(request: Request, settings: Settings) -> ReplayPreview:
     preview = build_preview(planned, request, settings, warehouse)
     # A replay gets these problems when it begins its run and acquires its lock.
     store = open_store(settings.output.base, settings.s3)
-    claim = LeaseRequest.new(request.run_tag, request.window, request.replaces)
+    lease_request = LeaseRequest.new(request.run_tag, request.window, request.replaces)
     run_problems = (
         RunStore(store, request.run_tag).plan_problem(planned.plan),
-        LeaseStore(store).table().refusal(claim, request.take_over),
+        LeaseStore(store).table().refusal(lease_request, request.take_over),
     )
     return replace(preview, problems=(*preview.problems, *filter(None, run_problems)))
 

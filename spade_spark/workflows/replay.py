@@ -4,9 +4,9 @@
 
     plan ─► preflight ─► confirm ─► lock ─► transform (Spark) ─► manifest ─► load ─► report
 
-A replay checks everything it can before it changes anything. It writes the rows to the run tag in
-the output store, where a repeated command resumes. Then it replaces the window of each table in
-one transaction. It loads nothing if the audit counts of the transform do not balance.
+A replay checks everything it can before it changes anything. It writes the rows to the output store
+under its run tag; a repeated command resumes there. Then it replaces the window of each table, in
+one transaction per table. It loads nothing if the audit counts of the transform do not balance.
 """
 
 from __future__ import annotations
@@ -133,8 +133,12 @@ class _ReplayRunner:
     @contextmanager
     def _lock(self) -> Iterator[HeldLease]:
         """Lock the run tag, and the window of the tables, against other replays."""
-        claim = LeaseRequest.new(self.request.run_tag, self.request.window, self.request.replaces)
-        with acquire_lease(LeaseStore(self.run.store), claim, self.request.take_over) as lock:
+        lease_request = LeaseRequest.new(
+            self.request.run_tag, self.request.window, self.request.replaces
+        )
+        with acquire_lease(
+            LeaseStore(self.run.store), lease_request, self.request.take_over
+        ) as lock:
             for lease in lock.displaced:
                 self.reporter.log(f"took over the lock of {lease.request}")
             yield lock
@@ -174,7 +178,7 @@ class _ReplayRunner:
         )
 
     def _publish_config(self, planned: PlannedReplay) -> PublishConfig | None:
-        """What tasks publish: rows with a time inside the window, as the load replaces."""
+        """Publish the rows with a time in the window: the same rows that the load inserts."""
         targets = planned.streams.targets
         if not targets:
             return None

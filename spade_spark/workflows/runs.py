@@ -34,11 +34,11 @@ class RunDetails:
 
     Attributes:
         state: Its state, with its loads.
-        found: Its objects in the output store.
+        discovered: Its objects in the output store.
     """
 
     state: RunState
-    found: DiscoveredRun
+    discovered: DiscoveredRun
 
 
 @dataclass(frozen=True)
@@ -167,8 +167,8 @@ def drop_backup(settings: Settings, backup: BackupInfo) -> None:
     Raises:
         WarehouseError: The warehouse refuses to drop it.
     """
-    target = ConnectionInfo.parse(settings.warehouse.url.get_secret_value())
-    with Session(target) as session:
+    connection_info = ConnectionInfo.parse(settings.warehouse.url.get_secret_value())
+    with Session(connection_info) as session:
         drop(session, settings.warehouse.control, backup)
 
 
@@ -185,13 +185,13 @@ class _WarehouseHistory:
     """The loads that the configured warehouse knows.
 
     Attributes:
-        place: The name of the warehouse; empty if none is configured or it does not answer.
+        address: The address of the warehouse; empty if none is configured or it does not answer.
         rows: The rows of the replay log.
         backups: The existing backups, by their names in the replay log.
         notes: Why the history is unknown.
     """
 
-    place: str = ""
+    address: str = ""
     rows: tuple[ReplayLogRow, ...] = ()
     backups: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
@@ -202,7 +202,7 @@ class _WarehouseHistory:
         for row in self.rows:
             if row.is_undo:
                 continue
-            key = (row.run_tag, row.table, self.place)
+            key = (row.run_tag, row.table, self.address)
             loads[key] = self._logged(row, loads.get(key))
         return tuple(sorted(loads.values(), key=lambda load: load.at))
 
@@ -222,7 +222,7 @@ class _WarehouseHistory:
                         deleted=loaded.deleted,
                         inserted=loaded.inserted,
                         recorded=True,
-                        in_replay_log=False if record.warehouse == self.place else None,
+                        in_replay_log=False if record.warehouse == self.address else None,
                     )
 
     def _logged(self, row: ReplayLogRow, record: TableLoad | None) -> TableLoad:
@@ -236,7 +236,7 @@ class _WarehouseHistory:
         return TableLoad(
             run_tag=row.run_tag,
             table=row.table,
-            warehouse=self.place,
+            warehouse=self.address,
             at=row.at,
             start=row.start,
             end=row.end,
@@ -258,14 +258,14 @@ def _read_history(settings: Settings) -> _WarehouseHistory:
             "no warehouse is configured (SPADE_RSURL): loads are shown from the runs' records only"
         )
         return _WarehouseHistory(notes=(note,))
-    target = ConnectionInfo.parse(url)
+    connection_info = ConnectionInfo.parse(url)
 
     def read(session: Session) -> _WarehouseHistory:
         rows = replay_log_rows(session, settings.warehouse.control)
-        return _WarehouseHistory(target.address, rows, existing_backups(session, rows))
+        return _WarehouseHistory(connection_info.address, rows, existing_backups(session, rows))
 
     try:
-        return query_with_retries(target, read)
+        return query_with_retries(connection_info, read)
     except (TransientError, WarehouseError) as error:
         note = f"loads are shown from the runs' records only: {error}"
         return _WarehouseHistory(notes=(note,))

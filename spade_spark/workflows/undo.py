@@ -104,11 +104,11 @@ class _UndoRunner:
             return self._report((), preview.already_undone)
         self._confirm(preview)
         loads = [plan.load for plan in preview.plans]
-        claim = LeaseRequest.new(
+        lease_request = LeaseRequest.new(
             self.request.run_tag, _enclosing_window(loads), tuple(load.table for load in loads)
         )
         store = open_store(self.settings.output.base, self.settings.s3)
-        with acquire_lease(LeaseStore(store), claim, self.request.take_over) as lock:
+        with acquire_lease(LeaseStore(store), lease_request, self.request.take_over) as lock:
             for lease in lock.displaced:
                 self.reporter.log(f"took over the lock of {lease.request}")
             return self._undo(loads, preview.already_undone, lock)
@@ -157,7 +157,7 @@ class _UndoRunner:
         """
         tag, requested = self.request.run_tag, self.request.tables
         tables = dict.fromkeys(row.table for row in history if row.run_tag == tag)
-        log = f"the replay log {self.settings.warehouse.control}.replay of {self._place}"
+        log = f"the replay log {self.settings.warehouse.control}.replay of {self._address}"
         if not tables:
             raise UsageError(
                 f"{log} has no load of run tag {tag}: `spade-spark runs` lists the loads"
@@ -214,10 +214,10 @@ class _UndoRunner:
         self, outcomes: tuple[UndoSucceeded | LoadFailed, ...], already_undone: tuple[str, ...]
     ) -> UndoReport:
         run_tag = self.request.run_tag
-        return UndoReport(run_tag, self._place, UNDO + run_tag, outcomes, already_undone)
+        return UndoReport(run_tag, self._address, UNDO + run_tag, outcomes, already_undone)
 
     @property
-    def _place(self) -> str:
+    def _address(self) -> str:
         return self.warehouse.connection_info.address
 
 
