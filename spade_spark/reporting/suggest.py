@@ -35,17 +35,17 @@ def _observed(suggestion: Suggestion) -> dict[str, object]:
     properties = [
         {
             "Name": prop.name,
-            "Values": prop.seen.values,
-            "Nulls": prop.seen.nulls,
-            "Types": {kind.value: count for kind, count in prop.seen.kinds.most_common()},
-            "MaxBytes": prop.seen.max_bytes,
+            "Values": prop.profile.values,
+            "Nulls": prop.profile.nulls,
+            "Types": {kind.value: count for kind, count in prop.profile.kinds.most_common()},
+            "MaxBytes": prop.profile.max_bytes,
             "Notes": list(prop.notes),
         }
         for prop in suggestion.properties
     ]
     return {
         "Observed": {
-            "Events": suggestion.seen.events,
+            "Events": suggestion.profile.events,
             "Properties": properties,
             "Notes": list(suggestion.notes),
         }
@@ -61,9 +61,10 @@ def _parts(suggestions: Suggestions) -> Iterator[RenderableType]:
     if len(suggestions.suggestions) > _MAX_SHOWN:
         others = [suggestion.table.name for suggestion in suggestions.suggestions[_MAX_SHOWN:]]
         yield Text(f"{pluralize(len(others), 'more event name')}: {', '.join(others)}")
-    if suggestions.further:
+    if suggestions.not_profiled:
         yield Text(
-            f"{pluralize(suggestions.further, 'event')} not profiled: too many or too long names"
+            f"{pluralize(suggestions.not_profiled, 'event')} not profiled: "
+            "too many or too long names"
         )
     yield Text(
         f"Read {suggestions.read:,} of {pluralize(suggestions.events, 'untracked event')} of run "
@@ -72,7 +73,7 @@ def _parts(suggestions: Suggestions) -> Iterator[RenderableType]:
 
 
 def _table(suggestion: Suggestion) -> Table:
-    title = f"{suggestion.table.name}: {pluralize(suggestion.seen.events, 'event')}"
+    title = f"{suggestion.table.name}: {pluralize(suggestion.profile.events, 'event')}"
     table = Table(title=Text(title), title_justify="left")
     table.add_column("property", overflow="fold")
     table.add_column("values", justify="right", no_wrap=True)
@@ -90,10 +91,10 @@ def _table(suggestion: Suggestion) -> Table:
 
 
 def _cells(prop: PropertySuggestion) -> tuple[Text, ...]:
-    kinds = ", ".join(kind.value for kind, _ in prop.seen.kinds.most_common())
-    longest = f"{prop.seen.max_bytes:,}" if prop.seen.max_bytes else ""
+    kinds = ", ".join(kind.value for kind, _ in prop.profile.kinds.most_common())
+    longest = f"{prop.profile.max_bytes:,}" if prop.profile.max_bytes else ""
     column = _column_text(prop.column) if prop.column else "-"
-    cells = (prop.name, f"{prop.seen.values:,}", kinds, longest, column, "; ".join(prop.notes))
+    cells = (prop.name, f"{prop.profile.values:,}", kinds, longest, column, "; ".join(prop.notes))
     return tuple(map(Text, cells))  # not markup: names come from clients
 
 

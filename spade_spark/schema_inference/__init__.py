@@ -1,1 +1,1 @@
-"""Untracked events to the Blueprint schemas that would take them."""
+"""Proposes Blueprint schemas for untracked events."""

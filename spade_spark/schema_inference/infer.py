@@ -1,4 +1,4 @@
-"""From a run tag to suggestions: reads the untracked events that the run's manifest names."""
+"""Suggests tables for the untracked events that a run's manifest names."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from spade_spark.storage.base import open_store, split_url
 
 @dataclass(frozen=True)
 class Suggestions:
-    """What the untracked events of a run suggest.
+    """The suggested tables for a run's untracked events.
 
     Attributes:
         run_tag: The run.
-        events: Untracked events that it left.
-        read: Those of them that were read.
-        further: Those that were read and have a name that was not kept.
-        suggestions: The tables, by the number of their events, the most frequent first.
+        events: Number of its untracked events.
+        read: Number of events that were read.
+        not_profiled: Number of read events that were not profiled, because of their names.
+        suggestions: The tables, those with the most events first.
     """
 
     run_tag: str
     events: int
     read: int
-    further: int
+    not_profiled: int
     suggestions: tuple[Suggestion, ...]
 
 
@@ -48,64 +48,67 @@ class _Untracked(msgspec.Struct):
 def suggest(
     run_tag: str, settings: Settings, *, names: Collection[str] = (), limit: int
 ) -> Suggestions:
-    """Proposes a table for each untracked event of a run.
+    """Suggest a table for each name of a run's untracked events.
 
     Args:
         run_tag: The run.
-        settings: The settings that it was made with, as far as they say where it lies.
-        names: The events that are looked at; all where it is empty.
-        limit: Events read at most, about as many of each file.
+        settings: The settings: where runs are stored.
+        names: The event names to profile; empty for all.
+        limit: Maximum number of events to read, about the same number from each file.
 
     Raises:
-        UsageError: The run left no untracked events, or none of these names were found.
-        InputError: There is no such run, or its files are not what they should be.
+        UsageError: The run has no untracked events, or none of one of the names.
+        InputError: The run does not exist or is not complete, or its files are damaged.
     """
     files = _files(run_tag, settings)
-    seen = Profile(frozenset(names))
+    profile = Profile(frozenset(names))
     for number, file in enumerate(files):
-        share = -(-(limit - seen.read) // (len(files) - number))
+        share = -(-(limit - profile.read) // (len(files) - number))
         for line in islice(_lines(file, settings), share):
-            _add(line, file, seen)
-    missing = sorted(seen.wanted - seen.events.keys())
+            _add(line, file, profile)
+    missing = sorted(profile.names - profile.events.keys())
     if missing:
         raise UsageError(
             f"run tag {run_tag} has no untracked event {', '.join(missing)} among the "
-            f"{seen.read:,} read: mind the spelling, or read more with --limit"
+            f"{profile.read:,} read: check the name, or read more events with --limit"
         )
-    suggestions = [propose(name, each) for name, each in seen.events.items()]
-    suggestions.sort(key=lambda each: (-each.seen.events, each.table.name))
+    suggestions = [propose(name, event) for name, event in profile.events.items()]
+    suggestions.sort(key=lambda suggestion: (-suggestion.profile.events, suggestion.table.name))
     events = sum(file.events for file in files)
-    return Suggestions(run_tag, events, seen.read, seen.further, tuple(suggestions))
+    return Suggestions(run_tag, events, profile.read, profile.not_profiled, tuple(suggestions))
 
 
 def _files(run_tag: str, settings: Settings) -> Sequence[UntrackedFile]:
     run = RunStore(open_store(settings.output.base, settings.s3), run_tag)
-    sealed = run.completed_run()
-    if sealed is None:
-        raise InputError(f"{run.url} has no manifest: there is no such run, or it did not complete")
-    if not sealed.manifest.untracked:
-        raise UsageError(
-            f"run tag {run_tag} left no untracked events: they are kept by a replay of "
-            "--all-tables, where some came"
+    completed = run.completed_run()
+    if completed is None:
+        raise InputError(
+            f"{run.url} has no manifest: the run is missing or not complete; check the run tag"
         )
-    return sealed.manifest.untracked
+    if not completed.manifest.untracked:
+        raise UsageError(
+            f"run tag {run_tag} has no untracked events: only replays with --all-tables keep them"
+        )
+    return completed.manifest.untracked
 
 
 def _lines(file: UntrackedFile, settings: Settings) -> Iterator[bytes]:
     base, key = split_url(file.url)
     try:
         with (
-            closing(open_store(base, settings.s3).open(key, size=file.size)) as packed,
-            gzip.GzipFile(fileobj=packed) as stream,
+            closing(open_store(base, settings.s3).open(key, size=file.size)) as compressed,
+            gzip.GzipFile(fileobj=compressed) as stream,
         ):
             yield from stream
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"{file.url} is damaged ({error}): make the run again") from None
+        raise InputError(
+            f"{file.url} is damaged ({error}): run the replay again with another run tag"
+        ) from None
 
 
-def _add(line: bytes, file: UntrackedFile, seen: Profile) -> None:
+def _add(line: bytes, file: UntrackedFile, profile: Profile) -> None:
     try:
         untracked = msgspec.json.decode(line, type=_Untracked)
-        seen.add(untracked.event, decode_utf8_lossless(bytes(untracked.properties)))
+        profile.add(untracked.event, decode_utf8_lossless(bytes(untracked.properties)))
     except (msgspec.MsgspecError, JsonError) as error:
-        raise InputError(f"{file.url} has a line that is no untracked event: {error}") from None
+        raise InputError(f"{file.url} has a line that is not an untracked event: {error}") from None

@@ -1,8 +1,8 @@
-"""Names that columns can have, from names that clients gave their properties.
+"""Derives column names from the names that clients gave their properties.
 
 The rules are Blueprint's: a letter or underscore, then letters, digits, underscores and hyphens, at
-most 127 characters, and not ``date``. Redshift folds the case of names, so that two of them must
-differ in more than that.
+most 127 characters, and not ``date``. Column names must be unique regardless of case, because
+Redshift ignores it.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from typing import Final
 
 MAX_LENGTH: Final = 127
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_OTHERS: Final = re.compile(r"[^a-z0-9_]+")
+_INVALID: Final = re.compile(r"[^a-z0-9_]+")
 _RESERVED: Final = frozenset({"date"})
 
 
 def is_event_name(name: str) -> bool:
-    """Whether Blueprint takes an event of this name."""
+    """Whether Blueprint accepts this event name."""
     return len(name) <= MAX_LENGTH and _IDENTIFIER.fullmatch(name) is not None
 
 
 def column_name(inbound: str, taken: Collection[str]) -> str:
-    """A name for the column of the property ``inbound``, in lower case and none of ``taken``."""
-    name = _OTHERS.sub("_", inbound.lower())
+    """Return a lower-case column name for the property ``inbound`` that is not in ``taken``."""
+    name = _INVALID.sub("_", inbound.lower())
     if not name or name[0].isdigit() or name in _RESERVED:
         name = f"_{name}"
     name, number = name[:MAX_LENGTH], 1
-    plain = name
+    base = name
     while name in taken:
         number += 1
         suffix = f"_{number}"
-        name = plain[: MAX_LENGTH - len(suffix)] + suffix
+        name = base[: MAX_LENGTH - len(suffix)] + suffix
     return name

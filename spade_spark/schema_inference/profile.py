@@ -1,7 +1,7 @@
-"""What was seen of untracked events: how often, and of which types their properties are.
+"""Profiles untracked events: their numbers, and the types of their properties' values.
 
-Clients invent names, so that all that grows with them is bounded; what is beyond the bounds is
-counted, and not kept.
+Clients choose the names, so the numbers of names are limited. Values beyond the limits are only
+counted.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from spade_spark.transform.transformers.timestamps import EARLIEST, LATEST
 
 MAX_EVENTS: Final = 1000
 MAX_PROPERTIES: Final = 400
-"""Of one event; a table has fewer columns."""
+"""Per event name. A table has fewer columns."""
 
 MAX_PROPERTIES_IN_ALL: Final = 40_000
-"""Of all events together: some 30 MB."""
+"""Of all events together: about 30 MB."""
 
 MAX_NAME: Final = 256
-"""Characters of a name that is kept; neither a table nor a column has one as long."""
+"""Maximum length of a profiled name. Names of tables and columns are shorter."""
 
 
 @dataclass(slots=True)
@@ -33,10 +33,10 @@ class PropertyProfile:
     """The values of one property. Mutable.
 
     Attributes:
-        nulls: Values that are null.
-        kinds: How many of the others are of which kind.
-        max_bytes: The longest text, in bytes of UTF-8.
-        traits: How many of them have which trait.
+        nulls: Number of null values.
+        kinds: Number of other values by kind.
+        max_bytes: Length of the longest string in bytes of UTF-8.
+        traits: Number of values by trait.
     """
 
     nulls: int = 0
@@ -46,11 +46,11 @@ class PropertyProfile:
 
     @property
     def values(self) -> int:
-        """Values that are not null."""
+        """Number of values that are not null."""
         return self.kinds.total()
 
     def add(self, value: Value) -> None:
-        """Looks at one value."""
+        """Add one value."""
         if value is None:
             self.nulls += 1
         elif isinstance(value, str):
@@ -79,46 +79,46 @@ class EventProfile:
     """The events of one name. Mutable.
 
     Attributes:
-        events: How many they are.
-        without: Those of them whose properties are missing, or no object.
-        properties: Their properties by name.
-        further: Values of properties that are not kept: too many, or of too long a name.
+        events: Number of events.
+        without_properties: Number of events whose properties are missing or not an object.
+        properties: Profiles by property name.
+        not_profiled: Number of values whose property has too long a name, or is one too many.
     """
 
     events: int = 0
-    without: int = 0
+    without_properties: int = 0
     properties: dict[str, PropertyProfile] = field(default_factory=dict)
-    further: int = 0
+    not_profiled: int = 0
 
     def add(self, properties: str, room: int = MAX_PROPERTIES) -> int:
-        """Looks at one event's properties, as they are spelt.
+        """Add the properties of one event.
 
         Args:
-            properties: The properties.
-            room: Properties that may be kept beside those that are.
+            properties: The properties as JSON text.
+            room: Maximum number of new properties to profile.
 
         Returns:
-            How many of that room are taken.
+            The number of new properties.
 
         Raises:
-            JsonError: They are no JSON.
+            JsonError: They are not valid JSON.
         """
         self.events += 1
         members = read(properties)
         if not isinstance(members, JsonObject):
-            self.without += 1
+            self.without_properties += 1
             return 0
-        before = len(self.properties)
-        most = min(before + room, MAX_PROPERTIES)
-        for name, item in dict(members).items():  # the last one of a name counts
+        previous = len(self.properties)
+        limit = min(previous + room, MAX_PROPERTIES)
+        for name, item in dict(members).items():  # the last duplicate counts
             if name in self.properties:
                 self.properties[name].add(item.value)
-            elif len(self.properties) < most and len(name) <= MAX_NAME:
+            elif len(self.properties) < limit and len(name) <= MAX_NAME:
                 self.properties[name] = PropertyProfile()
                 self.properties[name].add(item.value)
             else:
-                self.further += 1
-        return len(self.properties) - before
+                self.not_profiled += 1
+        return len(self.properties) - previous
 
 
 @dataclass(slots=True)
@@ -126,30 +126,30 @@ class Profile:
     """Untracked events by name. Mutable.
 
     Attributes:
-        wanted: The names that are looked at; all where it is empty.
-        read: Events read, of whichever name.
-        events: What was seen, by name.
-        further: Events whose name is not kept: there are too many, or it is too long.
+        names: The event names to profile; empty for all.
+        read: Number of events read, of all names.
+        events: Profiles by event name.
+        not_profiled: Number of events whose name is too long, or one too many.
     """
 
-    wanted: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
     read: int = 0
     events: dict[str, EventProfile] = field(default_factory=dict)
-    further: int = 0
+    not_profiled: int = 0
     _room: int = MAX_PROPERTIES_IN_ALL
 
     def add(self, name: str, properties: str) -> None:
-        """Looks at one event.
+        """Add one event.
 
         Raises:
-            JsonError: Its properties are no JSON.
+            JsonError: Its properties are not valid JSON.
         """
         self.read += 1
-        if self.wanted and name not in self.wanted:
+        if self.names and name not in self.names:
             return
         if name not in self.events:
             if len(self.events) >= MAX_EVENTS or len(name) > MAX_NAME:
-                self.further += 1
+                self.not_profiled += 1
                 return
             self.events[name] = EventProfile()
         self._room -= self.events[name].add(properties, self._room)
@@ -160,12 +160,12 @@ _AS_TEXT: Final = {
     ValueKind.BIGINT: ValueKind.BIGINT_TEXT,
     ValueKind.FLOAT: ValueKind.FLOAT_TEXT,
 }
-_NUMERIC: Final = frozenset("+-.0123456789nN")
-"""What a text begins with that a number's transformer takes."""
+_NUMBER_STARTS: Final = frozenset("+-.0123456789nN")
+"""First characters of the texts that number transformers accept."""
 
 
 def _integer_kind(text: str) -> ValueKind | None:
-    if text[:1] not in _NUMERIC:
+    if text[:1] not in _NUMBER_STARTS:
         return None
     for kind, bits in ((ValueKind.INT, INT_BITS), (ValueKind.BIGINT, BIGINT_BITS)):
         try:
@@ -177,7 +177,7 @@ def _integer_kind(text: str) -> ValueKind | None:
 
 
 def _float_kind(value: Number | str) -> ValueKind | None:
-    if isinstance(value, str) and value[:1] not in _NUMERIC:
+    if isinstance(value, str) and value[:1] not in _NUMBER_STARTS:
         return None
     try:
         to_float(value, ())

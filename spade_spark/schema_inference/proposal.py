@@ -1,4 +1,4 @@
-"""A Blueprint schema for what was seen of an event."""
+"""Proposes a Blueprint table for a profiled event."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from spade_spark.transform.transformers.base import (
 from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 
 MAX_COLUMNS: Final = 299
-"""Blueprint refuses a table of more."""
+"""The limit of Blueprint."""
 
 _LENGTHS: Final = (16, 32, 64, 128, 255, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65535)
-_ROOM: Final = 1.25  # a longer text than those that were seen will come
-_RARE: Final = 100
+_HEADROOM: Final = 1.25  # for strings that are longer than the profiled ones
+_RARE: Final = 100  # a property in fewer than 1 of 100 events is rare
 
 _TIME: Final = Column("time", "time", "f@timestamp@unix", supporting=("",))
-_PLACES: Final = (
+_ADDRESS_COLUMNS: Final = (
     ("ip", "varchar", "(45)"),
     ("city", "ipCity", "(64)"),
     ("region", "ipRegion", "(64)"),
@@ -34,65 +34,65 @@ _PLACES: Final = (
     ("asn", "ipAsn", "(128)"),
     ("asn_id", "ipAsnInteger", ""),
 )
-"""Of the client's address, which every event has: the outbound name, transformer and options."""
+"""Columns of the client's address, which every event has: outbound name, transformer, options."""
 
 
 @dataclass(frozen=True)
 class PropertySuggestion:
-    """One property, and the column that would take it.
+    """One property, and the proposed column.
 
     Attributes:
         name: The property's name.
-        seen: What was seen of it.
-        column: The column; None where no transformer takes its values, or there are too many.
-        notes: What to look at before the column is added.
+        profile: Its values.
+        column: The column; None if no transformer fits, or the table has too many columns.
+        notes: What to check before adding the column.
     """
 
     name: str
-    seen: PropertyProfile
+    profile: PropertyProfile
     column: Column | None
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """One event, and the table that would take it.
+    """One event name, and the proposed table.
 
     Attributes:
-        seen: What was seen of it.
-        table: The table, as a first version.
+        profile: Its events.
+        table: The table, with version 0.
         properties: Its properties, the most frequent first.
-        notes: What to look at before the table is added.
+        notes: What to check before adding the table.
     """
 
-    seen: EventProfile
+    profile: EventProfile
     table: Table
     properties: tuple[PropertySuggestion, ...]
     notes: tuple[str, ...]
 
 
-def propose(name: str, seen: EventProfile, registry: Registry = TRANSFORMERS) -> Suggestion:
-    """The table that would take the events of this name."""
-    ordered = sorted(seen.properties.items(), key=lambda item: (-item[1].values, item[0]))
+def propose(name: str, profile: EventProfile, registry: Registry = TRANSFORMERS) -> Suggestion:
+    """Propose a table for the events of this name."""
+    ordered = sorted(profile.properties.items(), key=lambda item: (-item[1].values, item[0]))
     columns = {"time": _TIME}
-    columns |= {outbound: _place(outbound, *kind) for outbound, *kind in _PLACES}
+    columns |= {outbound: _address_column(outbound, *rest) for outbound, *rest in _ADDRESS_COLUMNS}
     properties = []
-    for each, values in ordered:
-        properties.append(_property(each, values, seen, columns, registry))
+    for property_name, values in ordered:
+        properties.append(_property(property_name, values, profile, columns, registry))
         if (column := properties[-1].column) is not None:
             columns.setdefault(column.outbound, column)
     table = Table(name, 0, tuple(columns.values()))
-    return Suggestion(seen, table, tuple(properties), tuple(_event_notes(name, seen)))
+    return Suggestion(profile, table, tuple(properties), tuple(_event_notes(name, profile)))
 
 
-def _place(outbound: str, transformer: str, options: str) -> Column:
+def _address_column(outbound: str, transformer: str, options: str) -> Column:
     return Column("ip", outbound, transformer, options, ("",))
 
 
 def _property(
     name: str,
     values: PropertyProfile,
-    seen: EventProfile,
+    event: EventProfile,
     columns: dict[str, Column],
     registry: Registry,
 ) -> PropertySuggestion:
@@ -100,16 +100,16 @@ def _property(
     inbound = name
     if name == "time":
         inbound = "client_time"
-        notes.append("the server's time replaces it; what the client sent is client_time")
-    elif name == "client_time" and "time" in seen.properties:
-        return PropertySuggestion(name, values, None, ("what the client sent as time replaces it",))
+        notes.append("the server's time replaces it; the client's time is in client_time")
+    elif name == "client_time" and "time" in event.properties:
+        return PropertySuggestion(name, values, None, ("the client's property time replaces it",))
     spec = registry.spec("varchar") if name == "ip" else _transformer(name, values, registry)
-    notes += _notes(values, seen, spec)
-    if name == "ip":  # a client may send another address than its own
+    notes += _notes(values, event, spec)
+    if name == "ip":  # a client may send an address that is not its own
         return PropertySuggestion(name, values, columns["ip"], tuple(notes))
     column = None
     if spec and len(columns) >= MAX_COLUMNS:
-        notes.append(f"left out: a table has at most {MAX_COLUMNS} columns")
+        notes.append(f"omitted: a table has at most {MAX_COLUMNS} columns")
     elif spec:
         outbound = column_name(inbound, columns)
         column = Column(inbound, outbound, spec.name, _options(spec, values), ("",))
@@ -117,26 +117,26 @@ def _property(
 
 
 def _transformer(name: str, values: PropertyProfile, registry: Registry) -> TransformerSpec | None:
-    """The transformer that takes most of the values; None where none takes any."""
-    best, most = None, (0, False)
+    """Return the transformer that accepts the most values; None if none accepts any."""
+    best, best_rank = None, (0, False)
     for spec in registry.specs:
         inference = spec.inference
         if inference is None:
             continue
-        taken = _taken(inference, values)
+        accepted = _accepted(inference, values)
         if inference.names:
-            if name in inference.names and taken * 2 > values.values:
+            if name in inference.names and accepted * 2 > values.values:
                 return spec
             continue
         is_observed = any(values.kinds[kind] for kind in inference.requires)
-        rank = (taken, is_observed)
-        if taken and rank > most and (is_observed or not inference.requires):
-            best, most = spec, rank
+        rank = (accepted, is_observed)
+        if accepted and rank > best_rank and (is_observed or not inference.requires):
+            best, best_rank = spec, rank
     return best
 
 
-def _taken(inference: Inference, values: PropertyProfile) -> int:
-    """How many of the values the transformer takes."""
+def _accepted(inference: Inference, values: PropertyProfile) -> int:
+    """Number of the values that the transformer accepts."""
     kinds = sum(values.kinds[kind] for kind in inference.kinds)
     return kinds + sum(values.traits[trait] for trait in inference.traits)
 
@@ -144,39 +144,42 @@ def _taken(inference: Inference, values: PropertyProfile) -> int:
 def _options(spec: TransformerSpec, values: PropertyProfile) -> str:
     if spec.arrow_type is not ArrowType.STRING:
         return ""
-    needed = values.max_bytes * _ROOM
+    needed = values.max_bytes * _HEADROOM
     return f"({next((length for length in _LENGTHS if length >= needed), _LENGTHS[-1])})"
 
 
 def _notes(
-    values: PropertyProfile, seen: EventProfile, spec: TransformerSpec | None
+    values: PropertyProfile, event: EventProfile, spec: TransformerSpec | None
 ) -> Iterator[str]:
-    """What is odd about a property."""
-    if values.values * _RARE < seen.events:
-        yield f"rare: in {values.values:,} of {seen.events:,} events"
+    """Notes about a property's values."""
+    if values.values * _RARE < event.events:
+        yield f"rare: in {values.values:,} of {event.events:,} events"
     if spec is None or spec.inference is None:
-        yield "no transformer takes a list, an object or null"
+        yield "no transformer accepts lists, objects or null"
         return
-    lost = values.values - _taken(spec.inference, values)
-    if lost:
+    rejected = values.values - _accepted(spec.inference, values)
+    if rejected:
         kinds = ", ".join(f"{count:,} {kind.value}" for kind, count in values.kinds.most_common())
-        yield f"mixed types ({kinds}): {lost:,} of {values.values:,} left empty"
+        yield f"mixed types ({kinds}): {rejected:,} of {values.values:,} left empty"
     if spec.arrow_type is not ArrowType.STRING:
         return
     if values.max_bytes > _LENGTHS[-1]:
-        yield f"texts of up to {values.max_bytes:,} bytes would be cut"
+        yield f"strings of up to {values.max_bytes:,} bytes would be truncated"
     if spec.name != "varchar":
         return
     if values.traits[ValueTrait.ADDRESS] == values.values:
-        yield "all are addresses: ipCity, ipCountry, ipRegion and ipAsn take them too"
+        yield "all are IP addresses: ipCity, ipCountry, ipRegion and ipAsn accept them too"
     elif values.kinds[ValueKind.INT_TEXT] + values.kinds[ValueKind.BIGINT_TEXT] == values.values:
-        yield "all are integers as text: int or bigint takes them too"
+        yield "all are integers as text: int or bigint accepts them too"
 
 
-def _event_notes(name: str, seen: EventProfile) -> Iterator[str]:
+def _event_notes(name: str, event: EventProfile) -> Iterator[str]:
     if not is_event_name(name):
-        yield "Blueprint refuses this name: a letter or _, then letters, digits, _ and -"
-    if seen.without:
-        yield f"no properties, and so no row: {seen.without:,} of {seen.events:,} events"
-    if seen.further:
-        yield f"further properties were not looked at ({seen.further:,} values)"
+        yield "invalid name in Blueprint: use a letter or _, then letters, digits, _ and -"
+    if event.without_properties:
+        yield (
+            f"no row, because they have no properties: {event.without_properties:,} of "
+            f"{event.events:,} events"
+        )
+    if event.not_profiled:
+        yield f"more properties exist, which were not profiled ({event.not_profiled:,} values)"

@@ -1,4 +1,4 @@
-"""From a run's untracked events to suggestions: reading, limits, what is refused."""
+"""Suggestions from a run's untracked events: reading, limits, errors."""
 
 import gzip
 import json
@@ -18,7 +18,7 @@ from spade_spark.transform.untracked import untracked_line
 
 
 class Output:
-    """An output store with a run that left untracked events."""
+    """An output store with a run that has untracked events."""
 
     def __init__(self, folder):
         self.store = open_store(str(folder / "out"), S3Settings())
@@ -33,15 +33,15 @@ class Output:
         self.store.write(key, data)
         self.files.append(UntrackedFile(self.store.url + key, len(events), len(data)))
 
-    def seal(self):
+    def complete(self):
         now = datetime(2017, 11, 3, tzinfo=timezone.utc)
         manifest = Manifest(
             "r", "p", ("a", "b"), now, (), AuditCounts(), untracked=tuple(self.files)
         )
         RunStore(self.store, "r").write_manifest(manifest)
 
-    def suggest(self, *words):
-        return main(["suggest", "r", "--conf", str(self.conf), *words])
+    def suggest(self, *options):
+        return main(["suggest", "r", "--conf", str(self.conf), *options])
 
 
 @pytest.fixture
@@ -50,15 +50,15 @@ def output(tmp_path):
 
 
 @pytest.fixture
-def sealed(output):
+def completed(output):
     output.add(*[("play", {"title": "one", "n": n}) for n in range(30)], ("stop", {"a": True}))
     output.add(*[("play", {"title": "Zoë", "n": 2**40})] * 10)
-    output.seal()
+    output.complete()
     return output
 
 
-def test_what_is_printed_is_read_by_blueprints_reader(sealed, capsys):
-    assert sealed.suggest("--json") == 0
+def test_blueprints_parser_reads_the_json_output(completed, capsys):
+    assert completed.suggest("--json") == 0
     printed = capsys.readouterr().out
     tables = read_tables(printed.encode(), is_transformer).tables
     assert list(tables) == ["play", "stop"]
@@ -77,9 +77,9 @@ def test_what_is_printed_is_read_by_blueprints_reader(sealed, capsys):
     }
 
 
-def test_people_see_the_events_their_properties_and_columns(sealed, capsys, monkeypatch):
+def test_the_report_shows_events_properties_and_columns(completed, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
-    assert sealed.suggest() == 0
+    assert completed.suggest() == 0
     printed = capsys.readouterr().out
     assert "play: 40 events" in printed
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in printed.splitlines()]
@@ -88,50 +88,50 @@ def test_people_see_the_events_their_properties_and_columns(sealed, capsys, monk
     assert "Read 41 of 41 untracked events of run r" in printed
 
 
-def test_an_event_can_be_looked_at_alone(sealed, capsys):
-    assert sealed.suggest("--event", "stop", "--json") == 0
+def test_suggestions_can_be_limited_to_one_event(completed, capsys):
+    assert completed.suggest("--event", "stop", "--json") == 0
     assert [entry["EventName"] for entry in json.loads(capsys.readouterr().out)] == ["stop"]
 
 
-def test_of_each_file_about_as_many_events_are_read(sealed, capsys):
-    assert sealed.suggest("--limit", "12", "--json") == 0
+def test_about_the_same_number_of_events_is_read_from_each_file(completed, capsys):
+    assert completed.suggest("--limit", "12", "--json") == 0
     (play,) = json.loads(capsys.readouterr().out)
     assert play["Observed"]["Events"] == 12
     assert play["Observed"]["Properties"][0]["Types"] == {"int": 6, "bigint": 6}
 
 
-def test_an_event_that_did_not_come_is_refused(sealed, capsys):
-    assert sealed.suggest("--event", "paly") == 2
+def test_an_unknown_event_is_refused(completed, capsys):
+    assert completed.suggest("--event", "paly") == 2
     assert "run tag r has no untracked event paly among the 41 read" in capsys.readouterr().err
 
 
-def test_a_run_without_untracked_events_says_how_they_are_kept(output, capsys):
-    output.seal()
+def test_a_run_without_untracked_events_says_how_to_keep_them(output, capsys):
+    output.complete()
     assert output.suggest() == 2
     assert "--all-tables" in capsys.readouterr().err
 
 
-def test_a_run_that_is_not_there_is_refused(output, capsys):
+def test_a_missing_run_is_refused(output, capsys):
     output.store.write("elsewhere", b"")
     assert output.suggest() == 1
     assert "out/r/ has no manifest" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("data", "why"),
+    ("data", "error"),
     [
         (gzip.compress(b'{"event":"a","properties":{}}\n')[:-9], "is damaged"),
         (b"no gzip", "is damaged"),
-        (gzip.compress(b"no json\n"), "has a line that is no untracked event"),
-        (gzip.compress(b'{"event":"a"}\n'), "has a line that is no untracked event"),
+        (gzip.compress(b"no json\n"), "has a line that is not an untracked event"),
+        (gzip.compress(b'{"event":"a"}\n'), "has a line that is not an untracked event"),
     ],
-    ids=["truncated", "not gzip", "not JSON", "no properties"],  # gzip data has the time in it
+    ids=["truncated", "not gzip", "not JSON", "no properties"],  # gzip data contains the time
 )
-def test_a_file_that_is_no_longer_what_it_was_is_named(output, capsys, data, why):
+def test_a_damaged_file_is_named(output, capsys, data, error):
     output.add(("a", {}))
-    output.seal()
+    output.complete()
     output.store.write("r/_untracked/0.gz", data)
     assert output.suggest() == 1
     message = capsys.readouterr().err
     assert "out/r/_untracked/0.gz" in message
-    assert why in message
+    assert error in message

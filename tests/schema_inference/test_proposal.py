@@ -1,4 +1,4 @@
-"""From what was seen of an event to a table that takes it."""
+"""Proposals of tables from profiled events."""
 
 import json
 import tracemalloc
@@ -27,17 +27,17 @@ LOOKUPS = Lookups(FixedGeo(), FixedLogins())
 
 
 def suggestion(*events, name="play"):
-    """What is proposed for events of these properties, JSON texts or what makes them."""
-    seen = EventProfile()
+    """Propose a table for events with these properties, given as JSON text or values."""
+    profile = EventProfile()
     for event in events:
-        seen.add(event if isinstance(event, str) else json.dumps(event))
-    return propose(name, seen)
+        profile.add(event if isinstance(event, str) else json.dumps(event))
+    return propose(name, profile)
 
 
 def column_of(values):
-    """The transformer and options for a property of these values, and the notes."""
-    (found,) = suggestion(*(f'{{"x": {value}}}' for value in values)).properties
-    return found.column and f"{found.column.transformer}{found.column.options}", found.notes
+    """Propose a column for a property of these values: transformer with options, and notes."""
+    (prop,) = suggestion(*(f'{{"x": {value}}}' for value in values)).properties
+    return prop.column and f"{prop.column.transformer}{prop.column.options}", prop.notes
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def column_of(values):
         (["null", "7"], "int"),
     ],
 )
-def test_a_column_takes_all_values_of_its_property(values, column):
+def test_a_column_accepts_all_values_of_its_property(values, column):
     assert column_of(values) == (column, ())
 
 
@@ -73,20 +73,24 @@ def test_a_column_takes_all_values_of_its_property(values, column):
         (["true", "2"], "bool", "1 of 2 left empty"),
         (["1", "[]"], "int", "mixed types (1 int, 1 list or object)"),
         (['"1"', '"22"'], "varchar(16)", "all are integers as text"),
-        (['"10.1.0.1"', '"::1"'], "varchar(16)", "all are addresses"),
-        ([f'"{"x" * 70_000}"'], "varchar(65535)", "texts of up to 70,000 bytes would be cut"),
-        (["[1]", '{"a": 1}'], None, "no transformer takes a list, an object or null"),
-        (["null"], None, "no transformer takes a list, an object or null"),
-        (["1e400"], None, "no transformer takes"),
+        (['"10.1.0.1"', '"::1"'], "varchar(16)", "all are IP addresses"),
+        (
+            [f'"{"x" * 70_000}"'],
+            "varchar(65535)",
+            "strings of up to 70,000 bytes would be truncated",
+        ),
+        (["[1]", '{"a": 1}'], None, "no transformer accepts lists, objects or null"),
+        (["null"], None, "no transformer accepts lists, objects or null"),
+        (["1e400"], None, "no transformer accepts"),
     ],
 )
-def test_what_is_odd_is_noted(values, column, note):
-    found, notes = column_of(values)
-    assert found == column
-    assert any(note in each for each in notes)
+def test_unusual_values_are_noted(values, column, note):
+    proposed, notes = column_of(values)
+    assert proposed == column
+    assert any(note in text for text in notes)
 
 
-def test_every_event_has_its_time_and_the_place_of_its_address():
+def test_every_table_has_the_time_and_the_address_with_its_location():
     columns = [(c.inbound, c.outbound, c.transformer) for c in suggestion({}).table.columns]
     assert columns == [
         ("time", "time", "f@timestamp@unix"),
@@ -103,47 +107,47 @@ def test_every_event_has_its_time_and_the_place_of_its_address():
     ("time", "transformer"),
     [(1509706800.5, "f@timestamp@unix"), (1509706800500, "bigint"), ("10:00", "varchar")],
 )
-def test_a_time_of_the_client_becomes_client_time(time, transformer):
-    (found,) = suggestion({"time": time}).properties
-    assert (found.column.inbound, found.column.outbound) == ("client_time", "client_time")
-    assert found.column.transformer == transformer
+def test_a_property_time_becomes_client_time(time, transformer):
+    (prop,) = suggestion({"time": time}).properties
+    assert (prop.column.inbound, prop.column.outbound) == ("client_time", "client_time")
+    assert prop.column.transformer == transformer
 
 
-def test_of_time_and_client_time_there_is_one_column():
-    found = suggestion({"time": 1509706800, "client_time": 5})
-    assert [c.outbound for c in found.table.columns].count("client_time") == 1
-    assert len(found.table.columns) == 8
+def test_time_and_client_time_get_one_column():
+    proposal = suggestion({"time": 1509706800, "client_time": 5})
+    assert [c.outbound for c in proposal.table.columns].count("client_time") == 1
+    assert len(proposal.table.columns) == 8
 
 
-def test_an_address_that_a_client_sends_needs_no_second_column():
-    (found,) = suggestion({"ip": "10.1.0.1"}).properties
-    assert found.column.outbound == "ip"
+def test_a_property_ip_gets_no_second_column():
+    (prop,) = suggestion({"ip": "10.1.0.1"}).properties
+    assert prop.column.outbound == "ip"
     assert len(suggestion({"ip": "10.1.0.1"}).table.columns) == 7
 
 
-def test_a_property_that_is_rare_is_noted_with_how_rare_it_is():
-    found = suggestion(*[{"n": 1}] * 200, {"n": 1, "odd": 2})
-    notes = {each.name: each.notes for each in found.properties}
+def test_a_rare_property_is_noted_with_its_frequency():
+    proposal = suggestion(*[{"n": 1}] * 200, {"n": 1, "odd": 2})
+    notes = {prop.name: prop.notes for prop in proposal.properties}
     assert notes == {"n": (), "odd": ("rare: in 1 of 201 events",)}
 
 
-def test_properties_come_with_the_most_frequent_first():
-    found = suggestion({"b": 1, "a": 1, "c": None}, {"b": 1})
-    assert [each.name for each in found.properties] == ["b", "a", "c"]
+def test_the_most_frequent_properties_come_first():
+    proposal = suggestion({"b": 1, "a": 1, "c": None}, {"b": 1})
+    assert [prop.name for prop in proposal.properties] == ["b", "a", "c"]
 
 
-def test_a_table_has_no_more_columns_than_blueprint_takes():
-    found = suggestion({f"p{n:03}": n for n in range(350)})
-    assert len(found.table.columns) == MAX_COLUMNS
-    assert found.properties[-1].column is None
-    assert "at most 299 columns" in found.properties[-1].notes[-1]
+def test_the_number_of_columns_is_limited():
+    proposal = suggestion({f"p{n:03}": n for n in range(350)})
+    assert len(proposal.table.columns) == MAX_COLUMNS
+    assert proposal.properties[-1].column is None
+    assert "at most 299 columns" in proposal.properties[-1].notes[-1]
 
 
-def test_events_without_properties_and_names_that_blueprint_refuses_are_noted():
-    found = suggestion("null", {"a": 1}, name="a b")
-    assert len(found.notes) == 2
-    assert "Blueprint refuses this name" in found.notes[0]
-    assert "no properties, and so no row: 1 of 2 events" in found.notes[1]
+def test_events_without_properties_and_invalid_names_are_noted():
+    proposal = suggestion("null", {"a": 1}, name="a b")
+    assert len(proposal.notes) == 2
+    assert "invalid name in Blueprint" in proposal.notes[0]
+    assert "no row, because they have no properties: 1 of 2 events" in proposal.notes[1]
 
 
 @pytest.mark.parametrize(
@@ -160,12 +164,12 @@ def test_events_without_properties_and_names_that_blueprint_refuses_are_noted():
         ("x" * 200, "x" * 127),
     ],
 )
-def test_a_column_has_a_name_that_it_can_have(inbound, outbound):
+def test_a_property_name_becomes_a_valid_column_name(inbound, outbound):
     assert column_name(inbound, {"city"}) == outbound
 
 
 @given(st.lists(st.text(max_size=140), max_size=10))
-def test_names_of_columns_never_meet(inbounds):
+def test_column_names_are_unique(inbounds):
     names: list[str] = []
     for inbound in inbounds:
         names.append(column_name(inbound, names))
@@ -185,49 +189,53 @@ names = st.sampled_from(["time", "client_time", "ip", "city", "City", "date", "a
 
 
 @given(st.lists(st.dictionaries(names | st.text(max_size=5), scalars, max_size=5), max_size=6))
-def test_blueprints_reader_takes_what_is_proposed_and_its_columns_take_what_was_seen(events):
-    found = suggestion(*events)
-    reading = read_tables(json.dumps([as_published(found.table)]).encode(), is_transformer)
-    assert reading.tables == {"play": found.table}
-    outbounds = [column.outbound for column in found.table.columns]
+def test_blueprint_accepts_the_proposal_and_its_columns_accept_the_values(events):
+    proposal = suggestion(*events)
+    catalog = read_tables(json.dumps([as_published(proposal.table)]).encode(), is_transformer)
+    assert catalog.tables == {"play": proposal.table}
+    outbounds = [column.outbound for column in proposal.table.columns]
     assert len({name.lower() for name in outbounds}) == len(outbounds)
-    for each in found.properties:
-        if each.column is None or each.name in {"time", "client_time"} or each.notes:
+    for prop in proposal.properties:
+        if prop.column is None or prop.name in {"time", "client_time"} or prop.notes:
             continue
-        convert = TRANSFORMERS.converter(each.column, LOOKUPS)
+        convert = TRANSFORMERS.converter(prop.column, LOOKUPS)
         for event in events:
-            value = read(json.dumps(event.get(each.name)))
+            value = read(json.dumps(event.get(prop.name)))
             if isinstance(value, str | bool | Number):
-                convert(value, ())  # and does not fail
+                convert(value, ())  # must not fail
 
 
-def test_names_that_clients_invent_are_bounded_in_number():
-    seen = Profile()
+def test_the_number_of_event_names_is_limited():
+    profile = Profile()
     for number in range(MAX_EVENTS + 5):
-        seen.add(f"event-{number}", "{}")
-    seen.add("x" * (MAX_NAME + 1), "{}")
-    assert (len(seen.events), seen.further, seen.read) == (MAX_EVENTS, 6, MAX_EVENTS + 6)
+        profile.add(f"event-{number}", "{}")
+    profile.add("x" * (MAX_NAME + 1), "{}")
+    assert (len(profile.events), profile.not_profiled, profile.read) == (
+        MAX_EVENTS,
+        6,
+        MAX_EVENTS + 6,
+    )
 
 
-def test_properties_that_clients_invent_are_bounded_in_number():
-    one = EventProfile()
-    one.add(json.dumps({f"p{n}": n for n in range(MAX_PROPERTIES + 7)}))
-    assert (len(one.properties), one.further) == (MAX_PROPERTIES, 7)
+def test_the_number_of_properties_is_limited():
+    profile = EventProfile()
+    profile.add(json.dumps({f"p{n}": n for n in range(MAX_PROPERTIES + 7)}))
+    assert (len(profile.properties), profile.not_profiled) == (MAX_PROPERTIES, 7)
 
 
-def test_memory_is_bounded_with_many_names():
-    seen = Profile()
+def test_memory_is_limited_with_many_names():
+    profile = Profile()
     tracemalloc.start()
     try:
         for number in range(110):
             names = {f"a property {n} of {number}": n for n in range(MAX_PROPERTIES)}
-            seen.add(f"event-{number}", json.dumps(names))
+            profile.add(f"event-{number}", json.dumps(names))
         assert tracemalloc.get_traced_memory()[1] < 40_000_000
     finally:
         tracemalloc.stop()
-    kept = sum(len(event.properties) for event in seen.events.values())
-    assert kept == MAX_PROPERTIES_IN_ALL
+    profiled = sum(len(event.properties) for event in profile.events.values())
+    assert profiled == MAX_PROPERTIES_IN_ALL
 
 
-def test_a_table_is_a_first_version():
+def test_a_proposed_table_has_version_0():
     assert suggestion({"a": 1}).table == Table("play", 0, suggestion({"a": 1}).table.columns)
