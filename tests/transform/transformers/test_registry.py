@@ -172,7 +172,9 @@ def test_every_arrow_type_has_a_type_in_the_catalogs_of_a_lake(type_, dialect):
 @pytest.mark.parametrize("dialect", ["athena", "spectrum"])
 def test_another_type_is_an_error_that_names_it(dialect):
     current = Snapshot("play", 1, PUBLISHED, (LakeColumn("c", "duration[s]"),))
-    with pytest.raises(InputError, match=r"column c has the type duration\[s\], which has no equivalent"):
+    with pytest.raises(
+        InputError, match=r"column c has the type duration\[s\], which has no equivalent"
+    ):
         Catalog(dialect, "s3://lake/").statements(None, current, [])
 
 
