@@ -115,9 +115,9 @@ class Lake:
 
     def hold(self, tag):
         """Lock the run from another machine."""
-        claim = replace(LeaseRequest.new(tag, WINDOW, ("login",)), process=ELSEWHERE)
-        LeaseStore(self.store).acquire(claim)
-        return claim
+        lease_request = replace(LeaseRequest.new(tag, WINDOW, ("login",)), process=ELSEWHERE)
+        LeaseStore(self.store).acquire(lease_request)
+        return lease_request
 
     def keys(self, tag):
         return [entry.key.removeprefix(f"{tag}/") for entry in self.store.list(f"{tag}/")]

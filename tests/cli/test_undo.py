@@ -45,9 +45,9 @@ class Desk:
 
     def hold(self, tag, *tables):
         """Take the lock of the window from another machine."""
-        claim = replace(LeaseRequest.new(tag, WINDOW, tables), process=ELSEWHERE)
-        LeaseStore(self.store).acquire(claim)
-        return claim
+        lease_request = replace(LeaseRequest.new(tag, WINDOW, tables), process=ELSEWHERE)
+        LeaseStore(self.store).acquire(lease_request)
+        return lease_request
 
 
 @pytest.fixture
@@ -151,12 +151,12 @@ def test_the_json_report_has_the_counts_of_each_table(desk, capsys):
 
 
 def test_the_lock_of_a_replay_of_the_same_rows_must_be_taken_over(desk, capsys):
-    claim = desk.hold("other", "login")
+    lease_request = desk.hold("other", "login")
     assert desk.undo("tag") == 2
     assert "run tag other (bob@worker-7" in capsys.readouterr().err
     assert desk.harness.rows("login") == REPLACED
     assert desk.undo("tag", "--take-over", "other") == 0
-    assert f"took over the lock of {claim}" in capsys.readouterr().err
+    assert f"took over the lock of {lease_request}" in capsys.readouterr().err
 
 
 def test_a_lock_that_is_lost_during_an_undo_leaves_the_tables_unchanged_and_is_reported(
@@ -164,8 +164,8 @@ def test_a_lock_that_is_lost_during_an_undo_leaves_the_tables_unchanged_and_is_r
 ):
     def prepare_and_lose_lock(warehouse, place):
         ensure_control_objects(warehouse, place)
-        claim = replace(LeaseRequest.new("taker", WINDOW, ("login",)), process=ELSEWHERE)
-        LeaseStore(desk.store).acquire(claim, steal_from=["tag"])
+        lease_request = replace(LeaseRequest.new("taker", WINDOW, ("login",)), process=ELSEWHERE)
+        LeaseStore(desk.store).acquire(lease_request, steal_from=["tag"])
 
     monkeypatch.setattr(
         "spade_spark.warehouse.rollback.ensure_control_objects", prepare_and_lose_lock

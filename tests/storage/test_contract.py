@@ -64,19 +64,19 @@ def test_only_the_first_of_two_conditional_writes_succeeds(store):
 
 
 def test_an_object_can_be_replaced_once_per_read(store):
-    store.write("claims", b"first")
-    versioned = store.read_versioned("claims")
+    store.write("record", b"first")
+    versioned = store.read_versioned("record")
     assert versioned.data == b"first"
-    assert store.replace("claims", b"second", versioned.etag)
-    assert not store.replace("claims", b"third", versioned.etag)
-    assert store.read("claims") == b"second"
-    assert [entry.key for entry in store.list()] == ["claims"]
+    assert store.replace("record", b"second", versioned.etag)
+    assert not store.replace("record", b"third", versioned.etag)
+    assert store.read("record") == b"second"
+    assert [entry.key for entry in store.list()] == ["record"]
 
 
 def test_a_replace_also_accepts_the_etag_of_a_listing(store):
-    store.write("claims", b"first")
+    store.write("record", b"first")
     (listed,) = store.list()
-    assert listed.etag == store.read_versioned("claims").etag
+    assert listed.etag == store.read_versioned("record").etag
 
 
 def test_a_missing_object_is_not_replaced(store):
@@ -88,19 +88,19 @@ def test_a_missing_object_is_not_replaced(store):
 
 
 def test_replaces_of_the_same_size_have_unique_etags(store):
-    store.write("claims", b"0000")
+    store.write("record", b"0000")
     etags = set()
     for number in range(50):
-        versioned = store.read_versioned("claims")
+        versioned = store.read_versioned("record")
         etags.add(versioned.etag)
-        assert store.replace("claims", b"%04d" % (number + 1), versioned.etag)
+        assert store.replace("record", b"%04d" % (number + 1), versioned.etag)
     assert len(etags) == 50
 
 
 def test_a_versioned_read_has_the_time_of_the_store(store):
-    store.write("claims", b"x")
+    store.write("record", b"x")
     (listed,) = store.list()
-    assert abs(store.read_versioned("claims").read_at - listed.last_modified) < timedelta(
+    assert abs(store.read_versioned("record").read_at - listed.last_modified) < timedelta(
         seconds=10
     )
 

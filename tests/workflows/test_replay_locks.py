@@ -35,7 +35,7 @@ def locks(world):
     return LeaseStore(open_store(f"s3://{world.bucket}/out/", world.s3))
 
 
-def claim(tag, window=OVERLAPPING, tables=("login",)):
+def request_for(tag, window=OVERLAPPING, tables=("login",)):
     """Return the lease request of a process on another machine."""
     return replace(LeaseRequest.new(tag, Window.parse(*window), tables), process=ELSEWHERE)
 
@@ -66,7 +66,7 @@ def test_a_second_replay_of_the_same_rows_is_refused_and_the_first_succeeds(worl
 
 
 def test_a_plan_reports_a_replay_that_holds_the_lock(world, locks, capsys):
-    locks.acquire(claim("first"))
+    locks.acquire(request_for("first"))
     arguments = ["plan", "2017-11-03 10:00:00", "2017-11-03 11:59:59", "login"]
     options = ["--conf", str(world.conf), "--rsurl", world.url]
     assert main([*arguments, *options]) == 1
@@ -77,7 +77,11 @@ def test_a_plan_reports_a_replay_that_holds_the_lock(world, locks, capsys):
 @pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize(
     "other",
-    [claim("other", window=LATER), claim("other", tables=("chat",)), claim("other", tables=())],
+    [
+        request_for("other", window=LATER),
+        request_for("other", tables=("chat",)),
+        request_for("other", tables=()),
+    ],
     ids=["another window", "another table", "loads nothing"],
 )
 def test_replays_of_different_rows_do_not_block_each_other(world, locks, other):
@@ -88,7 +92,7 @@ def test_replays_of_different_rows_do_not_block_each_other(world, locks, other):
 
 @pytest.mark.usefixtures("engine")
 def test_take_over_takes_the_lock(world, locks, capsys):
-    locks.acquire(claim("first"))
+    locks.acquire(request_for("first"))
     assert world.replay("login", "--take-over", "first") == 0
     assert "took over the lock of run tag first (bob@worker-7" in capsys.readouterr().err
     assert locks.table().leases == ()
@@ -96,7 +100,7 @@ def test_take_over_takes_the_lock(world, locks, capsys):
 
 @pytest.mark.usefixtures("engine")
 def test_a_run_tag_is_not_transformed_twice_at_once(world, locks, capsys):
-    locks.acquire(claim(world.tag, tables=()))
+    locks.acquire(request_for(world.tag, tables=()))
     assert world.replay("login", "--skip-ace-upload") == 2
     assert f"run tag {world.tag} (bob@worker-7" in capsys.readouterr().err
 
@@ -104,7 +108,7 @@ def test_a_run_tag_is_not_transformed_twice_at_once(world, locks, capsys):
 @pytest.mark.usefixtures("engine")
 def test_a_replay_that_loses_its_lock_during_the_transform_does_not_load(world, locks, capsys):
     before = world.rows("login")
-    taker = claim("taker")
+    taker = request_for("taker")
 
     def take_over():
         until(lambda: locks.table().leases)
@@ -130,7 +134,7 @@ def test_tables_that_load_after_the_lock_is_lost_stay_unchanged(world, locks, mo
 
     def swap_and_lose_lock(*args, **kwargs):
         result = swap_window(*args, **kwargs)
-        locks.acquire(claim("taker"), steal_from=[world.tag])
+        locks.acquire(request_for("taker"), steal_from=[world.tag])
         return result
 
     monkeypatch.setattr("spade_spark.warehouse.loader.swap_window", swap_and_lose_lock)
