@@ -23,7 +23,7 @@ All commands end with one of these exit statuses:
 | 0 | Everything that was requested is done. |
 | 1 | Something failed. The message names it and says what to do next. |
 | 2 | The command line or the request was refused. Nothing was started. |
-| 130 | The command was interrupted. To resume a replay, repeat it with `--runtag` and its run tag. |
+| 130 | The command was interrupted. To resume a replay, repeat it with its `--runtag`. |
 
 """
 
