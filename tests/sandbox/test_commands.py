@@ -28,7 +28,7 @@ def sandbox(tmp_path, default_signals):
     printed = []
     for line in process.stdout:
         printed.append(line.rstrip("\n"))
-        if "Ctrl-C ends it" in line:
+        if "Press Ctrl-C" in line:
             break
     commands = {
         purpose.removeprefix("# "): line
