@@ -22,7 +22,7 @@ from spade_spark.streams.routing import WindowFilter
 from spade_spark.streams.targets import StreamTarget
 from tests.streams.harness import stream, unpack
 from tests.support import edge_logs
-from tests.support.partial_reads import PartialFailures
+from tests.support.partial_failures import PartialFailures
 from tests.support.streams import Consumer
 
 SPAN = WindowFilter("time", "2017-11-03 10:00:00", "2017-11-03 11:59:59")

@@ -9,7 +9,7 @@ from spade_spark.streams.envelope import Envelope, row_payload
 from spade_spark.streams.sender import RequestFailedError, Sender
 from tests.streams.harness import stream
 from tests.support.faulty_s3 import FaultyS3
-from tests.support.partial_reads import PartialFailures
+from tests.support.partial_failures import PartialFailures
 from tests.support.streams import ROLE, Consumer
 
 THROTTLE = "ProvisionedThroughputExceededException"

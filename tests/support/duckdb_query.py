@@ -1,4 +1,4 @@
-"""DuckDB, as somebody reads a lake with it."""
+"""Queries of a lake with DuckDB, as a user runs them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import duckdb
 
 
 def query(sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """The columns' types and the rows of a query."""
+    """Return the column types and the rows of a query."""
     with duckdb.connect() as connection:
-        found = connection.sql(sql)
-        assert found is not None
-        return [str(each) for each in found.types], found.fetchall()
+        result = connection.sql(sql)
+        assert result is not None
+        return [str(column_type) for column_type in result.types], result.fetchall()

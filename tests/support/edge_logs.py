@@ -1,4 +1,4 @@
-"""Edge logs for tests: records, objects of them, and Blueprint schemas."""
+"""Edge logs for tests: records, log objects, and Blueprint schemas."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from datetime import datetime, timezone
 
 
 def record(event, properties, at="2017-11-03T18:00:00Z", **fields):
-    """One edge record (a line without its end) of one event."""
+    """An edge record of one event, without a line feed."""
     payload = json.dumps({"event": event, "properties": properties})
     return envelope(payload, at, **fields)
 
 
 def envelope(payload, at="2017-11-03T18:00:00Z", **fields):
-    """One edge record with ``payload`` as it is."""
+    """An edge record with this payload."""
     data = payload if isinstance(payload, bytes) else payload.encode()
     line = {
         "receivedAt": at,
@@ -32,7 +32,7 @@ def envelope(payload, at="2017-11-03T18:00:00Z", **fields):
 
 
 def log(lines):
-    """An object of lines."""
+    """A log object with these lines."""
     return gzip.compress(b"".join(line + b"\n" for line in lines), mtime=0)
 
 
@@ -59,7 +59,7 @@ def table(name, *columns, version=1):
 
 
 def schemas(*tables):
-    """What Blueprint publishes."""
+    """A list of tables as Blueprint publishes it."""
     return json.dumps(list(tables)).encode()
 
 

@@ -1,4 +1,4 @@
-"""A proxy in front of an S3 server that does what S3 does on a bad day: see :class:`FaultyS3`."""
+"""A proxy in front of an S3 server that injects faults: see :class:`FaultyS3`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Kind = Literal[
 ]
 
 KINDS: tuple[Kind, ...] = ("error", "unavailable", "throttled", "cut", "late", "wrong_length")
-"""What strikes at random."""
+"""The kinds of random faults."""
 
 _THROTTLED_IN_A_ROW = 3
 _HOP_BY_HOP = {"connection", "expect", "host", "keep-alive", "te", "transfer-encoding"}
@@ -49,20 +49,19 @@ _REFUSALS = {
 
 @dataclass
 class Fault(FaultTrigger):
-    """Something that goes wrong at a request.
+    """A fault in the response to a request.
 
     Attributes:
-        request: A regular expression; the fault strikes at requests whose ``METHOD /path?query``
-            it is found in.
-        kind: ``error`` (500), ``unavailable`` and ``throttled`` (503; the latter several times in
-            a row), ``denied`` and ``bad_signature`` (403; the latter repeats what was signed, as S3
-            does, keys and all): refused, nothing done. ``cut``: done, but the connection ends
-            in the middle of the answer, or before an answer without a body. ``late``: done, but
-            answered only after ``seconds``. ``wrong_length``: done, but half the body is missing
-            and the Content-Length is that of the half. ``wrong_bytes``: done, but the body's last
-            byte is another. ``call``: a function is called first.
-        seconds: How late.
-        function: What ``call`` calls, in the request's thread.
+        request: A regular expression, searched in ``METHOD /path?query``.
+        kind: ``error`` (500), ``unavailable`` and ``throttled`` (503, the latter several times in a
+            row), ``denied`` and ``bad_signature`` (403, the latter repeats the signed headers, as
+            S3 does): the request is refused and has no effect. In all other cases it is forwarded.
+            ``cut``: the connection closes in the middle of the body, or before a response without
+            a body. ``late``: the response is delayed by ``seconds``. ``wrong_length``: half the
+            body is missing, and the Content-Length matches the half. ``wrong_bytes``: the last
+            byte of the body differs. ``call``: a function is called before the request.
+        seconds: The delay of ``late``.
+        function: The function of ``call``. It runs in the request's thread.
     """
 
     request: str
@@ -83,7 +82,7 @@ class _Request:
 
 
 @dataclass(frozen=True)
-class _Answer:
+class _Response:
     status: int
     reason: str
     headers: list[tuple[str, str]]
@@ -91,22 +90,22 @@ class _Answer:
 
 
 class FaultyS3:
-    """Passes requests on to ``endpoint_url``; a share of them, at random, goes wrong.
+    """Forwards requests to ``endpoint_url`` and injects faults, a share of them at random.
 
     ::
 
         with FaultyS3(s3_server.endpoint_url, seed=1, share=0.05) as faulty:
             boto3.client("s3", endpoint_url=faulty.endpoint_url, ...)
 
-    What strikes a request follows from the seed, the request and how often it was made, whatever
-    other threads do meanwhile.
+    The seed, the request and its number of repetitions determine the random faults, independently
+    of other threads.
 
     Args:
-        endpoint_url: The server behind.
-        seed: Of the dice.
-        share: Of the requests that go wrong by themselves.
-        kinds: What may happen to them.
-        late_seconds: How late a late answer comes.
+        endpoint_url: The real server.
+        seed: The seed of the random faults.
+        share: The share of requests with a random fault.
+        kinds: The kinds of random faults.
+        late_seconds: The delay of random ``late`` faults.
     """
 
     def __init__(
@@ -118,12 +117,12 @@ class FaultyS3:
         kinds: tuple[Kind, ...] = KINDS,
         late_seconds: float = 30.0,
     ) -> None:
-        self._behind = urlsplit(endpoint_url)
+        self._upstream = urlsplit(endpoint_url)
         self._seed, self._share, self._kinds = seed, share, kinds
         self._late_seconds = late_seconds
         self._lock = threading.Lock()
-        self._waiting: list[Fault] = []
-        self._made: Counter[str] = Counter()
+        self._faults: list[Fault] = []
+        self._repetitions: Counter[str] = Counter()
         self._throttling = 0
         self.triggered: Counter[str] = Counter()
         self.requests: list[str] = []
@@ -134,18 +133,18 @@ class FaultyS3:
     def endpoint_url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}"
 
-    def inject(self, request: str, kind: Kind, **how: Any) -> Fault:
-        """Makes something go wrong at the next such request: see :class:`Fault`."""
+    def inject(self, request: str, kind: Kind, **options: Any) -> Fault:
+        """Inject a fault: see :class:`Fault`."""
         assert kind in get_args(Kind), kind
-        fault = Fault(request, kind, **how)
+        fault = Fault(request, kind, **options)
         with self._lock:
-            self._waiting.append(fault)
+            self._faults.append(fault)
         return fault
 
     def clear_faults(self) -> None:
-        """Nothing goes wrong any more."""
+        """Stop injecting faults."""
         with self._lock:
-            self._waiting.clear()
+            self._faults.clear()
             self._share = 0.0
             self._throttling = 0
 
@@ -161,37 +160,39 @@ class FaultyS3:
     def _fault_at(self, request: str) -> Fault | None:
         with self._lock:
             self.requests.append(request)
-            number = self._made[request]
-            self._made[request] += 1
-            fault = next((each for each in self._waiting if each.applies_to(request)), None)
-            fault = fault or self._by_chance(request, number)
+            number = self._repetitions[request]
+            self._repetitions[request] += 1
+            fault = next((fault for fault in self._faults if fault.applies_to(request)), None)
+            fault = fault or self._random_fault(request, number)
             if fault:
                 self.triggered[fault.kind] += 1
             return fault
 
-    def _by_chance(self, request: str, number: int) -> Fault | None:
+    def _random_fault(self, request: str, number: int) -> Fault | None:
         if self._throttling:
             self._throttling -= 1
             return Fault("", "throttled")
-        dice = random.Random(f"{self._seed}/{request}/{number}")
-        if dice.random() >= self._share:
+        rng = random.Random(f"{self._seed}/{request}/{number}")
+        if rng.random() >= self._share:
             return None
-        kind = dice.choice(self._kinds)
+        kind = rng.choice(self._kinds)
         if kind == "throttled":
             self._throttling = _THROTTLED_IN_A_ROW - 1
         return Fault("", kind, seconds=self._late_seconds)
 
-    def _ask(self, request: _Request) -> _Answer:
-        """The answer of the server behind."""
-        connection = HTTPConnection(str(self._behind.hostname), self._behind.port, timeout=120)
+    def _forward(self, request: _Request) -> _Response:
+        """Return the response of the real server."""
+        connection = HTTPConnection(str(self._upstream.hostname), self._upstream.port, timeout=120)
         try:
             connection.request(request.method, request.path, request.body, request.headers)
-            answer = connection.getresponse()
-            return _Answer(answer.status, answer.reason, answer.getheaders(), answer.read())
+            response = connection.getresponse()
+            return _Response(
+                response.status, response.reason, response.getheaders(), response.read()
+            )
         finally:
             connection.close()
 
-    def _answer(self, handler: BaseHTTPRequestHandler, request: _Request) -> None:
+    def _respond(self, handler: BaseHTTPRequestHandler, request: _Request) -> None:
         fault = self._fault_at(f"{request.method} {request.path}")
         kind = fault.kind if fault else ""
         if fault and kind in _REFUSALS:
@@ -199,17 +200,19 @@ class FaultyS3:
             return
         if fault and kind == "call":
             fault.function()
-        answer = self._ask(request)
+        response = self._forward(request)
         if fault and kind == "late":
             self._stopped.wait(fault.seconds)
         if kind == "cut":
-            _send_half(handler, answer)
+            _send_half(handler, response)
         elif kind == "wrong_length":
-            _send(handler, _halved(answer))
+            _send(handler, _halved(response))
         elif kind == "wrong_bytes":
-            _send(handler, replace(answer, body=answer.body[:-1] + bytes([answer.body[-1] ^ 1])))
+            _send(
+                handler, replace(response, body=response.body[:-1] + bytes([response.body[-1] ^ 1]))
+            )
         else:
-            _send(handler, answer)
+            _send(handler, response)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         proxy = self
@@ -217,7 +220,7 @@ class FaultyS3:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def _pass_on(self) -> None:
+            def _proxy_request(self) -> None:
                 headers = {
                     name: value
                     for name, value in self.headers.items()
@@ -225,11 +228,11 @@ class FaultyS3:
                 }
                 request = _Request(self.command, self.path, headers, self._body())
                 try:
-                    proxy._answer(self, request)
-                except (OSError, HTTPException):  # either side hung up
+                    proxy._respond(self, request)
+                except (OSError, HTTPException):  # the client or the server closed the connection
                     self.close_connection = True
 
-            do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _pass_on  # noqa: N815 - http.server's
+            do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _proxy_request  # noqa: N815 - http.server's
 
             def _body(self) -> bytes:
                 if self.headers.get("Transfer-Encoding", "") != "chunked":
@@ -253,46 +256,46 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Says nothing of clients that hang up or were killed."""
+        """Ignore clients that disconnect."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
 
-def _refusal(kind: str, request: _Request) -> _Answer:
+def _refusal(kind: str, request: _Request) -> _Response:
     status, code, message = _REFUSALS[kind]
     signed = "\n".join(f"{name}:{value}" for name, value in request.headers.items())
-    more = f"<CanonicalRequest>{escape(signed)}</CanonicalRequest>" * (kind == "bad_signature")
+    canonical = f"<CanonicalRequest>{escape(signed)}</CanonicalRequest>" * (kind == "bad_signature")
     body = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f"<Error><Code>{code}</Code><Message>{message}</Message>{more}</Error>"
+        f"<Error><Code>{code}</Code><Message>{message}</Message>{canonical}</Error>"
     )
-    return _Answer(status, code, [("Content-Type", "application/xml")], body.encode())
+    return _Response(status, code, [("Content-Type", "application/xml")], body.encode())
 
 
-def _halved(answer: _Answer) -> _Answer:
-    return replace(answer, body=answer.body[: len(answer.body) // 2])
+def _halved(response: _Response) -> _Response:
+    return replace(response, body=response.body[: len(response.body) // 2])
 
 
-def _send(handler: BaseHTTPRequestHandler, answer: _Answer) -> None:
-    _send_head(handler, answer, len(answer.body))
+def _send(handler: BaseHTTPRequestHandler, response: _Response) -> None:
+    _send_head(handler, response, len(response.body))
     if handler.command != "HEAD":
-        handler.wfile.write(answer.body)
+        handler.wfile.write(response.body)
 
 
-def _send_half(handler: BaseHTTPRequestHandler, answer: _Answer) -> None:
-    """The connection ends in the middle of the body; before the answer, where it has none."""
-    if answer.body and handler.command != "HEAD":
-        _send_head(handler, answer, len(answer.body))
-        handler.wfile.write(answer.body[: len(answer.body) // 2])
-        time.sleep(0.01)  # or the whole of it may be lost, head and all
+def _send_half(handler: BaseHTTPRequestHandler, response: _Response) -> None:
+    """Close the connection in the middle of the body, or before a response without a body."""
+    if response.body and handler.command != "HEAD":
+        _send_head(handler, response, len(response.body))
+        handler.wfile.write(response.body[: len(response.body) // 2])
+        time.sleep(0.01)  # otherwise the client may not even receive the headers
     handler.close_connection = True
     with suppress(OSError):
         handler.connection.shutdown(socket.SHUT_RDWR)
 
 
-def _send_head(handler: BaseHTTPRequestHandler, answer: _Answer, length: int) -> None:
-    handler.send_response_only(answer.status, answer.reason)
-    for name, value in answer.headers:
+def _send_head(handler: BaseHTTPRequestHandler, response: _Response, length: int) -> None:
+    handler.send_response_only(response.status, response.reason)
+    for name, value in response.headers:
         is_length = name.lower() == "content-length"
         if name.lower() not in _HOP_BY_HOP and not (is_length and handler.command != "HEAD"):
             handler.send_header(name, value)

@@ -1,4 +1,4 @@
-"""An edge, a Blueprint, settings and a warehouse whose window is wrong: what a replay needs."""
+"""What a replay needs: logs, Blueprint's schemas, settings, and a warehouse with wrong rows."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ AFTER = ("2017-11-03 12:00:00", "after", 4)
 
 
 class ReplayHarness:
-    """An edge, a Blueprint and a warehouse.
+    """A bucket with logs and schemas, settings, and a warehouse.
 
     Args:
-        folder: Where the settings file is written.
-        bucket: The bucket of everything.
-        s3: The S3 API.
-        url: A new database; "" where nothing will be loaded.
-        tables: What Blueprint publishes.
-        ddl: What stands in the warehouse beside the control tables.
+        folder: The folder of the settings file.
+        bucket: The bucket of all objects.
+        s3: The S3 settings.
+        url: The URL of a new database; "" for tests without a load.
+        tables: The tables that Blueprint publishes.
+        ddl: The warehouse's tables and rows, in addition to the control tables.
     """
 
     def __init__(
@@ -75,13 +75,13 @@ class ReplayHarness:
             self.sql(CONTROL + ddl)
 
     def configure(self, old, new):
-        """Replaces ``old`` by ``new`` in the settings file."""
+        """Replace ``old`` with ``new`` in the settings file."""
         text = self.conf.read_text()
         assert old in text
         self.conf.write_text(text.replace(old, new))
 
     def log(self, closed, lines, node="node"):
-        """An object closed at a UTC time; its key."""
+        """Write a log that was closed at a UTC time; return its key."""
         key = edge_logs.key(closed, node)
         self.put(key, edge_logs.log(lines))
         return key
@@ -98,8 +98,8 @@ class ReplayHarness:
 
     def rows(self, table):
         return [
-            (str(time), *more)
-            for time, *more in self.sql(f"SELECT * FROM physical.{table} ORDER BY 1, 2")
+            (str(time), *values)
+            for time, *values in self.sql(f"SELECT * FROM physical.{table} ORDER BY 1, 2")
         ]
 
     def replay(self, *arguments, window=WINDOW):
@@ -110,9 +110,9 @@ class ReplayHarness:
         return json.loads(self.store.read(f"out/{self.tag}/_report.json"))
 
 
-def log_full_window(world):
-    """The window's logs: two objects, with every outcome."""
-    world.log(
+def log_full_window(harness):
+    """Write the window's logs: two objects with all outcomes."""
+    harness.log(
         "2017-11-03T18:00:00",
         [
             edge_logs.record("login", {"login": "ann", "n": 1}, at="2017-11-03T17:00:00Z"),
@@ -123,7 +123,7 @@ def log_full_window(world):
             b"no record",
         ],
     )
-    world.log(
+    harness.log(
         "2017-11-03T19:30:00",
         [
             edge_logs.record("login", {"login": "zoë'\\"}, at="2017-11-03T18:59:59Z"),

@@ -1,4 +1,4 @@
-"""Processes as a shell would start them, and what a process list shows of them meanwhile."""
+"""Runs commands as a shell does, and records what a process list shows meanwhile."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ PROGRAMS = Path(sys.executable).parent
 
 @dataclass(frozen=True)
 class ProcessResult:
-    """What is left of a process.
+    """The result of a process.
 
     Attributes:
         status: Its exit status.
-        out: What it wrote on standard output.
-        err: What it wrote on standard error.
-        commands: The command line of every process that it started, at any depth, as seen in the
-            process list some dozen times a second.
+        out: Its standard output.
+        err: Its standard error.
+        commands: The command lines of all its descendants, sampled about 20 times a second.
     """
 
     status: int
@@ -36,50 +35,50 @@ class ProcessResult:
     commands: frozenset[str]
 
 
-def environment(**more):
-    """The environment with this Python's programs first in PATH, and without a user's settings."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("SPADE_")}
-    return {**kept, "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}", **more}
+def environment(**variables):
+    """Put this Python's programs first in PATH, and remove the user's SPADE settings."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SPADE_")}
+    return {**inherited, "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}", **variables}
 
 
 def free_port():
-    """A port of the loopback on which nobody listens."""
+    """Return an unused port of the loopback interface."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
 
 
-def run(*command, cwd, **more):
-    """Runs a command to its end and looks at the process list meanwhile."""
+def run(*command, cwd, **variables):
+    """Run a command to its end, and record the process list meanwhile."""
     process = subprocess.Popen(
-        [str(word) for word in command],
+        [str(argument) for argument in command],
         cwd=cwd,
-        env=environment(**more),
+        env=environment(**variables),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    with _looking(process) as seen:
+    with _recorded_commands(process) as commands:
         out, err = process.communicate(timeout=120)
-    return ProcessResult(process.returncode, out, err, frozenset(seen))
+    return ProcessResult(process.returncode, out, err, frozenset(commands))
 
 
 @contextmanager
-def _looking(process):
-    """Collects the command lines of a process's descendants from another thread."""
-    seen: set[str] = set()
+def _recorded_commands(process):
+    """Record the command lines of a process and its descendants in another thread."""
+    commands: set[str] = set()
 
-    def look():
+    def record():
         while process.poll() is None:
             with suppress(psutil.NoSuchProcess):
-                for each in _family(psutil.Process(process.pid)):
+                for member in _process_tree(psutil.Process(process.pid)):
                     with suppress(psutil.NoSuchProcess):
-                        seen.add(" ".join(each.cmdline()))
+                        commands.add(" ".join(member.cmdline()))
             time.sleep(0.05)
 
-    thread = threading.Thread(target=look)
+    thread = threading.Thread(target=record)
     thread.start()
     try:
-        yield seen
+        yield commands
     finally:
         if process.poll() is None:
             process.kill()
@@ -87,5 +86,5 @@ def _looking(process):
         thread.join()
 
 
-def _family(process):
+def _process_tree(process):
     return [process, *process.children(recursive=True)]

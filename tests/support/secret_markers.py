@@ -1,4 +1,4 @@
-"""Marked secrets, looked for in bytes: plain, URL-encoded and in base64."""
+"""Finds marked secrets in bytes: plain, URL-encoded, base64 and hexadecimal."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _GZIP = b"\x1f\x8b"
 
 @dataclass(frozen=True)
 class Marks:
-    """Secrets by name, each with plain words in it that nothing else has.
+    """Secrets by name, each with unique plain words in it.
 
-    The words, not the whole, are looked for: they stay as they are however the characters between
-    them are encoded, quoted or cut.
+    Only the words are searched for, because they do not change when the characters between them
+    are encoded, quoted or truncated.
 
     Attributes:
         words: The words of each secret.
@@ -24,24 +24,24 @@ class Marks:
     words: Mapping[str, tuple[str, ...]]
 
     def found_in(self, data: bytes) -> list[str]:
-        """The names of the secrets that ``data``, or what it inflates to, gives away."""
+        """Return the names of the secrets in ``data``, which may be gzip-compressed."""
         if data.startswith(_GZIP):
             data += zlib.decompressobj(31).decompress(data)
         return [
-            f"{name} ({how})"
+            f"{name} ({encoding})"
             for name, words in self.words.items()
             for word in words
-            for how, spelling in _spellings(word)
-            if spelling in data
+            for encoding, encoded in _encodings(word)
+            if encoded in data
         ]
 
 
-def _spellings(word: str) -> Iterator[tuple[str, bytes]]:
+def _encodings(word: str) -> Iterator[tuple[str, bytes]]:
     yield "plain", word.encode()
     yield "URL-encoded", "".join(f"%{byte:02X}" for byte in word.encode()).encode()
-    # In base64 a word looks different at each of three places; its first and last characters
-    # there depend on what is beside it.
-    for before in range(3):
-        encoded = base64.b64encode(b"\0" * before + word.encode()).rstrip(b"=")
-        yield "base64", encoded[(before * 4 + 2) // 3 : -1]
+    # Base64 of a word depends on its offset modulo 3. Its first and last characters also depend on
+    # the neighbouring bytes.
+    for offset in range(3):
+        encoded = base64.b64encode(b"\0" * offset + word.encode()).rstrip(b"=")
+        yield "base64", encoded[(offset * 4 + 2) // 3 : -1]
     yield "hexadecimal", word.encode().hex().encode()

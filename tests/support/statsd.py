@@ -1,4 +1,4 @@
-"""A StatsD server that keeps what it is sent."""
+"""A StatsD server that stores what it receives."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 
 
 class StatsdServer:
-    """Listens on a port of its own until it is closed.
+    """Listens on a free port until it is closed.
 
     Attributes:
         address: ``host:port``.
@@ -27,16 +27,16 @@ class StatsdServer:
         self._socket.close()
 
     def packets(self):
-        """What has come since the last time."""
-        found: list[str] = []
+        """Return the packets since the last call."""
+        packets: list[str] = []
         try:
             while True:
-                found.append(self._socket.recv(65536).decode())
+                packets.append(self._socket.recv(65536).decode())
         except TimeoutError:
-            return found
+            return packets
 
     def received(self):
-        """The counters' sums and the timings of what has come since the last time."""
+        """Return the sums of counters, and the timings, since the last call."""
         counters: Counter[str] = Counter()
         timings: dict[str, int] = {}
         for line in "".join(self.packets()).splitlines():

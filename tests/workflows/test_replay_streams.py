@@ -11,7 +11,7 @@ from tests.docs.pages import examples
 from tests.streams.harness import published, spade_config, unpack
 from tests.support import edge_logs
 from tests.support.harness import WINDOW, ReplayHarness, log_full_window
-from tests.support.partial_reads import PartialFailures
+from tests.support.partial_failures import PartialFailures
 from tests.support.streams import Consumer
 
 

@@ -9,11 +9,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from urllib.parse import urlsplit
 
-_MOST = 500
+_MAX_RECORDS = 500
 
 
 class PartialFailures:
-    """Passes requests on, without the records that are refused.
+    """Forwards requests without the records that it refuses.
 
     ::
 
@@ -21,17 +21,17 @@ class PartialFailures:
             partial.refuse = lambda number, index: "InternalFailure" if index == 0 else ""
 
     Attributes:
-        refuse: The error code for a record, from the number of the request that puts records (from
-            0) and the record's place in it; empty where it is passed on.
-        before: Called before a request that puts records is passed on.
-        puts: What each such request held: the places of its records' keys, or data.
-        signers: The access key that signed each of them.
-        tokens: The session token of each of them; None where there was none.
+        refuse: Returns the error code of a record, from the number of the put request (from 0) and
+            the record's index in it; empty to forward the record.
+        before: Called with the number of each put request before it is forwarded.
+        puts: The partition keys, or else the data, of each put request's records.
+        signers: The access key of each put request.
+        tokens: The session token of each put request, or None.
         assumed: The roles that were assumed.
     """
 
     def __init__(self, endpoint_url):
-        self._behind = urlsplit(endpoint_url).netloc
+        self._upstream = urlsplit(endpoint_url).netloc
         self.refuse = lambda number, index: ""
         self.before = lambda number: None
         self.puts, self.signers, self.tokens, self.assumed = [], [], [], []
@@ -67,38 +67,38 @@ class PartialFailures:
         target = headers.get("X-Amz-Target", "").rpartition(".")[2]
         if target not in {"PutRecords", "PutRecordBatch"}:
             self.assumed += re.findall(rb"Action=AssumeRole.*RoleArn=([^&]+)", body)
-            return self._pass_on(headers, body)
+            return self._forward(headers, body)
         return self._put(headers, json.loads(body), target)
 
-    def _put(self, headers, asked, target):
+    def _put(self, headers, request, target):
         number = len(self.puts)
-        records = asked["Records"]
-        assert 1 <= len(records) <= _MOST
-        self.puts.append([each.get("PartitionKey", each["Data"]) for each in records])
+        records = request["Records"]
+        assert 1 <= len(records) <= _MAX_RECORDS
+        self.puts.append([record.get("PartitionKey", record["Data"]) for record in records])
         self.signers.append(headers["Authorization"].partition("Credential=")[2].split("/")[0])
         self.tokens.append(headers.get("X-Amz-Security-Token"))
         self.before(number)
         codes = [self.refuse(number, index) for index in range(len(records))]
-        taken = [each for each, code in zip(records, codes, strict=True) if not code]
+        accepted = [record for record, code in zip(records, codes, strict=True) if not code]
         answers = iter(())
         name = "Records" if target == "PutRecords" else "RequestResponses"
-        if taken:
-            body = json.dumps({**asked, "Records": taken}).encode()
-            status, answer = self._pass_on(headers, body)
+        if accepted:
+            body = json.dumps({**request, "Records": accepted}).encode()
+            status, answer = self._forward(headers, body)
             if status != 200:
                 return status, answer
             answers = iter(json.loads(answer)[name])
         results = [
             {"ErrorCode": code, "ErrorMessage": "no"} if code else next(answers) for code in codes
         ]
-        failed = len(records) - len(taken)
-        whole = {"FailedRecordCount": failed, "FailedPutCount": failed, name: results}
-        return 200, json.dumps(whole).encode()
+        failed = len(records) - len(accepted)
+        result = {"FailedRecordCount": failed, "FailedPutCount": failed, name: results}
+        return 200, json.dumps(result).encode()
 
-    def _pass_on(self, headers, body):
-        connection = HTTPConnection(self._behind)
-        kept = {name: value for name, value in headers.items() if name != "Content-Length"}
-        connection.request("POST", "/", body, {**kept, "Content-Length": str(len(body))})
+    def _forward(self, headers, body):
+        connection = HTTPConnection(self._upstream)
+        forwarded = {name: value for name, value in headers.items() if name != "Content-Length"}
+        connection.request("POST", "/", body, {**forwarded, "Content-Length": str(len(body))})
         answer = connection.getresponse()
         data = answer.read()
         connection.close()
