@@ -241,17 +241,7 @@ def test_a_file_with_another_checksum_is_not_published(harness):
 def test_the_command_prints_its_result_as_json(harness, capsys):
     conf = harness.folder / "conf.toml"
     conf.write_text(f'[output]\nbase = "{harness.folder}/out/"\n')
-    options = [
-        "--to",
-        harness.to,
-        "--conf",
-        str(conf),
-        "--json",
-        "--ddl",
-        "spectrum",
-        "--schema",
-        "s",
-    ]
+    options = f"--to {harness.to} --conf {conf} --json --ddl spectrum --schema s".split()
     assert main(["export", "publish", "new", "login", *options]) == 0
     report = json.loads(capsys.readouterr().out)
     (table,) = report["tables"]
