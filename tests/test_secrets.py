@@ -99,9 +99,9 @@ class Watched:
             watch.join()
         self.printed = " ".join(tree.output.split())
 
-    def replay(self, *more: str, level: str = "DEBUG") -> None:
-        options = ["--conf", str(self.world.conf), "--runtag", self.world.tag, "--log", level]
-        self.run("replay", *WINDOW, "login", "chat", *options, *more)
+    def replay(self, *options: str, level: str = "DEBUG") -> None:
+        common = ["--conf", str(self.world.conf), "--runtag", self.world.tag, "--log", level]
+        self.run("replay", *WINDOW, "login", "chat", *common, *options)
 
     def leaked_secrets(self) -> dict[str, list[str]]:
         """Return the names of the leaked secrets, by place."""
@@ -432,9 +432,9 @@ def test_a_setting_of_the_wrong_type_is_not_repeated(watched):
     assert watched.leaked_secrets() == {}
 
 
-@pytest.mark.parametrize("more", [(), ("--json",)])
-def test_a_plan_leaks_no_secret(watched, more):
-    options = ["--conf", str(watched.world.conf), "--log", "DEBUG", *more]
+@pytest.mark.parametrize("extra", [(), ("--json",)])
+def test_a_plan_leaks_no_secret(watched, extra):
+    options = ["--conf", str(watched.world.conf), "--log", "DEBUG", *extra]
     for role in ("", ROLE):
         watched.environ["SPADE_WAREHOUSE__IAM_ROLE"] = role
         watched.run("plan", *WINDOW, "login", "chat", *options)

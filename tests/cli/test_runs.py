@@ -35,7 +35,7 @@ BIG = 40 * 1024 * 1024
 ELSEWHERE = Process("bob", "worker-7", 4711, "worker-7/boot/pid:[1]", "9")
 
 
-class Lake:
+class RunsHarness:
     """An output store with runs, and a warehouse with a replay log."""
 
     def __init__(self, store, conf, url):
@@ -64,7 +64,7 @@ class Lake:
         RunStore(self.store, tag).begin(plan, b"[]")
         return plan
 
-    def complete(self, plan, number, rows=2):
+    def complete_partition(self, plan, number, rows=2):
         """Complete a partition; a failed attempt has left another file."""
         tag = plan.run_tag
         name = f"{number:05d}-0-0123456789ab-0000.gz"
@@ -86,10 +86,10 @@ class Lake:
         self.store.write(RunStore(self.store, tag).paths.completion(number), encode(completion))
         return completion
 
-    def seal(self, tag, window=WINDOW, created=NOW):
+    def complete_run(self, tag, window=WINDOW, created=NOW):
         """Write a completed run."""
         plan = self.begin(tag, window)
-        completions = [self.complete(plan, number) for number in (0, 1)]
+        completions = [self.complete_partition(plan, number) for number in (0, 1)]
         return RunStore(self.store, tag).complete(plan, TABLES, completions, created)
 
     def load(self, tag, *tables, at=NOW, window=WINDOW, warehouse=None):
@@ -124,7 +124,7 @@ class Lake:
 
 
 @pytest.fixture(params=["directory", "s3"])
-def lake(request, tmp_path, database, monkeypatch):
+def harness(request, tmp_path, database, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SPADE_RSURL", raising=False)
     monkeypatch.setenv("COLUMNS", "250")
@@ -140,36 +140,36 @@ def lake(request, tmp_path, database, monkeypatch):
     with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
         cursor.execute("CREATE SCHEMA infra")
         connection.commit()
-    return Lake(open_store(base, s3), conf, database)
+    return RunsHarness(open_store(base, s3), conf, database)
 
 
 @pytest.fixture
-def listed(lake, capsys):
+def listed(harness, capsys):
     """The runs in ``runs --json``, by run tag."""
 
     def listed(**options):
         capsys.readouterr()
-        assert lake.runs("--json", **options) == 0
+        assert harness.runs("--json", **options) == 0
         return {run["run_tag"]: run for run in json.loads(capsys.readouterr().out)["runs"]}
 
     return listed
 
 
-def test_runs_shows_the_state_of_each_run(lake, listed):
-    lake.complete(lake.begin("abandoned"), 0)
-    lake.begin("transforming")
-    lake.hold("transforming")
-    lake.seal("complete")
-    lake.seal("loaded")
-    lake.load("loaded", "login", "chat")
-    lake.seal("half")
-    lake.load("half", "login")
-    lake.seal("cut")
-    lake.store.write("cut/login/v3/00000-0-0123456789ab-0000.gz", b"short")
-    lake.begin("unreadable")
-    lake.store.write("unreadable/_manifest.json", b"{")
-    lake.store.write("earlier/login/v3/part-0.gz", b"x")
-    lake.store.write("_other/x", b"no run")
+def test_runs_shows_the_state_of_each_run(harness, listed):
+    harness.complete_partition(harness.begin("abandoned"), 0)
+    harness.begin("transforming")
+    harness.hold("transforming")
+    harness.complete_run("complete")
+    harness.complete_run("loaded")
+    harness.load("loaded", "login", "chat")
+    harness.complete_run("half")
+    harness.load("half", "login")
+    harness.complete_run("cut")
+    harness.store.write("cut/login/v3/00000-0-0123456789ab-0000.gz", b"short")
+    harness.begin("unreadable")
+    harness.store.write("unreadable/_manifest.json", b"{")
+    harness.store.write("earlier/login/v3/part-0.gz", b"x")
+    harness.store.write("_other/x", b"no run")
     assert {tag: run["state"] for tag, run in listed().items()} == {
         "abandoned": "abandoned",
         "transforming": "transforming",
@@ -182,167 +182,167 @@ def test_runs_shows_the_state_of_each_run(lake, listed):
     }
 
 
-def test_a_run_with_an_expired_lock_is_abandoned(lake, listed, monkeypatch):
-    lake.begin("r")
-    lake.hold("r")
+def test_a_run_with_an_expired_lock_is_abandoned(harness, listed, monkeypatch):
+    harness.begin("r")
+    harness.hold("r")
     assert listed()["r"]["state"] == "transforming"
     monkeypatch.setattr("spade_spark.locking.lease.LEASE_TIMEOUT", timedelta(seconds=-1))
     assert listed()["r"]["state"] == "abandoned"
 
 
-def test_a_locked_complete_run_is_loading(lake, listed):
-    lake.seal("r")
-    lake.hold("r")
+def test_a_locked_complete_run_is_loading(harness, listed):
+    harness.complete_run("r")
+    harness.hold("r")
     assert listed()["r"]["state"] == "loading"
     assert listed()["r"]["removable"] is None
 
 
-def test_the_list_has_windows_tables_rows_and_sizes(lake, listed):
-    lake.seal("r")
+def test_the_list_has_windows_tables_rows_and_sizes(harness, listed):
+    harness.complete_run("r")
     run = listed()["r"]
     assert run["window"] == list(WINDOW.arguments)
     assert run["rows"] == 4
     assert {table["table"]: table["rows"] for table in run["tables"]} == {"login": 4, "chat": 0}
-    assert run["size"] == sum(entry.size for entry in lake.store.list("r/"))
+    assert run["size"] == sum(entry.size for entry in harness.store.list("r/"))
 
 
-def test_a_load_without_a_record_is_known_from_the_replay_log(lake, listed):
+def test_a_load_without_a_record_is_known_from_the_replay_log(harness, listed):
     """The driver died after the commit, before it wrote the record."""
-    lake.seal("r")
-    lake.commit("r", "login", "chat")
+    harness.complete_run("r")
+    harness.commit("r", "login", "chat")
     run = listed()["r"]
     assert run["state"] == "loaded"
     assert [(load["recorded"], load["in_ledger"]) for load in run["loads"]] == [(False, True)] * 2
 
 
-def test_a_record_that_is_not_in_the_replay_log_does_not_count(lake, listed):
+def test_a_record_that_is_not_in_the_replay_log_does_not_count(harness, listed):
     """The warehouse was restored from a snapshot after the load."""
-    lake.seal("r")
-    lake.load("r", "chat")
-    lake.record("r", "login", warehouse=ConnectionInfo.parse(lake.url).address)
+    harness.complete_run("r")
+    harness.load("r", "chat")
+    harness.record("r", "login", warehouse=ConnectionInfo.parse(harness.url).address)
     run = listed()["r"]
     assert run["state"] == "complete"
     assert "replay" in run["next"]
     assert " login --skip-transform --runtag r" in run["next"]
 
 
-def test_a_load_in_both_the_records_and_the_replay_log_is_listed_once(lake, listed):
-    lake.seal("r")
-    lake.load("r", "login", "chat")
+def test_a_load_in_both_the_records_and_the_replay_log_is_listed_once(harness, listed):
+    harness.complete_run("r")
+    harness.load("r", "login", "chat")
     loads = listed()["r"]["loads"]
     assert [load["table"] for load in loads] == ["login", "chat"]
     assert all(load["recorded"] and load["in_ledger"] and load["before"] == 5 for load in loads)
 
 
-def test_without_a_warehouse_loads_come_from_the_records_with_a_note(lake, listed, capsys):
-    lake.seal("r")
-    lake.load("r", "login", "chat")
+def test_without_a_warehouse_loads_come_from_the_records_with_a_note(harness, listed, capsys):
+    harness.complete_run("r")
+    harness.load("r", "login", "chat")
     assert listed(warehouse=False)["r"]["state"] == "loaded"
-    lake.runs(warehouse=False)
+    harness.runs(warehouse=False)
     assert "loads are shown from the runs' records only" in capsys.readouterr().out
 
 
-def test_a_warehouse_that_does_not_answer_adds_a_note(lake, capsys, monkeypatch):
+def test_a_warehouse_that_does_not_answer_adds_a_note(harness, capsys, monkeypatch):
     quick = RetryPolicy(max_attempts=2, max_seconds=5, initial_wait=0.01, max_wait=0.01)
     monkeypatch.setattr("spade_spark.warehouse.retries.PREFLIGHT_RETRIES", quick)
-    lake.seal("r")
-    lake.url = "postgres://loader:marked-secret@127.0.0.1:1/none"
-    assert lake.runs() == 0
+    harness.complete_run("r")
+    harness.url = "postgres://loader:marked-secret@127.0.0.1:1/none"
+    assert harness.runs() == 0
     printed = capsys.readouterr().out
     assert "does not answer" in printed
     assert "complete" in printed
     assert "marked-secret" not in printed
 
 
-def test_the_list_is_readable(lake, capsys):
-    lake.complete(lake.begin("dead"), 0)
-    lake.seal("done")
-    lake.load("done", "login", "chat")
-    assert lake.runs() == 0
+def test_the_list_is_readable(harness, capsys):
+    harness.complete_partition(harness.begin("dead"), 0)
+    harness.complete_run("done")
+    harness.load("done", "login", "chat")
+    assert harness.runs() == 0
     printed = capsys.readouterr().out
     assert "abandoned, 1 of 2 partitions" in printed
-    assert f"{ConnectionInfo.parse(lake.url).address} 2017-11-04 12:00 UTC" in printed
+    assert f"{ConnectionInfo.parse(harness.url).address} 2017-11-04 12:00 UTC" in printed
 
 
-def test_an_empty_store_has_no_runs(lake, capsys):
-    assert lake.runs() == 0
+def test_an_empty_store_has_no_runs(harness, capsys):
+    assert harness.runs() == 0
     assert "No runs under" in capsys.readouterr().out
 
 
-def test_a_single_run_is_shown_in_detail(lake, capsys):
-    lake.complete(lake.begin("r"), 0)
-    lake.hold("r")
-    assert lake.runs("r") == 0
+def test_a_single_run_is_shown_in_detail(harness, capsys):
+    harness.complete_partition(harness.begin("r"), 0)
+    harness.hold("r")
+    assert harness.runs("r") == 0
     printed = capsys.readouterr().out
     assert "1 of 2 partitions done" in printed
     assert "Lock: bob@worker-7, process 4711, last heartbeat" in printed
     assert printed.endswith("Next: wait until the process that holds its lock has ended\n")
 
 
-def test_a_completed_run_is_shown_with_its_counts_loads_and_failures(lake, capsys):
-    lake.seal("r")
-    lake.load("r", "login")
-    failed = LoadFailed("chat", "chat was left as it was: no space")
+def test_a_completed_run_is_shown_with_its_counts_loads_and_failures(harness, capsys):
+    harness.complete_run("r")
+    harness.load("r", "login")
+    failed = LoadFailed("chat", "chat was not modified: no space")
     later = LoadRecord(NOW + timedelta(hours=1), "x", WINDOW.arguments, (), (failed,))
-    RunStore(lake.store, "r").write_load(later)
-    lake.runs("r")
+    RunStore(harness.store, "r").write_load(later)
+    harness.runs("r")
     printed = capsys.readouterr().out
     assert "4 success" in printed
     assert "run, replay log" in printed
-    assert "Table chat was not loaded: chat was left as it was: no space" in printed
+    assert "Table chat was not loaded: chat was not modified: no space" in printed
     assert "chat --skip-transform --runtag r" in printed
 
 
-def test_the_json_of_a_single_run_has_its_records(lake, capsys):
-    lake.seal("r")
-    lake.runs("r", "--json")
+def test_the_json_of_a_single_run_has_its_records(harness, capsys):
+    harness.complete_run("r")
+    harness.runs("r", "--json")
     run = json.loads(capsys.readouterr().out)
     assert len(run["manifest"]["tables"][0]["files"]) == 2
     assert len(run["leftovers"]) == 2
 
 
-def test_a_missing_file_of_a_run_is_named(lake, capsys):
-    lake.seal("r")
-    lake.store.delete("r/login/v3/00000-0-0123456789ab-0000.gz")
-    lake.runs("r")
+def test_a_missing_file_of_a_run_is_named(harness, capsys):
+    harness.complete_run("r")
+    harness.store.delete("r/login/v3/00000-0-0123456789ab-0000.gz")
+    harness.runs("r")
     printed = capsys.readouterr().out
     assert "r/login/v3/00000-0-0123456789ab-0000.gz is missing" in printed
     assert "Next: start a new run" in printed
 
 
-def test_an_unknown_run_tag_is_refused(lake, capsys):
-    assert lake.runs("nowhere") == 2
+def test_an_unknown_run_tag_is_refused(harness, capsys):
+    assert harness.runs("nowhere") == 2
     assert "is empty: `spade-spark runs` lists" in capsys.readouterr().err
 
 
-def test_two_run_tags_are_refused(lake, capsys):
-    assert lake.runs("a", "b") == 2
+def test_two_run_tags_are_refused(harness, capsys):
+    assert harness.runs("a", "b") == 2
     assert "give one run tag" in capsys.readouterr().err
 
 
-def test_prune_without_run_tags_only_lists(lake, capsys):
-    lake.begin("dead")
-    lake.seal("left")
-    lake.seal("old")
-    lake.load("old", "login", "chat")
-    lake.seal("new")
-    lake.load("new", "login", "chat", at=NOW + timedelta(hours=1))
-    before = [entry.key for entry in lake.store.list()]
-    assert lake.runs("--prune") == 0
+def test_prune_without_run_tags_only_lists(harness, capsys):
+    harness.begin("dead")
+    harness.complete_run("left")
+    harness.complete_run("old")
+    harness.load("old", "login", "chat")
+    harness.complete_run("new")
+    harness.load("new", "login", "chat", at=NOW + timedelta(hours=1))
+    before = [entry.key for entry in harness.store.list()]
+    assert harness.runs("--prune") == 0
     printed = capsys.readouterr().out
     assert "abandoned" in printed
     assert "superseded by new" in printed
     assert "leftovers" in printed
     assert "spade-spark runs --prune dead left new old" in printed
-    assert [entry.key for entry in lake.store.list()] == before
+    assert [entry.key for entry in harness.store.list()] == before
 
 
-def test_runs_in_use_are_not_prune_candidates(lake, listed):
-    lake.begin("transforming")
-    lake.hold("transforming")
-    lake.store.write("earlier/login/v3/00000-0-0123456789ab-0000.gz", b"x")
-    lake.begin("unreadable")
-    lake.store.write("unreadable/_manifest.json", b"{")
+def test_runs_in_use_are_not_prune_candidates(harness, listed):
+    harness.begin("transforming")
+    harness.hold("transforming")
+    harness.store.write("earlier/login/v3/00000-0-0123456789ab-0000.gz", b"x")
+    harness.begin("unreadable")
+    harness.store.write("unreadable/_manifest.json", b"{")
     assert all(run["removable"] is None for run in listed().values())
 
 
@@ -358,140 +358,145 @@ def test_runs_in_use_are_not_prune_candidates(lake, listed):
     ids=["all tables", "one table", "earlier", "part of the window", "a wider window"],
 )
 def test_later_loads_of_all_its_rows_supersede_a_run(
-    lake, listed, *, tables, minutes, window, superseded
+    harness, listed, *, tables, minutes, window, superseded
 ):
-    lake.seal("old")
-    lake.load("old", "login", "chat")
-    lake.commit("other", *tables, at=NOW + timedelta(minutes=minutes), window=window)
+    harness.complete_run("old")
+    harness.load("old", "login", "chat")
+    harness.commit("other", *tables, at=NOW + timedelta(minutes=minutes), window=window)
     assert (listed()["old"]["removable"]["what"] == "run") is superseded
 
 
-def test_a_load_into_another_warehouse_does_not_supersede(lake, listed):
-    lake.seal("old")
-    lake.load("old", "login", "chat")
-    lake.seal("new")
-    lake.load("new", "login", "chat", at=NOW + timedelta(hours=1), warehouse="staging:5439/x")
+def test_a_load_into_another_warehouse_does_not_supersede(harness, listed):
+    harness.complete_run("old")
+    harness.load("old", "login", "chat")
+    harness.complete_run("new")
+    harness.load("new", "login", "chat", at=NOW + timedelta(hours=1), warehouse="staging:5439/x")
     assert listed()["old"]["removable"]["what"] == "leftovers"
 
 
-def test_prune_removes_only_the_named_runs(lake, capsys):
-    lake.begin("dead")
-    lake.begin("dead-2")
-    completed = lake.seal("left")
-    kept = set(lake.keys("left"))
-    assert lake.runs("--prune", "dead", "left", "--yes") == 0
+def test_prune_removes_only_the_named_runs(harness, capsys):
+    harness.begin("dead")
+    harness.begin("dead-2")
+    completed = harness.complete_run("left")
+    keys = set(harness.keys("left"))
+    assert harness.runs("--prune", "dead", "left", "--yes") == 0
     printed = capsys.readouterr().out
     assert "removed dead: whole run (abandoned), 2 objects" in printed
     assert "removed left: leftovers of failed attempts (not in the manifest), 2 obj" in printed
-    assert lake.keys("dead") == []
-    assert lake.keys("dead-2") == ["_plan.json", "_schemas.json"]
-    assert kept - set(lake.keys("left")) == {
+    assert harness.keys("dead") == []
+    assert harness.keys("dead-2") == ["_plan.json", "_schemas.json"]
+    assert keys - set(harness.keys("left")) == {
         "login/v3/00000-0-0123456789cd-0000.gz",
         "login/v3/00001-0-0123456789cd-0000.gz",
     }
-    assert RunStore(lake.store, "left").completed_run() == completed
-    assert LeaseStore(lake.store).table().leases == ()
+    assert RunStore(harness.store, "left").completed_run() == completed
+    assert LeaseStore(harness.store).table().leases == ()
 
 
 @pytest.fixture
-def elsewhere(lake, tmp_path):
+def elsewhere(harness, tmp_path):
     """The store in ``output.untracked``."""
-    url = lake.store.url.replace("/out/", "/untracked/")
+    url = harness.store.url.replace("/out/", "/untracked/")
     (tmp_path / "untracked").mkdir()
-    lake.conf.write_text(lake.conf.read_text().replace("[s3]", f'untracked = "{url}"\n[s3]'))
-    return open_store(url, load(lake.conf, {}).s3)
+    harness.conf.write_text(harness.conf.read_text().replace("[s3]", f'untracked = "{url}"\n[s3]'))
+    return open_store(url, load(harness.conf, {}).s3)
 
 
-def test_untracked_events_in_another_bucket_are_removed_with_their_run(lake, elsewhere, capsys):
-    lake.begin("dead")
+def test_untracked_events_in_another_bucket_are_removed_with_their_run(harness, elsewhere, capsys):
+    harness.begin("dead")
     file = "00000-0-0123456789ab-0000.gz"
     others = [f"20171104/dead-2/{file}", f"20171103/dead/{file}"]
     for key in (f"20171104/dead/{file}", *others):
         elsewhere.write(key, bytes(100))
-    assert lake.runs("--prune") == 0
+    assert harness.runs("--prune") == 0
     assert "3 objects (1 under output.untracked)" in capsys.readouterr().out
-    assert lake.runs("--prune", "dead", "--yes") == 0
+    assert harness.runs("--prune", "dead", "--yes") == 0
     assert "3 objects (1 under output.untracked), " in capsys.readouterr().out
-    assert lake.keys("dead") == []
+    assert harness.keys("dead") == []
     assert sorted(entry.key for entry in elsewhere.list()) == sorted(others)
 
 
 def test_untracked_files_that_no_manifest_names_are_leftovers_of_a_complete_run(
-    lake, elsewhere, capsys
+    harness, elsewhere, capsys
 ):
-    plan = lake.begin("left")
+    plan = harness.begin("left")
     named, failed = (f"20171104/left/00000-0-{name}-0000.gz" for name in ("aa" * 6, "bb" * 6))
     for key in (named, failed):
         elsewhere.write(key, bytes(100))
-    completion = lake.complete(plan, 0)
+    completion = harness.complete_partition(plan, 0)
     events = (UntrackedFile(elsewhere.url + named, 1, 100),)
-    RunStore(lake.store, "left").complete(
+    RunStore(harness.store, "left").complete(
         plan,
         TABLES,
-        [msgspec.structs.replace(completion, untracked=events), lake.complete(plan, 1)],
+        [
+            msgspec.structs.replace(completion, untracked=events),
+            harness.complete_partition(plan, 1),
+        ],
         NOW,
     )
-    assert lake.runs("--prune", "left", "--yes") == 0
+    assert harness.runs("--prune", "left", "--yes") == 0
     assert "(1 under output.untracked)" in capsys.readouterr().out
     assert [entry.key for entry in elsewhere.list()] == [named]
 
 
-def test_a_missing_bucket_of_untracked_events_does_not_change_the_state(lake, listed):
-    lake.conf.write_text(lake.conf.read_text().replace("[s3]", 'untracked = "nowhere/"\n[s3]'))
-    lake.begin("dead")
+def test_a_missing_bucket_of_untracked_events_does_not_change_the_state(harness, listed):
+    harness.conf.write_text(
+        harness.conf.read_text().replace("[s3]", 'untracked = "nowhere/"\n[s3]')
+    )
+    harness.begin("dead")
     assert listed()["dead"]["state"] == "abandoned"
 
 
-def test_nothing_is_removed_if_one_run_cannot_be_removed(lake, capsys):
-    lake.begin("dead")
-    lake.begin("busy")
-    lake.hold("busy")
-    assert lake.runs("--prune", "dead", "busy", "--yes") == 2
+def test_nothing_is_removed_if_one_run_cannot_be_removed(harness, capsys):
+    harness.begin("dead")
+    harness.begin("busy")
+    harness.hold("busy")
+    assert harness.runs("--prune", "dead", "busy", "--yes") == 2
     assert "nothing of run tag busy can be removed, because its state is transforming" in (
         capsys.readouterr().err
     )
-    assert lake.keys("dead") == ["_plan.json", "_schemas.json"]
+    assert harness.keys("dead") == ["_plan.json", "_schemas.json"]
 
 
-def test_prune_without_a_terminal_requires_yes(lake, capsys):
-    lake.begin("dead")
-    assert lake.runs("--prune", "dead") == 2
+def test_prune_without_a_terminal_requires_yes(harness, capsys):
+    harness.begin("dead")
+    assert harness.runs("--prune", "dead") == 2
     assert (
         "give --yes to remove without confirmation: dead: whole run (abandoned), 2 objects"
         in capsys.readouterr().err
     )
-    assert lake.keys("dead")
+    assert harness.keys("dead")
 
 
 @pytest.mark.parametrize(("answer", "removed"), [("y\n", True), ("n\n", False)])
-def test_prune_asks_on_a_terminal(lake, monkeypatch, answer, removed):
-    lake.begin("dead")
+def test_prune_asks_on_a_terminal(harness, monkeypatch, answer, removed):
+    harness.begin("dead")
     monkeypatch.setattr("sys.stdin", _Terminal(answer))
-    assert lake.runs("--prune", "dead") == (0 if removed else 130)
-    assert bool(lake.keys("dead")) is not removed
+    assert harness.runs("--prune", "dead") == (0 if removed else 130)
+    assert bool(harness.keys("dead")) is not removed
 
 
-def test_a_run_that_is_locked_during_the_confirmation_is_not_removed(lake, monkeypatch, capsys):
-    lake.begin("dead")
-    monkeypatch.setattr("sys.stdin", _Terminal("y\n", before=lambda: lake.hold("dead")))
-    assert lake.runs("--prune", "dead") == 2
+def test_a_run_that_is_locked_during_the_confirmation_is_not_removed(harness, monkeypatch, capsys):
+    harness.begin("dead")
+    monkeypatch.setattr("sys.stdin", _Terminal("y\n", before=lambda: harness.hold("dead")))
+    assert harness.runs("--prune", "dead") == 2
     assert "run tag dead (bob@worker-7" in capsys.readouterr().err
-    assert lake.keys("dead")
+    assert harness.keys("dead")
 
 
-def test_a_run_that_completes_during_the_confirmation_is_not_removed(lake, monkeypatch, capsys):
-    lake.begin("dead")
-    monkeypatch.setattr("sys.stdin", _Terminal("y\n", before=lambda: lake.seal("dead")))
-    assert lake.runs("--prune", "dead") == 2
+def test_a_run_that_completes_during_the_confirmation_is_not_removed(harness, monkeypatch, capsys):
+    harness.begin("dead")
+    monkeypatch.setattr("sys.stdin", _Terminal("y\n", before=lambda: harness.complete_run("dead")))
+    assert harness.runs("--prune", "dead") == 2
     assert "has changed since it was listed" in capsys.readouterr().err
-    assert RunStore(lake.store, "dead").completed_run()
+    assert RunStore(harness.store, "dead").completed_run()
 
 
-def test_an_interrupted_removal_can_be_repeated(lake, monkeypatch):
-    lake.seal("old")
-    lake.load("old", "login", "chat")
-    lake.commit("new", "login", "chat", at=NOW + timedelta(hours=1))
-    original, remaining = type(lake.store).delete, [4]
+def test_an_interrupted_removal_can_be_repeated(harness, monkeypatch):
+    harness.complete_run("old")
+    harness.load("old", "login", "chat")
+    harness.commit("new", "login", "chat", at=NOW + timedelta(hours=1))
+    original, remaining = type(harness.store).delete, [4]
 
     def delete(store, key):
         remaining[0] -= 1
@@ -500,12 +505,12 @@ def test_an_interrupted_removal_can_be_repeated(lake, monkeypatch):
         original(store, key)
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(lake.store), "delete", delete)
-        assert lake.runs("--prune", "old", "--yes") == 130
-    assert "_manifest.json" not in lake.keys("old")
-    assert "_plan.json" in lake.keys("old")
-    assert lake.runs("--prune", "old", "--yes") == 0
-    assert lake.keys("old") == []
+        patch.setattr(type(harness.store), "delete", delete)
+        assert harness.runs("--prune", "old", "--yes") == 130
+    assert "_manifest.json" not in harness.keys("old")
+    assert "_plan.json" in harness.keys("old")
+    assert harness.runs("--prune", "old", "--yes") == 0
+    assert harness.keys("old") == []
 
 
 class _Terminal:

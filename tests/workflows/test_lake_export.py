@@ -174,9 +174,9 @@ def test_the_report_counts_the_rows_in_parquet(world):
 def test_the_documented_example_publishes_the_rows_of_the_warehouse(world, tmp_path, capsys):
     (commands,) = examples("lake.md", "Write Parquet", "sh")
     (line,) = re.findall(r"^spade-spark (export publish TAG .*)$", commands, re.MULTILINE)
-    words = line.replace("TAG", world.tag).replace("replay.toml", str(world.conf)).split()
-    words = words[: words.index(">")]
-    assert main(words) == 0
+    arguments = line.replace("TAG", world.tag).replace("replay.toml", str(world.conf)).split()
+    arguments = arguments[: arguments.index(">")]
+    assert main(arguments) == 0
     statements = capsys.readouterr().out
     (example,) = examples("lake.md", "Read a table", "sql")
     lake = open_store("s3://lake/events/", world.s3)
@@ -205,10 +205,10 @@ def test_parquet_files_of_failed_attempts_are_prune_candidates(world, capsys):
 
 
 def test_a_run_with_only_parquet_files_cannot_be_loaded(world, capsys):
-    words = ["replay", *WINDOW, "login", "--conf", str(world.conf), "--rsurl", world.url]
-    assert main([*words, "--format", "parquet"]) == 2
+    arguments = ["replay", *WINDOW, "login", "--conf", str(world.conf), "--rsurl", world.url]
+    assert main([*arguments, "--format", "parquet"]) == 2
     assert "the output format is parquet: use --format tsv,parquet" in capsys.readouterr().err
-    alone = [*words, "--runtag", "alone"]
+    alone = [*arguments, "--runtag", "alone"]
     with on_threads():
         assert main([*alone, "--format", "parquet", "--skip-ace-upload"]) == 0
     assert "Parquet" in capsys.readouterr().out
@@ -220,14 +220,14 @@ def test_a_run_with_only_parquet_files_cannot_be_loaded(world, capsys):
 
 
 def test_publishing_requires_tsv(world, capsys):
-    words = ["replay", *WINDOW, "login", "--conf", str(world.conf), "--skip-ace-upload"]
-    assert main([*words, "--format", "parquet", "--publish", "all"]) == 2
+    arguments = ["replay", *WINDOW, "login", "--conf", str(world.conf), "--skip-ace-upload"]
+    assert main([*arguments, "--format", "parquet", "--publish", "all"]) == 2
     assert "--publish needs TSV files" in capsys.readouterr().err
 
 
 def test_the_plan_reports_the_parquet_format(world, capsys):
-    words = ["plan", *WINDOW, "login", "--conf", str(world.conf), "--skip-ace-upload", "--json"]
+    arguments = ["plan", *WINDOW, "login", "--conf", str(world.conf), "--skip-ace-upload", "--json"]
     for formats in ("parquet", "parquet,tsv"):
-        assert main([*words, "--format", formats]) == 0
+        assert main([*arguments, "--format", formats]) == 0
         remarks = json.loads(capsys.readouterr().out)["remarks"]
         assert any("Parquet" in remark for remark in remarks)

@@ -54,8 +54,8 @@ def printed(capsys):
 
 
 def test_a_replay_publishes_to_the_streams_in_blueprint(world, consumer, partial, capsys):
-    heard: list[str] = []
-    partial.before = lambda number: heard.append(printed(capsys))
+    outputs: list[str] = []
+    partial.before = lambda number: outputs.append(printed(capsys))
     views, archive = consumer.new_stream(), consumer.new_firehose()
     configure_streams(
         world,
@@ -74,11 +74,11 @@ def test_a_replay_publishes_to_the_streams_in_blueprint(world, consumer, partial
     assert ann in rows  # the rows of a chunk come in no order
     (line,) = consumer.read_firehose(archive)
     assert line["Data"] == {"time": "2017-11-03 10:30:00", "text": "hello"}
-    assert DUPLICATES_WARNING in heard[0]
-    assert f"Publish to stream/{views} in us-west-2, compressed: login" in heard[0]
+    assert DUPLICATES_WARNING in outputs[0]
+    assert f"Publish to stream/{views} in us-west-2, compressed: login" in outputs[0]
     assert "Published rows" in printed(capsys)
     streams = world.report()["manifest"]["ledger"]["streams"]
-    assert {name: (each["published"], each["outside"]) for name, each in streams.items()} == {
+    assert {name: (stream["published"], stream["outside"]) for name, stream in streams.items()} == {
         f"stream/{views}": (2, 2),
         f"firehose/{archive}": (1, 0),
     }
@@ -116,8 +116,8 @@ def test_a_replay_without_publish_publishes_nothing(world, consumer):
 
 def test_the_plan_names_the_streams(world, capsys):
     configure_streams(world, spade_config("views"), spade_config("idle", Events={}))
-    words = ["plan", *WINDOW, "login", "--skip-ace-upload", "--conf", str(world.conf)]
-    assert main([*words, "--publish", "all", "--json"]) == 0
+    arguments = ["plan", *WINDOW, "login", "--skip-ace-upload", "--conf", str(world.conf)]
+    assert main([*arguments, "--publish", "all", "--json"]) == 0
     preview = json.loads(capsys.readouterr().out)
     assert preview["streams"] == [
         {
@@ -130,7 +130,7 @@ def test_the_plan_names_the_streams(world, capsys):
         }
     ]
     assert "Streams that take none of the tables: idle" in preview["remarks"]
-    assert main([*words, "--publish", "views"]) == 0
+    assert main([*arguments, "--publish", "views"]) == 0
     text = printed(capsys)
     assert "Publish to stream/views in us-west-2: login" in text
     assert DUPLICATES_WARNING in text
@@ -218,9 +218,9 @@ def test_an_invalid_stream_is_refused_before_anything_runs(world, capsys, option
 
 
 def test_publish_needs_the_transform(world, capsys):
-    words = ["--skip-transform", "--rsurl", "postgres://u@h/d", "--publish", "all"]
+    arguments = ["--skip-transform", "--rsurl", "postgres://u@h/d", "--publish", "all"]
     options = ["--conf", str(world.conf), "--runtag", world.tag]
-    assert main(["replay", *WINDOW, "login", *options, *words]) == 2
+    assert main(["replay", *WINDOW, "login", *options, *arguments]) == 2
     assert "--publish needs the transform" in printed(capsys)
 
 

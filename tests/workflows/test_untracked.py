@@ -83,8 +83,8 @@ def create(world, table):
 def run(world, line):
     """Run a documented command."""
     line = line.partition(" > ")[0].replace("START END", shlex.join(WINDOW))
-    words = line.replace("TAG", world.tag).replace("replay.toml", str(world.conf))
-    assert main(shlex.split(words)[1:]) == 0
+    command = line.replace("TAG", world.tag).replace("replay.toml", str(world.conf))
+    assert main(shlex.split(command)[1:]) == 0
 
 
 def test_untracked_events_get_a_suggested_table_and_a_replay(world, server, capsys):
