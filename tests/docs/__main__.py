@@ -1,4 +1,4 @@
-"""``python -m tests.docs``: brings the generated parts of the documentation up to date."""
+"""``python -m tests.docs``: regenerate the generated parts of the documentation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.docs.pages import DOCS, all_pages, name_of
 
 
 def main() -> None:
-    """Writes the pages whose generated parts have changed, and names them."""
+    """Write the pages whose generated parts have changed, and print their names."""
     _write(DOCS / "cli.md", cli_reference.render())
     settings = DOCS / "settings.md"
     _write(settings, settings_reference.replace_tables(settings.read_text("utf-8")))

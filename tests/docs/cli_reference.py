@@ -30,9 +30,9 @@ All commands end with one of these exit statuses:
 
 def render() -> str:
     """The whole page."""
-    found = list(_commands(cli, ()))
-    contents = "".join(f"- [{title}](#{title.replace(' ', '-')})\n" for title, _ in found)
-    body = "".join(f"\n## {title}\n\n```text\n{text}```\n" for title, text in found)
+    commands = list(_commands(cli, ()))
+    contents = "".join(f"- [{title}](#{title.replace(' ', '-')})\n" for title, _ in commands)
+    body = "".join(f"\n## {title}\n\n```text\n{text}```\n" for title, text in commands)
     return f"{_HEAD}{contents}{body}"
 
 

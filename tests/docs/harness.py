@@ -1,8 +1,8 @@
-"""What the examples in the documentation run against: logs, Blueprint's files and a warehouse.
+"""The environment of the examples in the documentation: logs, schemas and a warehouse.
 
-An example is a block ``console run``. A page's examples run in order, in an environment of their
-own: an S3 API with the buckets below, and the stand-in for Redshift with two tables whose rows in
-the window are wrong. Partitions run on threads instead of Spark.
+An example is a block ``console run``. A page's examples run in order, in their own environment: an
+S3 API with the buckets below, and the fake Redshift with two tables that have wrong rows in the
+window. Partitions run on threads instead of Spark.
 """
 
 from __future__ import annotations
@@ -81,12 +81,12 @@ _SECRET: Final = KEYS["AWS_SECRET_ACCESS_KEY"]
 _CLOSED: Final = ("2017-11-03T17:30:00", "2017-11-03T18:58:00", "2017-11-03T19:58:00")
 _SILENT: Final = logging.NullHandler()
 
-# What differs from run to run. The replacement has the same length, so that tables stay aligned.
-_STAND_INS: Final = (
+# Values that differ between runs. The replacements have the same length to keep tables aligned.
+_REPLACEMENTS: Final = (
     (re.compile(r"postgres@127\.0\.0\.1:\d{5}"), "replayer@rs.example:5439"),
     (re.compile(r"127\.0\.0\.1:\d{5}"), "rs.example:5439"),
 )
-# What an example's output may differ in: times of the run, durations, sizes, spaces and rules.
+# Parts of the output that may differ: times of the run, durations, sizes, spaces and table rules.
 _VOLATILE: Final = (
     (re.compile(r"\b20[23]\d-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?(\.\d+)?"), "<time>"),
     (re.compile(r"\b\d+(\.\d+)? (s|B|kB|MB)\b"), "<quantity>"),
@@ -106,17 +106,17 @@ class Servers:
         self.postgres = self._stack.enter_context(PostgresServer())
 
     def close(self) -> None:
-        """Ends both."""
+        """Stop both."""
         self._stack.close()
 
     def run_examples(self, page: str, folder: Path) -> str:
-        """``page`` with the output of its examples replaced by what the commands print now.
+        """Run a page's examples; return the page with their current output.
 
         Args:
             page: The page's text.
             folder: An empty directory, in which the commands run.
         """
-        examples = [each for each in blocks(page) if (each.language, *each.flags) == _EXAMPLE]
+        examples = [block for block in blocks(page) if (block.language, *block.flags) == _EXAMPLE]
         if not examples:
             return page
         parts, end = [], 0
@@ -162,7 +162,7 @@ class Servers:
 
     @staticmethod
     def execute(url: str, statements: str) -> None:
-        """Runs SQL statements in a PostgreSQL database, each committed."""
+        """Run SQL statements in a PostgreSQL database with autocommit."""
         with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
             connection.autocommit = True
             cursor.execute(statements)
@@ -186,19 +186,19 @@ class Servers:
 
 
 def same_output(one: str, other: str) -> bool:
-    """Whether two pages differ in nothing but what may differ from run to run."""
+    """Whether two pages are equal except for volatile parts."""
     return comparable(one) == comparable(other)
 
 
 def comparable(page: str) -> str:
-    """``page`` without what may differ from run to run."""
+    """Replace the volatile parts of a page."""
     for pattern, name in _VOLATILE:
         page = pattern.sub(name, page)
     return page
 
 
 def _lines() -> list[list[bytes]]:
-    """The lines of each log: good events, an untracked one, a broken payload, and a broken line."""
+    """The lines of each log: events, an untracked event, a malformed payload, an invalid line."""
     return [
         [
             edge_logs.record("login", {"login": "ann", "attempts": 1}, "2017-11-03T17:05:00Z"),
@@ -220,7 +220,7 @@ def _lines() -> list[list[bytes]]:
 
 
 def _run(example: Block) -> str:
-    """The example's command lines, each followed by what it prints."""
+    """Run an example; return each command line followed by its output."""
     text = ""
     for line in example.text.splitlines():
         if line.startswith(_PROMPT):
@@ -229,7 +229,7 @@ def _run(example: Block) -> str:
 
 
 def output_of(line: str) -> str:
-    """What a command line prints: its standard output, or its error where that is empty."""
+    """Run a command line; return its standard output or, if that is empty, its standard error."""
     arguments = shlex.split(line)
     data = b""
     if "<" in arguments:
@@ -241,7 +241,7 @@ def output_of(line: str) -> str:
     assert arguments[0] == "spade-spark", f"an example runs {arguments[0]}"
     output, errors = io.StringIO(), io.StringIO()
     stdin = io.TextIOWrapper(io.BytesIO(data))
-    # A handler that is there already keeps the command from adding one of its own.
+    # With an existing handler, the command does not add its own.
     logging.getLogger().addHandler(_SILENT)
     try:
         with redirect_stdout(output), redirect_stderr(errors), mock.patch("sys.stdin", stdin):
@@ -249,6 +249,6 @@ def output_of(line: str) -> str:
     finally:
         logging.getLogger().removeHandler(_SILENT)
     shown = output.getvalue() or errors.getvalue()
-    for pattern, stand_in in _STAND_INS:
-        shown = pattern.sub(stand_in, shown)
-    return "".join(f"{each.rstrip()}\n" for each in shown.strip("\n").splitlines())
+    for pattern, replacement in _REPLACEMENTS:
+        shown = pattern.sub(replacement, shown)
+    return "".join(f"{text.rstrip()}\n" for text in shown.strip("\n").splitlines())

@@ -26,9 +26,9 @@ class Block:
 
     Attributes:
         language: The first word of its info string.
-        flags: The other words.
-        text: What is between the fences.
-        span: Where ``text`` starts and ends in the page.
+        flags: The other words of the info string.
+        text: The text between the fences.
+        span: Start and end of ``text`` in the page.
     """
 
     language: str
@@ -67,13 +67,13 @@ def headings(text: str) -> list[tuple[int, str]]:
 def anchors(text: str) -> list[str]:
     """The anchor of each heading, as GitHub generates it."""
     seen: Counter[str] = Counter()
-    found = []
+    slugs = []
     for _, title in headings(text):
         plain = _MARKUP.sub(lambda match: match[1] or "", title).lower()
         slug = re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
-        found.append(f"{slug}-{seen[slug]}" if seen[slug] else slug)
+        slugs.append(f"{slug}-{seen[slug]}" if seen[slug] else slug)
         seen[slug] += 1
-    return found
+    return slugs
 
 
 def links(text: str) -> list[str]:

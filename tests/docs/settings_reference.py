@@ -26,7 +26,7 @@ _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
 def replace_tables(page: str) -> str:
-    """``page`` with its generated part brought up to date."""
+    """Regenerate the generated part of the page."""
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     assert begin and end, "docs/settings.md has lost the markers of its generated part"
@@ -53,28 +53,30 @@ def _tables() -> str:
 def _defaults(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, field in model.model_fields.items():
         full = prefix + (field.alias or name)
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from _defaults(kind, f"{full}.")
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from _defaults(annotation, f"{full}.")
         else:
             yield full, field.get_default(call_default_factory=True)
 
 
 def _meanings(example: str) -> dict[str, str]:
     """The comment above each key, by the key's full name."""
-    found: dict[str, str] = {}
+    meanings: dict[str, str] = {}
     table, comment = "", list[str]()
     for line in example.splitlines():
         if section := _SECTION.match(line):
             table, comment = section[1], []
         elif key := _KEY.match(line):
-            found[f"{table}.{key[1]}"] = " ".join(comment).replace("|", "\\|").replace("<", "&lt;")
+            meanings[f"{table}.{key[1]}"] = (
+                " ".join(comment).replace("|", "\\|").replace("<", "&lt;")
+            )
             comment = []
         elif line.startswith("# ") and not line.startswith("# --"):
             comment.append(line.removeprefix("# ").strip())
         else:
             comment = []
-    return found
+    return meanings
 
 
 def _shown(default: object) -> str:

@@ -1,4 +1,4 @@
-"""Examples: what the documentation shows is accepted by the program, and prints what is shown."""
+"""Examples: the program accepts what the documentation shows, and prints the same output."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ else:
     import tomli as tomllib
 
 PAGES = all_pages()
-# Where a command line begins, in blocks of a language.
+# The start of a command line, by the language of the block.
 PROMPTS = {
     "sh": re.compile(r"^ *(.+)$", re.MULTILINE),
     "console": re.compile(r"^\$ (.+)$", re.MULTILINE),
 }
 # Options of other programs that the pages mention.
 FOREIGN_OPTIONS = {"--archives", "--master"}
-# An inline command is a name more often than a complete command line.
-NOT_WRONG = (click.MissingParameter, click.exceptions.Exit)
+# Inline commands are often incomplete command lines.
+IGNORED_ERRORS = (click.MissingParameter, click.exceptions.Exit)
 
 
 def published_schemas(text):
@@ -63,12 +63,12 @@ LOADERS: dict[str, Callable[[str], object]] = {
     "schemas": published_schemas,
     "streams": published_streams,
     "metadata": event_metadata,
-    "output": json.loads,  # what the program prints or writes, in part
+    "output": json.loads,  # excerpts of what the program prints or writes
 }
 
 
-def found(language):
-    """All blocks of one language, each with the page that it is on."""
+def blocks_of(language):
+    """Return all blocks of one language as test parameters."""
     return [
         pytest.param(block, id=f"{name_of(page)}-{number}")
         for page in PAGES
@@ -77,19 +77,19 @@ def found(language):
     ]
 
 
-@pytest.mark.parametrize("block", found("toml"))
+@pytest.mark.parametrize("block", blocks_of("toml"))
 def test_settings_are_accepted(block):
     settings.build(tomllib.loads(block.text), "the example", strict=True)
 
 
-@pytest.mark.parametrize("block", found("json"))
-def test_json_is_accepted_by_what_reads_it(block):
+@pytest.mark.parametrize("block", blocks_of("json"))
+def test_json_is_accepted_by_its_loader(block):
     (kind,) = block.flags
     LOADERS[kind](block.text)
 
 
 def commands(page):
-    """The command lines of spade-spark in a page: in blocks, and inline."""
+    """Return the command lines of spade-spark in a page: in blocks, and inline."""
     text = page.read_text("utf-8")
     lines = inline_code(text)
     for block in blocks(text):
@@ -98,18 +98,18 @@ def commands(page):
 
 
 def parse(line):
-    """Parses a command line as the program would; a missing argument is not an error here."""
+    """Parse a command line as the program does, but allow missing arguments."""
     name, *words = shlex.split(line, comments=True)
     assert name == "spade-spark"
     command: click.Command = cli
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         name, *words = words
-        found = command.get_command(click.Context(command), name)
-        assert found is not None, f"unknown command {name}"
-        command = found
+        subcommand = command.get_command(click.Context(command), name)
+        assert subcommand is not None, f"unknown command {name}"
+        command = subcommand
     if isinstance(command, click.Group) and not words:
         return
-    with suppress(*NOT_WRONG):
+    with suppress(*IGNORED_ERRORS):
         command.make_context(name, words)
 
 
@@ -120,13 +120,13 @@ def test_command_lines_are_accepted(page):
 
 
 @pytest.mark.parametrize("line", ["spade-spark nothing", "spade-spark undo TAG --nothing"])
-def test_a_command_line_that_is_wrong_is_found(line):
+def test_an_invalid_command_line_is_detected(line):
     with pytest.raises((AssertionError, click.UsageError)):
         parse(line)
 
 
 def options(command):
-    """All options of a command and of its subcommands."""
+    """Yield all options of a command and of its subcommands."""
     for parameter in command.params:
         yield from parameter.opts
     if isinstance(command, click.Group):
@@ -142,7 +142,7 @@ def test_the_readmes_table_has_every_option_of_a_replay():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_options_that_are_mentioned_exist(page):
+def test_all_mentioned_options_exist(page):
     known = {*options(cli), "--help", *FOREIGN_OPTIONS}
     mentioned = {
         word
@@ -154,7 +154,7 @@ def test_options_that_are_mentioned_exist(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_settings_that_are_mentioned_exist(page):
+def test_all_mentioned_settings_exist(page):
     known = set(defaults())
     sections = {name.partition(".")[0] for name in known if "." in name}
     codes = inline_code(page.read_text("utf-8"))
@@ -184,10 +184,10 @@ def servers():
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if "```console run" in page.read_text("utf-8")], ids=name_of
 )
-def test_commands_print_what_is_shown(servers, page, tmp_path):
+def test_examples_print_what_the_page_shows(servers, page, tmp_path):
     shown = page.read_text("utf-8")
     printed = servers.run_examples(shown, tmp_path)
-    assert comparable(printed) == comparable(shown), "run `make docs`, and look at the difference"
+    assert comparable(printed) == comparable(shown), "run `make docs` and check the difference"
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The generated parts of the documentation are current; ``make docs`` brings them up to date."""
+"""The generated parts of the documentation are current; ``make docs`` regenerates them."""
 
 from __future__ import annotations
 

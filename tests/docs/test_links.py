@@ -1,4 +1,4 @@
-"""Links: every relative link and anchor resolves, and every page can be found from the index."""
+"""Links: every relative link and anchor resolves, and the index links every page."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def resolves(page, link):
         "[a](#missing)",
     ],
 )
-def test_a_broken_link_is_found(text):
+def test_a_broken_link_is_detected(text):
     (link,) = links(text)
     assert not resolves(README, link)
 
@@ -66,12 +66,12 @@ def test_a_page_has_a_table_of_contents_that_names_its_sections_in_order(page):
     text = page.read_text("utf-8")
     start = text.index("\n## ")
     contents = [link.removeprefix("#") for link in links(text[:start]) if link.startswith("#")]
-    second = [
+    sections = [
         anchor
         for anchor, (level, _) in zip(anchors(text), headings(text), strict=True)
         if level == 2
     ]
-    assert contents == second
+    assert contents == sections
 
 
 def test_the_readme_is_short():
@@ -83,7 +83,7 @@ def test_a_section_that_is_missing_is_an_error():
         section("guarantees.md", "None such")
 
 
-def test_blocks_are_found_with_their_flags():
+def test_blocks_have_a_language_flags_and_text():
     text = "a\n```json streams\n[]\n```\nb\n"
     (block,) = blocks(text)
     assert (block.language, block.flags, block.text) == ("json", ("streams",), "[]\n")

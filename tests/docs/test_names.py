@@ -104,7 +104,7 @@ def test_every_class_and_function_is_defined_where_the_page_says(page, package):
     "passage",
     ["`spade_spark/plans.py`", "`nothing/`", "`nothing.py`", "`writers/`: `planning.py`"],
 )
-def test_a_path_that_does_not_exist_is_found(passage):
+def test_a_path_that_does_not_exist_is_detected(passage):
     assert missing_paths(passage)
 
 
@@ -117,5 +117,5 @@ def test_a_path_that_does_not_exist_is_found(passage):
         "`NoSuchClass`",
     ],
 )
-def test_a_name_that_is_not_defined_is_found(passage, package):
+def test_a_name_that_is_not_defined_is_detected(passage, package):
     assert missing_names(passage, package)
