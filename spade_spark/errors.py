@@ -19,7 +19,7 @@
     │   ├── SerializationError       another transaction won (1023, SQLSTATE 40001)
     │   ├── ConnectionLostError      the connection broke before the commit
     │   └── LookupUnavailableError   a lookup service does not answer
-    ├── LockLostError                another process took over the lock; tables are unchanged
+    ├── LockLostError                another process took over the lock; no more tables are changed
     ├── CommitOutcomeUnknownError    the connection broke during a commit; check before a retry
     └── InternalError                a bug in this program, such as audit counts that do not balance
 

@@ -50,13 +50,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command and return the exit status: 0 success, 1 failure, 2 invalid command line."""
     try:
         return int(cli.main(arguments, prog_name="spade-spark", standalone_mode=False) or 0)
-    except click.exceptions.Abort:
-        return _failed("interrupted; the same command can be run again", 130)
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except KeyboardInterrupt:
-        return _failed("interrupted; the same command can be run again", 130)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return _failed("interrupted; to resume a replay, repeat it with its --runtag", 130)
     except SpadeError as error:
         return _failed(str(error), error.exit_status)
 
@@ -67,5 +65,5 @@ def _failed(message: str, status: int) -> int:
 
 
 def run() -> None:
-    """The console script."""
+    """Entry point of the console script."""
     sys.exit(main())
