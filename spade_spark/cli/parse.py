@@ -37,7 +37,7 @@ def command(conf: Path | None, show_code: str | None) -> None:
     a valid edge record.
     """
     if show_code is not None:
-        click.echo(codegen.source(table_of(load(conf), show_code)))
+        click.echo(codegen.generated_source(table_of(load(conf), show_code)))
         return
     transform = open_transform(load(conf))
     for line in sys.stdin.buffer:

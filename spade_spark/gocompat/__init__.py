@@ -1,1 +1,1 @@
-"""Reimplementations of Go standard library functions that the historic processor used (Go 1.19)."""
+"""Reimplementations of Go standard library functions that the live processor used (Go 1.19)."""

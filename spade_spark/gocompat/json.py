@@ -42,7 +42,7 @@ class Number:
 class JsonContainer(Enum):
     """Stands for a list or an object inside a value; its content is not read."""
 
-    LIST = "["
+    ARRAY = "["
     OBJECT = "{"
 
 

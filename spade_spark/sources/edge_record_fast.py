@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from stringzilla import count
 
-DOUBT: Final = (
+FALLBACK_ERRORS: Final = (
     msgspec.MsgspecError,
     ValueError,
     TypeError,
@@ -55,7 +55,7 @@ class RawEdgeRecordReader:
         if BACKSLASH not in chunk:
             try:
                 records = self._read_lines(chunk)
-            except DOUBT:
+            except FALLBACK_ERRORS:
                 pass
             else:
                 if _is_one_a_line(len(records), chunk):
@@ -69,7 +69,7 @@ class RawEdgeRecordReader:
             return None
         try:
             return self._read_line(line)
-        except DOUBT:
+        except FALLBACK_ERRORS:
             return None
 
 

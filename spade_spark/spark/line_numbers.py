@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stringzilla import count, find
 
-from spade_spark.transform.output_buffer import QuarantinedLine
+from spade_spark.transform.output import QuarantinedLine
 from spade_spark.writers import quarantine
 
 

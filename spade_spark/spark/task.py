@@ -41,7 +41,7 @@ from spade_spark.transform.chunk import ChunkTransform
 from spade_spark.transform.edge_type_audit import EdgeTypeCounter
 from spade_spark.transform.event_counts import EventCounts
 from spade_spark.transform.outcomes import Outcome
-from spade_spark.transform.output_buffer import QuarantinedLine, TransformOutput
+from spade_spark.transform.output import QuarantinedLine, TransformOutput
 from spade_spark.transform.transformers.registry import is_transformer
 from spade_spark.writers import quarantine
 
@@ -186,7 +186,7 @@ class _TaskAttempt:
 
     def _completion(self) -> Completion:
         counts = self._event_counts()
-        counts.balance()
+        counts.check_balance()
         events: dict[str, dict[Outcome, int]] = {}
         for (table, outcome), count in counts.events.items():
             events.setdefault(table, {})[outcome] = count

@@ -13,7 +13,7 @@ from spade_spark.transform.coerce import MISSING
 from spade_spark.transform.event_counts import EventCounts
 from spade_spark.transform.fast_path import FastPath
 from spade_spark.transform.outcomes import Outcome
-from spade_spark.transform.output_buffer import (
+from spade_spark.transform.output import (
     QuarantinedLine,
     RowEncoder,
     TableRows,
@@ -154,7 +154,7 @@ class ChunkTransform:
             case Outcome.UNTRACKED:
                 self._untracked.append(result.row or "")
             case Outcome.FAILED:
-                self.counts.fail(table, result.uuid, result.error)
+                self.counts.count_failure(table, result.uuid, result.error)
             case outcome:
                 self.counts.count(table, outcome)
 

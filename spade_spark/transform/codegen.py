@@ -42,9 +42,9 @@ from spade_spark.transform.codegen_expressions import (
 )
 from spade_spark.transform.row_context import RowCaches, is_geo_group
 from spade_spark.transform.transformers.base import (
-    AddressCodegen,
-    AddressPart,
     FieldType,
+    GeoCodegen,
+    GeoField,
     ValueCodegen,
 )
 from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
@@ -53,10 +53,10 @@ _Field = tuple[str, tuple[str, FieldType]]
 """An attribute, the name of its property and how it is decoded."""
 
 
-def source(table: Table, registry: Registry = TRANSFORMERS) -> str:
+def generated_source(table: Table, registry: Registry = TRANSFORMERS) -> str:
     """Return the generated code of ``table`` for display."""
     try:
-        generated = functions(table, registry)
+        generated = row_functions(table, registry)
     except UnsupportedTableError as reason:
         return f"# {table.name!a} uses the reference path: {reason}\n"
     codes = (code for function in generated for code in (function.batch_code, function.code))
@@ -87,7 +87,7 @@ def compile_events(
     registry = caches.registry
     names = caches.names(groups(table, registry))
     events = {}
-    for function in functions(table, registry):
+    for function in row_functions(table, registry):
         events[function.name] = msgspec.defstruct(
             "Event",
             [("properties", _properties(function, order))],
@@ -105,7 +105,7 @@ def compile_events(
     return events
 
 
-def _rows(function: Function, names: dict[str, Any]) -> Any:
+def _rows(function: RowFunction, names: dict[str, Any]) -> Any:
     code = function.batch_code
     return staticmethod(_compiled(code, names, "rows")) if code else None
 
@@ -118,7 +118,7 @@ def _compiled(code: str, names: dict[str, Any], name: str) -> Callable[..., Any]
     return function
 
 
-def _properties(function: Function, order: Collection[str]) -> type[msgspec.Struct]:
+def _properties(function: RowFunction, order: Collection[str]) -> type[msgspec.Struct]:
     fields = _in_order(list(function.fields.items()), order)
     return msgspec.defstruct(
         "Properties",
@@ -146,7 +146,7 @@ def _in_order(fields: list[_Field], order: Collection[str]) -> list[_Field]:
 
 
 @dataclass(frozen=True)
-class Function:
+class RowFunction:
     """A generated function of a table.
 
     Attributes:
@@ -167,7 +167,7 @@ class UnsupportedTableError(Exception):
     """No code can be generated for a table. The message says why."""
 
 
-def functions(table: Table, registry: Registry = TRANSFORMERS) -> list[Function]:
+def row_functions(table: Table, registry: Registry = TRANSFORMERS) -> list[RowFunction]:
     """Return the functions that can be generated for ``table``, at least one.
 
     Raises:
@@ -203,7 +203,7 @@ def _unsupported(column: Column, registry: Registry) -> str:
         return "a property's name contains U+FFFD, which also stands for invalid UTF-8"
     if isinstance(codegen, ValueCodegen) and codegen.supporting:
         return _unsupported_properties(column)
-    as_text = {"ip"} if isinstance(codegen, AddressCodegen) else set()
+    as_text = {"ip"} if isinstance(codegen, GeoCodegen) else set()
     if isinstance(codegen, ValueCodegen) and codegen.as_sent:
         as_text = {"ip", "user_agent"}
     if column.inbound in {"ip", "user_agent"} - as_text:
@@ -241,7 +241,7 @@ def groups(table: Table, registry: Registry = TRANSFORMERS) -> list[Group]:
         return column.inbound, is_geo and column.inbound != "time"
 
     def is_address_part(column: Column) -> bool:
-        return isinstance(registry.spec(column.transformer).codegen, AddressCodegen)
+        return isinstance(registry.spec(column.transformer).codegen, GeoCodegen)
 
     groups: list[Group] = []
     for (_, is_geo), columns in groupby(table.columns, group_key):
@@ -258,12 +258,14 @@ def unescaped_texts(table: Table, registry: Registry = TRANSFORMERS) -> tuple[in
     return tuple(
         index
         for index, group in enumerate(groups(table, registry))
-        if registry.spec(group[0].transformer).address_part is AddressPart.ADDRESS
+        if registry.spec(group[0].transformer).geo_field is GeoField.ADDRESS
         and not is_geo_group(group, registry)
     )
 
 
-def _function(table: Table, registry: Registry, exprs_type: type[ExprGenerator]) -> Function | None:
+def _function(
+    table: Table, registry: Registry, exprs_type: type[ExprGenerator]
+) -> RowFunction | None:
     exprs = exprs_type(table, registry)
     code = _code(table, registry, exprs)
     fields = exprs.fields()
@@ -272,7 +274,7 @@ def _function(table: Table, registry: Registry, exprs_type: type[ExprGenerator])
     batch = ""
     if exprs_type is TypedExprs:
         batch = _batch_code(table, registry, BatchExprs(table, registry))
-    return Function(exprs.name, code, fields, batch)
+    return RowFunction(exprs.name, code, fields, batch)
 
 
 def _code(table: Table, registry: Registry, exprs: ExprGenerator) -> str:

@@ -30,7 +30,7 @@ UNTRACKED: Final = ""
 _HTML: Final = tuple(b"<>&")
 
 
-class _Named(msgspec.Struct, gc=False):
+class _RawEvent(msgspec.Struct, gc=False):
     event: str
     properties: msgspec.Raw = msgspec.Raw(b"")
 
@@ -68,7 +68,7 @@ class Decoders:
         self._registered: set[str] = set()
         self._rebuilt_size = 0
         self._untracked_slots = MAX_UNTRACKED_NAMES
-        self._read_names = msgspec.json.Decoder(_Named | list[_Named]).decode
+        self._read_names = msgspec.json.Decoder(_RawEvent | list[_RawEvent]).decode
         self._typed: list[type[msgspec.Struct]] = []
         self._any_type: list[type[msgspec.Struct]] = []
 
@@ -91,7 +91,7 @@ class Decoders:
         self.any_type, self.any_type_list = _decoders(self._any_type)
         return True
 
-    def _add(self, event: _Named) -> None:
+    def _add(self, event: _RawEvent) -> None:
         name = event.event
         table = self._tables.get(name)
         if self._requested is not None and (table is None or name not in self._requested):

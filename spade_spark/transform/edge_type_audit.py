@@ -23,7 +23,7 @@ from spade_spark.sources.edge_record import (
     read_events,
     read_record,
 )
-from spade_spark.sources.edge_record_fast import DOUBT, RawEdgeRecord, RawEdgeRecordReader
+from spade_spark.sources.edge_record_fast import FALLBACK_ERRORS, RawEdgeRecord, RawEdgeRecordReader
 
 KNOWN: Final = frozenset({"internal", "external"})
 """The known types of edge."""
@@ -112,7 +112,7 @@ class EdgeTypeCounter:
         if record:
             try:
                 return self._read_fast(record)
-            except DOUBT:
+            except FALLBACK_ERRORS:
                 pass
         try:
             edge_record = read_record(line)
@@ -127,7 +127,7 @@ class EdgeTypeCounter:
         ]
 
     def _read_fast(self, record: RawEdgeRecord) -> tuple[str, list[str]]:
-        """As :meth:`_read`, for usual payloads; raises one of ``DOUBT`` for others."""
+        """As :meth:`_read`, for usual payloads; raises one of ``FALLBACK_ERRORS`` for others."""
         self._check_time(record.at)
         if record.ip not in self._checked_addresses:
             self._cache_checked(self._checked_addresses, record.ip, canonical_ip)

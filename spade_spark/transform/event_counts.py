@@ -38,7 +38,7 @@ class EventCounts:
         key = (table, outcome)
         self.events[key] = self.events.get(key, 0) + number
 
-    def fail(self, table: str, uuid: str, error: str) -> None:
+    def count_failure(self, table: str, uuid: str, error: str) -> None:
         """Count one failed event; keep its error up to :data:`MAX_FAILURES`."""
         self.count(table, Outcome.FAILED)
         if len(self.failures) < MAX_FAILURES:
@@ -56,7 +56,7 @@ class EventCounts:
             totals[outcome] = totals.get(outcome, 0) + number
         return totals
 
-    def balance(self) -> None:
+    def check_balance(self) -> None:
         """Check that each line was counted exactly once.
 
         Raises:

@@ -57,7 +57,7 @@ class EventResult:
 
 
 @dataclass(frozen=True, slots=True)
-class _Compiled:
+class _CompiledTable:
     """A table with the converters of its columns."""
 
     version: int
@@ -138,7 +138,12 @@ class ReferenceTransform:
             return EventResult(name, version, None, None, uuid, Outcome.FAILED, reason)
 
     def _outcome(
-        self, name: str, table: _Compiled | None, properties: str, record: EdgeRecord, uuid: str
+        self,
+        name: str,
+        table: _CompiledTable | None,
+        properties: str,
+        record: EdgeRecord,
+        uuid: str,
     ) -> EventResult:
         if not name:
             return _without_row(uuid, Outcome.EMPTY_REQUEST)
@@ -163,9 +168,9 @@ def _without_row(uuid: str, outcome: Outcome) -> EventResult:
     return EventResult(None, None, None, None, uuid, outcome)
 
 
-def _compile(table: Table, lookups: Lookups, registry: Registry) -> _Compiled:
+def _compile(table: Table, lookups: Lookups, registry: Registry) -> _CompiledTable:
     columns = tuple((column, registry.converter(column, lookups)) for column in table.columns)
-    return _Compiled(table.version, columns)
+    return _CompiledTable(table.version, columns)
 
 
 def _with_server_values(members: JsonObject, record: EdgeRecord) -> dict[str, Value]:
@@ -185,7 +190,7 @@ def _with_server_values(members: JsonObject, record: EdgeRecord) -> dict[str, Va
     return values
 
 
-def _row(name: str, table: _Compiled, values: dict[str, Value], uuid: str) -> EventResult:
+def _row(name: str, table: _CompiledTable, values: dict[str, Value], uuid: str) -> EventResult:
     outcome = Outcome.SUCCESS
     quoted: list[str] = []
     record: dict[str, str] = {}

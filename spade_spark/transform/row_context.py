@@ -39,9 +39,9 @@ from spade_spark.transform.coerce import (
     text_or_missing,
 )
 from spade_spark.transform.transformers.base import (
-    AddressPart,
     ConversionError,
     Converter,
+    GeoField,
     ValueCodegen,
 )
 from spade_spark.transform.transformers.geo import asn_number
@@ -55,7 +55,7 @@ GeoTexts = tuple[str, ...]
 _Join = Callable[[list[str]], str]
 """Joins the texts of a group of columns, out of the texts of all parts of an address."""
 
-_Parts = tuple[AddressPart, ...]
+_GeoFields = tuple[GeoField, ...]
 """The parts of an address that adjacent columns show."""
 
 _T = TypeVar("_T")
@@ -111,8 +111,8 @@ class RowCaches:
     def __init__(self, lookups: Lookups, registry: Registry = TRANSFORMERS) -> None:
         self.registry = registry
         self._lookups = lookups
-        self._groups: dict[_Parts, _Join] = {}
-        self._geo_parts: set[AddressPart] = set()  # the parts that any group shows
+        self._groups: dict[_GeoFields, _Join] = {}
+        self._used_geo_fields: set[GeoField] = set()  # the parts that any group shows
         self._singletons: dict[str, Any] = {}
         self._pacific_clock = _WallClock(PACIFIC)
         self._utc_clock = _WallClock(UTC)
@@ -206,10 +206,10 @@ class RowCaches:
 
     def _group_index(self, group: tuple[Column, ...]) -> int:
         """Return the index of the group in :data:`GeoTexts`; a new group is added."""
-        parts = _address_parts(group, self.registry)
+        parts = _geo_fields(group, self.registry)
         if parts not in self._groups:
             self._groups[parts] = _joiner(parts)
-            self._geo_parts.update(parts)
+            self._used_geo_fields.update(parts)
             self.geo_by_address.known.clear()
             self.geo_by_raw_address.known.clear()
         return 1 + list(self._groups).index(parts)
@@ -218,10 +218,10 @@ class RowCaches:
         """Return the texts of all groups of columns, from one lookup of the address."""
         if address is MISSING:
             return (MISSING, *[SEPARATOR.join([MISSING] * len(group)) for group in self._groups])
-        if not self._geo_parts:
+        if not self._used_geo_fields:
             return (address,)
-        has_number = AddressPart.ASN_NUMBER in self._geo_parts
-        has_asn = has_number or AddressPart.ASN in self._geo_parts
+        has_number = GeoField.ASN_NUMBER in self._used_geo_fields
+        has_asn = has_number or GeoField.ASN in self._used_geo_fields
         location = self._lookups.geo.locate(address, asn=has_asn)
         asn_number = self._asn_numbers[location.asn] if has_number else ""
         texts = [escaped(address), *map(escaped, location), asn_number]
@@ -238,7 +238,7 @@ class RowCaches:
         return singleton
 
 
-def _joiner(parts: _Parts) -> _Join:
+def _joiner(parts: _GeoFields) -> _Join:
     """Return the function that joins the texts of these parts."""
     take = itemgetter(*parts)
     return take if len(parts) == 1 else lambda texts: SEPARATOR.join(take(texts))
@@ -246,13 +246,13 @@ def _joiner(parts: _Parts) -> _Join:
 
 def is_geo_group(group: tuple[Column, ...], registry: Registry) -> bool:
     """Return whether ``group`` shows the location of an address."""
-    parts = _address_parts(group, registry)
-    return len(parts) == len(group) and set(parts) != {AddressPart.ADDRESS}
+    parts = _geo_fields(group, registry)
+    return len(parts) == len(group) and set(parts) != {GeoField.ADDRESS}
 
 
-def _address_parts(group: tuple[Column, ...], registry: Registry) -> _Parts:
+def _geo_fields(group: tuple[Column, ...], registry: Registry) -> _GeoFields:
     """Return the parts of an address that the columns of ``group`` show."""
-    parts = (registry.spec(column.transformer).address_part for column in group)
+    parts = (registry.spec(column.transformer).geo_field for column in group)
     return tuple(part for part in parts if part is not None)
 
 

@@ -11,7 +11,7 @@ import base64
 import msgspec
 
 from spade_spark.errors import InputError
-from spade_spark.transform.output_buffer import QuarantinedLine
+from spade_spark.transform.output import QuarantinedLine
 
 
 class Quarantined(msgspec.Struct, frozen=True, omit_defaults=True):

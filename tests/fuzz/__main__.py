@@ -10,7 +10,7 @@ from random import Random
 
 from spade_spark.lookups.base import Lookups
 from tests.fuzz.compare import differing_lines, fast_path, reference
-from tests.fuzz.make import FixedGeo, FixedLogins, lines, tables
+from tests.fuzz.generators import FixedGeo, FixedUserIds, lines, tables
 
 LINES_PER_CHUNK = 500
 
@@ -21,7 +21,7 @@ def main() -> int:
     parser.add_argument("--lines", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    lookups = Lookups(FixedGeo(), FixedLogins())
+    lookups = Lookups(FixedGeo(), FixedUserIds())
     outcomes: Counter[str] = Counter()
     started = time.monotonic()
     done = 0

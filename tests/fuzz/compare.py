@@ -43,7 +43,7 @@ def reference(
         for event in event_results:
             table = "" if event.outcome is Outcome.UNTRACKED else event.table or ""
             if event.outcome is Outcome.FAILED:
-                result.counts.fail(table, event.uuid, event.error)
+                result.counts.count_failure(table, event.uuid, event.error)
             else:
                 result.counts.count(table, event.outcome)
             if event.outcome in _WITH_ROW:
@@ -73,7 +73,7 @@ def fast_path(
         untracked += output.untracked
         for name, table_rows in output.rows.items():
             rows.setdefault(name, []).extend(table_rows.text.split(b"\n")[:-1])
-    transform.counts.balance()
+    transform.counts.check_balance()
     return _sorted(TransformResult(rows, untracked, transform.counts))
 
 

@@ -33,7 +33,7 @@ TREES = st.recursive(
 def shallow(tree):
     """Return the value of a nested tree as the reader returns it."""
     if isinstance(tree, (list, dict)):
-        return JsonContainer.LIST if isinstance(tree, list) else JsonContainer.OBJECT
+        return JsonContainer.ARRAY if isinstance(tree, list) else JsonContainer.OBJECT
     return tree if tree is None or isinstance(tree, (bool, str)) else Number(json.dumps(tree))
 
 
@@ -42,7 +42,7 @@ def test_members_are_in_order_with_their_positions():
     assert read(text) == JsonObject(
         [
             ("b", JsonItem(Number("1.0"), 8, 11)),
-            ("a", JsonItem(JsonContainer.LIST, 17, 23)),
+            ("a", JsonItem(JsonContainer.ARRAY, 17, 23)),
             ("b", JsonItem("A", 28, 36)),
         ]
     )

@@ -21,9 +21,9 @@ from spade_spark.schema_inference.profile import (
 )
 from spade_spark.schema_inference.proposal import MAX_COLUMNS, propose
 from spade_spark.transform.transformers.registry import TRANSFORMERS, is_transformer
-from tests.fuzz.make import FixedGeo, FixedLogins
+from tests.fuzz.generators import FixedGeo, FixedUserIds
 
-LOOKUPS = Lookups(FixedGeo(), FixedLogins())
+LOOKUPS = Lookups(FixedGeo(), FixedUserIds())
 
 
 def suggestion(*events, name="play"):

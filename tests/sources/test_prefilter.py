@@ -12,9 +12,9 @@ from spade_spark.lookups.base import Lookups
 from spade_spark.sources.prefilter import Prefilter
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.transform.reference import ReferenceTransform
-from tests.fuzz.make import NAMES, FixedGeo, FixedLogins, line, tables
+from tests.fuzz.generators import NAMES, FixedGeo, FixedUserIds, line, tables
 
-LOOKUPS = Lookups(FixedGeo(), FixedLogins())
+LOOKUPS = Lookups(FixedGeo(), FixedUserIds())
 WRITTEN = {Outcome.SUCCESS, Outcome.SKIPPED_COLUMNS, Outcome.FAILED}
 names = st.text(min_size=1, max_size=12).filter(lambda name: name.encode("utf-8", "replace"))
 seeds = st.integers(0, 2**40)

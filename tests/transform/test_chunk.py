@@ -21,11 +21,11 @@ from spade_spark.transform.decoders import MAX_UNTRACKED_NAMES
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.transform.transformers.registry import is_transformer
 from tests.fuzz.compare import differing_lines, fast_path, reference
-from tests.fuzz.make import FixedGeo, FixedLogins, lines, tables
+from tests.fuzz.generators import FixedGeo, FixedUserIds, lines, tables
 from tests.sources.test_prefilter import edge_line, event
 from tests.test_golden import LARGER, OWN, read_cases
 
-LOOKUPS = Lookups(FixedGeo(), FixedLogins())
+LOOKUPS = Lookups(FixedGeo(), FixedUserIds())
 FOLDERS = [folder for folder in (OWN, LARGER) if (folder / "edge.jsonl").exists()]
 PLAY = Table("play", 1, (Column("x", "x", "varchar"), Column("n", "n", "int")))
 
@@ -77,7 +77,7 @@ def test_the_fast_path_reproduces_the_reference_outputs(folder):
         expected_outcomes = Counter(Outcome(result["outcome"]) for result in results)
         if sorted(rows) != sorted(expected) or outcomes != expected_outcomes:
             wrong.append(f"{case.tier} {case.label}")
-    transform.counts.balance()
+    transform.counts.check_balance()
     assert wrong == []
 
 
@@ -169,7 +169,7 @@ def test_untracked_names_beyond_the_limit_of_decoders_are_counted():
 
 
 def test_an_unavailable_lookup_service_stops_the_task():
-    class Down(FixedLogins):
+    class Down(FixedUserIds):
         def user_id(self, login):
             raise LookupUnavailableError("the user id service does not respond")
 
@@ -180,7 +180,7 @@ def test_an_unavailable_lookup_service_stops_the_task():
 
 
 def test_a_chunk_that_raises_leaves_no_rows():
-    class Failing(FixedLogins):
+    class Failing(FixedUserIds):
         def user_id(self, login):
             if login == "down":
                 raise LookupUnavailableError("the user id service does not respond")
@@ -234,7 +234,7 @@ def test_a_login_without_an_id_is_looked_up_again():
     """Only the lookup caches misses, because it knows for how long."""
     requests = []
 
-    class Growing(FixedLogins):
+    class Growing(FixedUserIds):
         def user_id(self, login):
             requests.append(login)
             return 7 if len(requests) > 1 else None
@@ -293,7 +293,7 @@ def test_a_bug_of_a_lookup_fails_only_the_events_that_use_it(error):
             raise error("oh")
 
     table = Table("play", 1, (Column("x", "x", "varchar"), Column("y", "city", "ipCity")))
-    lookups = Lookups(Broken(), FixedLogins())
+    lookups = Lookups(Broken(), FixedUserIds())
     lines = [edge_line(event("play", x="a", y="10.1.0.1")), edge_line(event("nowhere", x="b"))]
     result = fast_path(lines * 3, {"play": table}, lookups)
     assert result == reference(lines * 3, {"play": table}, lookups)
@@ -317,7 +317,7 @@ def test_the_databases_are_queried_only_for_what_columns_show(transformer, asn_q
 
     queries: list[bool] = []
     table = Table("play", 1, (Column("x", "x", "varchar"), Column("ip", "geo", transformer)))
-    transform = ChunkTransform({"play": table}, Lookups(Recording(), FixedLogins()))
+    transform = ChunkTransform({"play": table}, Lookups(Recording(), FixedUserIds()))
     line = edge_line(event("play", x="a"))
     transform.feed(b"\n".join([line] * 3))
     assert transform.drain().rows["play"].count == 3
@@ -330,7 +330,7 @@ def test_a_later_table_may_show_other_parts_of_a_cached_address():
         for name, transformer in [("play", "ipCity"), ("stop", "ipAsn"), ("seek", "varchar")]
     }
     lines = [edge_line(event(name, x="a")) for name in ("seek", "play", "stop") * 2]
-    lookups = Lookups(FixedGeo(), FixedLogins())
+    lookups = Lookups(FixedGeo(), FixedUserIds())
     one_by_one = ChunkTransform(tables, lookups)
     for line in lines:
         one_by_one.feed(line)
@@ -389,7 +389,7 @@ def test_an_undecodable_line_with_a_truncated_payload_is_not_malformed():
 @pytest.mark.parametrize("form", ["%b", "[%b]", "[%b,%b]"])
 @pytest.mark.parametrize("text", ["a", r"\u00e9"])
 def test_a_bug_with_the_message_of_truncated_json_is_a_failure(n, form, text):
-    class Broken(FixedLogins):
+    class Broken(FixedUserIds):
         def user_id(self, login):
             return msgspec.json.decode(b'{"a"')
 
@@ -452,5 +452,5 @@ def test_a_chunk_of_all_kinds_of_lines_has_the_rows_of_the_reference_path():
         name: sorted(rows.text.split(b"\n")[:-1]) for name, rows in transform.drain().rows.items()
     }
     assert rows == reference(lines * 2, schema, LOOKUPS).rows
-    transform.counts.balance()
+    transform.counts.check_balance()
     assert transform.counts.undecodable == reference(lines * 2, schema, LOOKUPS).counts.undecodable

@@ -7,12 +7,12 @@ import pytest
 
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.lookups.base import Lookups
-from spade_spark.transform.codegen import UnsupportedTableError, compile_events, source
+from spade_spark.transform.codegen import UnsupportedTableError, compile_events, generated_source
 from spade_spark.transform.row_context import RowCaches
 from spade_spark.transform.transformers.registry import TRANSFORMERS
-from tests.fuzz.make import PROPERTIES, FixedGeo, FixedLogins
+from tests.fuzz.generators import PROPERTIES, FixedGeo, FixedUserIds
 
-LOOKUPS = Lookups(FixedGeo(), FixedLogins())
+LOOKUPS = Lookups(FixedGeo(), FixedUserIds())
 
 
 def table(*columns, name="play"):
@@ -20,7 +20,9 @@ def table(*columns, name="play"):
 
 
 def test_the_code_names_table_columns_and_transformers():
-    code = source(table(Column("minutes", "minutes_logged", "int"), Column("x", "city", "ipCity")))
+    code = generated_source(
+        table(Column("minutes", "minutes_logged", "int"), Column("x", "city", "ipCity"))
+    )
     assert "def typed(event, record, timestamp, geo):" in code
     assert "def any_type(event, record, timestamp, geo):" in code
     assert "# 'play', version 3" in code
@@ -31,7 +33,7 @@ def test_the_code_names_table_columns_and_transformers():
 
 def test_adjacent_columns_of_an_address_are_filled_together():
     columns = [Column("ip", name, name) for name in ("ipCity", "ipCountry", "ipAsn")]
-    code = source(table(*columns))
+    code = generated_source(table(*columns))
     _, _, plain = code.partition("def typed(")
     assert plain.count("geo_by_address[p.ip]") == 1
     assert "'ipCity' ('ipCity'), 'ipCountry' ('ipCountry'), 'ipAsn' ('ipAsn')" in code
@@ -41,20 +43,20 @@ def test_tables_with_any_names_have_code_that_compiles():
     for name in PROPERTIES:
         for spec in TRANSFORMERS.specs:
             column = Column(name, f"{name}'\"\\\n{{", spec.example_name, supporting=("login",))
-            code = source(table(column, name=name))
+            code = generated_source(table(column, name=name))
             names = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
             assert all(name.isidentifier() for name in names)
 
 
 def test_names_cannot_inject_code():
     evil = "x\n    raise SystemExit  # ''' \"\"\" {p}"
-    code = source(table(Column(evil, evil, "varchar"), name=evil))
+    code = generated_source(table(Column(evil, evil, "varchar"), name=evil))
     tree = ast.parse(code)
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Raise)]
 
 
 def test_a_table_that_needs_a_property_as_two_types_has_no_typed_function():
-    code = source(table(Column("x", "a", "int"), Column("x", "b", "varchar")))
+    code = generated_source(table(Column("x", "a", "int"), Column("x", "b", "varchar")))
     assert "def typed" not in code
     assert "def any_type" in code
 
@@ -97,7 +99,7 @@ def test_a_table_without_generated_code_has_a_reason(columns, reason):
     with pytest.raises(UnsupportedTableError) as raised:
         compile_events(table(*columns), RowCaches(LOOKUPS))
     assert str(raised.value) == reason
-    assert source(table(*columns)) == f"# 'play' uses the reference path: {reason}\n"
+    assert generated_source(table(*columns)) == f"# 'play' uses the reference path: {reason}\n"
 
 
 def test_structs_have_their_fields_in_the_order_of_the_clients():

@@ -14,12 +14,12 @@ from spade_spark.transform.edge_type_audit import EdgeTypeCounter, EdgeTypeCount
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.transform.reference import ReferenceTransform
 from spade_spark.transform.transformers.registry import is_transformer
-from tests.fuzz.make import FixedGeo, FixedLogins, line, tables
+from tests.fuzz.generators import FixedGeo, FixedUserIds, line, tables
 from tests.support import edge_logs
 from tests.test_golden import OWN, read_cases
 
 ROWS = {Outcome.SUCCESS, Outcome.SKIPPED_COLUMNS}
-LOOKUPS = Lookups(FixedGeo(), FixedLogins())
+LOOKUPS = Lookups(FixedGeo(), FixedUserIds())
 
 
 def rows_of(transform, lines):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from spade_spark.errors import InputError
 from spade_spark.transform.outcomes import Outcome
-from spade_spark.transform.output_buffer import QuarantinedLine
+from spade_spark.transform.output import QuarantinedLine
 from spade_spark.writers.quarantine import decode, encode
 
 

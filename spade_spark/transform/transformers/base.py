@@ -60,7 +60,7 @@ class FieldType(Enum):
     ANY = "any value"
 
 
-class AddressPart(IntEnum):
+class GeoField(IntEnum):
     """A text about an IP address; the value is its index in the cached texts."""
 
     ADDRESS = 0
@@ -149,7 +149,7 @@ class ValueCodegen:
 
 
 @dataclass(frozen=True)
-class AddressCodegen:
+class GeoCodegen:
     """How the fast path generates code for a column that shows a part of an IP address.
 
     Adjacent columns of one property are filled together from one lookup.
@@ -158,7 +158,7 @@ class AddressCodegen:
         part: The part.
     """
 
-    part: AddressPart
+    part: GeoField
 
 
 CACHED: Final = "known_{cache}.get(x := {value}) or fill_{cache}(x)"
@@ -194,7 +194,7 @@ class TransformerSpec:
     sql_types: str
     sql_type: str
     arrow_type: ArrowType
-    codegen: ValueCodegen | AddressCodegen | None
+    codegen: ValueCodegen | GeoCodegen | None
     inference: Inference | None
     examples: tuple[str, ...]
     example_parameter: str = ""
@@ -211,11 +211,11 @@ class TransformerSpec:
         return f"{self.name}<parameter>" if self.example_parameter else self.name
 
     @property
-    def address_part(self) -> AddressPart | None:
+    def geo_field(self) -> GeoField | None:
         """The part of an IP address that a column shows; None if it shows no such part."""
-        if isinstance(self.codegen, AddressCodegen):
+        if isinstance(self.codegen, GeoCodegen):
             return self.codegen.part
-        return AddressPart.ADDRESS if self.codegen and self.codegen.as_sent else None
+        return GeoField.ADDRESS if self.codegen and self.codegen.as_sent else None
 
     def parameter(self, name: str) -> str | None:
         """Return the parameter in a transformer name; None for another transformer."""

@@ -12,11 +12,11 @@ from spade_spark.gocompat.json import Value
 from spade_spark.gocompat.strconv import parse_integer
 from spade_spark.lookups.base import GeoLookup, Lookups
 from spade_spark.transform.transformers.base import (
-    AddressCodegen,
-    AddressPart,
     ArrowType,
     ConversionError,
     Converter,
+    GeoCodegen,
+    GeoField,
     TransformerSpec,
     text,
 )
@@ -25,10 +25,10 @@ from spade_spark.transform.transformers.strings import SQL_TEXT_TYPES
 _PREFIX: Final = "AS"
 
 
-_GeoField = Literal["city", "country", "region", "asn"]
+_LocationField = Literal["city", "country", "region", "asn"]
 
 
-def to_geo_field(field: _GeoField, geo: GeoLookup) -> Converter:
+def to_location_field(field: _LocationField, geo: GeoLookup) -> Converter:
     """Return the converter to one field of an address's location."""
 
     def convert(value: Value, _: tuple[Value, ...]) -> str:
@@ -61,39 +61,39 @@ def asn_number(asn: str) -> str:
         raise ConversionError(f"the autonomous system's number: {error}") from None
 
 
-def _geo_converter(field: _GeoField, lookups: Lookups, _parameter: str) -> Converter:
-    return to_geo_field(field, lookups.geo)
+def _geo_converter(field: _LocationField, lookups: Lookups, _parameter: str) -> Converter:
+    return to_location_field(field, lookups.geo)
 
 
 def _asn_integer_converter(lookups: Lookups, _parameter: str) -> Converter:
     return to_asn_integer(lookups.geo)
 
 
-def _geo_spec(name: str, field: _GeoField, part: AddressPart) -> TransformerSpec:
+def _geo_spec(name: str, field: _LocationField, part: GeoField) -> TransformerSpec:
     return TransformerSpec(
         name=name,
         converter=partial(_geo_converter, field),
         sql_types=SQL_TEXT_TYPES,
         sql_type="VARCHAR",
         arrow_type=ArrowType.STRING,
-        codegen=AddressCodegen(part),
+        codegen=GeoCodegen(part),
         inference=None,
         examples=('"10.1.0.1"', '"2001:db8::1"'),
     )
 
 
 SPECS: Final = (
-    _geo_spec("ipCity", "city", AddressPart.CITY),
-    _geo_spec("ipCountry", "country", AddressPart.COUNTRY),
-    _geo_spec("ipRegion", "region", AddressPart.REGION),
-    _geo_spec("ipAsn", "asn", AddressPart.ASN),
+    _geo_spec("ipCity", "city", GeoField.CITY),
+    _geo_spec("ipCountry", "country", GeoField.COUNTRY),
+    _geo_spec("ipRegion", "region", GeoField.REGION),
+    _geo_spec("ipAsn", "asn", GeoField.ASN),
     TransformerSpec(
         name="ipAsnInteger",
         converter=_asn_integer_converter,
         sql_types=r"integer|bigint|numeric.*",
         sql_type="BIGINT",
         arrow_type=ArrowType.INT64,
-        codegen=AddressCodegen(AddressPart.ASN_NUMBER),
+        codegen=GeoCodegen(GeoField.ASN_NUMBER),
         inference=None,
         examples=('"10.1.0.1"', '"2001:db8::1"'),
     ),

@@ -74,7 +74,7 @@ def unix_time(seconds: float, zone: tzinfo) -> str:
     if not EARLIEST <= seconds < LATEST + 1:
         raise ConversionError("out of range")
     second = int(seconds)
-    # Truncated twice, not rounded, as the historic processor does: .1 becomes .099, because no
+    # Truncated twice, not rounded, as the live processor does: .1 becomes .099, because no
     # double of this size has this fraction.
     nanoseconds = int((seconds - second) * 1e9)
     wall = datetime.fromtimestamp(second, zone)

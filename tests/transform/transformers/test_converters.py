@@ -27,7 +27,7 @@ LOOKUPS = Lookups(
     ),
     StaticUserIds({"ada": 1, "grace hopper": -2}),
 )
-OTHER_TYPES = [None, True, Number("1.5"), JsonContainer.LIST, JsonContainer.OBJECT]
+OTHER_TYPES = [None, True, Number("1.5"), JsonContainer.ARRAY, JsonContainer.OBJECT]
 
 
 def convert(transformer, value, *supporting):
@@ -57,7 +57,7 @@ def test_a_varchar_is_any_string():
         ("true", None),
         ("1", None),
         (None, None),
-        (JsonContainer.LIST, None),
+        (JsonContainer.ARRAY, None),
     ],
 )
 def test_a_bool_is_true_false_1_or_0(value, text):

@@ -16,7 +16,7 @@ from spade_spark.lookups.base import Lookups
 from spade_spark.schema_inference.profile import EventProfile
 from spade_spark.schema_inference.proposal import propose
 from spade_spark.transform.chunk import ChunkTransform
-from spade_spark.transform.codegen import source
+from spade_spark.transform.codegen import generated_source
 from spade_spark.transform.reference import ReferenceTransform
 from spade_spark.transform.transformers.base import (
     CACHED_TEXT,
@@ -34,10 +34,10 @@ from spade_spark.warehouse.preflight import TableStatus
 from spade_spark.workflows.preview import column_differences
 from spade_spark.writers.arrow_types import arrow_schema
 from spade_spark.writers.parquet import convert
-from tests.fuzz.make import FixedGeo, FixedLogins
+from tests.fuzz.generators import FixedGeo, FixedUserIds
 from tests.support import edge_logs
 
-LOOKUPS = Lookups(FixedGeo(), FixedLogins())
+LOOKUPS = Lookups(FixedGeo(), FixedUserIds())
 
 
 def to_color(value, _):
@@ -94,8 +94,8 @@ def test_the_fast_path_converts_it(table, registry):
     text = transform.drain().rows["paint"].text
     assert sorted(text.splitlines()) == sorted(ROWS.splitlines())
     is_generated = registry.spec("htmlColor").codegen is not None
-    assert ("cache_htmlColor" in source(table, registry)) == is_generated
-    assert ("uses the reference path" in source(table, registry)) != is_generated
+    assert ("cache_htmlColor" in generated_source(table, registry)) == is_generated
+    assert ("uses the reference path" in generated_source(table, registry)) != is_generated
 
 
 def test_the_plan_checks_the_type_of_its_column(table, registry):

@@ -75,7 +75,7 @@ def test_integers_that_only_a_string_can_hold(sent, integer):
 
 
 @pytest.mark.parametrize("convert", [INT, BIGINT, to_float])
-@pytest.mark.parametrize("value", [None, True, False, JsonContainer.LIST, JsonContainer.OBJECT])
+@pytest.mark.parametrize("value", [None, True, False, JsonContainer.ARRAY, JsonContainer.OBJECT])
 def test_other_types_are_not_numbers(convert, value):
     assert outcome(convert, value) is None
 

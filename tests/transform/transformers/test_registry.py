@@ -16,7 +16,7 @@ from spade_spark.lake.ddl import Catalog
 from spade_spark.lake.snapshot import LakeColumn, Snapshot
 from spade_spark.schema_inference.profile import EventProfile
 from spade_spark.schema_inference.proposal import propose
-from spade_spark.transform.codegen import functions, source
+from spade_spark.transform.codegen import generated_source, row_functions
 from spade_spark.transform.reference import ReferenceTransform
 from spade_spark.transform.transformers.base import ArrowType, ConversionError, ValueKind
 from spade_spark.transform.transformers.registry import TRANSFORMERS
@@ -55,7 +55,7 @@ def takes(spec, value):
     """Return whether the transformer takes a JSON value."""
     (column,) = table_of(spec).columns
     read_value = read(value)
-    sent = JsonContainer.LIST if isinstance(read_value, JsonObject | JsonArray) else read_value
+    sent = JsonContainer.ARRAY if isinstance(read_value, JsonObject | JsonArray) else read_value
     try:
         TRANSFORMERS.converter(column, LOOKUPS)(sent, (None,))
     except ConversionError:
@@ -75,8 +75,8 @@ def test_the_transformers_of_blueprint_are_known(name):
     [
         lambda table: TRANSFORMERS.converter(table.columns[0], LOOKUPS),
         lambda table: ReferenceTransform({"play": table}, LOOKUPS),
-        functions,
-        source,
+        row_functions,
+        generated_source,
         lambda table: arrow_type(table.columns[0].transformer),
         arrow_schema,
         lambda table: list(column_differences(table, state_of(table, "timestamp"))),
@@ -126,7 +126,7 @@ def test_the_fast_path_returns_the_same_rows(spec):
 
 @every_spec
 def test_the_fast_path_has_code_if_the_specification_has_templates(spec):
-    assert bool(functions(table_of(spec))) == (spec.codegen is not None)
+    assert bool(row_functions(table_of(spec))) == (spec.codegen is not None)
 
 
 def state_of(table, *types):

@@ -58,7 +58,7 @@ def test_unix_seconds_on_two_clocks(sent, pacific, utc):
         "1500000000",
         True,
         None,
-        JsonContainer.LIST,
+        JsonContainer.ARRAY,
     ],
 )
 def test_values_that_are_not_unix_times(value):

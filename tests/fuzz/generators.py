@@ -83,7 +83,7 @@ class FixedGeo:
 
 
 @dataclass(frozen=True)
-class FixedLogins:
+class FixedUserIds:
     """The user ids of a few logins."""
 
     def user_id(self, login: str) -> int | None:
@@ -111,7 +111,7 @@ def _columns(rng: Random) -> tuple[Column, ...]:
 def _column(rng: Random, inbound: str, number: int) -> Column:
     spec = rng.choice(TRANSFORMERS.specs)
     if inbound == "ip" and rng.random() < 0.8:
-        spec = rng.choice([spec for spec in TRANSFORMERS.specs if spec.address_part is not None])
+        spec = rng.choice([spec for spec in TRANSFORMERS.specs if spec.geo_field is not None])
     supporting: tuple[str, ...] = ()
     if isinstance(spec.codegen, ValueCodegen) and spec.codegen.supporting:
         supporting = rng.choice((("login",), ("login",), ("login",), (), ("login", "x"), ("ip",)))
