@@ -54,7 +54,7 @@ class AwsService:
             return [self._throttle(error)] * len(records)
         except (aws.HTTPClientError, aws.ConnectionError, ResponseParserError) as error:
             raise RequestFailedError(
-                f"{self._name} does not answer ({type(error).__name__}); check the network, then "
+                f"{self._name} does not respond ({type(error).__name__}); check the network, then "
                 "run the same command again",
                 in_doubt=not isinstance(error, aws.ConnectionError),  # otherwise nothing was sent
             ) from None

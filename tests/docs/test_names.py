@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from tests.docs.pages import DOCS, ROOT, inline_code, prose
+from tests.docs.pages import DOCS, ROOT, inline_code, prose, section
+from tests.test_architecture import LAYERS
 
 PAGES = (ROOT / "CONTRIBUTING.md", DOCS / "architecture.md")
 # Paths are written from the project's root, or from one of its packages.
@@ -119,3 +120,12 @@ def test_a_path_that_does_not_exist_is_detected(passage):
 )
 def test_a_name_that_is_not_defined_is_detected(passage, package):
     assert missing_names(passage, package)
+
+
+def test_the_table_of_packages_has_all_layers_in_order():
+    table = section("architecture.md", "Packages")
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    rows = [
+        {name.removesuffix("/").removesuffix(".py") for name in inline_code(cell)} for cell in cells
+    ]
+    assert rows == [set(names) - {"__init__"} for names in LAYERS]

@@ -115,4 +115,4 @@ def test_a_refused_connection_leaves_nothing_in_doubt(s3_server, aws_keys):
     with pytest.raises(RequestFailedError) as failed:
         AwsService(stream(), unreachable).put(records(stream(), 1))
     assert not failed.value.in_doubt
-    assert "stream views in us-west-2 does not answer" in str(failed.value)
+    assert "stream views in us-west-2 does not respond" in str(failed.value)
