@@ -32,7 +32,7 @@ def fetch(source: str, s3: S3Settings) -> bytes:
     Raises:
         SettingsError: No source is set, or the file is missing or cannot be read.
         ObjectNotFoundError: The S3 object does not exist.
-        InputError: The server rejects the request, or the gzip data is damaged.
+        InputError: The server rejects the request, or the gzip data is corrupt.
         TransientError: The server does not respond, or fails, on all attempts.
     """
     return _inflate(_read(source, s3), source)
@@ -94,5 +94,5 @@ def _inflate(data: bytes, source: str) -> bytes:
         return gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(
-            f"the gzip data of {redact_url(source)} is damaged ({error}): publish it again"
+            f"the gzip data of {redact_url(source)} is corrupt ({error}): publish it again"
         ) from None

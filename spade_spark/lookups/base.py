@@ -90,7 +90,7 @@ class UserIdLookup(Protocol):
 
 @dataclass(frozen=True)
 class Lookups:
-    """The lookups of one worker."""
+    """The lookups of one Python worker process."""
 
     geo: GeoLookup
     user_ids: UserIdLookup

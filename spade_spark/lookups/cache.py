@@ -1,4 +1,4 @@
-"""Caches of user ids: one in the process, and memcached for all workers.
+"""Caches of user ids: one in the process, and memcached, which all executors share.
 
 Both also store that a login has no user id. Memcached is optional: its failures are counted, and
 the lookup continues without it.

@@ -22,7 +22,7 @@ def open_lookups(settings: LookupSettings, s3: S3Settings) -> Lookups:
     A static table takes precedence over databases and the service.
 
     Raises:
-        SettingsError: A file is missing or damaged, or a setting is invalid.
+        SettingsError: A file is missing or corrupt, or a setting is invalid.
         TransientError: S3 does not respond.
     """
     return Lookups(_open_geo(settings.geoip, s3), _open_users(settings.users, s3))

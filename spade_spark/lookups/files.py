@@ -1,4 +1,4 @@
-"""Files in lookup settings: a path on every worker, or ``s3://`` with a cache per node."""
+"""Files in lookup settings: paths on every executor, or ``s3://`` with a cache per node."""
 
 from __future__ import annotations
 
@@ -114,5 +114,5 @@ def _errors_of(setting: str, url: str) -> Iterator[None]:
     except OSError as error:
         raise SettingsError(
             f"{setting}: cannot read {url} ({error.strerror or error}): a path must exist on every "
-            "worker; use s3://bucket/key to let each worker download the file"
+            "executor; use s3://bucket/key to let each executor download the file"
         ) from None

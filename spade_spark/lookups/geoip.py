@@ -2,7 +2,7 @@
 
 Lookups read the records without geoip2's model objects, which more than double the time per address
 (measured in ``bench/README.md``). A test compares the results with the models. The databases are
-memory-mapped, so all workers of a node share their pages.
+memory-mapped, so all Python workers of a node share their pages.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class GeoIP:
         """See :class:`~spade_spark.lookups.GeoLookup`.
 
         Raises:
-            SettingsError: A database is damaged.
+            SettingsError: A database is corrupt.
         """
         valid = _normalize(address)
         if valid is None:
@@ -70,12 +70,12 @@ class Database(Reader):
         """Return the record of a valid address; empty if the database has none.
 
         Raises:
-            SettingsError: The database is damaged.
+            SettingsError: The database is corrupt.
         """
         try:
             record = self._db_reader.get(address)
         except InvalidDatabaseError as error:
-            raise _damaged(self._setting, self._url, error) from None
+            raise _corrupt(self._setting, self._url, error) from None
         except ValueError:  # an IPv6 address in a database of IPv4 addresses
             return _EMPTY
         return record if isinstance(record, dict) else _EMPTY
@@ -85,7 +85,7 @@ def open_geoip(settings: GeoipSettings, s3: S3Settings) -> GeoIP:
     """Open the configured databases: paths or ``s3://``, each optional.
 
     Raises:
-        SettingsError: A database is missing, damaged, or of the wrong type.
+        SettingsError: A database is missing, corrupt, or of the wrong type.
         TransientError: S3 does not respond.
     """
     return GeoIP(
@@ -103,16 +103,16 @@ def _open(
         with local_file(setting, url, s3) as path:
             database = Database(setting, url, path)
     except InvalidDatabaseError as error:
-        raise _damaged(setting, url, error) from None
+        raise _corrupt(setting, url, error) from None
     database_type = database.metadata().database_type
     if database_type.endswith(wrong_types):  # the two settings are swapped
         raise SettingsError(f"{setting}: {url} has the wrong database type ({database_type})")
     return database
 
 
-def _damaged(setting: str, url: str, error: Exception) -> SettingsError:
+def _corrupt(setting: str, url: str, error: Exception) -> SettingsError:
     return SettingsError(
-        f"{setting}: {url} is not a MaxMind database, or is damaged ({error}): download it again"
+        f"{setting}: {url} is not a MaxMind database, or is corrupt ({error}): download it again"
     )
 
 

@@ -12,7 +12,7 @@ from spade_spark.runs.run_store import CompletedRun
 _MAX_SHOWN = 10
 
 
-def damage_problem(completed: CompletedRun, request: Request) -> str:
+def corrupt_input_problem(completed: CompletedRun, request: Request) -> str:
     """The problem that stops a run with too many corrupt objects; empty if there is none."""
     damaged = len(completed.manifest.damaged)
     if damaged <= request.allow_damaged:
@@ -45,7 +45,7 @@ def withheld_message(
         tables: The tables to be published.
         request: The replay request.
     """
-    reasons = [damaged.reason for completion in withheld for damaged in completion.damaged]
+    reasons = [corrupt.reason for completion in withheld for corrupt in completion.damaged]
     more = [f"and {len(reasons) - _MAX_SHOWN} more"] if len(reasons) > _MAX_SHOWN else []
     rows = sum(
         file.rows for completion in withheld for file in completion.files if file.table in tables

@@ -239,8 +239,7 @@ def _edge_types(report: ReplayReport) -> Table:
 
 def _warnings(report: ReplayReport) -> Iterator[str]:
     manifest = report.manifest
-    for damaged in manifest.damaged[:_MAX_SHOWN]:
-        yield f"Corrupt object: {damaged.reason}"
+    yield from (corrupt.reason for corrupt in manifest.damaged[:_MAX_SHOWN])
     if len(manifest.damaged) > _MAX_SHOWN:
         yield (
             f"{len(manifest.damaged) - _MAX_SHOWN} more corrupt objects; "

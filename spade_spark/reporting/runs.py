@@ -210,8 +210,8 @@ def _manifest_parts(details: DiscoveredRun) -> Iterator[RenderableType]:
         f"{counts.filtered:,} prefiltered, {pluralize(counts.records, 'record')}"
     )
     yield Text(f"Events: {', '.join(outcomes) or 'none'}")
-    for damaged in details.manifest.damaged:
-        yield Text(f"Corrupt object: {damaged.reason}", style="yellow")
+    for corrupt in details.manifest.damaged:
+        yield Text(corrupt.reason, style="yellow")
     for table, reason in details.manifest.fallbacks.items():
         yield Text(
             f"Table {table} was transformed by the slower reference path: {reason}", style="yellow"

@@ -58,7 +58,7 @@ def suggest(
 
     Raises:
         UsageError: The run has no untracked events, or none of one of the names.
-        InputError: The run does not exist or is not complete, or its files are damaged.
+        InputError: The run does not exist or is not complete, or a file is corrupt.
     """
     files = _files(run_tag, settings)
     profile = Profile(frozenset(names))
@@ -102,7 +102,7 @@ def _lines(file: UntrackedFile, settings: Settings) -> Iterator[bytes]:
             yield from stream
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(
-            f"{file.url} is damaged ({error}): run the replay again with another run tag"
+            f"{file.url} is corrupt ({error}): run the replay again with another run tag"
         ) from None
 
 

@@ -10,7 +10,7 @@ may be compressed with gzip:
   has one glob.
 
 Producers resend a glob when they get no reply. As in the live processor, a glob is a repeat if its
-first record has the ``uuid`` of an earlier glob's first record. If the earlier one was damaged,
+first record has the ``uuid`` of an earlier glob's first record. If the earlier one was corrupt,
 only the records that were not read from it are used. Globs without a ``uuid`` are never repeats.
 """
 
@@ -34,7 +34,7 @@ from spade_spark.sources.gzip_lines import (
     DeflateError,
     GzipPieces,
     chunks,
-    damaged_object,
+    corrupt_object,
     inflate,
 )
 from spade_spark.sources.json_array_stream import ArraySplitter, JsonArrayError
@@ -135,7 +135,7 @@ class GlobReader:
         """Yield chunks of complete lines.
 
         Raises:
-            CorruptObjectError: The object is empty, or a glob is damaged; raised after all
+            CorruptObjectError: The object is empty, or a glob is corrupt; raised after all
                 readable records.
         """
         return chunks(self._lines(), self._chunk_bytes)
@@ -150,7 +150,7 @@ class GlobReader:
             problem = self._first_problem
             if self._problems > 1:
                 problem += f", and {self._problems - 1} more"
-            raise damaged_object(self._name, problem, self.bytes_in, self.bytes_inflated)
+            raise corrupt_object(self._name, problem, self.bytes_in, self.bytes_inflated)
 
     def _read_object(self) -> Iterator[bytes]:
         source = self._stored
@@ -165,7 +165,7 @@ class GlobReader:
             yield from self._read_globs(source)
 
     def _read_json_lines(self, line_chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the records of JSON lines; a damaged glob does not affect other lines."""
+        """Yield the records of JSON lines; a corrupt glob does not affect other lines."""
         number = 0
         for chunk in line_chunks:
             for line in chunk.removesuffix(_LINE_FEED).split(_LINE_FEED):
@@ -201,7 +201,7 @@ class GlobReader:
         try:
             yield from self._new_records(self._count_inflated(pieces))
         except JsonArrayError as error:
-            self._add_problem(f"the glob at byte {at} is damaged: {error}")
+            self._add_problem(f"the glob at byte {at} is corrupt: {error}")
             for _ in self._count_inflated(pieces):  # the next glob can still be read
                 pass
         except EOFError:

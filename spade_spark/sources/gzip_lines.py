@@ -50,7 +50,7 @@ class ObjectLines:
 
         Raises:
             CorruptObjectError: The object is empty, not gzip, truncated, or fails its checksum;
-                raised after the complete lines before the damage.
+                raised after the complete lines before the corruption.
         """
         return chunks(self._pieces, self._chunk_bytes)
 
@@ -215,18 +215,18 @@ class GzipPieces:
 
         Raises:
             CorruptObjectError: The object is empty, not gzip, truncated, or fails its checksum;
-                raised after the data before the damage.
+                raised after the data before the corruption.
         """
         try:
             if not self._source.more():
-                raise self._damaged("it is empty")
+                raise self._corrupt("it is empty")
             while self._source.more():
                 self._skip_header()
                 yield from self._member()
         except EOFError:
-            raise self._damaged("it is truncated: the gzip data ends early") from None
+            raise self._corrupt("it is truncated") from None
         except DeflateError as error:  # type: ignore[misc] # its stub declares an instance
-            raise self._damaged(f"its DEFLATE data is invalid ({error})") from None
+            raise self._corrupt(f"its DEFLATE data is invalid ({error})") from None
 
     def _skip_header(self) -> None:
         source = self._source
@@ -235,7 +235,7 @@ class GzipPieces:
         if magic != _MAGIC:
             problem = "it has other data after the gzip data" if at else "it is not a gzip file"
             hint = " (a glob? see input.form)" if magic.startswith(b"\x01") and not at else ""
-            raise self._damaged(f"{problem}: no gzip header at byte {at}{hint}")
+            raise self._corrupt(f"{problem}: no gzip header at byte {at}{hint}")
         if flags & _HAS_EXTRA:
             source.take(int.from_bytes(source.take(2), "little"))
         for flag in (_HAS_NAME, _HAS_COMMENT):
@@ -250,20 +250,20 @@ class GzipPieces:
         yield from map(self._count, inflate(self._source, self._piece_bytes))
         length = (self.bytes_inflated - before) & 0xFFFFFFFF
         if _TRAILER.unpack(self._source.take(_TRAILER.size)) != (self._crc, length):
-            raise self._damaged("its checksum or length does not match its data")
+            raise self._corrupt("its checksum or length does not match its data")
 
     def _count(self, piece: bytes) -> bytes:
         self._crc = isal_zlib.crc32(piece, self._crc)
         self.bytes_inflated += len(piece)
         return piece
 
-    def _damaged(self, problem: str) -> CorruptObjectError:
-        return damaged_object(self._name, problem, self._source.bytes_read, self.bytes_inflated)
+    def _corrupt(self, problem: str) -> CorruptObjectError:
+        return corrupt_object(self._name, problem, self._source.bytes_read, self.bytes_inflated)
 
 
-def damaged_object(name: str, problem: str, read: int, inflated: int) -> CorruptObjectError:
+def corrupt_object(name: str, problem: str, read: int, inflated: int) -> CorruptObjectError:
     """Return the error for the object ``name``, with how far it was read."""
     return CorruptObjectError(
-        f"{name} is damaged: {problem} ({read} compressed bytes read, {inflated} inflated). "
+        f"{name} is corrupt: {problem} ({read} compressed bytes read, {inflated} inflated). "
         "Restore the object, or move it out of the edge logs"
     )

@@ -21,7 +21,7 @@ class PublishConfig:
         stale_after: Seconds without a heartbeat after which another task takes over a partition.
         checkpoint_rows: Rows between two checkpoints of a stream. After a crash, at most this many
             may be published twice.
-        allow_damaged: The maximum number of damaged objects in a partition that is published.
+        allow_damaged: The maximum number of corrupt objects in a partition that is published.
     """
 
     targets: tuple[StreamTarget, ...]
@@ -35,7 +35,7 @@ class PublishConfig:
         """The tables that at least one stream includes."""
         return frozenset(table for target in self.targets for table in target.stream.events)
 
-    def exceeds_damage_limit(self, completion: Completion) -> bool:
+    def exceeds_corrupt_limit(self, completion: Completion) -> bool:
         """Whether a partition must not be published: published rows cannot be undone."""
         return len(completion.damaged) > self.allow_damaged
 

@@ -1,38 +1,34 @@
-"""Line numbers of the few lines of an object that go to the quarantine."""
+"""Finds the line numbers of quarantined lines."""
 
 from __future__ import annotations
 
 from stringzilla import count, find
 
-from spade_spark.transform.output import QuarantinedLine
-from spade_spark.writers import quarantine
-
 
 class LineNumberFinder:
-    """Finds line numbers in an object, chunk by chunk, as they were before the prefilter.
+    """Finds the line numbers of a few lines of an object, chunk by chunk.
 
-    Numbering every line would be too slow. Instead, each quarantined line is searched for in its
-    chunk. They come in order, so each search starts at the end of the previous match.
+    Numbering every line would be too slow. Instead, each line is searched for in its chunk. The
+    lines are requested in order, so each search starts at the end of the previous match.
     """
 
-    def __init__(self, key: str) -> None:
-        self._key = key
+    def __init__(self) -> None:
         self._lines_before = 0
         self._search_start = self._line_start = 0
         self._last: bytes | None = None
 
-    def encode(self, chunk: bytes, quarantined: QuarantinedLine) -> bytes:
-        """Encode a line of ``chunk`` for the quarantine, with its line number."""
-        if quarantined.line is not self._last:  # events of the same line come in succession
-            self._line_start = self._find(chunk, quarantined.line)
-            self._search_start = self._line_start + len(quarantined.line)
-            self._last = quarantined.line
-        number = self._lines_before + count(chunk, b"\n", 0, self._line_start) + 1
-        return quarantine.encode(quarantined, self._key, number)
+    def number_of(self, chunk: bytes, line: bytes) -> int:
+        """Return the number (from 1) in the object of a line of ``chunk``, the current chunk."""
+        if line is not self._last:  # several events of a line can be quarantined in succession
+            self._line_start = self._find(chunk, line)
+            self._search_start = self._line_start + len(line)
+            self._last = line
+        line_feeds: int = count(chunk, b"\n", 0, self._line_start)
+        return self._lines_before + line_feeds + 1
 
-    def advance(self, lines: int) -> None:
-        """Start the next chunk, which follows the first ``lines`` lines of the object."""
-        self._lines_before = lines
+    def next_chunk(self, lines_before: int) -> None:
+        """Start the chunk that follows the first ``lines_before`` lines of the object."""
+        self._lines_before = lines_before
         self._search_start = 0
         self._last = None
 

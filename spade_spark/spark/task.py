@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -54,7 +54,7 @@ def run_partition(context: BroadcastContext, partition: InputPartition, attempt:
 
     Several attempts at a partition may run at once (speculation, a lost executor). Their files have
     different names. The first attempt to write the record wins; later ones return that record. If
-    the run publishes and not too many objects are damaged, the rows of that record are then
+    the run publishes and not too many objects are corrupt, the rows of that record are then
     published, and the returned completion includes the counts of that.
 
     Raises:
@@ -64,7 +64,7 @@ def run_partition(context: BroadcastContext, partition: InputPartition, attempt:
     """
     store = open_store(context.settings.output.base, context.settings.s3)
     completion = _complete(context, partition, attempt, store)
-    if context.publishing is None or context.publishing.exceeds_damage_limit(completion):
+    if context.publishing is None or context.publishing.exceeds_corrupt_limit(completion):
         return completion
     return publish(context, store, completion)
 
@@ -119,8 +119,8 @@ class _TaskAttempt:
         self._prefilter = None if all_lines else Prefilter(context.requested or ())
         self._edge_types = _edge_types(context, self._tables)
         self._outputs = TaskOutputs(context, name, store, spool)
-        self._lookups_before = self._lookups.stats()  # the worker's lookups outlive its tasks
-        self._damaged: list[CorruptObject] = []
+        self._lookups_before = self._lookups.stats()  # they are shared by the tasks of a process
+        self._corrupt_objects: list[CorruptObject] = []
         self._read_counts = AuditCounts()
 
     def run(self) -> Completion:
@@ -144,19 +144,21 @@ class _TaskAttempt:
                 feed = self._feed_quarantine if self._context.from_quarantine else self._feed
                 feed(lines, source.key)
             except CorruptObjectError as error:
-                self._damaged.append(CorruptObject(source.key, str(error)))
+                self._corrupt_objects.append(CorruptObject(source.key, str(error)))
             self._read_counts += read_counts(lines)
 
     def _feed(self, lines: ObjectLines | GlobReader, key: str) -> None:
-        line_numbers = LineNumberFinder(key)
+        line_numbers = LineNumberFinder()
         before = self._lines_read()
         for chunk in lines:
             matches = self._prefilter.filter(chunk) if self._prefilter else chunk
             self._transform.feed(matches)
             if self._edge_types:
                 self._edge_types.feed(matches)
-            self._drain(partial(line_numbers.encode, chunk))
-            line_numbers.advance(self._lines_read() - before)
+            for quarantined in self._drain():
+                number = line_numbers.number_of(chunk, quarantined.line)
+                self._outputs.add_quarantined(quarantine.encode(quarantined, key, number))
+            line_numbers.next_chunk(self._lines_read() - before)
             del chunk, matches  # the next chunk reuses their memory while it is in the CPU cache
 
     def _prefiltered(self) -> int:
@@ -172,12 +174,15 @@ class _TaskAttempt:
             for line in chunk.splitlines():
                 entry = quarantine.decode(line, key)
                 self._transform.retry_line(entry.edge_line, entry.uuid if entry.event else "")
-                self._drain(partial(quarantine.encode, source=entry.object, line=entry.line))
+                for quarantined in self._drain():
+                    json_line = quarantine.encode(quarantined, entry.object, entry.line)
+                    self._outputs.add_quarantined(json_line)
 
-    def _drain(self, encode_line: Callable[[QuarantinedLine], bytes]) -> None:
+    def _drain(self) -> Sequence[QuarantinedLine]:
+        """Move rows and untracked events to the output files; return the quarantined lines."""
         drained = self._transform.drain(at_least=_MIN_DRAIN_ROWS)
         self._add(drained)
-        self._outputs.add_quarantined(encode_line(line) for line in drained.quarantined)
+        return drained.quarantined
 
     def _add(self, drained: TransformOutput) -> None:
         for rows in drained.rows.values():
@@ -207,7 +212,7 @@ class _TaskAttempt:
             files=tuple(self._outputs.files),
             untracked=tuple(self._outputs.untracked),
             quarantine=tuple(self._outputs.quarantine),
-            damaged=tuple(self._damaged),
+            damaged=tuple(self._corrupt_objects),
             failures=tuple(counts.failures),
             lookups=asdict(self._lookups.stats() - self._lookups_before),
             format=self._context.settings.output.format,

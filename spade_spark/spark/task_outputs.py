@@ -45,7 +45,7 @@ class TaskOutputs:
         self._context, self._name, self._store = context, name, store
         self._paths = RunPaths(context.run_tag)
         self._spooled = RowFiles(spool, context.settings.output.max_file_bytes)
-        self._uploadped = 0
+        self._files_uploaded = 0
         formats = context.settings.output.format
         self._tsv = "tsv" in formats
         self.parquet = ParquetOutput(context, name, store, spool) if "parquet" in formats else None
@@ -60,10 +60,9 @@ class TaskOutputs:
             text = "\n".join(lines).encode() + b"\n"
             self._upload(self._spooled.write(_UNTRACKED, text, len(lines)))
 
-    def add_quarantined(self, lines: Iterable[bytes]) -> None:
-        """Add JSON lines of the quarantine, with line terminators."""
-        for line in lines:
-            self._upload(self._spooled.write(_QUARANTINE, line, 1))
+    def add_quarantined(self, line: bytes) -> None:
+        """Add a JSON line of the quarantine, with its line terminator."""
+        self._upload(self._spooled.write(_QUARANTINE, line, 1))
 
     def close(self) -> None:
         """Close and upload the open files."""
@@ -71,8 +70,8 @@ class TaskOutputs:
 
     def _upload(self, closed: Iterable[ClosedFile]) -> None:
         for file in closed:
-            name = f"{self._name}-{self._uploadped:04d}.gz"
-            self._uploadped += 1
+            name = f"{self._name}-{self._files_uploaded:04d}.gz"
+            self._files_uploaded += 1
             match (file.table, file.version):
                 case key if key == _UNTRACKED:
                     self._upload_untracked(file, name)

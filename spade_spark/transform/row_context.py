@@ -96,7 +96,7 @@ def _canonical(address: str) -> str:
 
 
 class RowCaches:
-    """The caches of one worker's transform, shared by its tables.
+    """The caches of one task's transform, shared by its tables.
 
     Attributes:
         registry: The transformers.

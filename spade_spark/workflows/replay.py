@@ -25,7 +25,7 @@ from spade_spark.locking.heartbeat import HeldLease, acquire_lease
 from spade_spark.locking.lease import LeaseRequest, LeaseStore
 from spade_spark.plan import InputPartition, Plan
 from spade_spark.reporting.console import ConsoleReporter
-from spade_spark.reporting.corrupt_input import damage_problem, withheld_message
+from spade_spark.reporting.corrupt_input import corrupt_input_problem, withheld_message
 from spade_spark.reporting.preview import DUPLICATES_WARNING
 from spade_spark.reporting.render import pluralize
 from spade_spark.reporting.replay import ReplayReport
@@ -209,7 +209,7 @@ class _ReplayRunner:
         if publishing is None:
             return
         withheld = [
-            completion for completion in completions if publishing.exceeds_damage_limit(completion)
+            completion for completion in completions if publishing.exceeds_corrupt_limit(completion)
         ]
         if withheld:
             raise InputError(
@@ -224,7 +224,7 @@ class _ReplayRunner:
         report = ReplayReport(
             request.run_tag, self.run.url, str(request.window), completed.manifest
         )
-        problem = damage_problem(completed, request)
+        problem = corrupt_input_problem(completed, request)
         if problem or self.warehouse is None:
             return replace(report, problems=(problem,) if problem else ())
         names = {table.name for table in tables}

@@ -11,7 +11,7 @@ from spade_spark.errors import SettingsError, UsageError
 
 _INSTALL = (
     "Parquet needs pyarrow: install it with pip install 'spade-spark[lake]' here and on every "
-    "worker, or write only TSV (--format tsv)"
+    "executor, or write only TSV (--format tsv)"
 )
 
 

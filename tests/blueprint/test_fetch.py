@@ -103,7 +103,7 @@ def test_no_source_is_a_settings_error():
 def test_truncated_gzip_data_is_an_error(tmp_path, cut):
     path = tmp_path / "schemas.gz"
     path.write_bytes(gzip.compress(LIST, mtime=0)[:cut])
-    with pytest.raises(InputError, match=r"the gzip data of .*/schemas\.gz is damaged"):
+    with pytest.raises(InputError, match=r"the gzip data of .*/schemas\.gz is corrupt"):
         fetch(str(path), S3Settings())
 
 

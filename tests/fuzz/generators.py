@@ -1,4 +1,4 @@
-"""Random tables and random lines: regular, irregular and damaged ones.
+"""Random tables and random lines: regular, irregular and corrupt ones.
 
 All functions take a ``random.Random``, so that a seed reproduces their results.
 """
@@ -123,7 +123,7 @@ def line(rng: Random, schema: dict[str, Table]) -> bytes:
     record = _record(rng, _payload(rng, schema))
     if rng.random() < 0.03:
         record = _add_member(rng, record)
-    return _damage(rng, record) if rng.random() < 0.05 else record
+    return _corrupt(rng, record) if rng.random() < 0.05 else record
 
 
 def lines(rng: Random, schema: dict[str, Table], count: int) -> list[bytes]:
@@ -245,7 +245,7 @@ def _encode(rng: Random, payload: bytes) -> str:  # noqa: PLR0911 - one per enco
 
 def _payload(rng: Random, schema: dict[str, Table]) -> bytes:
     payload = _valid_payload(rng, schema)
-    return _damage(rng, payload) if rng.random() < 0.05 else payload
+    return _corrupt(rng, payload) if rng.random() < 0.05 else payload
 
 
 def _valid_payload(rng: Random, schema: dict[str, Table]) -> bytes:
@@ -353,7 +353,7 @@ def _dump(rng: Random, value: Any) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _damage(rng: Random, data: bytes) -> bytes:
+def _corrupt(rng: Random, data: bytes) -> bytes:
     at = rng.randrange(len(data) + 1)
     match rng.randrange(4):
         case 0:

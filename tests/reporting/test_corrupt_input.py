@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import msgspec
 
-from spade_spark.reporting.corrupt_input import damage_problem, withheld_message
+from spade_spark.reporting.corrupt_input import corrupt_input_problem, withheld_message
 from spade_spark.request import Request
 from spade_spark.runs.audit_counts import AuditCounts
 from spade_spark.runs.manifest import Completion, CorruptObject, RowFile
@@ -25,11 +25,11 @@ def test_the_problem_reports_rows_that_were_already_published():
     completed = CompletedRun(
         msgspec.structs.replace(MANIFEST, damaged=DAMAGED, counts=counts), (), ""
     )
-    message = damage_problem(completed, replace(REQUEST, allow_damaged=1))
+    message = corrupt_input_problem(completed, replace(REQUEST, allow_damaged=1))
     assert message.startswith(
         "2 corrupt objects, nothing was loaded (7 rows already published to streams)"
     )
-    assert damage_problem(completed, replace(REQUEST, allow_damaged=2)) == ""
+    assert corrupt_input_problem(completed, replace(REQUEST, allow_damaged=2)) == ""
 
 
 def test_withheld_rows_are_reported_with_the_objects_and_the_next_step():

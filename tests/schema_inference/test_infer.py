@@ -120,14 +120,14 @@ def test_a_missing_run_is_refused(output, capsys):
 @pytest.mark.parametrize(
     ("data", "error"),
     [
-        (gzip.compress(b'{"event":"a","properties":{}}\n')[:-9], "is damaged"),
-        (b"no gzip", "is damaged"),
+        (gzip.compress(b'{"event":"a","properties":{}}\n')[:-9], "is corrupt"),
+        (b"no gzip", "is corrupt"),
         (gzip.compress(b"no json\n"), "has a line that is not an untracked event"),
         (gzip.compress(b'{"event":"a"}\n'), "has a line that is not an untracked event"),
     ],
     ids=["truncated", "not gzip", "not JSON", "no properties"],  # gzip data contains the time
 )
-def test_a_damaged_file_is_named(output, capsys, data, error):
+def test_a_corrupt_file_is_named(output, capsys, data, error):
     output.add(("a", {}))
     output.complete()
     output.store.write("r/_untracked/0.gz", data)

@@ -35,12 +35,12 @@ class Read:
             deduplicator or GlobDeduplicator(),
             chunk_bytes=chunk_bytes,
         )
-        self.damage = ""
+        self.error = ""
         self.chunks: list[bytes] = []
         try:
             self.chunks.extend(self.globs)
-        except CorruptObjectError as damage:
-            self.damage = str(damage)
+        except CorruptObjectError as error:
+            self.error = str(error)
         self.lines = b"".join(self.chunks).splitlines()
 
 
@@ -65,7 +65,7 @@ def test_the_lines_equal_those_of_the_edge_log_byte_for_byte(parts, form, chunk_
         part[0] = part[0].replace(b'"u-1"', b'"first-%d"' % number)
     read = Read(form([glob(part) for part in parts]), chunk_bytes=chunk_bytes)
     log = edge_logs.log([line for part in parts for line in part])
-    assert not read.damage
+    assert not read.error
     assert b"".join(read.chunks) == b"".join(ObjectLines(io.BytesIO(log), "log"))
     assert all(chunk.endswith(b"\n") for chunk in read.chunks)
     assert read.globs.globs == len(parts)
@@ -120,7 +120,7 @@ def test_an_empty_glob_has_no_records():
     assert Read(glob([]) + glob(TWO)).lines == TWO
 
 
-DAMAGED = {
+CORRUPT = {
     "empty": (b"", [], "it is empty"),
     "edge logs": (edge_logs.log(ONE), [], "line 1: no Data with a glob in base64"),
     "another version": (glob(ONE) + b"\x02" + glob(TWO), ONE, ": it is not 0x01"),
@@ -147,21 +147,21 @@ DAMAGED = {
     "truncated gzip": (
         gzip.compress(glob(ONE) + glob(TWO))[:-3],
         [*ONE, *TWO],
-        "gzip data ends early",
+        "it is truncated",
     ),
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGED)
-def test_a_damaged_object_is_reported_after_its_readable_records(damage):
-    data, lines, problem = DAMAGED[damage]
+@pytest.mark.parametrize("case", CORRUPT)
+def test_a_corrupt_object_is_reported_after_its_readable_records(case):
+    data, lines, problem = CORRUPT[case]
     read = Read(data)
-    assert problem in read.damage
-    assert read.damage.startswith("20171103/a is damaged: ")
+    assert problem in read.error
+    assert read.error.startswith("20171103/a is corrupt: ")
     assert [line for line in read.lines if line in lines] == lines
 
 
-def test_the_repeat_of_a_damaged_glob_adds_only_its_missing_records():
+def test_the_repeat_of_a_corrupt_glob_adds_only_its_missing_records():
     half = b"\x01" + deflate(b"[" + THREE[0] + b"," + THREE[1] + b',{"uuid"')
     read = Read(half + glob(THREE))
     assert read.lines == THREE
@@ -175,7 +175,7 @@ def test_a_glob_larger_than_the_edge_writes_is_read_the_same_way():
     cut = Read(data[: len(data) // 2])
     assert cut.lines == many[: len(cut.lines)]
     assert len(cut.lines) > 1000
-    assert "the glob at byte 0 is truncated" in cut.damage
+    assert "the glob at byte 0 is truncated" in cut.error
 
 
 def test_memory_is_bounded_by_chunks_not_by_globs():
@@ -197,7 +197,7 @@ def test_a_truncated_glob_that_is_not_an_array_is_reported_as_truncated():
         list(GlobReader(io.BytesIO(data[:-20]), "o", GlobDeduplicator()))
 
 
-def test_a_damaged_line_is_reported_by_number_and_blank_lines_are_skipped():
+def test_a_corrupt_line_is_reported_by_number_and_blank_lines_are_skipped():
     good = data_lines([glob([edge_logs.record("a", {})])]).removesuffix(b"\n")
     with pytest.raises(CorruptObjectError, match="line 4: no Data with a glob"):
         list(GlobReader(io.BytesIO(good + b"\n\r\n \n{bad\n"), "o", GlobDeduplicator()))

@@ -1,4 +1,4 @@
-"""Reading lines of gzip objects: chunks, members and damage."""
+"""Reading lines of gzip objects: chunks, members and corrupt data."""
 
 import gzip
 import io
@@ -15,13 +15,13 @@ from spade_spark.sources.gzip_lines import ObjectLines
 
 
 def read(data, chunk_bytes=1000):
-    """Return the chunks up to the end or the damage, the error message and the reader."""
+    """Return the chunks up to the end or the corruption, the error message and the reader."""
     lines = ObjectLines(io.BytesIO(data), "20171103/a.gz", chunk_bytes=chunk_bytes)
     chunks: list[bytes] = []
     try:
         chunks.extend(lines)
-    except CorruptObjectError as damage:
-        return chunks, str(damage), lines
+    except CorruptObjectError as error:
+        return chunks, str(error), lines
     return chunks, "", lines
 
 
@@ -34,8 +34,8 @@ def test_chunks_have_all_bytes_in_order_and_end_with_a_line_feed(lines, cuts, ch
     text = b"\n".join(lines)
     edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
     members = [gzip.compress(text[a:b]) for a, b in pairwise(edges)]
-    chunks, damage, read_lines = read(b"".join(members), chunk_bytes)
-    assert not damage
+    chunks, error, read_lines = read(b"".join(members), chunk_bytes)
+    assert not error
     assert b"".join(chunks) == text
     assert all(chunk.endswith(b"\n") for chunk in chunks[:-1])
     assert read_lines.bytes_inflated == len(text)
@@ -56,11 +56,11 @@ def test_the_chunk_size_is_limited_for_highly_compressed_objects():
 def test_a_header_with_all_optional_fields_is_read():
     raw = gzip.compress(b"a line\n")
     extra = b"\x04\x00" + b"abcd" + b"name\x00" + b"comment\x00" + b"\x00\x00"
-    chunks, damage, _ = read(raw[:3] + b"\x1e" + raw[4:10] + extra + raw[10:])
-    assert (chunks, damage) == ([b"a line\n"], "")
+    chunks, error, _ = read(raw[:3] + b"\x1e" + raw[4:10] + extra + raw[10:])
+    assert (chunks, error) == ([b"a line\n"], "")
 
 
-def damaged_at(data, at):
+def corrupt_at(data, at):
     return data[:at] + bytes([data[at] ^ 0x55]) + data[at + 1 :]
 
 
@@ -80,23 +80,23 @@ VALID = gzip.compress(LINES, mtime=0)  # the cases below are named by it
         (VALID[:-8], "truncated", LINES),
         (VALID + b"trailing garbage", "after the gzip data: no gzip header at byte", LINES),
         (VALID + VALID[:5], "truncated", LINES),
-        (damaged_at(VALID, len(VALID) - 5), "checksum", LINES),
-        (damaged_at(VALID, len(VALID) - 1), "length", LINES),
-        (VALID + damaged_at(VALID, len(VALID) - 5), "checksum", LINES + LINES),
+        (corrupt_at(VALID, len(VALID) - 5), "checksum", LINES),
+        (corrupt_at(VALID, len(VALID) - 1), "length", LINES),
+        (VALID + corrupt_at(VALID, len(VALID) - 5), "checksum", LINES + LINES),
     ],
 )
-def test_the_complete_lines_of_a_damaged_object_come_before_the_error(data, problem, lines):
-    chunks, damage, _ = read(data)
+def test_the_complete_lines_of_a_corrupt_object_come_before_the_error(data, problem, lines):
+    chunks, error, _ = read(data)
     assert b"".join(chunks) == lines
-    assert damage.startswith("20171103/a.gz is damaged")
-    assert problem in damage
-    assert "Restore the object" in damage
+    assert error.startswith("20171103/a.gz is corrupt")
+    assert problem in error
+    assert "Restore the object" in error
 
 
 def test_a_truncated_object_yields_the_complete_lines_before_its_end():
-    chunks, damage, _ = read(VALID[: len(VALID) // 2])
+    chunks, error, _ = read(VALID[: len(VALID) // 2])
     text = b"".join(chunks)
-    assert "truncated" in damage
+    assert "truncated" in error
     assert text.endswith(b"\n")
     assert LINES.startswith(text)
     assert len(text) > len(LINES) // 3
@@ -106,11 +106,11 @@ def test_a_truncated_object_yields_the_complete_lines_before_its_end():
 @given(st.integers(10, len(VALID) - 1), st.integers(1, 255))
 def test_every_flipped_byte_is_detected(at, flip):
     data = VALID[:at] + bytes([VALID[at] ^ flip]) + VALID[at + 1 :]
-    _, damage, _ = read(data)
-    assert damage
+    _, error, _ = read(data)
+    assert error
 
 
-def test_a_damaged_object_is_an_input_error():
+def test_a_corrupt_object_is_an_input_error():
     assert issubclass(CorruptObjectError, InputError)
 
 

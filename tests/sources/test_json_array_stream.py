@@ -63,7 +63,7 @@ def test_an_invalid_or_incomplete_array_is_an_error(text, message):
     assert str(error.value) == message
 
 
-def test_the_elements_before_the_damage_are_yielded():
+def test_the_elements_before_the_corruption_are_yielded():
     array = ArraySplitter()
     assert list(array.feed(b'[{"a":1},{"b":2},{"c"')) == [b'{"a":1}', b'{"b":2}']
     with pytest.raises(JsonArrayError):

@@ -167,7 +167,7 @@ def test_published_rows_are_not_published_again(harness, consumer):
     assert harness.record().published
 
 
-def test_rows_of_a_partition_with_a_damaged_object_are_published_only_if_allowed(harness, consumer):
+def test_rows_of_a_partition_with_a_corrupt_object_are_published_only_if_allowed(harness, consumer):
     valid = harness.edge.read("20171103/0.gz")
     harness.edge.write("20171103/0.gz", valid + b"not gzip")
     (stored,) = harness.edge.list("20171103/")

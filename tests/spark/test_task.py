@@ -191,7 +191,7 @@ def test_a_task_that_writes_only_tsv_does_not_import_pyarrow(harness):
     assert done.stdout == b"False\n"
 
 
-DAMAGED = {
+CORRUPT = {
     "empty": (b"", 0),
     "not gzip": (b"plain text, no gzip at all", 0),
     "truncated": (
@@ -201,13 +201,13 @@ DAMAGED = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGED)
-def test_a_damaged_object_is_reported_and_its_complete_lines_are_used(harness, damage):
-    data, min_rows = DAMAGED[damage]
+@pytest.mark.parametrize("case", CORRUPT)
+def test_a_corrupt_object_is_reported_and_its_complete_lines_are_used(harness, case):
+    data, min_rows = CORRUPT[case]
     completion = run_partition(harness.context, harness.partition(data, edge_logs.log(GOOD[:1])), 0)
-    (damaged,) = completion.damaged
-    assert damaged.key == "20171103/0.gz"
-    assert "20171103/0.gz" in damaged.reason
+    (corrupt,) = completion.damaged
+    assert corrupt.key == "20171103/0.gz"
+    assert "20171103/0.gz" in corrupt.reason
     assert completion.counts.objects == 2
     assert completion.counts.row_count >= 1 + min_rows
 

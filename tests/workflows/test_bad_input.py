@@ -71,7 +71,7 @@ def test_schemas_that_are_not_a_list(world, refused):
 def test_schemas_with_truncated_gzip_data(world, refused):
     world.store.write("schemas.json", gzip.compress(edge_logs.schemas(edge_logs.LOGIN))[:-9])
     assert refused() == (
-        f"the gzip data of s3://{world.bucket}/schemas.json is damaged (Compressed file ended "
+        f"the gzip data of s3://{world.bucket}/schemas.json is corrupt (Compressed file ended "
         "before the end-of-stream marker was reached): publish it again"
     )
 
@@ -160,7 +160,7 @@ def test_a_missing_geoip_database(world, capsys):
     assert world.replay("login", "--skip-ace-upload") == 1
     assert _last_line(capsys) == (
         "lookups.geoip.city: cannot read /no/such/City.mmdb (No such file or directory): a path "
-        "must exist on every worker; use s3://bucket/key to let each worker download the file"
+        "must exist on every executor; use s3://bucket/key to let each executor download the file"
     )
 
 
@@ -210,13 +210,13 @@ def test_corrupt_objects_are_named_and_prevent_the_load(world, capsys):
     assert {row[1] for row in world.rows("login")} == {"before", "wrong", "after"}
     printed = capsys.readouterr().out.splitlines()
     remedy = "Restore the object, or move it out of the edge logs"
-    assert sorted(line for line in printed if line.startswith("Corrupt object: ")) == sorted(
+    assert sorted(line for line in printed if " is corrupt: " in line) == sorted(
         [
-            f"Corrupt object: {keys['empty']} is damaged: it is empty "
+            f"{keys['empty']} is corrupt: it is empty "
             f"(0 compressed bytes read, 0 inflated). {remedy}",
-            f"Corrupt object: {keys['text']} is damaged: it is not a gzip file: no gzip header at "
+            f"{keys['text']} is corrupt: it is not a gzip file: no gzip header at "
             f"byte 0 (24 compressed bytes read, 0 inflated). {remedy}",
-            f"Corrupt object: {keys['cut']} is damaged: it is truncated: the gzip data ends early "
+            f"{keys['cut']} is corrupt: it is truncated "
             f"({len(cut)} compressed bytes read, {len(_inflated(cut))} inflated). {remedy}",
         ]
     )

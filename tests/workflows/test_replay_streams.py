@@ -166,7 +166,7 @@ def test_rows_of_a_partition_with_a_corrupt_object_are_published_only_with_allow
     assert replay(world, "--publish", name) == 1
     assert consumer.rows(name) == []
     text = printed(capsys)
-    assert f"1 corrupt object: {key} is damaged: it is truncated" in text
+    assert f"1 corrupt object: {key} is corrupt: it is truncated" in text
     assert "5 rows of their partitions were not published." in text
     assert f"repeat the command with --runtag {world.tag} --allow-damaged 1" in text
     assert replay(world, "--publish", name, "--allow-damaged", "1") == 0
