@@ -27,7 +27,7 @@ LAYERS = (
     ("storage",),
     # Immutable values that everything may use.
     ("request", "plan"),
-    ("interrupts", "progress", "retry", "settings", "window"),
+    ("formatting", "interrupts", "progress", "retry", "settings", "window"),
     ("gocompat",),
     ("errors", "__init__"),
 )

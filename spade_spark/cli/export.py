@@ -10,6 +10,7 @@ from typing import Literal
 import click
 
 from spade_spark.cli.options import CONF, read_settings
+from spade_spark.formatting import format_size, pluralize
 from spade_spark.runs.paths import check_tag
 from spade_spark.writers.parquet_requirements import require_pyarrow
 
@@ -138,10 +139,6 @@ def prune_command(*, to: str, older_than: float, yes: bool, conf: Path | None) -
 
     # Imported here to keep --help fast: pyarrow and boto3 are slow to import.
     from spade_spark.lake.vacuum import find_unreferenced  # noqa: PLC0415 - see above
-    from spade_spark.reporting.render import (  # noqa: PLC0415 - see above
-        format_size,
-        pluralize,
-    )
     from spade_spark.storage.base import open_store  # noqa: PLC0415 - see above
 
     lake = open_store(to, settings.s3)

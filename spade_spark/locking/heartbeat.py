@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from spade_spark.errors import LockLostError, SpadeError
+from spade_spark.formatting import format_age
 from spade_spark.locking.lease import (
     LEASE_TIMEOUT,
     Lease,
     LeaseRequest,
     LeaseStore,
     LeaseTable,
-    format_age,
 )
 
 HEARTBEAT_INTERVAL = timedelta(seconds=30)

@@ -31,6 +31,7 @@ from datetime import datetime, timedelta, timezone
 import msgspec
 
 from spade_spark.errors import InputError, LockedError, ObjectNotFoundError, TransientError
+from spade_spark.formatting import format_age
 from spade_spark.locking.process import Process
 from spade_spark.storage.base import Store
 from spade_spark.storage.records import decode, encode
@@ -45,7 +46,6 @@ LEASE_TIMEOUT = timedelta(minutes=2)
 _WRITE_ATTEMPTS = 60
 _READ_ATTEMPTS = 5
 _MAX_WAIT_SECONDS = 0.5
-_UNITS = {"days": 86_400, "h": 3600, "min": 60}
 
 
 @dataclass(frozen=True)
@@ -284,15 +284,6 @@ class LeaseStore:
                         "delete the object"
                     ) from None
         return LeaseTable(record.leases, versioned.read_at), versioned.etag
-
-
-def format_age(age: timedelta) -> str:
-    """Format ``age`` for people: ``12 s``, ``43 min``, ``5 h``, ``3 days``."""
-    seconds = int(age.total_seconds())
-    for unit, size in _UNITS.items():
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
 
 
 def _share_a_table(ours: tuple[str, ...] | None, theirs: tuple[str, ...] | None) -> bool:

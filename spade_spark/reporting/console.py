@@ -13,10 +13,10 @@ from rich.prompt import Confirm
 
 from spade_spark import progress
 from spade_spark.errors import UsageError
+from spade_spark.formatting import format_size
 from spade_spark.plan import InputPartition
 from spade_spark.progress import DisplayGuard
 from spade_spark.reporting.preview import ReplayPreview, print_preview
-from spade_spark.reporting.render import format_size
 
 _LINE_SECONDS = 5.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from spade_spark.reporting.render import pluralize
+from spade_spark.formatting import pluralize
 from spade_spark.request import Request
 from spade_spark.runs.manifest import Completion
 from spade_spark.runs.run_store import CompletedRun

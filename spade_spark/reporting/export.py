@@ -9,7 +9,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from spade_spark.reporting.render import pluralize, print_parts, to_json
+from spade_spark.formatting import pluralize
+from spade_spark.reporting.render import print_parts, to_json
 from spade_spark.runs.export_results import ExportOutcome, TableNotPublished, TablePublished
 
 _MAX_SHOWN = 4

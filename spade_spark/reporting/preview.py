@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from spade_spark.reporting.render import format_size, pluralize
+from spade_spark.formatting import format_size, pluralize
 
 _MAX_SHOWN = 12
 _MIN_MINUTES = 2

@@ -1,4 +1,4 @@
-"""Shared rendering of the reports: printing, JSON, sizes and plurals."""
+"""Shared rendering of the reports: printing and JSON."""
 
 from __future__ import annotations
 
@@ -33,17 +33,3 @@ def to_json(report: HasComplete) -> str:
     assert isinstance(plain, dict)
     document = msgspec.json.encode({**plain, "complete": report.complete})
     return msgspec.json.format(document, indent=1).decode()
-
-
-def format_size(size: float) -> str:
-    """Format a number of bytes, in powers of 1000."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:  # noqa: PLR2004 - the step between units
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
-
-
-def pluralize(number: int, noun: str) -> str:
-    """``1 table``, ``2 tables``."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")

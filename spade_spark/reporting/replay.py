@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from spade_spark.blueprint.schema import SkippedTable
-from spade_spark.reporting.render import format_size, pluralize, print_parts, to_json
+from spade_spark.formatting import format_size, pluralize
+from spade_spark.reporting.render import print_parts, to_json
 from spade_spark.runs.load_results import (
     LoadAlreadyDone,
     LoadFailed,

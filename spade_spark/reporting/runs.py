@@ -10,8 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from spade_spark.locking.lease import format_age
-from spade_spark.reporting.render import format_size, pluralize
+from spade_spark.formatting import format_age, format_size, pluralize
 from spade_spark.runs.discovery import DiscoveredRun, PruneCandidate
 from spade_spark.runs.load_results import BackupInfo
 from spade_spark.runs.status import RunState, State, TableLoad

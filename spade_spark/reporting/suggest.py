@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from spade_spark.blueprint.schema import Column, as_published
-from spade_spark.reporting.render import pluralize, print_parts
+from spade_spark.formatting import pluralize
+from spade_spark.reporting.render import print_parts
 from spade_spark.schema_inference.infer import Suggestions
 from spade_spark.schema_inference.proposal import PropertySuggestion, Suggestion
 

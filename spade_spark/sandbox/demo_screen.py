@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from spade_spark.reporting.render import format_size, pluralize
+from spade_spark.formatting import format_size, pluralize
 from spade_spark.sandbox.demo_queries import DEMO_QUERIES, DemoQueryResult
 from spade_spark.sandbox.sample_schemas import MISTAKES
 from spade_spark.window import Window

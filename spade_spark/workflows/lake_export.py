@@ -16,13 +16,13 @@ from pathlib import Path
 
 from spade_spark.blueprint.schema import Table, read_tables
 from spade_spark.errors import InputError, SettingsError, SpadeError, UsageError
+from spade_spark.formatting import pluralize
 from spade_spark.lake.ddl import Catalog, Dialect
 from spade_spark.lake.publish import ExportGuards, PublishResult, TablePublisher
 from spade_spark.lake.rewrite import PartitionRewriter
 from spade_spark.lake.snapshot import PublishedRun
 from spade_spark.reporting.console import ConsoleReporter
 from spade_spark.reporting.export import ExportReport
-from spade_spark.reporting.render import pluralize
 from spade_spark.runs.export_results import ExportOutcome, TableNotPublished, TablePublished
 from spade_spark.runs.manifest import Manifest, ManifestTable
 from spade_spark.runs.paths import QUARANTINE

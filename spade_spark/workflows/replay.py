@@ -21,13 +21,13 @@ from datetime import datetime, timezone
 from spade_spark.blueprint import fetch
 from spade_spark.blueprint.schema import Table, read_tables
 from spade_spark.errors import InputError, UsageError, WarehouseError
+from spade_spark.formatting import pluralize
 from spade_spark.locking.heartbeat import HeldLease, acquire_lease
 from spade_spark.locking.lease import LeaseRequest, LeaseStore
 from spade_spark.plan import InputPartition, Plan
 from spade_spark.reporting.console import ConsoleReporter
 from spade_spark.reporting.corrupt_input import corrupt_input_problem, withheld_message
 from spade_spark.reporting.preview import DUPLICATES_WARNING
-from spade_spark.reporting.render import pluralize
 from spade_spark.reporting.replay import ReplayReport
 from spade_spark.reporting.statsd import Metrics, load_metrics, run_metrics
 from spade_spark.request import Request

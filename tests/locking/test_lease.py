@@ -15,7 +15,7 @@ import pytest
 
 from spade_spark.errors import InputError, LockedError, LockLostError, TransientError
 from spade_spark.locking.heartbeat import HeldLease, acquire_lease
-from spade_spark.locking.lease import KEY, LEASE_TIMEOUT, LeaseRequest, LeaseStore, format_age
+from spade_spark.locking.lease import KEY, LEASE_TIMEOUT, LeaseRequest, LeaseStore
 from spade_spark.locking.process import Process
 from spade_spark.settings import S3Settings
 from spade_spark.storage.base import open_store
@@ -407,14 +407,6 @@ def test_a_suspended_process_does_not_get_its_lock_back(holder, leases):
     os.kill(holder.pid, signal.SIGCONT)
     time.sleep(0.5)
     assert tags(leases) == ["mine"]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "119 min"), (7200, "2 h"), (2e5, "2 days")],
-)
-def test_an_age_is_formatted_for_people(seconds, text):
-    assert format_age(timedelta(seconds=seconds)) == text
 
 
 def _does_not_respond(_key):

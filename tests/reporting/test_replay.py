@@ -7,12 +7,9 @@ from datetime import datetime, timezone
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from rich.console import Console
 
 from spade_spark.blueprint.schema import SkippedTable
-from spade_spark.reporting.render import format_size, pluralize
 from spade_spark.reporting.replay import ReplayReport, print_summary
 from spade_spark.runs.audit_counts import AuditCounts
 from spade_spark.runs.load_results import LoadAlreadyDone, LoadFailed, TableLoaded
@@ -152,16 +149,6 @@ def test_corrupt_objects_are_named_up_to_a_limit():
 def test_a_command_is_never_wrapped():
     command = "--skip-transform --runtag " + "x" * 100
     assert command in printed(replace(REPORT, problems=(command,)), width=60)
-
-
-@given(st.integers(0, 10**15))
-def test_formatted_sizes_are_short(size):
-    assert len(format_size(size)) <= 9
-
-
-def test_pluralize_adds_an_s_except_for_one():
-    assert pluralize(1, "table") == "1 table"
-    assert pluralize(2000, "table") == "2,000 tables"
 
 
 def published(**fields):
