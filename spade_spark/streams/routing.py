@@ -46,7 +46,7 @@ class Selector:
         table: The table's name, which is the event's.
         columns: The outbound names of the rows' values, in order.
         settings: The named filters, and the default filter.
-        span: The window; None for all rows.
+        window: The window; None for all rows.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Selector:
         table: str,
         columns: Sequence[str],
         settings: StreamSettings,
-        span: WindowFilter | None = None,
+        window: WindowFilter | None = None,
     ) -> None:
         rule = stream.events[table]
         self._columns = tuple(columns)
@@ -65,7 +65,7 @@ class Selector:
         self._keep_empty = not stream.exclude_empty_fields
         target = stream.event_name_target_field
         self._constant_fields = {target: table} if target else {}
-        self._span = span if span and span.column in self._columns else None
+        self._window = window if window and window.column in self._columns else None
 
     def fields(self, values: Sequence[str]) -> dict[str, str] | SkipReason:
         """Return the fields of a row, or the reason to skip it.
@@ -74,7 +74,7 @@ class Selector:
             values: The row's values, in the order of the columns.
         """
         record = {name: value for name, value in zip(self._columns, values, strict=True) if value}
-        if self._span and not self._span.covers(record):
+        if self._window and not self._window.covers(record):
             return SkipReason.OUTSIDE
         if not self._passes(record):
             return SkipReason.FILTERED

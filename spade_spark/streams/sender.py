@@ -95,9 +95,8 @@ class Sender:
         try:
             self._send_until_accepted(pending, accepted, doubtful)
         except BaseException:
-            self._count(
-                repeated=_rows(doubtful.union(accepted))
-            )  # another task attempt sends all of them again
+            # The next task attempt sends all these records again.
+            self._count(repeated=_rows(doubtful.union(accepted)))
             raise
         published = _rows(accepted)
         dropped = _rows(records) - published
@@ -161,7 +160,7 @@ class Sender:
 def split_requests(
     records: Sequence[Record], limits: Limits, size: Callable[[Record], int]
 ) -> Iterator[list[Record]]:
-    """Split records into requests within ``limits``, in order; a record too large is one alone."""
+    """Split records into requests within ``limits``. A record that is too large is alone in one."""
     request: list[Record] = []
     request_bytes = 0
     for record in records:

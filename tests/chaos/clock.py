@@ -86,7 +86,7 @@ def _over_a_change(baselines: Baselines, change: datetime, start: str, end: str,
         assert run.rows()["login"] == _expected(before, rows, start[:19], end[:19])
         second = run.run_in_process()
         assert second.status == 0, second.output
-        assert "nothing to do" in second.output, second.output
+        assert "already loaded" in second.output, second.output
         assert run.rows()["login"] == _expected(before, rows, start[:19], end[:19])
     return "correct"
 
@@ -137,12 +137,12 @@ def _in_the_future(baselines: Baselines) -> str:
         _log_one(baselines, prefix, now - timedelta(hours=2), "first")
         first = run.run_in_process()
         assert first.status == 0, first.output
-        assert "END lies in the future" in first.output
+        assert "END is in the future" in first.output
         assert _who(run) == ["first"]
         _log_one(baselines, prefix, now - timedelta(hours=1), "second")
         second = run.run_in_process()
         assert second.status == 2, second.output
-        assert "1 objects new" in second.output
+        assert "1 input objects new" in second.output
         assert _who(run) == ["first"]
         later = replace(run, tag="future-later").run_in_process()
         assert later.status == 0, later.output

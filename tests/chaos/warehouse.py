@@ -189,9 +189,8 @@ def _meanwhile(baselines: Baselines, name: str, changes: tuple[tuple[str, str], 
             )
             for change, revert in changes
             for moment in _MOMENTS
-            if not (
-                moment == _MOMENTS[0] and "infra.replay" in change
-            )  # the table does not exist yet
+            # Before the first moment, infra.replay does not exist yet.
+            if not (moment == _MOMENTS[0] and "infra.replay" in change)
         ),
         seconds=1.0,
     )
@@ -226,7 +225,7 @@ def _rows_changed(baselines: Baselines) -> Experiment:
             _Change(moment, change)(undo)
             result = undo.run_in_process(*baselines.undo.options)
             assert result.status == 1, result.output
-            assert "was changed since" in result.output
+            assert "was changed after" in result.output
             undo.env.sql(revert, undo.url)
             return check_recovery(undo, baselines, result, *baselines.undo.options)
 

@@ -11,10 +11,10 @@ COLUMNS = ("time", "login", "country", "n")
 ROW = ["2017-11-03 11:00:00", "ann", "US", ""]
 
 
-def fields(rule, row=ROW, columns=COLUMNS, *, settings=None, span=None, **more):
+def fields(rule, row=ROW, columns=COLUMNS, *, settings=None, window=None, **more):
     configured = stream(Events={"login": rule}, **more)
     settings = StreamSettings.model_validate(settings or {})
-    return Selector(configured, "login", columns, settings, span).fields(row)
+    return Selector(configured, "login", columns, settings, window).fields(row)
 
 
 def condition(field, operator, *values):
@@ -133,11 +133,11 @@ def test_a_filter_of_the_settings_overrides_a_built_in_one():
     ],
 )
 def test_rows_outside_the_window_are_skipped_as_in_the_load(time, inside):
-    span = WindowFilter("time", "2017-11-03 10:00:00", "2017-11-03 11:59:59")
-    got = fields({"Fields": ["n"]}, [time, *ROW[1:]], span=span)
+    window = WindowFilter("time", "2017-11-03 10:00:00", "2017-11-03 11:59:59")
+    got = fields({"Fields": ["n"]}, [time, *ROW[1:]], window=window)
     assert got == ({"n": ""} if inside else SkipReason.OUTSIDE)
 
 
 def test_all_rows_of_a_table_without_the_time_column_are_published():
-    span = WindowFilter("when", "2017-11-03 10:00:00", "2017-11-03 11:59:59")
-    assert fields({"Fields": ["n"]}, span=span) == {"n": ""}
+    window = WindowFilter("when", "2017-11-03 10:00:00", "2017-11-03 11:59:59")
+    assert fields({"Fields": ["n"]}, window=window) == {"n": ""}
