@@ -93,7 +93,7 @@ class Request:
             needed["blueprint.streams"] = settings.blueprint.streams
         for name, value in needed.items():
             if not value:
-                raise SettingsError(f"{name} is not set: give --conf FILE with it")
+                raise SettingsError(f"{name} is not set: set it in the settings file (--conf FILE)")
 
     def _check_format(self, formats: str) -> None:
         """Refuse an output format without TSV for a load or for streams, which read TSV."""

@@ -74,7 +74,7 @@ def publish(request: ExportRequest, settings: Settings, reporter: ConsoleReporte
             "replay the window and publish the new run"
         )
     if not settings.output.base:
-        raise SettingsError("output.base is not set: give --conf FILE with it")
+        raise SettingsError("output.base is not set: set it in the settings file (--conf FILE)")
     run = RunStore(open_store(settings.output.base, settings.s3), request.run_tag)
     completed = _completed_run(run)
     manifest = completed.manifest

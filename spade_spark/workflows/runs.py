@@ -273,7 +273,7 @@ def _read_history(settings: Settings) -> _WarehouseHistory:
 
 def _store(settings: Settings) -> Store:
     if not settings.output.base:
-        raise SettingsError("output.base is not set: give --conf FILE with it")
+        raise SettingsError("output.base is not set: set it in the settings file (--conf FILE)")
     return open_store(settings.output.base, settings.s3)
 
 

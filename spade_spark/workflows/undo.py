@@ -66,7 +66,8 @@ def undo(request: UndoRequest, settings: Settings, reporter: ConsoleReporter) ->
     """
     if not settings.output.base:
         raise SettingsError(
-            "output.base is not set, and it stores the locks of replays: give --conf FILE with it"
+            "output.base is not set, where the locks are stored: set it in the settings file "
+            "(--conf FILE)"
         )
     # An undo copies nothing from S3, so COPY needs no credentials.
     warehouse = open_warehouse(settings.warehouse, settings.s3, CopyCredentials())

@@ -59,7 +59,7 @@ def test_an_invalid_command_line_is_refused_with_one_line(arguments, line, capsy
 def test_a_missing_setting_is_named(capsys):
     assert main(["replay", *WINDOW, "login", "--skip-ace-upload"]) == 1
     assert capsys.readouterr().err == (
-        "spade-spark: output.base is not set: give --conf FILE with it\n"
+        "spade-spark: output.base is not set: set it in the settings file (--conf FILE)\n"
     )
 
 
