@@ -19,7 +19,7 @@ from spade_spark.errors import InputError
 from spade_spark.runs.audit_counts import AuditCounts
 from spade_spark.runs.manifest import Manifest, ManifestTable, RowFile
 from spade_spark.runs.run_store import RunStore
-from spade_spark.sources.gzip_lines import ObjectLines
+from spade_spark.sources.gzip_lines import GzipLineReader
 from spade_spark.storage.base import Store, StoredObject
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.window import Window
@@ -66,7 +66,7 @@ def _table(run: RunStore, table: Table) -> ManifestTable:
 def _file(store: Store, table: Table, entry: StoredObject) -> RowFile:
     digest = hashlib.sha256()
     with closing(_TeeReader(store.open(entry.key, entry.etag), digest.update)) as stream:
-        chunks = ObjectLines(io.BufferedReader(stream), store.url + entry.key)
+        chunks = GzipLineReader(io.BufferedReader(stream), store.url + entry.key)
         rows = sum(chunk.count(b"\n") + (not chunk.endswith(b"\n")) for chunk in chunks)
     return RowFile(table.name, table.version, entry.key, rows, entry.size, digest.hexdigest())
 

@@ -35,7 +35,7 @@ class EdgeRecord:
     """The fields of an edge record that the transform uses.
 
     Attributes:
-        received_at: Whole Unix seconds.
+        received_at: Unix time in whole seconds.
         client_ip: The address in its canonical form; may be empty.
         uuid: The id of the request.
         data: The encoded payload.
@@ -77,7 +77,7 @@ _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _STANDARD: Final = (re.compile(rb"[A-Za-z0-9+/]*"), None)
 _SPACED: Final = (re.compile(rb"[A-Za-z0-9 /]*"), bytes.maketrans(b" ", b"+"))
 _URL_SAFE: Final = (re.compile(rb"[A-Za-z0-9_-]*"), bytes.maketrans(b"-_", b"+/"))
-_ALPHABET_CLUE = re.compile(rb"[-_ ]")
+_ALPHABET_MARKER = re.compile(rb"[-_ ]")
 
 
 def read_record(line: bytes) -> EdgeRecord:
@@ -135,7 +135,7 @@ def _string(name: str, value: json.Value) -> str:
 
 
 def _time(text: str) -> int:
-    """Parse the JSON text of a time; like Go, reject escapes in it."""
+    """Parse a time from its JSON text; reject escapes, as Go does."""
     if text[0] != '"':
         raise UndecodableLineError("receivedAt is not a string")
     return rfc3339_seconds(text[1:-1])
@@ -157,7 +157,7 @@ def read_events(data: str) -> list[Event]:
 
 
 def read_payload(decoded: bytes) -> list[Event]:
-    """Decode the events of a payload without base64, in order.
+    """Decode the events of a decoded payload, in order.
 
     Raises:
         MalformedPayloadError: The JSON is invalid, or an event has a wrong type.
@@ -177,7 +177,7 @@ def _read_event(text: str) -> Event:
 
 
 def _event(parsed: JsonObject | JsonArray | json.Value, text: str) -> Event:
-    """Return the event whose JSON is ``text``, which was parsed as ``parsed``."""
+    """Return the event of ``parsed``, the parsed JSON of ``text``."""
     if parsed is None:
         return Event()
     if not isinstance(parsed, JsonObject):
@@ -195,12 +195,12 @@ def _event(parsed: JsonObject | JsonArray | json.Value, text: str) -> Event:
 
 
 def decode_payload(data: str) -> bytes:
-    """Decode a payload: first percent-encoding, then base64.
+    """Decode the percent-encoding of a payload, then its base64.
 
     Raises:
         MalformedPayloadError: An escape, a character or the padding is invalid.
     """
-    encoded = _unescape(data.encode()).translate(None, b"\r\n")
+    encoded = _decode_percent(data.encode()).translate(None, b"\r\n")
     digits = encoded.rstrip(b"=")
     alphabet, to_standard = _alphabet(encoded)
     padding = len(encoded) - len(digits)
@@ -211,19 +211,19 @@ def decode_payload(data: str) -> bytes:
 
 def _alphabet(encoded: bytes) -> tuple[re.Pattern[bytes], bytes | None]:
     """Return the alphabet of ``encoded``; its first non-alphanumeric character decides."""
-    clue = _ALPHABET_CLUE.search(encoded)
-    if clue is None:
+    marker = _ALPHABET_MARKER.search(encoded)
+    if marker is None:
         return _STANDARD
-    return _SPACED if clue[0] == b" " else _URL_SAFE
+    return _SPACED if marker[0] == b" " else _URL_SAFE
 
 
-def _unescape(data: bytes) -> bytes:
+def _decode_percent(data: bytes) -> bytes:
     """Decode percent-encoding. A plus sign is a space, unless it is percent-encoded itself."""
     spaced = data.replace(b"+", b" ")
     if _BAD_ESCAPE.search(spaced):
         raise MalformedPayloadError("the payload has an invalid percent escape")
-    return _ESCAPES.sub(_unescaped, spaced) if b"%" in spaced else spaced
+    return _ESCAPES.sub(_decode_escapes, spaced) if b"%" in spaced else spaced
 
 
-def _unescaped(escapes: re.Match[bytes]) -> bytes:
+def _decode_escapes(escapes: re.Match[bytes]) -> bytes:
     return binascii.unhexlify(escapes[0].translate(None, b"%"))

@@ -16,10 +16,10 @@ FALLBACK_ERRORS: Final = (
     OverflowError,
     RecursionError,
 )
-"""Errors on which the fast path leaves a line to the reference path."""
+"""Errors after which the reference path decodes the line."""
 
 BACKSLASH: Final = ord("\\")
-"""Searching for an int takes a fifth of the time of searching for ``b"\\\\"``."""
+"""An int, because searching for ``b"\\\\"`` takes five times as long."""
 
 _TIME: Final = b'"receivedAt"'
 _ADDRESS: Final = b'"clientIp"'
@@ -42,7 +42,7 @@ class RawEdgeRecord(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 class RawEdgeRecordReader:
-    """Decodes all lines of a chunk at once if possible."""
+    """Decodes the lines of a chunk, all at once if possible."""
 
     def __init__(self) -> None:
         self._read_line = msgspec.json.Decoder(RawEdgeRecord).decode
@@ -58,7 +58,7 @@ class RawEdgeRecordReader:
             except FALLBACK_ERRORS:
                 pass
             else:
-                if _is_one_a_line(len(records), chunk):
+                if _has_one_record_per_line(len(records), chunk):
                     return records
         return [self._read_one(line) for line in chunk.removesuffix(b"\n").split(b"\n")]
 
@@ -73,7 +73,7 @@ class RawEdgeRecordReader:
             return None
 
 
-def _is_one_a_line(records: int, chunk: bytes) -> bool:
+def _has_one_record_per_line(records: int, chunk: bytes) -> bool:
     """Whether each line is exactly one record, with exactly one time and one address.
 
     Unlike the reference path, msgspec accepts two records on a line, a record on two lines, and

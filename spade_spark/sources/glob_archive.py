@@ -1,17 +1,17 @@
 """Reads archives of the edge's stream as the lines of the corresponding edge log.
 
-A *glob* is a record of the stream: the byte 0x01, then raw DEFLATE (RFC 1951, no zlib header) of a
-JSON array of edge records. An archive object has one of two forms, which its first byte tells; both
-may be compressed with gzip:
+A *glob* is a record of the stream: the byte 0x01, then a JSON array of edge records as raw DEFLATE
+(RFC 1951, no zlib header). An archive object has one of two forms, optionally gzip-compressed. Its
+first byte determines the form:
 
-- Concatenated globs. Line feeds may separate them; none are required, as a DEFLATE stream marks its
-  own end.
-- JSON lines ``{"Data": "<base64>", …}``, as the API of the stream returns its records. Each line
-  has one glob.
+- Concatenated globs, optionally separated by line feeds.
+- JSON lines ``{"Data": "<base64 of a glob>", …}``, the format in which the stream's API returns
+  records.
 
-Producers resend a glob when they get no reply. As in the live processor, a glob is a repeat if its
-first record has the ``uuid`` of an earlier glob's first record. If the earlier one was corrupt,
-only the records that were not read from it are used. Globs without a ``uuid`` are never repeats.
+Producers resend a glob if they get no reply. As in the live processor, a glob is a repeat if its
+first record has the same ``uuid`` as the first record of an earlier glob. If the earlier glob was
+corrupt, the repeat adds the records that could not be read from it. Globs without a ``uuid`` are
+never repeats.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from spade_spark.sources.gzip_lines import (
     CHUNK_BYTES,
     ByteSource,
     DeflateError,
-    GzipPieces,
-    chunks,
+    GzipInflater,
     corrupt_object,
     inflate,
+    line_chunks,
 )
 from spade_spark.sources.json_array_stream import ArraySplitter, JsonArrayError
 
@@ -46,17 +46,17 @@ _GZIP: Final = b"\x1f"
 _LINE_FEED: Final = b"\n"
 _ALL_RECORDS: Final = sys.maxsize
 _MAX_DECODE_BYTES: Final = 1024 * 1024
-"""Inflated size up to which a glob is decoded at once: the limit of Kinesis for compressed ones."""
+"""Maximum inflated size of a glob that is decoded at once: the size limit of a Kinesis record."""
 
 _BATCH_RECORDS: Final = 256
-"""Records per batch: about a chunk."""
+"""Records per batch, which is about as large as a chunk."""
 
 
 class GlobDeduplicator:
-    """The globs of a partition that were read, by the ``uuid`` of their first record.
+    """Remembers how many records of each glob were read, by the ``uuid`` of its first record.
 
     Args:
-        max_globs: The number of latest globs to remember: repeats follow soon.
+        max_globs: The number of most recent globs to remember: repeats follow soon.
     """
 
     def __init__(self, max_globs: int = 100_000) -> None:
@@ -64,11 +64,11 @@ class GlobDeduplicator:
         self._records_read: dict[bytes, int] = {}
 
     def records_read(self, uuid: str) -> int:
-        """Return how many records of the glob were read before."""
+        """Return how many records of the glob have been read."""
         return self._records_read.get(_digest(uuid), 0) if uuid else 0
 
     def add(self, uuid: str, records: int) -> None:
-        """Remember how many records of the glob have been read."""
+        """Record that the first ``records`` records of the glob have been read."""
         if not uuid:
             return
         key = _digest(uuid)
@@ -85,27 +85,27 @@ class _ArchiveRecord(msgspec.Struct):
 
 
 class _CorruptGlobError(Exception):
-    """A glob whose end cannot be found; the message is the problem."""
+    """No more globs can be read from the object, or from the JSON line; the message says why."""
 
 
 class GlobReader:
-    """The records in the globs of one object, one per line, read once.
+    """Reads the records in the globs of one object as lines, once.
 
     Iteration yields chunks of complete lines, each terminated by a line feed. Records are not
-    changed, except that line feeds between members become tabs. Memory use is a few MB plus the
-    longest record; for JSON lines, plus the longest line.
+    changed, except that line feeds in them become tabs. Memory use is a few MB plus the longest
+    record; for JSON lines, plus the longest line.
 
     Args:
         stream: The object, from its start.
         name: The URL or key of the object, for error messages.
-        deduplicator: The globs read before; those of this object are added.
+        deduplicator: The globs read before; the reader adds those of this object.
         chunk_bytes: The minimum size of a chunk.
 
     Attributes:
         bytes_inflated: Bytes of JSON inflated so far.
         globs: Globs started so far.
         repeated_globs: How many of them were repeats.
-        repeated: Records of repeats that were dropped.
+        repeated: Records dropped because they were read before.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class GlobReader:
         chunk_bytes: int = CHUNK_BYTES,
     ) -> None:
         self.bytes_inflated = self.globs = self.repeated_globs = self.repeated = 0
-        self._stored = ByteSource.of(stream)
+        self._source = ByteSource.from_stream(stream)
         self._name = name
         self._deduplicator = deduplicator
         self._chunk_bytes = chunk_bytes
@@ -129,7 +129,7 @@ class GlobReader:
     @property
     def bytes_in(self) -> int:
         """Compressed bytes read so far."""
-        return self._stored.bytes_read
+        return self._source.bytes_read
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield chunks of complete lines.
@@ -138,7 +138,7 @@ class GlobReader:
             CorruptObjectError: The object is empty, or a glob is corrupt; raised after all
                 readable records.
         """
-        return chunks(self._lines(), self._chunk_bytes)
+        return line_chunks(self._lines(), self._chunk_bytes)
 
     def _lines(self) -> Iterator[bytes]:
         """Yield complete lines, in batches."""
@@ -153,14 +153,14 @@ class GlobReader:
             raise corrupt_object(self._name, problem, self.bytes_in, self.bytes_inflated)
 
     def _read_object(self) -> Iterator[bytes]:
-        source = self._stored
-        if not source.more():
+        source = self._source
+        if not source.has_more():
             raise _CorruptGlobError("it is empty")
         if source.peek() == _GZIP:
-            pieces = iter(GzipPieces(source, self._name, self._chunk_bytes))
+            pieces = iter(GzipInflater(source, self._name, self._chunk_bytes))
             source = ByteSource(partial(next, pieces, b""))
         if source.peek() == b"{":
-            yield from self._read_json_lines(chunks(source, self._chunk_bytes))
+            yield from self._read_json_lines(line_chunks(source, self._chunk_bytes))
         else:
             yield from self._read_globs(source)
 
@@ -177,10 +177,10 @@ class GlobReader:
         try:
             glob = self._decode(line).data
             if not glob:
-                raise _CorruptGlobError("its Data is empty")
-            yield from self._read_globs(ByteSource.of(io.BytesIO(glob)))
+                raise _CorruptGlobError("Data is empty")
+            yield from self._read_globs(ByteSource.from_stream(io.BytesIO(glob)))
         except msgspec.MsgspecError as error:
-            self._add_problem(f"line {number}: no Data with a glob in base64 ({error})")
+            self._add_problem(f"line {number}: it is not a JSON object with base64 Data ({error})")
         except _CorruptGlobError as error:
             self._add_problem(f"line {number}: {error}")
 
@@ -188,11 +188,11 @@ class GlobReader:
         """Yield the records of concatenated globs."""
         while True:
             _skip_line_feeds(source)
-            if not source.more():
+            if not source.has_more():
                 return
             at = source.position
-            if source.take(1) != VERSION:
-                raise _CorruptGlobError(f"no glob at byte {at}: it is not 0x01")
+            if source.read_exactly(1) != VERSION:
+                raise _CorruptGlobError(f"no glob at byte {at}: the first byte is not 0x01")
             self.globs += 1
             yield from self._read_glob(inflate(source, self._chunk_bytes), at)
 
@@ -213,27 +213,27 @@ class GlobReader:
 
     def _new_records(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """Yield the records of one array that were not read before."""
-        uuid, read_before, number = "", 0, 0
+        uuid, read_before, records_read = "", 0, 0
         try:
             for records in self._record_batches(pieces):
-                if not number:
+                if not records_read:
                     uuid = _uuid(records[0])
                     read_before = self._deduplicator.records_read(uuid)
                     self.repeated_globs += bool(read_before)
-                known = min(max(read_before - number, 0), len(records))
-                self.repeated += known
-                number += len(records)
-                if known < len(records):
-                    yield b"\n".join(records[known:]) + _LINE_FEED
-            number = _ALL_RECORDS
+                repeated = min(max(read_before - records_read, 0), len(records))
+                self.repeated += repeated
+                records_read += len(records)
+                if repeated < len(records):
+                    yield b"\n".join(records[repeated:]) + _LINE_FEED
+            records_read = _ALL_RECORDS
         finally:
-            self._deduplicator.add(uuid, number)
+            self._deduplicator.add(uuid, records_read)
 
     def _record_batches(self, pieces: Iterator[bytes]) -> Iterator[list[bytes]]:
         """Yield the records of one glob in batches, without line feeds.
 
-        Valid JSON of the usual size is decoded at once, in an eighth of the time that splitting it
-        takes.
+        Valid JSON of the usual size is decoded at once, which takes an eighth of the time of
+        splitting it.
         """
         buffered: list[bytes] = []
         size = 0
@@ -261,7 +261,7 @@ class GlobReader:
                     yield [_one_line(record)]
             array.finish()
         except JsonArrayError:
-            if read_error:  # no later glob can be read
+            if read_error:  # it also prevents reading later globs
                 raise read_error from None
             raise
 
@@ -277,7 +277,7 @@ class GlobReader:
 
 def _skip_line_feeds(source: ByteSource) -> None:
     while source.peek() == _LINE_FEED:
-        source.give_back(source.feed().lstrip(_LINE_FEED))
+        source.unread(source.read().lstrip(_LINE_FEED))
 
 
 def _digest(uuid: str) -> bytes:

@@ -18,11 +18,11 @@ from spade_spark.errors import CorruptObjectError
 CHUNK_BYTES = 128 * 1024
 
 
-class ObjectLines:
-    """The lines of one gzip object (RFC 1952, any number of members), read once.
+class GzipLineReader:
+    """Reads the lines of one gzip object (RFC 1952, any number of members), once.
 
-    Iteration yields chunks of complete lines. Each ends with a line feed, except perhaps the last
-    line of the object. Only line feeds separate lines.
+    Iteration yields chunks of complete lines. Only line feeds separate lines. Each chunk ends with
+    a line feed; the last one may lack it.
 
     Args:
         stream: The object, from its start.
@@ -31,8 +31,8 @@ class ObjectLines:
     """
 
     def __init__(self, stream: BinaryIO, name: str, *, chunk_bytes: int = CHUNK_BYTES) -> None:
-        self._source = ByteSource.of(stream)
-        self._pieces = GzipPieces(self._source, name, chunk_bytes)
+        self._source = ByteSource.from_stream(stream)
+        self._pieces = GzipInflater(self._source, name, chunk_bytes)
         self._chunk_bytes = chunk_bytes
 
     @property
@@ -52,14 +52,14 @@ class ObjectLines:
             CorruptObjectError: The object is empty, not gzip, truncated, or fails its checksum;
                 raised after the complete lines before the corruption.
         """
-        return chunks(self._pieces, self._chunk_bytes)
+        return line_chunks(self._pieces, self._chunk_bytes)
 
 
-def chunks(pieces: Iterable[bytes], chunk_bytes: int) -> Iterator[bytes]:
-    """Join pieces to chunks of complete lines of at least ``chunk_bytes``.
+def line_chunks(pieces: Iterable[bytes], chunk_bytes: int) -> Iterator[bytes]:
+    """Join pieces into chunks of complete lines, of at least ``chunk_bytes`` each.
 
     Raises:
-        CorruptObjectError: From ``pieces``; raised after the complete lines before it.
+        CorruptObjectError: ``pieces`` raised it; the complete lines before it are yielded first.
     """
     pending: list[bytes] = []
     size = 0
@@ -91,9 +91,9 @@ def _take_lines(pending: list[bytes], cut: int) -> bytes:
     return lines
 
 
-_FEED_BYTES = 32 * 1024
-"""Compressed bytes per step. isal discards the output of a step in which it finds invalid data, so
-steps are small."""
+_READ_BYTES = 32 * 1024
+"""Compressed bytes per read. isal discards the output of a read with invalid data, so reads are
+small."""
 
 _MAGIC = b"\x1f\x8b\x08"
 _HEADER = struct.Struct("<3sBIBB")
@@ -105,7 +105,7 @@ DeflateError = isal_zlib.error
 
 
 class ByteSource:
-    """A byte stream that accepts unread bytes back.
+    """A byte stream with pushback.
 
     Args:
         read: Returns the next bytes, or no bytes at the end.
@@ -115,66 +115,66 @@ class ByteSource:
     """
 
     def __init__(self, read: Callable[[], bytes]) -> None:
-        self._read_next = read
-        self._ahead = b""
+        self._read_source = read
+        self._buffer = b""
         self.bytes_read = 0
 
     @classmethod
-    def of(cls, stream: BinaryIO) -> ByteSource:
+    def from_stream(cls, stream: BinaryIO) -> ByteSource:
         """Read from a binary stream."""
-        return cls(partial(stream.read, _FEED_BYTES))
+        return cls(partial(stream.read, _READ_BYTES))
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the remaining bytes."""
-        while self.more():
-            yield self.feed()
+        while self.has_more():
+            yield self.read()
 
     @property
     def position(self) -> int:
         """The number of bytes consumed."""
-        return self.bytes_read - len(self._ahead)
+        return self.bytes_read - len(self._buffer)
 
-    def more(self) -> bool:
+    def has_more(self) -> bool:
         """Return whether any bytes remain."""
-        if not self._ahead:
-            self._ahead = self._read()
-        return bool(self._ahead)
+        if not self._buffer:
+            self._buffer = self._read()
+        return bool(self._buffer)
 
     def peek(self) -> bytes:
         """Return the next byte without consuming it; empty at the end."""
-        return self._ahead[:1] if self.more() else b""
+        return self._buffer[:1] if self.has_more() else b""
 
-    def feed(self) -> bytes:
+    def read(self) -> bytes:
         """Return the next bytes; raise EOFError at the end."""
-        if not self.more():
+        if not self.has_more():
             raise EOFError
-        data, self._ahead = self._ahead, b""
+        data, self._buffer = self._buffer, b""
         return data
 
-    def take(self, count: int) -> bytes:
+    def read_exactly(self, count: int) -> bytes:
         """Return exactly ``count`` bytes; raise EOFError if fewer remain."""
-        while len(self._ahead) < count:
-            read = self._read()
-            if not read:
+        while len(self._buffer) < count:
+            data = self._read()
+            if not data:
                 raise EOFError
-            self._ahead += read
-        taken, self._ahead = self._ahead[:count], self._ahead[count:]
-        return taken
+            self._buffer += data
+        data, self._buffer = self._buffer[:count], self._buffer[count:]
+        return data
 
-    def give_back(self, data: bytes) -> None:
-        """Put bytes back before the remaining ones."""
-        self._ahead = data + self._ahead
+    def unread(self, data: bytes) -> None:
+        """Push back bytes, to be read next."""
+        self._buffer = data + self._buffer
 
     def _read(self) -> bytes:
-        read = self._read_next()
-        self.bytes_read += len(read)
-        return read
+        data = self._read_source()
+        self.bytes_read += len(data)
+        return data
 
 
 def inflate(source: ByteSource, piece_bytes: int) -> Iterator[bytes]:
     """Inflate the raw DEFLATE stream (RFC 1951) at the position of ``source``; stop after it.
 
-    Pieces may be empty. The generator keeps no reference to a piece, so that the next one can reuse
+    Pieces may be empty. The generator keeps no reference to a piece, so the next piece can reuse
     its memory while it is in the CPU cache.
 
     Args:
@@ -187,12 +187,12 @@ def inflate(source: ByteSource, piece_bytes: int) -> Iterator[bytes]:
     """
     inflater = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_DEFLATE)
     while not inflater.eof:
-        yield inflater.decompress(source.feed() if inflater.needs_input else b"", piece_bytes)
-    source.give_back(inflater.unused_data)
+        yield inflater.decompress(source.read() if inflater.needs_input else b"", piece_bytes)
+    source.unread(inflater.unused_data)
 
 
-class GzipPieces:
-    """The inflated data of one gzip object (RFC 1952, any number of members), read once.
+class GzipInflater:
+    """Inflates one gzip object (RFC 1952, any number of members), once.
 
     Args:
         source: The object, from its start.
@@ -211,18 +211,18 @@ class GzipPieces:
         self._piece_bytes = piece_bytes
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield the pieces; verify each member at its end.
+        """Yield the inflated data in pieces.
 
         Raises:
             CorruptObjectError: The object is empty, not gzip, truncated, or fails its checksum;
                 raised after the data before the corruption.
         """
         try:
-            if not self._source.more():
+            if not self._source.has_more():
                 raise self._corrupt("it is empty")
-            while self._source.more():
+            while self._source.has_more():
                 self._skip_header()
-                yield from self._member()
+                yield from self._inflate_member()
         except EOFError:
             raise self._corrupt("it is truncated") from None
         except DeflateError as error:  # type: ignore[misc] # its stub declares an instance
@@ -231,28 +231,29 @@ class GzipPieces:
     def _skip_header(self) -> None:
         source = self._source
         at = source.position
-        magic, flags, *_ = _HEADER.unpack(source.take(_HEADER.size))
+        magic, flags, *_ = _HEADER.unpack(source.read_exactly(_HEADER.size))
         if magic != _MAGIC:
             problem = "it has other data after the gzip data" if at else "it is not a gzip file"
-            hint = " (a glob? see input.form)" if magic.startswith(b"\x01") and not at else ""
+            may_be_globs = not at and magic.startswith(b"\x01")
+            hint = ' (for globs, set input.form = "globs")' if may_be_globs else ""
             raise self._corrupt(f"{problem}: no gzip header at byte {at}{hint}")
         if flags & _HAS_EXTRA:
-            source.take(int.from_bytes(source.take(2), "little"))
+            source.read_exactly(int.from_bytes(source.read_exactly(2), "little"))
         for flag in (_HAS_NAME, _HAS_COMMENT):
-            while flags & flag and source.take(1) != b"\0":
+            while flags & flag and source.read_exactly(1) != b"\0":
                 pass
         if flags & _HAS_CRC:
-            source.take(2)
+            source.read_exactly(2)
 
-    def _member(self) -> Iterator[bytes]:
-        """Yield the data of one member, after its header."""
+    def _inflate_member(self) -> Iterator[bytes]:
+        """Inflate one member, after its header, and verify its checksum and length."""
         before, self._crc = self.bytes_inflated, 0
-        yield from map(self._count, inflate(self._source, self._piece_bytes))
+        yield from map(self._add_to_checksum, inflate(self._source, self._piece_bytes))
         length = (self.bytes_inflated - before) & 0xFFFFFFFF
-        if _TRAILER.unpack(self._source.take(_TRAILER.size)) != (self._crc, length):
+        if _TRAILER.unpack(self._source.read_exactly(_TRAILER.size)) != (self._crc, length):
             raise self._corrupt("its checksum or length does not match its data")
 
-    def _count(self, piece: bytes) -> bytes:
+    def _add_to_checksum(self, piece: bytes) -> bytes:
         self._crc = isal_zlib.crc32(piece, self._crc)
         self.bytes_inflated += len(piece)
         return piece

@@ -1,8 +1,8 @@
 """Splits a JSON array that arrives in pieces into the texts of its elements.
 
-An element is the text between the brackets and commas of the array. It is not validated, as a line
-of a log is not. Memory use is limited by the longest element; each byte is scanned at most twice,
-whatever the size of the pieces.
+An element is the text between the brackets and commas of the array. It is not validated here; like
+a line of a log, it is decoded later. Memory use is limited by the longest element. Each byte is
+scanned at most twice, regardless of the piece size.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _TOKEN: Final = re.compile(rb'[\[\]{},"]')
 """Characters that affect the nesting depth or end an element."""
 
 _IN_STRING: Final = re.compile(rb'[^"\\]*(?:\\.[^"\\]*){0,1000}', re.DOTALL)
-"""The repetition is bounded because each round uses the stack of the matcher."""
+"""The repetition is bounded because each repetition uses the stack of the regex engine."""
 
 
 class JsonArrayError(ValueError):

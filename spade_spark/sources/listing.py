@@ -19,13 +19,13 @@ _KEY = re.compile(r"\d{8}/(?:.*/)?(\d{9,11})\.[^/]*", re.ASCII)
 
 @dataclass(frozen=True)
 class Listing:
-    """The objects under the days of a window.
+    """The objects of a window.
 
     Attributes:
         sources: The objects to read.
-        unnamed: Keys without a time, if ``input.time_source`` is the key. These objects are
-            reported, not read.
-        hours: The starts of the hours (UTC) in which the objects were closed.
+        unnamed: Keys without a time if ``input.time_source`` is ``key``. These objects are
+            reported but not read.
+        hours: The hours (UTC) in which at least one object was closed, by their start.
     """
 
     sources: tuple[InputObject, ...]

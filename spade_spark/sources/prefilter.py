@@ -1,12 +1,12 @@
 r"""Skips lines that cannot contain an event of the requested tables.
 
 A line is skipped only if it certainly contains none of the names. JSON writes a name either
-literally or with ``\u00`` escapes (no other escape encodes a letter). The base64 of each has one of
-three forms, which depend on its offset. All forms are searched for in the encoded lines at once. A
-line with a match is kept, whatever else it is.
+literally or with ``\u00`` escapes (no other escape encodes a letter). Each has three base64 forms,
+depending on its offset. A single search finds all forms in the encoded lines. Every line with a
+match is kept.
 
-Lines with a ``%`` or a backslash are kept as well, because these can encode base64 differently. If
-a name cannot be found reliably in this way, no lines are skipped.
+Lines with a ``%`` or a backslash are kept too, because these can escape characters of the base64
+text. If a name cannot be found reliably in this way, no lines are skipped.
 
 The search takes a twentieth of the time of inflating the lines. Leftmost matching is used because
 the library then searches for up to 64 patterns with vector instructions.
@@ -28,7 +28,7 @@ r"""A name whose characters JSON can escape only as ``\u00XX``, and whose base64
 ``/``: the base64 alphabets differ in these characters."""
 
 MAX_PREFILTER_NAMES: Final = 20
-"""With more names, the search would be slow."""
+"""More names would make the search slow."""
 
 _ESCAPE_BYTES: Final = b"%\\"
 
@@ -61,14 +61,14 @@ class Prefilter:
 
 
 def _base64_forms(text: bytes) -> Iterator[bytes]:
-    """Yield the base64 of ``text`` at each offset, without characters that other bytes affect."""
+    """Yield the base64 of ``text`` at each offset, without characters that its neighbors affect."""
     for offset in range(3):
         encoded = base64.b64encode(bytes(offset) + text)
         yield encoded[-(-offset * 8 // 6) : (offset + len(text)) * 8 // 6]
 
 
 def _lines_with_escapes(chunk: bytes) -> Iterator[int]:
-    """Yield the start of each line that may encode base64 differently."""
+    """Yield the start of each line with an escape byte."""
     start = 0
     while start < len(chunk):
         end = chunk.find(b"\n", start) + 1 or len(chunk)

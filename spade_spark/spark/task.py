@@ -29,7 +29,7 @@ from spade_spark.runs.audit_counts import AuditCounts
 from spade_spark.runs.manifest import Completion, CorruptObject
 from spade_spark.runs.paths import RunPaths
 from spade_spark.sources.glob_archive import GlobDeduplicator, GlobReader
-from spade_spark.sources.gzip_lines import ObjectLines
+from spade_spark.sources.gzip_lines import GzipLineReader
 from spade_spark.sources.prefilter import Prefilter
 from spade_spark.spark.broadcast_context import BroadcastContext
 from spade_spark.spark.line_numbers import LineNumberFinder
@@ -147,7 +147,7 @@ class _TaskAttempt:
                 self._corrupt_objects.append(CorruptObject(source.key, str(error)))
             self._read_counts += read_counts(lines)
 
-    def _feed(self, lines: ObjectLines | GlobReader, key: str) -> None:
+    def _feed(self, lines: GzipLineReader | GlobReader, key: str) -> None:
         line_numbers = LineNumberFinder()
         before = self._lines_read()
         for chunk in lines:
@@ -168,7 +168,7 @@ class _TaskAttempt:
         """Return the lines of all objects so far: transformed and prefiltered ones."""
         return self._transform.counts.lines + self._prefiltered()
 
-    def _feed_quarantine(self, lines: ObjectLines | GlobReader, key: str) -> None:
+    def _feed_quarantine(self, lines: GzipLineReader | GlobReader, key: str) -> None:
         """Retry the edge lines of a quarantine; each keeps its original object and line number."""
         for chunk in lines:
             for line in chunk.splitlines():
@@ -247,17 +247,17 @@ class PartitionReader:
         self._read_globs = context.settings.input.form == "globs" and not context.from_quarantine
         self._deduplicator = GlobDeduplicator()
 
-    def lines(self, stream: BinaryIO, key: str) -> ObjectLines | GlobReader:
+    def lines(self, stream: BinaryIO, key: str) -> GzipLineReader | GlobReader:
         """Return a reader of the lines of the object ``key``."""
         if self._read_globs:
             return GlobReader(stream, key, self._deduplicator)
-        return ObjectLines(stream, key)
+        return GzipLineReader(stream, key)
 
 
-def read_counts(lines: ObjectLines | GlobReader) -> AuditCounts:
+def read_counts(lines: GzipLineReader | GlobReader) -> AuditCounts:
     """Return the counts of one object, except those of the lines that ``lines`` yielded."""
     counts = AuditCounts(objects=1, bytes_in=lines.bytes_in, bytes_inflated=lines.bytes_inflated)
-    if isinstance(lines, ObjectLines):
+    if isinstance(lines, GzipLineReader):
         return counts
     return counts + AuditCounts(
         lines=lines.repeated,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from spade_spark.errors import CorruptObjectError
 from spade_spark.sources.glob_archive import GlobDeduplicator, GlobReader
-from spade_spark.sources.gzip_lines import ObjectLines
+from spade_spark.sources.gzip_lines import GzipLineReader
 from tests.support import edge_logs
 from tests.support.globs import FORMS, data_lines, deflate, glob
 
@@ -25,11 +25,11 @@ def records(first, last):
 ONE, TWO, THREE = records(0, 3), records(3, 4), records(4, 9)
 
 
-class Read:
-    """The result of reading an object."""
+class ReadResult:
+    """The result of reading an object with GlobReader."""
 
     def __init__(self, data, deduplicator=None, chunk_bytes=1000):
-        self.globs = GlobReader(
+        self.reader = GlobReader(
             io.BytesIO(data),
             "20171103/a",
             deduplicator or GlobDeduplicator(),
@@ -38,7 +38,7 @@ class Read:
         self.error = ""
         self.chunks: list[bytes] = []
         try:
-            self.chunks.extend(self.globs)
+            self.chunks.extend(self.reader)
         except CorruptObjectError as error:
             self.error = str(error)
         self.lines = b"".join(self.chunks).splitlines()
@@ -60,53 +60,56 @@ envelopes = st.builds(
     st.sampled_from(list(FORMS.values())),
     st.integers(1, 3000),
 )
-def test_the_lines_equal_those_of_the_edge_log_byte_for_byte(parts, form, chunk_bytes):
+def test_the_lines_are_identical_to_those_of_the_edge_log(parts, form, chunk_bytes):
     for number, part in enumerate(parts):
         part[0] = part[0].replace(b'"u-1"', b'"first-%d"' % number)
-    read = Read(form([glob(part) for part in parts]), chunk_bytes=chunk_bytes)
+    read = ReadResult(form([glob(part) for part in parts]), chunk_bytes=chunk_bytes)
     log = edge_logs.log([line for part in parts for line in part])
     assert not read.error
-    assert b"".join(read.chunks) == b"".join(ObjectLines(io.BytesIO(log), "log"))
+    assert b"".join(read.chunks) == b"".join(GzipLineReader(io.BytesIO(log), "log"))
     assert all(chunk.endswith(b"\n") for chunk in read.chunks)
-    assert read.globs.globs == len(parts)
+    assert read.reader.globs == len(parts)
 
 
 @forms
 def test_bytes_and_globs_are_counted(form):
     data = form([glob(ONE), glob(THREE)])
-    read = Read(data)
-    assert (read.globs.bytes_in, read.globs.globs, read.globs.repeated) == (len(data), 2, 0)
-    assert read.globs.bytes_inflated == sum(map(len, [*ONE, *THREE])) + 10
+    read = ReadResult(data)
+    assert (read.reader.bytes_in, read.reader.globs, read.reader.repeated) == (len(data), 2, 0)
+    assert read.reader.bytes_inflated == sum(map(len, [*ONE, *THREE])) + 10
 
 
 def test_line_feeds_between_members_become_tabs_and_the_values_are_unchanged():
     pretty = json.dumps([json.loads(line) for line in ONE], indent=2).encode()
-    read = Read(b"\x01" + deflate(pretty))
+    read = ReadResult(b"\x01" + deflate(pretty))
     assert [json.loads(line) for line in read.lines] == [json.loads(line) for line in ONE]
 
 
-def test_a_line_feed_in_a_string_becomes_a_tab_which_is_also_invalid():
-    read = Read(b"\x01" + deflate(b'[{"uuid":"a\nb"}]'))
+def test_an_invalid_line_feed_in_a_string_becomes_a_tab():
+    read = ReadResult(b"\x01" + deflate(b'[{"uuid":"a\nb"}]'))
     assert read.lines == [b'{"uuid":"a\tb"}']
 
 
 @forms
 def test_a_repeated_glob_is_dropped_and_counted(form):
-    read = Read(form([glob(ONE), glob(THREE), glob(ONE), glob(ONE)]))
+    read = ReadResult(form([glob(ONE), glob(THREE), glob(ONE), glob(ONE)]))
     assert read.lines == [*ONE, *THREE]
-    assert (read.globs.globs, read.globs.repeated_globs, read.globs.repeated) == (4, 2, 6)
+    assert (read.reader.globs, read.reader.repeated_globs, read.reader.repeated) == (4, 2, 6)
 
 
 def test_a_glob_repeated_in_another_object_is_dropped():
     deduplicator = GlobDeduplicator()
-    Read(glob(ONE), deduplicator)
-    assert Read(glob(THREE) + glob(ONE), deduplicator).lines == THREE
+    ReadResult(glob(ONE), deduplicator)
+    assert ReadResult(glob(THREE) + glob(ONE), deduplicator).lines == THREE
 
 
 def test_globs_whose_first_record_has_no_uuid_are_never_repeats():
-    nameless = [edge_logs.envelope("x", uuid="")]
-    odd = [b"no record"]
-    assert Read(glob(nameless) * 2 + glob(odd) * 2).lines == [*nameless * 2, *odd * 2]
+    without_uuid = [edge_logs.envelope("x", uuid="")]
+    no_record = [b"no record"]
+    assert ReadResult(glob(without_uuid) * 2 + glob(no_record) * 2).lines == [
+        *without_uuid * 2,
+        *no_record * 2,
+    ]
 
 
 def test_only_the_latest_globs_are_remembered():
@@ -117,13 +120,13 @@ def test_only_the_latest_globs_are_remembered():
 
 
 def test_an_empty_glob_has_no_records():
-    assert Read(glob([]) + glob(TWO)).lines == TWO
+    assert ReadResult(glob([]) + glob(TWO)).lines == TWO
 
 
 CORRUPT = {
     "empty": (b"", [], "it is empty"),
-    "edge logs": (edge_logs.log(ONE), [], "line 1: no Data with a glob in base64"),
-    "another version": (glob(ONE) + b"\x02" + glob(TWO), ONE, ": it is not 0x01"),
+    "edge logs": (edge_logs.log(ONE), [], "line 1: it is not a JSON object with base64 Data"),
+    "another version": (glob(ONE) + b"\x02" + glob(TWO), ONE, "the first byte is not 0x01"),
     "truncated": (glob(ONE) + glob(THREE)[:-20], ONE, "truncated"),
     "version alone": (glob(ONE) + b"\x01", ONE, "truncated"),
     "not DEFLATE": (glob(ONE) + b"\x01\xff\xff\xff\xff", ONE, "has invalid DEFLATE data"),
@@ -136,8 +139,8 @@ CORRUPT = {
     "not base64": (
         data_lines([glob(ONE)]) + b'{"Data": "%%"}\n{"Data": ""}\n' + data_lines([glob(TWO)]),
         [*ONE, *TWO],
-        "line 2: no Data with a glob in base64 (Invalid base64 encoded string - at `$.Data`), "
-        "and 1 more",
+        "line 2: it is not a JSON object with base64 Data (Invalid base64 encoded string - at "
+        "`$.Data`), and 1 more",
     ),
     "a truncated glob on a line": (
         data_lines([glob(ONE)[:-9], glob(TWO)]),
@@ -155,7 +158,7 @@ CORRUPT = {
 @pytest.mark.parametrize("case", CORRUPT)
 def test_a_corrupt_object_is_reported_after_its_readable_records(case):
     data, lines, problem = CORRUPT[case]
-    read = Read(data)
+    read = ReadResult(data)
     assert problem in read.error
     assert read.error.startswith("20171103/a is corrupt: ")
     assert [line for line in read.lines if line in lines] == lines
@@ -163,16 +166,16 @@ def test_a_corrupt_object_is_reported_after_its_readable_records(case):
 
 def test_the_repeat_of_a_corrupt_glob_adds_only_its_missing_records():
     half = b"\x01" + deflate(b"[" + THREE[0] + b"," + THREE[1] + b',{"uuid"')
-    read = Read(half + glob(THREE))
+    read = ReadResult(half + glob(THREE))
     assert read.lines == THREE
-    assert (read.globs.repeated_globs, read.globs.repeated) == (1, 2)
+    assert (read.reader.repeated_globs, read.reader.repeated) == (1, 2)
 
 
 def test_a_glob_larger_than_the_edge_writes_is_read_the_same_way():
     many = records(0, 6000)
     data = b"\x01" + deflate(b"[" + b",\n".join(many) + b"]")
-    assert Read(data, chunk_bytes=128 * 1024).lines == many
-    cut = Read(data[: len(data) // 2])
+    assert ReadResult(data, chunk_bytes=128 * 1024).lines == many
+    cut = ReadResult(data[: len(data) // 2])
     assert cut.lines == many[: len(cut.lines)]
     assert len(cut.lines) > 1000
     assert "the glob at byte 0 is truncated" in cut.error
@@ -199,5 +202,7 @@ def test_a_truncated_glob_that_is_not_an_array_is_reported_as_truncated():
 
 def test_a_corrupt_line_is_reported_by_number_and_blank_lines_are_skipped():
     good = data_lines([glob([edge_logs.record("a", {})])]).removesuffix(b"\n")
-    with pytest.raises(CorruptObjectError, match="line 4: no Data with a glob"):
+    with pytest.raises(
+        CorruptObjectError, match="line 4: it is not a JSON object with base64 Data"
+    ):
         list(GlobReader(io.BytesIO(good + b"\n\r\n \n{bad\n"), "o", GlobDeduplicator()))

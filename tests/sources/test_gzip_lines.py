@@ -1,4 +1,4 @@
-"""Reading lines of gzip objects: chunks, members and corrupt data."""
+"""Reading the lines of gzip objects: chunks, members and corrupt data."""
 
 import gzip
 import io
@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spade_spark.errors import CorruptObjectError, InputError
-from spade_spark.sources.gzip_lines import ObjectLines
+from spade_spark.sources.gzip_lines import GzipLineReader
 
 
 def read(data, chunk_bytes=1000):
     """Return the chunks up to the end or the corruption, the error message and the reader."""
-    lines = ObjectLines(io.BytesIO(data), "20171103/a.gz", chunk_bytes=chunk_bytes)
+    lines = GzipLineReader(io.BytesIO(data), "20171103/a.gz", chunk_bytes=chunk_bytes)
     chunks: list[bytes] = []
     try:
         chunks.extend(lines)
@@ -64,9 +64,9 @@ def corrupt_at(data, at):
     return data[:at] + bytes([data[at] ^ 0x55]) + data[at + 1 :]
 
 
-NOISE = os.urandom(3000).hex().encode()
+NOISE = os.urandom(3000).hex().encode()  # compresses little, so that cuts hit lines
 LINES = b"".join(NOISE[n : n + 60] + b"\n" for n in range(0, len(NOISE), 60))
-VALID = gzip.compress(LINES, mtime=0)  # the cases below are named by it
+VALID = gzip.compress(LINES, mtime=0)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,11 @@ VALID = gzip.compress(LINES, mtime=0)  # the cases below are named by it
     [
         (b"", "it is empty", b""),
         (b"no gzip at all, but long enough", "not a gzip file: no gzip header at byte 0", b""),
-        (b"\x01 a glob of the edge's stream", "at byte 0 (a glob? see input.form)", b""),
+        (
+            b"\x01 a glob of the edge's stream",
+            'at byte 0 (for globs, set input.form = "globs")',
+            b"",
+        ),
         (b"\x1f", "truncated", b""),
         (VALID[:-1], "truncated", LINES),
         (VALID[:-8], "truncated", LINES),
@@ -118,7 +122,7 @@ def test_a_line_of_50_megabytes_needs_memory_of_at_most_four_times_its_size():
     size = 50_000_000
     data = gzip.compress(b"a" * size + b"\nshort\n", 1)
     tracemalloc.start()
-    chunks = list(ObjectLines(io.BytesIO(data), "long"))
+    chunks = list(GzipLineReader(io.BytesIO(data), "long"))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert sum(map(len, chunks)) == size + 7

@@ -1,4 +1,4 @@
-"""The elements of a JSON array are the same whatever the size of its pieces."""
+"""Splitting JSON arrays gives the same elements for all piece sizes."""
 
 import json
 import tracemalloc
@@ -29,7 +29,7 @@ def split(text, size=1 << 20):
 
 
 @given(st.lists(VALUES, max_size=5), STYLES, st.integers(1, 50))
-def test_the_elements_do_not_depend_on_the_size_of_the_pieces(values, style, size):
+def test_the_elements_do_not_depend_on_the_piece_size(values, style, size):
     text = json.dumps(values, **style).encode()
     assert [json.loads(element) for element in split(text, size)] == values
 
@@ -72,7 +72,7 @@ def test_the_elements_before_the_corruption_are_yielded():
 
 @pytest.mark.parametrize("filling", [b"x", b'\\"', b"\\\\", b"{", b"["])
 def test_memory_is_bounded_by_the_longest_element(filling):
-    """Memory per character of a 2 MB string is constant, whatever the characters are."""
+    """Memory per character of a 2 MB string is the same for all characters."""
     element = b'{"a":"' + filling * (2_000_000 // len(filling)) + b'"}'
     text = b"[" + b",".join([element] * 4) + b"]"
     array = ArraySplitter()

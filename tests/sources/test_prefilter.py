@@ -41,7 +41,7 @@ def makes_rows(line, schema, requested):
 
 
 @given(seeds, st.sets(st.sampled_from(NAMES), min_size=1, max_size=3))
-def test_no_line_of_a_requested_table_is_skipped(seed, requested):
+def test_no_line_with_a_row_of_a_requested_table_is_skipped(seed, requested):
     rng = Random(seed)
     schema = tables(rng) | {name: table(name) for name in requested}
     lines = [part for _ in range(10) for part in line(rng, schema).split(b"\n")]
@@ -83,7 +83,7 @@ def test_all_lines_of_a_chunk_without_the_name_are_skipped():
     assert prefilter.skipped == 100
 
 
-def test_lines_are_kept_in_order_and_skipped_ones_are_counted():
+def test_kept_lines_are_in_order_and_skipped_lines_are_counted():
     rng = Random(1)
     wanted = [rng.random() < 0.1 for _ in range(200)]
     lines = [
@@ -104,7 +104,7 @@ def test_the_last_line_of_an_object_may_lack_its_line_feed():
     assert prefilter.skipped == 2
 
 
-def test_lines_that_may_encode_the_name_differently_are_kept():
+def test_lines_with_another_encoding_of_the_name_are_kept():
     data = base64.b64encode(event("wanted")).decode()
     lines = [
         edge_line(event("x"), DATA=data),
@@ -118,7 +118,7 @@ def test_lines_that_may_encode_the_name_differently_are_kept():
         assert Prefilter({"wanted"}).filter(candidate + b"\n") == candidate + b"\n"
 
 
-def test_all_lines_are_kept_for_many_names_or_an_unsearchable_name():
+def test_many_names_or_a_name_that_cannot_be_searched_for_keep_all_lines():
     chunk = edge_line(event("other")) + b"\n"
     assert Prefilter({f"wanted_{n}" for n in range(100)}).filter(chunk) == chunk
     assert Prefilter({"\ufffd"}).filter(chunk) == chunk
