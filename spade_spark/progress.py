@@ -37,17 +37,16 @@ class TransformProgress:
 
 
 class LoadPhase(Enum):
-    """A phase of one table's load or undo. The value is the text that displays show."""
+    """A phase of one table's load or undo. Displays show its value."""
 
     STAGING = "staging"
     REPLACING = "replacing"
-    WAITING = "waiting"
-    """Before a retry."""
+    WAITING = "waiting to retry"
     LOADED = "loaded"
-    LOADED_BEFORE = "loaded before"
+    LOADED_BEFORE = "already loaded"
     NOT_LOADED = "not loaded"
     UNDONE = "undone"
-    UNDONE_BEFORE = "undone before"
+    UNDONE_BEFORE = "already undone"
     NOT_UNDONE = "not undone"
 
 
@@ -58,12 +57,17 @@ class LoadProgress:
     Attributes:
         table: The table's name.
         phase: The phase.
-        note: Details: row counts, or the reason for a wait or a failure.
+        note: Row counts, or the reason for a wait or a failure.
     """
 
     table: str
     phase: LoadPhase
     note: str = ""
+
+    @property
+    def text(self) -> str:
+        """The phase and its note, such as ``loaded (2 rows deleted, 3 inserted)``."""
+        return f"{self.phase.value} ({self.note})" if self.note else self.phase.value
 
 
 _LOG = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""The progress display: progress bars on a terminal, plain lines elsewhere."""
+"""The progress display: bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from spade_spark.plan import InputPartition
 from spade_spark.progress import DisplayGuard
 from spade_spark.reporting.preview import ReplayPreview, print_preview
 
-_LINE_SECONDS = 5.0
+_LINE_INTERVAL = 5.0
 
 
 class ConsoleReporter:
     """Shows the progress of a command on standard error."""
 
     def __init__(self, console: Console, *, ask: bool = False) -> None:
-        """Write to ``console``; with ``ask``, :meth:`confirm` asks if it is a terminal."""
+        """Write to ``console``; ``ask`` lets :meth:`confirm` ask questions on a terminal."""
         self.console = console
         self._guard = DisplayGuard()
         self._ask = ask and console.is_terminal and sys.stdin.isatty()
 
     def log(self, line: str) -> None:
-        """Print a permanent line; a failure to print is logged."""
+        """Print a line; log a failure to print."""
         with self._guard:
             self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -52,31 +52,29 @@ class ConsoleReporter:
     def transforming(
         self, partitions: Sequence[InputPartition]
     ) -> Iterator[Callable[[progress.TransformProgress], None]]:
-        """Show how much of ``partitions`` is done; yields the callback for progress updates."""
+        """Show the progress of a transform; yield the callback for updates."""
         totals = _TransformTotals(partitions)
         if not self.console.is_terminal:
             yield _LineProgress(self, totals).update
             return
         bar = self._bar()
         task = bar.add_task("transform", total=max(totals.size, 1), detail="starting Spark")
-        with self._shown(bar):
+        with self._displayed(bar):
             yield lambda done: bar.update(task, completed=done.bytes_in, detail=totals.text(done))
 
     @contextmanager
     def loading(self, tables: Sequence[str]) -> Iterator[Callable[[progress.LoadProgress], None]]:
-        """Show each table's phase; yields the callback for progress updates."""
+        """Show each table's phase of a load or undo; yield the callback for updates."""
         if not self.console.is_terminal:
-            yield lambda step: self.log(
-                f"load {step.table}: {step.phase.value} {step.note}".rstrip()
-            )
+            yield lambda step: self.log(f"table {step.table}: {step.text}")
             return
         bar = self._bar()
         tasks = {table: bar.add_task(table, total=None, detail="waiting") for table in tables}
 
         def show(step: progress.LoadProgress) -> None:
-            bar.update(tasks[step.table], detail=f"{step.phase.value} {step.note}")
+            bar.update(tasks[step.table], detail=step.text)
 
-        with self._shown(bar):
+        with self._displayed(bar):
             yield show
 
     def _bar(self) -> Progress:
@@ -89,8 +87,8 @@ class ConsoleReporter:
         )
 
     @contextmanager
-    def _shown(self, bar: Progress) -> Iterator[None]:
-        """Show ``bar`` during the block; a failing terminal does not interrupt the block."""
+    def _displayed(self, bar: Progress) -> Iterator[None]:
+        """Display ``bar`` during the block; a display error does not interrupt the block."""
         with self._guard:
             bar.start()
         try:
@@ -110,16 +108,16 @@ class _TransformTotals:
         self._started = time.monotonic()
 
     def text(self, done: progress.TransformProgress) -> str:
-        speed = done.rows / max(time.monotonic() - self._started, 0.001)
+        rate = done.rows / max(time.monotonic() - self._started, 0.001)
         return (
             f"{done.objects:,} of {self.objects:,} objects, {format_size(done.bytes_in)} of "
-            f"{format_size(self.size)}, {done.rows:,} rows ({speed:,.0f}/s), partitions: "
+            f"{format_size(self.size)}, {done.rows:,} rows ({rate:,.0f}/s), partitions: "
             f"{done.partitions:,} of {self.partitions:,} done, {done.running} running"
         )
 
 
 class _LineProgress:
-    """Logs a line every few seconds and one at the end."""
+    """Logs a line every few seconds, and one at the end."""
 
     def __init__(self, reporter: ConsoleReporter, totals: _TransformTotals) -> None:
         self._reporter, self._totals = reporter, totals
@@ -129,6 +127,6 @@ class _LineProgress:
     def update(self, done: progress.TransformProgress) -> None:
         now = time.monotonic()
         ended = done.partitions == self._totals.partitions and not self._ended
-        if ended or now - self._logged_at >= _LINE_SECONDS:
+        if ended or now - self._logged_at >= _LINE_INTERVAL:
             self._logged_at, self._ended = now, ended
             self._reporter.log(f"transform: {self._totals.text(done)}")

@@ -13,20 +13,20 @@ _MAX_SHOWN = 10
 
 
 def corrupt_input_problem(completed: CompletedRun, request: Request) -> str:
-    """The problem that stops a run with too many corrupt objects; empty if there is none."""
-    damaged = len(completed.manifest.damaged)
-    if damaged <= request.allow_damaged:
+    """The error about more corrupt objects than allowed; empty if the run is within the limit."""
+    corrupt = len(completed.manifest.damaged)
+    if corrupt <= request.allow_damaged:
         return ""
-    options = f"--runtag {request.run_tag} --allow-damaged {damaged}"
+    options = f"--runtag {request.run_tag} --allow-damaged {corrupt}"
     if request.skip_load:
         return (
-            f"{pluralize(damaged, 'corrupt object')}: fix them and start a new run, or accept "
+            f"{pluralize(corrupt, 'corrupt object')}: fix them and start a new run, or accept "
             f"this run's output with {options}"
         )
     published = sum(stream.published for stream in completed.manifest.counts.streams.values())
     note = f" ({pluralize(published, 'row')} already published to streams)" if published else ""
     return (
-        f"{pluralize(damaged, 'corrupt object')}, nothing was loaded{note}: fix them and start a "
+        f"{pluralize(corrupt, 'corrupt object')}, nothing was loaded{note}: fix them and start a "
         f"new run, or load this run's output with --skip-transform {options}"
     )
 
@@ -37,12 +37,12 @@ def withheld_message(
     tables: Collection[str],
     request: Request,
 ) -> str:
-    """The error about partitions that were not published because they read corrupt objects.
+    """The error about partitions that were not published because of corrupt objects.
 
     Args:
-        withheld: These partitions.
-        completions: All partitions.
-        tables: The tables to be published.
+        withheld: The completion records of these partitions.
+        completions: The completion records of all partitions.
+        tables: The tables to publish.
         request: The replay request.
     """
     reasons = [corrupt.reason for completion in withheld for corrupt in completion.damaged]
@@ -50,15 +50,15 @@ def withheld_message(
     rows = sum(
         file.rows for completion in withheld for file in completion.files if file.table in tables
     )
-    damaged = sum(len(completion.damaged) for completion in completions)
+    corrupt = sum(len(completion.damaged) for completion in completions)
     not_loaded, action = (
-        ("", "publish") if request.skip_load else (", and nothing was loaded", "publish and load")
+        ("", "publish") if request.skip_load else (". Nothing was loaded", "publish and load")
     )
     return (
-        f"{pluralize(damaged, 'corrupt object')}:\n  "
+        f"{pluralize(corrupt, 'corrupt object')}:\n  "
         + "\n  ".join(reasons[:_MAX_SHOWN] + more)
-        + f"\n{pluralize(rows, 'row')} of their partitions were not published{not_loaded}. Fix "
-        "them and start a new run (consumers will receive the published rows twice), or "
+        + f"\nNot published: {pluralize(rows, 'row')} of the affected partitions{not_loaded}. Fix "
+        "the objects and start a new run (consumers will receive the published rows twice), or "
         f"{action} this run's output: repeat the command with --runtag {request.run_tag} "
-        f"--allow-damaged {damaged}"
+        f"--allow-damaged {corrupt}"
     )

@@ -45,7 +45,7 @@ class ExportReport:
 
 
 def print_export(report: ExportReport, console: Console) -> None:
-    """Print the published rows and what to do next."""
+    """Print the published rows, the errors, and what to do next."""
     print_parts(_parts(report), console)
 
 
@@ -71,13 +71,13 @@ def _parts(report: ExportReport) -> Iterator[RenderableType]:
 def _warnings(table: TablePublished) -> Iterator[Text]:
     if table.undated:
         yield Text(
-            f"Table {table.table}: {pluralize(table.undated, 'row')} without a date not published",
+            f"Table {table.table}: not published: {pluralize(table.undated, 'row')} without a date",
             style="yellow",
         )
     if table.if_lacking:
         yield Text(
-            f"Table {table.table} has new columns. If the catalog lacks one, first run its "
-            "statement:",
+            f"Table {table.table} has new columns. First run the statement of each column that the "
+            "catalog does not have:",
             style="yellow",
         )
         yield Text("".join(f"  {statement};\n" for statement in table.if_lacking).rstrip("\n"))
@@ -90,18 +90,18 @@ def _tables(report: ExportReport) -> Table:
     table.add_column("days", overflow="fold")
     for name in ("replaced", "published", "carried over", "outside\nwindow"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    table.add_column("status", no_wrap=True)
     for outcome in report.tables:
         if isinstance(outcome, TableNotPublished):
             table.add_row(Text(outcome.table), *[""] * 5, Text("unchanged", style="red"))
             continue
         figures = (outcome.replaced, outcome.published, outcome.carried, outcome.outside)
         cells = [""] * 4 if outcome.before else [f"{figure:,}" for figure in figures]
-        table.add_row(Text(outcome.table), _days(outcome.days), *cells, _state(outcome))
+        table.add_row(Text(outcome.table), _days(outcome.days), *cells, _status(outcome))
     return table
 
 
-def _state(table: TablePublished) -> str:
+def _status(table: TablePublished) -> str:
     if table.before:
         return "already published"
     return "published" if table.days else "nothing to publish"

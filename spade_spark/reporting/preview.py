@@ -12,15 +12,16 @@ from rich.table import Table
 from rich.text import Text
 
 from spade_spark.formatting import format_size, pluralize
+from spade_spark.reporting.render import print_parts
 
 _MAX_SHOWN = 12
 _MIN_MINUTES = 2
 
 DUPLICATES_WARNING = (
-    "Consumers must expect duplicates: rows that were published before are published again, and "
-    "after a failure some rows are published twice."
+    "Consumers must expect duplicates: a replay publishes rows that were published before, and "
+    "a retry may publish some rows twice."
 )
-"""The warning before any rows are published."""
+"""The warning before publishing."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class TablePreview:
         version: The version in Blueprint.
         rows: Current rows in the window.
         hours: Current rows in the window, by local hour.
-        differences: Differences between the warehouse's columns and Blueprint's, a sentence each.
+        differences: Differences between the warehouse's columns and Blueprint's, one sentence each.
         statements: The SQL that would run, in order, without secrets.
     """
 
@@ -53,8 +54,8 @@ class StreamPreview:
         region: The stream's AWS region.
         role: Whether the stream's own IAM role is assumed.
         compressed: Whether records are compressed globs.
-        events: The tables whose rows would be published.
-        others: Further events that the stream accepts, but that this replay would not produce.
+        events: The events that would be published.
+        others: Further events of the stream, which this replay does not produce.
     """
 
     stream: str
@@ -70,12 +71,12 @@ class ReplayPreview:
     """The preview of a replay.
 
     Attributes:
-        run_tag: The output prefix.
+        run_tag: The run tag.
         url: URL of the run's output.
         window: The window as text.
         edge: URL of the edge logs.
         objects: Number of input objects.
-        size: Their compressed bytes.
+        size: Their compressed size in bytes.
         partitions: Number of Spark tasks that read them.
         empty_hours: Hours of the window (Pacific) without an input object.
         core_seconds: The estimated core time of the transform.
@@ -83,8 +84,8 @@ class ReplayPreview:
         warehouse: The warehouse as text; empty if none is needed.
         tables: The tables that can be replayed.
         streams: The streams that would be published to.
-        remarks: Warnings, a sentence each.
-        problems: Problems that would keep the replay from starting, a sentence each.
+        remarks: Warnings, one sentence each.
+        problems: Problems that would prevent the replay from starting, one sentence each.
     """
 
     run_tag: str
@@ -117,9 +118,9 @@ class ReplayPreview:
 def print_preview(preview: ReplayPreview, console: Console, *, short: bool = False) -> None:
     """Print the preview.
 
-    ``short`` omits the hours, the SQL and the problems: the error that ends a replay reports them.
+    ``short`` omits the hours, the SQL and the problems. A replay reports problems as its error.
     """
-    console.print(Group(*_head(preview), *_tables(preview)))
+    print_parts((*_head(preview), *_tables(preview)), console)
     if not short:
         console.print(Group(*_details(preview)), soft_wrap=True)
     for remark in preview.remarks:
@@ -131,16 +132,18 @@ def print_preview(preview: ReplayPreview, console: Console, *, short: bool = Fal
 def _head(preview: ReplayPreview) -> Iterator[RenderableType]:
     yield Text(f"Replay {preview.run_tag}: {preview.window}", style="bold")
     yield Text(
-        f"Read {pluralize(preview.objects, 'object')}, {format_size(preview.size)}, "
-        f"from {preview.edge}"
-        f" in {pluralize(preview.partitions, 'partition')}; write to {preview.url}"
+        f"Input: {pluralize(preview.objects, 'object')}, {format_size(preview.size)}, "
+        f"{pluralize(preview.partitions, 'partition')}, from {preview.edge}"
     )
-    yield Text(f"Estimated transform time after Spark's startup: {_time(preview)}.")
+    yield Text(f"Output: {preview.url}")
+    yield Text(f"Estimated transform time without Spark's startup: {_estimate(preview)}")
     if preview.warehouse:
-        yield Text(f"Load into {preview.warehouse}.")
+        yield Text(f"Warehouse: {preview.warehouse}")
     for stream in preview.streams:
-        form = ", compressed" if stream.compressed else ""
-        yield Text(f"Publish to {stream.stream} in {stream.region}{form}: {_events(stream)}")
+        compressed = ", compressed" if stream.compressed else ""
+        yield Text(
+            f"Stream: {stream.stream} in {stream.region}{compressed}; events: {_events(stream)}"
+        )
     if preview.streams:
         yield Text(DUPLICATES_WARNING, style="bold yellow")
 
@@ -150,13 +153,15 @@ def _events(stream: StreamPreview) -> str:
     return ", ".join(stream.events) + others
 
 
-def _time(preview: ReplayPreview) -> str:
+def _estimate(preview: ReplayPreview) -> str:
     if preview.cores:
         return f"{_seconds(preview.core_seconds / preview.cores)} on {preview.cores} cores"
     return f"{_seconds(preview.core_seconds)} on one core"
 
 
 def _seconds(seconds: float) -> str:
+    if seconds < 1:
+        return "less than 1 s"
     minutes = seconds / 60
     return f"{seconds:.0f} s" if minutes < _MIN_MINUTES else f"{minutes:.0f} minutes"
 
@@ -188,6 +193,6 @@ def _details(preview: ReplayPreview) -> Iterator[RenderableType]:
 
 
 def format_hours(hours: tuple[str, ...]) -> str:
-    """Join the hours; a long list is shortened."""
+    """Join the hours; shorten a long list."""
     more = f" and {len(hours) - _MAX_SHOWN} more" if len(hours) > _MAX_SHOWN else ""
     return ", ".join(hours[:_MAX_SHOWN]) + more

@@ -11,11 +11,11 @@ from rich.text import Text
 
 
 class HasComplete(Protocol):
-    """A report that tells whether everything that was requested is done."""
+    """A report with the property ``complete``."""
 
     @property
     def complete(self) -> bool:
-        """Whether everything is done."""
+        """Whether everything that was requested is done."""
 
 
 def print_parts(parts: Iterable[RenderableType], console: Console) -> None:

@@ -29,15 +29,15 @@ class ReplayReport:
     """The result of one replay.
 
     Attributes:
-        run_tag: The output prefix.
+        run_tag: The run tag.
         url: URL of the run's output.
         window: The window as text.
         manifest: The run's manifest.
         loads: The outcome of each table's load; empty if no load was requested.
         left_out: Tables that ``--all-tables`` skipped because they cannot be transformed.
-        unnamed: Keys in the window that were not read because their names contain no time.
-        problems: Problems that stopped the run before the load.
-        seconds: Total time.
+        unnamed: Keys that were skipped because they contain no time.
+        problems: Problems that prevented the load.
+        seconds: Duration of the command.
     """
 
     run_tag: str
@@ -93,18 +93,18 @@ class ReplayReport:
 
 _MAX_SHOWN = 10
 _MEANINGS = {
-    Outcome.SUCCESS: "rows",
-    Outcome.SKIPPED_COLUMNS: "rows with a missing or unconvertible column",
-    Outcome.UNTRACKED: "no table with this name; written as untracked",
-    Outcome.MALFORMED: "records with an unreadable payload",
+    Outcome.SUCCESS: "written as a row",
+    Outcome.SKIPPED_COLUMNS: "written as a row with a missing or unconvertible value",
+    Outcome.UNTRACKED: "no table has the event's name; written as untracked",
+    Outcome.MALFORMED: "the record's payload cannot be decoded",
     Outcome.EMPTY_REQUEST: "no event name or no properties",
-    Outcome.FAILED: "internal errors",
-    Outcome.NOT_REQUESTED: "table was not requested",
+    Outcome.FAILED: "internal error",
+    Outcome.NOT_REQUESTED: "the event's table was not requested",
 }
 
 
 def print_summary(report: ReplayReport, console: Console) -> None:
-    """Print the input and output counts, the loads, and what to do next."""
+    """Print the counts of input and output, the loads, the errors, and what to do next."""
     print_parts(_parts(report), console)
 
 
@@ -120,7 +120,7 @@ def _parts(report: ReplayReport) -> Iterator[RenderableType]:
         f"Total time: {report.seconds:.0f} s."
     )
     yield _outcomes(report)
-    yield _loads(report) if report.loads else _tables_made(report)
+    yield _loads(report) if report.loads else _written(report)
     if report.manifest.has_parquet:
         yield _parquet(report)
     if counts.streams:
@@ -139,8 +139,8 @@ def _outcomes(report: ReplayReport) -> Table:
     table.add_column("count", justify="right", no_wrap=True)
     table.add_column("meaning")
     for name, count, meaning in (
-        ("undecodable lines", counts.undecodable, "not a valid edge record"),
-        ("prefiltered lines", counts.filtered, "cannot contain a requested table"),
+        ("undecodable lines", counts.undecodable, "not an edge record"),
+        ("prefiltered lines", counts.filtered, "cannot contain an event of a requested table"),
         (
             "repeated lines",
             counts.repeated,
@@ -155,7 +155,7 @@ def _outcomes(report: ReplayReport) -> Table:
     return table
 
 
-def _tables_made(report: ReplayReport) -> Table:
+def _written(report: ReplayReport) -> Table:
     table = Table(title="Written rows (not loaded)", title_justify="left")
     for name in ("table", "version", "rows", "files"):
         table.add_column(name, justify="left" if name == "table" else "right")
@@ -170,7 +170,7 @@ def _loads(report: ReplayReport) -> Table:
     table.add_column("table", overflow="fold")
     for name in ("before", "deleted", "inserted", "outside\nwindow", "seconds"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    table.add_column("status", no_wrap=True)
     for load in report.loads:
         if isinstance(load, TableLoaded):
             figures = (load.before, load.deleted, load.inserted, load.outside)
@@ -181,8 +181,8 @@ def _loads(report: ReplayReport) -> Table:
             cells = ("", f"{load.deleted:,}", f"{load.inserted:,}", "", "", "already loaded")
             table.add_row(load.table, *cells)
         else:
-            state = "UNKNOWN" if load.unknown else "unchanged"
-            table.add_row(load.table, *[""] * 5, Text(state, style="red"))
+            status = "UNKNOWN" if load.unknown else "unchanged"
+            table.add_row(load.table, *[""] * 5, Text(status, style="red"))
     return table
 
 
@@ -216,7 +216,7 @@ def _published(report: ReplayReport) -> Table:
 
 
 def _edge_mismatches(report: ReplayReport) -> list[tuple[str, EdgeTypeCounts]]:
-    """The events that came from an unexpected or unknown edge, most affected first."""
+    """The events with an unexpected or unknown edge type, most affected first."""
     edge_types = report.manifest.counts.edge_types.items()
     return sorted(
         ((name, counts) for name, counts in edge_types if counts.mismatched or counts.unknown),
@@ -243,22 +243,22 @@ def _warnings(report: ReplayReport) -> Iterator[str]:
     yield from (corrupt.reason for corrupt in manifest.damaged[:_MAX_SHOWN])
     if len(manifest.damaged) > _MAX_SHOWN:
         yield (
-            f"{len(manifest.damaged) - _MAX_SHOWN} more corrupt objects; "
+            f"{pluralize(len(manifest.damaged) - _MAX_SHOWN, 'more corrupt object')}; "
             f"{report.url}_report.json lists all of them"
         )
     for table, reason in list(manifest.fallbacks.items())[:_MAX_SHOWN]:
         yield f"Table {table} was transformed by the slower reference path: {reason}"
     if len(manifest.fallbacks) > _MAX_SHOWN:
         yield (
-            f"{len(manifest.fallbacks) - _MAX_SHOWN} more tables were transformed by the slower "
+            f"{pluralize(len(manifest.fallbacks) - _MAX_SHOWN, 'more table')} on the slower "
             f"reference path; {report.url}_report.json lists all of them"
         )
     if manifest.untracked:
         yield f"To suggest tables for the untracked events: spade-spark suggest {report.run_tag}"
     if report.unnamed:
         yield (
-            f"{pluralize(len(report.unnamed), 'object')} skipped, no time in the name: "
-            f"{report.unnamed[0]} …"
+            f"Skipped objects whose names contain no time: {len(report.unnamed):,}, such as "
+            f"{report.unnamed[0]}"
         )
     for load in report.loaded_before:
         yield (
@@ -267,7 +267,7 @@ def _warnings(report: ReplayReport) -> Iterator[str]:
         )
     for stream, counts in manifest.counts.streams.items():
         if counts.throttled:
-            yield f"Stream {stream}: records were throttled {counts.throttled:,} times"
+            yield f"Stream {stream}: records were throttled {pluralize(counts.throttled, 'time')}"
         if counts.repeated:
             yield (
                 f"Stream {stream}: up to {counts.repeated:,} rows may have been published twice "
@@ -275,22 +275,28 @@ def _warnings(report: ReplayReport) -> Iterator[str]:
             )
     for loaded in report.loaded:
         for column, count in loaded.truncated.items():
-            yield f"{loaded.table}.{column}: {count:,} values were truncated to the column length"
+            yield (
+                f"{loaded.table}.{column}: {pluralize(count, 'value')} truncated to the column's "
+                "length"
+            )
 
 
 def _errors(report: ReplayReport) -> Iterator[str]:
     for uuid, error in report.manifest.failures[:_MAX_SHOWN]:
         yield f"Event {uuid} failed: {error}"
     if report.failed_events:
-        yield f"{report.failed_events:,} events failed: a bug in spade-spark, please report it."
+        yield (
+            f"{pluralize(report.failed_events, 'event')} failed because of a bug in spade-spark; "
+            "please report it"
+        )
     for skipped in report.left_out:
         yield f"Table {skipped.name} was skipped: {skipped.reason}"
     yield from report.problems
     for stream, counts in report.manifest.counts.streams.items():
         if counts.dropped:
             yield (
-                f"Stream {stream}: {counts.dropped:,} rows were not published: their records were "
-                "too large, or were rejected MaxAttemptsPerRecord times "
+                f"Stream {stream}: {pluralize(counts.dropped, 'row')} not published; their records "
+                "were too large, or were rejected MaxAttemptsPerRecord times "
                 f"({counts.throttled:,} throttled, {counts.internal_errors:,} internal failures, "
                 f"{counts.other_errors:,} other errors). Fix the stream, then publish again under "
                 "a new run tag (consumers will receive all other rows twice): "
@@ -301,7 +307,7 @@ def _errors(report: ReplayReport) -> Iterator[str]:
 
 
 def _republish_command(report: ReplayReport, stream: str) -> str:
-    """The command that publishes the run's window to one stream; its id ends in its AWS name."""
+    """The command that publishes the run's window to a stream, by the name in the stream's id."""
     tables = [table.table for table in report.manifest.tables]
     command = ["spade-spark", "replay", *report.manifest.window]
     command += tables if len(tables) <= _MAX_SHOWN else ["TABLE"]

@@ -25,7 +25,7 @@ _COLORS = {
     State.DAMAGED: "red",
     State.LEGACY: "dim",
 }
-_MOST_TABLES = 3
+_MAX_TABLES = 3
 
 
 def print_runs(url: str, runs: Sequence[RunState], notes: Sequence[str], console: Console) -> None:
@@ -112,7 +112,7 @@ def _candidates(url: str, candidates: Sequence[tuple[RunState, PruneCandidate]])
 
 def _backups(backups: Sequence[BackupInfo]) -> Table:
     table = Table(title="Expired backups in the warehouse", title_justify="left")
-    for name in ("run tag", "table", "backup", "since (UTC)"):
+    for name in ("run tag", "table", "backup", "created (UTC)"):
         table.add_column(name, overflow="fold")
     for name in ("rows", "size"):
         table.add_column(name, justify="right")
@@ -136,9 +136,9 @@ def format_candidate(candidate: PruneCandidate) -> str:
 
 
 def _objects(candidate: PruneCandidate) -> str:
-    """The number of objects, and how many of them are under ``output.untracked``."""
-    elsewhere = f" ({candidate.untracked:,} under output.untracked)" if candidate.untracked else ""
-    return pluralize(candidate.objects, "object") + elsewhere
+    """The number of objects, with the number under ``output.untracked``."""
+    note = f" ({candidate.untracked:,} under output.untracked)" if candidate.untracked else ""
+    return pluralize(candidate.objects, "object") + note
 
 
 def runs_json(
@@ -151,8 +151,8 @@ def runs_json(
 
     With ``backups``, also ``"backups": [...]``: the expired backups.
     """
-    more = {} if backups is None else {"backups": backups}
-    return _json({"url": url, "runs": [_plain(run) for run in runs], "notes": notes, **more})
+    optional = {} if backups is None else {"backups": backups}
+    return _json({"url": url, "runs": [_plain(run) for run in runs], "notes": notes, **optional})
 
 
 def run_json(run: RunState, details: DiscoveredRun, notes: Sequence[str]) -> str:
@@ -232,7 +232,7 @@ def _tables(run: RunState) -> Table:
 
 def _loads(loads: Sequence[TableLoad]) -> Table:
     table = Table(title="Loads", title_justify="left")
-    for name in ("table", "warehouse", "at (UTC)", "window"):
+    for name in ("table", "warehouse", "loaded (UTC)", "window"):
         table.add_column(name, overflow="fold")
     for name in ("rows before", "deleted", "inserted"):
         table.add_column(name, justify="right")
@@ -275,12 +275,12 @@ def _window(run: RunState) -> str:
 
 def _names(run: RunState) -> str:
     names = [table.table for table in run.tables]
-    more = f" and {len(names) - _MOST_TABLES} more" if len(names) > _MOST_TABLES else ""
-    return ", ".join(names[:_MOST_TABLES]) + more
+    more = f" and {len(names) - _MAX_TABLES} more" if len(names) > _MAX_TABLES else ""
+    return ", ".join(names[:_MAX_TABLES]) + more
 
 
 def _loaded(run: RunState) -> str:
-    """Each warehouse with the load time, and the number of tables if not all are loaded."""
+    """Each warehouse with the load time; with the number of tables if only some are loaded."""
     by_warehouse: dict[str, list[TableLoad]] = {}
     for load in run.loads:
         if load.in_replay_log is not False and not load.undone:

@@ -1,9 +1,10 @@
 """Counters and timings for StatsD, sent if the settings name a host.
 
-The driver sends them from the audit counts after a run is complete or loaded. Retried tasks are
-therefore not counted twice, and resuming or loading a run later does not send a counter again. If
-the driver dies in between, they are not sent: at-most-once delivery. An unreachable server does not
-fail a replay; it is reported if it can be detected, since UDP is connectionless.
+The driver sends them once, when the transform is complete and when the tables are loaded, from the
+audit counts. Retried tasks are therefore not counted twice, and a command that resumes or loads the
+run later does not send a counter again. Delivery is at most once: if the driver dies first, nothing
+is sent. An unreachable server does not fail a replay. It is logged if it is detected, which UDP
+does not guarantee.
 
 The client is Datadog's, restricted to the plain StatsD protocol.
 """
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 _INVALID_CHARACTERS: Final = re.compile(r"[^A-Za-z0-9_-]")
 _NO_TABLE: Final = "_"
-"""The metric name part for events that have no table."""
+"""The part of a metric's name that stands for no table."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def run_metrics(counts: AuditCounts, seconds: float) -> Iterator[Metric]:
 
 
 def load_metrics(loads: Iterable[LoadOutcome]) -> Iterator[Metric]:
-    """The metrics of one command's loads, without tables that an earlier command loaded."""
+    """The metrics of this command's loads; tables that an earlier command loaded are omitted."""
     for load in loads:
         name = f"replay.{_part(load.table)}"
         if isinstance(load, TableLoaded):
@@ -139,7 +140,7 @@ _AUDIT_COUNTERS: Final = (
 
 
 def _counters(prefix: str, counts: dict[str, int]) -> Iterator[Metric]:
-    """The counts that are not zero."""
+    """Counters for the counts that are not zero."""
     return (Metric(f"{prefix}.{name}", count) for name, count in counts.items() if count)
 
 

@@ -19,7 +19,7 @@ _MAX_SHOWN = 20
 
 
 def suggestions_json(suggestions: Suggestions) -> str:
-    """Return a list of tables as Blueprint publishes them, each with what was observed."""
+    """Return the suggested tables as Blueprint publishes them, each with its observed events."""
     entries = [
         as_published(suggestion.table) | _observed(suggestion)
         for suggestion in suggestions.suggestions
@@ -64,8 +64,8 @@ def _parts(suggestions: Suggestions) -> Iterator[RenderableType]:
         yield Text(f"{pluralize(len(others), 'more event name')}: {', '.join(others)}")
     if suggestions.not_profiled:
         yield Text(
-            f"{pluralize(suggestions.not_profiled, 'event')} not profiled: "
-            "too many or too long names"
+            f"Not profiled: {pluralize(suggestions.not_profiled, 'event')}, because of too many "
+            "different names or names that are too long"
         )
     yield Text(
         f"Read {suggestions.read:,} of {pluralize(suggestions.events, 'untracked event')} of run "
@@ -79,7 +79,7 @@ def _table(suggestion: Suggestion) -> Table:
     table.add_column("property", overflow="fold")
     table.add_column("values", justify="right", no_wrap=True)
     table.add_column("types", overflow="fold")
-    table.add_column("longest", justify="right", no_wrap=True)
+    table.add_column("max bytes", justify="right", no_wrap=True)
     table.add_column("column", overflow="fold")
     table.add_column("note", overflow="fold")
     property_columns = {prop.column for prop in suggestion.properties}
@@ -93,9 +93,9 @@ def _table(suggestion: Suggestion) -> Table:
 
 def _cells(prop: PropertySuggestion) -> tuple[Text, ...]:
     kinds = ", ".join(kind.value for kind, _ in prop.profile.kinds.most_common())
-    longest = f"{prop.profile.max_bytes:,}" if prop.profile.max_bytes else ""
+    max_bytes = f"{prop.profile.max_bytes:,}" if prop.profile.max_bytes else ""
     column = _column_text(prop.column) if prop.column else "-"
-    cells = (prop.name, f"{prop.profile.values:,}", kinds, longest, column, "; ".join(prop.notes))
+    cells = (prop.name, f"{prop.profile.values:,}", kinds, max_bytes, column, "; ".join(prop.notes))
     return tuple(map(Text, cells))  # not markup: names come from clients
 
 

@@ -20,9 +20,9 @@ class UndoReport:
     Attributes:
         run_tag: The run whose loads were undone.
         warehouse: ``host:port/database``.
-        tag: The undo's own tag in the replay log, by which it can itself be undone.
+        tag: The undo's own tag in the replay log, with which the undo can be reversed.
         tables: The outcome of each table.
-        passed: Tables that were skipped because they were already undone.
+        passed: Tables that an earlier undo restored.
     """
 
     run_tag: str
@@ -38,7 +38,7 @@ class UndoReport:
 
 
 def print_undo(report: UndoReport, console: Console) -> None:
-    """Print the restored rows and what to do next."""
+    """Print the restored rows, the errors, and what to do next."""
     print_parts(_parts(report), console)
 
 
@@ -75,15 +75,15 @@ def _tables(report: UndoReport) -> Table:
     for name in ("deleted", "restored", "seconds"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("backup of deleted rows", overflow="fold")
-    table.add_column("", no_wrap=True)
+    table.add_column("status", no_wrap=True)
     for outcome in report.tables:
         if isinstance(outcome, UndoSucceeded):
             figures = (f"{outcome.deleted:,}", f"{outcome.inserted:,}", f"{outcome.seconds:.1f}")
             cells = (outcome.window, *figures, outcome.backup or "none")
-            state = Text("undone")
+            status = Text("undone")
         else:
             cells = ("",) * 5
-            state = Text("UNKNOWN" if outcome.unknown else "unchanged", style="red")
+            status = Text("UNKNOWN" if outcome.unknown else "unchanged", style="red")
         # Text, not markup: names may contain square brackets.
-        table.add_row(Text(outcome.table), *(Text(cell) for cell in cells), state)
+        table.add_row(Text(outcome.table), *(Text(cell) for cell in cells), status)
     return table

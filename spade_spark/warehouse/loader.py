@@ -116,7 +116,7 @@ class _TableLoad:
             self._attempts.report(LoadPhase.LOADED_BEFORE, f"at {outcome.at:%Y-%m-%d %H:%M:%S} UTC")
             return LoadAlreadyDone(self._swap.table, outcome.at, outcome.deleted, outcome.inserted)
         staged, result = outcome
-        note = f"{result.deleted} rows deleted, {result.inserted} inserted"
+        note = f"{result.deleted:,} rows deleted, {result.inserted:,} inserted"
         self._attempts.report(LoadPhase.LOADED, note)
         return TableLoaded(
             table=self._swap.table,
@@ -135,7 +135,9 @@ class _TableLoad:
         if isinstance(staged, ReplayLogRow):
             return staged
         self._attempts.sessions.check()
-        self._attempts.report(LoadPhase.REPLACING, f"{staged.before} rows with {staged.inside}")
+        self._attempts.report(
+            LoadPhase.REPLACING, f"{staged.before:,} old rows, {staged.inside:,} new rows"
+        )
         try:
             result = swap_window(
                 self._swap,
@@ -157,7 +159,7 @@ class _TableLoad:
             if earlier:
                 sessions.close(session)
                 return earlier
-            self._attempts.report(LoadPhase.STAGING, f"{self._swap.files.rows} rows")
+            self._attempts.report(LoadPhase.STAGING, f"{self._swap.files.rows:,} rows")
             staged = stage(session, self._swap)
             guard(self._swap, staged, self._rules)
         except BaseException:

@@ -199,7 +199,7 @@ class _TableUndo:
         if isinstance(outcome, UndoAlreadyDone | LoadFailed):
             return outcome
         deleted, inserted, backup = outcome
-        self.attempts.report(LoadPhase.UNDONE, f"{deleted} rows deleted, {inserted} put back")
+        self.attempts.report(LoadPhase.UNDONE, f"{deleted:,} rows deleted, {inserted:,} restored")
         return UndoSucceeded(
             table=self.load.table,
             window=str(self.attempts.rows.window),
@@ -213,9 +213,7 @@ class _TableUndo:
         """Undo the load in one transaction; return rows deleted, rows put back, and the backup."""
         sessions = self.attempts.sessions
         session = sessions.open()
-        self.attempts.report(
-            LoadPhase.REPLACING, f"with the rows from before run tag {self.load.run_tag}"
-        )
+        self.attempts.report(LoadPhase.REPLACING, f"rows written by {self.load.run_tag}")
         result: tuple[int, int, str] | None = None
         ts = datetime.now(timezone.utc).replace(tzinfo=None)
         try:

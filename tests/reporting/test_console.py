@@ -1,4 +1,4 @@
-"""Progress display: confirmations on a terminal, and display failures that do not stop the work."""
+"""Confirmations on a terminal, and display failures that do not stop a command."""
 
 import io
 
@@ -18,7 +18,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def reporter(monkeypatch):
-    """Returns a reporter on a terminal where a user types ``answer``."""
+    """Return a function that creates a reporter on a terminal where a user types ``answer``."""
 
     def create(answer, ask=True):
         monkeypatch.setattr("sys.stdin", Terminal(f"{answer}\n"))
@@ -37,17 +37,17 @@ def test_no_or_an_empty_answer_cancels(reporter, answer):
         reporter(answer).confirm("Replace 3 rows?")
 
 
-def test_without_ask_nothing_is_asked(reporter):
+def test_without_ask_no_question_is_asked(reporter):
     reporter("n", ask=False).confirm("Replace 3 rows?")
 
 
-def test_off_a_terminal_nothing_is_asked(monkeypatch):
+def test_without_a_terminal_no_question_is_asked(monkeypatch):
     monkeypatch.setattr("sys.stdin", Terminal("n\n"))
     ConsoleReporter(Console(file=io.StringIO()), ask=True).confirm("Replace 3 rows?")
 
 
 class ClosedPipe(io.StringIO):
-    """A stream whose reader is gone."""
+    """An output stream whose reader closed it."""
 
     def write(self, text):
         raise BrokenPipeError
@@ -56,16 +56,19 @@ class ClosedPipe(io.StringIO):
         raise BrokenPipeError
 
 
-def test_off_a_terminal_each_phase_of_a_table_is_one_line():
+def test_without_a_terminal_each_phase_of_a_table_is_one_line():
     out = io.StringIO()
     with ConsoleReporter(Console(file=out)).loading(["login"]) as show:
-        show(LoadProgress("login", LoadPhase.REPLACING, "2 rows by 3"))
+        show(LoadProgress("login", LoadPhase.REPLACING, "2 old rows, 3 new rows"))
         show(LoadProgress("login", LoadPhase.UNDONE_BEFORE))
-    assert out.getvalue() == "load login: replacing 2 rows by 3\nload login: undone before\n"
+    assert out.getvalue().splitlines() == [
+        "table login: replacing (2 old rows, 3 new rows)",
+        "table login: already undone",
+    ]
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_a_closed_display_stops_neither_a_load_nor_a_transform(monkeypatch, caplog, terminal):
+def test_a_load_and_a_transform_continue_after_the_display_is_closed(monkeypatch, caplog, terminal):
     monkeypatch.setattr(Console, "on_broken_pipe", _exit)
     reporter = ConsoleReporter(Console(file=ClosedPipe(), force_terminal=terminal))
     done = []

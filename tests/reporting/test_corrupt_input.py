@@ -20,7 +20,7 @@ DAMAGED = (CorruptObject("a", "a is cut off"), CorruptObject("b", "b is empty"))
 
 
 def test_the_problem_reports_rows_that_were_already_published():
-    """No single partition exceeds the limit, but the run does."""
+    """The run exceeds the limit, although no single partition does."""
     counts = replace(MANIFEST.counts, streams={"stream/v": StreamCounts(rows=7, published=7)})
     completed = CompletedRun(
         msgspec.structs.replace(MANIFEST, damaged=DAMAGED, counts=counts), (), ""
@@ -37,8 +37,10 @@ def test_withheld_rows_are_reported_with_the_objects_and_the_next_step():
     withheld = Completion("plan", 0, "0", AuditCounts(), files, damaged=DAMAGED)
     other = Completion("plan", 1, "1", AuditCounts(), damaged=DAMAGED[:1])
     message = withheld_message([withheld], [withheld, other], {"login"}, REQUEST)
-    assert message.startswith("3 corrupt objects:\n  a is cut off\n  b is empty\n5 rows of their")
-    assert "were not published, and nothing was loaded" in message
+    assert message.startswith(
+        "3 corrupt objects:\n  a is cut off\n  b is empty\nNot published: 5 rows"
+    )
+    assert "partitions. Nothing was loaded." in message
     assert message.endswith(
         "publish and load this run's output: repeat the command with --runtag r --allow-damaged 3"
     )

@@ -1,4 +1,4 @@
-"""The summary at the end of a run."""
+"""The summary of a replay."""
 
 import io
 import json
@@ -50,7 +50,7 @@ def test_a_complete_run_is_reported_with_its_url():
 def test_the_input_is_counted_by_outcome_with_its_meaning():
     text = printed(REPORT)
     assert "undecodable lines" in text
-    assert "records with an unreadable payload" in text
+    assert "the record's payload cannot be decoded" in text
     assert "not_asked" not in text
 
 
@@ -91,7 +91,7 @@ def test_every_failure_is_reported(change, message):
     assert not report.complete
 
 
-def test_a_table_that_an_earlier_command_loaded_counts_as_done():
+def test_a_table_that_an_earlier_command_loaded_is_complete():
     at = datetime(2017, 11, 3, 12, 30, tzinfo=timezone.utc)
     report = replace(REPORT, loads=(LoadAlreadyDone("login", at, 1000, 1234),))
     assert "already loaded" in printed(report)
@@ -121,7 +121,7 @@ def test_many_tables_on_the_reference_path_are_named_up_to_a_limit():
     )
     assert "Table table-9 was transformed by the slower reference path" in text
     assert "table-10" not in text
-    assert "2 more tables were transformed by the slower reference path; s3://out/r/_rep" in text
+    assert "2 more tables on the slower reference path; s3://out/r/_rep" in text
 
 
 def test_a_failed_event_fails_the_run():
@@ -131,12 +131,13 @@ def test_a_failed_event_fails_the_run():
     )
     report = replace(REPORT, manifest=manifest)
     assert "Event u-1 failed: ValueError: x" in printed(report)
+    assert "2 events failed because of a bug in spade-spark" in printed(report)
     assert not report.complete
 
 
 def test_truncated_values_are_counted_by_column():
     report = replace(REPORT, loads=(replace(LOADED, truncated={"id": 7}),))
-    assert "login.id: 7 values were truncated to the column length" in printed(report)
+    assert "login.id: 7 values truncated to the column's length" in printed(report)
 
 
 def test_corrupt_objects_are_named_up_to_a_limit():
@@ -176,7 +177,7 @@ def test_throttling_and_possible_duplicates_are_reported_but_are_not_a_failure()
 def test_rows_that_a_stream_rejected_are_a_failure():
     report = published(rows=9, dropped=9, throttled=20, internal_errors=1)
     text = printed(report, width=300)
-    assert "Stream stream/views: 9 rows were not published" in text
+    assert "Stream stream/views: 9 rows not published" in text
     assert "(20 throttled, 1 internal failures, 0 other errors)" in text
     assert "under a new run tag (consumers will receive all other rows twice)" in text
     assert "spade-spark replay a b login --skip-ace-upload --publish views" in text
@@ -197,7 +198,7 @@ def test_lines_of_repeated_globs_are_reported_with_the_globs():
     assert "from 2 repeated globs of 20" in text
 
 
-def test_untracked_events_come_with_the_suggest_command():
+def test_untracked_events_are_reported_with_the_suggest_command():
     untracked = (UntrackedFile("s3://out/r/_untracked/a.gz", 3, 9),)
     text = printed(replace(REPORT, manifest=msgspec.structs.replace(MANIFEST, untracked=untracked)))
     assert "To suggest tables for the untracked events: spade-spark suggest r" in text
@@ -225,7 +226,7 @@ def test_expected_edge_types_are_not_reported():
     assert "edge type" not in text
 
 
-def test_edge_type_mismatches_are_listed_up_to_a_limit_most_first():
+def test_the_most_edge_type_mismatches_are_listed_first_up_to_a_limit():
     edge_types = {f"event-{n}": EdgeTypeCounts("internal", 100, n) for n in range(1, 31)}
     text = with_counts(edge_types=edge_types)
     assert "top 10 of 30" in text

@@ -75,7 +75,7 @@ def test_a_replay_publishes_to_the_streams_in_blueprint(world, consumer, partial
     (line,) = consumer.read_firehose(archive)
     assert line["Data"] == {"time": "2017-11-03 10:30:00", "text": "hello"}
     assert DUPLICATES_WARNING in outputs[0]
-    assert f"Publish to stream/{views} in us-west-2, compressed: login" in outputs[0]
+    assert f"Stream: stream/{views} in us-west-2, compressed; events: login" in outputs[0]
     assert "Published rows" in printed(capsys)
     streams = world.report()["manifest"]["ledger"]["streams"]
     assert {name: (stream["published"], stream["outside"]) for name, stream in streams.items()} == {
@@ -132,7 +132,7 @@ def test_the_plan_names_the_streams(world, capsys):
     assert "Streams that take none of the tables: idle" in preview["remarks"]
     assert main([*arguments, "--publish", "views"]) == 0
     text = printed(capsys)
-    assert "Publish to stream/views in us-west-2: login" in text
+    assert "Stream: stream/views in us-west-2; events: login" in text
     assert DUPLICATES_WARNING in text
 
 
@@ -167,7 +167,7 @@ def test_rows_of_a_partition_with_a_corrupt_object_are_published_only_with_allow
     assert consumer.rows(name) == []
     text = printed(capsys)
     assert f"1 corrupt object: {key} is corrupt: it is truncated" in text
-    assert "5 rows of their partitions were not published." in text
+    assert "Not published: 5 rows of the affected partitions. Fix" in text
     assert f"repeat the command with --runtag {world.tag} --allow-damaged 1" in text
     assert replay(world, "--publish", name, "--allow-damaged", "1") == 0
     assert len(consumer.rows(name)) == 3
@@ -198,7 +198,7 @@ def test_rows_that_a_stream_keeps_rejecting_are_reported_with_exit_status_1(
     partial.refuse = lambda number, index: "ProvisionedThroughputExceededException" * (index == 0)
     assert replay(world, "--publish", name) == 1
     text = printed(capsys)
-    assert f"Stream stream/{name}: 1 rows were not published" in text
+    assert f"Stream stream/{name}: 1 row not published" in text
     assert "(3 throttled" in text
     assert len(consumer.rows(name)) == 1
 
