@@ -1,4 +1,4 @@
-"""A lease that this process holds: a thread renews it and notices when it is taken over."""
+"""A lease that this process holds. A thread renews it and notices if it is taken over."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class HeldLease:
 
     @property
     def lost(self) -> bool:
-        """Whether the lease is known to be taken over."""
+        """Whether this process knows that the lease was taken over."""
         return bool(self._lost)
 
     def check(self) -> None:
@@ -75,24 +75,25 @@ class HeldLease:
                 self._lose(self._leases.table())
         except SpadeError as error:
             _LOG.warning(
-                "a heartbeat of the lock of run tag %s failed: %s; the lock expires after %s "
-                "without a heartbeat",
+                "cannot renew the lock of run tag %s: %s; the next heartbeat retries, and the lock "
+                "expires after %s without a heartbeat",
                 self.request.run_tag,
                 error,
                 format_age(LEASE_TIMEOUT),
             )
 
     def _lose(self, table: LeaseTable) -> None:
-        """Remember that the lease is lost, and to whom."""
+        """Record that the lease is lost, and which process took it over."""
         holders = [str(lease.request) for lease in table.conflicts(self.request)]
         reason = (
-            f"was taken over: {'; '.join(holders)}"
+            f"was taken over by {'; '.join(holders)}"
             if holders
-            else "is gone: another command took it over"
+            else "no longer exists: another command took it over"
         )
         self._lost = (
             f"the lock of run tag {self.request.run_tag} {reason}. This command stopped and "
-            "changes no more tables; what it finished is kept, and the same command resumes it"
+            "changes no more tables. Finished work is kept. After the other command has ended, "
+            "run this one again (a replay with its --runtag)"
         )
 
 
@@ -140,7 +141,7 @@ def _release(leases: LeaseStore, request: LeaseRequest) -> None:
         leases.release(request)
     except SpadeError as error:
         _LOG.warning(
-            "the lock of run tag %s could not be released: %s; it expires in %s",
+            "cannot release the lock of run tag %s: %s; it expires in %s",
             request.run_tag,
             error,
             format_age(LEASE_TIMEOUT),

@@ -1,22 +1,22 @@
 """Leases of running replays, in one small object that is changed by conditional writes.
 
 ``_locks/claims.json`` below the output store lists every running replay with its tables, its
-window and its last heartbeat. A process changes it only by a replace on the condition that the
-object is still the one that it read. If two replays request the same rows, or take over the same
-expired lease, exactly one succeeds. One read returns all leases.
+window and its last heartbeat. A process replaces it only if its ETag is still the one that the
+process read. If two replays request the same rows, or take over the same expired lease, exactly
+one succeeds. One read returns all leases. Messages and the documentation call a lease a lock.
 
 All times are those of the store's responses. The clocks of the machines do not matter.
 
 Two leases conflict if they have the same run tag, or if both replace rows of the same table and
 their windows (both ends inclusive, as in SQL) have a second in common. A conflicting request is
-refused, unless the user names the other run tag (``--take-over TAG``). Only an expired lease of
-the same run tag is replaced without asking, because naming a run tag means to resume it. A lease
+refused, unless the user names the other run tag (``--take-over TAG``). An expired lease of the
+same run tag is replaced without this option, because to name a run tag is to resume it. A lease
 expires after :data:`LEASE_TIMEOUT` without a heartbeat, or when its process is known to have ended
 on this machine.
 
 Correctness does not depend on the lease: the warehouse's transactions and the replay log make sure
-that no row is lost or duplicated. The lease keeps replays from repeating or undoing each other's
-work. It does not see replays that write below another output store.
+that no row is lost or duplicated. The lease prevents replays from repeating or undoing each
+other's work. It does not cover replays that write below another output store.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ _MAX_WAIT_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class LeaseRequest:
-    """What a replay needs for itself.
+    """The rows that a replay locks.
 
     Attributes:
         id: A unique id; a resumed run has a new one.
         run_tag: The run tag.
         process: The requesting process.
         tables: The tables whose rows it replaces; None for all, empty if it loads nothing.
-        start: START in the form of the time column.
-        end: END in the form of the time column.
+        start: START as in the time column: Pacific wall-clock time without a zone.
+        end: END, likewise.
     """
 
     id: str
@@ -88,10 +88,10 @@ class LeaseRequest:
         return overlap and _share_a_table(self.tables, other.tables)
 
     def __str__(self) -> str:
-        window = f"{self.start} to {self.end} Pacific"
+        window = f"the window {self.start} to {self.end} Pacific"
         tables = "all tables" if self.tables is None else ", ".join(self.tables)
         action = f"replaces {tables} in {window}" if tables else f"transforms {window}"
-        return f"run tag {self.run_tag} ({self.process}) {action}"
+        return f"run tag {self.run_tag} ({self.process}), which {action}"
 
 
 class Lease(
@@ -114,11 +114,11 @@ class Lease(
 
 @dataclass(frozen=True)
 class LeaseTable:
-    """All leases at one moment.
+    """All leases at one time.
 
     Attributes:
         leases: The leases, oldest first.
-        read_at: The moment, by the store's clock.
+        read_at: That time, by the store's clock.
     """
 
     leases: tuple[Lease, ...]
@@ -161,7 +161,8 @@ class LeaseTable:
 
     def _explain(self, lease: Lease) -> str:
         tag = lease.request.run_tag
-        holder = f"{lease.request}; its last heartbeat was {format_age(self.age(lease))} ago"
+        age = format_age(self.age(lease))
+        holder = f"locked by {lease.request}; its last heartbeat was {age} ago"
         if self.is_live(lease):
             return (
                 f"{holder}: wait until it has ended, or stop it and take over its lock with "
@@ -256,11 +257,11 @@ class LeaseStore:
                 continue
             if self._store.replace(KEY, encode(_LeaseRecord(leases)), etag):
                 return LeaseTable(leases, table.read_at)
-            # A random wait keeps colliding processes from colliding again.
+            # A random wait makes another collision of the same processes unlikely.
             time.sleep(random.uniform(0, _MAX_WAIT_SECONDS))  # noqa: S311 - no secret
         raise TransientError(
-            f"{self._store.url}{KEY}: other processes changed it during each of "
-            f"{_WRITE_ATTEMPTS} attempts; run the same command again"
+            f"cannot change the lock file {self._store.url}{KEY}: other processes changed it "
+            f"during each of {_WRITE_ATTEMPTS} attempts; run the same command again"
         )
 
     def _read(self) -> tuple[LeaseTable, str]:
@@ -273,7 +274,7 @@ class LeaseStore:
         for attempts_left in reversed(range(_READ_ATTEMPTS)):
             try:
                 versioned = self._store.read_versioned(KEY)
-                record = decode(versioned.data, _LeaseRecord, name, "lock table")
+                record = decode(versioned.data, _LeaseRecord, name, "lock file")
                 break
             except ObjectNotFoundError:
                 return LeaseTable((), datetime.now(timezone.utc)), ""

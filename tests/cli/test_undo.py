@@ -173,8 +173,8 @@ def test_a_lock_that_is_lost_during_an_undo_leaves_the_tables_unchanged_and_is_r
     assert cli.undo("tag") == 1
     output = " ".join(capsys.readouterr().out.split())
     for table in ("login", "chat"):
-        reason = f"{table} was not modified: the lock of run tag tag was taken over: run tag taker"
-        assert f"Table {table} was not undone: {reason}" in output
+        reason = "the lock of run tag tag was taken over by run tag taker"
+        assert f"Table {table} was not undone: {table} was not modified: {reason}" in output
         assert cli.harness.rows(table) == REPLACED
     assert "INCOMPLETE: see the errors above" in output
 

@@ -120,8 +120,8 @@ def test_the_refusal_names_the_holder_and_what_to_do(store, leases):
         leases.acquire(request_for("second"))
     message = str(refused.value)
     assert message.startswith(
-        "run tag first (bob@worker-7, process 4711) replaces login, chat in "
-        "2017-11-03 08:00:00 to 2017-11-03 11:59:59 Pacific; its last heartbeat was 4"
+        "locked by run tag first (bob@worker-7, process 4711), which replaces login, chat in the "
+        "window 2017-11-03 08:00:00 to 2017-11-03 11:59:59 Pacific; its last heartbeat was 4"
     )
     assert message.endswith(
         "s ago: wait until it has ended, or stop it and take over its lock with --take-over first"
@@ -277,10 +277,10 @@ def test_endless_write_collisions_end_in_an_error(store, leases, monkeypatch):
         leases.acquire(request_for("b", window=NOON))
 
 
-def test_an_unreadable_lock_table_is_named_with_what_to_do(store, leases):
+def test_an_unreadable_lock_file_is_named_with_what_to_do(store, leases):
     store.write(KEY, b"{")
     with pytest.raises(
-        InputError, match=r"claims.json is not a valid lock table: .* no replay runs .*delete"
+        InputError, match=r"claims.json is not a valid lock file: .* no replay runs .*delete"
     ):
         leases.table()
 
@@ -307,7 +307,7 @@ def test_the_heartbeat_notices_a_lost_lease_and_does_not_release_that_of_the_new
         with pytest.raises(LockLostError) as lost:
             lock.check()
     message = str(lost.value)
-    assert message.startswith("the lock of run tag first was taken over: run tag second (bob@")
+    assert message.startswith("the lock of run tag first was taken over by run tag second (bob@")
     assert tags(leases) == ["second"]
 
 
@@ -324,7 +324,7 @@ def test_a_lease_stays_lost_after_the_new_holder_has_ended(leases):
     with acquire_lease(leases, request_for("first")) as lock:
         leases.acquire(second, steal_from=["first"])
         leases.release(second)
-        with pytest.raises(LockLostError, match="is gone"):
+        with pytest.raises(LockLostError, match="no longer exists"):
             lock.verify()
 
 
@@ -337,7 +337,7 @@ def test_a_lease_survives_a_store_that_does_not_respond_for_a_while(
     with monkeypatch.context() as broken:
         broken.setattr(store, "read_versioned", _does_not_respond)
         lock.renew()
-    assert "a heartbeat of the lock of run tag a failed" in caplog.text
+    assert "cannot renew the lock of run tag a" in caplog.text
     assert not lock.lost
     lock.verify()
 
@@ -345,7 +345,7 @@ def test_a_lease_survives_a_store_that_does_not_respond_for_a_while(
 def test_a_failed_release_does_not_fail_the_command(store, leases, monkeypatch, caplog):
     with acquire_lease(leases, request_for("a")):
         monkeypatch.setattr(store, "read_versioned", _does_not_respond)
-    assert "could not be released" in caplog.text
+    assert "cannot release the lock of run tag a" in caplog.text
 
 
 HOLD = """

@@ -35,7 +35,7 @@ class RunLock:
 
     def verify(self) -> None:
         if self.is_lost:
-            raise LockLostError("the lock of run tag tag was taken over: run tag taker")
+            raise LockLostError("the lock of run tag tag was taken over by run tag taker")
 
 
 def load(harness: WarehouseHarness, **how):
@@ -77,7 +77,7 @@ def test_a_lost_lock_leaves_the_table_unchanged_and_is_reported(harness, command
     outcome = command(harness, verify_lock=lock.verify, progress=lose_when_replacing)
     assert isinstance(outcome, LoadFailed), outcome
     assert outcome.reason == (
-        "login was not modified: the lock of run tag tag was taken over: run tag taker"
+        "login was not modified: the lock of run tag tag was taken over by run tag taker"
     )
     assert not outcome.unknown
     assert phases(reported)[-2:] == [LoadPhase.REPLACING, failed]

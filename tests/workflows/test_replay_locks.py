@@ -58,7 +58,7 @@ def test_a_second_replay_of_the_same_rows_is_refused_and_the_first_succeeds(worl
         assert world.replay("login", "chat", window=OVERLAPPING) == 2
         assert first.wait(120) == 0
     message = capsys.readouterr().err
-    assert f"process {first.pid}) replaces login in 2017-11-03 10:00:00 to" in message
+    assert f"process {first.pid}), which replaces login in the window 2017-11-03 10:00" in message
     assert "--take-over first" in message
     assert not list(world.store.list(f"out/{world.tag}/"))
     assert [row[1] for row in world.rows("login")] == ["before", "ann", "zoë'\\", "after"]
@@ -118,7 +118,7 @@ def test_a_replay_that_loses_its_lock_during_the_transform_does_not_load(world, 
     thread.start()
     assert world.replay("login") == 1
     thread.join()
-    assert f"the lock of run tag {world.tag} was taken over: run tag taker" in (
+    assert f"the lock of run tag {world.tag} was taken over by run tag taker" in (
         capsys.readouterr().err
     )
     assert world.rows("login") == before
@@ -142,7 +142,7 @@ def test_tables_that_load_after_the_lock_is_lost_stay_unchanged(world, locks, mo
     chat, login = world.report()["loads"]
     assert (chat["table"], chat["inserted"]) == ("chat", 1)
     assert login["table"] == "login"
-    assert "was taken over: run tag taker" in login["reason"]
+    assert "was taken over by run tag taker" in login["reason"]
     assert world.rows("login") == before
 
 
