@@ -1,4 +1,4 @@
-"""Finds the names in an SQL statement that are not quoted."""
+"""Find unquoted names in an SQL statement."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KEYWORDS = _words(
     DATA NO WITH
     """
 )
-"""Keywords of this package's statements: of SQL, and of PostgreSQL's CREATE TABLE AS."""
+"""Keywords of SQL, and of PostgreSQL's CREATE TABLE AS, that this package uses."""
 
 COPY_OPTIONS = _words(
     """
@@ -37,7 +37,7 @@ COPY_OPTIONS = _words(
     STDIN TRIMBLANKS TRUNCATECOLUMNS
     """
 )
-"""Keywords of COPY, and of the clauses that a COPY is composed of."""
+"""Keywords of COPY and its clauses."""
 
 FUNCTIONS = _words(
     """
@@ -62,7 +62,7 @@ _TOKEN = re.compile(
 
 
 def unquoted_names(sql: str) -> list[str]:
-    """The unquoted words of a statement that are used as names; reserved words in upper case.
+    """Return the unquoted words of a statement that are names; reserved words in upper case.
 
     A word is not a name if it is a keyword, a function before a parenthesis, or a type after a
     quoted name, after AS, or after another word of a type.
@@ -72,10 +72,10 @@ def unquoted_names(sql: str) -> list[str]:
     if tokens and tokens[0][0] in {"COPY", "IAM_ROLE", "ACCESS_KEY_ID"}:
         keywords |= COPY_OPTIONS
     names = []
-    for place, token in enumerate(tokens):
+    for position, token in enumerate(tokens):
         word = token[0].upper()
-        before = tokens[place - 1] if place else None
-        after = tokens[place + 1][0] if place + 1 < len(tokens) else ""
+        before = tokens[position - 1] if position else None
+        after = tokens[position + 1][0] if position + 1 < len(tokens) else ""
         if token.lastgroup != "word" or word in keywords or (word in FUNCTIONS and after == "("):
             continue
         if word in TYPES and before and _is_before_a_type(before):

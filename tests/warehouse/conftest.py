@@ -1,4 +1,4 @@
-"""A harness on PostgreSQL, a harness on the Redshift stand-in, and one that is both in turn."""
+"""Harnesses on PostgreSQL, on the stand-in for Redshift, and on both in turn."""
 
 import uuid
 
@@ -14,7 +14,7 @@ KEYS = ("AKIATEST", "marked-secret-key", "")
 
 @pytest.fixture(scope="session")
 def shared_database(postgres_server):
-    """One database for all tests here: each test has schemas of its own in it."""
+    """One database for all tests of this folder. Each test creates its own schemas in it."""
     return postgres_server.create_database(f"warehouse_{uuid.uuid4().hex[:8]}")
 
 
@@ -37,7 +37,7 @@ def redshift_server(shared_database, redshift_access):
 
 @pytest.fixture
 def redshift(redshift_server):
-    """The stand-in, in good health."""
+    """The stand-in for Redshift, without faults."""
     redshift_server.clear_faults()
     yield redshift_server
     redshift_server.clear_faults()
@@ -66,6 +66,6 @@ def s3_client(s3_server):
 
 @pytest.fixture(params=["PostgreSQL", "Redshift"])
 def harness(request):
-    """The same test on both."""
+    """Runs the test on both warehouses."""
     name = {"PostgreSQL": "on_postgres", "Redshift": "on_redshift"}[request.param]
     return request.getfixturevalue(name)

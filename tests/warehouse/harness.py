@@ -1,4 +1,4 @@
-"""A warehouse of a test's own: two schemas in a shared database, files in a bucket, one window."""
+"""A warehouse for one test: its own schemas in a shared database, files in a bucket, a window."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ REPLACED = [
 
 @dataclass
 class WarehouseHarness:
-    """Everything that a load needs, with shortcuts for tests."""
+    """Loads tables into one warehouse and looks at the result."""
 
     url: str
     s3: S3Settings
@@ -102,7 +102,7 @@ class WarehouseHarness:
         return f"s3://{self.bucket}/"
 
     def execute(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        """A statement through a connection of its own, committed."""
+        """Run a statement in its own connection and commit it; return its rows."""
         connection = psycopg2.connect(self.url)
         try:
             with connection, connection.cursor() as cursor:
@@ -118,7 +118,7 @@ class WarehouseHarness:
         rows: Sequence[tuple[Any, ...]] = OLD,
         version: int = 3,
     ) -> str:
-        """Creates a table with rows and a version; returns its name."""
+        """Create a table with rows and a version; return its name."""
         defined = [f'"{column}" {type_}' for column, type_ in (columns or COLUMNS).items()]
         self.execute(f'CREATE TABLE {self.schema}."{name}" ({", ".join(defined)})')
         for row in rows:
@@ -138,7 +138,7 @@ class WarehouseHarness:
         version: int = 3,
         claimed_rows: int | None = None,
     ) -> TableFiles:
-        """Puts the rows into gzip files with a COPY manifest."""
+        """Upload gzip files with these rows, and a COPY manifest."""
         prefix = f"tag/{table}/v{version}/"
         files = []
         for part in range(parts):
@@ -179,31 +179,31 @@ class WarehouseHarness:
         )
 
     def load_table(self, files: TableFiles, **options: Any) -> TableLoaded:
-        """Loads one table, which must succeed."""
+        """Load one table; this must succeed."""
         (outcome,) = self.load(files, **options)
         assert isinstance(outcome, TableLoaded), outcome
         return outcome
 
     def fail_to_load(self, files: TableFiles, **options: Any) -> LoadFailed:
-        """Loads one table, which must fail."""
+        """Load one table; this must fail."""
         (outcome,) = self.load(files, **options)
         assert isinstance(outcome, LoadFailed), outcome
         return outcome
 
     def skip_load(self, files: TableFiles, **options: Any) -> LoadAlreadyDone:
-        """Loads one table, into which an earlier load must have brought the run."""
+        """Load one table that was already loaded; this must be skipped."""
         (outcome,) = self.load(files, **options)
         assert isinstance(outcome, LoadAlreadyDone), outcome
         return outcome
 
     def rows(self, table: str = "login", columns: str = "*") -> list[tuple[Any, ...]]:
-        """The table's rows in order of time, times as text."""
+        """Return the table's rows in order of time, with times as text."""
         rows = self.execute(f'SELECT {columns} FROM {self.schema}."{table}" ORDER BY time')
         return [tuple(str(v) if hasattr(v, "year") else v for v in row) for row in rows]
 
     @contextmanager
     def concurrent_reader(self) -> Iterator[set[tuple[tuple[str, int], ...]]]:
-        """Somebody reads while the block runs: each count of rows by name that was seen."""
+        """Read the table while the block runs; yield the set of all row counts by name."""
         seen: set[tuple[tuple[str, int], ...]] = set()
         stop = threading.Event()
 
@@ -226,7 +226,7 @@ class WarehouseHarness:
             thread.join()
 
     def replay_log(self) -> list[tuple[Any, ...]]:
-        """The ledger's rows without their times."""
+        """Return the rows of the replay log, without their times."""
         return self.execute(
             "SELECT run_tag, table_name, rows_deleted, rows_inserted, manifest_checksum "
             f"FROM {self.control}.replay ORDER BY table_name, run_tag"
@@ -238,7 +238,7 @@ def phases(reported: list[LoadProgress]) -> list[LoadPhase]:
 
 
 def no_lock() -> None:
-    """A lock check for tests without a lock."""
+    """A lock check that always passes."""
 
 
 __all__ = [

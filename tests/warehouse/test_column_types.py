@@ -20,7 +20,7 @@ def states(harness, table):
     )
 
 
-def test_a_table_of_the_declared_types_fits_all_transformers(harness):
+def test_a_table_with_the_declared_types_matches_all_transformers(harness):
     columns = [
         Column("p", f"c{number}", spec.example_name, supporting=("login",))
         for number, spec in enumerate(TRANSFORMERS.specs)
@@ -33,7 +33,7 @@ def test_a_table_of_the_declared_types_fits_all_transformers(harness):
 
 
 @pytest.mark.parametrize("spec", TRANSFORMERS.specs, ids=lambda spec: spec.name)
-def test_a_column_of_the_declared_type_takes_the_texts_of_the_examples(on_postgres, spec):
+def test_a_column_of_the_declared_type_accepts_the_example_values(on_postgres, spec):
     on_postgres.execute(f"CREATE TABLE {on_postgres.schema}.t (c {spec.sql_type})")
     for text in texts_of(spec):
         on_postgres.execute(f"INSERT INTO {on_postgres.schema}.t VALUES ('{text}')")

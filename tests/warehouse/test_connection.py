@@ -1,4 +1,4 @@
-"""URLs, and errors in our words without a secret in them."""
+"""Connection URLs, and errors of the driver, translated and without secrets."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def test_a_url_is_read_with_all_its_parts():
     url = (
         "postgres://me:secret@cluster.abc.us-west-2.redshift.amazonaws.com:5555/dev?sslmode=require"
     )
-    target = ConnectionInfo.parse(url)
-    assert (target.user, target.password, target.port) == ("me", "secret", "5555")
-    assert (target.database, target.options) == ("dev", (("sslmode", "require"),))
-    assert str(target) == "me@cluster.abc.us-west-2.redshift.amazonaws.com:5555/dev"
+    info = ConnectionInfo.parse(url)
+    assert (info.user, info.password, info.port) == ("me", "secret", "5555")
+    assert (info.database, info.options) == ("dev", (("sslmode", "require"),))
+    assert str(info) == "me@cluster.abc.us-west-2.redshift.amazonaws.com:5555/dev"
 
 
 @pytest.mark.parametrize(
@@ -35,48 +35,48 @@ def test_a_url_is_read_with_all_its_parts():
         ("postgres://u@/dev?host=/tmp/socket", "5432"),
     ],
 )
-def test_a_port_that_is_left_out_is_the_usual_one(url, port):
+def test_a_missing_port_gets_the_default(url, port):
     assert ConnectionInfo.parse(url).port == port
 
 
 @given(st.text("abc/@:?#%&= é'\"\\", max_size=12))
-def test_a_password_may_have_any_character_percent_encoded(password):
+def test_a_percent_encoded_password_may_contain_any_character(password):
     encoded = "".join(f"%{byte:02X}" for byte in password.encode())
-    target = ConnectionInfo.parse(f"postgres://me:{encoded}@host:5439/dev")
-    assert (target.password, target.host, target.database) == (password, "host", "dev")
+    info = ConnectionInfo.parse(f"postgres://me:{encoded}@host:5439/dev")
+    assert (info.password, info.host, info.database) == (password, "host", "dev")
 
 
 @pytest.mark.parametrize("password", ["p@ss", "a/b", "a#b", "a:b", "p@s/s?w#rd"])
-def test_a_password_pasted_without_encoding_is_read_as_it_was_meant(password):
-    target = ConnectionInfo.parse(f"postgres://me:{password}@host:5439/dev")
-    assert (target.password, target.host, target.database) == (password, "host", "dev")
+def test_a_password_without_percent_encoding_is_accepted(password):
+    info = ConnectionInfo.parse(f"postgres://me:{password}@host:5439/dev")
+    assert (info.password, info.host, info.database) == (password, "host", "dev")
 
 
 @pytest.mark.parametrize("url", ["mysql://u:marked@h/d", "marked", "postgres://u:marked@h:x/d"])
-def test_a_url_that_cannot_be_read_is_refused_without_repeating_it(url):
-    with pytest.raises(SettingsError, match="must look like postgres://") as refused:
+def test_an_invalid_url_is_rejected_without_repeating_it(url):
+    with pytest.raises(SettingsError, match="must look like postgres://") as error_info:
         ConnectionInfo.parse(url)
-    assert "marked" not in str(refused.value)
+    assert "marked" not in str(error_info.value)
 
 
-def test_an_unknown_option_is_refused():
+def test_an_unknown_option_is_rejected():
     with pytest.raises(SettingsError, match="unknown option"):
         ConnectionInfo.parse("postgres://u:marked@h/d?password=marked")
 
 
-def test_a_target_never_shows_its_password():
-    target = ConnectionInfo.parse("postgres://me:marked@host/dev")
-    assert "marked" not in f"{target} {target!r}"
+def test_connection_info_never_shows_its_password():
+    info = ConnectionInfo.parse("postgres://me:marked@host/dev")
+    assert "marked" not in f"{info} {info!r}"
 
 
-def test_a_wrong_password_is_an_error_for_good(redshift):
+def test_a_wrong_password_is_a_permanent_error(redshift):
     url = redshift.url.replace(":p%40ss", ":marked")
-    with pytest.raises(WarehouseError, match="password authentication failed") as refused:
+    with pytest.raises(WarehouseError, match="password authentication failed") as error_info:
         Session(ConnectionInfo.parse(url))
-    assert "marked" not in str(refused.value)
+    assert "marked" not in str(error_info.value)
 
 
-def test_a_database_that_is_not_there_is_an_error_for_good(shared_database):
+def test_a_missing_database_is_a_permanent_error(shared_database):
     url = shared_database.replace("/warehouse_", "/no_such_")
     with pytest.raises(WarehouseError, match="does not exist; check user, password and database"):
         Session(ConnectionInfo.parse(url))
@@ -84,17 +84,17 @@ def test_a_database_that_is_not_there_is_an_error_for_good(shared_database):
 
 def test_a_syntax_error_does_not_repeat_the_secrets_of_its_statement(shared_database):
     with Session(ConnectionInfo.parse(shared_database)) as session:
-        with pytest.raises(StatementError) as refused:
+        with pytest.raises(StatementError) as error_info:
             session.run(Sql("COPY x FROM ", Secret("marked"), " KEY ", Secret("other")))
-        assert "marked" not in str(refused.value)
-        assert refused.value.__cause__ is None
-        with pytest.raises(StatementError, match=r"\*\*\*") as refused:
+        assert "marked" not in str(error_info.value)
+        assert error_info.value.__cause__ is None
+        with pytest.raises(StatementError, match=r"\*\*\*") as error_info:
             session.run(Sql("SELECT CAST(", Secret("marked"), " AS integer)"))
-        assert "marked" not in str(refused.value)
+        assert "marked" not in str(error_info.value)
 
 
 @pytest.mark.parametrize(
-    ("action", "how", "error"),
+    ("action", "options", "error"),
     [
         ("refuse", {}, SerializationError),
         (
@@ -109,9 +109,9 @@ def test_a_syntax_error_does_not_repeat_the_secrets_of_its_statement(shared_data
         ("drop_after", {}, ConnectionLostError),
     ],
 )
-def test_errors_are_told_apart_by_who_can_mend_them(redshift, action, how, error):
+def test_errors_are_translated_by_whether_a_retry_can_help(redshift, action, options, error):
     with Session(ConnectionInfo.parse(redshift.url)) as session:
-        redshift.inject("^SELECT 1", action, detail="", **how)
+        redshift.inject("^SELECT 1", action, detail="", **options)
         with pytest.raises(error):
             session.run(Sql("SELECT 1"))
 
@@ -124,14 +124,14 @@ def test_errors_are_told_apart_by_who_can_mend_them(redshift, action, how, error
         ("drop_after", CommitOutcomeUnknownError),
     ],
 )
-def test_a_commit_is_refused_or_unknown(redshift, action, error):
+def test_a_failed_commit_is_rejected_or_unknown(redshift, action, error):
     with Session(ConnectionInfo.parse(redshift.url)) as session:
         redshift.inject("^COMMIT", action)
         with pytest.raises(error), session.transaction():
             session.run(Sql("SELECT 1"))
 
 
-def test_a_transaction_rolls_back_on_any_error_and_the_session_goes_on(shared_database):
+def test_a_transaction_rolls_back_on_any_error_and_the_session_stays_usable(shared_database):
     with Session(ConnectionInfo.parse(shared_database)) as session:
         session.run(Sql("CREATE TEMP TABLE t (n integer)"))
         with pytest.raises(ZeroDivisionError), session.transaction():

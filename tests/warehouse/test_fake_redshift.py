@@ -1,5 +1,5 @@
-"""The stand-in for Redshift is as strict as Redshift's documentation: a test that passes on it
-because PostgreSQL is lenient would prove nothing."""
+"""The stand-in is as strict as Redshift's documentation, so no test passes only because PostgreSQL
+is lenient."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OPTIONS = "REMOVEQUOTES DELIMITER '\\t' GZIP ESCAPE EMPTYASNULL FILLRECORD MANIF
 
 @pytest.fixture
 def cursor(redshift):
-    """A cursor of the real driver, in a transaction as it likes to be."""
+    """A cursor of psycopg2, in its default transaction mode."""
     connection = psycopg2.connect(redshift.url)
     with connection.cursor() as cursor:
         cursor.execute("CREATE TEMP TABLE t (time timestamp, name varchar(5), n integer)")
@@ -35,7 +35,7 @@ def count(cursor):
     return cursor.fetchone()[0]
 
 
-def test_it_says_that_it_is_redshift(cursor):
+def test_the_version_is_redshifts(cursor):
     cursor.execute("SELECT version()")
     (version,) = cursor.fetchone()
     assert version.startswith("PostgreSQL 8.0.2 on ")
@@ -51,7 +51,7 @@ def test_copy_is_part_of_the_transaction_it_runs_in(cursor, on_redshift):
     assert count(cursor) == 0
 
 
-def test_a_load_error_fails_the_transaction_and_can_be_read_only_outside_it(cursor, on_redshift):
+def test_a_load_error_fails_the_transaction_and_is_readable_only_after_it(cursor, on_redshift):
     bad = on_redshift.write_files(*NEW, b'"x"\t"y"\t"z"').copy_manifest
     with pytest.raises(psycopg2.InternalError, match="Load into table 't' failed"):
         copy(cursor, bad)
@@ -84,7 +84,7 @@ def test_truncate_commits(cursor):
 
 
 @pytest.mark.parametrize(
-    ("options", "auth", "told"),
+    ("options", "auth", "message"),
     [
         (OPTIONS, "", "CREDENTIALS argument is required"),
         (OPTIONS, "IAM_ROLE 'arn:other'", "not authorized to assume"),
@@ -92,32 +92,32 @@ def test_truncate_commits(cursor):
         (OPTIONS, "ACCESS_KEY_ID 'AKIATEST' SECRET_ACCESS_KEY 'b'", "SignatureDoesNotMatch"),
         (f"{OPTIONS} TRIMBLANK", AUTH, 'syntax error at or near "trimblank"'),
         (f"{OPTIONS} GZIP", AUTH, "conflicting or redundant"),
-        (OPTIONS.replace(" MANIFEST", ""), AUTH, "manifests alone"),
+        (OPTIONS.replace(" MANIFEST", ""), AUTH, "only from manifests"),
         (f"{OPTIONS} REGION 'eu-west-1'", AUTH, "PermanentRedirect"),
         (OPTIONS.replace("GZIP ", ""), AUTH, "Load into table 't' failed"),
     ],
 )
-def test_copy_refuses_what_redshift_would(cursor, on_redshift, options, auth, told):
-    with pytest.raises(psycopg2.Error, match=told):
+def test_copy_rejects_what_redshift_rejects(cursor, on_redshift, options, auth, message):
+    with pytest.raises(psycopg2.Error, match=message):
         copy(cursor, on_redshift.write_files(*NEW).copy_manifest, options, auth)
     cursor.connection.rollback()
     assert count(cursor) == 0
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"url": "s3://{bucket}/no-such-file"}, "NoSuchKey"),
         ({"meta": {"content_length": 3}}, "content_length"),
     ],
 )
-def test_a_manifest_is_held_to_its_word(cursor, on_redshift, s3_client, change, told):
+def test_the_files_must_match_the_copy_manifest(cursor, on_redshift, s3_client, change, message):
     files = on_redshift.write_files(*NEW)
     entry = {"url": files.files[0].url, "mandatory": True, "meta": {}} | change
     entry["url"] = entry["url"].format(bucket=on_redshift.bucket)
     body = json.dumps({"entries": [entry]}).encode()
     s3_client.put_object(Bucket=on_redshift.bucket, Key="m", Body=body)
-    with pytest.raises(psycopg2.Error, match=told):
+    with pytest.raises(psycopg2.Error, match=message):
         copy(cursor, f"s3://{on_redshift.bucket}/m")
 
 
@@ -139,17 +139,17 @@ def test_a_manifest_is_held_to_its_word(cursor, on_redshift, s3_client, change, 
         "SELECT 1; SELECT 2",
     ],
 )
-def test_what_redshift_does_not_have_is_refused(cursor, sql):
+def test_unsupported_sql_is_rejected(cursor, sql):
     with pytest.raises(psycopg2.Error):
         cursor.execute(sql)
 
 
-def test_words_in_literals_and_names_are_not_taken_for_sql(cursor):
+def test_keywords_in_literals_and_quoted_names_are_ignored(cursor):
     cursor.execute("SELECT 'DELETE FROM x RETURNING y' AS \"ON CONFLICT\"")
     assert cursor.fetchone() == ("DELETE FROM x RETURNING y",)
 
 
-def test_lengths_are_bytes_and_text_is_256_of_them(cursor):
+def test_lengths_are_in_bytes_and_text_has_256(cursor):
     with pytest.raises(psycopg2.Error, match="Value too long for character type"):
         cursor.execute("INSERT INTO t (name) VALUES ('ééé')")
     cursor.connection.rollback()
@@ -159,7 +159,7 @@ def test_lengths_are_bytes_and_text_is_256_of_them(cursor):
         cursor.execute("INSERT INTO u VALUES (%s, '')", ("x" * 257,))
 
 
-def test_fnv_hash_goes_on_from_its_seed_and_nothing_may_rely_on_the_hash_of_null(cursor):
+def test_fnv_hash_depends_on_its_seed_and_the_hash_of_null_is_null(cursor):
     cursor.execute(
         "SELECT FNV_HASH(1) = FNV_HASH(1), FNV_HASH(1) = FNV_HASH(2), "
         "FNV_HASH(2, FNV_HASH(1)) = FNV_HASH(1, FNV_HASH(2)), "
@@ -168,7 +168,7 @@ def test_fnv_hash_goes_on_from_its_seed_and_nothing_may_rely_on_the_hash_of_null
     assert cursor.fetchone() == (True, False, False, False, None)
 
 
-def test_names_are_kept_in_lower_case(cursor):
+def test_names_are_stored_in_lower_case(cursor):
     cursor.execute('CREATE TEMP TABLE "Upper" ("Name" integer)')
     cursor.execute('SELECT name FROM "UPPER"')
     assert cursor.description[0].name == "name"
@@ -182,7 +182,7 @@ def test_lock_needs_a_transaction(redshift):
     connection.close()
 
 
-def test_transactions_are_serializable_and_a_conflict_is_a_1023(on_redshift):
+def test_transactions_are_serializable_and_a_conflict_is_error_1023(on_redshift):
     on_redshift.create_table("pairs", rows=())
     one, two = (psycopg2.connect(on_redshift.url) for _ in range(2))
     name = f"{on_redshift.schema}.pairs"
@@ -212,7 +212,7 @@ def test_transactions_are_serializable_and_a_conflict_is_a_1023(on_redshift):
         ("character varying(3)", b"\xff", "Multibyte character not supported"),
     ],
 )
-def test_values_are_read_as_strictly_as_documented(type_, text, expected):
+def test_values_are_parsed_as_strictly_as_documented(type_, text, expected):
     column = TargetColumn("c", type_, not_null=False)
     try:
         (found,) = convert(text, [column], Options(roundec=True))

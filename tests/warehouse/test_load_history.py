@@ -1,4 +1,4 @@
-"""What the replay ledger says of all runs, on PostgreSQL and on the Redshift stand-in alike."""
+"""Reading the replay log."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_each_load_is_a_row_with_its_window_and_time(harness):
     assert abs(row.at - datetime.now(timezone.utc)) < timedelta(minutes=5)
 
 
-def test_a_warehouse_without_a_ledger_has_no_loads(harness):
+def test_a_warehouse_without_a_replay_log_has_no_loads(harness):
     with Session(harness.warehouse.connection_info) as session:
         assert replay_log_rows(session, harness.control) == ()
         assert replay_log_rows(session, "no_such_schema") == ()

@@ -1,4 +1,4 @@
-"""Tables side by side, and everything that can go wrong with a connection."""
+"""Parallel loads, and failures of statements and connections."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from spade_spark.warehouse.guards import LoadGuards
 from spade_spark.warehouse.sql import Sql
 from tests.warehouse.harness import NEW, OLD, REPLACED, phases
 
-# The statements of a load in their order, as patterns.
+# The statements of a load in order, as patterns.
 STATEMENTS = [
     '^SELECT "ts" FROM',
     '^SELECT "a"."attname',
@@ -40,10 +40,10 @@ STATEMENTS = [
     "^SELECT COUNT\\(\\*\\), SUM\\(CAST\\(FNV_HASH",
     "^INSERT INTO .*infra",
 ]
-# The second of two such statements: those of the replace.
+# These statements occur twice. The second one belongs to the swap.
 SECOND = ['^SELECT "ts" FROM', "^BEGIN", "^COMMIT"]
-PLACES = [(statement, 0) for statement in STATEMENTS] + [(statement, 1) for statement in SECOND]
-# Done, and the answer lost, matters where something was changed.
+POSITIONS = [(statement, 0) for statement in STATEMENTS] + [(statement, 1) for statement in SECOND]
+# At these statements, a response lost after the statement has run matters.
 WRITES = [
     "^COPY",
     "^COMMIT",
@@ -52,22 +52,22 @@ WRITES = [
     '^DELETE FROM "physical',
     "^INSERT INTO .*infra",
 ]
-QUICK_CASES = [
+FAST_CASES = [
     *((statement, 0, action) for statement in WRITES for action in ("refuse", "drop_after")),
     *(("^COMMIT", 1, action) for action in ("refuse", "drop_before", "drop_after")),
 ]
-# One by one they are quick, together they are not.
+# Each case is fast, but all of them take long.
 SLOW_CASES = [
     pytest.param(statement, skip, action, marks=pytest.mark.slow)
-    for statement, skip in PLACES
+    for statement, skip in POSITIONS
     for action in ("refuse", "drop_before")
-    if (statement, skip, action) not in QUICK_CASES
+    if (statement, skip, action) not in FAST_CASES
 ]
 
 
 @pytest.fixture
 def ready(on_redshift):
-    """A table and its files, and the ledger table already made."""
+    """A harness with a table and a replay log, and the files to load."""
     harness = on_redshift
     harness.create_table()
     files = harness.write_files(*NEW)
@@ -75,21 +75,21 @@ def ready(on_redshift):
     return harness, files
 
 
-@pytest.mark.parametrize(("statement", "skip", "action"), [*QUICK_CASES, *SLOW_CASES])
-def test_a_conflict_or_a_broken_connection_at_any_statement_changes_nothing_but_the_time_it_takes(
+@pytest.mark.parametrize(("statement", "skip", "action"), [*FAST_CASES, *SLOW_CASES])
+def test_a_conflict_or_lost_connection_at_any_statement_is_retried_and_the_load_is_done_once(
     ready, redshift, statement, skip, action
 ):
     harness, files = ready
     fault = redshift.inject(statement, action, skip=skip)
-    done = harness.load_table(files)
+    result = harness.load_table(files)
     assert fault.triggered == 1
-    assert (done.before, done.deleted, done.inserted) == (2, 2, 2)
+    assert (result.before, result.deleted, result.inserted) == (2, 2, 2)
     assert harness.rows() == REPLACED
     assert harness.replay_log() == [("tag", "login", 2, 2, files.checksum)]
 
 
-def test_a_commit_that_goes_through_while_its_answer_is_looked_for_is_not_repeated(ready, redshift):
-    """The look waits for the ledger's lock, which the lost session holds until it has ended."""
+def test_a_commit_that_succeeds_after_the_connection_was_lost_is_not_repeated(ready, redshift):
+    """The query waits for the replay log's lock, which the lost session holds until it ends."""
     harness, files = ready
     redshift.inject("^COMMIT", "drop_then_run", skip=1, seconds=0.7)
     harness.load_table(files)
@@ -98,8 +98,10 @@ def test_a_commit_that_goes_through_while_its_answer_is_looked_for_is_not_repeat
     assert sum('DELETE FROM "physical' in sql for sql in redshift.statements) == 1
 
 
-def test_a_forced_load_tells_its_own_ledger_row_from_the_one_before(ready, redshift):
-    """The row of the first load is there, so only its time tells that the commit was not done."""
+def test_a_forced_load_distinguishes_its_row_in_the_replay_log_from_the_earlier_one(
+    ready, redshift
+):
+    """The row of the first load exists, so only the time shows that the second did not commit."""
     harness, files = ready
     harness.load_table(files)
     (first,) = harness.replay_log()
@@ -110,33 +112,33 @@ def test_a_forced_load_tells_its_own_ledger_row_from_the_one_before(ready, redsh
     assert sorted(harness.replay_log()) == sorted([first, ("tag", "login", 2, 1, newer.checksum)])
 
 
-def test_where_the_ledger_cannot_be_looked_at_the_outcome_is_unknown_and_said_so(ready, redshift):
+def test_an_outcome_that_cannot_be_queried_is_reported_as_unknown(ready, redshift):
     harness, files = ready
     redshift.inject("^COMMIT", "drop_after", skip=1)
     redshift.inject("^LOCK", "drop_before", skip=1, times=100)
-    told = harness.fail_to_load(files)
-    assert told.unknown
-    assert "it is unknown whether the rows were replaced" in told.reason
-    assert f"looks for the load in {harness.control}.replay" in told.reason
+    failure = harness.fail_to_load(files)
+    assert failure.unknown
+    assert "it is unknown whether the rows were replaced" in failure.reason
+    assert f"looks for the load in {harness.control}.replay" in failure.reason
     redshift.clear_faults()
     harness.skip_load(files)
     assert harness.rows() == REPLACED
 
 
-def test_a_conflict_that_stays_is_given_up_after_the_set_number_of_tries(ready, redshift):
+def test_a_lasting_conflict_fails_after_the_maximum_number_of_attempts(ready, redshift):
     harness, files = ready
     fault = redshift.inject("^DELETE", "refuse", times=100)
-    told: list[LoadProgress] = []
-    reason = harness.fail_to_load(files, progress=told.append).reason
+    reported: list[LoadProgress] = []
+    reason = harness.fail_to_load(files, progress=reported.append).reason
     assert fault.triggered == 4
     assert "login was not modified: a concurrent transaction prevented this one: 1023" in reason
     assert "run the same command again" in reason
-    assert phases(told).count(LoadPhase.WAITING) == 3
-    assert phases(told)[-1] == LoadPhase.NOT_LOADED
+    assert phases(reported).count(LoadPhase.WAITING) == 3
+    assert phases(reported)[-1] == LoadPhase.NOT_LOADED
     assert harness.rows() == list(OLD)
 
 
-def test_a_conflict_in_the_replace_does_not_copy_again(ready, redshift):
+def test_a_conflict_in_the_swap_does_not_repeat_the_copy(ready, redshift):
     harness, files = ready
     redshift.inject("^DELETE", "refuse", times=2)
     harness.load_table(files)
@@ -151,18 +153,18 @@ def test_a_conflict_in_the_replace_does_not_copy_again(ready, redshift):
         ("42703", "column x does not exist"),
     ],
 )
-def test_errors_of_permission_space_and_definition_are_not_tried_again(
+def test_errors_of_permission_space_and_definition_are_not_retried(
     ready, redshift, sqlstate, message
 ):
     harness, files = ready
     fault = redshift.inject("^DELETE", sqlstate=sqlstate, message=message, detail="", times=100)
-    told = harness.fail_to_load(files)
+    failure = harness.fail_to_load(files)
     assert fault.triggered == 1
-    assert message in told.reason
+    assert message in failure.reason
     assert harness.rows() == list(OLD)
 
 
-def test_the_replace_locks_the_ledger_first_and_never_the_target_nor_truncates(ready, redshift):
+def test_the_swap_locks_only_the_replay_log_and_never_truncates(ready, redshift):
     harness, files = ready
     redshift.clear_faults()
     harness.load_table(files)
@@ -196,23 +198,23 @@ def test_two_loads_of_one_run_tag_at_once_replace_once(harness):
     assert len(harness.replay_log()) == 1
 
 
-def test_writers_that_conflict_for_real_are_tried_again(ready, redshift):
-    """Serializable transactions: a row of the window is deleted by another between two looks."""
+def test_a_real_serialization_conflict_is_retried(ready, redshift):
+    """Another session deletes a row of the window after the transaction's snapshot."""
     harness, files = ready
 
     def rival() -> None:
         harness.execute(f"DELETE FROM {harness.schema}.login WHERE name = 'old' AND n = 2")
 
-    # The check of the ledger, under the lock, is what takes the transaction's snapshot.
+    # The check of the replay log, under the lock, takes the transaction's snapshot.
     redshift.inject('^DELETE FROM "physical', "call", function=rival)
-    told: list[LoadProgress] = []
-    done = harness.load_table(files, progress=told.append)
-    assert LoadPhase.WAITING in phases(told)
-    assert done.deleted == 1
+    reported: list[LoadProgress] = []
+    result = harness.load_table(files, progress=reported.append)
+    assert LoadPhase.WAITING in phases(reported)
+    assert result.deleted == 1
     assert harness.rows() == REPLACED
 
 
-def test_one_tables_failure_leaves_the_others_alone_and_is_named(harness):
+def test_a_failed_table_is_reported_and_the_others_are_loaded(harness):
     names = [f"t{number}" for number in range(5)]
     for name in names:
         harness.create_table(name)
@@ -228,64 +230,64 @@ def test_one_tables_failure_leaves_the_others_alone_and_is_named(harness):
     assert [row[1] for row in harness.replay_log()] == ["t0", "t1", "t3", "t4"]
 
 
-def test_poolsize_tables_are_loaded_side_by_side(ready, redshift):
+def test_poolsize_tables_are_loaded_in_parallel(ready, redshift):
     harness, _ = ready
     names = ["one", "two", "three"]
     for name in names:
         harness.create_table(name)
     files = [harness.write_files(*NEW, table=name) for name in names]
-    together = threading.Barrier(3)
-    redshift.inject("^COPY", "call", function=lambda: together.wait(10), times=3)
+    barrier = threading.Barrier(3)
+    redshift.inject("^COPY", "call", function=lambda: barrier.wait(10), times=3)
     outcomes = harness.load(*files, poolsize=3)
     assert all(isinstance(outcome, TableLoaded) for outcome in outcomes)
 
 
-def test_progress_tells_each_step_of_each_table(harness):
+def test_progress_reports_each_phase_of_each_table(harness):
     harness.create_table()
-    told: list[LoadProgress] = []
-    harness.load(harness.write_files(*NEW), progress=told.append)
-    assert {progress.table for progress in told} == {"login"}
-    assert phases(told) == [LoadPhase.STAGING, LoadPhase.REPLACING, LoadPhase.LOADED]
+    reported: list[LoadProgress] = []
+    harness.load(harness.write_files(*NEW), progress=reported.append)
+    assert {progress.table for progress in reported} == {"login"}
+    assert phases(reported) == [LoadPhase.STAGING, LoadPhase.REPLACING, LoadPhase.LOADED]
 
 
-def test_an_interrupt_rolls_back_what_runs_and_begins_nothing_new(harness, default_signals):
-    """The load waits for a lock on the table that another session holds; then Ctrl-C."""
+def test_an_interrupt_rolls_back_and_starts_no_other_table(harness, default_signals):
+    """The load waits for a lock on the table when Ctrl-C arrives."""
     harness.create_table()
     harness.create_table("other")
     files = [harness.write_files(*NEW), harness.write_files(*NEW, table="other")]
     harness.load()
     holder = psycopg2.connect(harness.url)
     holder.cursor().execute(f"LOCK TABLE {harness.schema}.login")
-    began = threading.Event()
+    started = threading.Event()
 
     def interrupt() -> None:
-        began.wait(10)
+        started.wait(10)
         time.sleep(0.2)
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        harness.load(*files, poolsize=1, progress=lambda progress: began.set())
+        harness.load(*files, poolsize=1, progress=lambda progress: started.set())
     thread.join()
     holder.rollback()
     holder.close()
     assert harness.rows() == list(OLD)
     assert harness.rows("other") == list(OLD)
     assert harness.replay_log() == []
-    left = "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = 'spade-spark'"
+    sessions = "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = 'spade-spark'"
     deadline = time.monotonic() + 5
-    while harness.execute(left) != [(0,)]:
+    while harness.execute(sessions) != [(0,)]:
         assert time.monotonic() < deadline
 
 
-def test_a_warehouse_that_does_not_answer_is_a_passing_fault(on_postgres, tmp_path):
-    target = ConnectionInfo.parse(f"postgres://nobody@/dev?host={tmp_path}")
+def test_a_warehouse_that_does_not_answer_is_a_transient_error(on_postgres, tmp_path):
+    info = ConnectionInfo.parse(f"postgres://nobody@/dev?host={tmp_path}")
     with pytest.raises(ConnectionLostError, match="does not answer"):
-        Session(target)
+        Session(info)
 
 
-def test_load_errors_of_several_values_are_all_shown(ready):
+def test_load_errors_of_several_values_are_listed(ready):
     harness, _ = ready
     bad = [f'"2017-11-04 13:30:{n:02}"\t"x"\t"abc{n}"'.encode() for n in range(15)]
     reason = harness.fail_to_load(harness.write_files(*bad)).reason
@@ -294,7 +296,7 @@ def test_load_errors_of_several_values_are_all_shown(ready):
     assert "line 10, column \"n\", raw value 'abc9'" in reason
 
 
-def test_a_bug_of_one_table_is_its_outcome(harness, monkeypatch):
+def test_an_internal_error_is_the_outcome_of_its_table(harness, monkeypatch):
     harness.create_table()
 
     def broken(*_):
@@ -307,7 +309,7 @@ def test_a_bug_of_one_table_is_its_outcome(harness, monkeypatch):
     )
 
 
-def test_retries_are_bounded_in_time_as_well(ready, redshift):
+def test_retries_are_limited_in_time(ready, redshift):
     harness, files = ready
     fault = redshift.inject("^DELETE", "refuse", times=1000)
     retries = RetryPolicy(max_attempts=1000, max_seconds=0.3, initial_wait=0.05, max_wait=0.05)
@@ -315,7 +317,7 @@ def test_retries_are_bounded_in_time_as_well(ready, redshift):
     assert 1 <= fault.triggered < 100
 
 
-def test_a_session_knows_when_it_was_rolled_back_by_the_warehouse(on_postgres):
+def test_a_rolled_back_block_keeps_no_changes(on_postgres):
     with Session(ConnectionInfo.parse(on_postgres.url)) as session:
         session.run(Sql("CREATE TEMP TABLE t (n integer)"))
         with session.rolled_back():

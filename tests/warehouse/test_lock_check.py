@@ -1,4 +1,4 @@
-"""A load or an undo verifies its lock right before it changes a table; a display has no say."""
+"""A load or undo verifies its lock right before it changes a table; a display cannot stop it."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ class RunLock:
             raise LockLostError("the lock of run tag tag was taken over by run tag taker")
 
 
-def load(harness: WarehouseHarness, **how):
+def load(harness: WarehouseHarness, **options):
     harness.create_table()
-    (outcome,) = harness.load(harness.write_files(*NEW), **how)
+    (outcome,) = harness.load(harness.write_files(*NEW), **options)
     return outcome
 
 
-def undo(harness: WarehouseHarness, **how):
+def undo(harness: WarehouseHarness, **options):
     harness.create_table()
     harness.load_table(harness.write_files(*NEW))
     with Session(harness.warehouse.connection_info) as session:
         loads = replay_log_rows(session, harness.control)
-    how = {"verify_lock": no_lock, "retries": FAST_RETRIES, "rules": GUARDS, **how}
-    (outcome,) = undo_tables(harness.warehouse, loads, harness.settings, **how)
+    options = {"verify_lock": no_lock, "retries": FAST_RETRIES, "rules": GUARDS, **options}
+    (outcome,) = undo_tables(harness.warehouse, loads, harness.settings, **options)
     return outcome
 
 
@@ -87,10 +87,10 @@ def test_a_lost_lock_leaves_the_table_unchanged_and_is_reported(harness, command
 @pytest.mark.parametrize(
     ("command", "rows", "skip"), [(load, list(OLD), 0), (undo, REPLACED, 1)], ids=["load", "undo"]
 )
-def test_a_lock_lost_while_waiting_for_the_ledger_leaves_the_table_unchanged(
+def test_a_lock_lost_while_waiting_for_the_replay_log_leaves_the_table_unchanged(
     on_redshift, redshift, command, rows, skip
 ):
-    """The command that took over holds the ledger's lock and replaces the rows meanwhile."""
+    """The command that took over locks the replay log and replaces the rows meanwhile."""
     lock = RunLock()
     redshift.inject("^LOCK TABLE", "call", function=lock.lose, skip=skip)
     outcome = command(on_redshift, verify_lock=lock.verify)

@@ -1,4 +1,4 @@
-"""What is looked at before anything is computed: all problems at once, each with what to do."""
+"""The preflight reports all problems at once, each with what to do."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def check(harness, *tables, **settings):
 def problems(harness, *tables, **settings):
     with pytest.raises(WarehouseError) as refused:
         check(harness, *tables, **settings)
-    first, *found = str(refused.value).split("\n")
+    first, *lines = str(refused.value).split("\n")
     assert "nothing was started" in first
-    return [problem.strip() for problem in found]
+    return [problem.strip() for problem in lines]
 
 
-def test_a_table_that_is_fit_is_told_with_its_rows_by_hour(harness):
+def test_a_table_that_passes_is_reported_with_its_rows_by_hour(harness):
     harness.create_table(
         columns={"time": "timestamp", "name": "varchar(5)", "n": "integer", "x": "date"}, rows=()
     )
@@ -58,7 +58,7 @@ def test_a_table_that_is_fit_is_told_with_its_rows_by_hour(harness):
     assert state.hours == hours
 
 
-def test_looking_writes_nothing(harness):
+def test_the_preflight_writes_nothing(harness):
     harness.create_table()
     check(harness)
     tables = harness.execute(
@@ -68,7 +68,7 @@ def test_looking_writes_nothing(harness):
     assert tables == [("table_version",)]
 
 
-def test_all_problems_of_all_tables_are_told_at_once(harness):
+def test_all_problems_of_all_tables_are_reported_at_once(harness):
     harness.create_table("login", columns={"time": "timestamp", "n": "integer"}, rows=(), version=2)
     harness.create_table("newer")
     harness.execute(
@@ -100,7 +100,7 @@ def test_all_problems_of_all_tables_are_told_at_once(harness):
         assert expected in problem
 
 
-def test_schemas_and_control_tables_that_are_not_there_are_named_with_their_setting(harness):
+def test_missing_schemas_and_control_tables_are_reported_with_their_setting(harness):
     assert problems(harness, schema="nowhere", control="neither") == [
         "the schema nowhere does not exist: create it, or correct warehouse.schema",
         "the schema neither does not exist: create it, or correct warehouse.control",
@@ -113,16 +113,16 @@ def test_schemas_and_control_tables_that_are_not_there_are_named_with_their_sett
     )
 
 
-def test_a_ledger_of_another_shape_is_refused(harness):
+def test_a_table_that_is_not_a_replay_log_is_rejected(harness):
     harness.create_table()
     harness.execute(f"CREATE TABLE {harness.control}.replay (run_tag varchar(10), ts timestamp)")
-    (found,) = problems(harness)
-    assert "has no column table_name, window_start" in found
+    (problem,) = problems(harness)
+    assert "has no column table_name, window_start" in problem
 
 
 @pytest.fixture
 def as_loader(harness, request):
-    """The harness, and the same as a user who was granted nothing but the use of the schemas."""
+    """The harness, the same with a user who may only use the schemas, and that user."""
     user = f"loader_{harness.id}"
     server = request.getfixturevalue("redshift_server")
     harness.create_table()
@@ -140,7 +140,7 @@ def as_loader(harness, request):
     return harness, limited, user
 
 
-def test_privileges_that_are_missing_are_named(as_loader):
+def test_missing_privileges_are_reported(as_loader):
     harness, limited, user = as_loader
     harness.load()
     harness.execute(f"GRANT SELECT ON {harness.control}.table_version TO {user}")
@@ -162,16 +162,16 @@ def test_privileges_that_are_missing_are_named(as_loader):
     assert harness.rows() == REPLACED
 
 
-def test_a_ledger_that_may_not_be_created_is_told_with_the_statement_that_would(as_loader):
+def test_a_replay_log_that_cannot_be_created_is_reported_with_its_statement(as_loader):
     harness, limited, user = as_loader
     harness.execute(f"GRANT SELECT ON {harness.control}.table_version TO {user}")
     harness.execute(f"GRANT SELECT, INSERT, DELETE ON {harness.schema}.login TO {user}")
-    (found,) = problems(limited)
-    assert f"{harness.control}.replay does not exist, and the warehouse user may not" in found
-    assert f'CREATE TABLE IF NOT EXISTS "{harness.control}"."replay" ("run_tag" ' in found
+    (problem,) = problems(limited)
+    assert f"{harness.control}.replay does not exist, and the warehouse user may not" in problem
+    assert f'CREATE TABLE IF NOT EXISTS "{harness.control}"."replay" ("run_tag" ' in problem
 
 
-def test_a_schema_for_backups_that_is_missing_or_closed_is_told_unless_none_is_wanted(as_loader):
+def test_an_unusable_backup_schema_is_reported_unless_backups_are_disabled(as_loader):
     harness, limited, user = as_loader
     harness.load()
     harness.execute(f"GRANT SELECT ON {harness.control}.table_version TO {user}")
@@ -179,41 +179,39 @@ def test_a_schema_for_backups_that_is_missing_or_closed_is_told_unless_none_is_w
         harness.execute(f"GRANT SELECT, INSERT, DELETE ON {table} TO {user}")
     check(limited)
     harness.execute(f"REVOKE CREATE ON SCHEMA {harness.backups} FROM {user}")
-    (found,) = problems(limited)
-    assert f'GRANT CREATE ON SCHEMA "{harness.backups}", or set warehouse.backup = false' in found
+    (problem,) = problems(limited)
+    assert f'GRANT CREATE ON SCHEMA "{harness.backups}", or set warehouse.backup = false' in problem
     harness.execute(f"DROP SCHEMA {harness.backups}")
-    (found,) = problems(limited)
-    assert f"the schema {harness.backups} for backups does not exist" in found
-    assert "or set warehouse.backup = false" in found
+    (problem,) = problems(limited)
+    assert f"the schema {harness.backups} for backups does not exist" in problem
+    assert "or set warehouse.backup = false" in problem
     check(limited, backup=False)
     check(harness)
 
 
-def test_a_ledger_of_the_first_form_is_told_with_the_statements_that_bring_it_up_to_date(harness):
+def test_a_replay_log_of_the_first_version_is_reported_with_the_statements_to_upgrade_it(harness):
     harness.create_table()
     harness.load()
     for column in ("backup", "fingerprint"):
         harness.execute(f"ALTER TABLE {harness.control}.replay DROP COLUMN {column}")
-    (found,) = problems(harness)
+    (problem,) = problems(harness)
     assert (
-        f"{harness.control}.replay has the columns of an older version; run: ALTER TABLE" in found
+        f"{harness.control}.replay has the columns of an older version; run: ALTER TABLE" in problem
     )
-    for statement in found.partition("; run: ")[2].split("; "):
+    for statement in problem.partition("; run: ")[2].split("; "):
         harness.execute(statement)
     check(harness)
     harness.load_table(harness.write_files(*NEW))
 
 
-def test_a_bucket_that_is_not_there_is_told(harness):
+def test_a_missing_bucket_is_reported(harness):
     harness.create_table()
     harness.bucket = "no-such-bucket"
-    (found,) = problems(harness)
-    assert "cannot read the run's files below s3://no-such-bucket/" in found
+    (problem,) = problems(harness)
+    assert "cannot read the run's files below s3://no-such-bucket/" in problem
 
 
-def test_a_role_that_may_not_read_the_bucket_is_told_without_showing_the_role(
-    on_redshift, s3_client
-):
+def test_a_role_that_may_not_read_the_bucket_is_reported_without_showing_it(on_redshift, s3_client):
     harness = on_redshift
     harness.create_table()
     harness.iam_role = ROLE
@@ -222,20 +220,20 @@ def test_a_role_that_may_not_read_the_bucket_is_told_without_showing_the_role(
     s3_client.create_bucket(
         Bucket=harness.bucket, CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
     )
-    (found,) = problems(harness)
-    assert f"COPY may not read s3://{harness.bucket}/: " in found
-    assert "Access Denied" in found
-    assert "marked" not in found
+    (problem,) = problems(harness)
+    assert f"COPY may not read s3://{harness.bucket}/: " in problem
+    assert "Access Denied" in problem
+    assert "marked" not in problem
 
 
-def test_a_role_that_may_not_be_assumed_is_told_without_showing_it(on_redshift):
+def test_a_role_that_cannot_be_assumed_is_reported_without_showing_it(on_redshift):
     on_redshift.create_table()
     on_redshift.iam_role = "arn:aws:iam::123456789012:role/marked-other"
-    (found,) = problems(on_redshift)
-    assert "is not authorized to assume IAM Role ***" in found
+    (problem,) = problems(on_redshift)
+    assert "is not authorized to assume IAM Role ***" in problem
 
 
-def test_redshift_reads_from_s3_alone(on_redshift, tmp_path):
+def test_redshift_reads_only_from_s3(on_redshift, tmp_path):
     on_redshift.create_table()
     with pytest.raises(WarehouseError, match="Redshift can only read from S3"):
         preflight.require_preflight(
@@ -243,13 +241,13 @@ def test_redshift_reads_from_s3_alone(on_redshift, tmp_path):
         )
 
 
-def test_a_column_of_a_type_that_copy_cannot_fill_is_told(on_redshift):
+def test_a_column_type_that_copy_cannot_load_is_reported(on_redshift):
     on_redshift.create_table(columns={"time": "timestamp", "name": "inet", "n": "integer"}, rows=())
-    (found,) = problems(on_redshift)
-    assert 'column "name" has type inet, which COPY cannot load from text' in found
+    (problem,) = problems(on_redshift)
+    assert 'column "name" has type inet, which COPY cannot load from text' in problem
 
 
-def test_names_are_folded_on_redshift_as_its_catalog_does(on_redshift):
+def test_names_are_folded_to_lower_case_on_redshift(on_redshift):
     on_redshift.create_table()
     upper = Table("Login", 3, (Column("t", "TIME", "f@timestamp@unix"), Column("n", "N", "int")))
     on_redshift.execute(
@@ -259,13 +257,13 @@ def test_names_are_folded_on_redshift_as_its_catalog_does(on_redshift):
     assert [column.name for column in state.columns] == ["time", "n"]
 
 
-def test_a_warehouse_is_told_by_its_version(on_postgres, redshift, s3_settings):
+def test_a_warehouse_is_recognized_by_its_version(on_postgres, redshift, s3_settings):
     assert on_postgres.warehouse.name == "PostgreSQL"
     settings = WarehouseSettings.model_validate({"url": redshift.url})
     assert open_warehouse(settings, s3_settings).name == "Redshift"
 
 
-def test_copy_without_any_credentials_is_a_settings_error(redshift, s3_settings, monkeypatch):
+def test_copy_without_credentials_is_a_settings_error(redshift, s3_settings, monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

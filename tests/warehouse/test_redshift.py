@@ -1,4 +1,4 @@
-"""What is Redshift's own: COPY's statement, its credentials, its system tables."""
+"""Specifics of Redshift: the COPY statement, credentials and system tables."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.warehouse.harness import (
 BAD = b'"2017-11-04 13:30:00"\t"x"\t"abc"'
 
 
-def test_copy_has_exactly_the_options_of_the_contract(on_redshift, redshift):
+def test_copy_has_exactly_the_specified_options(on_redshift, redshift):
     on_redshift.create_table()
     files = on_redshift.write_files(*NEW)
     on_redshift.load_table(files)
@@ -46,9 +46,7 @@ def test_copy_has_exactly_the_options_of_the_contract(on_redshift, redshift):
     assert copy.endswith(COPY_OPTIONS)
 
 
-def test_the_stage_is_wider_by_a_character_so_that_what_is_cut_can_be_counted(
-    on_redshift, redshift
-):
+def test_the_stage_is_wider_by_one_character_to_count_truncated_values(on_redshift, redshift):
     columns = {
         "time": "timestamp NOT NULL",
         "v": "varchar(5)",
@@ -67,7 +65,7 @@ def test_the_stage_is_wider_by_a_character_so_that_what_is_cut_can_be_counted(
     assert 'CAST("v" AS character varying(5)), CAST("c" AS character(3)), "w" FROM' in insert
 
 
-def test_a_plan_shows_what_is_sent_and_no_secret(on_redshift, redshift):
+def test_a_plan_shows_the_statements_sent_without_secrets(on_redshift, redshift):
     harness = on_redshift
     harness.create_table()
     files = harness.write_files(*NEW)
@@ -75,24 +73,24 @@ def test_a_plan_shows_what_is_sent_and_no_secret(on_redshift, redshift):
         columns, _ = loadable_columns(
             session, harness.warehouse, harness.schema, "login", files.columns
         )
-    job = WindowSwap(
+    swap = WindowSwap(
         harness.warehouse, schemas_from_settings(harness.settings), files, WINDOW, "tag"
     )
-    planned = [str(statement) for statement in job.script(columns)]
+    planned = [str(statement) for statement in swap.script(columns)]
     redshift.clear_faults()
     harness.load_table(files)
     sent = redshift.statements
     for secret in KEYS[:2]:
         sent = [sql.replace(secret, "***") for sql in sent]
     assert not any(secret in line for secret in KEYS[:2] for line in planned)
-    *known, ledger_row, commit = planned
-    place = 0
+    *known, insert, commit = planned
+    position = 0
     for line in known:
-        place = sent.index(line, place) + 1
-    # What is known only once the rows are replaced has a name in the plan.
-    assert ":rows_deleted, :rows_inserted, " in ledger_row
-    assert sent[place].startswith(ledger_row.partition(":rows_deleted")[0])
-    assert sent[place + 1] == commit
+        position = sent.index(line, position) + 1
+    # Values that are known only after the swap are placeholders in the plan.
+    assert ":rows_deleted, :rows_inserted, " in insert
+    assert sent[position].startswith(insert.partition(":rows_deleted")[0])
+    assert sent[position + 1] == commit
 
 
 @pytest.mark.parametrize(
@@ -115,7 +113,7 @@ def test_credentials_are_sent_and_never_shown(credentials, clause):
     assert "marked" not in f"{credentials} {credentials!r} {credentials.clause()}"
 
 
-def test_a_configured_role_goes_before_keys(on_redshift, redshift):
+def test_a_configured_role_takes_precedence_over_keys(on_redshift, redshift):
     on_redshift.iam_role = ROLE
     on_redshift.create_table()
     on_redshift.load_table(on_redshift.write_files(*NEW))
@@ -125,7 +123,7 @@ def test_a_configured_role_goes_before_keys(on_redshift, redshift):
 
 
 def test_no_failure_shows_a_secret(on_redshift, redshift, monkeypatch, caplog, capfd):
-    """Wrong keys, which S3's answer repeats; load errors; broken connections; refusals."""
+    """Wrong keys, which S3 repeats in its response; load errors; lost connections; rejections."""
     caplog.set_level(logging.DEBUG)
     harness = on_redshift
     harness.create_table()
@@ -148,7 +146,7 @@ def test_no_failure_shows_a_secret(on_redshift, redshift, monkeypatch, caplog, c
     for text in (*shown, *capfd.readouterr()):
         assert "marked" not in text
         assert redshift.password not in text
-    # botocore's own debug log signs requests with the key's id; our logs are what is looked at.
+    # botocore's debug log contains the key's id. This checks only our own logs.
     assert not any("marked" in r.getMessage() for r in caplog.records if r.name.startswith("spade"))
 
 
@@ -191,7 +189,7 @@ def test_a_region_other_than_the_buckets_is_refused_by_copy(on_redshift, s3_sett
     elsewhere = s3_settings.model_copy(update={"region": "eu-west-1"})
     opened = open_warehouse(harness.settings, elsewhere)
     warehouse = Redshift(opened.connection_info, elsewhere, CopyCredentials(*("", *KEYS)))
-    (told,) = load_tables(
+    (outcome,) = load_tables(
         warehouse,
         [files],
         WINDOW,
@@ -201,10 +199,10 @@ def test_a_region_other_than_the_buckets_is_refused_by_copy(on_redshift, s3_sett
         verify_lock=no_lock,
         retries=FAST_RETRIES,
     )
-    assert "PermanentRedirect" in getattr(told, "reason", "")
+    assert "PermanentRedirect" in getattr(outcome, "reason", "")
 
 
-def test_files_in_several_parts_are_loaded_whole(on_redshift):
+def test_all_parts_of_a_table_are_loaded(on_redshift):
     on_redshift.create_table()
     on_redshift.load_table(on_redshift.write_files(*NEW, parts=2))
     assert on_redshift.rows() == REPLACED

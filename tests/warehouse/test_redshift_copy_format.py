@@ -1,4 +1,4 @@
-"""COPY's options for PostgreSQL, held against another reading of Redshift's documentation."""
+"""The conversion of COPY's input, compared with another implementation of the documentation."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ QUOTED = st.lists(st.lists(PIECES, max_size=4).map(b"".join), min_size=2, max_si
 @example(b'"a"\t"b"\t"c"')
 @example(b"a\tb\tc\\")
 @example(b"\\N\t\\\\N\t'x'")
-def test_both_readings_agree_on_any_row(row):
+def test_both_implementations_agree_on_any_row(row):
     converter = RowConverter(COLUMNS)
     try:
         expected: bytes | str = copy_text([convert(row, TARGETS, OPTIONS)])
@@ -80,13 +80,13 @@ def test_both_readings_agree_on_any_row(row):
 
 
 @given(st.lists(st.sampled_from([b"a", b"\\", b"\n"])).map(b"".join))
-def test_both_readings_agree_on_where_rows_end(data):
+def test_both_implementations_agree_on_row_boundaries(data):
     lines = data.splitlines(keepends=True)
     assert list(records(lines)) == split_records(data, OPTIONS)
 
 
 @given(st.binary())
-def test_bad_bytes_become_question_marks_one_for_one(data):
+def test_each_invalid_byte_becomes_one_question_mark(data):
     good = valid_utf8(data)
     assert len(good) == len(data)
     good.decode()
@@ -104,5 +104,5 @@ def test_bad_bytes_become_question_marks_one_for_one(data):
         (b'"tab\there"\t"\r"\tz', b"tab\\t\t\\r\tz\n"),
     ],
 )
-def test_the_bytes_that_postgresql_is_given(row, converted):
+def test_rows_are_converted_to_copys_text_format(row, converted):
     assert RowConverter(COLUMNS).convert(row) == converted

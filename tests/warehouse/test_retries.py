@@ -1,4 +1,4 @@
-"""What is asked before anything is begun is asked again while it may pass, and ends with advice."""
+"""Queries before a load are retried, and their errors say what to do next."""
 
 from __future__ import annotations
 
@@ -17,49 +17,49 @@ FAST_RETRIES = RetryPolicy(max_attempts=3, max_seconds=20, initial_wait=0.01, ma
 LOGIN = Table("login", 3, (Column("t", "time", "f@timestamp@unix"), Column("n", "n", "int")))
 
 
-def look(harness):
+def run_preflight(harness):
     return preflight.run_preflight(
         harness.warehouse, [LOGIN], WINDOW, harness.settings, output=harness.output
     )
 
 
-def one(session: Session) -> int:
+def select_one(session: Session) -> int:
     ((value,),) = session.rows(Sql("SELECT 1"))
     return int(value)
 
 
 @pytest.mark.parametrize("action", ["refuse", "drop_before", "drop_after"])
-def test_a_conflict_or_a_broken_connection_is_passed_over(redshift, action):
+def test_a_conflict_or_lost_connection_is_retried(redshift, action):
     fault = redshift.inject("^SELECT 1", action, times=2)
-    assert query_with_retries(ConnectionInfo.parse(redshift.url), one, FAST_RETRIES) == 1
+    assert query_with_retries(ConnectionInfo.parse(redshift.url), select_one, FAST_RETRIES) == 1
     assert fault.triggered == 2
 
 
-def test_a_look_before_the_load_and_the_question_what_it_is_go_on_over_a_broken_connection(
+def test_the_preflight_and_the_version_query_are_retried_after_a_lost_connection(
     on_redshift, redshift
 ):
     on_redshift.create_table()
-    undisturbed = look(on_redshift)
+    expected = run_preflight(on_redshift)
     faults = [redshift.inject(statement, "drop_before") for statement in ("version", "DATE_TRUNC")]
-    assert look(on_redshift) == undisturbed
+    assert run_preflight(on_redshift) == expected
     assert [fault.triggered for fault in faults] == [1, 1]
 
 
 @pytest.mark.parametrize(
     ("action", "error"), [("refuse", SerializationError), ("drop_after", ConnectionLostError)]
 )
-def test_what_does_not_pass_ends_with_what_to_do(redshift, action, error):
+def test_a_lasting_error_says_what_to_do(redshift, action, error):
     fault = redshift.inject("^SELECT 1", action, times=100)
     with pytest.raises(error, match="nothing was changed; run the same command again"):
-        query_with_retries(ConnectionInfo.parse(redshift.url), one, FAST_RETRIES)
+        query_with_retries(ConnectionInfo.parse(redshift.url), select_one, FAST_RETRIES)
     assert fault.triggered == 3
 
 
-def test_a_refusal_is_not_asked_again_and_says_to_mend_it(redshift):
+def test_a_rejected_query_is_not_retried_and_says_what_to_do(redshift):
     fault = redshift.inject(
         "^SELECT 1", message="Disk Full", detail="", sqlstate="53100", times=100
     )
     advice = "Disk Full.*; fix this, then run the same command again"
     with pytest.raises(WarehouseError, match=advice):
-        query_with_retries(ConnectionInfo.parse(redshift.url), one, FAST_RETRIES)
+        query_with_retries(ConnectionInfo.parse(redshift.url), select_one, FAST_RETRIES)
     assert fault.triggered == 1

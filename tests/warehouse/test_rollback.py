@@ -1,4 +1,4 @@
-"""The rows that a load replaced come back, on PostgreSQL and on the Redshift stand-in alike."""
+"""Undo restores the replaced rows, on PostgreSQL and on the stand-in for Redshift."""
 
 from __future__ import annotations
 
@@ -35,32 +35,32 @@ FORCE = LoadGuards(force=True)
 
 
 def loads(harness: WarehouseHarness, run_tag="tag"):
-    """The newest load of each table under a run tag."""
+    """Return the latest load of each table under a run tag."""
     with Session(harness.warehouse.connection_info) as session:
         rows = replay_log_rows(session, harness.control)
     tables = dict.fromkeys(row.table for row in rows if row.run_tag == run_tag)
     return [latest_load(rows, run_tag, table) for table in tables]
 
 
-def undo(harness: WarehouseHarness, run_tag="tag", rules=GUARDS, **how):
-    how = {"retries": FAST_RETRIES, "rules": rules, "verify_lock": no_lock, **how}
-    return undo_tables(harness.warehouse, loads(harness, run_tag), harness.settings, **how)
+def undo(harness: WarehouseHarness, run_tag="tag", rules=GUARDS, **options):
+    options = {"retries": FAST_RETRIES, "rules": rules, "verify_lock": no_lock, **options}
+    return undo_tables(harness.warehouse, loads(harness, run_tag), harness.settings, **options)
 
 
-def undone(harness: WarehouseHarness, run_tag="tag", **how) -> UndoSucceeded:
-    (outcome,) = undo(harness, run_tag, **how)
+def undo_one(harness: WarehouseHarness, run_tag="tag", **options) -> UndoSucceeded:
+    (outcome,) = undo(harness, run_tag, **options)
     assert isinstance(outcome, UndoSucceeded), outcome
     return outcome
 
 
-def refused(harness: WarehouseHarness, run_tag="tag", **how) -> str:
-    (outcome,) = undo(harness, run_tag, **how)
+def fail_to_undo(harness: WarehouseHarness, run_tag="tag", **options) -> str:
+    (outcome,) = undo(harness, run_tag, **options)
     assert isinstance(outcome, LoadFailed), outcome
     return outcome.reason
 
 
-def passed(harness: WarehouseHarness, run_tag="tag", **how) -> bool:
-    (outcome,) = undo(harness, run_tag, **how)
+def is_already_undone(harness: WarehouseHarness, run_tag="tag", **options) -> bool:
+    (outcome,) = undo(harness, run_tag, **options)
     return isinstance(outcome, UndoAlreadyDone)
 
 
@@ -82,10 +82,10 @@ def replaced(harness):
     return harness
 
 
-def test_the_rows_that_go_are_kept_and_the_ledger_names_them(replaced):
+def test_replaced_rows_are_backed_up_and_the_replay_log_names_the_backup(replaced):
     assert backups(replaced) == ["tag__login"]
-    kept = replaced.execute(f"SELECT name, n FROM {replaced.backups}.tag__login ORDER BY n")
-    assert kept == [("old", 2), ("old", 3)]
+    rows = replaced.execute(f"SELECT name, n FROM {replaced.backups}.tag__login ORDER BY n")
+    assert rows == [("old", 2), ("old", 3)]
     ((backup, fingerprint),) = replaced.execute(
         f"SELECT backup, fingerprint FROM {replaced.control}.replay"
     )
@@ -94,17 +94,17 @@ def test_the_rows_that_go_are_kept_and_the_ledger_names_them(replaced):
 
 
 def test_an_undo_puts_every_row_back_as_it_was(replaced):
-    done = undone(replaced)
+    outcome = undo_one(replaced)
     assert replaced.rows() == list(OLD)
-    assert (done.deleted, done.inserted) == (2, 2)
-    assert done.backup == f"{replaced.backups}.undo-tag__login"
+    assert (outcome.deleted, outcome.inserted) == (2, 2)
+    assert outcome.backup == f"{replaced.backups}.undo-tag__login"
     assert [row[:4] for row in replaced.replay_log()] == [
         ("tag", "login", 2, 2),
         ("undo-tag", "login", 2, 2),
     ]
 
 
-def test_values_of_every_type_and_null_and_empty_come_back_as_they_were(harness):
+def test_values_of_all_types_and_null_and_empty_are_restored_exactly(harness):
     columns = {
         "time": "timestamp",
         "text": "varchar(40)",
@@ -126,28 +126,28 @@ def test_values_of_every_type_and_null_and_empty_come_back_as_they_were(harness)
         harness.write_files(b'"2017-11-04 13:30:00"\t"new"', columns=("time", "text")),
         rules=LoadGuards(min_rows_ratio=0),
     )
-    undone(harness)
+    undo_one(harness)
     assert harness.rows() == before
 
 
-def test_an_undo_can_be_undone_and_that_again(replaced):
-    undone(replaced)
-    undone(replaced, "undo-tag")
+def test_an_undo_can_be_undone_repeatedly(replaced):
+    undo_one(replaced)
+    undo_one(replaced, "undo-tag")
     assert replaced.rows() == REPLACED
-    undone(replaced, "undo-undo-tag")
+    undo_one(replaced, "undo-undo-tag")
     assert replaced.rows() == list(OLD)
-    assert passed(replaced, "undo-undo-tag")
-    # Now the first undo stands again, and the load is undone.
-    assert passed(replaced)
-    undone(replaced, "undo-tag")
+    assert is_already_undone(replaced, "undo-undo-tag")
+    # The first undo is in effect again, and the load is undone.
+    assert is_already_undone(replaced)
+    undo_one(replaced, "undo-tag")
     assert replaced.rows() == REPLACED
     assert len(set(backups(replaced))) == len(replaced.replay_log()) == 5
 
 
-def test_an_undo_that_was_undone_leaves_the_load_to_be_undone_again(replaced):
-    undone(replaced)
-    undone(replaced, "undo-tag")
-    undone(replaced)
+def test_a_load_can_be_undone_again_after_its_undo_was_undone(replaced):
+    undo_one(replaced)
+    undo_one(replaced, "undo-tag")
+    undo_one(replaced)
     assert replaced.rows() == list(OLD)
     assert backups(replaced) == [
         "tag__login",
@@ -157,10 +157,10 @@ def test_an_undo_that_was_undone_leaves_the_load_to_be_undone_again(replaced):
     ]
 
 
-def test_what_was_undone_is_not_undone_twice(replaced):
-    undone(replaced)
-    assert passed(replaced)
-    assert passed(replaced, rules=FORCE)
+def test_an_undone_load_is_not_undone_twice(replaced):
+    undo_one(replaced)
+    assert is_already_undone(replaced)
+    assert is_already_undone(replaced, rules=FORCE)
     assert replaced.rows() == list(OLD)
     assert len(replaced.replay_log()) == 2
 
@@ -175,136 +175,138 @@ def test_what_was_undone_is_not_undone_twice(replaced):
         "INSERT INTO {}.login VALUES ('2017-11-04 13:00:00', 'more', 1)",
     ],
 )
-def test_a_window_that_was_changed_since_is_refused_unless_forced(replaced, change):
+def test_a_changed_window_is_rejected_without_force(replaced, change):
     replaced.execute(change.format(replaced.schema))
     changed = replaced.rows()
-    reason = refused(replaced)
+    reason = fail_to_undo(replaced)
     assert "was changed after run tag tag was loaded, but not by a replay" in reason
     assert "--force" in reason
     assert replaced.rows() == changed
-    assert undone(replaced, rules=FORCE).inserted == 2
+    assert undo_one(replaced, rules=FORCE).inserted == 2
     assert replaced.rows() == list(OLD)
-    # What was there is kept all the same.
-    undone(replaced, "undo-tag")
+    # The forced undo has backed up the changed rows.
+    undo_one(replaced, "undo-tag")
     assert replaced.rows() == changed
 
 
 def test_changes_outside_the_window_do_not_matter(replaced):
     replaced.execute(f"UPDATE {replaced.schema}.login SET n = 100 WHERE name = 'late'")
-    undone(replaced)
+    undo_one(replaced)
     assert replaced.rows() == [*OLD[:3], ("2017-11-04 14:00:01", "late", 100)]
 
 
-def test_a_later_load_of_the_same_rows_has_to_be_undone_first(replaced):
+def test_a_later_load_of_the_same_rows_must_be_undone_first(replaced):
     replaced.load_table(replaced.write_files(*NEW), run_tag="later")
-    reason = refused(replaced)
+    reason = fail_to_undo(replaced)
     assert "was replaced after run tag tag was loaded, by later (20" in reason
     assert "undo that first" in reason
-    undone(replaced, "later")
-    undone(replaced)
+    undo_one(replaced, "later")
+    undo_one(replaced)
     assert replaced.rows() == list(OLD)
 
 
-def test_a_forced_load_keeps_the_earlier_backup_and_the_newest_load_is_undone(replaced):
+def test_a_forced_load_keeps_the_earlier_backup_and_undo_applies_to_the_latest_load(replaced):
     newer = b'"2017-11-04 13:45:00"\t"newer"\t"5"'
     replaced.load_table(replaced.write_files(newer), rules=FORCE)
     assert backups(replaced) == ["tag__login", "tag__login__2"]
-    undone(replaced)
+    undo_one(replaced)
     assert replaced.rows() == REPLACED
-    assert passed(replaced)
+    assert is_already_undone(replaced)
 
 
-def test_a_run_that_was_undone_is_loaded_again_by_force_and_can_be_undone_again(replaced):
-    undone(replaced)
+def test_an_undone_run_can_be_loaded_with_force_and_undone_again(replaced):
+    undo_one(replaced)
     files = replaced.write_files(*NEW)
     assert "use --force to load it again" in replaced.fail_to_load(files).reason
     replaced.load_table(files, rules=FORCE)
     assert replaced.rows() == REPLACED
-    undone(replaced)
+    undo_one(replaced)
     assert replaced.rows() == list(OLD)
 
 
-def test_columns_that_were_added_since_get_their_defaults(replaced):
+def test_added_columns_get_their_defaults(replaced):
     replaced.execute(f"ALTER TABLE {replaced.schema}.login ADD COLUMN x integer DEFAULT 7")
-    undone(replaced)
+    undo_one(replaced)
     assert replaced.rows() == [(*row, 7) for row in OLD]
 
 
-def test_columns_that_are_gone_since_are_refused(replaced):
+def test_a_removed_column_is_rejected(replaced):
     replaced.execute(f"ALTER TABLE {replaced.schema}.login DROP COLUMN n")
     for rules in (LoadGuards(), FORCE):
-        reason = refused(replaced, rules=rules)
+        reason = fail_to_undo(replaced, rules=rules)
         assert f"{replaced.schema}.login no longer has n, which the backup" in reason
 
 
-def test_without_a_backup_there_is_no_way_back_and_the_message_says_what_to_do(harness):
+def test_without_a_backup_an_undo_fails_and_the_message_says_what_to_do(harness):
     harness.create_table()
     without = harness.settings.model_copy(update={"backup": False})
     harness.load_table(harness.write_files(*NEW), settings=without)
     assert harness.replay_log()[0][:4] == ("tag", "login", 2, 2)
     assert backups(harness) == []
-    reason = refused(harness)
+    reason = fail_to_undo(harness)
     assert "made no backup (warehouse.backup was false)" in reason
     assert (
         "spade-spark replay '2017-11-04 13:00:00-0700' '2017-11-04 14:00:00-0700' login" in reason
     )
 
 
-def test_a_backup_that_is_gone_or_was_changed_is_refused(replaced):
+def test_a_missing_or_changed_backup_is_rejected(replaced):
     replaced.execute(f"DELETE FROM {replaced.backups}.tag__login WHERE n = 2")
-    assert "tag__login had 2 rows and now has 1" in refused(replaced)
+    assert "tag__login had 2 rows and now has 1" in fail_to_undo(replaced)
     replaced.execute(f"DROP TABLE {replaced.backups}.tag__login")
-    assert "tag__login, the backup of run tag tag, no longer exists" in refused(replaced)
+    assert "tag__login, the backup of run tag tag, no longer exists" in fail_to_undo(replaced)
     assert replaced.rows() == REPLACED
 
 
-def test_the_guards_of_a_load_hold_for_an_undo(harness):
+def test_the_guards_of_a_load_apply_to_an_undo(harness):
     harness.create_table(rows=[OLD[1]])
     harness.load_table(harness.write_files(*NEW, b'"2017-11-04 13:31:00"\t"new"\t"40"'))
-    assert "there are only 1 rows in the backup to replace 3 existing rows" in refused(harness)
-    undone(harness, rules=LoadGuards(min_rows_ratio=0.3))
+    assert "there are only 1 rows in the backup to replace 3 existing rows" in fail_to_undo(harness)
+    undo_one(harness, rules=LoadGuards(min_rows_ratio=0.3))
     harness.execute(f"DELETE FROM {harness.schema}.login")
     harness.load_table(harness.write_files(*NEW), run_tag="second")
-    assert "there are no rows in the backup to replace 2 existing" in refused(harness, "second")
-    assert undone(harness, "second", rules=LoadGuards(allow_empty=True)).inserted == 0
+    assert "there are no rows in the backup to replace 2 existing" in fail_to_undo(
+        harness, "second"
+    )
+    assert undo_one(harness, "second", rules=LoadGuards(allow_empty=True)).inserted == 0
     assert harness.rows() == []
 
 
-def test_a_load_of_nothing_onto_nothing_is_undone_quietly(harness):
+def test_a_load_without_old_and_new_rows_can_be_undone(harness):
     harness.create_table(rows=())
     harness.load_table(harness.write_files(parts=0), rules=LoadGuards(skip_quiet=True))
-    assert (undone(harness).deleted, harness.rows()) == (0, [])
+    assert (undo_one(harness).deleted, harness.rows()) == (0, [])
 
 
-def test_looking_for_the_way_changes_nothing_and_says_how_many_rows_go_and_come(replaced):
+def test_planning_an_undo_changes_nothing_and_counts_the_rows(replaced):
     (load,) = loads(replaced)
-    place = schemas_from_settings(replaced.settings)
+    schemas = schemas_from_settings(replaced.settings)
     with Session(replaced.warehouse.connection_info) as session:
-        way = plan_undo(session, replaced.warehouse, place, load, LoadGuards())
-        assert (way.current_rows, way.backup_rows) == (2, 2)
+        plan = plan_undo(session, replaced.warehouse, schemas, load, LoadGuards())
+        assert (plan.current_rows, plan.backup_rows) == (2, 2)
         with pytest.raises(GuardError):
-            plan_undo(session, replaced.warehouse, place, load, LoadGuards(min_rows_ratio=1.5))
-        undone(replaced)
+            plan_undo(session, replaced.warehouse, schemas, load, LoadGuards(min_rows_ratio=1.5))
+        undo_one(replaced)
         with pytest.raises(AlreadyUndoneError):
-            plan_undo(session, replaced.warehouse, place, load, LoadGuards())
+            plan_undo(session, replaced.warehouse, schemas, load, LoadGuards())
         replaced.execute(f"DELETE FROM {replaced.control}.replay")
         with pytest.raises(WarehouseError, match="no longer has a load of run tag tag"):
-            plan_undo(session, replaced.warehouse, place, load, LoadGuards())
+            plan_undo(session, replaced.warehouse, schemas, load, LoadGuards())
 
 
-def test_several_tables_are_undone_side_by_side_and_ones_failure_leaves_the_others_alone(harness):
+def test_tables_are_undone_in_parallel_and_a_failed_one_does_not_stop_the_others(harness):
     names = ["one", "two", "three"]
     for name in names:
         harness.create_table(name)
     harness.load(*(harness.write_files(*NEW, table=name) for name in names))
     harness.execute(f"DROP TABLE {harness.backups}.tag__two")
     outcomes = undo(harness, poolsize=3)
-    failed = [each.table for each in outcomes if isinstance(each, LoadFailed)]
+    failed = [outcome.table for outcome in outcomes if isinstance(outcome, LoadFailed)]
     assert failed == ["two"]
     assert [harness.rows(name) == list(OLD) for name in names] == [True, False, True]
 
 
-def test_a_reader_sees_the_rows_before_or_after_an_undo_and_never_neither_or_both(harness):
+def test_a_reader_sees_the_rows_before_or_after_an_undo_but_no_mixture(harness):
     harness.create_table(
         rows=[(f"2017-11-04 13:00:{second:02}", "old", second) for second in range(40)]
     )
@@ -312,7 +314,7 @@ def test_a_reader_sees_the_rows_before_or_after_an_undo_and_never_neither_or_bot
     harness.load_table(harness.write_files(*rows))
     with harness.concurrent_reader() as seen:
         for tag in ("tag", "undo-tag", "undo-undo-tag"):
-            undone(harness, tag)
+            undo_one(harness, tag)
     assert seen <= {(("old", 40),), (("new", 50),)}
     assert (("old", 40),) in seen
 
@@ -342,7 +344,7 @@ def ready(on_redshift, redshift):
 
 
 @pytest.mark.parametrize("statement", STATEMENTS)
-def test_a_statement_that_is_refused_leaves_neither_backup_nor_change(ready, redshift, statement):
+def test_a_rejected_statement_of_an_undo_leaves_no_backup_and_no_change(ready, redshift, statement):
     denied = {"sqlstate": "53100", "message": "Disk Full", "detail": ""}
     (load,) = loads(ready)
     redshift.inject(statement, times=100, **denied)
@@ -364,7 +366,7 @@ def test_a_statement_that_is_refused_leaves_neither_backup_nor_change(ready, red
 @pytest.mark.parametrize(
     "statement", ["^CREATE TABLE .*backup", '^DELETE FROM "phys', "FNV_HASH", "^COMMIT"]
 )
-def test_a_load_that_is_refused_leaves_no_backup(on_redshift, redshift, statement):
+def test_a_rejected_statement_of_a_load_leaves_no_backup(on_redshift, redshift, statement):
     harness = on_redshift
     harness.create_table()
     files = harness.write_files(*NEW)
@@ -388,20 +390,20 @@ def test_a_load_that_is_refused_leaves_no_backup(on_redshift, redshift, statemen
         ("^COMMIT", "refuse"),
     ],
 )
-def test_conflicts_and_broken_connections_of_an_undo_are_tried_again_and_it_is_done_once(
+def test_a_conflict_or_lost_connection_of_an_undo_is_retried_and_the_undo_is_done_once(
     ready, redshift, statement, action
 ):
     fault = redshift.inject(statement, action)
-    undone(ready)
+    undo_one(ready)
     assert fault.triggered == 1
     assert ready.rows() == list(OLD)
     assert len(ready.replay_log()) == 2
     assert backups(ready) == ["tag__login", "undo-tag__login"]
 
 
-def test_a_commit_that_goes_through_while_its_answer_is_looked_for_is_not_repeated(ready, redshift):
+def test_a_commit_that_succeeds_after_the_connection_was_lost_is_not_repeated(ready, redshift):
     redshift.inject("^COMMIT", "drop_then_run", seconds=0.5)
-    undone(ready)
+    undo_one(ready)
     assert ready.rows() == list(OLD)
     assert sum('DELETE FROM "physical' in sql for sql in redshift.statements) == 1
 
@@ -428,34 +430,37 @@ def test_two_undos_at_once_undo_once(replaced):
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(type(each).__name__ for each in outcomes) == ["UndoAlreadyDone", "UndoSucceeded"]
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == [
+        "UndoAlreadyDone",
+        "UndoSucceeded",
+    ]
     assert replaced.rows() == list(OLD)
 
 
-@pytest.mark.parametrize("longest", [63, 127])
-def test_names_fit_the_warehouse_and_none_stands_for_another(longest):
-    short = unique_table_name("tag__login", longest)
+@pytest.mark.parametrize("max_bytes", [63, 127])
+def test_backup_names_fit_the_warehouse_and_are_unique(max_bytes):
+    short = unique_table_name("tag__login", max_bytes)
     assert short == "tag__login"
-    assert unique_table_name("tag__login", longest, {short, "tag__login__2"}) == "tag__login__3"
-    long = [unique_table_name("é" * 100 + end, longest) for end in ("a", "b")]
+    assert unique_table_name("tag__login", max_bytes, {short, "tag__login__2"}) == "tag__login__3"
+    long = [unique_table_name("é" * 100 + end, max_bytes) for end in ("a", "b")]
     assert len({*long}) == 2
-    assert all(len(name.encode()) <= longest for name in long)
-    again = unique_table_name("é" * 100 + "a", longest, long)
-    assert again not in long
-    assert len(again.encode()) <= longest
+    assert all(len(name.encode()) <= max_bytes for name in long)
+    repeated = unique_table_name("é" * 100 + "a", max_bytes, long)
+    assert repeated not in long
+    assert len(repeated.encode()) <= max_bytes
 
 
-def test_a_name_that_is_longer_than_postgresql_takes_is_kept_and_found_again(on_postgres):
+def test_a_backup_with_a_shortened_name_is_found_by_undo(on_postgres):
     harness = on_postgres
     tag = "n" * 120
     harness.create_table()
     harness.load_table(harness.write_files(*NEW), run_tag=tag)
-    undone(harness, tag)
+    undo_one(harness, tag)
     assert harness.rows() == list(OLD)
     assert all(len(name) == 63 for name in backups(harness))
 
 
-def test_backups_are_told_with_rows_and_size_and_dropped_one_by_one(harness):
+def test_backups_are_listed_with_rows_and_size_and_dropped_one_by_one(harness):
     harness.create_table()
     harness.create_table("other", rows=())
     harness.load(harness.write_files(*NEW), harness.write_files(*NEW, table="other"))
@@ -465,47 +470,49 @@ def test_backups_are_told_with_rows_and_size_and_dropped_one_by_one(harness):
             backups_before(session, harness.warehouse, harness.control, now - timedelta(days=1))
             == ()
         )
-        kept = backups_before(session, harness.warehouse, harness.control, now + timedelta(days=1))
-        assert {(each.table, each.rows) for each in kept} == {("login", 2), ("other", 0)}
-        assert all(each.size is not None for each in kept)
-        drop(session, harness.control, kept[0])
+        listed = backups_before(
+            session, harness.warehouse, harness.control, now + timedelta(days=1)
+        )
+        assert {(backup.table, backup.rows) for backup in listed} == {("login", 2), ("other", 0)}
+        assert all(backup.size is not None for backup in listed)
+        drop(session, harness.control, listed[0])
         assert (
             backups_before(session, harness.warehouse, harness.control, now + timedelta(days=1))
-            == kept[1:]
+            == listed[1:]
         )
-    assert backups(harness) == [kept[1].backup.partition(".")[2]]
+    assert backups(harness) == [listed[1].backup.partition(".")[2]]
 
 
-def test_sizes_that_the_user_may_not_see_are_not_known(on_redshift, redshift):
+def test_sizes_that_the_user_may_not_read_are_unknown(on_redshift, redshift):
     on_redshift.create_table()
     on_redshift.load_table(on_redshift.write_files(*NEW))
     redshift.inject("svv_table_info", sqlstate="42501", message="permission denied", detail="")
     later = datetime.now(timezone.utc) + timedelta(days=1)
     with Session(on_redshift.warehouse.connection_info) as session:
-        (kept,) = backups_before(session, on_redshift.warehouse, on_redshift.control, later)
-    assert (kept.rows, kept.size) == (2, None)
+        (backup,) = backups_before(session, on_redshift.warehouse, on_redshift.control, later)
+    assert (backup.rows, backup.size) == (2, None)
 
 
 def test_no_failure_of_an_undo_shows_the_password(ready, redshift):
-    """Every statement is refused with the password in the message, or the connection broken."""
-    told: list[str] = []
+    """Each statement fails with the password in its message, or the connection is lost."""
+    shown: list[str] = []
     (load,) = loads(ready)
     for statement in STATEMENTS:
         for action in ("refuse", "drop_before"):
-            said = {"message": f"near '{redshift.password}'", "sqlstate": "42601", "detail": ""}
-            redshift.inject(statement, action, times=100, **(said if action == "refuse" else {}))
-            tries = RetryPolicy(max_attempts=2, max_seconds=2, initial_wait=0.01, max_wait=1)
+            error = {"message": f"near '{redshift.password}'", "sqlstate": "42601", "detail": ""}
+            redshift.inject(statement, action, times=100, **(error if action == "refuse" else {}))
+            retries = RetryPolicy(max_attempts=2, max_seconds=2, initial_wait=0.01, max_wait=1)
             (outcome,) = undo_tables(
                 ready.warehouse,
                 [load],
                 ready.settings,
                 rules=LoadGuards(),
                 verify_lock=no_lock,
-                retries=tries,
-                progress=lambda progress: told.append(progress.note),
+                retries=retries,
+                progress=lambda progress: shown.append(progress.note),
             )
-            told.append(getattr(outcome, "reason", ""))
+            shown.append(getattr(outcome, "reason", ""))
             redshift.clear_faults()
-    assert any("***" in text for text in told)
-    assert not any(redshift.password in text for text in told)
+    assert any("***" in text for text in shown)
+    assert not any(redshift.password in text for text in shown)
     assert ready.rows() == REPLACED

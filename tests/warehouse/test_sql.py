@@ -1,4 +1,4 @@
-"""SQL as values: quoted for the warehouse, without secrets for people."""
+"""SQL statements: quoted for the warehouse, displayed without secrets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_secret_is_sent_in_clear_and_never_shown():
     assert statement.secrets == ("marked's",)
 
 
-def test_what_is_not_known_yet_can_be_shown_and_not_run():
+def test_a_statement_with_a_placeholder_can_be_shown_but_not_run():
     statement = Sql("INSERT INTO t VALUES (", Placeholder("rows_deleted"), ")")
     assert str(statement) == "INSERT INTO t VALUES (:rows_deleted)"
     with pytest.raises(WarehouseError, match="without a value for rows_deleted cannot be run"):
@@ -35,13 +35,13 @@ def test_names_are_quoted_one_by_one():
     assert identifiers(["a", "b"]).sql() == '"a", "b"'
 
 
-def test_times_are_written_without_a_zone():
+def test_times_are_written_without_a_time_zone():
     assert Literal(datetime(2017, 11, 4, 13, 0, 0, 5)).sql() == "'2017-11-04 13:00:00.000005'"  # noqa: DTZ001 - the column has no zone
 
 
 @pytest.mark.parametrize("value", ["a\\b", "a\0b"])
 @pytest.mark.parametrize("kind", [Literal, Secret])
-def test_what_the_warehouses_read_differently_is_refused_without_showing_it(kind, value):
+def test_ambiguous_values_are_rejected_without_showing_them(kind, value):
     with pytest.raises(WarehouseError, match=r"ambiguous in SQL|SQL cannot contain") as refused:
         kind(value).sql()
     assert value not in str(refused.value)
@@ -51,7 +51,7 @@ def test_what_the_warehouses_read_differently_is_refused_without_showing_it(kind
 @settings(
     max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_any_text_and_any_name_come_back_as_they_were(shared_database, text, name):
+def test_any_text_and_any_name_survive_quoting(shared_database, text, name):
     with Session(ConnectionInfo.parse(shared_database)) as session:
         session.run(Sql("CREATE TEMP TABLE quoted (", Identifier(name), " text)"))
         session.run(Sql("INSERT INTO quoted VALUES (", Literal(text), ")"))

@@ -1,4 +1,4 @@
-"""Every name in the package's SQL is quoted: reserved words are valid names only in quotes."""
+"""All names in SQL are quoted: reserved words are valid names only in quotes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LOGIN = Table(
 
 @pytest.fixture
 def sent(monkeypatch):
-    """The statements that sessions of the package send, each once."""
+    """Records the distinct statements that sessions send."""
     statements: dict[str, None] = {}
 
     def record(method):
@@ -83,10 +83,10 @@ def test_a_load_an_undo_a_prune_and_a_plan_quote_every_name(harness, sent):
     harness.create_table()
     files = harness.write_files(*NEW)
     (state,) = check(harness)
-    job = WindowSwap(
+    swap = WindowSwap(
         harness.warehouse, schemas_from_settings(harness.settings), files, WINDOW, "tag"
     )
-    plan = [str(statement) for statement in job.script(state.columns, state.all_columns)]
+    plan = [str(statement) for statement in swap.script(state.columns, state.all_columns)]
     harness.load_table(files)
     harness.skip_load(files)
     harness.load_table(files, rules=LoadGuards(force=True), run_tag="forced")
@@ -96,24 +96,26 @@ def test_a_load_an_undo_a_prune_and_a_plan_quote_every_name(harness, sent):
     undo(harness)
     later = datetime.now(timezone.utc) + timedelta(days=1)
     with Session(harness.warehouse.connection_info) as session:
-        entry = replay_log.ReplayLogKey(harness.control, "tag", "login")
-        replay_log.was_committed(session, entry, datetime(2017, 11, 4))  # noqa: DTZ001 - the column has no zone
-        for kept in backups_before(session, harness.warehouse, harness.control, later):
-            drop(session, harness.control, kept)
+        key = replay_log.ReplayLogKey(harness.control, "tag", "login")
+        replay_log.was_committed(session, key, datetime(2017, 11, 4))  # noqa: DTZ001 - the column has no zone
+        for backup in backups_before(session, harness.warehouse, harness.control, later):
+            drop(session, harness.control, backup)
     for command in ("CREATE TABLE", "COPY", "INSERT INTO", "DELETE", "DROP TABLE", "LOCK", "SET"):
         assert any(sql.startswith(command) for sql in sent), f"no {command} was recorded"
     assert_names_are_quoted([*sent, *plan])
 
 
-def test_the_probe_of_a_role_and_the_upgrade_of_a_ledger_quote_every_name(on_redshift, sent):
+def test_the_check_of_a_role_and_the_upgrade_of_the_replay_log_quote_every_name(on_redshift, sent):
     on_redshift.create_table()
     on_redshift.iam_role = ROLE
     check(on_redshift)
     assert any("NOLOAD" in sql for sql in sent)
-    assert_names_are_quoted([*sent, *(each.sql() for each in replay_log.add_columns("infra"))])
+    assert_names_are_quoted(
+        [*sent, *(statement.sql() for statement in replay_log.add_columns("infra"))]
+    )
 
 
-def test_columns_named_by_every_reserved_word_are_loaded_and_undone(harness):
+def test_columns_named_after_reserved_words_are_loaded_and_undone(harness):
     names = sorted(word.lower() for word in RESERVED)
     columns = {"time": "timestamp", **dict.fromkeys(names, "varchar(5)")}
     harness.create_table(columns=columns, rows=[("2017-11-04 13:00:00", *["old"] * len(names))])
@@ -125,16 +127,16 @@ def test_columns_named_by_every_reserved_word_are_loaded_and_undone(harness):
 
 
 def written_statements() -> list[ParameterSet]:
-    """Each statement in the package's source, with ``"x"`` for what is composed into it."""
-    found = []
+    """Return each statement in the package's source, with ``"x"`` for composed parts."""
+    parameters = []
     for path in sorted(Path(spade_spark.__file__).parent.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
                 continue
             if node.func.id == "Sql":
                 sql = "".join(map(_text, node.args))
-                found.append(pytest.param(sql, id=f"{path.name}:{node.lineno}"))
-    return found
+                parameters.append(pytest.param(sql, id=f"{path.name}:{node.lineno}"))
+    return parameters
 
 
 def _text(part: ast.expr) -> str:
@@ -152,9 +154,9 @@ def test_no_statement_in_the_source_has_an_unquoted_name(sql):
     assert not unquoted_names(sql), sql
 
 
-@pytest.mark.parametrize("look", demo_queries.DEMO_QUERIES, ids=lambda look: look.table)
-def test_the_demos_conditions_quote_every_name(look):
-    assert not unquoted_names(look.symptom)
+@pytest.mark.parametrize("query", demo_queries.DEMO_QUERIES, ids=lambda query: query.table)
+def test_the_demos_conditions_quote_every_name(query):
+    assert not unquoted_names(query.symptom)
 
 
 @pytest.mark.parametrize(
@@ -169,5 +171,5 @@ def test_the_demos_conditions_quote_every_name(look):
         ("SELECT 'tag' || :name, CAST(\"n\" AS character varying(5))", []),
     ],
 )
-def test_words_are_told_from_names(sql, names):
+def test_keywords_are_distinguished_from_names(sql, names):
     assert unquoted_names(sql) == names

@@ -1,4 +1,4 @@
-"""One table's window, on PostgreSQL and on the Redshift stand-in alike."""
+"""Replacing the window of one table, on PostgreSQL and on the stand-in for Redshift."""
 
 from __future__ import annotations
 
@@ -10,14 +10,20 @@ from tests.warehouse.harness import NEW, OLD, REPLACED, WINDOW
 OUTSIDE = b'"2017-11-04 14:00:01"\t"out"\t"9"'
 
 
-def test_the_window_is_replaced_and_its_ends_are_inside(harness):
+def test_the_window_is_replaced_including_both_ends(harness):
     harness.create_table()
-    done = harness.load_table(harness.write_files(*NEW))
+    result = harness.load_table(harness.write_files(*NEW))
     assert harness.rows() == REPLACED
-    assert (done.before, done.staged, done.outside, done.deleted, done.inserted) == (2, 2, 0, 2, 2)
+    assert (result.before, result.staged, result.outside, result.deleted, result.inserted) == (
+        2,
+        2,
+        0,
+        2,
+        2,
+    )
 
 
-def test_the_ledger_has_one_row_of_the_replace(harness):
+def test_the_replay_log_has_one_row_of_the_load(harness):
     harness.create_table()
     files = harness.write_files(*NEW)
     harness.load_table(files)
@@ -28,12 +34,12 @@ def test_the_ledger_has_one_row_of_the_replace(harness):
 
 def test_staged_rows_outside_the_window_are_counted_and_not_inserted(harness):
     harness.create_table()
-    done = harness.load_table(harness.write_files(*NEW, OUTSIDE, parts=2))
-    assert (done.staged, done.outside, done.inserted) == (3, 1, 2)
+    result = harness.load_table(harness.write_files(*NEW, OUTSIDE, parts=2))
+    assert (result.staged, result.outside, result.inserted) == (3, 1, 2)
     assert harness.rows() == REPLACED
 
 
-def test_columns_are_named_so_the_tables_own_order_does_not_matter(harness):
+def test_the_column_order_of_the_table_does_not_matter(harness):
     harness.create_table(
         columns={"extra": "integer DEFAULT 7", "n": "integer", "time": "timestamp"}, rows=()
     )
@@ -57,32 +63,34 @@ def test_a_name_that_needs_quoting_is_quoted(harness):
     assert harness.replay_log()[0][0] == "o'tag"
 
 
-def test_rows_that_are_not_those_of_the_manifest_stop_the_load(harness):
+def test_a_row_count_that_differs_from_the_manifest_stops_the_load(harness):
     harness.create_table()
-    told = harness.fail_to_load(harness.write_files(*NEW, claimed_rows=3))
-    assert "COPY loaded 2 rows, but the run's manifest lists 3 rows in 1 files" in told.reason
+    failure = harness.fail_to_load(harness.write_files(*NEW, claimed_rows=3))
+    assert "COPY loaded 2 rows, but the run's manifest lists 3 rows in 1 files" in failure.reason
     assert harness.rows() == list(OLD)
     assert harness.replay_log() == []
 
 
-def test_no_new_rows_stop_the_load_unless_that_is_allowed(harness):
+def test_a_load_without_new_rows_is_stopped_unless_allowed(harness):
     harness.create_table()
     for files in (harness.write_files(OUTSIDE), harness.write_files(parts=0)):
-        told = harness.fail_to_load(files)
-        assert "there are no new rows" in told.reason
-        assert "--allow-empty" in told.reason
+        failure = harness.fail_to_load(files)
+        assert "there are no new rows" in failure.reason
+        assert "--allow-empty" in failure.reason
         assert harness.rows() == list(OLD)
-    done = harness.load_table(harness.write_files(parts=0), rules=LoadGuards(allow_empty=True))
-    assert (done.deleted, done.inserted) == (2, 0)
+    result = harness.load_table(harness.write_files(parts=0), rules=LoadGuards(allow_empty=True))
+    assert (result.deleted, result.inserted) == (2, 0)
     assert harness.rows() == [OLD[0], OLD[3]]
 
 
-def test_too_few_new_rows_stop_the_load_and_the_message_names_the_ratio_that_would_do(harness):
+def test_too_few_new_rows_stop_the_load_and_the_message_names_a_sufficient_ratio(harness):
     old = [(f"2017-11-04 13:00:{second:02}", "old", second) for second in range(7)]
     harness.create_table(rows=old)
-    told = harness.fail_to_load(harness.write_files(*NEW))
-    assert "only 2 new rows to replace 7 existing rows, below the minimum ratio 0.5" in told.reason
-    assert "--min-rows-ratio 0.285 or less" in told.reason
+    failure = harness.fail_to_load(harness.write_files(*NEW))
+    assert (
+        "only 2 new rows to replace 7 existing rows, below the minimum ratio 0.5" in failure.reason
+    )
+    assert "--min-rows-ratio 0.285 or less" in failure.reason
     assert harness.rows() == old
     assert (
         harness.load_table(
@@ -96,16 +104,16 @@ def test_a_run_tag_is_not_loaded_twice_unless_forced(harness):
     harness.create_table()
     files = harness.write_files(*NEW)
     harness.load_table(files)
-    done_before = harness.skip_load(files)
-    assert (done_before.deleted, done_before.inserted) == (2, 2)
+    skipped = harness.skip_load(files)
+    assert (skipped.deleted, skipped.inserted) == (2, 2)
     assert harness.replay_log() == [("tag", "login", 2, 2, files.checksum)]
-    done = harness.load_table(files, rules=LoadGuards(force=True))
-    assert (done.before, done.deleted, done.inserted) == (2, 2, 2)
+    result = harness.load_table(files, rules=LoadGuards(force=True))
+    assert (result.before, result.deleted, result.inserted) == (2, 2, 2)
     assert harness.rows() == REPLACED
     assert harness.replay_log() == 2 * [("tag", "login", 2, 2, files.checksum)]
 
 
-def test_values_that_are_cut_are_counted_in_bytes_by_column(harness):
+def test_truncated_values_are_counted_in_bytes_by_column(harness):
     harness.create_table(
         columns={"time": "timestamp", "name": "varchar(5)", "id": "char(3)"}, rows=()
     )
@@ -114,13 +122,13 @@ def test_values_that_are_cut_are_counted_in_bytes_by_column(harness):
         '"2017-11-04 13:00:02"\t"123456"\t"abcd"',
         '"2017-11-04 13:00:03"\t"éé1"\t""',  # 5 bytes
         '"2017-11-04 13:00:04"\t"ééé"\t"abcdefghijklmnop"',  # 6 bytes, 3 characters
-        '"2017-11-04 13:00:05"\t"12😀"\t"a"',  # the cut falls into a character
-        '"2017-11-04 13:00:06"\t"12345     "\t"abc     "',  # only blanks would be cut
+        '"2017-11-04 13:00:05"\t"12😀"\t"a"',  # truncated within a character
+        '"2017-11-04 13:00:06"\t"12345     "\t"abc     "',  # only blanks are truncated
         '"2017-11-04 13:00:07"\t"1234😀😀😀😀😀"\t"x"',
     ]
     files = harness.write_files(*(row.encode() for row in rows), columns=("time", "name", "id"))
-    told = harness.fail_to_load(files, rules=LoadGuards(max_truncated=5))
-    assert "(id: 2, name: 4), more than --max-truncated 5" in told.reason
+    failure = harness.fail_to_load(files, rules=LoadGuards(max_truncated=5))
+    assert "(id: 2, name: 4), more than --max-truncated 5" in failure.reason
     assert harness.rows() == []
     assert harness.load_table(files, rules=LoadGuards(max_truncated=6)).truncated == {
         "name": 4,
@@ -137,7 +145,7 @@ def test_values_that_are_cut_are_counted_in_bytes_by_column(harness):
     ]
 
 
-def test_copys_options_mean_the_same_on_both(harness):
+def test_copy_options_have_the_same_effect_on_both_warehouses(harness):
     columns = {
         "time": "timestamp",
         "text": "varchar(20)",
@@ -151,15 +159,15 @@ def test_copys_options_mean_the_same_on_both(harness):
     rows = [
         b'"2017-11-04 13:00:01"\t"say \\"hi\\"\\\\"\t"-9223372036854775808"\t"1.005"\t"0.1"\t"true"\t"z"',  # noqa: E501 - one row
         b'"2017-11-04 13:00:02"\t"a\\x07\\n"\t""\t"-1.005"\t""\t"false"\t""',
-        b"2017-11-04 13:00:03\t\t\t2.999",  # no quotes, values missing at the end
+        b"2017-11-04 13:00:03\t\t\t2.999",  # no quotes, trailing values missing
         b'"2017-11-04 13:00:04"\t"in\tside"\t"7"\t"1.004"\t"1e-5"\t\t\'single\'',
         b'"2017-11-04 13:00:05"\t"bad \xff\xed\xa0\x80 bytes"\t"+7"\t\t\t"1"\t"blank   "',
         b'"2017-11-04 13:00:06.125"\t"  "\t"7"\t"0"\t"0"\t"0"\t"\\\n"',
         b'"2017-11-04 13:00:07"\t\\N\t"7"\t"0"\t"0"\t"0"\t"q"q"',
     ]
     harness.load_table(harness.write_files(*rows, columns=tuple(columns)))
-    found = harness.rows(columns="time, text, n, price::varchar(20), ratio, yes, last")
-    assert found == [
+    rows = harness.rows(columns="time, text, n, price::varchar(20), ratio, yes, last")
+    assert rows == [
         ("2017-11-04 13:00:01", 'say "hi"\\', -(2**63), "1.01", 0.1, True, "z"),
         ("2017-11-04 13:00:02", "ax07n", None, "-1.01", None, False, None),
         ("2017-11-04 13:00:03", None, None, "3.00", None, None, None),
@@ -171,7 +179,7 @@ def test_copys_options_mean_the_same_on_both(harness):
 
 
 @pytest.mark.parametrize(
-    ("row", "told"),
+    ("row", "expected"),
     [
         (b'"2017-11-04 13:30:00"\t"x"\t"abc"', ["line 2", 'column "n"', "'abc'", "nteger"]),
         (b'"2017-11-04 13:30:00"\t"x"\t"3000000000"', ["line 2", 'column "n"', "'3000000000'"]),
@@ -180,20 +188,20 @@ def test_copys_options_mean_the_same_on_both(harness):
         (b'"2017-11-04 13:30:00"\t"x"\t"1', ["line 2", "Invalid quote formatting"]),
     ],
 )
-def test_a_value_that_does_not_fit_is_shown_with_file_line_column_and_reason(harness, row, told):
+def test_a_rejected_value_is_shown_with_file_line_column_and_reason(harness, row, expected):
     harness.create_table()
     files = harness.write_files(NEW[0], row, NEW[1])
     reason = harness.fail_to_load(files).reason
     assert reason.startswith("login was not modified: COPY rejected values:\n")
     assert files.files[0].url in reason
-    for part in told:
+    for part in expected:
         assert part in reason
     assert "Fix the column's transformer" in reason
     assert harness.rows() == list(OLD)
     assert harness.replay_log() == []
 
 
-def test_null_where_the_column_has_none_is_shown_as_a_load_error(harness):
+def test_null_in_a_not_null_column_is_a_load_error(harness):
     harness.create_table(columns={"time": "timestamp", "id": "integer NOT NULL"}, rows=())
     files = harness.write_files(b'"2017-11-04 13:30:00"\t""', columns=("time", "id"))
     reason = harness.fail_to_load(files).reason
@@ -201,7 +209,7 @@ def test_null_where_the_column_has_none_is_shown_as_a_load_error(harness):
     assert "Missing data for not-null field" in reason
 
 
-def test_a_file_of_another_size_than_the_manifest_says_is_refused(harness, s3_client):
+def test_a_file_whose_size_differs_from_the_manifest_is_rejected(harness, s3_client):
     harness.create_table()
     files = harness.write_files(*NEW)
     key = files.files[0].url.removeprefix(harness.output)
@@ -214,7 +222,7 @@ def test_a_file_of_another_size_than_the_manifest_says_is_refused(harness, s3_cl
     assert harness.rows() == list(OLD)
 
 
-def test_a_table_that_changed_since_the_plan_is_refused(harness):
+def test_a_table_that_changed_since_the_plan_is_rejected(harness):
     harness.create_table()
     files = harness.write_files(*NEW)
     harness.execute(f"ALTER TABLE {harness.schema}.login DROP COLUMN n")
@@ -223,18 +231,18 @@ def test_a_table_that_changed_since_the_plan_is_refused(harness):
     assert f"the table {harness.schema}.login does not exist" in harness.fail_to_load(files).reason
 
 
-def test_a_version_that_changed_since_the_plan_is_refused(harness):
+def test_a_version_that_changed_since_the_plan_is_rejected(harness):
     harness.create_table()
     files = harness.write_files(*NEW)
     harness.execute(
         f"INSERT INTO {harness.control}.table_version VALUES ('login', 4, '2017-01-02')"
     )
-    told = harness.fail_to_load(files)
-    assert "has version 4 of login, but the replay makes version 3" in told.reason
+    failure = harness.fail_to_load(files)
+    assert "has version 4 of login, but the replay makes version 3" in failure.reason
     assert harness.rows() == list(OLD)
 
 
-def test_a_reader_sees_the_old_rows_or_the_new_rows_and_never_neither_or_both(harness):
+def test_a_reader_sees_the_old_rows_or_the_new_rows_but_no_mixture(harness):
     harness.create_table(
         rows=[(f"2017-11-04 13:00:{second:02}", "old", second) for second in range(40)]
     )
@@ -246,16 +254,16 @@ def test_a_reader_sees_the_old_rows_or_the_new_rows_and_never_neither_or_both(ha
     assert (("new", 50),) in seen
 
 
-def test_with_all_tables_a_table_without_old_or_new_rows_is_loaded_with_none(harness):
+def test_a_window_without_old_and_new_rows_passes_if_allowed(harness):
     harness.create_table(rows=[OLD[0], OLD[3]])
     files = harness.write_files(parts=0)
     assert "there are no new rows" in harness.fail_to_load(files).reason
-    quiet = LoadGuards(skip_quiet=True)
-    done = harness.load_table(files, rules=quiet)
-    assert (done.before, done.deleted, done.inserted) == (0, 0, 0)
+    guards = LoadGuards(skip_quiet=True)
+    result = harness.load_table(files, rules=guards)
+    assert (result.before, result.deleted, result.inserted) == (0, 0, 0)
     assert harness.replay_log() == [("tag", "login", 0, 0, files.checksum)]
     harness.create_table("busy")
     assert (
         "there are no new rows"
-        in harness.fail_to_load(harness.write_files(table="busy", parts=0), rules=quiet).reason
+        in harness.fail_to_load(harness.write_files(table="busy", parts=0), rules=guards).reason
     )

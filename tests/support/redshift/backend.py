@@ -1,4 +1,4 @@
-"""The PostgreSQL session behind one session of the server."""
+"""The PostgreSQL session behind a session of the stand-in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.support.redshift.wire import Message, Stream
 
 
 class Backend:
-    """A connection to the real PostgreSQL, driven message by message.
+    """A connection to PostgreSQL, driven message by message.
 
     Attributes:
         status: The transaction's status at the last ReadyForQuery: I, T or E.
@@ -25,20 +25,20 @@ class Backend:
         self.greeting = self._until_ready()
 
     def run(self, sql: str) -> list[Message]:
-        """A statement's answer, ReadyForQuery last."""
+        """Run a statement; return the response, which ends with ReadyForQuery."""
         self._stream.send(wire.query(sql))
         return self._until_ready()
 
     def rows(self, sql: str) -> list[list[str | None]]:
-        """A query's rows, as text."""
-        answer = self.run(sql)
-        failed = [message for message in answer if message.kind == b"E"]
+        """Run a query; return its rows as text."""
+        response = self.run(sql)
+        failed = [message for message in response if message.kind == b"E"]
         if failed:
             raise AssertionError(wire.fields(failed[0]))
-        return [wire.data_row(message) for message in answer if message.kind == b"D"]
+        return [wire.data_row(message) for message in response if message.kind == b"D"]
 
     def copy_in(self, sql: str, data: bytes) -> list[Message]:
-        """COPY ... FROM STDIN with these bytes; the answer, ReadyForQuery last."""
+        """Run COPY ... FROM STDIN; return the response, which ends with ReadyForQuery."""
         self._stream.send(wire.query(sql))
         while (message := self._stream.read()).kind not in (b"G", b"E"):
             pass

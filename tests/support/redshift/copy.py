@@ -1,4 +1,4 @@
-"""COPY ... FROM 's3://...': parsed strictly, read from S3 with the credentials it names."""
+"""COPY ... FROM 's3://...': strict parsing, and reading from S3 with the named credentials."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _MOST_ERRORS = 20
 
 @dataclass(frozen=True)
 class S3Access:
-    """What S3 there is, and who may read what.
+    """The S3 server, and the credentials that may read from it.
 
     Attributes:
         endpoint_url: The S3 server.
         region: The region that its buckets are in.
-        keys: Secret and token by access key.
+        keys: The secret key and session token of each access key.
         roles: A regular expression of the buckets that each role may read, by the role's ARN.
     """
 
@@ -44,7 +44,7 @@ class S3Access:
 
     @cached_property
     def client(self) -> Any:
-        """The cluster's own client, which S3 trusts: who may read what is checked here."""
+        """The cluster's own client. S3 lets it read everything; COPY's rights are checked here."""
         return boto3.session.Session(aws_access_key_id="any", aws_secret_access_key="any").client(
             "s3",
             endpoint_url=self.endpoint_url,
@@ -69,7 +69,7 @@ class Copy:
 
 @dataclass(frozen=True)
 class BadRow:
-    """A load error and where it was."""
+    """A load error and its position."""
 
     file: str
     line: int
@@ -82,10 +82,10 @@ def is_copy(sql: str) -> bool:
 
 
 def parse(sql: str) -> Copy:
-    """Reads the statement.
+    """Parse the statement.
 
     Raises:
-        Refused: A word or an option that this server, or Redshift, does not know.
+        Refused: It has a word or option that this server or Redshift does not know.
     """
     tokens = _tokens(sql)
     _expect(tokens, "copy")
@@ -143,8 +143,8 @@ def _option(copy: Copy, word: str, tokens: Iterator[str]) -> Copy:
 class Source:
     """The files of one COPY.
 
-    Raises, everywhere:
-        Refused: S3's refusals, in Redshift's words.
+    All methods raise:
+        Refused: S3 rejects the request. The message is Redshift's.
     """
 
     def __init__(self, copy: Copy, access: S3Access) -> None:
@@ -153,9 +153,11 @@ class Source:
         self._check_credentials()
 
     def files(self) -> Iterator[tuple[str, bytes]]:
-        """URL and inflated bytes of each file that is to be loaded."""
+        """Yield the URL and the decompressed bytes of each file."""
         if not self._copy.options.manifest:
-            raise Refused("this server loads from manifests alone: a prefix loads what lies about")
+            raise Refused(
+                "this server loads only from manifests, since a prefix matches stray files"
+            )
         for entry in self._entries():
             try:
                 data = self._object(entry["url"])
@@ -238,7 +240,7 @@ class Source:
 def converted(
     source: Source, columns: list[TargetColumn], options: Options
 ) -> tuple[list[list[str | None]], list[BadRow]]:
-    """All rows of all files, and the first rows that do not fit."""
+    """Return all rows of all files, and the first rejected rows."""
     rows: list[list[str | None]] = []
     bad: list[BadRow] = []
     for url, data in source.files():
@@ -253,7 +255,7 @@ def converted(
 
 
 def copy_text(rows: list[list[str | None]]) -> bytes:
-    """The rows in the text format of PostgreSQL's COPY."""
+    """Return the rows in the text format of PostgreSQL's COPY."""
     escapes = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
     lines = (
         "\t".join("\\N" if value is None else value.translate(escapes) for value in row)
@@ -270,13 +272,13 @@ def _s3_refusal(message: str, status: int, code: str) -> Refused:
 
 
 def _tokens(sql: str) -> Iterator[str]:
-    place, sql = 0, sql.strip()
-    while place < len(sql):
-        match = _TOKEN.match(sql, place)
+    position, sql = 0, sql.strip()
+    while position < len(sql):
+        match = _TOKEN.match(sql, position)
         if match is None:
-            raise Refused(f'syntax error at or near "{sql[place : place + 20]}"', "42601")
+            raise Refused(f'syntax error at or near "{sql[position : position + 20]}"', "42601")
         yield match[1]
-        place = match.end()
+        position = match.end()
 
 
 def _expect(tokens: Iterator[str], word: str) -> None:

@@ -1,4 +1,4 @@
-"""What the server can be told to do wrong."""
+"""Faults that tests inject into the server."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ Action = Literal["refuse", "drop_before", "drop_after", "drop_then_run", "call"]
 
 @dataclass
 class Fault(FaultTrigger):
-    """Something that goes wrong at a statement.
+    """A fault at a statement.
 
     Attributes:
-        statement: A regular expression; the fault strikes at statements that it is found in.
-        action: ``refuse`` it with an error; drop the connection before or after it is carried
-            out; drop the connection and only then carry it out; or ``call`` a function first.
-        message: What a refusal says.
-        detail: The refusal's second line.
-        sqlstate: The refusal's SQLSTATE.
-        seconds: How long the session lives on in the warehouse after a drop; with
-            ``drop_then_run``, how long before the statement is carried out.
-        function: What ``call`` calls, in the session's thread.
+        statement: A regular expression that is searched in statements.
+        action: ``refuse``: reject the statement; ``drop_before``, ``drop_after``: drop the
+            connection before or after running it; ``drop_then_run``: drop the connection, then
+            run it; ``call``: call a function first.
+        message: The error message.
+        detail: The error's detail.
+        sqlstate: The SQLSTATE.
+        seconds: How long the session stays open in the warehouse after a drop. With
+            ``drop_then_run``: the delay before the statement runs.
+        function: The function for ``call``. It runs in the session's thread.
     """
 
     statement: str
@@ -45,21 +46,21 @@ class Fault(FaultTrigger):
 
 
 class Faults:
-    """The faults that wait, shared by all sessions."""
+    """The pending faults, shared by all sessions."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: list[Fault] = []
+        self._pending: list[Fault] = []
 
     def add(self, fault: Fault) -> Fault:
         with self._lock:
-            self._waiting.append(fault)
+            self._pending.append(fault)
         return fault
 
     def clear(self) -> None:
         with self._lock:
-            self._waiting.clear()
+            self._pending.clear()
 
     def at(self, sql: str) -> Fault | None:
         with self._lock:
-            return next((fault for fault in self._waiting if fault.applies_to(sql)), None)
+            return next((fault for fault in self._pending if fault.applies_to(sql)), None)

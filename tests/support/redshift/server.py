@@ -1,4 +1,4 @@
-"""Redshift, as far as this project's tests need it, in front of a real PostgreSQL."""
+"""A stand-in for Redshift, as far as these tests need it, in front of PostgreSQL."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.redshift.wire import Closed, Message, Stream
 
 
 class RedshiftServer:
-    """A server that speaks the PostgreSQL wire protocol and answers as Redshift does.
+    """A server that speaks the PostgreSQL wire protocol and behaves like Redshift.
 
     ::
 
@@ -29,12 +29,12 @@ class RedshiftServer:
             psycopg2.connect(redshift.url)
 
     Args:
-        postgres_url: The database behind it, whose user may do everything; the server makes
-            its system tables in it.
-        s3: What COPY reads, and who may.
-        system: The system tables for load errors: both on a cluster, ``stl_load_errors`` alone
-            on an old one, ``sys_load_error_detail`` alone on a serverless workgroup.
-        password: The password that clients must give.
+        postgres_url: The database behind it, with a superuser. The server creates its system tables
+            there.
+        s3: The S3 server and COPY's credentials.
+        system: The system tables for load errors: both as on a cluster, only ``stl_load_errors`` as
+            on an old cluster, only ``sys_load_error_detail`` as on a serverless workgroup.
+        password: The password that clients must send.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class RedshiftServer:
         return self.url_of(self._user)
 
     def url_of(self, user: str) -> str:
-        """The URL for a user of the database behind."""
+        """Return the URL for a user of the database."""
         port = self._listener.getsockname()[1]
         return (
             f"postgres://{user}:{quote(self.password, safe='')}@127.0.0.1:{port}/{self._database}"
@@ -69,16 +69,16 @@ class RedshiftServer:
 
     @property
     def statements(self) -> list[str]:
-        """Every statement received so far."""
+        """All statements received so far."""
         with self._shared.lock:
             return list(self._shared.statements)
 
     def inject(self, statement: str, action: str = "refuse", **how: object) -> Fault:
-        """Makes something go wrong at the next statement of that kind: see :class:`Fault`."""
+        """Inject a fault at the next matching statement: see :class:`Fault`."""
         return self._shared.faults.add(Fault(statement, action, **how))  # type: ignore[arg-type] # Fault's own
 
     def clear_faults(self) -> None:
-        """Nothing goes wrong any more; forgets the statements."""
+        """Remove all faults and forget the recorded statements."""
         self._shared.faults.clear()
         with self._shared.lock:
             self._shared.statements.clear()
@@ -134,7 +134,7 @@ class RedshiftServer:
                 backend.close()
 
     def _greeted(self, client: Stream) -> dict[str, str] | None:
-        """The client's parameters once it has given the password."""
+        """Return the client's parameters after checking its password."""
         while True:
             code, body = client.startup()
             if code in (wire.SSL_REQUEST, wire.GSSENC_REQUEST):
@@ -163,7 +163,7 @@ class RedshiftServer:
 
 
 def _as_redshift(message: Message) -> Message:
-    """The server's version as Redshift reports it to drivers."""
+    """Replace the server's version by the one that Redshift reports to drivers."""
     if message.kind == b"S" and message.body.startswith(b"server_version\0"):
         return Message(b"S", b"server_version\x008.0.2\0")
     return message

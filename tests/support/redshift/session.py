@@ -1,4 +1,4 @@
-"""One client's session: its statements, as Redshift would answer them."""
+"""A client's session, which behaves as on Redshift."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ BYTE_CHECK = 'violates check constraint "redshift_bytes_'
 
 @dataclass
 class Shared:
-    """What all sessions of a server share.
+    """State shared by all sessions of a server.
 
     Attributes:
-        faults: What is to go wrong.
-        access: S3 as COPY sees it.
-        system: The system tables for load errors that this kind of cluster has.
-        statements: Every statement received, secrets and all, in order of arrival.
+        faults: The pending faults.
+        access: The S3 server and COPY's credentials.
+        system: The system tables for load errors that exist.
+        statements: All statements received, in order, with their secrets.
     """
 
     faults: Faults
@@ -43,7 +43,7 @@ class Shared:
 
 
 class Session:
-    """Reads statements from the client until it leaves, or is dropped."""
+    """Serves statements until the client disconnects or is dropped."""
 
     def __init__(
         self, client: Stream, backend: Backend, shared: Shared, dsn: Callable[[], str], pid: int
@@ -71,23 +71,23 @@ class Session:
     def _faulty(self, sql: str) -> list[Message]:
         fault = self._shared.faults.at(sql)
         if fault is None:
-            return self._answer(sql)
+            return self._respond(sql)
         if fault.action == "call":
             fault.function()
-            return self._answer(sql)
+            return self._respond(sql)
         if fault.action == "refuse":
             return self._refuse(sql, fault)
         if fault.action == "drop_after":
-            self._answer(sql)
+            self._respond(sql)
         self._client.close()
         time.sleep(fault.seconds)
         if fault.action == "drop_then_run":
-            self._answer(sql)
+            self._respond(sql)
         raise Closed
 
     def _refuse(self, sql: str, fault: Fault) -> list[Message]:
         if dialect.first_word(sql) in ("COMMIT", "END"):
-            # A commit that fails has rolled back.
+            # A failed commit rolls back.
             self._backend.run("ROLLBACK")
             return [
                 wire.error(fault.sqlstate, fault.message, fault.detail),
@@ -95,7 +95,7 @@ class Session:
             ]
         return self._raise(fault.message, fault.sqlstate, fault.detail)
 
-    def _answer(self, sql: str) -> list[Message]:
+    def _respond(self, sql: str) -> list[Message]:
         try:
             sql = dialect.single(sql)
             if loading.is_copy(sql):
@@ -113,16 +113,16 @@ class Session:
             last_copy_id=self._last_copy_id,
             system=self._shared.system,
         )
-        answer = self._in_redshifts_words(self._backend.run(sql))
-        if dialect.creates_table(sql) and not _failed(answer):
+        response = self._translate_errors(self._backend.run(sql))
+        if dialect.creates_table(sql) and not _failed(response):
             name = literal(dialect.created_table(sql))
             checks = self._backend.run(dialect.BYTE_LENGTHS.format(table=name))
             if _failed(checks):
                 return checks
-        return answer
+        return response
 
     def _truncate(self, sql: str) -> list[Message]:
-        """TRUNCATE commits the transaction that it is run in."""
+        """Run TRUNCATE, which commits the current transaction."""
         if self._backend.status == b"T":
             self._backend.run("COMMIT")
         return self._backend.run(sql)
@@ -146,9 +146,9 @@ class Session:
             )
         names = ", ".join('"' + column.name.replace('"', '""') + '"' for column in columns)
         data = b"" if copy.options.noload else loading.copy_text(rows)
-        answer = self._backend.copy_in(f"COPY {copy.table} ({names}) FROM STDIN", data)
-        if _failed(answer):
-            return self._in_redshifts_words(answer)
+        response = self._backend.copy_in(f"COPY {copy.table} ({names}) FROM STDIN", data)
+        if _failed(response):
+            return self._translate_errors(response)
         self._last_copy_count, self._last_copy_id = len(rows), query_id
         return [
             wire.notice(
@@ -160,24 +160,26 @@ class Session:
         ]
 
     def _columns(self, copy: Copy) -> list[TargetColumn]:
-        found = self._backend.rows(
+        rows = self._backend.rows(
             "SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute "
             f"WHERE attrelid = to_regclass({literal(copy.table)}) AND attnum > 0 "
             "AND NOT attisdropped ORDER BY attnum"
         )
-        there = {
+        existing = {
             str(name): TargetColumn(str(name), str(type_), null == "t")
-            for name, type_, null in found
+            for name, type_, null in rows
         }
-        if not there:
+        if not existing:
             raise Refused(f"Cannot COPY into nonexistent table {copy.table}", "42P01")
         for name in copy.columns:
-            if name not in there:
+            if name not in existing:
                 raise Refused(f'column "{name}" of relation {copy.table} does not exist', "42703")
-        return [there[name] for name in copy.columns] if copy.columns else list(there.values())
+        if not copy.columns:
+            return list(existing.values())
+        return [existing[name] for name in copy.columns]
 
     def _raise(self, message: str, sqlstate: str, detail: str = "") -> list[Message]:
-        """The error, raised inside the transaction, so that it fails as well."""
+        """Raise the error inside the transaction, so that the transaction fails too."""
         using = f"MESSAGE = {literal(message)}, ERRCODE = {literal(sqlstate)}"
         if detail:
             using += f", DETAIL = {literal(detail)}"
@@ -185,11 +187,11 @@ class Session:
             f"DO $redshift$ BEGIN RAISE EXCEPTION USING {using}; END $redshift$"
         )
 
-    def _in_redshifts_words(self, answer: list[Message]) -> list[Message]:
-        return [_translated(message) if message.kind == b"E" else message for message in answer]
+    def _translate_errors(self, response: list[Message]) -> list[Message]:
+        return [_translated(message) if message.kind == b"E" else message for message in response]
 
     def _record(self, query_id: int, bad: list[BadRow]) -> None:
-        """Load errors are recorded outside the transaction, which fails."""
+        """Record load errors in a separate transaction, since the current one fails."""
         connection = psycopg2.connect(self._dsn())
         try:
             with connection, connection.cursor() as cursor:
@@ -219,24 +221,24 @@ class Session:
 
 
 def _printable(raw: str) -> str:
-    """The system tables show a period for what they cannot hold."""
+    """Replace characters that the system tables cannot hold, as Redshift does."""
     return raw.replace("\0", ".")[:1024]
 
 
-def _failed(answer: list[Message]) -> bool:
-    return any(message.kind == b"E" for message in answer)
+def _failed(response: list[Message]) -> bool:
+    return any(message.kind == b"E" for message in response)
 
 
 def _translated(message: Message) -> Message:
-    """PostgreSQL's error as Redshift says it, where the two differ for this project."""
-    found = wire.fields(message)
-    if found.get("C") == "40001":
+    """Translate PostgreSQL's error to Redshift's where they differ."""
+    fields = wire.fields(message)
+    if fields.get("C") == "40001":
         return wire.error(
             "XX000",
             "1023",
             "Serializable isolation violation on table - 108263, transactions forming the cycle "
             "are: 647671, 647682 (pid:23880)",
         )
-    if BYTE_CHECK in found.get("M", ""):
+    if BYTE_CHECK in fields.get("M", ""):
         return wire.error("22001", "Value too long for character type")
     return message

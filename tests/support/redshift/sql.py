@@ -1,7 +1,7 @@
-"""Redshift's SQL on PostgreSQL: what it does not have is refused, what it has is rewritten.
+"""Redshift's SQL on PostgreSQL: unsupported features are rejected, others are rewritten.
 
-As far as this project's statements go, and strictly: what is not known to work on Redshift had
-better fail here. https://docs.aws.amazon.com/redshift/latest/dg/c_unsupported-postgresql-features.html
+Only what this project's statements need is supported. Anything not known to work on Redshift should
+fail here. https://docs.aws.amazon.com/redshift/latest/dg/c_unsupported-postgresql-features.html
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ VERSION = (
     "(Red Hat 3.4.2-6.fc3), Redshift 1.0.122340"
 )
 
-# Pieces of SQL: string literals, quoted names, comments, everything else one by one.
+# Tokens of SQL: string literals, quoted names, comments, and single characters.
 _PIECE = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/|[^'\"]", re.DOTALL)
 
 _UNSUPPORTED = {
@@ -51,17 +51,17 @@ _LIKE = re.compile(r"\(\s*LIKE\s+([^\s()]+)(\s+(?:IN|EX)CLUDING\s+DEFAULTS)?\s*\
 
 @dataclass(frozen=True)
 class Refused(Exception):
-    """A statement that Redshift would refuse."""
+    """Redshift would reject the statement."""
 
     message: str
     sqlstate: str = "0A000"
 
 
 def single(sql: str) -> str:
-    """The statement without its semicolon.
+    """Return the statement without its semicolon.
 
     Raises:
-        Refused: There are several.
+        Refused: There are several statements.
     """
     sql = sql.strip().removesuffix(";").strip()
     if ";" in bare(sql):
@@ -70,7 +70,7 @@ def single(sql: str) -> str:
 
 
 def bare(sql: str) -> str:
-    """The statement with literals, quoted names and comments blanked out."""
+    """Return the statement with literals, quoted names and comments blanked out."""
     return "".join(
         piece[0] * 2 if piece[0] in "'\"" else " " if piece[:2] in ("--", "/*") else piece
         for piece in _PIECE.findall(sql)
@@ -78,8 +78,10 @@ def bare(sql: str) -> str:
 
 
 def check(sql: str) -> None:
-    """Raises:
-    Refused: Redshift has no such thing.
+    """Check that Redshift supports the statement.
+
+    Raises:
+        Refused: It does not.
     """
     words = bare(sql)
     for pattern, message in _UNSUPPORTED.items():
@@ -88,7 +90,7 @@ def check(sql: str) -> None:
 
 
 def rewritten(sql: str, *, last_copy_count: int, last_copy_id: int, system: tuple[str, ...]) -> str:
-    """The statement for PostgreSQL."""
+    """Rewrite the statement for PostgreSQL."""
     words = {
         r"\bversion\s*\(\s*\)": f"{literal(VERSION)}::varchar AS version",
         r"\bpg_last_copy_count\s*\(\s*\)": str(last_copy_count),
@@ -99,21 +101,21 @@ def rewritten(sql: str, *, last_copy_count: int, last_copy_id: int, system: tupl
     tables = {*system, "svv_table_info"}
     words |= {rf"(?<![.\w]){name}\b": f"redshift_system.{name}" for name in tables}
     if creates_table(sql):
-        # TEXT and a VARCHAR without a length are VARCHAR(256), without a word.
+        # TEXT, and VARCHAR without a length, mean VARCHAR(256).
         words[_TEXT_TYPE] = "varchar(256)"
-    # Redshift keeps names in lower case, quoted or not.
+    # Redshift stores names in lower case, quoted or not.
     pieces = re.split(_QUOTED, sql)
     sql = "".join(
         _folded(piece, tables) if piece[:1] in ("'", '"') else _replaced(piece, words)
         for piece in pieces
     )
-    # A cast cuts by bytes, at a character's edge.
+    # A cast truncates by bytes, at a character boundary.
     sql = _CUT.sub(r"redshift_system.cut_bytes(\1, \2)", sql)
     return _LIKE.sub(r"(LIKE \1\2 INCLUDING CONSTRAINTS)", sql) if creates_table(sql) else sql
 
 
 def _folded(quoted: str, tables: set[str]) -> str:
-    """A quoted name in lower case, with its schema if it names a system table."""
+    """Return a quoted name in lower case, with the schema of a system table added."""
     if not quoted.startswith('"'):
         return quoted
     name = quoted.lower()
@@ -180,10 +182,10 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 
 GRANT USAGE ON SCHEMA redshift_system TO PUBLIC;
 GRANT SELECT ON ALL TABLES IN SCHEMA redshift_system TO PUBLIC;
 """
-"""What stands for Redshift's system tables and functions, in each database behind the server.
+"""Replacements for Redshift's system tables and functions, for each database behind the server.
 
-FNV_HASH gives other numbers than Redshift's, and NULL for NULL: what Redshift gives there is not
-documented, so nothing may rely on it.
+FNV_HASH returns other numbers than Redshift's, and NULL for NULL. Redshift's documentation does not
+define the latter, so nothing may rely on it.
 """
 
 BYTE_LENGTHS = """
@@ -201,4 +203,4 @@ BEGIN
     END LOOP;
 END $$
 """
-"""Makes PostgreSQL count a new table's character columns in bytes."""
+"""Adds constraints so that PostgreSQL limits a new table's character columns in bytes."""

@@ -1,7 +1,7 @@
-"""Rows and values as COPY's documentation describes them, character by character.
+"""Parsing of rows and values, character by character, as COPY's documentation describes it.
 
-Written apart from the product's own reading of the same options, so that each can show the other
-wrong. https://docs.aws.amazon.com/redshift/latest/dg/copy-parameters-data-conversion.html
+This is independent of the product's implementation, so each can reveal errors in the other.
+https://docs.aws.amazon.com/redshift/latest/dg/copy-parameters-data-conversion.html
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BOOLEANS = {"t": "t", "true": "t", "y": "t", "yes": "t", "1": "t"} | {
 
 @dataclass(frozen=True)
 class LoadError(Exception):
-    """What stl_load_errors gets a row for."""
+    """An error that is recorded in stl_load_errors."""
 
     code: int
     reason: str
@@ -43,7 +43,7 @@ class TargetColumn:
 
 @dataclass(frozen=True)
 class Options:
-    """The options of one COPY, as far as this server has them."""
+    """The options of a COPY that this server supports."""
 
     delimiter: bytes = b"|"
     removequotes: bool = False
@@ -61,39 +61,39 @@ class Options:
 
 
 def split_records(data: bytes, options: Options) -> list[bytes]:
-    """The file's records; with ESCAPE, a line end after a backslash does not end one."""
-    records, record, place = [], bytearray(), 0
-    while place < len(data):
-        byte = data[place : place + 1]
+    """Split a file into records; with ESCAPE, an escaped newline does not end a record."""
+    records, record, position = [], bytearray(), 0
+    while position < len(data):
+        byte = data[position : position + 1]
         if byte == b"\\" and options.escape:
-            record += data[place : place + 2]
-            place += 2
+            record += data[position : position + 2]
+            position += 2
             continue
         if byte == b"\n":
             records.append(bytes(record))
             record.clear()
         else:
             record += byte
-        place += 1
+        position += 1
     if record:
         records.append(bytes(record))
     return records
 
 
 def split_fields(record: bytes, options: Options) -> list[tuple[bytes, bool]]:
-    """The record's fields, unescaped and unquoted, each with whether it is the null string.
+    """Return the record's fields, unescaped and unquoted, each with whether it is the null string.
 
     Raises:
-        LoadError: A quote that is opened and not closed.
+        LoadError: A quote is not closed.
     """
-    fields, place = [], 0
+    fields, position = [], 0
     while True:
-        field, is_null, place = _field(record, place, options)
+        field, is_null, position = _field(record, position, options)
         fields.append((field, is_null))
-        if place >= len(record):
+        if position >= len(record):
             return fields
-        place += 1  # the delimiter
-        if place == len(record):
+        position += 1  # the delimiter
+        if position == len(record):
             fields.append((b"", False))
             return fields
 
@@ -102,35 +102,37 @@ def _field(record: bytes, start: int, options: Options) -> tuple[bytes, bool, in
     quote = record[start : start + 1]
     if options.removequotes and quote in (b'"', b"'"):
         return (*_quoted(record, start + 1, quote, options),)
-    field, place = bytearray(), start
-    while place < len(record) and record[place : place + 1] != options.delimiter:
-        if options.escape and record[place : place + 1] == b"\\":
-            place += 1
-        field += record[place : place + 1]
-        place += 1
-    return bytes(field), record[start:place] in (b"\\N", b"\\\\N"), place
+    field, position = bytearray(), start
+    while position < len(record) and record[position : position + 1] != options.delimiter:
+        if options.escape and record[position : position + 1] == b"\\":
+            position += 1
+        field += record[position : position + 1]
+        position += 1
+    return bytes(field), record[start:position] in (b"\\N", b"\\\\N"), position
 
 
-def _quoted(record: bytes, place: int, quote: bytes, options: Options) -> tuple[bytes, bool, int]:
+def _quoted(
+    record: bytes, position: int, quote: bytes, options: Options
+) -> tuple[bytes, bool, int]:
     field = bytearray()
-    while place < len(record):
-        byte = record[place : place + 1]
+    while position < len(record):
+        byte = record[position : position + 1]
         if options.escape and byte == b"\\":
-            field += record[place + 1 : place + 2]
-            place += 2
+            field += record[position + 1 : position + 2]
+            position += 2
             continue
-        if byte == quote and record[place + 1 : place + 2] in (b"", options.delimiter):
-            return bytes(field), False, place + 1
+        if byte == quote and record[position + 1 : position + 2] in (b"", options.delimiter):
+            return bytes(field), False, position + 1
         field += byte
-        place += 1
+        position += 1
     raise LoadError(1212, "Invalid quote formatting", value=record.decode("utf-8", "replace"))
 
 
 def convert(record: bytes, columns: list[TargetColumn], options: Options) -> list[str | None]:
-    """The record's values as PostgreSQL takes them; None is NULL.
+    """Convert the record to values for PostgreSQL; None is NULL.
 
     Raises:
-        LoadError: One of them does not fit.
+        LoadError: A value does not fit its column.
     """
     fields = split_fields(record, options)
     if len(fields) > len(columns):
@@ -161,20 +163,20 @@ def _value(raw: bytes, column: TargetColumn, options: Options) -> str | None:
 
 
 def _decoded(raw: bytes, column: TargetColumn, options: Options) -> str:
-    text, place = "", 0
-    while place < len(raw):
+    text, position = "", 0
+    while position < len(raw):
         for length in (1, 2, 3, 4):
             try:
-                text += raw[place : place + length].decode()
+                text += raw[position : position + length].decode()
             except UnicodeDecodeError:
                 continue
-            place += length
+            position += length
             break
         else:
             if not options.acceptinvchars:
                 raise LoadError(1220, "Multibyte character not supported", column.name)
             text += options.acceptinvchars.decode()
-            place += 1
+            position += 1
     return text
 
 
@@ -214,10 +216,10 @@ def _integer(text: str, type_: str) -> str:
     match = re.match(r"[+-]?\d*", text, re.ASCII)
     assert match is not None
     if match.end() < len(text) or not match[0].strip("+-"):
-        place = match.end()
+        position = match.end()
         raise ValueError(
             1207,
-            f"Invalid digit, Value '{text[place : place + 1]}', Pos {place}, "
+            f"Invalid digit, Value '{text[position : position + 1]}', Pos {position}, "
             f"Type: {_INTEGER_NAMES[type_]}",
         )
     if not -(2 ** _RANGES[type_]) <= int(text) < 2 ** _RANGES[type_]:

@@ -1,4 +1,4 @@
-"""PostgreSQL's wire protocol, version 3, as far as the simple query protocol needs it.
+"""PostgreSQL's wire protocol, version 3, as needed for the simple query protocol.
 
 https://www.postgresql.org/docs/current/protocol-message-formats.html
 """
@@ -36,7 +36,7 @@ class Stream:
         self._reader = sock.makefile("rb")
 
     def startup(self) -> tuple[int, bytes]:
-        """The first packet, which has no kind: its code and what follows."""
+        """Read the first packet, which has no type; return its code and the rest."""
         (length,) = struct.unpack("!I", self._exactly(4))
         body = self._exactly(length - 4)
         return struct.unpack("!I", body[:4])[0], body[4:]
@@ -105,7 +105,7 @@ def ready(status: bytes) -> Message:
 
 
 def fields(message: Message) -> dict[str, str]:
-    """An error's or notice's fields, by their letter."""
+    """Return the fields of an error or notice, by their letter."""
     parts = message.body.rstrip(b"\0").split(b"\0")
     return {part[:1].decode(): part[1:].decode("utf-8", "replace") for part in parts if part}
 
@@ -113,13 +113,13 @@ def fields(message: Message) -> dict[str, str]:
 def data_row(message: Message) -> list[str | None]:
     (count,) = struct.unpack("!H", message.body[:2])
     values: list[str | None] = []
-    place = 2
+    position = 2
     for _ in range(count):
-        (length,) = struct.unpack("!i", message.body[place : place + 4])
-        place += 4
+        (length,) = struct.unpack("!i", message.body[position : position + 4])
+        position += 4
         if length < 0:
             values.append(None)
             continue
-        values.append(message.body[place : place + length].decode())
-        place += length
+        values.append(message.body[position : position + length].decode())
+        position += length
     return values
