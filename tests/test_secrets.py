@@ -30,7 +30,7 @@ from tests.support.faulty_s3 import FaultyS3
 from tests.support.harness import WINDOW, ReplayHarness, log_full_window
 from tests.support.processes import free_port
 from tests.support.redshift import RedshiftServer, S3Access
-from tests.support.secret_markers import Marks
+from tests.support.secret_markers import SecretMarkers
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="reads processes from /proc"),
@@ -45,7 +45,7 @@ SECRET = "qzSecretOne/+qzSecretTwo="
 TOKEN = "qzTokenOne//+qzTokenTwo=="
 ROLE = "arn:aws:iam::123456789012:role/qzRoleOne-qzRoleTwo"
 USERS = "qzUsersOne:@/é%qzUsersTwo"
-MARKS = Marks(
+MARKS = SecretMarkers(
     {
         "password": ("qzPassOne", "qzPassTwo"),
         "access key": ("QZKEYONE",),

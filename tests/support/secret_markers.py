@@ -11,7 +11,7 @@ _GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
-class Marks:
+class SecretMarkers:
     """Secrets by name, each with unique plain words in it.
 
     Only the words are searched for, because they do not change when the characters between them
