@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import TypeVar
 
 from spade_spark.errors import InternalError
+from spade_spark.formatting import pluralize
 from spade_spark.streams.counts import StreamCounts
 from spade_spark.transform.edge_type_audit import EdgeTypeCounts
 from spade_spark.transform.outcomes import Outcome
@@ -35,10 +36,10 @@ class AuditCounts:
         globs: Globs read, if the input consists of globs.
         repeated_globs: Globs that had already been read.
         repeated: Lines of repeated globs, which were dropped.
-        edge_types: Origin of the events by edge type, for tables whose expected type is in
-            Blueprint's event metadata.
+        edge_types: Events from the expected and from other types of edge, by table. Only for tables
+            whose expected type is in Blueprint's event metadata.
         parquet: Rows in Parquet files, by table.
-        undated: Rows in Parquet files without a day, by table.
+        undated: Rows without a day in Parquet files, by table.
     """
 
     objects: int = 0
@@ -107,25 +108,27 @@ class AuditCounts:
         """
         if self.lines != self.undecodable + self.filtered + self.repeated + self.records:
             raise InternalError(
-                f"{label}: the audit counts do not balance: {self.lines} lines read, but "
-                f"{self.undecodable} undecodable + {self.filtered} prefiltered + "
-                f"{self.repeated} of repeated globs + {self.records} records. Nothing was loaded. "
-                "Please report this"
+                f"{label}: the audit counts do not balance: {pluralize(self.lines, 'line')} read, "
+                f"but {self.undecodable:,} undecodable + {self.filtered:,} prefiltered + "
+                f"{self.repeated:,} of repeated globs + {pluralize(self.records, 'record')}. "
+                "Nothing was loaded. Please report this"
             )
         for table in sorted(self.events.keys() | written.keys()):
-            if self.rows(table) != written.get(table, 0):
+            counted, in_files = self.rows(table), written.get(table, 0)
+            if counted != in_files:
                 raise InternalError(
-                    f"{label}: the audit counts do not balance: {self.rows(table)} rows of {table} "
-                    f"counted, but {written.get(table, 0)} in files. Nothing was loaded. Please "
+                    f"{label}: the audit counts do not balance: {pluralize(counted, 'row')} of "
+                    f"{table} counted, but {in_files:,} in files. Nothing was loaded. Please "
                     "report this"
                 )
         for stream, counts in self.streams.items():
             if not counts.balances:
                 raise InternalError(
-                    f"{label}: the audit counts do not balance: {counts.rows} rows for {stream}, "
-                    f"but {counts.outside} outside the window + {counts.filtered} filtered + "
-                    f"{counts.empty} empty + {counts.published} published + {counts.dropped} "
-                    "dropped. Please report this"
+                    f"{label}: the audit counts do not balance: {pluralize(counts.rows, 'row')} "
+                    f"for {stream}, but {counts.outside:,} outside the window + "
+                    f"{counts.filtered:,} filtered + {counts.empty:,} empty + "
+                    f"{counts.published:,} published + {counts.dropped:,} dropped. Please report "
+                    "this"
                 )
 
 
@@ -135,11 +138,11 @@ def total(counts: Iterable[AuditCounts]) -> AuditCounts:
 
 
 def _merge(
-    left: Mapping[str, Counts], right: Mapping[str, Counts], none: Counts
+    left: Mapping[str, Counts], right: Mapping[str, Counts], zero: Counts
 ) -> dict[str, Counts]:
     """Add counts of the same name; the order is that of ``left``."""
     return {
-        name: left.get(name, none) + right.get(name, none)
+        name: left.get(name, zero) + right.get(name, zero)
         for name in dict.fromkeys([*left, *right])
     }
 
@@ -149,7 +152,7 @@ def _add(
 ) -> dict[str, dict[Outcome, int]]:
     added = {table: dict(counts) for table, counts in left.items()}
     for table, counts in right.items():
-        into = added.setdefault(table, {})
+        sums = added.setdefault(table, {})
         for outcome, count in counts.items():
-            into[outcome] = into.get(outcome, 0) + count
+            sums[outcome] = sums.get(outcome, 0) + count
     return added

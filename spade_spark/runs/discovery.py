@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from spade_spark.errors import InputError, ObjectNotFoundError
+from spade_spark.formatting import pluralize
 from spade_spark.locking.lease import Lease, LeaseStore, LeaseTable
 from spade_spark.plan import Plan
 from spade_spark.runs.load_results import LoadRecord
@@ -82,17 +83,17 @@ class DiscoveredRun:
     def leftovers(self) -> tuple[StoredObject, ...]:
         """Files of failed, repeated or speculative task attempts that the manifest does not name.
 
-        Empty until there is a manifest. Empty for runs of an earlier tool, because there is no
-        record of which of their files are valid.
+        There are none until there is a manifest, and none for runs of an earlier tool, because no
+        record tells which of their files are valid.
         """
-        return self._unnamed(self.objects)
+        return self._leftovers(self.objects)
 
     @property
     def untracked_leftovers(self) -> tuple[StoredObject, ...]:
-        """The same in the store of untracked events."""
-        return self._unnamed(self.untracked)
+        """As :attr:`leftovers`, in the store of untracked events."""
+        return self._leftovers(self.untracked)
 
-    def _unnamed(self, objects: tuple[StoredObject, ...]) -> tuple[StoredObject, ...]:
+    def _leftovers(self, objects: tuple[StoredObject, ...]) -> tuple[StoredObject, ...]:
         if self.manifest is None or not self.manifest.plan:
             return ()
         # File names of attempts are unique across stores and folders.
@@ -158,8 +159,8 @@ def find_runs(store: Store, untracked: Store | None = None) -> list[DiscoveredRu
 def remove(entries: Iterable[tuple[Store, StoredObject]], run_tag: str) -> None:
     """Remove objects of a run in an order that is safe to interrupt.
 
-    The manifest goes first, then completion records, then other files. The plan goes last, because
-    it locates the untracked events. An interrupted removal leaves an abandoned run, which can be
+    The order is manifest, completion records, other files, plan. The plan is last because it
+    locates the untracked events. An interrupted removal leaves an abandoned run, which can be
     removed later.
     """
     paths = RunPaths(run_tag)
@@ -173,8 +174,8 @@ def remove(entries: Iterable[tuple[Store, StoredObject]], run_tag: str) -> None:
         return 3 if key == paths.plan else 2
 
     with ThreadPoolExecutor(_READERS, "remove") as pool:
-        for _, step in groupby(sorted(entries, key=rank), key=rank):
-            list(pool.map(lambda entry: entry[0].delete(entry[1].key), step))
+        for _, batch in groupby(sorted(entries, key=rank), key=rank):
+            list(pool.map(lambda entry: entry[0].delete(entry[1].key), batch))
 
 
 def _discover(
@@ -200,7 +201,7 @@ def _discover(
     except InputError as error:
         problems.append(str(error))
     if manifest:
-        problems += _missing(manifest, keys)
+        problems += _file_problems(manifest, keys)
     return DiscoveredRun(
         run_tag=run_tag,
         url=run.url,
@@ -229,8 +230,8 @@ def _name(key: str) -> str:
     return key.rpartition("/")[2]
 
 
-def _missing(manifest: Manifest, keys: dict[str, StoredObject]) -> Iterator[str]:
-    """The problems with files of the manifest that are missing or have another size."""
+def _file_problems(manifest: Manifest, keys: dict[str, StoredObject]) -> Iterator[str]:
+    """Describe the files of the manifest that are missing or have another size."""
     problems = []
     for table in manifest.tables:
         for file in table.all_files:
@@ -239,11 +240,13 @@ def _missing(manifest: Manifest, keys: dict[str, StoredObject]) -> Iterator[str]
                 problems.append(f"{file.key} is missing")
             elif entry.size != file.size:
                 problems.append(
-                    f"{file.key} has {entry.size} bytes, but {file.size} in the manifest"
+                    f"{file.key} has {pluralize(entry.size, 'byte')}, but {file.size:,} in the "
+                    "manifest"
                 )
     yield from problems[:_MAX_SHOWN]
     if len(problems) > _MAX_SHOWN:
-        yield f"and {len(problems) - _MAX_SHOWN} more files"
+        more = pluralize(len(problems) - _MAX_SHOWN, "more file")
+        yield f"{more} missing or of another size"
 
 
 def _loads(run: RunStore, keys: Iterable[str], problems: list[str]) -> Iterator[LoadRecord]:

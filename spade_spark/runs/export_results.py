@@ -21,8 +21,8 @@ class TablePublished:
         undated: Rows of the run without a day, which were not published.
         files: Number of files of these days.
         ddl: The statements that update Athena's or Redshift's catalog, in order.
-        if_lacking: If an earlier command published the run: the statements for columns that were
-            added later, each for a catalog that lacks the column.
+        if_lacking: The statements that add newer columns, each for a catalog that lacks the column.
+            Empty unless an earlier command published the run.
         before: Whether an earlier command published the run, so that there was nothing to do.
     """
 

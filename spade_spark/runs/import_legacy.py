@@ -1,8 +1,8 @@
 """Import a run without a manifest, which an earlier tool wrote, by its prefix.
 
-Without a manifest, files of failed tasks cannot be told from valid ones, so all files are taken.
-Therefore the import needs an explicit option. It reads each file once to count the rows, which the
-load compares with the rows in the staging table.
+Without a manifest, files of failed tasks look like valid ones, so all files are imported. Therefore
+the user must request the import with ``--by-prefix``. It reads each file once to count the rows,
+and the load compares this number with the rows in the staging table.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ def import_legacy_run(
     imported = tuple(_table(run, table) for table in tables)
     if not any(table.files for table in imported):
         names = ", ".join(f"{table.name}/v{table.version}" for table in tables)
-        raise InputError(f"{run.url} has no files of {names}: check --runtag and the versions")
+        raise InputError(
+            f"{run.url} has no files of {names}: check --runtag and the "
+            "versions of the tables in Blueprint"
+        )
     return Manifest(
         run_tag=run.paths.run_tag,
         plan="",

@@ -118,8 +118,8 @@ class UndoSucceeded:
     Attributes:
         table: The table's name.
         window: The window as text.
-        deleted: Deleted rows of the load.
-        inserted: Restored rows.
+        deleted: Rows of the load that were deleted.
+        inserted: Rows that were restored.
         backup: The backup table of the deleted rows; empty if there is none.
         seconds: Duration.
     """

@@ -11,6 +11,7 @@ import msgspec
 
 from spade_spark.blueprint.schema import Table
 from spade_spark.errors import InternalError
+from spade_spark.formatting import pluralize
 from spade_spark.plan import Plan
 from spade_spark.runs.audit_counts import AuditCounts, total
 from spade_spark.runs.load_results import LoadFile, TableFiles
@@ -72,7 +73,7 @@ class QuarantineFile:
 
 @dataclass(frozen=True)
 class CorruptObject:
-    """A corrupt input object. The complete lines before the corruption were used.
+    """A corrupt input object. Its complete lines before the corruption were processed.
 
     Attributes:
         key: The key below the edge store.
@@ -152,7 +153,7 @@ class ManifestTable:
 
 
 class Manifest(msgspec.Struct, frozen=True, rename={"counts": "ledger"}):
-    """The result of a run. Readers of the run use only the files that it names.
+    """The result of a run. A load or a publication uses only the files that it names.
 
     Attributes:
         run_tag: The run tag.
@@ -208,8 +209,8 @@ def build_manifest(
     numbers = sorted(completion.partition for completion in completions)
     if numbers != [partition.number for partition in plan.partitions]:
         raise InternalError(
-            f"{plan.run_tag}: {len(plan.partitions)} partitions were planned, "
-            f"but the completed ones are {numbers}"
+            f"{plan.run_tag}: the plan has {pluralize(len(plan.partitions), 'partition')}, but the "
+            f"completed ones are {numbers}. Nothing was loaded. Please report this"
         )
     ordered = sorted(completions, key=lambda completion: completion.partition)
     files = [file for completion in ordered for file in completion.files]
@@ -218,8 +219,8 @@ def build_manifest(
     counts = total(completion.counts for completion in ordered)
     if counts.objects != len(plan.sources):
         raise InternalError(
-            f"{plan.run_tag}: {len(plan.sources)} objects were planned, "
-            f"but {counts.objects} were read"
+            f"{plan.run_tag}: the plan has {pluralize(len(plan.sources), 'object')}, but the tasks "
+            f"read {counts.objects:,}. Nothing was loaded. Please report this"
         )
     _check(counts, format_, files, parquet, plan.run_tag)
     lookups: Counter[str] = Counter()

@@ -16,7 +16,7 @@
     <runtag>/_report.json            latest report of the run
     _locks/claims.json               leases of running replays (see locking/lease.py)
 
-A table's folder never begins with ``_``, so that no event name can collide with these names.
+A table's folder never begins with ``_``, so no event name can collide with these names.
 """
 
 from __future__ import annotations
@@ -57,12 +57,13 @@ def check_tag(tag: str) -> str:
     """Return ``tag`` if it is a valid run tag.
 
     Raises:
-        UsageError: The tag is not a valid prefix, or looks like the tag of an undo.
+        UsageError: The tag is not a valid prefix, or begins like the tag of an undo.
     """
     if tag.startswith(UNDO):
         raise UsageError(
-            f"{tag!r} is the tag of the undo of run tag {tag[len(UNDO) :]!r} in the replay log: "
-            f"use another run tag; to undo that run, use spade-spark undo {tag[len(UNDO) :]}"
+            f"{tag!r} is not a valid run tag, because tags that begin with {UNDO!r} identify undos "
+            f"in the replay log. To undo run tag {tag[len(UNDO) :]}: spade-spark undo "
+            f"{tag[len(UNDO) :]}"
         )
     if not is_tag(tag):
         raise UsageError(

@@ -2,9 +2,9 @@
 
 The checkpoint is stored next to the partition's completion record. It is written before the first
 row is sent, and marked as published at the end. In between, it contains for each stream the number
-of settled rows, and the number of rows up to which a send may be in progress. After a task was
-killed, the next attempt resumes after the settled rows. It cannot know whether the rows in progress
-were sent, so it sends them again and counts them as possibly repeated.
+of settled rows (sent, skipped or dropped), and the number of rows that may have been sent. After a
+task was killed, the next attempt resumes after the settled rows. It cannot know whether the rows in
+between were sent, so it sends them again and counts them as possibly repeated.
 
 One task attempt at a time holds the checkpoint and writes heartbeats to it. Another attempt takes
 it over by a conditional write when the heartbeats stop. A task that fails releases the checkpoint
@@ -40,8 +40,8 @@ class PublishOffset:
     """The offset of one stream.
 
     Attributes:
-        settled: Number of leading rows that are done.
-        sending: Number of leading rows that may have been sent.
+        settled: Number of rows from the start that are done: sent, skipped or dropped.
+        sending: Number of rows from the start that may have been sent.
         counts: The counts of the settled rows.
     """
 
@@ -50,7 +50,7 @@ class PublishOffset:
     counts: StreamCounts = field(default_factory=StreamCounts)
 
     def after_crash(self) -> PublishOffset:
-        """Derive the offset to resume from after the holder died."""
+        """Return the offset from which to resume after the holder died."""
         in_doubt = self.sending - self.settled
         counts = self.counts + StreamCounts(repeated=in_doubt)
         return PublishOffset(self.settled, self.settled, counts)
@@ -123,7 +123,7 @@ class PublishCheckpointStore:
         if self._store.write(self._key, encode(self._initial), if_absent=True):
             self._read()
         while not self._record.published and not self._holds():
-            self._await_end()
+            self._wait_or_take_over()
         return not self._record.published
 
     def progress(self, stream: str) -> PublishOffset:
@@ -158,8 +158,8 @@ class PublishCheckpointStore:
     def release(self, stream: str, offset: PublishOffset) -> None:
         """Release the checkpoint with the offset of a stream.
 
-        This is called after an error, which an error of its own must not hide. If the release
-        fails, the next attempt waits until this one is stale, and more rows are in doubt.
+        This is called while another error is raised, so it suppresses its own errors. If the
+        release fails, the next attempt waits until this one is stale, and more rows are in doubt.
         """
         with suppress(SpadeError, CheckpointLostError):
             self._write(streams={**self._record.streams, stream: offset}, holder=_NO_HOLDER)
@@ -167,8 +167,8 @@ class PublishCheckpointStore:
     def _holds(self) -> bool:
         return bool(self._etag) and self._record.holder == self._initial.holder
 
-    def _await_end(self) -> None:
-        """Wait for a heartbeat of the holder; take over if there is none."""
+    def _wait_or_take_over(self) -> None:
+        """Wait for a heartbeat of the holder; if there is none, take over the checkpoint."""
         seen = self._read()
         deadline = time.monotonic() + self._stale_after
         while seen.holder != _NO_HOLDER and not seen.published and time.monotonic() < deadline:
@@ -209,7 +209,7 @@ class PublishCheckpointStore:
                 if not attempts_left:
                     raise
         if self._record.plan != self._initial.plan:
-            raise InputError(f"{name} belongs to another plan; use a new run tag")
+            raise InputError(f"{name} belongs to another plan: start a new run without --runtag")
         self._etag = versioned.etag
         return self._record
 

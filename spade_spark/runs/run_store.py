@@ -66,7 +66,7 @@ class RunStore:
         problem = "" if is_new else self.plan_problem(plan)
         if problem:
             raise UsageError(problem)
-        # The plan contains their hash. A run that died before this line does not have them yet.
+        # A run that died after writing the plan has no schemas yet. The plan contains their hash.
         self.write_schemas(schemas)
         return plan if is_new else self.plan() or plan
 
@@ -117,7 +117,9 @@ class RunStore:
             name = self.store.url + entry.key
             completion = decode(self.store.read(entry.key), Completion, name, "completion record")
             if completion.plan != expected:
-                raise InputError(f"{name} belongs to another plan; use a new run tag")
+                raise InputError(
+                    f"{name} belongs to another plan: start a new run without --runtag"
+                )
             completions.append(completion)
         if not plan.streams:
             return completions
@@ -157,7 +159,7 @@ class RunStore:
         return completed
 
     def completed_run(self) -> CompletedRun | None:
-        """Read the completed run; return None if it is not complete."""
+        """Read the manifest; return None if the run is not complete."""
         name = self.store.url + self.paths.manifest
         try:
             data = self.store.read(self.paths.manifest)

@@ -1,4 +1,4 @@
-"""The state of runs: a value derived from a run's records and its loads."""
+"""Derive the state of a run from its records and its loads."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class State(str, Enum):
     DAMAGED = "damaged"
     """Its records cannot be read, or files are missing or have the wrong size."""
     LEGACY = "foreign"
-    """It has neither a plan nor a manifest, because an earlier tool wrote it."""
+    """It has neither a plan nor a manifest. Usually an earlier tool wrote it."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,13 @@ class TableLoad(msgspec.Struct, frozen=True, rename={"in_replay_log": "in_ledger
         table: The table's name.
         warehouse: ``host:port/database``.
         at: Time of the load, UTC.
-        start: START of the replaced window, in the form of the time column.
+        start: START of the replaced window, as in the time column.
         end: END of the replaced window.
         before: Rows in the window before the load; None if only the replay log has the load.
         deleted: Rows deleted.
         inserted: Rows inserted.
-        recorded: Whether the run has a load record; a driver that died after the commit wrote none.
+        recorded: Whether the run has a record of it; it has none if the driver died
+            after the commit.
         in_replay_log: Whether the replay log has it; None if that warehouse was not queried.
         backup: The backup table of the deleted rows; empty if there is none or it is not known.
         undone: Time of its undo, UTC; None if it was not undone.
@@ -240,7 +241,7 @@ def _superseded_by(run: DiscoveredRun, loads: tuple[TableLoad, ...]) -> str:
     """The later runs whose loads replaced all of this one; empty if there are none.
 
     If this run was loaded, they must have been loaded into the same warehouse after it. A run with
-    Parquet files only is for a lake, so that no load supersedes it.
+    only Parquet files is for a lake, so no load supersedes it.
     """
     assert run.manifest is not None
     if not run.manifest.has_tsv:
@@ -291,10 +292,13 @@ def _load_hint(manifest: Manifest, tables: Iterable[str]) -> str:
     tag = manifest.run_tag
     damaged = ("--allow-damaged", str(len(manifest.damaged))) if manifest.damaged else ()
     if not manifest.has_tsv and tag.endswith(QUARANTINE):
-        return "rows cannot be added to a lake: replay the window again, then publish that run"
+        return (
+            "it cannot be published, because a publication replaces the whole window: replay the "
+            "window again, then publish the new run"
+        )
     if not manifest.has_tsv:
-        words = ("spade-spark", "export", "publish", tag, "--to", "URL", *damaged)
-        return f"publish it to a lake: {shlex.join(words)}"
+        command = ("spade-spark", "export", "publish", tag, "--to", "URL", *damaged)
+        return f"publish it to a lake: {shlex.join(command)}"
     options = ("--skip-transform", *damaged)
     return f"load it: {_command(manifest.window, (*tables, *options), tag)}"
 
@@ -303,7 +307,7 @@ def _undo_hint(state: State, tag: str, loads: Iterable[TableLoad]) -> str:
     """The next step for a loaded run."""
     if state is State.UNDONE:
         return (
-            f"nothing to do, its load was undone. To restore its rows: spade-spark undo {UNDO}{tag}"
+            f"nothing to do, its load was undone. To reverse the undo: spade-spark undo {UNDO}{tag}"
         )
     if any(load.backup for load in loads):
         return (
@@ -330,5 +334,5 @@ def _publish_args(streams: Iterable[str]) -> Iterator[str]:
         yield from ("--publish", name)
 
 
-def _command(window: tuple[str, str], words: Iterable[str], tag: str) -> str:
-    return shlex.join(["spade-spark", "replay", *window, *words, "--runtag", tag])
+def _command(window: tuple[str, str], arguments: Iterable[str], tag: str) -> str:
+    return shlex.join(["spade-spark", "replay", *window, *arguments, "--runtag", tag])

@@ -11,6 +11,7 @@ from spade_spark.blueprint.schema import Column, Table
 from spade_spark.errors import InputError, InternalError, UsageError
 from spade_spark.plan import InputObject, Plan, assign_to_partitions
 from spade_spark.runs.audit_counts import AuditCounts
+from spade_spark.runs.discovery import find_runs
 from spade_spark.runs.manifest import Completion, CorruptObject, RowFile
 from spade_spark.runs.run_store import RunStore, sha256
 from spade_spark.settings import S3Settings
@@ -95,7 +96,7 @@ def test_the_copy_manifest_has_the_format_of_redshift(run):
 
 @pytest.mark.parametrize("numbers", [[0], [0, 0], [0, 1, 1], [0, 2]])
 def test_a_run_with_a_missing_or_repeated_partition_is_not_completed(run, numbers):
-    with pytest.raises(InternalError, match="2 partitions were planned"):
+    with pytest.raises(InternalError, match="the plan has 2 partitions, but the completed"):
         run.complete(PLAN, TABLES, [completion(number) for number in numbers], NOW)
     assert run.completed_run() is None
 
@@ -105,6 +106,20 @@ def test_a_run_whose_rows_do_not_add_up_is_not_completed(run):
     with pytest.raises(InternalError, match="4 rows of login counted, but 2 in files"):
         run.complete(PLAN, TABLES, [completion(0), wrong], NOW)
     assert run.completed_run() is None
+
+
+@pytest.mark.parametrize(("number", "rest"), [(6, "1 more file"), (7, "2 more files")])
+def test_only_the_first_five_missing_files_of_a_run_are_named(run, number, rest):
+    files = tuple(RowFile("login", 3, f"r/login/v3/{n}.gz", 1, 10, "00") for n in range(number))
+    full = msgspec.structs.replace(completion(0, rows=number), files=files)
+    empty = msgspec.structs.replace(completion(1, rows=0), files=())
+    run.complete(PLAN, TABLES, [full, empty], NOW)
+    run.store.write("r/login/v3/0.gz", b"x")
+    (discovered,) = find_runs(run.store)
+    first, *others, last = discovered.problems
+    assert first == "r/login/v3/0.gz has 1 byte, but 10 in the manifest"
+    assert others == [f"r/login/v3/{n}.gz is missing" for n in range(1, 5)]
+    assert last == f"{rest} missing or of another size"
 
 
 def test_the_manifest_lists_corrupt_objects(run):

@@ -63,5 +63,5 @@ def test_the_command_that_resumes_a_run_names_its_formats(formats, options):
 
 def test_a_quarantine_run_is_not_offered_to_a_lake():
     hint = state_of(complete("parquet", "r.quarantine"), []).next
-    assert "replay the window again, then publish that run" in hint
+    assert "replay the window again, then publish the new run" in hint
     assert state_of(complete("parquet"), []).next.endswith("export publish r --to URL")
