@@ -1,4 +1,4 @@
-"""Fetches the files that Blueprint publishes from S3, HTTP or a path."""
+"""Fetches files that Blueprint publishes: from S3, over HTTP or from a path."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OK: Final = 200
 
 
 def fetch(source: str, s3: S3Settings) -> bytes:
-    """Read ``source``, and decompress it if it is gzip.
+    """Read ``source`` and decompress it if it is gzip data.
 
     Args:
         source: ``s3://bucket/key``, an ``http(s)://`` URL, or a path.
@@ -33,7 +33,7 @@ def fetch(source: str, s3: S3Settings) -> bytes:
         SettingsError: No source is set, or the file is missing or cannot be read.
         ObjectNotFoundError: The S3 object does not exist.
         InputError: The server rejects the request, or the gzip data is corrupt.
-        TransientError: The server does not respond, or fails, on all attempts.
+        TransientError: The server failed or did not respond on all attempts.
     """
     return _inflate(_read(source, s3), source)
 
@@ -76,10 +76,10 @@ def _get(url: str) -> bytes:
         response = urllib3.request("GET", url, timeout=_TIMEOUT, retries=_REDIRECTS_ONLY)
     except urllib3.exceptions.HTTPError as error:
         raise TransientError(
-            f"{name} does not respond ({type(error).__name__}); try later"
+            f"{name} does not respond ({type(error).__name__}); retry later"
         ) from None
     if response.status >= _SERVER_ERROR:
-        raise TransientError(f"{name} returned status {response.status}; try later")
+        raise TransientError(f"{name} returned status {response.status}; retry later")
     if response.status != _OK:
         raise InputError(
             f"{name} returned status {response.status}: check [blueprint] in the settings"

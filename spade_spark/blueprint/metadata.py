@@ -1,4 +1,4 @@
-"""Blueprint's event metadata: the expected edge type of each event.
+"""Reads the expected edge type of each event from Blueprint's event metadata.
 
 The format is that of ``/allmetadata``: ``{"Metadata": {"<event>": {"edge_type": {"MetadataValue":
 "internal", …}, …}}}``. Member names are case-insensitive; event names and metadata types are not.
@@ -15,7 +15,7 @@ _EDGE_TYPE = "edge_type"
 
 
 def read_edge_types(raw: bytes, source: str = "the event metadata") -> Mapping[str, str]:
-    """Return the expected edge type by event, without events that have none.
+    """Return the expected edge type by event; events without one are left out.
 
     Args:
         raw: The uncompressed metadata.

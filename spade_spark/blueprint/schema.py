@@ -19,10 +19,10 @@ class Column:
     Attributes:
         inbound: The name of the event property (exact match).
         outbound: The name of the column in the warehouse.
-        transformer: The name of Blueprint's conversion (``int``, ``f@timestamp@unix``).
+        transformer: The name of Blueprint's transformer (``int``, ``f@timestamp@unix``).
         options: ``ColumnCreationOptions``, SQL after the type, such as ``(255)``.
-        supporting: The other properties that the transformer uses. A published column without any
-            has one with an empty name.
+        supporting: The other properties that the transformer uses. If the published column lists
+            none, this is one empty name.
     """
 
     inbound: str
@@ -34,7 +34,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table, which has the events of the same name."""
+    """A table for the events of the same name."""
 
     name: str
     version: int
@@ -46,7 +46,7 @@ class SkippedTable:
     """An invalid entry of the published list.
 
     Attributes:
-        name: The name of the table, or ``entry N`` (from 1) if it has none.
+        name: The name of the table; ``entry N`` (from 1) if it has none.
         reason: Why the entry is invalid.
     """
 

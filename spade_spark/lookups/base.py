@@ -1,4 +1,4 @@
-"""The interfaces of lookups for columns: the location of an address, the user id of a login."""
+"""The lookup interfaces: the location of an address, and the user id of a login."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class LookupStats:
     """The number of login lookups by result; each lookup has exactly one result.
 
     ``asked`` = ``memory_hits`` + ``memcached_hits`` + ``service_hits`` + ``service_misses`` +
-    ``service_failures``. Workers outlive tasks, so the counts of a task are those of its worker
-    after it minus those before it.
+    ``service_failures``. A Python worker process runs many tasks, so the counts of a task are the
+    difference between the counts of its process after and before the task.
 
     Attributes:
         asked: All lookups.
-        memory_hits: Lookups answered from the cache of the process, with a user id or without.
-        memcached_hits: Lookups answered by memcached, with a user id or without.
+        memory_hits: Lookups answered by the in-process cache, including logins without a user id.
+        memcached_hits: Lookups answered by memcached, including logins without a user id.
         service_asked: Lookups sent to the service; retries are not counted.
-        service_misses: Logins that the service does not have.
+        service_misses: Lookups of logins that the service does not know.
         service_failures: Lookups without a result.
         memcached_failures: Requests to memcached without a valid reply.
     """
@@ -47,7 +47,7 @@ class LookupStats:
 
     @property
     def service_hits(self) -> int:
-        """Logins that the service has."""
+        """Lookups of logins that the service knows."""
         cached = self.memory_hits + self.memcached_hits
         return self.asked - cached - self.service_misses - self.service_failures
 
@@ -85,7 +85,7 @@ class UserIdLookup(Protocol):
         """
 
     def stats(self) -> LookupStats:
-        """Return the counts since the lookup was opened; all are zero for a static table."""
+        """Return the counts since the lookup was opened; a static table has only zeros."""
 
 
 @dataclass(frozen=True)

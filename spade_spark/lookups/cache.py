@@ -38,9 +38,9 @@ class CachedUserId(NamedTuple):
 class TtlCache:
     """An LRU cache whose entries expire.
 
-    ``cachetools.TTLCache`` does the same at four times the cost of a hit, and the lookup asks this
-    cache for each row with a login that the service does not know (measured in
-    ``bench/README.md``). Not thread-safe: the owner holds a lock.
+    A hit in ``cachetools.TTLCache`` takes four times as long (measured in ``bench/README.md``), and
+    each row with a login that the service does not know is a hit here. Not thread-safe: the owner
+    holds a lock.
 
     Args:
         entries: The maximum number of entries; 0 stores nothing.
@@ -80,15 +80,15 @@ class TtlCache:
 
 
 class Memcached:
-    """Entries under ``spade-spark:login:<hash>``, as decimal text or ``none``.
+    """Caches user ids under ``spade-spark:login:<hash>``, as decimal text or ``none``.
 
     Args:
         server: ``host:port``.
-        namespace: What decides the user id besides the login. Entries of another service, or of
-            another path in its replies, are not found.
+        namespace: Identifies the service and the path in its responses; entries of other
+            namespaces are not found.
         lifetime: Seconds to expiry, rounded up; at most 30 days.
         timeout: Seconds to connect, and to wait for a reply.
-        pause: Seconds without requests after a failure.
+        pause: Seconds after a failure in which no requests are sent.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Memcached:
 
     @property
     def failures(self) -> int:
-        """The number of requests without a reply, or with a reply that is not valid."""
+        """The number of requests without a valid reply."""
         return self._failures
 
     def get(self, login: str) -> CachedUserId | None:
@@ -140,7 +140,7 @@ class Memcached:
             self._failed()
 
     def _key(self, login: str) -> bytes:
-        """Return a hash: unlike keys, logins can have any length, spaces and control characters."""
+        """Return a hash, because a login may be too long or have characters not allowed in keys."""
         text = f"{self._namespace}\n{login}".encode("utf-8", "surrogatepass")
         return b"spade-spark:login:" + hashlib.sha256(text).hexdigest().encode()
 

@@ -17,9 +17,9 @@ from spade_spark.settings import GeoipSettings, LookupSettings, S3Settings, User
 
 
 def open_lookups(settings: LookupSettings, s3: S3Settings) -> Lookups:
-    """Open the configured lookups; without configuration, a lookup finds nothing.
+    """Open the configured lookups; a lookup that is not configured finds nothing.
 
-    A static table takes precedence over databases and the service.
+    A static table takes precedence over the databases or the service.
 
     Raises:
         SettingsError: A file is missing or corrupt, or a setting is invalid.
@@ -32,8 +32,8 @@ def open_lookups(settings: LookupSettings, s3: S3Settings) -> Lookups:
 def worker_lookups(settings: LookupSettings, s3: S3Settings) -> Lookups:
     """Return the lookups of this process; open them at the first call.
 
-    Spark reuses a Python worker for many tasks. To open databases and connections and to fill the
-    caches in each task would take longer than many tasks.
+    Spark reuses a Python worker for many tasks. Opening databases and connections and filling the
+    caches takes longer than many tasks.
 
     Raises:
         SettingsError: See :func:`open_lookups`.

@@ -51,7 +51,7 @@ def local_file(setting: str, url: str, s3: S3Settings) -> Iterator[Path]:
 
 
 def _fetch(url: str, s3: S3Settings, folder: Path, prefix: str) -> Path:
-    """Return a copy of the current object; remove copies of earlier versions."""
+    """Return a local copy of the current object; remove the copies of earlier versions."""
     parent, key = split_url(url)
     store = open_store(parent, s3)
     # Of all keys with the prefix ``key``, the key itself is listed first.
@@ -69,7 +69,7 @@ def _fetch(url: str, s3: S3Settings, folder: Path, prefix: str) -> Path:
 
 
 def _download(store: Store, stored: StoredObject, path: Path) -> None:
-    """Download atomically; the caller holds the lock, so a leftover ``.part`` file is unused."""
+    """Download atomically. The caller holds the lock, so no process uses a ``.part`` file."""
     part = path.with_name(path.name + ".part")
     with store.open(stored.key, stored.etag) as source, part.open("wb") as target:
         shutil.copyfileobj(source, target, 1 << 20)
@@ -102,14 +102,14 @@ def _locked(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _errors_of(setting: str, url: str) -> Iterator[None]:
-    """Convert errors to errors of the setting. Never show other URLs: they may have a password."""
+    """Raise errors as SettingsError. Never show URLs of other schemes: they may have a password."""
     if "://" in url and not url.startswith(("s3://", "file://")):
         raise SettingsError(f"{setting} must be a path or s3://bucket/key, not another URL")
     try:
         yield
     except InputError as error:
         raise SettingsError(
-            f"{setting}: cannot read {url} ({error}): create it, or correct {setting}"
+            f"{setting}: cannot read {url} ({error}): create the file, or correct {setting}"
         ) from None
     except OSError as error:
         raise SettingsError(

@@ -1,7 +1,7 @@
-"""Locations from MaxMind's City and ASN databases, read with geoip2.
+"""Looks up locations in MaxMind's City and ASN databases with geoip2.
 
-Lookups read the records without geoip2's model objects, which more than double the time per address
-(measured in ``bench/README.md``). A test compares the results with the models. The databases are
+Lookups bypass geoip2's model objects, which more than double the time per address (measured in
+``bench/README.md``). A test compares the results with the models. The databases are
 memory-mapped, so all Python workers of a node share their pages.
 """
 
@@ -25,7 +25,7 @@ _MAPPED_V4 = bytes(10) + b"\xff\xff"
 
 
 class GeoIP:
-    """Locates addresses with one or both databases; open it once per process."""
+    """Locates addresses with one or both databases; open once per process."""
 
     def __init__(self, city: Database | None, asn: Database | None) -> None:
         self._city = city
@@ -41,7 +41,7 @@ class GeoIP:
         if valid is None:
             return GeoLocation()
         city = self._city.find(valid) if self._city else _EMPTY
-        system = self._asn.find(valid) if self._asn and asn else _EMPTY
+        asn_record = self._asn.find(valid) if self._asn and asn else _EMPTY
         try:
             # The first subdivision is the largest, for example England rather than the county.
             region = city.get("subdivisions") or (_EMPTY,)
@@ -49,11 +49,11 @@ class GeoIP:
                 city.get("city", _EMPTY).get("names", _EMPTY).get("en", ""),
                 city.get("country", _EMPTY).get("iso_code", ""),
                 region[0].get("iso_code", ""),
-                _system(system),
+                _format_asn(asn_record),
             )
         except (AttributeError, TypeError, LookupError):
             raise SettingsError(
-                f"the GeoIP record of {valid} is not one of a City or ASN database: "
+                f"the GeoIP record of {valid} is not from a City or ASN database: "
                 "check lookups.geoip.city and lookups.geoip.asn"
             ) from None
 
@@ -76,7 +76,7 @@ class Database(Reader):
             record = self._db_reader.get(address)
         except InvalidDatabaseError as error:
             raise _corrupt(self._setting, self._url, error) from None
-        except ValueError:  # an IPv6 address in a database of IPv4 addresses
+        except ValueError:  # an IPv6 address in an IPv4 database
             return _EMPTY
         return record if isinstance(record, dict) else _EMPTY
 
@@ -117,7 +117,7 @@ def _corrupt(setting: str, url: str, error: Exception) -> SettingsError:
 
 
 def _normalize(address: str) -> str | None:
-    """Return a valid address, an IPv4-mapped IPv6 address as IPv4; None if it is invalid.
+    """Return a valid address, with IPv4-mapped IPv6 converted to IPv4; None if it is invalid.
 
     The reader uses getaddrinfo, which also accepts ``1`` and ``fe80::1%eth0``.
     """
@@ -133,8 +133,8 @@ def _normalize(address: str) -> str | None:
     return address
 
 
-def _system(record: Mapping[str, Any]) -> str:
-    """Format a record as ``AS<number> <organisation>``, or what it has of that."""
+def _format_asn(record: Mapping[str, Any]) -> str:
+    """Format a record as ``AS<number> <organisation>``; empty without a number."""
     number = record.get("autonomous_system_number")
     if number is None:
         return ""

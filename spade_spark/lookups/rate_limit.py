@@ -7,7 +7,7 @@ import time
 
 
 class RateLimiter:
-    """Admits callers one at a time, at most ``rate`` per second in this process.
+    """Limits callers in this process to ``rate`` per second, at regular intervals.
 
     Unused slots are not saved, so no burst follows an idle time.
     """
@@ -28,7 +28,7 @@ class RateLimiter:
 
 
 class Cooldown:
-    """A period of ``seconds`` after a failure in which a service is not called."""
+    """A period of ``seconds`` after a failure during which a service is not called."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -36,7 +36,7 @@ class Cooldown:
 
     @property
     def active(self) -> bool:
-        """Whether the period has started and not ended."""
+        """Whether the period is in progress."""
         return time.monotonic() < self._end
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""Static tables instead of databases and services: JSON files with exact matches.
+"""Static lookup tables in JSON files, which replace databases and services.
 
 The formats are ``{address: {"City": s, "Country": s, "Region": s, "Asn": s}}``, where each member
 is optional, and ``{login: id}`` with signed 64-bit ids.
@@ -30,7 +30,7 @@ class _Entry(msgspec.Struct, rename="pascal", forbid_unknown_fields=True):
 
 
 class StaticGeo:
-    """Locations by exact text, which need not be a valid address."""
+    """Locations by exact text; keys need not be valid addresses."""
 
     def __init__(self, locations: Mapping[str, GeoLocation]) -> None:
         self._locations = dict(locations)

@@ -35,7 +35,7 @@ USER_ID_RETRIES = RetryPolicy(max_attempts=5, max_seconds=60, initial_wait=0.2, 
 
 
 class UserIdClient:
-    """Sends ``GET url?login=…``. Thread-safe; does not cache.
+    """Sends ``GET url?login=…``. Thread-safe; without a cache.
 
     Args:
         settings: The client uses ``url``, ``path``, ``timeout`` and ``rate_per_second``. A user and
@@ -43,7 +43,7 @@ class UserIdClient:
         retries: The retries of failed requests.
 
     Raises:
-        SettingsError: The URL is invalid, or the path is not a JMESPath.
+        SettingsError: The URL is invalid, or the path is not a JMESPath expression.
     """
 
     def __init__(self, settings: UsersSettings, retries: RetryPolicy) -> None:
@@ -60,10 +60,10 @@ class UserIdClient:
         self._http = urllib3.PoolManager(num_pools=1, maxsize=8)
 
     def user_id(self, login: str) -> int | None:
-        """Return the user id of ``login``; None if the service does not have it.
+        """Return the user id of ``login``; None if the service does not know the login.
 
         Raises:
-            LookupUnavailableError: No request had a valid response.
+            LookupUnavailableError: No attempt received a valid response.
         """
         attempts = 0
 
@@ -111,13 +111,13 @@ class UserIdClient:
                 redirect=False,
                 preload_content=False,
             )
-            # A body that is read completely returns its connection to the pool.
+            # Reading the complete body returns the connection to the pool.
             body = response.read(_MAX_RESPONSE_BYTES + 1)
         except HTTPError as error:
             raise _UserIdRequestError(_describe(error, self._timeout)) from None
         if len(body) > _MAX_RESPONSE_BYTES:
             response.close()
-            raise _UserIdRequestError("the response has more than 1 MB", retryable=False)
+            raise _UserIdRequestError("the response is larger than 1 MB", retryable=False)
         if response.status == HTTPStatus.NOT_FOUND:
             return None
         if response.status != HTTPStatus.OK:
@@ -151,7 +151,7 @@ class UserIdClient:
 
 
 class _UserIdRequestError(Exception):
-    """A request without a valid response. The message contains neither the URL nor the login.
+    """A request failed. The message contains neither the URL nor the login.
 
     ``retry_after`` is the wait in seconds that the service requested.
     """
@@ -188,7 +188,9 @@ def _compile_path(path: str) -> Any:
     try:
         return jmespath.compile(path)
     except JMESPathError as error:
-        raise SettingsError(f"lookups.users.path {path!r} is not a JMESPath: {error}") from None
+        raise SettingsError(
+            f"lookups.users.path {path!r} is not a JMESPath expression: {error}"
+        ) from None
 
 
 def _integer(value: object) -> int | None:
@@ -220,7 +222,7 @@ def _status_error(status: int, headers: Any, max_wait: float) -> _UserIdRequestE
 
 
 def _parse_retry_after(text: str) -> float | None:
-    """Parse the seconds or the date of ``Retry-After`` to seconds; None if it is invalid."""
+    """Parse ``Retry-After``, seconds or a date, to seconds; None if it is invalid."""
     if text.isdecimal() and text.isascii():
         return float(text)
     try:

@@ -1,4 +1,4 @@
-"""Looks up user ids in the cache of the process, then in memcached, then in the service."""
+"""Looks up user ids in the in-process cache, then in memcached, then in the service."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from spade_spark.settings import UsersSettings
 
 
 class CachedUserIdLookup:
-    """Looks up and caches user ids; also caches that a login does not exist.
+    """Looks up and caches user ids, including the fact that a login has none.
 
     If the service fails, ``settings.on_failure`` decides whether the task fails or the column stays
-    empty. An empty result of a failure is not cached, and the service is not called for ``pause``
-    seconds: retries for each row would take days. Thread-safe; threads that look up the same login
-    share one request.
+    empty. In the latter case, the empty result is not cached, and the service is not called for
+    ``pause`` seconds: retries for each row would take days. Thread-safe; threads that look up the
+    same login share one request.
 
     Raises:
         SettingsError: A setting is invalid.

@@ -17,11 +17,11 @@ class PublishConfig:
 
     Attributes:
         targets: The streams.
-        window: The rows to publish.
+        window: Selects the rows to publish.
         stale_after: Seconds without a heartbeat after which another task takes over a partition.
-        checkpoint_rows: Rows between two checkpoints of a stream. After a crash, at most this many
-            may be published twice.
-        allow_damaged: The maximum number of corrupt objects in a partition that is published.
+        checkpoint_rows: Rows between two checkpoints of a stream: the maximum number of rows that
+            are published twice after a crash.
+        allow_damaged: The maximum number of corrupt objects in a published partition.
     """
 
     targets: tuple[StreamTarget, ...]
@@ -36,7 +36,7 @@ class PublishConfig:
         return frozenset(table for target in self.targets for table in target.stream.events)
 
     def exceeds_corrupt_limit(self, completion: Completion) -> bool:
-        """Whether a partition must not be published: published rows cannot be undone."""
+        """Whether the partition has too many corrupt objects to be published."""
         return len(completion.damaged) > self.allow_damaged
 
 
@@ -48,11 +48,11 @@ class BroadcastContext:
         run_tag: The run tag, which is the prefix of the run's output.
         plan: SHA-256 of the plan.
         day: The ``YYYYMMDD`` prefix of files in a separate bucket for untracked events.
-        settings: The settings, without those of the warehouse.
+        settings: The settings without the warehouse settings.
         schemas: The published schemas, unchanged.
         requested: The tables to write; None for all.
         from_quarantine: Whether the input is a quarantine instead of edge logs.
-        publishing: The streams to publish to; None for none.
+        publishing: The streams to publish to; None if the run does not publish.
         edge_types: The expected edge type by event; None if edge types are not counted.
         time_column: The column whose day selects the Parquet file of a row.
     """
@@ -70,5 +70,5 @@ class BroadcastContext:
 
     @property
     def input_url(self) -> str:
-        """URL of the input store."""
+        """The URL of the input store."""
         return self.settings.output.base if self.from_quarantine else self.settings.input.edge

@@ -1,4 +1,4 @@
-"""The Spark driver: the context, the RDD of the plan's partitions, the broadcast, the progress.
+"""Runs the plan's partitions as one Spark job and reports its progress.
 
 This is the only module that imports pyspark. :mod:`spade_spark.spark.task` implements the task
 without Spark.
@@ -44,16 +44,16 @@ _LOCAL = re.compile(r"local(?:\[([\d*]+)\])?")
 _TRACEBACK = re.compile(r"Traceback \(most recent call last\):\n(?:[ \t].*\n)+(\S.*)")
 _PY4J_PREFIX = "An error occurred while calling"
 _LOG = logging.getLogger(__name__)
-_RAISED = re.compile(r"^spade_spark\.errors\.(\w+): (.+)", re.MULTILINE)
+_SPADE_ERROR = re.compile(r"^spade_spark\.errors\.(\w+): (.+)", re.MULTILINE)
 
-# Spark prints its environment in the event log and the web UI. The warehouse URL can be among the
-# arguments of spark-submit and must not appear there.
+# Spark shows its configuration and arguments in the event log and the web UI. The warehouse URL can
+# be an argument of spark-submit and must not appear there.
 _REDACTED = r"(?i)secret|password|passphrase|access[.]?key|token|(postgres(ql)?|redshift)://"
 
 
 @dataclass(frozen=True)
 class _TaskUpdate:
-    """What a task reports to the driver through the accumulator."""
+    """The accumulator value that tasks send to the driver: progress and permanent errors."""
 
     progress: TransformProgress = field(default_factory=TransformProgress)
     errors: tuple[SpadeError, ...] = ()
@@ -73,16 +73,16 @@ def transform(
     options: Mapping[str, str],
     *,
     check_lock: Callable[[], None],
-    watch: Callable[[TransformProgress], None],
+    show_progress: Callable[[TransformProgress], None],
 ) -> list[Completion]:
-    """Run every partition on Spark.
+    """Run the partitions on Spark.
 
     Args:
         context: The data that every task needs.
         partitions: The partitions to run.
         options: The ``[spark]`` table of the settings.
-        check_lock: Called several times a second; an exception from it cancels the run.
-        watch: Displays the progress, several times a second; an exception from it is logged.
+        check_lock: Called several times a second; an exception from it cancels the job.
+        show_progress: Called several times a second; an exception from it is only logged.
 
     Returns:
         The completion record of each partition.
@@ -98,7 +98,7 @@ def transform(
         guard = DisplayGuard()
         task = partial(_task, spark.broadcast(context), updates)
         rdd = spark.parallelize(partitions, numSlices=len(partitions))
-        # The action blocks, so it runs in another thread while this one reports the progress.
+        # The action blocks, so it runs in another thread while this thread reports the progress.
         with ThreadPoolExecutor(1, "spark-action") as pool:
             action = pool.submit(rdd.mapPartitions(task).collect)
             try:
@@ -106,7 +106,7 @@ def transform(
                     check_lock()
                     _raise_first(updates.value.errors)
                     with guard:
-                        watch(replace(updates.value.progress, running=_active_tasks(spark)))
+                        show_progress(replace(updates.value.progress, running=_active_tasks(spark)))
                     time.sleep(_POLL_SECONDS)
             except BaseException:
                 spark.cancelAllJobs()
@@ -114,7 +114,7 @@ def transform(
             completions = _result(action.result)
         check_lock()
         with guard:
-            watch(updates.value.progress)
+            show_progress(updates.value.progress)
         _raise_first(updates.value.errors)
     return completions
 
@@ -139,7 +139,7 @@ def _task(
         except TransientError:
             raise  # Spark retries the task, on another executor if possible
         except SpadeError as error:
-            # Not raised: Spark would retry the task in vain and print a stack trace.
+            # If it were raised, Spark would retry the task and print a stack trace.
             updates.add(_TaskUpdate(errors=(error,)))
             return
         updates.add(_TaskUpdate(_progress(completion.counts)))
@@ -157,13 +157,13 @@ def _active_tasks(spark: SparkContext) -> int:
 
 
 def _result(result: Callable[[], list[Completion]]) -> list[Completion]:
-    """Return the result of the action, or raise the error of the task instead of Spark's."""
+    """Return the result of the action. Raise the error of a task rather than Spark's."""
     try:
         return result()
     except Exception as error:
-        raised = _RAISED.findall(str(error))
-        if raised:
-            name, message = raised[-1]
+        reported = _SPADE_ERROR.findall(str(error))
+        if reported:
+            name, message = reported[-1]
             raise getattr(errors, name, SpadeError)(message) from None
         if isinstance(error, PySparkException) or type(error).__module__.startswith("py4j"):
             _LOG.debug("the Spark action failed", exc_info=error)
@@ -174,12 +174,14 @@ def _result(result: Callable[[], list[Completion]]) -> list[Completion]:
 
 
 def _root_cause(message: str) -> str:
-    """Return the line of a Spark error with the cause: the exception of a task, else Spark's."""
+    """Return the line of a Spark error that names the cause: a task's exception, else Spark's."""
     tracebacks = _TRACEBACK.findall(message)
     if tracebacks:
         return str(tracebacks[-1])
     lines = (line.strip(": ") for line in message.splitlines())
-    return next((line for line in lines if line and not line.startswith(_PY4J_PREFIX)), "no reason")
+    return next(
+        (line for line in lines if line and not line.startswith(_PY4J_PREFIX)), "unknown cause"
+    )
 
 
 @contextmanager
@@ -209,22 +211,22 @@ def _start(options: Mapping[str, str]) -> SparkContext:
 
 
 def _submitted_conf() -> tuple[SparkConf, str | None]:
-    """Return the configuration and the master of spark-submit; an empty one and None without it.
+    """Return the configuration and the master of spark-submit; empty and None without spark-submit.
 
-    The settings override that configuration, except its master: the master in the settings is for
+    The settings override this configuration but not its master: the master in the settings is for
     runs without spark-submit.
     """
     if _GATEWAY not in os.environ:
         return SparkConf(), None
-    # A SparkConf has the options of spark-submit only once the driver is connected to its JVM.
-    # Without them, a master set here would silently replace the one on the command line.
+    # SparkConf has the options of spark-submit only after the driver has connected to its JVM.
+    # Without them, a master set here would silently override the one on the command line.
     SparkContext._ensure_initialized()  # noqa: SLF001 - no public API does this
     conf = SparkConf()
     return conf, conf.get("spark.master")
 
 
 def _master(conf: SparkConf, master: str) -> str:
-    """Return the master; a local one with task retries, which Spark disables by default."""
+    """Add task retries to a local master, for which Spark disables them by default."""
     local = _LOCAL.fullmatch(master)
     if not local:
         return master

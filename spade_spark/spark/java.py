@@ -1,4 +1,4 @@
-"""Checks for Java, which Spark requires and pip cannot install, where Spark looks for it."""
+"""Checks that Spark will find Java, which pip cannot install."""
 
 from __future__ import annotations
 

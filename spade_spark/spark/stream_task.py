@@ -1,8 +1,7 @@
 """Publishes the rows of one partition to streams, after its completion record is written.
 
-The rows are read from the files in the completion record, in its order. Therefore every attempt
-sees the same rows under the same numbers. They are sent while they are read, so memory use is
-constant.
+The rows are read from the files in the completion record, in its order, so every attempt numbers
+them in the same way. They are sent while they are read, so memory use is constant.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ def publish(context: BroadcastContext, store: Store, completion: Completion) -> 
         InternalError: Rows were lost or counted twice.
     """
     assert context.publishing is not None
-    log = PublishCheckpointStore(
+    checkpoints = PublishCheckpointStore(
         store,
         RunPaths(context.run_tag).publication(completion.partition),
         context.plan,
@@ -59,18 +58,18 @@ def publish(context: BroadcastContext, store: Store, completion: Completion) -> 
         holder=uuid.uuid4().hex,
         stale_after=_stale_after(context.publishing),
     )
-    while log.acquire():
-        with suppress(CheckpointLostError):  # another attempt took over: wait for it
+    while checkpoints.acquire():
+        with suppress(CheckpointLostError):  # another attempt took over; wait for it
             for target in context.publishing.targets:
-                _StreamTask(context, store, completion, log, target).run()
-            log.finish()
-    counts = log.record.counts
+                _StreamTask(context, store, completion, checkpoints, target).run()
+            checkpoints.finish()
+    counts = checkpoints.record.counts
     counts.check({}, f"publishing partition {completion.partition}")
     return msgspec.structs.replace(completion, counts=completion.counts + counts)
 
 
 def _stale_after(publishing: PublishConfig) -> float:
-    """Return a longer time than any between two heartbeats: there is one at each send attempt."""
+    """Return a time longer than the interval between heartbeats. Each send attempt sends one."""
     delays = [parse_duration(target.stream.retry_delay) for target in publishing.targets]
     return publishing.stale_after + 2 * max(delays, default=0)
 
@@ -83,12 +82,12 @@ class _StreamTask:
         context: BroadcastContext,
         store: Store,
         completion: Completion,
-        log: PublishCheckpointStore,
+        checkpoints: PublishCheckpointStore,
         target: StreamTarget,
     ) -> None:
         publishing, settings, stream = context.publishing, context.settings, target.stream
         assert publishing is not None
-        self._store, self._log, self._target = store, log, target
+        self._store, self._checkpoints, self._target = store, checkpoints, target
         self._checkpoint_rows = publishing.checkpoint_rows
         self._files = [file for file in completion.files if file.table in stream.events]
         self._rows = sum(file.rows for file in self._files)
@@ -98,10 +97,10 @@ class _StreamTask:
             for name in {file.table for file in self._files}
         }
         record_url = store.url + RunPaths(context.run_tag).publication(completion.partition)
-        progress = log.progress(target.id)
+        progress = checkpoints.progress(target.id)
         self._publisher = Publisher(
             stream,
-            Sender(stream, AwsService(stream, settings), time.sleep, log.heartbeat),
+            Sender(stream, AwsService(stream, settings), time.sleep, checkpoints.heartbeat),
             Envelope(stream, f"{record_url}#{context.plan}/{target.id}"),
             settled=progress.settled,
             counts=progress.counts,
@@ -116,7 +115,7 @@ class _StreamTask:
         except BaseException:
             settled = self._publisher.settled
             offset = PublishOffset(settled, settled, self._publisher.counts)
-            self._log.release(self._target.id, offset)
+            self._checkpoints.release(self._target.id, offset)
             raise
 
     def _publish(self) -> None:
@@ -132,14 +131,14 @@ class _StreamTask:
             publisher.flush(end)
         if publisher.counts.rows != self._rows:
             raise InternalError(
-                f"{self._target.id}: {self._rows} rows to publish, "
-                f"but {publisher.counts.rows} counted; please report this"
+                f"{self._target.id}: {self._rows} rows should have been published, "
+                f"but {publisher.counts.rows} were counted; please report this"
             )
         self._checkpoint(sending=self._rows)
 
     def _checkpoint(self, sending: int) -> None:
         offset = PublishOffset(self._publisher.settled, sending, self._publisher.counts)
-        self._log.checkpoint(self._target.id, offset)
+        self._checkpoints.checkpoint(self._target.id, offset)
 
     def _read(self) -> Iterator[tuple[str, str]]:
         for file in self._files:
@@ -155,7 +154,7 @@ class _StreamTask:
                 yield line[:-1].decode()
 
 
-@lru_cache(maxsize=2)  # a worker runs many tasks of a run: the schemas are parsed once
+@lru_cache(maxsize=2)  # a Python worker runs many tasks; parse the schemas once
 def _columns(schemas: bytes) -> dict[str, tuple[str, ...]]:
     tables = read_tables(schemas, is_transformer).tables
     return {name: tuple(c.outbound for c in table.columns) for name, table in tables.items()}

@@ -1,6 +1,6 @@
-"""The task of one partition: reads its objects, transforms them, uploads the output and its counts.
+"""The Spark task: reads the objects of a partition, transforms them and uploads the output.
 
-The task does not use Spark: the same code runs in an executor, a thread, a test or a benchmark.
+This module does not use Spark: the same code runs in executors, threads, tests and benchmarks.
 Memory use does not depend on the input size: lines are read in chunks, and rows go to local files
 that are uploaded and removed when they reach their maximum size.
 """
@@ -46,16 +46,16 @@ from spade_spark.transform.transformers.registry import is_transformer
 from spade_spark.writers import quarantine
 
 _MIN_DRAIN_ROWS: Final = 32
-"""Rows of a table to drain at once: most tables have one or two per chunk."""
+"""The minimum rows of a table to write at once: most tables have one or two per chunk."""
 
 
 def run_partition(context: BroadcastContext, partition: InputPartition, attempt: int) -> Completion:
-    """Run one partition; the last step writes its completion record.
+    """Run one partition and write its completion record.
 
     Several attempts at a partition may run at once (speculation, a lost executor). Their files have
     different names. The first attempt to write the record wins; later ones return that record. If
     the run publishes and not too many objects are corrupt, the rows of that record are then
-    published, and the returned completion includes the counts of that.
+    published, and the returned record includes the counts of published rows.
 
     Raises:
         InputError: For example, an object was deleted or changed since it was planned.
@@ -124,7 +124,7 @@ class _TaskAttempt:
         self._read_counts = AuditCounts()
 
     def run(self) -> Completion:
-        """Read every object, then close and upload the open files."""
+        """Read the objects, then close and upload the open files."""
         for source in self._partition.sources:
             self._read_object(source)
         self._add(self._transform.drain())
@@ -165,11 +165,11 @@ class _TaskAttempt:
         return self._prefilter.skipped if self._prefilter else 0
 
     def _lines_read(self) -> int:
-        """Return the lines of all objects so far: transformed and prefiltered ones."""
+        """Return the number of lines read from all objects so far, including prefiltered ones."""
         return self._transform.counts.lines + self._prefiltered()
 
     def _feed_quarantine(self, lines: GzipLineReader | GlobReader, key: str) -> None:
-        """Retry the edge lines of a quarantine; each keeps its original object and line number."""
+        """Retry the lines of a quarantine, which keep their original object and line number."""
         for chunk in lines:
             for line in chunk.splitlines():
                 entry = quarantine.decode(line, key)
@@ -221,18 +221,18 @@ class _TaskAttempt:
         )
 
     def _event_counts(self) -> EventCounts:
-        """Return the counts of the transform, with the lines that the prefilter skipped."""
+        """Return the counts of the transform plus the prefiltered lines."""
         transformed = self._transform.counts
         return replace(transformed, lines=self._lines_read(), prefiltered=self._prefiltered())
 
 
-@lru_cache(maxsize=2)  # a worker runs many tasks of a run: the schemas are parsed once
+@lru_cache(maxsize=2)  # a Python worker runs many tasks; parse the schemas once
 def _tables(schemas: bytes) -> dict[str, Table]:
     return dict(read_tables(schemas, is_transformer).tables)
 
 
 def _edge_types(context: BroadcastContext, tables: Mapping[str, Table]) -> EdgeTypeCounter | None:
-    """Return the counter of edge types; None if the run does not count them."""
+    """Return a counter of edge types; None if the run does not count them."""
     if context.edge_types is None:
         return None
     return EdgeTypeCounter(
@@ -241,21 +241,21 @@ def _edge_types(context: BroadcastContext, tables: Mapping[str, Table]) -> EdgeT
 
 
 class PartitionReader:
-    """Opens the objects of one partition; skips globs that an earlier object contains."""
+    """Opens the objects of one partition; the readers skip globs that an earlier object had."""
 
     def __init__(self, context: BroadcastContext) -> None:
         self._read_globs = context.settings.input.form == "globs" and not context.from_quarantine
         self._deduplicator = GlobDeduplicator()
 
     def lines(self, stream: BinaryIO, key: str) -> GzipLineReader | GlobReader:
-        """Return a reader of the lines of the object ``key``."""
+        """Return a reader for the lines of the object ``key``."""
         if self._read_globs:
             return GlobReader(stream, key, self._deduplicator)
         return GzipLineReader(stream, key)
 
 
 def read_counts(lines: GzipLineReader | GlobReader) -> AuditCounts:
-    """Return the counts of one object, except those of the lines that ``lines`` yielded."""
+    """Return the counts of one object, without the yielded lines: the transform counts those."""
     counts = AuditCounts(objects=1, bytes_in=lines.bytes_in, bytes_inflated=lines.bytes_inflated)
     if isinstance(lines, GzipLineReader):
         return counts

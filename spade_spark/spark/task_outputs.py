@@ -1,4 +1,4 @@
-"""The output of one attempt at a partition: local files, uploaded when they are closed."""
+"""Writes the output of one attempt at a partition: local files, uploaded when they are closed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from spade_spark.writers.parquet_requirements import require_pyarrow
 from spade_spark.writers.partition_paths import NO_DAY, DayFile
 from spade_spark.writers.tsv import ClosedFile, RowFiles
 
-# Keys of the spooled files that do not belong to a table: no table has an empty name.
+# Keys of spooled files without a table; no table has an empty name.
 _UNTRACKED = ("", 0)
 _QUARANTINE = ("", 1)
 

@@ -194,9 +194,13 @@ class _ReplayRunner:
         # Imported here: a load alone needs no Spark.
         from spade_spark.spark import driver  # noqa: PLC0415 - see above
 
-        with self.reporter.transforming(partitions) as watch:
+        with self.reporter.transforming(partitions) as show_progress:
             return driver.transform(
-                context, partitions, self.settings.spark, check_lock=lock.check, watch=watch
+                context,
+                partitions,
+                self.settings.spark,
+                check_lock=lock.check,
+                show_progress=show_progress,
             )
 
     def _require_published(

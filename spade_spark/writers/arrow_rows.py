@@ -1,9 +1,9 @@
-"""Parses TSV rows to typed Arrow columns.
+"""Parses TSV rows into typed Arrow columns.
 
-Arrow's CSV reader parses the rows after their escapes (see :mod:`~spade_spark.gocompat.quote`) are
-converted: a quote is doubled, and other escapes become the characters themselves, as quoted values
-may contain tabs and line breaks. Integers are exact, and doubles are the nearest ones. An empty
-value of any type is null.
+The rows are first converted to CSV for Arrow's reader: escaped quotes are doubled, and other
+escapes (see :mod:`~spade_spark.gocompat.quote`) become the characters themselves, because quoted
+CSV values can contain tabs and line breaks. Integers are exact; doubles are the nearest ones. An
+empty value of any type is null.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class RowReader:
 
 
 def _csv_escape(match: re.Match[bytes]) -> bytes:
-    """Convert an escape to CSV text inside quotes."""
+    """Convert an escape to the text of a quoted CSV value."""
     return b'""' if match[0] == _QUOTE else unescape(match[0].decode()).encode()
 
 

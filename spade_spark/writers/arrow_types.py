@@ -1,8 +1,8 @@
 """The Arrow types of Blueprint's transformers, and the metadata of Parquet files.
 
 Times are ``timestamp[ms]`` without a time zone: the same wall-clock time as in the warehouse. In
-Parquet this is ``TIMESTAMP(MILLIS, isAdjustedToUTC=false)`` (apache/parquet-format,
-LogicalTypes.md), which query engines do not convert. The file metadata has the time zone.
+Parquet, this is ``TIMESTAMP(MILLIS, isAdjustedToUTC=false)`` (apache/parquet-format,
+LogicalTypes.md), which query engines do not convert. The file metadata states the time zone.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ def arrow_schema(table: Table, registry: Registry = TRANSFORMERS) -> pa.Schema:
         "spade.table": table.name,
         "spade.version": str(table.version),
         "spade.transformers": json.dumps({c.outbound: c.transformer for c in table.columns}),
-        "spade.timestamps": json.dumps(dict(_clocks(table, registry))),
+        "spade.timestamps": json.dumps(dict(_time_zones(table, registry))),
     }
     return pa.schema(columns, metadata)
 
 
-def _clocks(table: Table, registry: Registry) -> Iterator[tuple[str, str]]:
+def _time_zones(table: Table, registry: Registry) -> Iterator[tuple[str, str]]:
     for column in table.columns:
         spec = registry.spec(column.transformer)
         if spec.arrow_type is ArrowType.TIMESTAMP:

@@ -1,9 +1,8 @@
 """Writes rows to typed local Parquet files, one per day.
 
-A row group has about 128 MB of rows in Arrow's memory, and is kept in memory until it is encoded.
-One table at a time is converted, from its spooled gzip TSV file, in blocks of 1 MB. Therefore a
-task needs memory for one row group and its encoding, for any number of tables (measured by
-``bench/lake.py``).
+The input is a spooled gzip TSV file of one table, read in blocks of 1 MB. A row group of about
+128 MB stays in memory until it is encoded. Files are converted one at a time, so a task needs
+memory for one row group and its encoding, for any number of tables (measured by ``bench/lake.py``).
 """
 
 from __future__ import annotations
@@ -31,15 +30,15 @@ ZSTD_LEVEL: Final = 1
 """Level 3 makes files 4 % smaller and takes 10 to 25 % longer."""
 
 _BLOCK_BYTES: Final = 1024 * 1024
-_HASHED_BYTES: Final = 1024 * 1024
+_HASH_BLOCK_BYTES: Final = 1024 * 1024
 _MAX_OPEN_FILES: Final = 64
-"""A time column can have any number of days, as it need not be the time of the record."""
+"""The time column need not be the time of the event, so it can have any number of days."""
 
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
 @dataclass(frozen=True)
-class ClosedDay:
+class ClosedDayFile:
     """One complete Parquet file.
 
     Attributes:
@@ -69,7 +68,7 @@ class DayWriter:
         day: The day.
         path: The file to write.
         schema: The columns.
-        time_column: The column that has the day.
+        time_column: The column with the day.
     """
 
     def __init__(self, day: str, path: Path, schema: pa.Schema, time_column: str) -> None:
@@ -100,13 +99,15 @@ class DayWriter:
             self.buffered_bytes = 0
             self._writer.write_table(rows, row_group_size=len(rows))
 
-    def close(self) -> ClosedDay:
+    def close(self) -> ClosedDayFile:
         """Complete the file."""
         self.flush()
         self._writer.close()
         sha256 = sha256_of(self._path)
         size = self._path.stat().st_size
-        return ClosedDay(self._day, self._path, self._rows, size, sha256, self._first, self._last)
+        return ClosedDayFile(
+            self._day, self._path, self._rows, size, sha256, self._first, self._last
+        )
 
 
 def convert(
@@ -117,14 +118,14 @@ def convert(
     row_group_bytes: int,
     *,
     registry: Registry = TRANSFORMERS,
-) -> Iterator[ClosedDay]:
+) -> Iterator[ClosedDayFile]:
     """Convert a gzip TSV file to Parquet files, one per day.
 
     Args:
         source: A file of :mod:`~spade_spark.writers.tsv`.
         table: The table of the rows.
         folder: The directory for the Parquet files.
-        time_column: The column that has the day.
+        time_column: The column with the day.
         row_group_bytes: The size in Arrow's memory at which a row group is written.
         registry: The transformers.
 
@@ -134,7 +135,7 @@ def convert(
     """
     schema = arrow_schema(table, registry)
     reader = RowReader(schema)
-    days = _Days(schema, folder, source.stem, time_column, row_group_bytes)
+    days = _DayWriters(schema, folder, source.stem, time_column, row_group_bytes)
     for text in _blocks(source):
         try:
             rows = reader.read(text)
@@ -147,8 +148,8 @@ def convert(
     yield from days.close()
 
 
-class _Days:
-    """The open files of one table, by day."""
+class _DayWriters:
+    """The open Parquet files of one table, by day."""
 
     def __init__(
         self, schema: pa.Schema, folder: Path, name: str, time_column: str, row_group_bytes: int
@@ -161,7 +162,7 @@ class _Days:
         number = self._schema.get_field_index(time_column)
         self._dated = number >= 0 and self._schema.field(number).type == TIME
 
-    def add(self, rows: pa.Table) -> Iterator[ClosedDay]:
+    def add(self, rows: pa.Table) -> Iterator[ClosedDayFile]:
         for day, day_rows in self._by_day(rows):
             if day not in self._open and len(self._open) >= _MAX_OPEN_FILES:
                 yield from self.close()
@@ -169,7 +170,7 @@ class _Days:
         while sum(w.buffered_bytes for w in self._open.values()) >= self._row_group_bytes:
             max(self._open.values(), key=lambda writer: writer.buffered_bytes).flush()
 
-    def close(self) -> Iterator[ClosedDay]:
+    def close(self) -> Iterator[ClosedDayFile]:
         for writer in self._open.values():
             yield writer.close()
         self._open.clear()
@@ -222,6 +223,6 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 (hex) of a file."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while data := stream.read(_HASHED_BYTES):
+        while data := stream.read(_HASH_BLOCK_BYTES):
             digest.update(data)
     return digest.hexdigest()

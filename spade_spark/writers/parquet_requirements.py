@@ -1,4 +1,4 @@
-"""Checks before a run that it can write Parquet. Does not import pyarrow."""
+"""Checks before a run that it can write Parquet. This module does not import pyarrow."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The quarantine: records that could not be converted to rows, as JSON lines.
 
-It has malformed records, and events whose conversion failed with an internal error. Each JSON line
-has the raw edge line, its origin and the error. ``replay --from-quarantine TAG`` retries them.
+It contains malformed records, and events whose conversion failed with an internal error. Each JSON
+line has the raw edge line, its origin and the error. ``replay --from-quarantine TAG`` retries them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Quarantined(msgspec.Struct, frozen=True, omit_defaults=True):
         error: The error message.
         object: The key of the edge object.
         line: The line number in the object, from 1.
-        uuid: The id of the event; for a malformed record the id of the record, or ``error``.
+        uuid: The id of the event; for a malformed record, the id of the record or ``error``.
         event: The name of the failed event; other events of the record are not retried.
         raw: The edge line, if it is valid UTF-8.
         raw_base64: The edge line in base64, if it is not valid UTF-8.

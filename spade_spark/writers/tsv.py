@@ -2,8 +2,8 @@
 
 Each file is one gzip member (RFC 1952) without a time or a name, so the same rows in the same order
 produce the same bytes. All files share one compressor: each batch of rows ends with a full flush,
-after which any other DEFLATE data may follow (RFC 1951; zlib.h, Z_FULL_FLUSH). An open file needs
-memory only for its pending rows, not for a compressor of about 300 KB, and no file descriptor.
+after which unrelated DEFLATE data can follow (RFC 1951; zlib.h, Z_FULL_FLUSH). An open file needs
+memory only for its pending rows, but neither a compressor (about 300 KB) nor a file descriptor.
 Therefore a thousand tables can be open.
 
 isal at level 1 is ten times as fast as zlib at level 6, and its files are about 16 % larger.
@@ -26,9 +26,9 @@ _LAST_BLOCK = b"\x03\x00"  # an empty final block, fixed Huffman codes
 _TRAILER = struct.Struct("<II")
 
 BATCH_BYTES = 128 * 1024
-"""Pending bytes of a file at which the file is compressed."""
+"""The pending bytes of a file at which they are compressed."""
 PENDING_BYTES = 16 * 1024 * 1024
-"""Pending bytes of all files at which all files are compressed."""
+"""The pending bytes of all files at which they are compressed."""
 
 TableKey = tuple[str, int]
 """The name and the version of a table."""
@@ -120,9 +120,9 @@ class RowFiles:
     def _flush(self, file: _OpenFile) -> None:
         if file.pending_bytes:
             self._pending -= file.pending_bytes
-            deflated = [self._compressor.compress(rows) for rows in file.take_pending()]
-            deflated.append(self._compressor.flush(isal_zlib.Z_FULL_FLUSH))
-            file.append(b"".join(deflated))
+            compressed = [self._compressor.compress(rows) for rows in file.take_pending()]
+            compressed.append(self._compressor.flush(isal_zlib.Z_FULL_FLUSH))
+            file.append(b"".join(compressed))
 
 
 @dataclass(slots=True)

@@ -26,7 +26,7 @@ class Publisher(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Responds by path: /busy fails once, /down always; /moved redirects; /missing is not found."""
+    """Responds by path: /busy fails once, /down always; /moved redirects; /missing returns 404."""
 
     server: Publisher
 
@@ -64,7 +64,7 @@ def url(publisher):
 
 
 @pytest.fixture
-def impatient(monkeypatch):
+def quick_retries(monkeypatch):
     """Two attempts with a short wait."""
     quick = RetryPolicy(max_attempts=2, max_seconds=5, initial_wait=0.01, max_wait=0.01)
     monkeypatch.setattr("spade_spark.blueprint.fetch._RETRIES", quick)
@@ -107,7 +107,7 @@ def test_truncated_gzip_data_is_an_error(tmp_path, cut):
         fetch(str(path), S3Settings())
 
 
-@pytest.mark.parametrize("key", ["schemas.json.gz", "deep/er/schemas.json.gz"])
+@pytest.mark.parametrize("key", ["schemas.json.gz", "deeper/folder/schemas.json.gz"])
 def test_an_object_on_s3_is_read(s3_settings, bucket, key):
     open_store(f"s3://{bucket}/", s3_settings).write(key, gzip.compress(LIST, mtime=0))
     assert fetch(f"s3://{bucket}/{key}", s3_settings) == LIST
@@ -119,24 +119,24 @@ def test_a_missing_object_on_s3_is_an_error(s3_settings, bucket):
 
 
 @pytest.mark.parametrize("path", ["/list", "/list.gz", "/moved", "/busy"])
-def test_a_list_is_fetched_over_http_with_redirects_and_retries(url, impatient, path):
+def test_a_list_is_fetched_over_http_with_redirects_and_retries(url, quick_retries, path):
     assert fetch(url + path, S3Settings()) == LIST
 
 
-def test_status_404_is_not_retried(publisher, url, impatient):
+def test_status_404_is_not_retried(publisher, url, quick_retries):
     with pytest.raises(InputError, match="/missing returned status 404"):
         fetch(f"{url}/missing", S3Settings())
     assert publisher.requests == ["/missing"]
 
 
-def test_a_server_error_is_retried_and_its_message_has_no_secrets(publisher, url, impatient):
+def test_a_server_error_is_retried_and_its_message_has_no_secrets(publisher, url, quick_retries):
     address = url.replace("http://", "http://user:secret@")
-    with pytest.raises(TransientError, match=f"^{url}/down returned status 500; try later$"):
+    with pytest.raises(TransientError, match=f"^{url}/down returned status 500; retry later$"):
         fetch(f"{address}/down?token=secret", S3Settings())
     assert publisher.requests == ["/down", "/down"]
 
 
-def test_an_unreachable_server_is_an_error_with_its_url(url, publisher, impatient):
+def test_an_unreachable_server_is_an_error_with_its_url(url, publisher, quick_retries):
     publisher.shutdown()
     publisher.server_close()
     with pytest.raises(TransientError, match=f"^{url}/list does not respond"):

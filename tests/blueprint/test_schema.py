@@ -52,9 +52,7 @@ def test_member_names_are_case_insensitive():
 
 
 def test_the_last_valid_entry_of_a_name_wins():
-    catalog = read(
-        entry("t", Version=1), entry("t", Version=2), entry("t", "unheard_of", Version=3)
-    )
+    catalog = read(entry("t", Version=1), entry("t", Version=2), entry("t", "unknown", Version=3))
     assert catalog.tables["t"].version == 2
     assert [skipped.name for skipped in catalog.skipped] == ["t"]
 
@@ -80,9 +78,11 @@ def test_an_invalid_entry_skips_only_its_table(invalid, reason):
     assert catalog.skipped == (SkippedTable("t", reason),)
 
 
-@pytest.mark.parametrize("nameless", [entry(name=""), entry(name=None), entry(name=7), 5, None, []])
-def test_an_entry_without_a_name_is_reported_by_its_number(nameless):
-    catalog = read(entry("before"), nameless)
+@pytest.mark.parametrize(
+    "without_name", [entry(name=""), entry(name=None), entry(name=7), 5, None, []]
+)
+def test_an_entry_without_a_name_is_reported_by_its_number(without_name):
+    catalog = read(entry("before"), without_name)
     assert list(catalog.tables) == ["before"]
     assert [skipped.name for skipped in catalog.skipped] == ["entry 2"]
 

@@ -28,14 +28,14 @@ def _transform(
     options: Mapping[str, str],
     *,
     check_lock: Callable[[], None],
-    watch: Callable[[TransformProgress], None],
+    show_progress: Callable[[TransformProgress], None],
 ) -> list[Completion]:
     """As :func:`spade_spark.spark.driver.transform`."""
     received: BroadcastContext = pickle.loads(pickle.dumps(context))
     with ThreadPoolExecutor(2) as pool:
         completions = list(pool.map(lambda partition: _task(received, partition), partitions))
     check_lock()
-    watch(TransformProgress(len(completions)))
+    show_progress(TransformProgress(len(completions)))
     return completions
 
 

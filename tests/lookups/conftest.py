@@ -31,7 +31,7 @@ def users() -> Iterator[UserService]:
 
 @pytest.fixture
 def open_logins(users: UserService) -> Callable[..., CachedUserIdLookup]:
-    """Return a function that opens the lookups of another worker with the given settings."""
+    """Return a function that opens the lookups of another Python worker with the given settings."""
 
     def build(*, pause: float = 10, **settings: Any) -> CachedUserIdLookup:
         values = {"url": users.url, "rate_per_second": 100_000, "timeout": "5s"} | settings
@@ -124,7 +124,7 @@ def bucket(s3: S3Settings) -> Iterator[Any]:
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A temporary directory for this test that replaces the /tmp of a node."""
+    """A temporary directory in place of a node's ``/tmp``."""
     folder = tmp_path / "node"
     folder.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder))

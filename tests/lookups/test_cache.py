@@ -14,7 +14,7 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("get"), LOGINS),
         st.tuples(st.just("put"), LOGINS, st.none() | st.integers(0, 9)),
-        st.tuples(st.just("pass"), st.integers(1, 7)),
+        st.tuples(st.just("wait"), st.integers(1, 7)),
     ),
     max_size=60,
 )
@@ -56,7 +56,7 @@ def test_the_cache_behaves_like_the_model(size: int, lifetime: int, steps: list[
     clock = Clock()
     cache, model = TtlCache(size, lifetime, clock), Model(size, lifetime)
     for step, *arguments in steps:
-        if step == "pass":
+        if step == "wait":
             clock.now += arguments[0]
         elif step == "get":
             assert cache.get(arguments[0]) == model.get(arguments[0], clock.now)

@@ -190,16 +190,19 @@ def test_a_file_that_is_not_a_database_is_an_error(tmp_path: Path) -> None:
         open_geoip(GeoipSettings(asn=str(path)), S3Settings())
 
 
-def test_a_truncated_database_is_an_error_when_it_is_noticed(
+def test_a_corrupt_database_is_an_error_at_the_latest_when_it_is_read(
     databases: GeoipSettings, tmp_path: Path
 ) -> None:
     valid = Path(databases.city).read_bytes()
     metadata = valid.rindex(b"\xab\xcd\xefMaxMind.com")
-    path = tmp_path / "cut.mmdb"
+    path = tmp_path / "corrupt.mmdb"
     # Keep the search tree and overwrite the records.
     tree = valid.index(b"\0" * 16)
     path.write_bytes(valid[: tree + 16] + b"\xff" * (metadata - tree - 16) + valid[metadata:])
-    with pytest.raises(SettingsError, match=r"lookups\.geoip\.city: .*cut\.mmdb"):
+    with pytest.raises(
+        SettingsError,
+        match=r"lookups\.geoip\.city: .*corrupt\.mmdb is not a MaxMind database, or is corrupt",
+    ):
         open_geoip(GeoipSettings(city=str(path)), S3Settings()).locate("10.1.2.3")
 
 
@@ -213,7 +216,7 @@ def test_swapped_databases_are_an_error(databases: GeoipSettings) -> None:
 def test_records_of_the_wrong_structure_are_an_error(tmp_path: Path) -> None:
     city = write_database(tmp_path / "odd.mmdb", {"10.0.0.0/8": {"city": "London"}}, "Odd")
     geo = open_geoip(GeoipSettings(city=city), S3Settings())
-    with pytest.raises(SettingsError, match=r"10\.1\.2\.3 is not one of a City or ASN database"):
+    with pytest.raises(SettingsError, match=r"10\.1\.2\.3 is not from a City or ASN database"):
         geo.locate("10.1.2.3")
 
 
@@ -301,7 +304,7 @@ def test_concurrent_processes_download_a_database_once(
         download(store, stored, path)
 
     monkeypatch.setattr(files, "_download", counted)
-    # Forked like Spark's workers, so that they have the patched function.
+    # Forked, like Spark's Python workers, so they have the patched function.
     context = multiprocessing.get_context("fork")
     start, results = context.Barrier(4), context.SimpleQueue()
     arguments = ("s3://lookups/City.mmdb", s3, start, results)

@@ -56,8 +56,8 @@ def test_without_configuration_lookups_find_nothing() -> None:
 def test_a_table_takes_precedence_over_databases_and_services(tmp_path: Path) -> None:
     table = tmp_path / "geo.json"
     table.write_text('{"8.8.8.8": {"City": "x"}}')
-    given = LookupSettings(geoip=GeoipSettings(city="missing.mmdb", table=str(table)))
-    assert open_lookups(given, S3).geo.locate("8.8.8.8").city == "x"
+    both = LookupSettings(geoip=GeoipSettings(city="missing.mmdb", table=str(table)))
+    assert open_lookups(both, S3).geo.locate("8.8.8.8").city == "x"
 
 
 @pytest.mark.parametrize(
@@ -117,6 +117,6 @@ def test_a_worker_opens_its_lookups_once_per_settings(tmp_path: Path) -> None:
 
 def test_stats_can_be_added_and_subtracted() -> None:
     before = LookupStats(asked=3, memory_hits=1, service_asked=2, service_misses=1)
-    share = LookupStats(asked=4, memory_hits=1, memcached_hits=1, service_asked=2)
-    assert (before + share) - before == share
-    assert share.service_hits == 2
+    added = LookupStats(asked=4, memory_hits=1, memcached_hits=1, service_asked=2)
+    assert (before + added) - before == added
+    assert added.service_hits == 2

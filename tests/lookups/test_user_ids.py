@@ -320,7 +320,9 @@ def test_an_invalid_url_is_an_error_that_does_not_show_it(open_logins: Open, url
 
 
 def test_a_path_that_is_not_a_jmespath_is_an_error(open_logins: Open) -> None:
-    with pytest.raises(SettingsError, match=r"lookups\.users\.path 'results\[' is not a JMESPath"):
+    with pytest.raises(
+        SettingsError, match=r"lookups\.users\.path 'results\[' is not a JMESPath expression"
+    ):
         open_logins(path="results[")
 
 
@@ -392,7 +394,7 @@ def test_no_lookup_fails_while_memcached_is_down(
     logins = open_logins(memcached=memcached.address)
     memcached.stop()
     assert [logins.user_id("a"), logins.user_id("b")] == [1, 2]
-    # Counted once: after a failure, memcached is not used for a while.
+    # One failure: after it, memcached is not used during the cooldown.
     assert logins.stats() == LookupStats(asked=2, service_asked=2, memcached_failures=1)
 
 

@@ -1,4 +1,4 @@
-"""Errors and progress that the Spark driver reports."""
+"""The errors and the progress that the Spark driver reports."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def test_an_internal_error_of_a_task_is_reported_in_one_line():
             [InputPartition(0, ())],
             LOCAL,
             check_lock=lambda: None,
-            watch=lambda progress: None,
+            show_progress=lambda progress: None,
         )
     assert str(raised.value) == (
         "Spark failed: AttributeError: 'NoneType' object has no attribute 'output'; "
@@ -46,11 +46,15 @@ def context(tmp_path):
 @pytest.mark.spark
 @pytest.mark.usefixtures("aws_keys")
 def test_a_failing_display_is_logged_and_the_transform_continues(context, caplog):
-    def watch(progress):
+    def show_progress(progress):
         raise RuntimeError("no terminal")
 
     (completion,) = transform(
-        context, [InputPartition(0, ())], LOCAL, check_lock=lambda: None, watch=watch
+        context,
+        [InputPartition(0, ())],
+        LOCAL,
+        check_lock=lambda: None,
+        show_progress=show_progress,
     )
     assert completion.partition == 0
     assert caplog.text.count("the progress display failed (RuntimeError: no terminal)") == 1
@@ -69,7 +73,7 @@ def test_a_lost_lock_cancels_the_transform(context):
             [InputPartition(0, ())],
             LOCAL,
             check_lock=check_lock,
-            watch=lambda progress: None,
+            show_progress=lambda progress: None,
         )
 
 

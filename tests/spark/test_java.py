@@ -1,4 +1,4 @@
-"""The check for Java uses the search path of Spark and reports problems in one line."""
+"""The check for Java searches where Spark does and reports problems in one line."""
 
 import pytest
 

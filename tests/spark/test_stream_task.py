@@ -25,7 +25,7 @@ from tests.support import edge_logs
 from tests.support.partial_failures import PartialFailures
 from tests.support.streams import Consumer
 
-SPAN = WindowFilter("time", "2017-11-03 10:00:00", "2017-11-03 11:59:59")
+WINDOW = WindowFilter("time", "2017-11-03 10:00:00", "2017-11-03 11:59:59")
 ROWS = 40
 CHECKPOINT_ROWS = 10
 BATCHER = {"MaxSize": 990000, "MaxEntries": 4, "MaxAge": "1h"}
@@ -75,7 +75,7 @@ class StreamHarness:
             settings,
             edge_logs.schemas(edge_logs.LOGIN, edge_logs.CHAT),
             None,
-            publishing=PublishConfig(targets, SPAN, stale_after, CHECKPOINT_ROWS),
+            publishing=PublishConfig(targets, WINDOW, stale_after, CHECKPOINT_ROWS),
         )
 
     def record(self):
@@ -120,8 +120,8 @@ def test_a_glob_can_contain_rows_of_several_tables(harness, consumer):
     name = consumer.new_stream()
     events = {"login": {"Fields": ["n"]}, "chat": {"AllFields": True}}
     completion = harness.run(harness.context(stream(name=name, Compress=True, Events=events)))
-    entries = [each for _, record in consumer.read_stream(name) for each in unpack(record)]
-    assert Counter(each["Name"] for each in entries) == {"login": ROWS, "chat": 1}
+    entries = [entry for _, record in consumer.read_stream(name) for entry in unpack(record)]
+    assert Counter(entry["Name"] for entry in entries) == {"login": ROWS, "chat": 1}
     assert {"Name": "chat", "Fields": {"time": "2017-11-03 11:00:00", "text": "hi"}} in entries
     assert counts(completion).records == -(-42 // CHECKPOINT_ROWS)
 
@@ -147,7 +147,7 @@ def test_each_stream_receives_its_rows(harness, consumer):
     completion = harness.run(harness.context(stream(name=name), redshift))
     assert consumer.read_firehose(firehose) == [{"event": "chat", "text": "hi"}]
     assert len(consumer.rows(name)) == ROWS
-    assert {name: each.published for name, each in completion.counts.streams.items()} == {
+    assert {name: entry.published for name, entry in completion.counts.streams.items()} == {
         f"stream/{name}": ROWS,
         f"firehose/{firehose}": 1,
     }
@@ -203,28 +203,28 @@ def test_a_failed_task_resumes_at_the_failed_request(harness, consumer, partial)
     """
     name = consumer.new_stream()
     context = harness.context(stream(name=name, Batcher=BATCHER))
-    failing = FailingOnce(partial, at=2)
+    faults = RequestFaults(partial, first=2)
     with pytest.raises(TransientError, match="run the same command again"):
         harness.run(context)
     (progress,) = harness.record().streams.values()
     assert (harness.record().holder, progress.settled, progress.sending) == ("", 8, 8)
-    failing.clear_faults()
+    faults.clear_faults()
     published = counts(harness.run(context))
     assert numbers(consumer.rows(name)) == list(range(ROWS))
     assert (published.published, published.repeated) == (ROWS, 2)
     assert published.unanswered == 3
 
 
-class FailingOnce:
-    """Returns status 503 from request ``at`` on, until ``heal`` is called."""
+class RequestFaults:
+    """Returns status 503 from request number ``first`` on, until :meth:`clear_faults` is called."""
 
-    def __init__(self, partial, at):
+    def __init__(self, partial, first):
         self._partial, self._put = partial, partial._put
         partial._put = self._fail
-        self._at = at
+        self._first = first
 
     def _fail(self, headers, body, target):
-        if len(self._partial.puts) < self._at:
+        if len(self._partial.puts) < self._first:
             return self._put(headers, body, target)
         return 503, b'{"__type": "ServiceDown"}'
 
@@ -232,7 +232,7 @@ class FailingOnce:
         self._partial._put = self._put
 
 
-def test_a_record_rejected_on_all_attempts_is_counted_and_the_rest_is_published(
+def test_a_record_rejected_on_all_attempts_is_dropped_and_the_others_are_published(
     harness, consumer, partial
 ):
     rejected = set()
@@ -259,10 +259,10 @@ def _publish(folder, endpoint_url, name):
     harness.run(harness.context(stream(name=name, Batcher=BATCHER)))
 
 
-def test_after_a_kill_at_most_the_rows_since_the_checkpoint_are_repeated(
+def test_after_a_kill_only_rows_since_the_checkpoint_are_repeated(
     harness, consumer, partial, tmp_path
 ):
-    """The task is killed after 28 rows; its checkpoint says that rows from 20 on are in flight."""
+    """The task is killed after 28 rows. Its checkpoint says that rows 20 to 29 may be sent."""
     name = consumer.new_stream()
     spawn = multiprocessing.get_context("spawn")
     arguments = (tmp_path, harness.endpoint_url, name)
@@ -298,22 +298,22 @@ def test_an_attempt_waits_for_a_running_one(harness, consumer):
     assert numbers(consumer.rows(name)) == list(range(ROWS))
 
 
-def test_an_attempt_without_heartbeats_is_taken_over_and_then_stops(harness, consumer, partial):
+def test_an_attempt_without_heartbeats_stops_after_another_takes_over(harness, consumer, partial):
     name = consumer.new_stream()
-    stuck, free = threading.Event(), threading.Event()
+    hanging, resume = threading.Event(), threading.Event()
 
     def hang(number):
         if number == 1:
-            stuck.set()
-            assert free.wait(20)
+            hanging.set()
+            assert resume.wait(20)
 
     partial.before = hang
     context = harness.context(stream(name=name, Batcher=BATCHER), stale_after=0.3)
     with ThreadPoolExecutor(2) as pool:
         slow = pool.submit(harness.run, context)
-        assert stuck.wait(20)
+        assert hanging.wait(20)
         fast = harness.run(context)
-        free.set()
+        resume.set()
         assert slow.result(20) == fast
     sent = Counter(numbers(consumer.rows(name)))
     assert set(sent) == set(range(ROWS))

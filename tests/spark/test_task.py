@@ -64,7 +64,7 @@ def harness(tmp_path):
     return TaskHarness(tmp_path)
 
 
-def test_every_event_is_written_or_counted(harness):
+def test_every_event_is_counted_and_rows_are_written(harness):
     completion = run_partition(harness.context, harness.partition(edge_logs.log(GOOD)), 0)
     assert harness.rows(completion, "login") == [
         '"2017-11-03 11:00:00"\t"zoë"\t"5"',
@@ -187,8 +187,8 @@ def test_rows_are_written_as_parquet_if_requested(harness, formats):
 
 def test_a_task_that_writes_only_tsv_does_not_import_pyarrow(harness):
     program = "import sys; from spade_spark.spark import task; print('pyarrow' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
-    assert done.stdout == b"False\n"
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert process.stdout == b"False\n"
 
 
 CORRUPT = {
@@ -305,11 +305,11 @@ def test_the_completion_record_is_readable_json(harness):
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_globs_give_the_same_rows_and_counts_as_edge_logs(harness, form):
+def test_globs_produce_the_same_rows_and_counts_as_edge_logs(harness, form):
     logs = run_partition(harness.context, harness.partition(edge_logs.log(GOOD)), 0)
     rows = {table: harness.rows(logs, table) for table in ("login", "chat")}
-    read = harness.context.settings.input.model_copy(update={"form": "globs"})
-    settings = harness.context.settings.model_copy(update={"input": read})
+    as_globs = harness.context.settings.input.model_copy(update={"form": "globs"})
+    settings = harness.context.settings.model_copy(update={"input": as_globs})
     context = replace(harness.context, run_tag="globs", settings=settings)
     parts = [
         [edge_logs.record("x", {}, uuid="first"), *GOOD[:4]],
@@ -352,8 +352,8 @@ def test_edge_types_are_counted_only_for_requested_tables(harness):
 
 def test_a_quarantine_is_read_as_lines_even_if_the_input_is_globs(harness):
     first = run_partition(harness.context, harness.partition(edge_logs.log(GOOD)), 0)
-    read = harness.context.settings.input.model_copy(update={"form": "globs"})
-    settings = harness.context.settings.model_copy(update={"input": read})
+    as_globs = harness.context.settings.input.model_copy(update={"form": "globs"})
+    settings = harness.context.settings.model_copy(update={"input": as_globs})
     retry = replace(
         harness.context, run_tag="r.quarantine", from_quarantine=True, settings=settings
     )
@@ -362,7 +362,7 @@ def test_a_quarantine_is_read_as_lines_even_if_the_input_is_globs(harness):
     assert quarantined(harness, second) == quarantined(harness, first)
 
 
-def test_records_of_repeated_globs_are_part_of_the_balance(harness):
+def test_the_balance_of_the_counts_includes_records_of_repeated_globs(harness):
     completion = run_partition(harness.context, harness.partition(edge_logs.log(GOOD)), 0)
     lost = msgspec.structs.replace(completion, counts=replace(completion.counts, repeated=1))
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""Parsing TSV rows to typed columns preserves the values."""
+"""Parsing TSV rows into typed columns preserves the values."""
 
 import pyarrow as pa
 import pytest

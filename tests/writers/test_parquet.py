@@ -31,12 +31,12 @@ def table(*columns, name="t"):
 TWO_COLUMNS = table(edge_logs.column("time", "f@timestamp@unix"), edge_logs.column("a", "varchar"))
 
 
-def convert_rows(folder, rows, of=TWO_COLUMNS, size=1 << 27, time_column="time"):
+def convert_rows(folder, rows, table=TWO_COLUMNS, size=1 << 27, time_column="time"):
     source = folder / "rows.gz"
     source.write_bytes(
         gzip.compress("".join("\t".join(map(quote, row)) + "\n" for row in rows).encode())
     )
-    return list(convert(source, of, folder, time_column, size))
+    return list(convert(source, table, folder, time_column, size))
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def arrow_memory():
         pa.set_memory_pool(before)
 
 
-def test_there_is_a_file_per_day_and_one_for_rows_without_a_day(tmp_path):
+def test_each_day_and_rows_without_a_day_have_their_own_file(tmp_path):
     times = (*TIMES, "10000-01-01 00:00:00")
     files = convert_rows(tmp_path, [(time, str(number)) for number, time in enumerate(times)])
     rows = {file.day: pq.read_table(file.path).column("a").to_pylist() for file in files}
@@ -103,7 +103,7 @@ def test_many_days_are_written_with_a_limited_number_of_open_files(tmp_path):
 def test_every_transformer_has_a_type_and_every_timestamp_a_time_zone(tmp_path):
     names = [spec.example_name for spec in TRANSFORMERS.specs]
     all_types = table(*[edge_logs.column("p", name, outbound=name) for name in names])
-    (file,) = convert_rows(tmp_path, [("",) * len(names)], of=all_types)
+    (file,) = convert_rows(tmp_path, [("",) * len(names)], table=all_types)
     schema = pq.read_schema(file.path)
     types = {field.name: str(field.type) for field in schema}
     expected = {
@@ -138,7 +138,7 @@ def test_tables_that_parquet_does_not_support_are_an_error():
         require_parquet_columns([TWO_COLUMNS, duplicates])
 
 
-def test_a_missing_pyarrow_is_an_error_that_says_what_to_install(monkeypatch):
+def test_a_missing_pyarrow_is_an_error_with_the_command_to_install_it(monkeypatch):
     monkeypatch.setattr(parquet_requirements, "find_spec", lambda name: None)
     with pytest.raises(SettingsError, match=r"pip install 'spade-spark\[lake\]'"):
         require_pyarrow()
