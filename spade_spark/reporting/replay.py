@@ -94,12 +94,12 @@ class ReplayReport:
 _MAX_SHOWN = 10
 _MEANINGS = {
     Outcome.SUCCESS: "written as a row",
-    Outcome.SKIPPED_COLUMNS: "written as a row with a missing or unconvertible value",
-    Outcome.UNTRACKED: "no table has the event's name; written as untracked",
-    Outcome.MALFORMED: "the record's payload cannot be decoded",
+    Outcome.SKIPPED_COLUMNS: "written, but a value is missing or unconvertible",
+    Outcome.UNTRACKED: "no table has its name; written as untracked",
+    Outcome.MALFORMED: "payload of the record cannot be decoded",
     Outcome.EMPTY_REQUEST: "no event name or no properties",
     Outcome.FAILED: "internal error",
-    Outcome.NOT_REQUESTED: "the event's table was not requested",
+    Outcome.NOT_REQUESTED: "its table was not requested",
 }
 
 

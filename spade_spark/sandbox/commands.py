@@ -12,12 +12,12 @@ from spade_spark.sandbox.postgres_programs import program
 from spade_spark.sandbox.sandbox import Sandbox
 
 REPO_ROOT = Path(spade_spark.__file__).parent.parent
-"""The root of the repository; without ``replay.sh`` if the package is installed elsewhere."""
+"""The repository's root, or ``site-packages`` if spade-spark is installed there."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """One command.
+    """A command with its description.
 
     Attributes:
         purpose: A short description.
@@ -42,13 +42,16 @@ def commands(sandbox: Sandbox, conf: Path) -> list[Command]:
     scripts, python = Path(sys.executable).parent, _shell_path(Path(sys.executable))
     launchers = []
     if (REPO_ROOT / "replay.sh").exists():
-        script = _shell_path(REPO_ROOT / "replay.sh", here="./replay.sh")
+        script = _shell_path(REPO_ROOT / "replay.sh")
         job = _shell_path(REPO_ROOT / "jobs" / "replay.py")
         submit = f"PYSPARK_PYTHON={python} {_shell_path(scripts / 'spark-submit')}"
         launchers += [
-            Command("Run a replay", f"{environ} {script} 'local[*]' {url} {arguments} {options}"),
             Command(
-                "The same with spark-submit",
+                "Replay with replay.sh",
+                f"{environ} {script} 'local[*]' {url} {arguments} {options}",
+            ),
+            Command(
+                "Replay with spark-submit",
                 f"{environ} {submit} --master 'local[*]' {job} {arguments} --rsurl {url} {options}",
             ),
         ]
@@ -56,7 +59,7 @@ def commands(sandbox: Sandbox, conf: Path) -> list[Command]:
     return [
         *launchers,
         Command(
-            "The same with the spade-spark command",
+            "Replay with spade-spark",
             f"{environ} {replay} {arguments} --rsurl {url} {options}",
         ),
         Command("Query the warehouse", f"{_shell_path(program('psql'))} {url}"),
@@ -64,10 +67,9 @@ def commands(sandbox: Sandbox, conf: Path) -> list[Command]:
     ]
 
 
-def _shell_path(path: Path, here: str = "") -> str:
-    """The path relative to the current directory if possible, quoted for the shell."""
+def _shell_path(path: Path) -> str:
+    """Quote a path for the shell, relative to the current directory if it is inside."""
     try:
-        relative = path.relative_to(Path.cwd())
+        return shlex.quote(f"./{path.relative_to(Path.cwd())}")
     except ValueError:
         return shlex.quote(str(path))
-    return here or shlex.quote(str(relative))

@@ -1,4 +1,4 @@
-"""The demo: wrong rows, a replay as in production, corrected rows."""
+"""The demo: shows wrong rows, replays their window, and shows the corrected rows."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def show_demo(console: Console, events: int) -> bool:
     """
     started = time.monotonic()
     screen = DemoScreen(console)
-    screen.step("A warehouse, and on S3 the raw logs that its rows were loaded from")
+    screen.step("Set up a sandbox with a warehouse and raw logs on S3")
     with Sandbox(events, log=screen.log) as sandbox:
         succeeded = _show_replay(screen, sandbox)
     screen.end(time.monotonic() - started, succeeded=succeeded)
@@ -46,16 +46,16 @@ def show_demo(console: Console, events: int) -> bool:
 def _show_replay(screen: DemoScreen, sandbox: Sandbox) -> bool:
     with Session(ConnectionInfo.parse(sandbox.warehouse_url)) as session:
         before = _query_tables(session, sandbox)
-        screen.step("Wrong rows in the warehouse")
+        screen.step("Look at the wrong rows in the warehouse")
         screen.mistakes(sandbox.window, before)
         screen.rows(before)
 
-        screen.step("The replay: transform the same logs again, with the current schemas")
+        screen.step("Replay: transform the same logs again, with the corrected schemas")
         if not _replay(screen, sandbox):
             return False
 
         after = _query_tables(session, sandbox)
-        screen.step("The corrected rows")
+        screen.step("Check the corrected rows")
         screen.rows(after)
         screen.comparison(before, after)
         screen.replay_log(replay_log_rows(session, sandbox.settings.warehouse.control))
@@ -85,9 +85,9 @@ def _replay(screen: DemoScreen, sandbox: Sandbox) -> bool:
 
 
 def _environ(sandbox: Sandbox) -> Mapping[str, str]:
-    """The replay's environment: the sandbox's, with quiet Spark logs and its own temporary files.
+    """The environment variables of the replay, with few Spark logs.
 
-    What an interrupted replay leaves behind is removed with the sandbox.
+    Temporary files go to the sandbox's directory, which is removed even after an interrupt.
     """
     scratch = sandbox.directory / "tmp"
     scratch.mkdir()

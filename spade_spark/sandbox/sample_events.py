@@ -1,4 +1,4 @@
-"""Sample events: what the sandbox's clients send."""
+"""Random sample events, as clients send them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class EventGenerator:
         return logins[int(rng.random() * len(logins))]
 
     def user(self) -> Properties:
-        """A login, and for two events in three the user id, as a number or as text."""
+        """A login; in two of three events also the user id, as a number or as text."""
         login = self.login
         user_id = self.sample.users.get(login)
         draw = self.rng.random()
@@ -97,7 +97,7 @@ def minute_watched(generator: EventGenerator, _now: float) -> Properties:
 
 
 def purchase(generator: EventGenerator, now: float) -> Properties:
-    """A user buys something; one time is local without an offset, one is in Unix seconds."""
+    """A user buys something; ``purchased_at`` is local time, ``delivered`` is in Unix seconds."""
     rng = generator.rng
     price = rng.choice((0.99, 4.99, 9.99, 24.99, 99.5))
     return generator.user() | {
@@ -114,7 +114,7 @@ def purchase(generator: EventGenerator, now: float) -> Properties:
 
 
 def chat_message(generator: EventGenerator, now: float) -> Properties:
-    """A user sends a message, in several languages, with line breaks, quotes and backslashes."""
+    """A user sends a chat message; some have line breaks, quotes, backslashes or non-ASCII text."""
     rng = generator.rng
     return {
         "login": generator.login,
@@ -127,7 +127,7 @@ def chat_message(generator: EventGenerator, now: float) -> Properties:
 
 
 def page_view(generator: EventGenerator, _now: float) -> Properties:
-    """A user views a page; the table has no mistake."""
+    """A user views a page. The schema of its table never had a mistake."""
     rng = generator.rng
     return {
         "url": f"https://www.example.org/{rng.choice(generator.sample.channels)}",
@@ -149,7 +149,7 @@ SHARES: tuple[tuple[str, PropertyFactory, int], ...] = (
     ("purchase", purchase, 5),
     ("experiment_shown", untracked, 2),
 )
-"""Events with the factory of their properties and their share in percent."""
+"""The name of each event, the factory of its properties, and its share in percent."""
 
 
 def rfc3339(seconds: float) -> str:

@@ -27,7 +27,7 @@ class AutonomousSystem(NamedTuple):
     """An autonomous system, with a number reserved for documentation (RFC 5398)."""
 
     number: int
-    organisation: str
+    organization: str
 
 
 CITIES = (
@@ -71,13 +71,13 @@ _UNKNOWN = ip_network("203.0.113.0/24")
 
 @dataclass(frozen=True)
 class SampleData:
-    """The sample data of one seed.
+    """Addresses, users and channels that sample events are made of.
 
     Attributes:
-        addresses: Client addresses in canonical form; one in twenty is not in the databases.
+        addresses: Client IP addresses; one in twenty is not in the GeoIP databases.
         users: User ids by login, as the users service returns them.
-        logins: The logins of these users.
-        unknown_logins: Logins that the service does not know.
+        logins: The keys of ``users``.
+        unknown_logins: Logins that the users service does not know.
         channels: The channels for video and chat.
     """
 
@@ -89,7 +89,7 @@ class SampleData:
 
 
 def make_sample_data(seed: int, users: int = 600) -> SampleData:
-    """Generate the sample data, deterministic for a seed."""
+    """Generate sample data; equal seeds give equal data."""
     rng = random.Random(seed)  # noqa: S311 - sample data
     known = [str(network[rng.randrange(1, 16)]) for network in _NETWORKS for _ in range(12)]
     unknown = [str(_UNKNOWN[host]) for host in range(1, 1 + len(known) // 20)]
@@ -124,7 +124,7 @@ def write_asn_database(path: Path) -> None:
         system = SYSTEMS[number % len(SYSTEMS)]
         record = {
             "autonomous_system_number": system.number,
-            "autonomous_system_organization": system.organisation,
+            "autonomous_system_organization": system.organization,
         }
         writer.insert_network(IPSet([str(network)]), record)
     writer.to_db_file(str(path))

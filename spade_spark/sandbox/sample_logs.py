@@ -18,13 +18,13 @@ from spade_spark.sandbox.sample_events import SHARES, EventGenerator, rfc3339
 from spade_spark.sandbox.sample_geo_users import SampleData
 
 NODES = (("edge-a", "i-0a1b2c3d"), ("edge-b", "i-0d4c3b2a"))
-"""Groups and nodes; each node closes a file every :data:`FILE_SECONDS`."""
+"""The edge nodes, each with its group. A node starts a new file every :data:`FILE_SECONDS`."""
 
 FILE_SECONDS = 600
 
 _ENCODER = msgspec.json.Encoder()
 _GZIP_LEVEL = 1
-_MALFORMED, _LISTS, _URL_SAFE, _ESCAPED = 0.002, 0.1, 0.02, 0.02  # shares of records
+_MALFORMED, _LISTS, _URL_SAFE, _PERCENT_ENCODED = 0.002, 0.1, 0.02, 0.02  # shares of records
 
 
 class EdgeRecord(msgspec.Struct):
@@ -60,7 +60,7 @@ def edge_objects(
     """Generate the objects that the nodes close from ``start`` to ``end``, in time order.
 
     Args:
-        sample: The clients that send the events.
+        sample: The sample data to generate events from.
         seed: The seed; equal seeds give equal objects.
         start: Opening time of the first files.
         end: Closing time of the last files.
@@ -75,12 +75,12 @@ def edge_objects(
             closed = opened + FILE_SECONDS + rng.randrange(5)
             day = datetime.fromtimestamp(closed, timezone.utc).strftime("%Y%m%d")
             key = f"{day}/{group}/{closed}.{node}.{rng.getrandbits(64):016x}.log.gz"
-            writer = _Writer(EventGenerator(sample, rng), opened)
-            yield EdgeObject(key, writer.gzip(events_per_object), writer.events)
+            generator = _ObjectGenerator(EventGenerator(sample, rng), opened)
+            yield EdgeObject(key, generator.gzip(events_per_object), generator.events)
 
 
-class _Writer:
-    """Writes the lines of one object and counts its events."""
+class _ObjectGenerator:
+    """Generates the lines of one object and counts its events."""
 
     def __init__(self, generator: EventGenerator, opened: int) -> None:
         self._generator, self._rng, self._opened = generator, generator.rng, opened
@@ -90,7 +90,7 @@ class _Writer:
         self.events = 0
 
     def gzip(self, events: int) -> bytes:
-        """Return about ``events`` events as gzip lines, in time order."""
+        """Return about ``events`` events in time order, gzipped, with an undecodable last line."""
         lines = chain(self._lines(events), (b'{"receivedAt": the node was restarted\n',))
         return igzip.compress(b"".join(lines), _GZIP_LEVEL, mtime=0)
 
@@ -101,7 +101,7 @@ class _Writer:
             now = round(self._opened + self.events * step, 3)
             is_list = self._rng.random() < _LISTS
             more = [next(names, name) for _ in range(self._rng.randrange(1, 4))] if is_list else ()
-            batch = [self._event(each, now) for each in (name, *more)]
+            batch = [self._event(event, now) for event in (name, *more)]
             self.events += len(batch)
             yield self._line(now, batch if is_list else batch[0])
 
@@ -120,7 +120,7 @@ class _Writer:
         return _ENCODER.encode(record) + b"\n"
 
     def _data(self, payload: bytes) -> str:
-        """Base64 as clients encode it: mostly standard, some URL-safe, some percent-encoded."""
+        """Encode a payload in Base64 as clients do: some URL-safe, percent-encoded or malformed."""
         draw = self._rng.random()
         if draw < _MALFORMED:
             return base64.b64encode(payload).decode()[:-3]
@@ -128,4 +128,4 @@ class _Writer:
         if draw < _URL_SAFE:
             return base64.urlsafe_b64encode(payload).decode()
         data = base64.b64encode(payload).decode()
-        return quote(data, safe="") if draw < _URL_SAFE + _ESCAPED else data
+        return quote(data, safe="") if draw < _URL_SAFE + _PERCENT_ENCODED else data

@@ -1,8 +1,8 @@
-"""The sample's tables: the correct schemas, and the wrong ones of three hours.
+"""The sample's table schemas: the correct ones, and the wrong ones of three hours.
 
-A schema change of four tables was published with a mistake in each and fixed three hours later by
-another version. The rows loaded in between are still wrong in the warehouse, and the edge logs of
-these hours are still on S3.
+Four tables had a new version published with a mistake, and three hours later another version that
+fixed it. The rows loaded in between are still wrong in the warehouse. Their edge logs are still on
+S3.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class Mistake:
 
     Attributes:
         table: The table's name.
-        columns: The wrong columns, which have another property or transformer.
-        why: The visible effect, in one line.
+        columns: The wrong columns: they have another property or transformer than the correct ones.
+        effect: What is wrong in the rows, in one line.
     """
 
     table: str
     columns: tuple[Column, ...]
-    why: str
+    effect: str
 
 
 TABLES: tuple[Table, ...] = (
@@ -125,12 +125,12 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake(
         "minute_watched",
         (Column("bitrate", "bitrate", "int"),),
-        "bitrate is parsed as an integer, so fractions are NULL",
+        "bitrate is parsed as an integer, so values with a fraction are NULL",
     ),
     Mistake(
         "purchase",
         (Column("tax", "price", "float"),),
-        "price has the value of the property tax",
+        "price is read from the property tax",
     ),
     Mistake(
         "chat_message",
@@ -141,7 +141,7 @@ MISTAKES: tuple[Mistake, ...] = (
 
 
 def with_mistakes(tables: tuple[Table, ...] = TABLES) -> tuple[Table, ...]:
-    """The tables with the mistakes, one version lower."""
+    """The tables with their mistakes. The wrong version of a table precedes its correct one."""
     mistakes = {mistake.table: mistake for mistake in MISTAKES}
     return tuple(
         _with_mistake(table, mistakes[table.name]) if table.name in mistakes else table

@@ -10,9 +10,9 @@ import msgspec
 from spade_spark.settings import S3Settings
 
 VIEWERS = "viewers"
-"""Compressed; logins of known users, and all fields of minutes watched."""
+"""A compressed stream with the logins of known users and all fields of ``minute_watched``."""
 CHAT = "chat"
-"""One record per chat message; subscribers only."""
+"""A stream with one record for each chat message of a subscriber."""
 
 _SUBSCRIBERS = [{"Field": "subscriber", "Values": ["true"], "Operator": "in_set"}]
 

@@ -1,7 +1,7 @@
-"""The sample's warehouse: live tables with a few hours of wrong rows.
+"""The sample's warehouse: tables that are correct except for a window of three hours.
 
-The rows are transformed and loaded by this package's own code: first all hours with the correct
-schemas, then the window with the wrong schemas.
+The product's own code transforms and loads the rows: first the whole logs with the correct schemas,
+then the window with the wrong schemas.
 """
 
 from __future__ import annotations
@@ -33,38 +33,38 @@ from spade_spark.window import Window
 
 
 def fill_warehouse(settings: Settings, logs: Window, wrong: Window, scratch: Path) -> None:
-    """Create and fill the live tables and the control tables.
+    """Create and fill the tables and the control tables.
 
     Args:
         settings: The sandbox's settings.
         logs: The window of the logs.
         wrong: The window to load with the wrong schemas.
-        scratch: A directory for the row files.
+        scratch: A directory for temporary row files.
     """
     edge = open_store(settings.input.edge, settings.s3)
     all_objects = [InputObject(entry.key, entry.size, entry.etag) for entry in edge.list()]
     wrong_objects = list_window(edge, wrong, settings.input).sources
     with Session(ConnectionInfo.parse(settings.warehouse.url.get_secret_value())) as session:
         create_tables(session, settings, TABLES)
-        # For login: version 3 was correct, version 4 was wrong, and version 5 fixes it.
+        # Of login, version 3 was correct, version 4 was wrong, and version 5 is correct again.
         before = [
             replace(table, version=table.version - 2 * _has_mistake(table.name)) for table in TABLES
         ]
-        publish(session, settings, before, logs.wall_start)
+        record_versions(session, settings, before, logs.wall_start)
         _load(settings, _transform(settings, before, all_objects, scratch), logs, "before")
 
         wrong_tables = with_mistakes(TABLES)
-        publish(session, settings, _only_with_mistakes(wrong_tables), wrong.wall_start)
+        record_versions(session, settings, _only_with_mistakes(wrong_tables), wrong.wall_start)
         files = _transform(settings, wrong_tables, wrong_objects, scratch)
-        _load(settings, [each for each in files if _has_mistake(each.table)], wrong, "mistake")
+        _load(settings, [table for table in files if _has_mistake(table.table)], wrong, "mistake")
 
-        publish(session, settings, _only_with_mistakes(TABLES), wrong.wall_end)
-        # These loads represent regular loads, which do not write to the replay log.
+        record_versions(session, settings, _only_with_mistakes(TABLES), wrong.wall_end)
+        # They stand for regular loads, which do not write to the replay log.
         session.run(Sql("DELETE FROM ", Identifier(settings.warehouse.control, replay_log.NAME)))
 
 
 def create_tables(session: Session, settings: Settings, tables: Iterable[Table]) -> None:
-    """Create both schemas, the version table, and an empty live table for each table."""
+    """Create both schemas, the version table, and an empty table for each schema."""
     schema, control = settings.warehouse.schema_name, settings.warehouse.control
     session.run(Sql("CREATE SCHEMA ", Identifier(schema)))
     session.run(Sql("CREATE SCHEMA ", Identifier(control)))
@@ -80,8 +80,10 @@ def create_tables(session: Session, settings: Settings, tables: Iterable[Table])
         session.run(Sql("CREATE TABLE ", Identifier(schema, table.name), " (", columns, ")"))
 
 
-def publish(session: Session, settings: Settings, tables: Iterable[Table], ts: datetime) -> None:
-    """Record that the warehouse has these table versions since ``ts``."""
+def record_versions(
+    session: Session, settings: Settings, tables: Iterable[Table], ts: datetime
+) -> None:
+    """Record in the version table that the tables have these versions since ``ts``."""
     versions = Identifier(settings.warehouse.control, replay_log.VERSIONS)
     for table in tables:
         values = joined(Literal(value) for value in (table.name, table.version, ts))
@@ -106,10 +108,10 @@ def _definition(column: Column) -> Sql:
 def _transform(
     settings: Settings, tables: Sequence[Table], sources: Sequence[InputObject], scratch: Path
 ) -> list[TableFiles]:
-    """Transform ``sources`` to the rows of ``tables``, as one partition of a run."""
+    """Transform ``sources`` as the single partition of a run; return the files of ``tables``."""
     run_tag = f"v{tables[0].version}"
     local = settings.model_copy(update={"output": OutputSettings(base=str(scratch))})
-    job = BroadcastContext(
+    context = BroadcastContext(
         run_tag=run_tag,
         plan=run_tag,
         day="sandbox",
@@ -117,7 +119,7 @@ def _transform(
         schemas=published(tables),
         requested=None,
     )
-    completion = run_partition(job, InputPartition(0, tuple(sources)), 0)
+    completion = run_partition(context, InputPartition(0, tuple(sources)), 0)
     return [_files(table, completion.files, scratch) for table in tables]
 
 
@@ -143,7 +145,7 @@ def _load(settings: Settings, files: Sequence[TableFiles], window: Window, run_t
         InternalError: A table could not be loaded.
     """
     warehouse = open_warehouse(settings.warehouse, settings.s3)
-    rules = LoadGuards(min_rows_ratio=0, allow_empty=True)
+    guards = LoadGuards(min_rows_ratio=0, allow_empty=True)
     warehouse_settings = settings.warehouse.model_copy(update={"backup": False})
     loads = load_tables(
         warehouse,
@@ -151,9 +153,9 @@ def _load(settings: Settings, files: Sequence[TableFiles], window: Window, run_t
         window,
         warehouse_settings,
         run_tag=run_tag,
-        rules=rules,
-        verify_lock=lambda: None,  # no other process uses this warehouse yet
+        rules=guards,
+        verify_lock=lambda: None,  # no other process uses the sandbox yet
     )
     for load in loads:
         if isinstance(load, LoadFailed):
-            raise InternalError(f"cannot fill the sandbox: {load.table}: {load.reason}")
+            raise InternalError(f"table {load.table} of the sandbox was not loaded: {load.reason}")

@@ -1,4 +1,4 @@
-"""The sandbox: a local S3, warehouse and users service with sample data and wrong rows."""
+"""The sandbox: a local S3 server, warehouse and users service with sample data and wrong rows."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LOG_WINDOW = Window.parse("2026-10-14 15:00:00", "2026-10-14 20:59:59")
 """The window of the logs; it spans two UTC days."""
 
 WRONG_WINDOW = Window.parse("2026-10-14 16:00:00", "2026-10-14 18:59:59")
-"""The window that was loaded with wrong schemas and needs a replay."""
+"""The window that was loaded with the wrong schemas."""
 
 EVENTS = 210_000
 DATABASE = "dev"
@@ -49,7 +49,7 @@ _SEED = 20261014
 
 
 class Sandbox:
-    """Everything that a replay needs, running and filled during the ``with`` block.
+    """All services that a replay needs, with sample data, during a ``with`` block.
 
     ::
 
@@ -58,14 +58,14 @@ class Sandbox:
 
     Args:
         events: Approximate number of events in the logs.
-        log: Called with a line for each step.
+        log: Called with a line at the start of each step.
 
     Attributes:
         directory: The directory of the settings file and the GeoIP databases; removed at the end.
         settings_path: The settings file for the sandbox.
         settings: The settings in that file.
-        endpoint_url: The S3 server.
-        warehouse_url: The warehouse, for ``--rsurl``.
+        endpoint_url: URL of the S3 server.
+        warehouse_url: URL of the warehouse, for ``--rsurl``.
         window: The window with wrong rows in the warehouse.
         tables: The tables with wrong rows.
     """
@@ -149,24 +149,24 @@ class Sandbox:
         sample_streams.create_streams(s3)
         edge = open_store(self.settings.input.edge, s3)
         objects = events = 0
-        start, end = LOG_WINDOW.start, _full_hour(LOG_WINDOW.end)
+        start, end = LOG_WINDOW.start, _second_after(LOG_WINDOW.end)
         for log in edge_objects(self._sample, _SEED, start, end, self._events):
             edge.write(log.key, log.data)
             objects, events = objects + 1, events + log.events
-        self._log(f"Wrote {events:,} events to S3, in {objects} gzip objects of edge logs")
-        self._log("Loading the warehouse, three hours of it with the wrong schemas")
+        self._log(f"Wrote {events:,} events to S3, in {objects} gzip objects")
+        self._log("Loading the warehouse: all events, then three hours again with wrong schemas")
         fill_warehouse(self.settings, LOG_WINDOW, WRONG_WINDOW, self.directory / "history")
         shutil.rmtree(self.directory / "history")
 
 
-def _full_hour(end: datetime) -> datetime:
-    """Return the first second after a window that ends at 59:59."""
+def _second_after(end: datetime) -> datetime:
+    """The second after ``end``, which is the last second of a window."""
     return datetime.fromtimestamp(end.timestamp() + 1, PACIFIC)
 
 
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables during the block; the S3 client reads its keys from there."""
+    """Set environment variables during the block; the S3 client reads its keys from them."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

@@ -1,7 +1,7 @@
 """Local S3 and PostgreSQL servers as child processes, on loopback and Unix sockets only.
 
-They leave nothing behind when the ``with`` block or the process ends, however it ends (see
-:mod:`spade_spark.sandbox.subprocesses`). Any number of them can run at the same time.
+Their processes and files are removed at the end of the ``with`` block, even if this process is
+killed (see :mod:`spade_spark.sandbox.subprocesses`). Any number of servers can run concurrently.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class S3Server(ChildProcess):
     @property
     def endpoint_url(self) -> str:
         """``http://127.0.0.1:PORT``."""
-        return self.answer
+        return self.ready_line
 
 
 class ScratchDirectory(ChildProcess):
@@ -57,8 +57,8 @@ class PostgresServer(ChildProcess):
             psycopg2.connect(postgres.create_database("dev"))
 
     Args:
-        directory: A new or empty directory for data and socket, removed at the end; temporary by
-            default. For root, the user ``nobody`` must be able to access it.
+        directory: A new or empty directory for the data and the socket, removed at the end;
+            temporary by default. If root starts the server, ``nobody`` needs access to it.
 
     Raises:
         SpadeError: The directory is not empty, or its path is too long for a socket.

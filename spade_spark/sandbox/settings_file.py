@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _TEXT = """\
-# Settings of the running sandbox, which overwrites this file at each start.
+# Settings of the running sandbox. Each start overwrites this file.
 # conf/production.example.toml shows every setting.
 
 [blueprint]
@@ -15,9 +15,8 @@ streams = {streams}
 
 [input]
 edge = {edge}
-# The sandbox's logs are from a past day, but were written to S3 just now. As in a bucket that was
-# copied or restored, the time of an object is therefore the Unix seconds in its name and not its
-# last modification.
+# The logs are from a past day, but were written to S3 just now. The time of an object is therefore
+# the one in its name, not its last modification. A copied or restored bucket needs this, too.
 time_source = "key"
 
 [output]
@@ -56,8 +55,8 @@ class SandboxEndpoints:
     Attributes:
         schemas: URL of the Blueprint schemas.
         streams: URL of the stream configuration.
-        edge: URL of the edge bucket.
-        base: URL of the output bucket.
+        edge: URL of the edge logs.
+        base: URL of the output.
         warehouse: The warehouse's URL.
         city: Path of the city database.
         asn: Path of the ASN database.

@@ -1,11 +1,10 @@
 """Child processes that end with their parent, however the parent ends.
 
-A child is a Python module of this package, run as ``python -m MODULE ARGUMENT…``. The protocol has
-two rules: the child prints one line when it is ready, and ends when its standard input does. Only
-the parent holds the other end of that pipe, so the kernel closes it whether the parent exits
-normally or by an exception, SIGTERM or SIGKILL.
+A child is a Python module of this package, run as ``python -m MODULE ARGUMENT…``. The child prints
+one line when it is ready, and ends when its standard input is closed. That is a pipe whose other
+end only the parent has open, so the kernel closes it even if the parent is killed.
 
-Each child has its own session. The terminal's Ctrl-C therefore reaches only the parent, which ends
+Each child has its own session. Ctrl-C on a terminal therefore reaches only the parent, which ends
 its children in order.
 """
 
@@ -30,21 +29,21 @@ from spade_spark.interrupts import SIGNALS, deferred_interrupts
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-START_SECONDS = 60.0
-"""How long a child may take to start; usually one second, more on a busy machine."""
+START_TIMEOUT = 60.0
+"""Seconds until a child must be ready; it usually takes one, more on a busy machine."""
 
-STOP_SECONDS = 10.0
-"""How long a child may take to end before it is killed."""
+STOP_TIMEOUT = 10.0
+"""Seconds until a child that does not end is killed."""
 
 
 class ChildProcess:
     """A child that runs during its ``with`` block.
 
     Attributes:
-        answer: The line that the child printed when it was ready, such as its URL.
+        ready_line: The line that the child printed when it was ready, such as its URL.
     """
 
-    answer: str
+    ready_line: str
 
     def __init__(self, module: str, *arguments: str) -> None:
         self._module = module
@@ -67,7 +66,7 @@ class ChildProcess:
                     text=True,
                 )
                 stack.callback(self._end)
-            self.answer = self._first_line()
+            self.ready_line = self._read_ready_line()
             stack.pop_all()
         return self
 
@@ -84,12 +83,12 @@ class ChildProcess:
         """The child's process id."""
         return self._process.pid
 
-    def _first_line(self) -> str:
+    def _read_ready_line(self) -> str:
         assert self._process.stdout is not None
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
-            if not selector.select(START_SECONDS):
-                raise SpadeError(f"{self._module} was not ready after {START_SECONDS:.0f} s")
+            if not selector.select(START_TIMEOUT):
+                raise SpadeError(f"{self._module} was not ready after {START_TIMEOUT:.0f} s")
         line = self._process.stdout.readline().strip()
         if not line:
             raise SpadeError(f"{self._module} did not start; see its output above")
@@ -106,17 +105,17 @@ def end(process: subprocess.Popen[Any]) -> None:
             with suppress(OSError):
                 pipe.close()
     try:
-        process.wait(STOP_SECONDS)
+        process.wait(STOP_TIMEOUT)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
 
 
 def run_supervised(command: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run a program that is ended if this process ends first.
+    """Run a program, and end it if this process ends first.
 
     Returns:
-        Its exit status.
+        The program's exit status.
     """
     with ExitStack() as stack:
         with deferred_interrupts():
@@ -134,8 +133,8 @@ def run_supervised(command: Sequence[str], environ: Mapping[str, str]) -> int:
 def interrupt_on_signals() -> Iterator[None]:
     """Let SIGTERM and SIGHUP raise KeyboardInterrupt as Ctrl-C does, so that the block cleans up.
 
-    Signals that were ignored when the process started stay ignored: a shell script starts its
-    background jobs with SIGINT ignored, and ``nohup`` ignores SIGHUP. SIGTERM still ends them.
+    Signals that were ignored when the process started stay ignored: background jobs of a shell
+    script ignore SIGINT, and those of ``nohup`` ignore SIGHUP. SIGTERM still ends them.
     """
     handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     handlers = {number: signal.signal(number, signal.default_int_handler) for number in handled}
@@ -146,14 +145,14 @@ def interrupt_on_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def announce(answer: str) -> None:
-    """In the child: report that it is ready, with an answer such as its URL."""
-    # Not sys.stdout, which would raise an error at exit if the parent is already gone.
+def report_ready(line: str) -> None:
+    """In the child: report that it is ready, with a line such as its URL."""
+    # Not sys.stdout, which would raise an error at exit if the parent has ended.
     with suppress(BrokenPipeError):
-        os.write(1, f"{answer}\n".encode())
+        os.write(1, f"{line}\n".encode())
 
 
-def await_end() -> None:
+def wait_for_parent() -> None:
     """In the child: wait until the parent ends or closes the pipe."""
     # Not sys.stdin: a thread that holds its lock would break the interpreter's shutdown.
     while os.read(0, 1024):
@@ -169,7 +168,7 @@ class SupervisedProcess:
         options: Further options of :class:`subprocess.Popen`.
 
     Attributes:
-        stopped: Whether it was asked to end.
+        stopped: Whether standard input has ended.
     """
 
     def __init__(self, command: Sequence[str], stop: signal.Signals, **options: Any) -> None:
@@ -195,19 +194,19 @@ class SupervisedProcess:
             The program's exit status.
         """
         status = self._process.wait()
-        deadline = time.monotonic() + STOP_SECONDS / 2
+        deadline = time.monotonic() + STOP_TIMEOUT / 2
         while self._signal_group(0) and time.monotonic() < deadline:
             time.sleep(0.02)
         self._signal_group(signal.SIGKILL)
         return status
 
     def _stop_at_end_of_input(self, stop: signal.Signals) -> None:
-        await_end()
+        wait_for_parent()
         self.stopped = True
         with suppress(ProcessLookupError):
             self._process.send_signal(stop)
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(STOP_SECONDS / 2)
+            self._process.wait(STOP_TIMEOUT / 2)
         self._signal_group(signal.SIGKILL)
 
     def _signal_group(self, number: int) -> bool:
@@ -222,8 +221,8 @@ class SupervisedProcess:
 def _set_up_signals() -> Callable[[], None]:
     """Return the function that sets up signals before a supervised program starts.
 
-    The program does not inherit ignored signals, as background jobs do: it has its own session, so
-    each signal is meant for it. On Linux, it also ends if its supervisor is killed.
+    The program has its own session, so each signal is meant for it, and no signal stays ignored. On
+    Linux, the program also ends if its supervisor is killed.
     """
     prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
     set_parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)

@@ -8,5 +8,5 @@ import sys
 from spade_spark.sandbox.subprocesses import SupervisedProcess
 
 if __name__ == "__main__":
-    # Kill immediately: the parent removes the program's files anyway.
+    # SIGKILL, since the parent removes the program's files anyway.
     sys.exit(SupervisedProcess(sys.argv[1:], signal.SIGKILL).wait())

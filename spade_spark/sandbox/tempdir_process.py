@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 import sys
 
-from spade_spark.sandbox.subprocesses import announce, await_end
+from spade_spark.sandbox.subprocesses import report_ready, wait_for_parent
 
 if __name__ == "__main__":
-    announce("ready")
-    await_end()
+    report_ready("ready")
+    wait_for_parent()
     shutil.rmtree(sys.argv[1], ignore_errors=True)

@@ -17,14 +17,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from spade_spark.sandbox.subprocesses import ChildProcess, announce, await_end
+from spade_spark.sandbox.subprocesses import ChildProcess, report_ready, wait_for_parent
 
 
 class UsersService(ChildProcess):
     """The service as a child process, on a free loopback port.
 
     Args:
-        table: A JSON file ``{login: id}``.
+        table: A JSON file with the user id of each login.
     """
 
     def __init__(self, table: Path) -> None:
@@ -33,11 +33,11 @@ class UsersService(ChildProcess):
     @property
     def url(self) -> str:
         """The value of the setting ``lookups.users.url``."""
-        return self.answer
+        return self.ready_line
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers from :attr:`users`, over persistent connections."""
+    """Looks logins up in :attr:`users`, over persistent connections."""
 
     protocol_version = "HTTP/1.1"
     # Buffer the response: an unbuffered one waits for the client's delayed ACK (40 ms).
@@ -45,15 +45,15 @@ class _Handler(BaseHTTPRequestHandler):
     users: dict[str, int]
 
     def do_GET(self) -> None:
-        """Answer one request."""
+        """Respond to one request."""
         logins = parse_qs(urlsplit(self.path).query).get("login")
         if not logins:
-            self._answer(HTTPStatus.BAD_REQUEST, {"error": "use ?login=NAME"})
+            self._respond(HTTPStatus.BAD_REQUEST, {"error": "use ?login=NAME"})
             return
         user_id = self.users.get(logins[0])
-        self._answer(HTTPStatus.OK, {"results": [] if user_id is None else [{"id": user_id}]})
+        self._respond(HTTPStatus.OK, {"results": [] if user_id is None else [{"id": user_id}]})
 
-    def _answer(self, status: HTTPStatus, body: dict[str, object]) -> None:
+    def _respond(self, status: HTTPStatus, body: dict[str, object]) -> None:
         data = msgspec.json.encode(body)
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -71,8 +71,8 @@ def main(table: str) -> None:
     handler = type("Handler", (_Handler,), {"users": users})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     Thread(target=server.serve_forever, daemon=True).start()
-    announce(f"http://127.0.0.1:{server.server_port}/")
-    await_end()
+    report_ready(f"http://127.0.0.1:{server.server_port}/")
+    wait_for_parent()
 
 
 if __name__ == "__main__":

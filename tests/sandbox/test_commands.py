@@ -1,4 +1,4 @@
-"""`spade-spark sandbox` as a user runs it: the printed commands work."""
+"""`spade-spark sandbox` as a user runs it, and the commands that it prints."""
 
 import shlex
 import signal
@@ -19,7 +19,7 @@ REPO_ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def sandbox(tmp_path, default_signals):
-    """The process, its printed commands by purpose, and the settings file."""
+    """The sandbox's process, its printed commands by purpose, and its settings file."""
     conf = tmp_path / "conf" / "local.toml"
     command = [sys.executable, "-c", "from spade_spark.cli.main import run; run()", "sandbox"]
     command += ["--events", "5000", "--conf", str(conf)]
@@ -61,7 +61,7 @@ def _wrong(url):
         }
 
 
-def test_it_runs_until_ctrl_c_and_removes_its_settings_file(sandbox):
+def test_the_sandbox_runs_until_ctrl_c_and_removes_its_settings_file(sandbox):
     process, commands, conf = sandbox
     assert conf.exists()
     children = psutil.Process(process.pid).children(recursive=True)
@@ -86,9 +86,9 @@ def test_the_printed_psql_command_shows_the_live_tables(sandbox):
 @pytest.mark.parametrize(
     "purpose",
     [
-        "Run a replay",
-        "The same with spark-submit",
-        "The same with the spade-spark command",
+        "Replay with replay.sh",
+        "Replay with spark-submit",
+        "Replay with spade-spark",
     ],
 )
 def test_a_printed_replay_command_corrects_the_rows(sandbox, purpose):

@@ -1,4 +1,4 @@
-"""The sample is deterministic and covers the cases of real logs."""
+"""The sample is deterministic and has the cases of real logs."""
 
 import re
 from collections import Counter
@@ -54,11 +54,11 @@ def test_equal_seeds_give_equal_bytes(sample):
     assert _objects() == sample
 
 
-def test_another_seed_gives_other_bytes(sample):
+def test_different_seeds_give_different_bytes(sample):
     assert _objects(seed=2) != sample
 
 
-def test_there_are_dozens_of_objects_and_enough_events(sample):
+def test_the_sample_has_enough_objects_and_events(sample):
     _, objects = sample
     assert len(objects) >= 48
     assert sum(log.events for log in objects) == pytest.approx(6000, rel=0.05)
@@ -77,7 +77,7 @@ def test_keys_contain_the_day_and_second_when_the_object_was_closed(sample):
     assert len(days) == 2
 
 
-def test_events_are_older_than_their_object(sample):
+def test_events_were_received_before_their_object_was_closed(sample):
     _, objects = sample
     received = re.compile(rb'"receivedAt":"([^"]+)Z"')
     for log in objects:
@@ -150,7 +150,7 @@ def test_each_mistake_changes_columns_but_neither_their_names_nor_their_order():
         assert wrong.version == table.version - (table.name in mistakes)
 
 
-def test_the_databases_know_most_addresses(tmp_path):
+def test_most_addresses_are_in_the_geoip_databases(tmp_path):
     write_city_database(tmp_path / "city.mmdb")
     write_asn_database(tmp_path / "asn.mmdb")
     names = set()
@@ -162,11 +162,11 @@ def test_the_databases_know_most_addresses(tmp_path):
     ):
         for address in addresses:
             try:
-                place = city.city(address)
+                location = city.city(address)
             except geoip2.errors.AddressNotFoundError:
                 unknown += 1
                 continue
-            names.add(place.city.name or "")
+            names.add(location.city.name or "")
             assert asn.asn(address).autonomous_system_number
     assert names == {city.name for city in CITIES}
     assert 0 < unknown < len(addresses) / 10

@@ -1,4 +1,4 @@
-"""The sandbox has correct rows around a window of wrong rows."""
+"""The sandbox has wrong rows in a window, and correct rows outside it."""
 
 import os
 
@@ -30,14 +30,14 @@ def session(sandbox):
         yield opened
 
 
-def test_its_settings_file_is_complete(sandbox):
+def test_the_settings_file_is_complete(sandbox):
     settings = load(sandbox.settings_path, environ={})
     assert settings == sandbox.settings
     assert settings.s3.endpoint_url == sandbox.endpoint_url
     assert settings.warehouse.url.get_secret_value() == sandbox.warehouse_url
 
 
-def test_the_edge_bucket_holds_two_days_and_the_output_bucket_nothing(sandbox):
+def test_the_edge_bucket_has_two_days_and_the_output_bucket_is_empty(sandbox):
     edge = open_store(sandbox.settings.input.edge, sandbox.settings.s3)
     assert {entry.key.partition("/")[0] for entry in edge.list()} == {"20261014", "20261015"}
     base = open_store(sandbox.settings.output.base, sandbox.settings.s3)
@@ -46,14 +46,14 @@ def test_the_edge_bucket_holds_two_days_and_the_output_bucket_nothing(sandbox):
 
 
 @pytest.mark.parametrize("query", DEMO_QUERIES, ids=lambda query: query.table)
-def test_the_window_shows_the_mistake(sandbox, session, query):
+def test_most_rows_in_the_window_are_wrong(sandbox, session, query):
     result = run_query(session, query, sandbox.window, "physical")
     assert result.rows > 50
     assert result.wrong > result.rows / 2
 
 
 @pytest.mark.parametrize("query", DEMO_QUERIES, ids=lambda query: query.table)
-def test_the_rows_outside_the_window_are_correct(sandbox, session, query):
+def test_rows_outside_the_window_are_correct(sandbox, session, query):
     in_window = run_query(session, query, sandbox.window, "physical")
     in_logs = run_query(session, query, LOG_WINDOW, "physical")
     assert in_window.outside[0] > 50
@@ -86,7 +86,7 @@ def test_user_ids_were_looked_up(session):
 
 
 @pytest.mark.slow
-def test_it_leaves_nothing_behind():
+def test_the_sandbox_removes_its_processes_files_and_variables():
     before = dict(os.environ)
     others = set(psutil.Process().children(recursive=True))
     with Sandbox(1000) as sandbox:
@@ -100,7 +100,7 @@ def test_it_leaves_nothing_behind():
 
 
 @pytest.mark.slow
-def test_an_error_while_filling_leaves_nothing_behind(monkeypatch):
+def test_an_error_at_the_start_removes_processes_and_files(monkeypatch):
     directories = []
 
     def fail(_settings, _logs, _wrong, scratch):

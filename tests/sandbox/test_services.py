@@ -1,4 +1,4 @@
-"""The services work, can run concurrently, and never outlive their parent."""
+"""The services work, run concurrently, and end with their parent."""
 
 import os
 import pwd
@@ -18,7 +18,7 @@ from spade_spark.sandbox import postgres_process
 from spade_spark.sandbox.services import PostgresServer, S3Server
 from spade_spark.sandbox.subprocesses import interrupt_on_signals, run_supervised
 
-GONE_WITHIN = 10.0
+EXIT_TIMEOUT = 10.0
 
 PARENT = """
 import sys, time
@@ -62,9 +62,9 @@ def _start_parent(body):
 
 
 def _assert_gone(children, directory):
-    _, alive = psutil.wait_procs(children, timeout=GONE_WITHIN)
+    _, alive = psutil.wait_procs(children, timeout=EXIT_TIMEOUT)
     assert alive == []
-    deadline = time.monotonic() + GONE_WITHIN
+    deadline = time.monotonic() + EXIT_TIMEOUT
     while directory.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not directory.exists()
@@ -103,7 +103,7 @@ def test_databases_of_one_server_are_separate():
         assert _query(other, "SELECT current_database()") == "other"
 
 
-def test_two_postgres_servers_run_at_once():
+def test_two_postgres_servers_run_concurrently():
     with PostgresServer() as one, PostgresServer() as other:
         assert _query(one.url(), "SELECT 1") == _query(other.url(), "SELECT 1") == 1
 
@@ -117,10 +117,10 @@ def test_postgres_stores_its_data_in_the_given_directory(tmp_path_factory):
 
 
 def test_a_directory_that_is_not_empty_is_rejected(tmp_path):
-    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "file").write_text("text")
     with pytest.raises(SpadeError, match="is not empty"):
         PostgresServer(tmp_path)
-    assert (tmp_path / "precious").exists()
+    assert (tmp_path / "file").exists()
 
 
 def test_a_path_too_long_for_a_socket_is_rejected(tmp_path):
@@ -142,7 +142,7 @@ def test_an_exception_leaves_no_process():
 def test_a_signal_to_the_parent_leaves_no_process(sent):
     parent, children, directory = _start_parent("time.sleep(60)")
     parent.send_signal(sent)
-    parent.wait(GONE_WITHIN)
+    parent.wait(EXIT_TIMEOUT)
     _assert_gone(children, directory)
 
 
@@ -165,32 +165,32 @@ def test_a_supervised_program_handles_signals_that_its_parent_ignores(default_si
         assert run_supervised(program, os.environ) not in {0, None}
 
 
-def test_the_terminals_ctrl_c_does_not_reach_the_servers():
-    """They are not in the parent's process group, so that the parent can end them in order."""
+def test_ctrl_c_on_a_terminal_does_not_reach_the_servers():
+    """They are in other process groups than the parent, which ends them in order."""
     with S3Server() as s3, PostgresServer() as postgres:
         groups = {os.getpgid(server.pid) for server in (s3, postgres)}
         assert os.getpgid(0) not in groups
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has this feature")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has PR_SET_PDEATHSIG")
 def test_postgres_ends_even_if_its_supervisor_is_killed():
     with PostgresServer() as server:
         children = psutil.Process(server.pid).children(recursive=True)
         os.kill(server.pid, signal.SIGKILL)
-        _, alive = psutil.wait_procs(children, timeout=GONE_WITHIN)
+        _, alive = psutil.wait_procs(children, timeout=EXIT_TIMEOUT)
     subprocess.run(["rm", "-r", server.directory], check=True)
     assert alive == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
 def test_root_copies_programs_that_the_user_nobody_cannot_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(postgres_process, "_runs", lambda *_: False)
+    monkeypatch.setattr(postgres_process, "_can_run", lambda *_: False)
     nobody = pwd.getpwnam("nobody")
     account = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-    programs = postgres_process._reachable_programs(tmp_path, account)
+    programs = postgres_process._readable_programs(tmp_path, account)
     assert programs.is_relative_to(tmp_path)
-    answer = subprocess.run([programs / "postgres", "--version"], capture_output=True, check=True)
-    assert b"PostgreSQL" in answer.stdout
+    process = subprocess.run([programs / "postgres", "--version"], capture_output=True, check=True)
+    assert b"PostgreSQL" in process.stdout
     assert programs.stat().st_uid == nobody.pw_uid
 
 

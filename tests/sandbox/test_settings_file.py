@@ -41,7 +41,7 @@ def _flat(values, prefix=""):
 
 @pytest.fixture(scope="module")
 def uncommented():
-    """The example with its commented-out settings, which show the defaults."""
+    """The production example, including its commented-out settings."""
     text = EXAMPLE.read_text("utf-8")
     return tomllib.loads(re.sub(r'^# (\w+ = |"spark)', r"\1", text, flags=re.MULTILINE))
 
@@ -66,7 +66,7 @@ def test_commented_out_settings_show_the_default(uncommented):
     )
 
 
-def test_the_sandboxs_file_quotes_any_path():
+def test_the_sandbox_settings_file_quotes_any_path():
     path = 'quote " backslash \\ é'
     endpoints = SandboxEndpoints(path, path, path, path, path, Path(path), Path(path), path, path)
     settings = build(tomllib.loads(endpoints.toml()), "sandbox", strict=True)

@@ -1,4 +1,4 @@
-"""The sandbox's users service responds as the default settings expect."""
+"""The default settings can read the responses of the sandbox's users service."""
 
 import json
 
@@ -32,6 +32,6 @@ def test_a_request_without_a_login_is_rejected(service):
     assert _get(service).status == 400
 
 
-def test_it_writes_no_request_log(service, capfd):
+def test_the_users_service_writes_no_request_log(service, capfd):
     _get(service, login="ann")
     assert capfd.readouterr() == ("", "")
