@@ -1,7 +1,6 @@
-"""Go's ``time.ParseDuration``, because Blueprint publishes durations in Go's format.
+"""Go's ``time.ParseDuration``, the format of durations in Blueprint.
 
-Python's standard library has no equivalent. Unlike Go, this returns seconds as a float instead of
-nanoseconds as an integer.
+Unlike Go, this returns seconds as a float, not nanoseconds as an integer.
 
 Reference: https://github.com/golang/go/blob/go1.19/src/time/format.go (``ParseDuration``).
 """

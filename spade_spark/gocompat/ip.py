@@ -1,7 +1,7 @@
 """Go's ``net.ParseIP`` followed by ``net.IP.String``.
 
-Python's :mod:`ipaddress` differs: it rejects groups of more than four hex digits even if the first
-ones are zeros, accepts scopes (``%eth0``), and does not print an IPv4-mapped IPv6 address as IPv4.
+Python's :mod:`ipaddress` differs: it rejects leading zeros beyond four hex digits, accepts scopes
+(``%eth0``), and does not print an IPv4-mapped IPv6 address as IPv4.
 
 Reference: https://github.com/golang/go/blob/go1.19/src/net/ip.go (``ParseIP``, ``IP.String``).
 """
@@ -43,14 +43,14 @@ def _ipv4(address: str) -> bytes:
     octets = address.split(".")
     if len(octets) != 4 or not all(map(_DECIMAL.fullmatch, octets)):  # noqa: PLR2004 - IPv4
         raise ValueError(f"not an IPv4 address: {address!r}")
-    return bytes(map(int, octets))  # a ValueError above 255
+    return bytes(map(int, octets))  # ValueError if above 255
 
 
 def _ipv6(address: str) -> bytes:
     before, ellipsis, after = address.partition("::")
     head, tail = _groups(before), _groups(after)
     missing = 2 * _GROUPS - len(head) - len(tail)
-    # An embedded IPv4 address must be the last part.
+    # An embedded IPv4 address must come last.
     misplaced = "." in before and ellipsis
     if misplaced or missing < 0 or (missing == 0) != (not ellipsis):
         raise ValueError(f"not an IPv6 address: {address!r}")

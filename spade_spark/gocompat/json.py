@@ -1,15 +1,15 @@
 """The JSON syntax of Go's ``encoding/json``, read one level at a time and without loss.
 
 It behaves like ``Unmarshal`` into ``json.RawMessage`` and ``json.Number``: at most 10,000 levels of
-nesting, U+FFFD for invalid UTF-8 and lone surrogates, and member names compared without regard to
-case (:func:`casefold_ascii`). Unlike Go's maps, an object keeps its repeated members.
+nesting, U+FFFD for invalid UTF-8 and lone surrogates, and case-insensitive member names
+(:func:`casefold_ascii`). Unlike Go's maps, an object keeps duplicate members.
 
 Python's :mod:`json` differs: it converts numbers (``1e400`` and 5,000 digits must remain text), it
-recurses, it has no positions of values (untracked events keep their encoding), and it accepts
-``NaN`` and ``Infinity``. This module uses only its string scanner, which is strict and fast.
+recurses, it does not report the positions of values (needed to keep the encoding of untracked
+events), and it accepts ``NaN`` and ``Infinity``. This module uses only its string scanner, which is
+strict and fast.
 
-Texts come from :func:`decode_utf8_lossless`: each invalid byte is one character until its string is
-read, and then becomes one U+FFFD.
+Decode input with :func:`decode_utf8_lossless`. Each invalid byte of a string becomes one U+FFFD.
 
 Reference: https://github.com/golang/go/tree/go1.19/src/encoding/json (``scanner.go``,
 ``decode.go``, ``fold.go``).
@@ -34,13 +34,13 @@ class JsonError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number as text; each transformer parses it in its own way."""
+    """A number as text, which each transformer parses in its own way."""
 
     text: str
 
 
 class JsonContainer(Enum):
-    """Stands for a list or an object inside a value; its content is not read."""
+    """A nested array or object, whose content is not read."""
 
     ARRAY = "["
     OBJECT = "{"
@@ -64,7 +64,7 @@ class JsonObject(tuple[tuple[str, JsonItem], ...]):
 
 
 class JsonArray(tuple[JsonItem, ...]):
-    """The elements of a list, in order."""
+    """The elements of an array, in order."""
 
     __slots__ = ()
 
@@ -82,26 +82,26 @@ def decode_utf8_lossless(data: bytes) -> str:
 
 
 def replace_surrogates(text: str) -> str:
-    """Replace every lone surrogate, from an invalid byte or from an escape, by U+FFFD."""
+    """Replace each lone surrogate, from an invalid byte or an escape, with U+FFFD."""
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def casefold_ascii(name: str) -> str:
     """Fold the case of a member's name for comparison with an ASCII name.
 
-    Simple case folding maps two other letters to ASCII: U+017F (long s) and U+212A (Kelvin sign),
-    which ``lower`` maps too.
+    Two non-ASCII letters fold to ASCII: U+017F (long s) and U+212A (Kelvin sign). ``lower`` handles
+    only the second.
     """
     return name.replace("\u017f", "s").lower()
 
 
 def read(text: str) -> JsonObject | JsonArray | Value:
-    """Read ``text`` one level deep: a scalar, or the members or elements of an object or list.
+    """Read ``text`` one level deep: a scalar, the members of an object or the elements of an array.
 
-    All of the text is validated, including deeper levels.
+    Deeper levels are only validated.
 
     Raises:
-        JsonError: It is not valid JSON, or text follows the value.
+        JsonError: The text is not valid JSON.
     """
     start = _skip_space(text, 0)
     first = text[start : start + 1]
@@ -113,7 +113,7 @@ def read(text: str) -> JsonObject | JsonArray | Value:
     else:
         result, end = _scalar(text, start)
     if _skip_space(text, end) != len(text):
-        raise JsonError(f"text follows the value, at {end}")
+        raise JsonError(f"extra text after the value, at {end}")
     return result
 
 
@@ -143,7 +143,7 @@ def _members(text: str, start: int) -> tuple[JsonObject, int]:
 
 
 def _elements(text: str, start: int) -> tuple[JsonArray, int]:
-    """Return the elements of the list at ``start`` and the index after it."""
+    """Return the elements of the array at ``start`` and the index after it."""
     elements: list[JsonItem] = []
     at = _skip_space(text, start + 1)
     if text[at : at + 1] == "]":
@@ -158,7 +158,7 @@ def _elements(text: str, start: int) -> tuple[JsonArray, int]:
 
 
 def _value(text: str, at: int) -> tuple[Value, int]:
-    """Return the value at ``at``, which is inside an object or a list, and the index after it."""
+    """Return the nested value at ``at`` and the index after it."""
     first = text[at : at + 1]
     if first in _CLOSER:
         return JsonContainer(first), _end_of_nested(text, at)
@@ -200,14 +200,14 @@ def _name(text: str, at: int) -> tuple[str, int]:
 
 
 def _end_of_nested(text: str, at: int) -> int:
-    """Return the index after the list or object at ``at``; validate it without recursion."""
+    """Validate the array or object at ``at`` without recursion and return the index after it."""
     closers: list[str] = []
-    while True:  # a value must begin at `at`
+    while True:  # each iteration begins at a value
         first = text[at : at + 1]
         if first in _CLOSER:
             closers.append(_CLOSER[first])
             if 1 + len(closers) > MAX_DEPTH:
-                raise JsonError(f"more than {MAX_DEPTH} nested brackets")
+                raise JsonError(f"more than {MAX_DEPTH} levels of nesting")
             at = _skip_space(text, at + 1)
             if text[at : at + 1] != closers[-1]:
                 at = _name(text, at)[1] if first == "{" else at
@@ -234,5 +234,5 @@ def _skip_space(text: str, at: int) -> int:
     if text[at : at + 1] > " ":  # the usual case
         return at
     match = _SPACE.match(text, at)
-    assert match is not None  # it matches the empty text
+    assert match is not None  # it matches the empty string
     return match.end()

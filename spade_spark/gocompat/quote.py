@@ -1,4 +1,4 @@
-"""Go's ``strconv.Quote`` and ``strconv.IsPrint``, which format the values of a row.
+"""Go's ``strconv.Quote`` and ``strconv.IsPrint``, for the values of a row.
 
 The printable characters are those of Unicode 13.0, as in Go 1.19. Python's ``str.isprintable``
 depends on the Unicode version of the interpreter, and ``repr`` escapes differently.
@@ -116,7 +116,7 @@ _PLANE_END: Final = 0x10000
 
 
 def quote(text: str) -> str:
-    """Return ``text`` in double quotes; escape characters that are not printable."""
+    """Return ``text`` in double quotes, with escapes."""
     return f'"{escape(text)}"'
 
 
@@ -126,12 +126,11 @@ def escape(text: str) -> str:
 
 
 def unquote_row(row: str) -> list[str]:
-    """Return the values of a row (without its line end) before :func:`quote`.
+    """Return the unquoted values of a row without its line feed.
 
-    A quoted value contains no TAB, so each TAB separates two values. A row without columns is
-    empty.
+    Quoted values contain no TAB, so each TAB separates two values.
     """
-    if not row:
+    if not row:  # no columns
         return []
     values = row[1:-1].split(_SEPARATOR)
     return [unescape(value) if "\\" in value else value for value in values]

@@ -1,8 +1,8 @@
 """Go's ``time.Parse(time.RFC3339, …)`` and ``Time.Unix``, for the years 0 to 9999.
 
-Go 1.19 accepts more than RFC 3339: an hour of one digit, no seconds before a fraction, a comma
-before a fraction, and offsets of any two digits or of a sign and a digit. Python's
-``datetime.fromisoformat`` differs, and its years begin with 1.
+Go 1.19 accepts more than RFC 3339: an hour of one digit, a fraction without seconds, a comma before
+the fraction, and offsets of any two digits or of a sign and a digit. Python's
+``datetime.fromisoformat`` differs, and does not accept the year 0.
 
 Reference: https://github.com/golang/go/blob/go1.19/src/time/format.go (``Parse``).
 """
@@ -53,7 +53,7 @@ def rfc3339_seconds(text: str) -> int:
     if match is None:
         raise ValueError(f"not an RFC 3339 time: {text!r}")
     year, month, day, hour, minute, second = (int(digits or "0") for digits in match.groups()[:6])
-    if hour > 23 or minute > 59 or second > 59:  # noqa: PLR2004 - of a clock
+    if hour > 23 or minute > 59 or second > 59:  # noqa: PLR2004 - limits of a clock
         raise ValueError(f"time of day out of range: {text!r}")
     seconds = unix_seconds((year, month, day), (hour, minute, second))
     sign, hours, minutes = match.groups()[6:]

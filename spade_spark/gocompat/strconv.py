@@ -2,7 +2,7 @@
 
 Python's ``int`` and ``float`` accept more (spaces, digits of all scripts, underscores in integers)
 and less (hexadecimal floats), so the text is checked first. Unlike Go, :func:`parse_float` rejects
-``inf`` and :func:`format_float` writes 0 for magnitudes below :data:`SMALLEST`, as the historic
+``inf`` and :func:`format_float` writes 0 for magnitudes below :data:`SMALLEST`, as the live
 processor does.
 
 Reference: https://github.com/golang/go/tree/go1.19/src/strconv (``atoi.go``, ``atof.go``,
@@ -16,11 +16,11 @@ import re
 from typing import Final
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
-_MAX_DIGITS: Final = 19  # of 64 bits; int() rejects thousands of digits
+_MAX_DIGITS: Final = 19  # of a 64-bit integer; int() rejects thousands of digits
 
 
 def parse_integer(text: str, bits: int) -> int:
-    """Parse an integer (``[+-]?[0-9]+``) of at most ``bits`` signed bits (64 at most).
+    """Parse an integer (``[+-]?[0-9]+``) of up to ``bits`` signed bits (at most 64).
 
     Raises:
         ValueError: It is not an integer, or is out of range.
@@ -36,7 +36,7 @@ def parse_integer(text: str, bits: int) -> int:
 
 
 SMALLEST: Final = 1e-299
-"""Smaller magnitudes are written as 0."""
+"""Smaller magnitudes are formatted as 0."""
 
 # A single underscore is valid between digits, and between a base prefix and a digit.
 _DIGITS = "[0-9]+(?:_[0-9]+)*"

@@ -1,11 +1,11 @@
-"""Go's ``time.Parse`` with any layout, because Blueprint's layouts are Go layouts.
+"""Go's ``time.Parse`` with any layout; Blueprint's layouts are Go layouts.
 
-A layout shows the reference time Mon Jan 2 15:04:05 MST 2006. It consists of literal text and
-elements (see :mod:`~spade_spark.gocompat.time_layout_fields`). A run of spaces in the literal text
-matches one or more spaces, or the end of the text. Other literal text must match exactly.
+A layout is the reference time Mon Jan 2 15:04:05 MST 2006 in some format. It consists of literal
+text and elements (see :mod:`~spade_spark.gocompat.time_layout_fields`). Spaces in the literal text
+match one or more spaces, or the end of the text. Other literal text must match exactly.
 
-Python's ``strptime`` has other directives, and accepts and rejects other texts. As in Go, layout
-and text are parsed as bytes.
+Python's ``strptime`` has other directives and other rules. As in Go, layout and text are parsed as
+bytes.
 
 Reference: https://github.com/golang/go/blob/go1.19/src/time/format.go (``Parse``,
 ``nextStdChunk``).
@@ -87,7 +87,7 @@ def _skip(literal: bytes, text: bytes) -> bytes:
 
 
 def _complete_date(fields: Fields) -> None:
-    """Fill in month and day, and check that the day exists."""
+    """Set a missing month and day, and check that the day exists."""
     leap = isleap(fields.year)
     if fields.year_day >= 0:
         if not 1 <= fields.year_day <= 365 + leap:

@@ -1,7 +1,7 @@
 """The elements of a Go time layout and their readers.
 
-Python's ``strptime`` has no such elements. The deviations from RFC 3339 and ISO 8601 (signs within
-offsets and fractions, missing seconds) are those of Go.
+The deviations from RFC 3339 and ISO 8601 (signs within offsets and fractions, missing seconds) are
+those of Go.
 
 Reference: https://github.com/golang/go/blob/go1.19/src/time/format.go (``nextStdChunk``, ``parse``,
 ``parseTimeZone``, ``parseNanoseconds``).
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-# The first alternative that matches at the leftmost position is the element that Go finds there.
+# At the leftmost match, the first alternative that matches is the element that Go finds.
 ELEMENT = re.compile(
     rb"January|Jan(?![a-z])|Monday|Mon(?![a-z])|MST|0[1-6]|002|15|1|2006|2|__2|_2(?!006)|3|4|5|PM|pm"
     rb"|[-Z]07(?:0000|:00:00|00|:00)?|[.,](?:0+|9+)(?![0-9])"
@@ -29,8 +29,8 @@ _ZONE_NAME = re.compile(
     rb"ChST|MeST|GMT(?:[+-]0*(?:2[0-3]|1[0-9]|[0-9])(?![0-9]))?|[+-]0*(?:2[0-3]|1[0-9]|[0-9])(?![0-9])"
     rb"|(?:[A-Z]{4}T|[A-Z]{3}T|WITA|[A-Z]{3})(?![A-Z])"
 )
-# The format of an offset by the text after `-` or `Z` in the layout. Each part may be a sign and a
-# digit, and its range is not checked.
+# Offsets by the text after `-` or `Z` in the layout. A part may be a sign and a digit; its range is
+# not checked.
 _PART: Final = rb"([0-9]{2}|[+-][0-9])"
 _OFFSETS: Final = {
     b"07": re.compile(rb"([+-])" + _PART),
@@ -65,7 +65,7 @@ class Fields:
 
 
 Reader = Callable[[Fields, bytes], bytes]
-"""Reads an element from the start of a text into the fields and returns the rest of the text."""
+"""Reads an element at the start of a text into the fields and returns the rest of the text."""
 
 
 def reader_of(name: bytes, following: bytes) -> Reader:
@@ -208,7 +208,7 @@ def _zone_name(fields: Fields, text: bytes) -> bytes:
         fields.zoned = True
         return text[3:]
     name = _ZONE_NAME.match(text)
-    if name is None or len(text) < 3:  # noqa: PLR2004 - also for an offset as the name
+    if name is None or len(text) < 3:  # noqa: PLR2004 - also if the name is an offset
         raise TimeParseError("not the name of a time zone")
     fields.zone_name = name[0]
     return text[name.end() :]

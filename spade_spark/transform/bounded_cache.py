@@ -1,7 +1,7 @@
-"""Bounded caches of texts by the value that they were made from.
+"""Bounded caches of converted values.
 
-Times, addresses and logins repeat, and making their text costs more than the rest of a row. A full
-cache drops all its entries: that is cheaper than tracking an order, and it bounds the memory.
+Times, addresses and logins repeat, and converting them costs more than the rest of a row. A full
+cache drops all its entries, which is cheaper than tracking which were used last.
 """
 
 from __future__ import annotations
@@ -14,51 +14,51 @@ from spade_spark.transform.coerce import MISSING
 
 _MAX_ENTRIES: Final = 32_768
 _MAX_BATCH_MISSES: Final = 8
-"""With more missing keys, a loop is faster than restarting the batch after each of them."""
-_MAX_KEY: Final = 1_024
-"""Characters. Longer texts rarely repeat and take too much memory."""
+"""With more missing keys, a loop is faster than restarting the batch after each."""
+_MAX_KEY_LENGTH: Final = 1_024
+"""Longer strings rarely repeat and use too much memory."""
 
 
 class Cache:
-    """Caches the result of ``make`` by key, and drops all entries when it is full.
+    """Caches the results of ``compute`` by key, and drops all entries when it is full.
 
-    Hot code calls ``known.get(key) or fill(key)``. A subclass of dict with ``__missing__`` takes
-    twice the time, because CPython looks up its items by a method call.
+    Hot code calls ``known.get(key) or fill(key)``. A dict subclass with ``__missing__`` takes twice
+    as long, because CPython calls a method to look up its items.
 
     Attributes:
-        known: The cached results.
+        known: The cached results by key.
     """
 
-    __slots__ = ("_make", "_max_entries", "known")
+    __slots__ = ("_compute", "_max_entries", "known")
 
-    def __init__(self, make: Callable[[Any], Any], max_entries: int = _MAX_ENTRIES) -> None:
+    def __init__(self, compute: Callable[[Any], Any], max_entries: int = _MAX_ENTRIES) -> None:
         self.known: dict[Any, Any] = {}
-        self._make = make
+        self._compute = compute
         self._max_entries = max_entries
 
     def __getitem__(self, key: Any) -> Any:
         return self.known[key] if key in self.known else self.fill(key)
 
     def get_all(self, keys: Sequence[Any]) -> Sequence[Any]:
-        """Return the results of all keys, in two thirds of the time of a loop."""
-        if len(keys) <= 1:  # an itemgetter of one key returns no tuple, and it needs a key
+        """Return the results of all keys; takes two thirds of the time of a loop."""
+        if len(keys) <= 1:  # an itemgetter of one key returns no tuple
             return [self[key] for key in keys]
-        take = itemgetter(*keys)
+        get_items = itemgetter(*keys)
         for _ in range(_MAX_BATCH_MISSES):
             try:
-                # The entries are scattered over the memory. In a loop this tight, the processor
-                # waits for several of them at once.
-                results: tuple[Any, ...] = take(self.known)
-            except KeyError as missing:  # noqa: PERF203 - few
+                # The entries are scattered in memory. In a loop this tight, the CPU fetches several
+                # of them in parallel.
+                results: tuple[Any, ...] = get_items(self.known)
+            except KeyError as missing:  # noqa: PERF203 - rarely raised
                 self.fill(missing.args[0])
             else:
                 return results
         return [self.known.get(key) or self.fill(key) for key in keys]
 
     def fill(self, key: Any) -> Any:
-        """Make and cache the result of a key that is not cached."""
-        result = self._make(key)
-        if type(key) is str and len(key) > _MAX_KEY:  # clients send texts of any length
+        """Compute and cache the result of a missing key."""
+        result = self._compute(key)
+        if type(key) is str and len(key) > _MAX_KEY_LENGTH:  # clients send strings of any length
             return result
         if len(self.known) >= self._max_entries:
             self.known.clear()
@@ -67,7 +67,7 @@ class Cache:
 
 
 class HitOnlyCache(Cache):
-    """A cache that does not keep misses: a login without an id may have one later."""
+    """A cache that does not keep misses: a login without an id may get one later."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""Transform chunks of lines to rows: most on the fast path, the rest on the reference path."""
+"""Transform chunks of lines to rows, most on the fast path and the rest on the reference path."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from spade_spark.transform.reference import EventResult, ReferenceTransform, mal
 from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 
 _QUARANTINED: Final = frozenset({Outcome.MALFORMED, Outcome.FAILED})
-"""The outcomes that quarantine a line: a retry may make a row once a bug is fixed."""
+"""The outcomes that quarantine a line: once the cause is fixed, a retry may produce a row."""
 _TRUNCATED: Final = "the payload is truncated JSON"
 
 
 class ChunkTransform:
     """Transforms chunks of lines to rows and buffers them until :meth:`drain`.
 
-    Do not use it after :meth:`feed` raised.
+    Do not use an instance whose :meth:`feed` raised an exception.
 
     Args:
-        tables: The tables by name. Each is compiled when its first event occurs.
-        lookups: The lookups of columns.
+        tables: The tables by name. Each is compiled at its first event.
+        lookups: The lookups that the columns use.
         requested: The requested tables; None for all.
         registry: The transformers.
 
@@ -51,7 +51,7 @@ class ChunkTransform:
     ) -> None:
         self.counts = EventCounts()
         self._tables = tables
-        self._reference_path = ReferenceTransform(tables, lookups, requested, registry)
+        self._reference_transform = ReferenceTransform(tables, lookups, requested, registry)
         self._fast = FastPath(tables, lookups, requested, registry)
         self._rows: defaultdict[str, list[str]] = defaultdict(list)
         self._untracked: list[str] = []
@@ -61,11 +61,11 @@ class ChunkTransform:
 
     @property
     def fallbacks(self) -> Mapping[str, str]:
-        """The tables so far whose rows the reference path makes, each with the reason."""
+        """The tables so far that use the reference path, with the reason."""
         return self._fast.fallbacks
 
     def feed(self, chunk: bytes) -> None:
-        """Transform whole lines, each ended by a line feed except perhaps the last.
+        """Transform complete lines; the last line may lack its line feed.
 
         Raises:
             LookupUnavailableError: A lookup service does not respond.
@@ -80,30 +80,30 @@ class ChunkTransform:
             if record and index in result.truncated:
                 self._add(line, [malformed(record.uuid, _TRUNCATED)])
             else:
-                self._add(line, self._reference(line, record))
+                self._add(line, self._use_reference(line, record))
         self.counts.lines += len(records)
         self.counts.records += len(records) - len(result.unhandled)
 
     def retry_line(self, line: bytes, uuid: str = "") -> None:
-        """Transform one quarantined line; with ``uuid`` only the event of this id.
+        """Transform one quarantined line; with ``uuid``, only the event with this id.
 
         Raises:
             LookupUnavailableError: As for :meth:`feed`.
         """
-        self._add(line, self._reference_path.line(line), uuid)
+        self._add(line, self._reference_transform.line(line), uuid)
         self.counts.lines += 1
 
     def drain(self, at_least: int = 1) -> TransformOutput:
         """Return and remove the buffered rows, untracked events and quarantined lines.
 
         Args:
-            at_least: Tables with fewer rows keep them in the buffer, and so do fewer untracked
-                events.
+            at_least: The minimum number of rows of a table, and of untracked events. Fewer stay in
+                the buffer.
         """
         rows = {
-            name: self._encode_table(self._tables[name], texts)
-            for name, texts in self._rows.items()
-            if len(texts) >= at_least
+            name: self._encode_table(self._tables[name], table_rows)
+            for name, table_rows in self._rows.items()
+            if len(table_rows) >= at_least
         }
         untracked = self._untracked.copy() if len(self._untracked) >= at_least else []
         if untracked:
@@ -112,27 +112,24 @@ class ChunkTransform:
         quarantined, self._quarantined = self._quarantined, []
         return TransformOutput(rows, untracked, quarantined)
 
-    def _encode_table(self, table: Table, texts: list[str]) -> TableRows:
-        rows = self._encoder.encode(table, texts)
-        texts.clear()
-        if rows.skipped:
-            self.counts.count(table.name, Outcome.SKIPPED_COLUMNS, rows.skipped)
-        if rows.count > rows.skipped:
-            self.counts.count(table.name, Outcome.SUCCESS, rows.count - rows.skipped)
-        return rows
+    def _encode_table(self, table: Table, rows: list[str]) -> TableRows:
+        encoded = self._encoder.encode(table, rows)
+        rows.clear()
+        if encoded.skipped:
+            self.counts.count(table.name, Outcome.SKIPPED_COLUMNS, encoded.skipped)
+        if encoded.count > encoded.skipped:
+            self.counts.count(table.name, Outcome.SUCCESS, encoded.count - encoded.skipped)
+        return encoded
 
-    def _reference(self, line: bytes, record: RawEdgeRecord | None) -> list[EventResult] | None:
-        """Return the results of the reference path for a line.
-
-        If possible, it reads only the payload, because ``record`` has the rest.
-        """
+    def _use_reference(self, line: bytes, record: RawEdgeRecord | None) -> list[EventResult] | None:
+        """Return the results of the reference path; decode only the payload if possible."""
         edge_record = None if record is None else self._fast.read(record)
         if record is None or edge_record is None:
-            return self._reference_path.line(line)
-        return self._reference_path.payload(record.data, edge_record)
+            return self._reference_transform.line(line)
+        return self._reference_transform.payload(record.data, edge_record)
 
     def _add(self, line: bytes, results: list[EventResult] | None, uuid: str = "") -> None:
-        """Count and buffer the results of a line; with ``uuid`` only the event of this id."""
+        """Count and buffer the results of a line; with ``uuid``, only the event with this id."""
         if results is None:
             self.counts.undecodable += 1
             return
@@ -160,7 +157,7 @@ class ChunkTransform:
 
 
 def _lines_at(indexes: Sequence[int], chunk: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines of a chunk at the given indexes, which ascend."""
+    """Yield the lines of a chunk at the given ascending indexes."""
     at = current = 0
     for index in indexes:
         while current < index:

@@ -1,24 +1,23 @@
-"""Compile a table to msgspec Structs with the properties that it needs and to row functions.
+"""Compile a table to row functions, and to msgspec Structs with the properties that they use.
 
-A replay spends most of its time here (see the measurements in bench/README.md). The generated code
-of a table makes the texts of a row as one tuple that is joined at once, without a loop over the
-columns and with almost no branches:
+A replay spends most of its time in this code (see bench/README.md). A row function returns a tuple
+of texts: the strings of the columns, or of groups of columns, in a row. It has no loop over the
+columns and almost no branches. A table has two row functions:
 
 ``typed``
-    For events whose properties all have the types that their columns expect. Any other type raises
-    when the event is decoded.
+    For events whose properties all have the types that their columns expect. Other types raise an
+    exception when the event is decoded.
 ``any_type``
-    For all other events. Each property is converted on its own.
+    For all other events. Each property is checked and converted.
 
-Both use texts as they are. The caller makes sure that no text needs an escape.
+Neither escapes strings that are used as sent. The caller does, if necessary.
 
-Rows are cheap because of :data:`~spade_spark.transform.coerce.MISSING`, one control character that
-stands for every column that could not be filled. It is the default of the Struct fields and formats
-like any other text. No finished row contains a control character, so a row that contains it lacks a
-column. The encoder finds and removes it in many rows at once.
+Missing columns need no branches, because the default of the Struct fields is
+:data:`~spade_spark.transform.coerce.MISSING`, a control character. Finished rows contain no control
+characters, so the encoder can find and remove this one in many rows at once.
 
-If the generated code might not handle a table correctly, no code is generated, and the reference
-path makes its rows.
+If the generated code might not transform a table exactly, no code is generated, and the table uses
+the reference path.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ import msgspec
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.transform.codegen_expressions import (
     DECODINGS,
-    SERVER,
+    SERVER_PROPERTIES,
     AnyTypeExprs,
     BatchExprs,
     ExprGenerator,
@@ -50,7 +49,7 @@ from spade_spark.transform.transformers.base import (
 from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 
 _Field = tuple[str, tuple[str, FieldType]]
-"""An attribute, the name of its property and how it is decoded."""
+"""An attribute, the name of its property, and how it is decoded."""
 
 
 def generated_source(table: Table, registry: Registry = TRANSFORMERS) -> str:
@@ -68,32 +67,32 @@ def compile_events(
 ) -> dict[str, type[msgspec.Struct]]:
     """Return the Structs of events of ``table`` by function name.
 
-    They are tagged with the table's name and can be members of one union. Each has these members:
+    They are tagged with the table's name, so they can be members of a union. Their attributes:
 
-    - ``texts``: the generated function, as a method.
-    - ``rows``: makes the rows of many events; None except for the function ``typed``.
-    - ``unescaped_texts``: the indexes of a row's texts that may need escapes.
+    - ``texts``: the row function, as a method.
+    - ``rows``: builds the rows of many events; None except for ``typed``.
+    - ``unescaped_texts``: the indexes of the texts that may need escapes.
     - ``table``: the name of the table.
 
     Args:
         table: The table.
         caches: The objects that the generated code uses.
-        order: The order in which clients send properties, if known. msgspec finds a member fastest
-            if it is the next field of the Struct.
+        order: The order in which clients send properties, if known. msgspec decodes fastest if
+            the fields of the Struct have the same order.
 
     Raises:
         UnsupportedTableError: No code can be generated for the table.
     """
     registry = caches.registry
-    names = caches.names(groups(table, registry))
+    namespace = caches.namespace(column_groups(table, registry))
     events = {}
     for function in row_functions(table, registry):
         events[function.name] = msgspec.defstruct(
             "Event",
             [("properties", _properties(function, order))],
             namespace={
-                "texts": _compiled(function.code, names, function.name),
-                "rows": _rows(function, names),
+                "texts": _compiled(function.code, namespace, function.name),
+                "rows": _rows(function, namespace),
                 "unescaped_texts": unescaped_texts(table, registry),
                 "table": table.name,
             },
@@ -105,14 +104,14 @@ def compile_events(
     return events
 
 
-def _rows(function: RowFunction, names: dict[str, Any]) -> Any:
+def _rows(function: RowFunction, namespace: dict[str, Any]) -> Any:
     code = function.batch_code
-    return staticmethod(_compiled(code, names, "rows")) if code else None
+    return staticmethod(_compiled(code, namespace, "rows")) if code else None
 
 
-def _compiled(code: str, names: dict[str, Any], name: str) -> Callable[..., Any]:
-    namespace = dict(names)
-    # The code is our own. Names from Blueprint occur in comments only, escaped.
+def _compiled(code: str, namespace: dict[str, Any], name: str) -> Callable[..., Any]:
+    namespace = dict(namespace)
+    # Names from Blueprint appear only in comments, escaped.
     exec(compile(code, "<a table's row>", "exec"), namespace)  # noqa: S102
     function: Callable[..., Any] = namespace[name]
     return function
@@ -132,10 +131,7 @@ def _properties(function: RowFunction, order: Collection[str]) -> type[msgspec.S
 
 
 def _in_order(fields: list[_Field], order: Collection[str]) -> list[_Field]:
-    """Return the fields in the order in which clients send them.
-
-    A field that is not in ``order`` stays after its predecessor in the table.
-    """
+    """Sort the fields by ``order``; a field that is not in it stays after its predecessor."""
     indexes = {name: index for index, name in enumerate(order)}
     index = -1
     keys = {}
@@ -147,13 +143,13 @@ def _in_order(fields: list[_Field], order: Collection[str]) -> list[_Field]:
 
 @dataclass(frozen=True)
 class RowFunction:
-    """A generated function of a table.
+    """A generated row function.
 
     Attributes:
         name: The name of the function.
-        code: The code that makes the texts of one row.
+        code: The code of the function.
         fields: The property and type of each attribute that the code uses.
-        batch_code: The code of ``rows``, which makes the rows of many events; empty if there is
+        batch_code: The code of ``rows``, which builds the rows of many events; empty if there is
             none.
     """
 
@@ -164,7 +160,7 @@ class RowFunction:
 
 
 class UnsupportedTableError(Exception):
-    """No code can be generated for a table. The message says why."""
+    """No code can be generated for a table. The message is the reason."""
 
 
 def row_functions(table: Table, registry: Registry = TRANSFORMERS) -> list[RowFunction]:
@@ -195,12 +191,12 @@ def _check(table: Table, registry: Registry) -> None:
 
 
 def _unsupported(column: Column, registry: Registry) -> str:
-    """Return why the generated code cannot fill ``column`` in every case; empty if it can."""
+    """Return why generated code cannot always fill ``column``; empty if it can."""
     codegen = registry.spec(column.transformer).codegen
     if codegen is None:
         return "the fast path does not support its transformer"
     if any("\ufffd" in text for text in (column.inbound, *column.supporting)):
-        return "a property's name contains U+FFFD, which also stands for invalid UTF-8"
+        return "a property's name contains U+FFFD, which may also be invalid UTF-8"
     if isinstance(codegen, ValueCodegen) and codegen.supporting:
         return _unsupported_properties(column)
     as_text = {"ip"} if isinstance(codegen, GeoCodegen) else set()
@@ -215,7 +211,7 @@ def _unsupported_properties(column: Column) -> str:
     """Return why generated code cannot read both properties of ``column``; empty if it can."""
     if len(column.supporting) != 1:
         return f"it has {len(column.supporting)} supporting columns instead of one"
-    server_set = SERVER.intersection((column.inbound, *column.supporting))
+    server_set = SERVER_PROPERTIES.intersection((column.inbound, *column.supporting))
     return f"it reads {min(server_set)}, which the server sets" if server_set else ""
 
 
@@ -223,7 +219,7 @@ def _conflict(table: Table, registry: Registry) -> str:
     """Return which columns need one property as different types even in ``any_type``."""
     generator = AnyTypeExprs(table, registry)
     _code(table, registry, generator)
-    name = generator.conflicts()[-1]  # after "time", which columns of "client_time" also read
+    name = generator.conflicts()[-1]  # "time" is first: columns of "client_time" read it too
     columns = [c for c in table.columns if name in (c.inbound, *c.supporting)]
     described = ", ".join(map(_described, columns))
     return f"columns need the property {name!a} as different types: {described}"
@@ -233,20 +229,20 @@ def _described(column: Column) -> str:
     return f"{column.outbound!a} ({column.transformer!a})"
 
 
-def groups(table: Table, registry: Registry = TRANSFORMERS) -> list[Group]:
-    """Group adjacent columns that show parts of one address; other columns are alone."""
+def column_groups(table: Table, registry: Registry = TRANSFORMERS) -> list[Group]:
+    """Group adjacent geo columns of one address; every other column is a group of its own."""
 
     def group_key(column: Column) -> tuple[str, bool]:
-        is_geo = is_address_part(column) or column.inbound == "ip"
+        is_geo = is_geo_column(column) or column.inbound == "ip"
         return column.inbound, is_geo and column.inbound != "time"
 
-    def is_address_part(column: Column) -> bool:
+    def is_geo_column(column: Column) -> bool:
         return isinstance(registry.spec(column.transformer).codegen, GeoCodegen)
 
     groups: list[Group] = []
     for (_, is_geo), columns in groupby(table.columns, group_key):
         group = tuple(columns)
-        if is_geo and any(map(is_address_part, group)):
+        if is_geo and any(map(is_geo_column, group)):
             groups.append(group)
         else:
             groups.extend((column,) for column in group)
@@ -254,10 +250,10 @@ def groups(table: Table, registry: Registry = TRANSFORMERS) -> list[Group]:
 
 
 def unescaped_texts(table: Table, registry: Registry = TRANSFORMERS) -> tuple[int, ...]:
-    """Return the indexes of a row's texts that are properties as sent and may need escapes."""
+    """Return the indexes of the texts that are properties as sent and may need escapes."""
     return tuple(
         index
-        for index, group in enumerate(groups(table, registry))
+        for index, group in enumerate(column_groups(table, registry))
         if registry.spec(group[0].transformer).geo_field is GeoField.ADDRESS
         and not is_geo_group(group, registry)
     )
@@ -292,8 +288,8 @@ def _code(table: Table, registry: Registry, exprs: ExprGenerator) -> str:
 
 def _batch_code(table: Table, registry: Registry, exprs: BatchExprs) -> str:
     texts = list(_texts(table, registry, exprs))
-    names = "".join(f", {name}" for name in exprs.columns)
-    lists = "".join(f", all_{name}" for name in exprs.columns)
+    names = "".join(f", {name}" for name in exprs.bulk)
+    lists = "".join(f", all_{name}" for name in exprs.bulk)
     return "\n".join(
         (
             f"def {exprs.name}(batch):",
@@ -301,7 +297,7 @@ def _batch_code(table: Table, registry: Registry, exprs: BatchExprs) -> str:
             "    events, records = batch[::4], batch[1::4]",
             "    timestamps, geos = batch[2::4], batch[3::4]",
             "    properties = [event.properties for event in events]",
-            *(f"    all_{name} = {expression}" for name, expression in exprs.columns.items()),
+            *(f"    all_{name} = {expression}" for name, expression in exprs.bulk.items()),
             "    return [join((",
             *texts,
             f"    )) for p, record, timestamp, geo{names}",
@@ -311,7 +307,7 @@ def _batch_code(table: Table, registry: Registry, exprs: BatchExprs) -> str:
 
 
 def _texts(table: Table, registry: Registry, exprs: ExprGenerator) -> Iterator[str]:
-    """Yield the lines of the texts of a row."""
-    for group in groups(table, registry):
+    """Yield the line of code of each text."""
+    for group in column_groups(table, registry):
         described = ", ".join(map(_described, group))
         yield f"        {exprs.text(group)},  # {described}"

@@ -1,4 +1,4 @@
-"""Generate the expressions of a row's texts; see :mod:`~spade_spark.transform.codegen`."""
+"""Generate the Python expressions of a row; see :mod:`~spade_spark.transform.codegen`."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from spade_spark.transform.row_context import (
 from spade_spark.transform.transformers.base import FieldType, TransformerSpec, ValueCodegen
 from spade_spark.transform.transformers.registry import Registry
 
-SERVER: Final = frozenset({"time", "client_time", "ip", "user_agent"})
-"""The properties that the server sets."""
+SERVER_PROPERTIES: Final = frozenset({"time", "client_time", "ip", "user_agent"})
+"""The properties that the edge server sets."""
 
 Group = tuple[Column, ...]
-"""Adjacent columns that are filled together."""
+"""Columns with one common text: adjacent geo columns of one address, or a single column."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class FieldDecoding:
 
     Attributes:
         type: The type of the Struct field.
-        default: The default of a property that was not sent.
+        default: The default of a missing property.
         missing: The name of the default in generated code.
     """
 
@@ -56,18 +56,18 @@ DECODINGS: Final[Mapping[FieldType, FieldDecoding]] = {
 
 
 class ExprGenerator:
-    """Generates the expressions of a table's columns and collects the fields that they use."""
+    """Generates the expressions of a table's columns and collects the properties that they use."""
 
     name: str
 
     def __init__(self, table: Table, registry: Registry) -> None:
         self._registry = registry
         self._attributes = _attributes(table)
-        self._times = _times(table, registry)
+        self._time_properties = _time_properties(table, registry)
         self._types: dict[str, list[FieldType]] = {}
 
     def fields(self) -> dict[str, tuple[str, FieldType]] | None:
-        """Return property and type by attribute; None if columns need one as different types."""
+        """Return property and type by attribute; None if there are :meth:`conflicts`."""
         if self.conflicts():
             return None
         return {self._attributes[name]: (name, types[0]) for name, types in self._types.items()}
@@ -87,7 +87,7 @@ class ExprGenerator:
             return self.user_agent_text()
         if is_geo_group(group, self._registry):
             return self.geo_text(group)
-        assert isinstance(codegen, ValueCodegen)  # all others are parts of an address
+        assert isinstance(codegen, ValueCodegen)  # other geo columns are in a geo group
         return self.value_text(column, codegen)
 
     def user_agent_text(self) -> str:
@@ -95,11 +95,11 @@ class ExprGenerator:
         raise NotImplementedError
 
     def geo_text(self, group: Group) -> str:
-        """Return the expression of columns that show parts of an address."""
+        """Return the expression of a geo group."""
         raise NotImplementedError
 
     def value_text(self, column: Column, codegen: ValueCodegen) -> str:
-        """Return the expression of a column that shows a property."""
+        """Return the expression of a column that is converted from a property."""
         raise NotImplementedError
 
     def property_of(self, inbound: str, field: FieldType) -> str:
@@ -108,7 +108,7 @@ class ExprGenerator:
         return f"p.{self._attributes[inbound]}"
 
     def value_of(self, inbound: str, field: FieldType) -> str:
-        """Return the expression of a property or of the server's value for it."""
+        """Return the expression of a property, or of the server's value if the client sent none."""
         if inbound == "client_time":
             time, client_time = self.property_of("time", field), self.property_of(inbound, field)
             return f"({client_time} if {time} is {DECODINGS[field].missing} else {time})"
@@ -120,7 +120,7 @@ class ExprGenerator:
         return "" if field is None else self.property_of(column.supporting[0], field)
 
     def geo_text_as(self, group: Group, field: FieldType, template: str) -> str:
-        """As :meth:`geo_text`; ``template`` converts the property to a string."""
+        """As :meth:`geo_text`. ``template`` converts the property to a string."""
         inbound = group[0].inbound
         if inbound == "ip":
             value = self.property_of(inbound, field)
@@ -131,7 +131,7 @@ class ExprGenerator:
 
 
 class TypedExprs(ExprGenerator):
-    """Expressions of properties that have the types that their columns expect."""
+    """Expressions for properties of the expected types."""
 
     name = "typed"
 
@@ -158,26 +158,30 @@ class TypedExprs(ExprGenerator):
         )
 
     def field_type(self, column: Column, codegen: ValueCodegen) -> FieldType:
-        """Return how a property is decoded; another column may show it as a time."""
-        is_time = codegen.as_time and column.inbound in self._times
+        """Return how a property is decoded: as a time if any column needs that."""
+        is_time = codegen.as_time and column.inbound in self._time_properties
         return FieldType.TIME if is_time else codegen.field
 
 
 class BatchExprs(TypedExprs):
-    """Expressions of many rows; texts that are faster to make in bulk are made before the rows."""
+    """Expressions for many rows. Some columns are converted in bulk before the rows are built.
+
+    Attributes:
+        bulk: The expression of the texts of a column in all rows, by the variable for one text.
+    """
 
     name = "rows"
 
     def __init__(self, table: Table, registry: Registry) -> None:
         super().__init__(table, registry)
-        self.columns: dict[str, str] = {}
+        self.bulk: dict[str, str] = {}
 
     def typed_text(self, column: Column, codegen: ValueCodegen, field: FieldType) -> str:
         """See :class:`TypedExprs`."""
         if not codegen.batch or field is not codegen.field:
             return super().typed_text(column, codegen, field)
         name = f"text_{self._attributes[column.inbound]}"
-        self.columns[name] = codegen.batch.format(
+        self.bulk[name] = codegen.batch.format(
             value=self.value_of(column.inbound, field),
             supporting=self.supporting_of(column, codegen.supporting),
             convert=converter_name(column),
@@ -187,7 +191,7 @@ class BatchExprs(TypedExprs):
 
 
 class AnyTypeExprs(ExprGenerator):
-    """Expressions of properties of any type."""
+    """Expressions for properties of any type."""
 
     name = "any_type"
 
@@ -211,8 +215,8 @@ class AnyTypeExprs(ExprGenerator):
         )
 
 
-def _times(table: Table, registry: Registry) -> frozenset[str]:
-    """Return the properties that a column shows as a time."""
+def _time_properties(table: Table, registry: Registry) -> frozenset[str]:
+    """Return the properties that any column converts from Unix seconds."""
     times = {
         column.inbound for column in table.columns if _is_time(registry.spec(column.transformer))
     }
@@ -224,8 +228,8 @@ def _is_time(spec: TransformerSpec) -> bool:
 
 
 def _attributes(table: Table) -> dict[str, str]:
-    """Return similar attribute names by property name."""
-    names = list(SERVER)
+    """Return a valid, similar attribute name for each property."""
+    names = list(SERVER_PROPERTIES)
     for column in table.columns:
         names += [column.inbound, *column.supporting]
     attributes: dict[str, str] = {}

@@ -1,7 +1,7 @@
-"""Convert property values of any type to the texts of columns; generated code calls this module.
+"""Convert properties of any type to the texts of columns, for generated code.
 
-Texts are escaped as in a row, without the surrounding quotes. :data:`MISSING` stands for a column
-that cannot be filled.
+A text is escaped as in a row, without the surrounding quotes. :data:`MISSING` is the text of a
+column that cannot be filled.
 """
 
 from __future__ import annotations
@@ -22,15 +22,14 @@ SEPARATOR: Final = '"\t"'
 """Separates two values of a row. Rows are built without their first and last quote."""
 
 MISSING: Final = "\0"
-"""Stands for a column that could not be filled. No finished row contains this character."""
+"""The text of a column that cannot be filled. No finished row contains this character."""
 
 MISSING_FLOAT: Final = math.nan
-"""The default of a float property that was not sent. JSON cannot encode NaN."""
+"""The default of a missing float. JSON cannot encode NaN."""
 
 MISSING_TIME: Final = 2.0**62
-"""The default of a time that was not sent. Code compares it by identity, because a client may send
-the same number. It is out of the range of a timestamp and has no fraction, so time arithmetic works
-on it."""
+"""The default of a missing time. Compare it by identity, because a client may send this number. It
+is out of the range of a timestamp and has no fraction, so it needs no branch in time arithmetic."""
 
 BOOLEANS: Final = {True: "true", False: "false", MISSING: MISSING}
 """The texts of a ``bool`` column."""
@@ -51,7 +50,7 @@ class TextCache(Protocol):
 
 
 def text_or_missing(convert: Converter, value: Any, *supporting: str) -> str:
-    """Return the escaped text of a column, or :data:`MISSING` if the conversion fails."""
+    """Return the text of a column, or :data:`MISSING` if the conversion fails."""
     if value is MISSING or MISSING in supporting:
         return MISSING
     try:
@@ -61,15 +60,14 @@ def text_or_missing(convert: Converter, value: Any, *supporting: str) -> str:
 
 
 def float_text(number: float) -> str:
-    """Return the text of a float column."""
+    """Return the text of a ``float`` column."""
     return MISSING if number is MISSING_TIME or math.isnan(number) else format_float(number)
 
 
 def float_texts(numbers: list[float]) -> list[str]:
-    """Return the texts of many floats, in a quarter of the time of :func:`float_text`.
+    """Return the texts of many floats; takes a quarter of the time of :func:`float_text`.
 
-    JSON encodes a double with the same shortest digits. The text of a column differs only if the
-    JSON has an exponent or a negative zero.
+    JSON has the same shortest digits. It differs only in exponents and negative zeros.
     """
     encoded = _encode(numbers)
     if b"e" in encoded or b"-0.0" in encoded:
@@ -80,18 +78,12 @@ def float_texts(numbers: list[float]) -> list[str]:
 
 
 def is_plain(text: str) -> bool:
-    """Return whether ``text`` needs no escape in its ASCII part, or is :data:`MISSING`.
-
-    This is faster than escaping it.
-    """
+    """Return whether the ASCII characters of ``text`` need no escape, or it is :data:`MISSING`."""
     return '"' not in text and "\\" not in text and (text.isprintable() or text == MISSING)
 
 
 def escaped(text: str) -> str:
-    """Escape ``text`` unless it is :data:`MISSING`.
-
-    Faster than :func:`~spade_spark.gocompat.quote.escape` if ``text`` needs no escape.
-    """
+    """Escape ``text`` unless it is :data:`MISSING`; fast if there is nothing to escape."""
     return text if text.isascii() and is_plain(text) else escape(text)
 
 
@@ -101,7 +93,7 @@ def coerce_string(value: Any) -> str:
 
 
 def coerce_text(cache: TextCache, value: Any) -> str:
-    """Return the text of a column that takes strings."""
+    """Return the text of a column that accepts strings."""
     text: str = cache[coerce_string(value)]
     return text
 
@@ -110,14 +102,14 @@ _BOOLEANS: Final = {b"true": "true", b"false": "false", b"1": "true", b"0": "fal
 
 
 def coerce_bool(value: Any) -> str:
-    """Return the text of a ``bool`` column from the raw JSON of the property."""
+    """Return the text of a ``bool`` column from raw JSON."""
     return MISSING if value is MISSING else _BOOLEANS.get(bytes(value), MISSING)
 
 
 def coerce_number(convert: Converter, value: Any, *supporting: str) -> str:
-    """Return the text of a column that takes numbers and perhaps strings.
+    """Return the text of a column that accepts numbers and perhaps strings.
 
-    JSON has many encodings of a float. The converter receives the shortest one.
+    The converter receives the shortest text of a number, not the one sent.
     """
     value_type = type(value)
     if value_type is int or value_type is float:
@@ -126,11 +118,11 @@ def coerce_number(convert: Converter, value: Any, *supporting: str) -> str:
 
 
 def coerce_integer(convert: Converter, safe_digits: int, value: Any, *supporting: str) -> str:
-    """Return the text of a column that takes integers.
+    """Return the text of a column that accepts integers.
 
     Args:
         convert: The converter of the column.
-        safe_digits: Any integer of this many decimal digits fits the column.
+        safe_digits: Every integer of this many decimal digits fits the column.
         value: The property.
         supporting: The supporting properties.
     """

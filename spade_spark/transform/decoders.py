@@ -1,8 +1,8 @@
-"""Decode payloads to events of the tables that occurred so far.
+"""Decode payloads to events of the tables seen so far.
 
-A catalog may have a thousand tables, and a partition contains events of some of them. A table is
-compiled when its first event occurs. The decoder selects the Struct of an event by the event's
-name, and the Struct has the methods that make its rows.
+A catalog may have a thousand tables, and a partition contains events of some of them. So a table is
+compiled at its first event. The decoder selects a Struct by the name of the event, and the Struct
+has the generated functions of the table.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from spade_spark.transform.row_context import RowCaches
 from spade_spark.transform.untracked import untracked_line
 
 MAX_UNTRACKED_NAMES: Final = 200
-"""The maximum number of untracked names with a decoder; clients may send any number of names."""
+"""The maximum number of untracked names with a decoder; clients may send any name."""
 
 UNTRACKED: Final = ""
-"""Stands for the table of untracked events; no table has an empty name."""
+"""The placeholder for the table of untracked events; no table has an empty name."""
 
 _HTML: Final = tuple(b"<>&")
 
@@ -36,7 +36,7 @@ class _RawEvent(msgspec.Struct, gc=False):
 
 
 class _NoEvent(msgspec.Struct, tag_field="event", tag="", forbid_unknown_fields=True):
-    """Never decoded, but in every union: msgspec checks the tag only if it has to choose."""
+    """Makes every decoder a union, because msgspec requires the tag only there. Never decoded."""
 
     properties: Annotated[int, msgspec.Meta(gt=0, lt=0)]
 
@@ -46,12 +46,12 @@ class Decoders:
 
     Attributes:
         typed: Decodes a payload of one event whose properties have the types that their columns
-            expect. Raises ``msgspec.ValidationError`` for another type.
+            expect; raises ``msgspec.ValidationError`` for others.
         typed_list: The same for a list of events.
         any_type: Decodes a payload of one event with properties of any type.
         any_type_list: The same for a list of events.
-        fallbacks: The tables that occurred and have no decoder, each with the reason. The
-            reference path makes all their rows.
+        fallbacks: The tables seen so far that have no decoder and use the reference path, with
+            the reason.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Decoders:
         self._caches = caches
         self._requested = requested
         self._registered: set[str] = set()
-        self._rebuilt_size = 0
+        self._rebuilt_count = 0
         self._untracked_slots = MAX_UNTRACKED_NAMES
         self._read_names = msgspec.json.Decoder(_RawEvent | list[_RawEvent]).decode
         self._typed: list[type[msgspec.Struct]] = []
@@ -80,13 +80,13 @@ class Decoders:
                 self._add(event)
 
     def rebuild(self) -> bool:
-        """Rebuild the decoders if tables were registered since; return whether they were.
+        """Rebuild the decoders if tables were registered since the last call; return whether so.
 
-        This is slow: call it once per chunk.
+        This is slow. Call it once per chunk.
         """
-        if self._rebuilt_size == len(self._registered):
+        if self._rebuilt_count == len(self._registered):
             return False
-        self._rebuilt_size = len(self._registered)
+        self._rebuilt_count = len(self._registered)
         self.typed, self.typed_list = _decoders(self._typed)
         self.any_type, self.any_type_list = _decoders(self._any_type)
         return True
@@ -109,14 +109,14 @@ class Decoders:
         self._any_type += [structs["any_type"]] if "any_type" in structs else []
 
     def _compiled(self, table: Table, order: tuple[str, ...]) -> Mapping[str, type[msgspec.Struct]]:
-        """Return the Structs of a table's events; none if the table falls back."""
+        """Return the Structs of a table's events; none if it uses the reference path."""
         try:
             return compile_events(table, self._caches, order)
         except UnsupportedTableError as error:
             self.fallbacks[table.name] = str(error)
         except SpadeError:
             raise
-        except Exception as error:  # noqa: BLE001 - the report names it
+        except Exception as error:  # noqa: BLE001 - reported as a fallback
             self.fallbacks[table.name] = (
                 f"its row code cannot be compiled ({type(error).__name__}: {error}); "
                 "please report this"
@@ -125,13 +125,13 @@ class Decoders:
 
 
 def _decoders(events: list[Any]) -> tuple[Callable[[bytes], Any], Callable[[bytes], Any]]:
-    """Return the decoder of one event and the decoder of a list of events."""
+    """Return the decoders of a single event and of a list of events."""
     union: Any = reduce(or_, events, _NoEvent)
     return msgspec.json.Decoder(union).decode, msgspec.json.Decoder(list[union]).decode
 
 
 def _keys(properties: msgspec.Raw) -> tuple[str, ...]:
-    """Return the names of properties in the order they were sent; none if they are not readable."""
+    """Return the names of the properties in the order sent; none if they are not an object."""
     try:
         return tuple(msgspec.json.decode(properties, type=dict[str, msgspec.Raw]))
     except (msgspec.MsgspecError, ValueError):
@@ -143,7 +143,7 @@ def _no_decoder(payload: bytes) -> Any:
 
 
 def _untracked_event(name: str) -> type[msgspec.Struct]:
-    """Return the Struct of untracked events of one name; their rows are JSON lines."""
+    """Return the Struct of untracked events with this name; their rows are JSON lines."""
     prefix = untracked_line(name, "").removesuffix("null}")
 
     def texts(event: Any, *_: object) -> tuple[str]:

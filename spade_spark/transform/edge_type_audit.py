@@ -1,7 +1,7 @@
-"""Count events by the type of edge that they came from, independently of the transform.
+"""Count events by edge type, independently of the transform.
 
-This is a second pass over the lines, done only if Blueprint's event metadata is configured. It does
-not affect any row, so the transform does not depend on it.
+This is a second pass over the lines. It runs only if Blueprint's event metadata is configured, and
+does not affect any row.
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ from spade_spark.sources.edge_record import (
 )
 from spade_spark.sources.edge_record_fast import FALLBACK_ERRORS, RawEdgeRecord, RawEdgeRecordReader
 
-KNOWN: Final = frozenset({"internal", "external"})
-"""The known types of edge."""
+EDGE_TYPES: Final = frozenset({"internal", "external"})
 
-_MAX_KNOWN: Final = 4096
+_MAX_CACHED: Final = 4096
 _SECONDS_LENGTH: Final = 19
 """The length of ``2006-01-02T15:04:05``."""
 
@@ -37,13 +36,13 @@ _FRACTION: Final = re.compile(r"\.[0-9]+Z")
 
 @dataclass(frozen=True)
 class EdgeTypeCounts:
-    """Counts of the events of one name that have properties, with or without a row.
+    """Counts of the events of one name that have properties, whether or not they have a row.
 
     Attributes:
-        expected: The expected type of edge; empty if not known.
+        expected: The expected edge type; empty if there is none.
         events: All events.
-        mismatched: Events from another type of edge than expected.
-        unknown: Events whose record has no known type of edge.
+        mismatched: Events with another edge type than expected.
+        unknown: Events without a known edge type.
     """
 
     expected: str = ""
@@ -74,7 +73,7 @@ class EdgeTypeCounter:
 
     Args:
         names: The names of the events to count.
-        expected: The expected type of edge by event.
+        expected: The expected edge type by event name.
     """
 
     def __init__(self, names: Collection[str], expected: Mapping[str, str]) -> None:
@@ -87,7 +86,7 @@ class EdgeTypeCounter:
         self._checked_addresses = {""}
 
     def feed(self, chunk: bytes) -> None:
-        """Count the events of whole lines, each ended by a line feed except perhaps the last."""
+        """Count the events of complete lines; the last line may lack its line feed."""
         events: list[tuple[str, str]] = []
         records = self._reader.read(chunk)
         lines = chunk.split(b"\n")  # may have an empty item after the last line feed
@@ -108,7 +107,7 @@ class EdgeTypeCounter:
         return counts
 
     def _read(self, line: bytes, record: RawEdgeRecord | None) -> tuple[str, list[str]]:
-        """Return the type of edge (empty if unknown) and the names of events with properties."""
+        """Return the edge type (empty if unknown) and the names of the events with properties."""
         if record:
             try:
                 return self._read_fast(record)
@@ -119,7 +118,7 @@ class EdgeTypeCounter:
             events = read_events(edge_record.data)
         except (UndecodableLineError, MalformedPayloadError):
             return "", []
-        edge_type = edge_record.edge_type if edge_record.edge_type in KNOWN else ""
+        edge_type = edge_record.edge_type if edge_record.edge_type in EDGE_TYPES else ""
         return edge_type, [
             event.name
             for event in events
@@ -127,7 +126,7 @@ class EdgeTypeCounter:
         ]
 
     def _read_fast(self, record: RawEdgeRecord) -> tuple[str, list[str]]:
-        """As :meth:`_read`, for usual payloads; raises one of ``FALLBACK_ERRORS`` for others."""
+        """As :meth:`_read` for common payloads; raise one of ``FALLBACK_ERRORS`` for others."""
         self._check_time(record.at)
         if record.ip not in self._checked_addresses:
             self._cache_checked(self._checked_addresses, record.ip, canonical_ip)
@@ -135,7 +134,7 @@ class EdgeTypeCounter:
         if not isinstance(events, list):
             return record.edge_type, [events.event]
         if not record.data.startswith(b"[{"):
-            raise ValueError("a list that does not begin with [{")
+            raise ValueError("unsupported list format")
         return record.edge_type, [event.event for event in events]
 
     def _check_time(self, at: str) -> None:
@@ -146,12 +145,12 @@ class EdgeTypeCounter:
             raise ValueError("unsupported time format")
 
     @staticmethod
-    def _cache_checked(known: set[str], text: str, check: Callable[[str], object]) -> None:
-        """Add ``text`` to the cache; ``check`` raises ValueError if it is invalid."""
+    def _cache_checked(checked: set[str], text: str, check: Callable[[str], object]) -> None:
+        """Add ``text`` to ``checked`` unless ``check`` raises ValueError."""
         check(text)
-        if len(known) >= _MAX_KNOWN:
-            known.clear()
-        known.add(text)
+        if len(checked) >= _MAX_CACHED:
+            checked.clear()
+        checked.add(text)
 
 
 def _check_second(text: str) -> None:

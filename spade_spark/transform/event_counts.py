@@ -1,4 +1,4 @@
-"""Counts of lines and events of a part of the input, and the check that they balance."""
+"""Counts of the lines and events of a part of the input, and the check that they balance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from spade_spark.errors import InternalError
 from spade_spark.transform.outcomes import Outcome
 
 MAX_FAILURES = 100
-"""The maximum number of failures with their error text; more are only counted."""
+"""The maximum number of failures whose error is kept; more are only counted."""
 
 
 @dataclass(slots=True)
@@ -21,9 +21,9 @@ class EventCounts:
         undecodable: Lines that are not edge records.
         prefiltered: Lines that the prefilter skipped.
         records: Edge records, with a well-formed payload or not.
-        events: Events by table and outcome; the table is ``""`` for events without one (untracked,
-            malformed, nameless).
-        failures: UUID and error text of the first failed events.
+        events: Events by table and outcome. The table of untracked, malformed and nameless events
+            is ``""``.
+        failures: UUID and error of the first failed events.
     """
 
     lines: int = 0
@@ -57,7 +57,7 @@ class EventCounts:
         return totals
 
     def check_balance(self) -> None:
-        """Check that each line was counted exactly once.
+        """Check that each line and each record was counted.
 
         Raises:
             InternalError: The counts do not balance.

@@ -1,20 +1,20 @@
-r"""The fast path: transform the usual lines at the lowest cost.
+r"""The fast path: transform common lines at the lowest cost.
 
-The first of these steps that supports a line handles it:
+Each line is one of these:
 
-1. Batch: one event whose properties all have the types of their columns, and a payload without a
+1. Regular: one event whose properties all have the types of their columns, and a payload without a
    backslash. Such a payload cannot bring ``"``, ``\`` or a control character into a row, so no
-   text needs an escape. (DEL and characters that are not printable are searched for in many rows
-   at once.) The rows of a table are made together at the end of the chunk.
-2. Irregular: one line at a time. These are payloads with backslashes, whose texts are escaped if
-   necessary; payloads of several events; and properties of other types (``any_type``).
-3. Truncated: JSON without backslashes that ends too early is malformed, however it would go on.
-4. Unhandled: :mod:`~spade_spark.transform.reference` transforms the line.
+   text needs an escape. (The encoder escapes DEL and characters that are not printable.) The rows
+   of a table are built as a batch at the end of the chunk.
+2. Irregular: a payload with backslashes, whose texts are escaped if necessary; several events; or
+   properties of other types (``any_type``). These lines are transformed one by one.
+3. Truncated: JSON without backslashes that ends too early. The record is malformed.
+4. Unhandled: all others. :mod:`~spade_spark.transform.reference` transforms them.
 
-An exception moves a line to the next step. The Structs forbid unknown members, so a member in
-another case, an unknown name or a wrong type raises when the payload is decoded. An unexpected
-error of a converter or a lookup does the same: the reference path then fails too and names the
-event.
+An exception moves a line to a later group. The Structs forbid unknown members, so a member in
+another case, an unknown name or a wrong type raises when the payload is decoded. A bug of a
+converter or a lookup makes the line unhandled: it then fails on the reference path, which reports
+the event.
 
 bench/README.md has the cost of each step.
 """
@@ -50,13 +50,13 @@ _TRUNCATED_MESSAGE: Final = "Input data was truncated"
 """The message of msgspec if JSON ends too early, even within a literal such as ``null``."""
 
 BATCH_STRIDE: Final = 4
-"""The items of an event in a batch: the event, its record, its timestamp and its geo texts."""
-BATCH_MIN_ROWS: Final = 3 * BATCH_STRIDE
-"""The items of three events. Up to this size, making the rows one by one is faster."""
+"""The number of items per event in a batch: the event, its record, timestamp and geo texts."""
+MAX_UNBATCHED_ITEMS: Final = 3 * BATCH_STRIDE
+"""Up to three events, building the rows one by one is faster."""
 
 
 class _FallbackReason(Enum):
-    """Why a payload could not be decoded to one typed event; stands in for the event."""
+    """Why a payload could not be decoded to one typed event; used in place of the event."""
 
     TYPES = "several events, other types, or a table that is not registered"
     TRUNCATED = "truncated JSON"
@@ -71,10 +71,10 @@ class FastPathResult(NamedTuple):
     """The result of one chunk.
 
     Attributes:
-        rows: The rows of each table, without their first and last quote, in no particular order.
+        rows: The rows by table, without their first and last quote, in any order.
         untracked: The JSON lines of untracked events.
-        unhandled: The indexes of the lines that have no result here, ascending.
-        truncated: The subset of ``unhandled`` whose payload is truncated JSON.
+        unhandled: The ascending indexes of the unhandled and truncated lines.
+        truncated: The indexes of the truncated lines.
     """
 
     rows: Mapping[str, Sequence[str]]
@@ -85,12 +85,12 @@ class FastPathResult(NamedTuple):
 
 @dataclass(slots=True)
 class _Output:
-    """The results of one chunk so far; owned by one call of :meth:`FastPath.process`.
+    """The results of one chunk so far.
 
     Attributes:
-        rows: The rows by table; the rows of :data:`UNTRACKED` are the lines of untracked events.
-        unhandled: The records that have no result here.
-        truncated: The records whose payload is truncated.
+        rows: The rows by table. The rows of :data:`UNTRACKED` are JSON lines of untracked events.
+        unhandled: The records of unhandled lines.
+        truncated: The records of truncated lines.
     """
 
     rows: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -99,15 +99,15 @@ class _Output:
 
 
 _Batches = Mapping[Any, list[Any]]
-"""The items of all events of each Struct, :data:`BATCH_STRIDE` per event."""
+"""The items of the regular events by Struct, :data:`BATCH_STRIDE` per event."""
 
 
 class FastPath:
-    """Makes the rows of the records that it supports.
+    """Builds the rows of the records that it supports.
 
     Args:
-        tables: The tables by name. Each is compiled when its first event occurs.
-        lookups: The lookups of columns.
+        tables: The tables by name. Each is compiled at its first event.
+        lookups: The lookups that the columns use.
         requested: The requested tables; None for all.
         registry: The transformers.
     """
@@ -123,9 +123,9 @@ class FastPath:
         self._decoders = Decoders(tables, self._caches, requested)
 
     def process(self, records: Sequence[RawEdgeRecord | None]) -> FastPathResult:
-        """Return the rows of a chunk's records and which records need the reference path.
+        """Return the rows of a chunk's records, and which lines are unhandled.
 
-        A record that is None is unhandled.
+        A line whose record is None is unhandled.
 
         Raises:
             LookupUnavailableError: A lookup service does not respond.
@@ -134,8 +134,8 @@ class FastPath:
         output = _Output()
         self._process(readable, output)
         if output.unhandled and self._decoders.rebuild():
-            retried, output.unhandled = output.unhandled, []
-            self._process(retried, output)
+            retryable, output.unhandled = output.unhandled, []
+            self._process(retryable, output)
         untracked = output.rows.pop(UNTRACKED, [])
         if readable is records and not output.unhandled and not output.truncated:
             return FastPathResult(dict(output.rows), untracked, (), frozenset())
@@ -149,11 +149,11 @@ class FastPath:
 
     @property
     def fallbacks(self) -> Mapping[str, str]:
-        """The tables so far whose rows the reference path makes, each with the reason."""
+        """The tables so far that use the reference path, with the reason."""
         return dict(self._decoders.fallbacks)
 
     def read(self, record: RawEdgeRecord) -> EdgeRecord | None:
-        """Convert a record for the reference path, without the payload; None if unsupported."""
+        """Convert a record, without its payload, for the reference path; None if unsupported."""
         try:
             timestamp = self._caches.timestamp(record.at)
             check_utc_suffix(record.at)
@@ -165,34 +165,34 @@ class FastPath:
         return EdgeRecord(int(timestamp.text), geo[0], record.uuid, "", record.agent)
 
     def _process(self, records: Sequence[RawEdgeRecord], output: _Output) -> None:
-        """Add the results of records to ``output``."""
+        """Add the results of the records to ``output``."""
         batches, irregular = self._batch_regular(records, output)
-        # Irregular lines wait until all others are decoded: code and data that are used only now
-        # and then are not in the processor's caches.
+        # Irregular lines are processed last, because rarely used code and data are not in the CPU
+        # caches.
         self._process_irregular(irregular, output)
         _add_batches(batches, output)
 
     def _batch_regular(
         self, records: Sequence[RawEdgeRecord], output: _Output
     ) -> tuple[_Batches, Sequence[_Irregular]]:
-        """Return the regular events in batches by their Struct, and the irregular ones."""
+        """Return the regular events in batches, and the irregular events."""
         payloads = [record.data for record in records]
-        events, some_irregular = self._decode(payloads)
-        geos = self._look_up([record.ip for record in records])
-        some_irregular = some_irregular or not all(geos)
-        some_escaped = BACKSLASH in b"".join(payloads)
-        some_other_time = not all_have_fraction_suffix([record.at for record in records])
-        cached_timestamp, make_timestamp = self._caches.timestamps.known.get, self._caches.timestamp
+        events, any_irregular = self._decode(payloads)
+        geos = self._look_up_geo([record.ip for record in records])
+        any_irregular = any_irregular or not all(geos)
+        any_escaped = BACKSLASH in b"".join(payloads)
+        any_other_time = not all_have_fraction_suffix([record.at for record in records])
+        get_timestamp, parse_timestamp = self._caches.timestamps.known.get, self._caches.timestamp
         batches: defaultdict[Any, list[Any]] = defaultdict(list)
         irregular: list[_Irregular] = []
         for event, record, geo in zip(events, records, geos, strict=True):
             try:
                 at = record.at
-                timestamp = cached_timestamp(at[:PREFIX_LENGTH]) or make_timestamp(at)
-                if some_other_time:
+                timestamp = get_timestamp(at[:PREFIX_LENGTH]) or parse_timestamp(at)
+                if any_other_time:
                     check_utc_suffix(at)
-                if (some_irregular and (geo is None or type(event) is _FallbackReason)) or (
-                    some_escaped and BACKSLASH in record.data
+                if (any_irregular and (geo is None or type(event) is _FallbackReason)) or (
+                    any_escaped and BACKSLASH in record.data
                 ):
                     irregular.append((event, record, timestamp, geo))
                 else:
@@ -205,7 +205,7 @@ class FastPath:
         return batches, irregular
 
     def _process_irregular(self, irregular: Sequence[_Irregular], output: _Output) -> None:
-        """Add the results of irregular payloads to ``output``."""
+        """Add the results of irregular lines to ``output``."""
         for event, record, timestamp, geo in irregular:
             try:
                 if geo is None or event is _FallbackReason.OTHER:
@@ -215,7 +215,7 @@ class FastPath:
                 else:
                     for decoded, row in self._process_single(event, record, timestamp, geo):
                         output.rows[decoded.table].append(row)
-            except SpadeError:  # noqa: PERF203 - the same
+            except SpadeError:  # noqa: PERF203 - any record may raise
                 raise
             except Exception:  # noqa: BLE001 - the same
                 output.unhandled.append(record)
@@ -223,7 +223,7 @@ class FastPath:
     def _decode(self, payloads: Sequence[bytes]) -> tuple[Sequence[Any], bool]:
         """Return the event or the fallback reason of each payload, and whether any fell back."""
         events: list[Any] = []
-        some_irregular = False
+        any_irregular = False
         decoded = map(self._decoders.typed, payloads)
         while True:
             try:
@@ -234,19 +234,19 @@ class FastPath:
                 truncated = _is_truncated(payloads[len(events)], error)
                 events.append(_FallbackReason.TRUNCATED if truncated else _FallbackReason.OTHER)
             else:
-                return events, some_irregular
-            some_irregular = True
+                return events, any_irregular
+            any_irregular = True
 
-    def _look_up(self, addresses: Sequence[str]) -> Sequence[GeoTexts | None]:
+    def _look_up_geo(self, addresses: Sequence[str]) -> Sequence[GeoTexts | None]:
         """Return the geo texts of each address; None if its record is unhandled."""
         try:
             return self._caches.geo_by_raw_address.get_all(addresses)
         except SpadeError:
             raise
-        except Exception:  # noqa: BLE001 - an address that is invalid, or a bug of a lookup
-            return list(map(self._look_up_one, addresses))
+        except Exception:  # noqa: BLE001 - an invalid address, or a bug of a lookup
+            return list(map(self._look_up_address, addresses))
 
-    def _look_up_one(self, address: str) -> GeoTexts | None:
+    def _look_up_address(self, address: str) -> GeoTexts | None:
         try:
             geo: GeoTexts = self._caches.geo_by_raw_address[address]
         except SpadeError:
@@ -258,11 +258,11 @@ class FastPath:
     def _process_single(
         self, event: Any, record: RawEdgeRecord, timestamp: TimestampTexts, geo: GeoTexts
     ) -> Iterable[tuple[Any, str]]:
-        """Return the events of one irregular payload with their rows."""
+        """Return the events of one irregular line with their rows."""
         payload = record.data
         escapes = BACKSLASH in payload
         if escapes and b"\\u0000" in payload:
-            raise ValueError("NUL marks a missing column")
+            raise ValueError("NUL would mark a missing column")
         if event is not _FallbackReason.TYPES:
             events = [event]
         elif payload.startswith(b"[{"):
@@ -293,15 +293,15 @@ class FastPath:
 def _is_truncated(payload: bytes, error: Exception) -> bool:
     """Return whether ``error`` means that ``payload`` is truncated JSON.
 
-    In a payload with escapes, the message may also mean a lone surrogate, which is valid JSON.
+    In a payload with backslashes, msgspec reports a lone surrogate in the same way.
     """
     return str(error) == _TRUNCATED_MESSAGE and BACKSLASH not in payload
 
 
 def _add_batches(batches: _Batches, output: _Output) -> None:
-    """Add the rows of regular events to ``output``, batch by batch."""
+    """Add the rows of regular events to ``output``."""
     for struct, batch in batches.items():
-        rows = None if len(batch) <= BATCH_MIN_ROWS else _batch_rows(struct, batch)
+        rows = None if len(batch) <= MAX_UNBATCHED_ITEMS else _batch_rows(struct, batch)
         if rows is None:
             _add_rows_one_by_one(struct, batch, output)
         else:
@@ -333,10 +333,10 @@ def _add_rows_one_by_one(struct: Any, batch: list[Any], output: _Output) -> None
 
 def _escaped(texts: Sequence[str], unescaped: Sequence[int]) -> Sequence[str]:
     """Return the texts of a row; escape the texts at the indexes ``unescaped`` if necessary."""
-    dirty = [index for index in unescaped if not is_plain(texts[index])]
-    if not dirty:
+    unsafe = [index for index in unescaped if not is_plain(texts[index])]
+    if not unsafe:
         return texts
-    cleaned = list(texts)
-    for index in dirty:
-        cleaned[index] = escaped(cleaned[index])
-    return cleaned
+    result = list(texts)
+    for index in unsafe:
+        result[index] = escaped(result[index])
+    return result

@@ -1,4 +1,4 @@
-"""The outcomes of an event, which are counted by table."""
+"""The outcomes of events."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Outcome(str, Enum):
-    """The one outcome of an event, or of a malformed record, which counts once."""
+    """What an event resulted in. A malformed record counts as one event."""
 
     SUCCESS = "success"
     SKIPPED_COLUMNS = "skipped_columns"

@@ -18,7 +18,7 @@ _ROW_SEPARATOR_BYTES: Final = _ROW_SEPARATOR.encode()
 _MISSING_BYTES: Final = MISSING.encode()
 _ASCII: Final = bytes(range(0x80))
 _UNPRINTABLE: Final = re.compile(rf"[^\x00-\x7f{printable_class()}]")
-_MAX_KNOWN: Final = 4096
+_MAX_CACHED: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,9 @@ class TableRows:
 
     Attributes:
         table: The table.
-        text: The rows in UTF-8, each ended by a line feed.
+        text: The rows in UTF-8, each followed by a line feed.
         count: The number of rows.
-        skipped: The number of rows that lack a column.
+        skipped: The number of rows with a column that could not be filled.
     """
 
     table: Table
@@ -40,14 +40,14 @@ class TableRows:
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedLine:
-    """A line with an event that has no row because of an error.
+    """A line with an event that could not become a row.
 
     Attributes:
-        line: The line, without its line end.
+        line: The line, without a line feed.
         outcome: ``malformed`` or ``failed``.
         error: The error text.
         uuid: The id of the event or the record.
-        event: The name of the event; empty if the whole record is quarantined.
+        event: The name of the event; empty if the record is malformed.
     """
 
     line: bytes
@@ -59,12 +59,12 @@ class QuarantinedLine:
 
 @dataclass(frozen=True)
 class TransformOutput:
-    """The output of chunks.
+    """The output of one or more chunks.
 
     Attributes:
         rows: The rows by table name.
-        untracked: The JSON lines of untracked events, without line ends.
-        quarantined: The lines to quarantine, in their order.
+        untracked: The JSON lines of untracked events, without line feeds.
+        quarantined: The lines to quarantine, in input order.
     """
 
     rows: dict[str, TableRows] = field(default_factory=dict)
@@ -73,48 +73,47 @@ class TransformOutput:
 
 
 class RowEncoder:
-    """Encodes the rows of generated code and escapes characters that are not printable."""
+    """Encodes the rows of generated code and escapes characters that are not printable.
+
+    The rows come without their first and last quote.
+    """
 
     def __init__(self) -> None:
         self._printable: set[str] = set()
 
-    def encode(self, table: Table, texts: list[str]) -> TableRows:
-        """Encode rows from their texts without the first and last quote."""
-        count = len(texts)
-        text = self._encoded(texts) if table.columns else b"\n" * count
+    def encode(self, table: Table, rows: list[str]) -> TableRows:
+        """Encode the rows of a table."""
+        count = len(rows)
+        text = self._encoded(rows) if table.columns else b"\n" * count
         if b"\x7f" in text:
             text = text.replace(b"\x7f", b"\\x7f")
         skipped = 0
         if _MISSING_BYTES in text:
-            skipped = len([row for row in texts if MISSING in row])
+            skipped = len([row for row in rows if MISSING in row])
             text = text.replace(_MISSING_BYTES, b"")
         return TableRows(table, text, count, skipped)
 
-    def _encoded(self, texts: list[str]) -> bytes:
-        are_ascii = list(map(str.isascii, texts))
+    def _encoded(self, rows: list[str]) -> bytes:
+        are_ascii = list(map(str.isascii, rows))
         if all(are_ascii):
-            return _framed(_ROW_SEPARATOR.join(texts).encode())
-        non_ascii = list(compress(texts, map(not_, are_ascii)))
+            return _framed(_ROW_SEPARATOR.join(rows).encode())
+        non_ascii = list(compress(rows, map(not_, are_ascii)))
         if not self._all_printable(non_ascii):
             non_ascii = [_escape_unprintable(row) for row in non_ascii]
-        # ASCII rows are encoded apart: one non-ASCII row makes the whole joined text slow to
-        # encode.
-        ascii_rows = list(compress(texts, are_ascii))
-        rows = list(map(str.encode, non_ascii))
+        # One non-ASCII row would make the joined rows slow to encode.
+        ascii_rows = list(compress(rows, are_ascii))
+        encoded = list(map(str.encode, non_ascii))
         if ascii_rows:
-            rows.append(_ROW_SEPARATOR.join(ascii_rows).encode())
-        return _framed(_ROW_SEPARATOR_BYTES.join(rows))
+            encoded.append(_ROW_SEPARATOR.join(ascii_rows).encode())
+        return _framed(_ROW_SEPARATOR_BYTES.join(encoded))
 
     def _all_printable(self, rows: list[str]) -> bool:
-        """Return whether all non-ASCII characters of the rows are printable.
-
-        Most characters are ASCII and are removed first. The others repeat and are cached.
-        """
-        others = set(b"".join(map(str.encode, rows)).translate(None, _ASCII).decode())
-        unknown = others - self._printable
+        """Return whether all non-ASCII characters of the rows are printable."""
+        non_ascii = set(b"".join(map(str.encode, rows)).translate(None, _ASCII).decode())
+        unknown = non_ascii - self._printable
         if not unknown:
             return True
-        if len(self._printable) + len(unknown) > _MAX_KNOWN:
+        if len(self._printable) + len(unknown) > _MAX_CACHED:
             self._printable.clear()
         self._printable.update(char for char in unknown if not _UNPRINTABLE.match(char))
         return unknown <= self._printable

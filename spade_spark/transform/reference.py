@@ -1,7 +1,7 @@
-"""The reference transform: one line to its events and rows.
+"""The reference path: transform one line to events and rows.
 
-It is simple on purpose. Tests compare the generated code with it, and the fast path leaves all
-lines to it that it does not support.
+It is deliberately simple. It transforms the lines that the fast path does not support, and tests
+compare the fast path with it.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class EventResult:
     """The result of one event, or of a malformed record.
 
     Attributes:
-        table: The name of the event; None if the outcome has none.
-        version: The version of the event's table; None if there is none.
+        table: The name of the event; None unless the event has a row or failed.
+        version: The version of the event's table; None without a table.
         row: The row, or the JSON line of an untracked event, without a line end.
-        record: The unquoted texts by outbound name, without empty ones; None without a row.
+        record: The unquoted values by outbound name, without empty ones; None without a row.
         uuid: The id of the event.
         outcome: The outcome.
         error: The error text, for `FAILED` and `MALFORMED`.
@@ -65,11 +65,11 @@ class _CompiledTable:
 
 
 class ReferenceTransform:
-    """Transforms lines of the edge log to rows.
+    """Transforms lines of the edge logs to rows.
 
     Args:
         tables: The tables by name.
-        lookups: The lookups of columns.
+        lookups: The lookups that the columns use.
         requested: The requested tables; None for all. All other events, including untracked ones,
             end as `NOT_REQUESTED`.
         registry: The transformers.
@@ -89,7 +89,7 @@ class ReferenceTransform:
         self._requested = requested
 
     def line(self, line: bytes) -> list[EventResult] | None:
-        """Return the results of one line without its line end; None if it is not an edge record.
+        """Return the results of a line without a line feed; None if it is not an edge record.
 
         Raises:
             LookupUnavailableError: A lookup service does not respond.
@@ -112,7 +112,7 @@ class ReferenceTransform:
             return [malformed(record.uuid, str(error))]
 
     def payload(self, payload: bytes, record: EdgeRecord) -> list[EventResult]:
-        """As :meth:`record`, with a decoded payload; the payload of ``record`` is ignored."""
+        """As :meth:`record`, with ``payload`` instead of the payload of ``record``."""
         try:
             return self._events(read_payload(payload), record)
         except MalformedPayloadError as error:
@@ -133,7 +133,7 @@ class ReferenceTransform:
             return self._outcome(name, table, properties, record, uuid)
         except SpadeError:
             raise
-        except Exception as error:  # noqa: BLE001 - a bug costs one event, which is quarantined
+        except Exception as error:  # noqa: BLE001 - a bug fails one event, which is quarantined
             reason = f"{type(error).__name__}: {error}"
             return EventResult(name, version, None, None, uuid, Outcome.FAILED, reason)
 
@@ -160,8 +160,8 @@ class ReferenceTransform:
 
 def malformed(uuid: str, error: str) -> EventResult:
     """Return the result of a record whose payload cannot be read."""
-    shown = uuid if 0 < len(uuid.encode()) <= MAX_UUID_BYTES else "error"
-    return EventResult(None, None, None, None, shown, Outcome.MALFORMED, error)
+    reported_uuid = uuid if 0 < len(uuid.encode()) <= MAX_UUID_BYTES else "error"
+    return EventResult(None, None, None, None, reported_uuid, Outcome.MALFORMED, error)
 
 
 def _without_row(uuid: str, outcome: Outcome) -> EventResult:
@@ -176,8 +176,8 @@ def _compile(table: Table, lookups: Lookups, registry: Registry) -> _CompiledTab
 def _with_server_values(members: JsonObject, record: EdgeRecord) -> dict[str, Value]:
     """Return the properties and server values by name; the last one wins if a name repeats.
 
-    The server's time replaces the client's. Address and user agent of the server apply only if the
-    client sent none.
+    The time of the edge server replaces the client's. Its address and user agent are used only if
+    the client sent none.
     """
     values = {name: item.value for name, item in members}
     if "time" in values:

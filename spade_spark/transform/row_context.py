@@ -1,6 +1,6 @@
-"""The caches and conversions that generated row functions use, and their names in that code.
+"""The caches and conversions that generated code uses, and their names in that code.
 
-Texts are as in :mod:`~spade_spark.transform.coerce`.
+Texts are escaped as in :mod:`~spade_spark.transform.coerce`.
 """
 
 from __future__ import annotations
@@ -50,31 +50,31 @@ from spade_spark.transform.transformers.timestamps import EARLIEST, LATEST, UTC,
 from spade_spark.window import PACIFIC
 
 GeoTexts = tuple[str, ...]
-"""The IP address, not escaped, and the joined texts of each group of its columns."""
+"""An IP address, not escaped, then the text of each group of geo columns."""
 
 _Join = Callable[[list[str]], str]
-"""Joins the texts of a group of columns, out of the texts of all parts of an address."""
+"""Returns the text of a group of columns from the texts of all geo fields."""
 
 _GeoFields = tuple[GeoField, ...]
-"""The parts of an address that adjacent columns show."""
+"""The geo fields of a group of adjacent columns."""
 
 _T = TypeVar("_T")
 
 _MAX_TIMESTAMPS: Final = 1_024
-"""Lines are almost sorted by time, so few seconds are enough."""
+"""Lines are almost sorted by time, so a few are enough."""
 _FLOAT_INT_LIMIT: Final = 2**53
-"""Floats from this limit on are whole numbers."""
+"""All floats of this size or more are integers."""
 _INT32_END: Final = 2**31
-_MINUTE: Final = len("2006-01-02T15:04:")
-_SIXTIETH: Final = re.compile("[0-5][0-9]")
+_MINUTE_LENGTH: Final = len("2006-01-02T15:04:")
+_SECONDS: Final = re.compile("[0-5][0-9]")
 
 
 class TimestampTexts(msgspec.Struct, frozen=True, gc=False):
-    """The texts that columns of ``time`` show of a whole second of Unix time.
+    """The texts of columns of ``time`` for one second.
 
     Attributes:
         text: The Unix seconds.
-        text32: The same; missing if they do not fit 32 bits.
+        text32: The Unix seconds; missing if they do not fit 32 bits.
         pacific: Date and time on the Pacific wall clock.
         utc: Date and time in UTC.
     """
@@ -102,17 +102,17 @@ class RowCaches:
         registry: The transformers.
         timestamps: The :class:`TimestampTexts` by the first 20 characters of a ``receivedAt`` with
             a fraction; see :meth:`timestamp`.
-        geo_by_address: The :data:`GeoTexts` by the text of an address. Generated code knows the
-            index of a group of columns by :func:`geo_group_name`.
-        geo_by_raw_address: The :data:`GeoTexts` of the canonical address, by the address as the
-            edge wrote it.
+        geo_by_address: The :data:`GeoTexts` by address. :func:`geo_group_name` is the name of the
+            index of a group in generated code.
+        geo_by_raw_address: The :data:`GeoTexts` of the canonical address, by the address in the
+            edge record.
     """
 
     def __init__(self, lookups: Lookups, registry: Registry = TRANSFORMERS) -> None:
         self.registry = registry
         self._lookups = lookups
         self._groups: dict[_GeoFields, _Join] = {}
-        self._used_geo_fields: set[GeoField] = set()  # the parts that any group shows
+        self._used_geo_fields: set[GeoField] = set()  # of all groups
         self._singletons: dict[str, Any] = {}
         self._pacific_clock = _WallClock(PACIFIC)
         self._utc_clock = _WallClock(UTC)
@@ -122,11 +122,11 @@ class RowCaches:
         self.geo_by_address = Cache(self._geo_texts)
         self.geo_by_raw_address = Cache(lambda address: self._geo_texts(_canonical(address)))
 
-    def names(self, groups: Iterable[tuple[Column, ...]]) -> dict[str, Any]:
+    def namespace(self, groups: Iterable[tuple[Column, ...]]) -> dict[str, Any]:
         """Return the objects that the generated code of these columns uses, by name.
 
         Args:
-            groups: The columns of a table, grouped by ``codegen.groups``.
+            groups: The columns of a table, grouped by ``codegen.column_groups``.
         """
         groups = list(groups)
         columns = [column for group in groups for column in group]
@@ -165,20 +165,20 @@ class RowCaches:
         """Return the texts of a ``receivedAt`` in UTC; its fraction is not checked.
 
         Raises:
-            ValueError: It is not a time, or generated code does not support it.
+            ValueError: It is not a time, or the fast path does not support its format.
         """
         no_fraction = len(at) == PREFIX_LENGTH and at[-1] == "Z"
         prefix = f"{at[:-1]}." if no_fraction else at[:PREFIX_LENGTH]
         return cast("TimestampTexts", self.timestamps[prefix])
 
     def _parse_second(self, prefix: str) -> TimestampTexts:
-        """Return the texts of times with this prefix, which ends in a dot or a comma.
+        """Return the texts of times with this prefix, which must end in a dot or a comma.
 
         Raises:
             ValueError: As for :meth:`timestamp`.
         """
-        minute, digits, end = prefix[:_MINUTE], prefix[_MINUTE:-1], prefix[-1:]
-        if end not in (".", ",") or not _SIXTIETH.fullmatch(digits):
+        minute, digits, end = prefix[:_MINUTE_LENGTH], prefix[_MINUTE_LENGTH:-1], prefix[-1:]
+        if end not in (".", ",") or not _SECONDS.fullmatch(digits):
             raise ValueError("unsupported time format")
         start, pacific, utc = self._minutes[minute]
         seconds = start + int(digits)
@@ -194,7 +194,7 @@ class RowCaches:
         return start, self._pacific_clock[start][:-2], self._utc_clock[start][:-2]
 
     def _text_cache(self, column: Column) -> Cache:
-        """Return the cache of the texts of a column that is filled from one string."""
+        """Return the cache of the texts of a column by property or supporting property."""
         name, convert = cache_name(column), self._converter(column)
         codegen = self.registry.spec(column.transformer).codegen
         if isinstance(codegen, ValueCodegen) and codegen.supporting:
@@ -205,17 +205,17 @@ class RowCaches:
         return self._singleton(name, lambda: Cache(lambda value: text_or_missing(convert, value)))
 
     def _group_index(self, group: tuple[Column, ...]) -> int:
-        """Return the index of the group in :data:`GeoTexts`; a new group is added."""
-        parts = _geo_fields(group, self.registry)
-        if parts not in self._groups:
-            self._groups[parts] = _joiner(parts)
-            self._used_geo_fields.update(parts)
+        """Return the index of a group in :data:`GeoTexts`; add the group if it is new."""
+        fields = _geo_fields(group, self.registry)
+        if fields not in self._groups:
+            self._groups[fields] = _joiner(fields)
+            self._used_geo_fields.update(fields)
             self.geo_by_address.known.clear()
             self.geo_by_raw_address.known.clear()
-        return 1 + list(self._groups).index(parts)
+        return 1 + list(self._groups).index(fields)
 
-    def _geo_texts(self, address: str) -> tuple[str, ...]:
-        """Return the texts of all groups of columns, from one lookup of the address."""
+    def _geo_texts(self, address: str) -> GeoTexts:
+        """Return the :data:`GeoTexts` of an address from one lookup."""
         if address is MISSING:
             return (MISSING, *[SEPARATOR.join([MISSING] * len(group)) for group in self._groups])
         if not self._used_geo_fields:
@@ -231,53 +231,53 @@ class RowCaches:
         name = converter_name(column)
         return self._singleton(name, lambda: self.registry.converter(column, self._lookups))
 
-    def _singleton(self, name: str, make: Callable[[], _T]) -> _T:
+    def _singleton(self, name: str, create: Callable[[], _T]) -> _T:
         if name not in self._singletons:
-            self._singletons[name] = make()
+            self._singletons[name] = create()
         singleton: _T = self._singletons[name]
         return singleton
 
 
-def _joiner(parts: _GeoFields) -> _Join:
-    """Return the function that joins the texts of these parts."""
-    take = itemgetter(*parts)
-    return take if len(parts) == 1 else lambda texts: SEPARATOR.join(take(texts))
+def _joiner(fields: _GeoFields) -> _Join:
+    """Return the function that selects and joins the texts of these fields."""
+    select = itemgetter(*fields)
+    return select if len(fields) == 1 else lambda texts: SEPARATOR.join(select(texts))
 
 
 def is_geo_group(group: tuple[Column, ...], registry: Registry) -> bool:
-    """Return whether ``group`` shows the location of an address."""
-    parts = _geo_fields(group, registry)
-    return len(parts) == len(group) and set(parts) != {GeoField.ADDRESS}
+    """Return whether ``group`` needs a lookup of an address."""
+    fields = _geo_fields(group, registry)
+    return len(fields) == len(group) and set(fields) != {GeoField.ADDRESS}
 
 
 def _geo_fields(group: tuple[Column, ...], registry: Registry) -> _GeoFields:
-    """Return the parts of an address that the columns of ``group`` show."""
-    parts = (registry.spec(column.transformer).geo_field for column in group)
-    return tuple(part for part in parts if part is not None)
+    """Return the geo fields of the columns of ``group``; other columns are skipped."""
+    fields = (registry.spec(column.transformer).geo_field for column in group)
+    return tuple(field for field in fields if field is not None)
 
 
 def geo_group_name(group: tuple[Column, ...]) -> str:
-    """Return the name of the index of a group of columns in generated code."""
+    """Return the name, in generated code, of the index of a group of columns."""
     return "group_" + "_".join(_identifier(column.transformer) for column in group)
 
 
 def cache_name(column: Column) -> str:
-    """Return the name of the text cache of a column in generated code."""
+    """Return the name, in generated code, of the cache of a column."""
     return "cache_" + _identifier(column.transformer)
 
 
 def converter_name(column: Column) -> str:
-    """Return the name of the converter of a column in generated code."""
+    """Return the name, in generated code, of the converter of a column."""
     return "convert_" + _identifier(column.transformer)
 
 
 def _cache_names(name: str, cache: Cache) -> dict[str, Any]:
-    """Return a cache, its entries and its ``fill``, by their names in generated code."""
+    """Return a cache, its entries and its ``fill`` by their names in generated code."""
     return {name: cache, f"known_{name}": cache.known, f"fill_{name}": cache.fill}
 
 
 def _identifier(text: str) -> str:
-    """Encode ``text`` as a part of an identifier, without collisions."""
+    """Encode ``text`` uniquely as part of an identifier."""
     return "".join(c if c.isascii() and c.isalnum() else f"_{ord(c):x}_" for c in text)
 
 
@@ -289,9 +289,9 @@ def _asn_number(asn: str) -> str:
 
 
 class _WallClock(Cache):
-    """A cache of the date and time on the wall clock of ``zone``, by whole Unix seconds.
+    """A cache of the wall clocks of ``zone`` by whole Unix seconds.
 
-    Raises ValueError for an integer out of range that may be a truncated float.
+    Raises ValueError for a number out of range that may have had a fraction.
     """
 
     __slots__ = ()
@@ -310,12 +310,12 @@ class _WallClock(Cache):
 
 
 PREFIX_LENGTH: Final = len("2006-01-02T15:04:05Z")
-"""The length of a time without a fraction, and of a time up to the dot after the seconds."""
+"""The length of a time without a fraction, or up to the dot before the fraction."""
 _DIGITS: Final = b"0123456789"
 
 
 def check_utc_suffix(at: str) -> None:
-    """Raise ValueError unless ``at`` ends in ``Z``, after the digits of an optional fraction."""
+    """Raise ValueError unless only an optional fraction and ``Z`` follow the seconds."""
     fraction = at[PREFIX_LENGTH:-1].isdigit() and at.isascii()
     if not (fraction or len(at) == PREFIX_LENGTH) or at[-1] != "Z":
         raise ValueError("unsupported time format")
@@ -324,11 +324,9 @@ def check_utc_suffix(at: str) -> None:
 def all_have_fraction_suffix(times: Sequence[str]) -> bool:
     """Return whether all ``times`` pass :func:`check_utc_suffix` and have a fraction.
 
-    This is faster than checking each of them.
-
-    The caller makes sure that all times begin with a second and a dot. After all digits are
-    removed, the text is then as below only if exactly one ``Z`` follows each dot. The ``Z`` must
-    end the time and follow a digit.
+    This is faster than checking each of them. The caller ensures that all times begin with a date,
+    a time of day and a dot. Without the digits, the times are then as below only if one ``Z``
+    follows each dot. That ``Z`` must follow a digit and end the time.
     """
     text = "\n".join(times) + "\n"
     if not text.isascii():

@@ -9,8 +9,8 @@ from spade_spark.gocompat.json import end_of_string, replace_surrogates
 
 _NO_SPACE: Final = str.maketrans("", "", " \t\n\r")
 _HTML: Final = {char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
-_IN_TEXT: Final = str.maketrans(_HTML)
-_IN_NAME: Final = str.maketrans(
+_HTML_ESCAPES: Final = str.maketrans(_HTML)
+_NAME_ESCAPES: Final = str.maketrans(
     {chr(code): f"\\u{code:04x}" for code in range(0x20)}
     | {"\n": "\\n", "\r": "\\r", "\t": "\\t", '"': '\\"', "\\": "\\\\"}
     | _HTML
@@ -18,16 +18,16 @@ _IN_NAME: Final = str.maketrans(
 
 
 def untracked_line(name: str, properties: str) -> str:
-    """Return ``{"event": name, "properties": properties}`` without white space and line end.
+    """Return ``{"event": name, "properties": properties}`` without white space or line feed.
 
     Args:
         name: The name of the event.
-        properties: The raw JSON of the properties; empty if missing. Its values keep their
-            encoding, except that HTML characters are escaped.
+        properties: The raw JSON of the properties; empty if missing. Their encoding is kept,
+            except that HTML characters are escaped.
     """
-    compact = "".join(_without_space(properties)).translate(_IN_TEXT)
+    compact = "".join(_without_space(properties)).translate(_HTML_ESCAPES)
     value = replace_surrogates(compact) or "null"
-    return f'{{"event":"{name.translate(_IN_NAME)}","properties":{value}}}'
+    return f'{{"event":"{name.translate(_NAME_ESCAPES)}","properties":{value}}}'
 
 
 def _without_space(json: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Compare both paths on random lines: ``python -m tests.fuzz --lines 1000000 --seed 1``."""
+"""Compare the fast path and the reference path on random lines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LINES_PER_CHUNK = 500
 
 
 def main() -> int:
-    """Stop at the first chunk with different results and print a line."""
+    """Stop at the first chunk with different results, and print one of its lines."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--lines", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)

@@ -59,7 +59,7 @@ def fast_path(
     lookups: Lookups,
     requested: frozenset[str] | None = None,
 ) -> TransformResult:
-    """Return the result of the fast path, in chunks of one line and more, drained at intervals."""
+    """Return the result of the fast path, fed and drained in chunks of several sizes."""
     transform = ChunkTransform(tables, lookups, requested)
     rows: dict[str, list[bytes]] = {}
     untracked: list[str] = []
@@ -88,7 +88,7 @@ def differing_lines(
     lookups: Lookups,
     requested: frozenset[str] | None = None,
 ) -> list[bytes]:
-    """Return the lines with different results; all lines if they only differ in one chunk."""
+    """Return the lines with different results; all lines if they differ only as one chunk."""
 
     def differ(lines: Sequence[bytes]) -> bool:
         results = (run(lines, tables, lookups, requested) for run in (reference, fast_path))

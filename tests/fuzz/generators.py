@@ -1,6 +1,6 @@
-"""Random tables and random lines: regular, irregular and corrupt ones.
+"""Random tables and lines: regular, irregular and corrupt ones.
 
-All functions take a ``random.Random``, so that a seed reproduces their results.
+All functions have a ``random.Random`` as argument, so a seed reproduces their results.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ _TIMES = (
 
 @dataclass(frozen=True)
 class FixedGeo:
-    """The locations of a few addresses, some with characters that need escapes."""
+    """A lookup of a few addresses, some of whose locations need escapes."""
 
     def locate(self, address: str, *, asn: bool = True) -> GeoLocation:
         """See :class:`~spade_spark.lookups.base.GeoLookup`."""
@@ -84,7 +84,7 @@ class FixedGeo:
 
 @dataclass(frozen=True)
 class FixedUserIds:
-    """The user ids of a few logins."""
+    """A lookup of a few logins."""
 
     def user_id(self, login: str) -> int | None:
         """See :class:`~spade_spark.lookups.base.UserIdLookup`."""
@@ -96,13 +96,13 @@ class FixedUserIds:
 
 
 def tables(rng: Random) -> dict[str, Table]:
-    """Return a few tables of random columns, with or without conflicts of types."""
+    """Return a few tables with random columns, some with conflicting types."""
     names = rng.sample(NAMES, rng.randint(1, 4))
     return {name: Table(name, rng.randrange(5), _columns(rng)) for name in names}
 
 
 def _columns(rng: Random) -> tuple[Column, ...]:
-    if rng.random() < 0.5:  # each property has one type, as in real tables
+    if rng.random() < 0.5:  # one column per property, as in real tables
         names = rng.sample(PROPERTIES, rng.randint(1, 8))
         return tuple(_column(rng, name, number) for number, name in enumerate(names))
     return tuple(_column(rng, rng.choice(PROPERTIES), n) for n in range(rng.randint(0, 12)))
@@ -119,7 +119,7 @@ def _column(rng: Random, inbound: str, number: int) -> Column:
 
 
 def line(rng: Random, schema: dict[str, Table]) -> bytes:
-    """Return a line without its line feed."""
+    """Return a line without a line feed."""
     record = _record(rng, _payload(rng, schema))
     if rng.random() < 0.03:
         record = _add_member(rng, record)
@@ -127,10 +127,10 @@ def line(rng: Random, schema: dict[str, Table]) -> bytes:
 
 
 def lines(rng: Random, schema: dict[str, Table], count: int) -> list[bytes]:
-    """Return lines; none, almost all or all of them are regular."""
-    share = rng.choice((0.0, 0.95, 1.0))
+    """Return lines: all regular, almost all regular, or random."""
+    regular_share = rng.choice((0.0, 0.95, 1.0))
     generated = (
-        _regular_line(rng, schema) if rng.random() < share else line(rng, schema)
+        _regular_line(rng, schema) if rng.random() < regular_share else line(rng, schema)
         for _ in range(count)
     )
     return [part for text in generated for part in text.split(b"\n")]
@@ -140,7 +140,7 @@ def _regular_line(rng: Random, schema: dict[str, Table]) -> bytes:
     """Return a line of one event whose properties have the types of their columns."""
     table = rng.choice(list(schema.values()))
     properties = {
-        column.inbound: _typed(rng, column.transformer)
+        column.inbound: _typed_value(rng, column.transformer)
         for column in table.columns
         if rng.random() < 0.9
     }
@@ -155,8 +155,8 @@ def _regular_line(rng: Random, schema: dict[str, Table]) -> bytes:
     return json.dumps(record, separators=(",", ":")).encode()
 
 
-def _typed(rng: Random, transformer: str) -> Any:
-    """Return a value of the type that a column of this transformer expects."""
+def _typed_value(rng: Random, transformer: str) -> Any:
+    """Return a value of the type that the transformer expects."""
     spec = TRANSFORMERS.spec(transformer)
     examples = [json.loads(example) for example in spec.examples]
     texts = ("", "text", "bob", "10.1.0.2", "caf\u00e9", "\ufffd", "\x7f")
@@ -181,7 +181,7 @@ def _field_type(spec: TransformerSpec) -> FieldType:
 
 
 def _add_member(rng: Random, record: bytes) -> bytes:
-    """Return the record with an added member, which may repeat an existing name."""
+    """Return the record with another member, whose name may be a duplicate."""
     name = rng.choice(("receivedAt", "clientIp", "uuid", "data", "edgeType"))
     value = rng.choice(("no time", "no address", *_TIMES, *ADDRESSES))
     member = json.dumps({name: value})[1:-1].encode()
@@ -201,11 +201,11 @@ def _record(rng: Random, payload: bytes) -> bytes:
         "edgeType": "external",
     }
     if rng.random() < 0.15:
-        _vary(rng, record)
+        _change_member(rng, record)
     return _dump(rng, record)
 
 
-def _vary(rng: Random, record: dict[str, Any]) -> None:
+def _change_member(rng: Random, record: dict[str, Any]) -> None:
     key = rng.choice(list(record))
     match rng.randrange(5):
         case 0:
@@ -283,26 +283,28 @@ def _event(rng: Random, schema: dict[str, Table]) -> bytes:
 
 
 def _properties(rng: Random, table: Table | None) -> bytes:
-    used = [(column.inbound, column.transformer) for column in table.columns] if table else []
-    used += [
+    columns = [(column.inbound, column.transformer) for column in table.columns] if table else []
+    columns += [
         (support, "varchar")
         for column in (table.columns if table else ())
         for support in column.supporting
     ]
-    odd = rng.choice((0.0, 0.0, 0.1, 0.5))
+    any_share = rng.choice((0.0, 0.0, 0.1, 0.5))
     members = []
-    for name, transformer in used:
+    for name, transformer in columns:
         if rng.random() < 0.85 and (name not in ("time", "ip", "user_agent") or rng.random() < 0.2):
-            value = _any(rng) if rng.random() < odd else _fitting(rng, transformer)
+            value = (
+                _any_value(rng) if rng.random() < any_share else _accepted_value(rng, transformer)
+            )
             members.append((name, value))
-    members += [(rng.choice(PROPERTIES), _any(rng)) for _ in range(rng.choice((0, 0, 1, 3)))]
+    members += [(rng.choice(PROPERTIES), _any_value(rng)) for _ in range(rng.choice((0, 0, 1, 3)))]
     if rng.random() < 0.3:
         rng.shuffle(members)
     return _object(rng, members)
 
 
-def _fitting(rng: Random, transformer: str) -> bytes:
-    """Return a value that a column of this transformer takes."""
+def _accepted_value(rng: Random, transformer: str) -> bytes:
+    """Return a value that the transformer accepts."""
     spec = TRANSFORMERS.spec(transformer)
     if rng.random() < 0.2:
         return rng.choice(spec.examples).encode()
@@ -322,7 +324,7 @@ def _fitting(rng: Random, transformer: str) -> bytes:
     return json.dumps(make(), ensure_ascii=rng.random() < 0.5).encode()
 
 
-def _any(rng: Random) -> bytes:
+def _any_value(rng: Random) -> bytes:
     match rng.randrange(8):
         case 0 | 1 | 2:
             return _dump(rng, rng.choice(_TEXTS))

@@ -1,4 +1,4 @@
-"""Durations in the format of Go."""
+"""Durations in Go's format."""
 
 import pytest
 from hypothesis import given
@@ -34,7 +34,7 @@ def test_durations_that_go_accepts(text, seconds):
     "text",
     ["", "1", "s", ".s", "1d", "1 s", " 1s", "1s ", "1S", "--1s", "1e3s", "+", "\u0661s", "1s\n"],
 )
-def test_texts_that_go_rejects(text):
+def test_strings_that_go_rejects(text):
     with pytest.raises(ValueError, match="is not a duration"):
         parse_duration(text)
 

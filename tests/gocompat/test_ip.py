@@ -56,7 +56,7 @@ def test_the_canonical_text(address, text):
         "1:2:3:4:5:6:7:192.0.2.1",
     ],
 )
-def test_texts_that_are_not_addresses(address):
+def test_strings_that_are_not_addresses(address):
     with pytest.raises(ValueError, match=r"not an? .*address|range\(0, 256\)"):
         canonical_ip(address)
 

@@ -100,7 +100,7 @@ def test_invalid_json_inside_a_nested_value_is_an_error(objects, char, position,
             read(damaged)
 
 
-def test_an_object_of_very_many_members_is_read_to_its_end():
+def test_a_large_nested_object_is_validated_to_its_end():
     members = ",".join(f'"{number}":{number}' for number in range(1000))
     assert read(f'{{"p":{{{members}}}}}')
     with pytest.raises(JsonError, match="no member name"):
@@ -120,14 +120,14 @@ def test_surrogate_escapes_are_paired_or_replaced():
 
 
 @pytest.mark.parametrize("brackets", ["[]", "{}"])
-def test_the_nesting_depth_is_limited_and_uses_no_stack(brackets):
+def test_the_nesting_depth_is_limited_without_recursion(brackets):
     opener = brackets[0] if brackets == "[]" else '{"a":'
-    for depth, legal in [(MAX_DEPTH, True), (MAX_DEPTH + 1, False)]:
+    for depth, valid in [(MAX_DEPTH, True), (MAX_DEPTH + 1, False)]:
         text = opener * (depth - 1) + brackets + brackets[1] * (depth - 1)
-        if legal:
+        if valid:
             assert read(text)
         else:
-            with pytest.raises(JsonError, match="brackets"):
+            with pytest.raises(JsonError, match="levels of nesting"):
                 read(text)
 
 
@@ -140,7 +140,7 @@ def test_truncated_text_is_not_json(text):
         read(text)
 
 
-def test_the_end_of_a_string_is_after_its_quote():
+def test_the_end_of_a_string_is_after_its_closing_quote():
     assert end_of_string('["a\\"b"]', 1) == 7
 
 

@@ -67,7 +67,7 @@ def test_a_quoted_value_is_one_field_of_one_line(text):
 
 
 def test_the_printable_ranges_are_those_of_unicode():
-    """All ranges are printable in Unicode, and other printable characters were assigned later."""
+    """All ranges are printable, and other printable characters were assigned in later versions."""
     ranges = [
         range(int(first, 16), int(last or first, 16) + 1)
         for first, _, last in (span.partition("-") for span in PRINTABLE_RANGES.split())
@@ -79,7 +79,6 @@ def test_the_printable_ranges_are_those_of_unicode():
         if unicodedata.category(chr(code))[0] in "LMNPS" or code == ord(" ")
     }
     assert printable <= of_unicode
-    # Later versions of Unicode assigned more characters, for example 838 in version 14.0.
     later = of_unicode - printable
     assert len(later) <= (0 if unicodedata.unidata_version == "13.0.0" else 20_000)
     assert min(later, default=sys.maxunicode) > 0x300

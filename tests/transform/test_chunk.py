@@ -1,4 +1,4 @@
-"""The fast path agrees with the reference path and the reference outputs, and counts balance."""
+"""The fast path agrees with the reference path and the reference outputs; counts balance."""
 
 import json
 from collections import Counter
@@ -56,7 +56,7 @@ def test_the_fast_path_reproduces_the_reference_outputs(folder):
     transform = ChunkTransform(schema, lookups)
     wrong = []
     for case in read_cases(folder):
-        transform.feed(case.line + b"\n")  # registers the tables
+        transform.feed(case.line + b"\n")  # register the tables
         transform.drain()
         before = Counter(transform.counts.outcomes())
         transform.feed(case.line + b"\n")
@@ -141,7 +141,7 @@ def test_a_drain_returns_rows_once_and_keeps_the_counts():
 
 
 def test_a_list_of_events_is_all_or_nothing():
-    """A record whose last event is not readable is malformed, and its other events have no row."""
+    """A record whose last event is not valid is malformed, and its other events have no row."""
     events = b"[" + b",".join([event("play", x="a"), event("play", x="b"), b"7"]) + b"]"
     lines = [edge_line(events), edge_line(b"[" + event("play", x="c") + b"]")]
     result = fast_path(lines, {"play": PLAY}, LOOKUPS)
@@ -163,12 +163,12 @@ def test_a_nul_that_was_sent_does_not_mark_a_missing_column():
     assert result.counts.events == {("play", Outcome.SUCCESS): 3}
 
 
-def test_untracked_names_beyond_the_limit_of_decoders_are_counted():
+def test_untracked_events_beyond_the_limit_of_decoders_are_kept():
     lines = [edge_line(event(f"unknown {n}", n=n)) for n in range(MAX_UNTRACKED_NAMES + 50)]
     assert len(fast_path(lines, {"play": PLAY}, LOOKUPS).untracked) == MAX_UNTRACKED_NAMES + 50
 
 
-def test_an_unavailable_lookup_service_stops_the_task():
+def test_an_unavailable_lookup_service_fails_the_chunk():
     class Down(FixedUserIds):
         def user_id(self, login):
             raise LookupUnavailableError("the user id service does not respond")
@@ -199,7 +199,7 @@ def test_a_chunk_that_raises_leaves_no_rows():
     assert transform.drain().rows == {}
 
 
-def test_a_table_that_falls_back_to_the_reference_path_is_named_with_the_reason():
+def test_a_table_that_uses_the_reference_path_is_reported_with_the_reason():
     columns = (Column("x", "a", "bool"), Column("x", "b", "int"))
     tables = {"play": PLAY, **{name: Table(name, 1, columns) for name in ("both", "unseen")}}
     lines = [edge_line(event(name, x=1)) for name in ("play", "both")] * 2
@@ -212,7 +212,7 @@ def test_a_table_that_falls_back_to_the_reference_path_is_named_with_the_reason(
     assert transform.drain().rows["both"].text == b'"true"\t"1"\n' * 2
 
 
-def test_a_table_whose_code_does_not_compile_falls_back_at_once(monkeypatch):
+def test_a_table_whose_code_does_not_compile_uses_the_reference_path(monkeypatch):
     def broken(table, *_):
         attempts.append(table.name)
         raise SyntaxError("too many nested parentheses")
@@ -231,17 +231,17 @@ def test_a_table_whose_code_does_not_compile_falls_back_at_once(monkeypatch):
 
 
 def test_a_login_without_an_id_is_looked_up_again():
-    """Only the lookup caches misses, because it knows for how long."""
+    """Only the lookup caches misses, because it knows how long they are valid."""
     requests = []
 
-    class Growing(FixedUserIds):
+    class AddsLogin(FixedUserIds):
         def user_id(self, login):
             requests.append(login)
             return 7 if len(requests) > 1 else None
 
     column = Column("user_id", "user_id", "userIDWithMapping", supporting=("login",))
     schema = {"play": Table("play", 1, (column,))}
-    transform = ChunkTransform(schema, Lookups(FixedGeo(), Growing()))
+    transform = ChunkTransform(schema, Lookups(FixedGeo(), AddsLogin()))
     transform.feed(edge_line(event("play", login="new")) + b"\n")
     transform.feed(edge_line(event("play", login="new")) + b"\n")
     transform.feed(edge_line(event("play", login="new")) + b"\n")
@@ -249,35 +249,35 @@ def test_a_login_without_an_id_is_looked_up_again():
     assert len(requests) == 2
 
 
-def test_events_of_many_of_a_thousand_tables():
+def test_both_paths_agree_on_a_catalog_of_a_thousand_tables():
     schema = {f"t{n}": Table(f"t{n}", 1, PLAY.columns) for n in range(1000)}
     lines = [edge_line(event(f"t{n}", x="a", n=n)) for n in range(0, 1000, 7)]
     assert fast_path(lines, schema, LOOKUPS) == reference(lines, schema, LOOKUPS)
 
 
 @pytest.mark.parametrize("first", [b'"clientIp":"nowhere"', b'"receivedAt":"never"'])
-def test_a_repeated_member_is_checked_even_if_a_later_one_wins(first):
+def test_a_duplicate_member_is_validated_even_if_a_later_one_wins(first):
     good = edge_line(event("play", x="a"))
-    repeated = b"{%b,%b" % (first, good[1:])
-    result = fast_path([good, repeated, good], {"play": PLAY}, LOOKUPS)
-    assert result == reference([good, repeated, good], {"play": PLAY}, LOOKUPS)
+    duplicated = b"{%b,%b" % (first, good[1:])
+    result = fast_path([good, duplicated, good], {"play": PLAY}, LOOKUPS)
+    assert result == reference([good, duplicated, good], {"play": PLAY}, LOOKUPS)
     assert result.counts.undecodable == 1
 
 
 @pytest.mark.parametrize("text", ['"\t"', '"\t', '\t"', '"', "\\", "\t", "/", "\u00e9", "\x7f"])
-def test_characters_escaped_in_json_are_escaped_in_a_row_if_necessary(text):
+def test_escaped_characters_in_json_are_escaped_in_a_row_if_necessary(text):
     encoded = "".join(f"\\u{ord(char):04x}" for char in text)
     payload = b'{"event":"play","properties":{"x":"%b","n":1}}' % encoded.encode()
     lines = [edge_line(payload)]
     assert fast_path(lines, {"play": PLAY}, LOOKUPS) == reference(lines, {"play": PLAY}, LOOKUPS)
 
 
-def test_tables_with_few_rows_and_few_untracked_events_stay_in_the_buffer():
+def test_few_rows_and_few_untracked_events_stay_in_the_buffer():
     transform = ChunkTransform({"play": PLAY}, LOOKUPS)
     lines = [edge_line(event(name, x="a", n=1)) for name in ("play", "nowhere")]
     transform.feed(b"\n".join(lines * 31))
-    waiting = transform.drain(at_least=32)
-    assert (waiting.rows, waiting.untracked) == ({}, [])
+    first = transform.drain(at_least=32)
+    assert (first.rows, first.untracked) == ({}, [])
     transform.feed(b"\n".join(lines))
     output = transform.drain(at_least=32)
     assert (output.rows["play"].count, len(output.untracked)) == (32, 32)
@@ -287,7 +287,7 @@ def test_tables_with_few_rows_and_few_untracked_events_stay_in_the_buffer():
 
 
 @pytest.mark.parametrize("error", [RuntimeError, IndexError, AttributeError, ValueError, KeyError])
-def test_a_bug_of_a_lookup_fails_only_the_events_that_use_it(error):
+def test_a_bug_in_a_lookup_fails_only_the_events_that_use_it(error):
     class Broken:
         def locate(self, address, *, asn=True):
             raise error("oh")
@@ -309,7 +309,7 @@ def test_a_bug_of_a_lookup_fails_only_the_events_that_use_it(error):
         ("ipAsnInteger", [True]),
     ],
 )
-def test_the_databases_are_queried_only_for_what_columns_show(transformer, asn_queries):
+def test_the_asn_database_is_queried_only_for_asn_columns(transformer, asn_queries):
     class Recording(FixedGeo):
         def locate(self, address, *, asn=True):
             queries.append(asn)
@@ -324,7 +324,7 @@ def test_the_databases_are_queried_only_for_what_columns_show(transformer, asn_q
     assert sorted(set(queries)) == asn_queries
 
 
-def test_a_later_table_may_show_other_parts_of_a_cached_address():
+def test_a_later_table_may_need_other_geo_fields_of_a_cached_address():
     tables = {
         name: Table(name, 1, (Column("x", "x", "varchar"), Column("ip", "geo", transformer)))
         for name, transformer in [("play", "ipCity"), ("stop", "ipAsn"), ("seek", "varchar")]
@@ -339,7 +339,7 @@ def test_a_later_table_may_show_other_parts_of_a_cached_address():
     assert rows == reference(lines, tables, lookups).rows
 
 
-def test_a_cache_fills_the_missing_keys_of_a_batch():
+def test_a_cache_computes_the_missing_keys_of_a_batch():
     cache = Cache(len)
     for _ in range(2):
         assert list(cache.get_all(["a", "bb", "a", "ccc"])) == [1, 2, 1, 3]
@@ -351,7 +351,7 @@ def test_a_cache_fills_the_missing_keys_of_a_batch():
 
 
 @pytest.mark.parametrize("entries", [100, 50, 3])
-def test_a_batch_larger_than_the_cache_gets_all_results(entries):
+def test_a_batch_larger_than_the_cache_has_all_results(entries):
     cache = Cache(len, entries)
     keys = ["a" * size for size in (*range(1, 60), 2000, 2001)]
     for _ in range(2):
@@ -359,7 +359,7 @@ def test_a_batch_larger_than_the_cache_gets_all_results(entries):
     assert len(cache.known) <= entries
 
 
-def test_long_texts_are_not_cached():
+def test_long_strings_are_not_cached():
     cache = Cache(len)
     assert [cache["a" * size] for size in (1024, 1025)] == [1024, 1025]
     assert list(cache.known) == ["a" * 1024]
@@ -370,10 +370,10 @@ PAYLOAD = b'{"event":"play","properties":{"x":"a","n":1,"y":[1.5,true,null],"z":
 
 @pytest.mark.parametrize("payload", [PAYLOAD, b"[" + PAYLOAD + b"," + PAYLOAD + b"]"])
 def test_a_payload_truncated_anywhere_is_malformed(payload):
-    whole = edge_line(payload)
+    complete = edge_line(payload)
     lines = [edge_line(payload[:end], uuid="cut") for end in range(len(payload))]
-    result = fast_path([whole, *lines, whole], {"play": PLAY}, LOOKUPS)
-    assert result == reference([whole, *lines, whole], {"play": PLAY}, LOOKUPS)
+    result = fast_path([complete, *lines, complete], {"play": PLAY}, LOOKUPS)
+    assert result == reference([complete, *lines, complete], {"play": PLAY}, LOOKUPS)
     assert result.counts.events["", Outcome.MALFORMED] == len(payload)
 
 
@@ -388,7 +388,7 @@ def test_an_undecodable_line_with_a_truncated_payload_is_not_malformed():
 @pytest.mark.parametrize("n", ["1", '"1"', "[]"])
 @pytest.mark.parametrize("form", ["%b", "[%b]", "[%b,%b]"])
 @pytest.mark.parametrize("text", ["a", r"\u00e9"])
-def test_a_bug_with_the_message_of_truncated_json_is_a_failure(n, form, text):
+def test_a_bug_that_raises_the_error_of_truncated_json_fails_the_event(n, form, text):
     class Broken(FixedUserIds):
         def user_id(self, login):
             return msgspec.json.decode(b'{"a"')
@@ -404,7 +404,7 @@ def test_a_bug_with_the_message_of_truncated_json_is_a_failure(n, form, text):
 
 @pytest.mark.parametrize("char", ["\x7f", "\u200b", "\u00ad", "\U0001fae8", "\u00e9"])
 @pytest.mark.parametrize("text", ["plain", 'with "escapes"'])
-def test_characters_that_are_not_printable_are_escaped_once_from_any_source(char, text):
+def test_unprintable_characters_from_any_source_are_escaped_once(char, text):
     columns = (*PLAY.columns, Column("user_agent", "agent", "varchar"))
     schema = {"play": Table("play", 1, columns)}
     payload = json.dumps(
@@ -416,7 +416,7 @@ def test_characters_that_are_not_printable_are_escaped_once_from_any_source(char
 
 def test_a_truncated_payload_is_quarantined_with_the_reason_and_the_id():
     transform = ChunkTransform({"play": PLAY}, LOOKUPS)
-    for payload in (PAYLOAD, PAYLOAD[:-9]):  # the first one registers the table
+    for payload in (PAYLOAD, PAYLOAD[:-9]):  # the first payload registers the table
         transform.feed(edge_line(payload, uuid="cut"))
     (quarantined,) = transform.drain().quarantined
     assert (quarantined.outcome, quarantined.uuid) == (Outcome.MALFORMED, "cut")

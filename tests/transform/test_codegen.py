@@ -1,4 +1,4 @@
-"""Generated code: its content, and the safety of names in it."""
+"""Generated code, and that names in it are safe."""
 
 import ast
 
@@ -19,7 +19,7 @@ def table(*columns, name="play"):
     return Table(name, 3, columns)
 
 
-def test_the_code_names_table_columns_and_transformers():
+def test_comments_name_the_table_the_columns_and_their_transformers():
     code = generated_source(
         table(Column("minutes", "minutes_logged", "int"), Column("x", "city", "ipCity"))
     )
@@ -31,11 +31,11 @@ def test_the_code_names_table_columns_and_transformers():
     assert "# 'city' ('ipCity')" in code
 
 
-def test_adjacent_columns_of_an_address_are_filled_together():
+def test_adjacent_geo_columns_of_an_address_have_one_text():
     columns = [Column("ip", name, name) for name in ("ipCity", "ipCountry", "ipAsn")]
     code = generated_source(table(*columns))
-    _, _, plain = code.partition("def typed(")
-    assert plain.count("geo_by_address[p.ip]") == 1
+    _, _, typed = code.partition("def typed(")
+    assert typed.count("geo_by_address[p.ip]") == 1
     assert "'ipCity' ('ipCity'), 'ipCountry' ('ipCountry'), 'ipAsn' ('ipAsn')" in code
 
 
@@ -49,8 +49,8 @@ def test_tables_with_any_names_have_code_that_compiles():
 
 
 def test_names_cannot_inject_code():
-    evil = "x\n    raise SystemExit  # ''' \"\"\" {p}"
-    code = generated_source(table(Column(evil, evil, "varchar"), name=evil))
+    malicious = "x\n    raise SystemExit  # ''' \"\"\" {p}"
+    code = generated_source(table(Column(malicious, malicious, "varchar"), name=malicious))
     tree = ast.parse(code)
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Raise)]
 
@@ -75,7 +75,7 @@ def test_a_table_that_needs_a_property_as_two_types_has_no_typed_function():
         ),
         (
             (Column("x\ufffd", "a", "int"),),
-            "'a' ('int'): a property's name contains U+FFFD, which also stands for invalid UTF-8",
+            "'a' ('int'): a property's name contains U+FFFD, which may also be invalid UTF-8",
         ),
         (
             (Column("id", "a", "userIDWithMapping", supporting=("x", "y")),),
@@ -102,7 +102,7 @@ def test_a_table_without_generated_code_has_a_reason(columns, reason):
     assert generated_source(table(*columns)) == f"# 'play' uses the reference path: {reason}\n"
 
 
-def test_structs_have_their_fields_in_the_order_of_the_clients():
+def test_struct_fields_are_in_the_order_in_which_clients_send_them():
     columns = [Column(name, name, "varchar") for name in "abcd"]
     event = compile_events(table(*columns), RowCaches(LOOKUPS), order=("d", "b"))["typed"]
     (properties,) = (field.type for field in msgspec.structs.fields(event))

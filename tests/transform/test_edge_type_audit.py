@@ -1,4 +1,4 @@
-"""The types of edge of events; the counted events are those that have rows."""
+"""Counts of events by edge type; the counted events are those with rows."""
 
 import json
 from collections import Counter

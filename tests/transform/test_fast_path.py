@@ -1,4 +1,4 @@
-"""Each chunk has its own result."""
+"""The result of a chunk."""
 
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.lookups.base import Lookups
@@ -18,7 +18,7 @@ LINES = [
 ]
 
 
-def test_a_result_has_rows_untracked_lines_and_the_indexes_of_all_other_lines():
+def test_a_result_has_rows_untracked_events_and_the_indexes_of_all_other_lines():
     fast = FastPath({"play": PLAY}, Lookups(FixedGeo(), FixedUserIds()), None)
     result = fast.process(RawEdgeRecordReader().read(b"\n".join(LINES)))
     assert {name: sorted(rows) for name, rows in result.rows.items()} == {

@@ -1,4 +1,4 @@
-"""The reference transform: outcomes, server values, requested tables and failures."""
+"""The reference path: outcomes, server values, requested tables and failures."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def columns(*names, transformer="varchar", supporting=("",)):
     return tuple(Column(name, name, transformer, supporting=supporting) for name in names)
 
 
-def table(name, *of):
-    return Table(name, 3, of)
+def table(name, *table_columns):
+    return Table(name, 3, table_columns)
 
 
 TABLES = MappingProxyType(
@@ -82,13 +82,13 @@ def test_a_line_that_is_not_a_record_has_no_results(transform):
 
 
 @pytest.mark.parametrize(
-    ("uuid", "shown"),
+    ("uuid", "reported"),
     [("id", "id"), ("", "error"), ("é" * 32, "é" * 32), ("é" * 33, "error")],
 )
-def test_a_malformed_record_counts_once(transform, uuid, shown):
+def test_a_malformed_record_counts_once(transform, uuid, reported):
     [result] = results_of(transform, line("[{},7]", uuid=uuid))
     assert result == EventResult(
-        None, None, None, None, shown, Outcome.MALFORMED, "an event is not a JSON object"
+        None, None, None, None, reported, Outcome.MALFORMED, "an event is not a JSON object"
     )
 
 
@@ -111,7 +111,7 @@ def test_an_event_without_a_table_is_untracked(transform):
     assert result == EventResult("TWO", None, row, None, "id", Outcome.UNTRACKED)
 
 
-def test_ids_are_numbered_if_there_are_several_events(transform):
+def test_the_ids_of_several_events_are_numbered(transform):
     several = results_of(transform, line(f"[{event('bare', '{}')},null,{event('x', '1')}]"))
     assert [result.uuid for result in several] == ["id-0", "id-1", "id-2"]
     [one] = results_of(transform, line(f"[{event('bare', '{}')}]"))
@@ -131,7 +131,9 @@ def test_ids_are_numbered_if_there_are_several_events(transform):
         ('{"IP":"x","ip":"y","ip":"z"}', ["1529064000", "", "z", "agent"]),
     ],
 )
-def test_the_servers_time_wins_and_its_other_values_are_defaults(transform, properties, values):
+def test_the_servers_time_wins_and_its_other_values_are_only_defaults(
+    transform, properties, values
+):
     [result] = transform.payload(event("served", properties).encode(), RECORD)
     assert result.row == "\t".join(f'"{value}"' for value in values)
 
@@ -141,7 +143,7 @@ def test_a_record_without_address_and_user_agent_adds_neither(transform):
     assert result.row == '"-62135596800"\t""\t""\t""'
 
 
-def test_a_supporting_property_replaces_a_missing_one(transform):
+def test_a_supporting_property_is_used_if_the_property_is_missing(transform):
     [result] = transform.payload(event("people", '{"login":"ada"}').encode(), RECORD)
     assert (result.row, result.outcome) == ('"1"', Outcome.SUCCESS)
 
@@ -172,7 +174,7 @@ class Broken(StaticUserIds):
         raise self.error
 
 
-def test_a_bug_fails_one_event_and_not_the_others():
+def test_a_bug_fails_only_one_event():
     transform = ReferenceTransform(TABLES, Lookups(LOOKUPS.geo, Broken(ZeroDivisionError("oh"))))
     people = event("people", '{"login":"ada"}')
     payload = f"[{event('bare', '{}')},{people},{event('two', '{}')}]"
@@ -183,7 +185,7 @@ def test_a_bug_fails_one_event_and_not_the_others():
     assert (ok.outcome, also_ok.outcome) == (Outcome.SUCCESS, Outcome.SKIPPED_COLUMNS)
 
 
-def test_an_unavailable_service_stops_the_line():
+def test_an_unavailable_lookup_service_fails_the_line():
     transform = ReferenceTransform(
         TABLES, Lookups(LOOKUPS.geo, Broken(LookupUnavailableError("no answer")))
     )

@@ -1,4 +1,4 @@
-"""The suffix of a time, checked for one time and for many at once."""
+"""The check of what follows the seconds of a time, for one time and for many."""
 
 from hypothesis import example, given
 from hypothesis import strategies as st

@@ -25,7 +25,7 @@ def test_properties_keep_their_encoding_except_white_space_and_html(properties, 
     assert untracked_line("e", properties) == f'{{"event":"e","properties":{written}}}'
 
 
-def test_names_have_few_escapes():
+def test_names_have_the_escapes_of_go():
     name = 'a"\\\n\r\t\b\x1f\x7f<é\u2028'
     written = r"a\"\\\n\r\t\u0008\u001f" + "\x7f" + r"\u003cé\u2028"
     assert untracked_line(name, "{}") == f'{{"event":"{written}","properties":{{}}}}'

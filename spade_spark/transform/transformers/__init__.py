@@ -1,1 +1,1 @@
-"""The transformers of Blueprint, which convert properties to the texts of columns."""
+"""The transformers of Blueprint, which convert properties to column values."""

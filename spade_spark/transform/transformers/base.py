@@ -1,7 +1,6 @@
-"""The specification of a transformer, which all other packages use.
+"""The specification of a transformer.
 
-This module imports neither pyarrow nor msgspec. It names types, and the packages that need them
-resolve the names.
+All packages use this module, so it imports neither pyarrow nor msgspec. It only names their types.
 """
 
 from __future__ import annotations
@@ -18,22 +17,22 @@ from spade_spark.lookups.base import Lookups
 Converter = Callable[[Value, tuple[Value, ...]], str]
 """Converts a property and its supporting properties to the text of a column.
 
-A missing property is None, like null: no transformer takes null.
+A missing property is None, like null. No transformer accepts null.
 
 Raises:
-    ConversionError: The transformer does not take the property; the column is skipped.
+    ConversionError: The transformer does not accept the property.
     LookupUnavailableError: A lookup service does not respond.
 """
 
 ConverterFactory = Callable[[Lookups, str], Converter]
-"""Makes a converter from the lookups and the parameter (see :class:`TransformerSpec`).
+"""Creates a converter from the lookups and the parameter of the transformer.
 
-To be picklable, it must be a function of a module or a ``functools.partial`` of one.
+To be picklable, it must be a module-level function or a ``functools.partial`` of one.
 """
 
 
 class ConversionError(ValueError):
-    """The transformer of a column does not take the property; the column is left empty."""
+    """The transformer does not accept the property; the column is left empty."""
 
 
 class ArrowType(str, Enum):
@@ -48,7 +47,7 @@ class ArrowType(str, Enum):
 
 
 class FieldType(Enum):
-    """How generated code decodes a property from JSON; any other value raises."""
+    """How generated code decodes a property from JSON; other values raise an exception."""
 
     TEXT = "a string"
     INT32 = "an integer of 32 bits"
@@ -61,7 +60,7 @@ class FieldType(Enum):
 
 
 class GeoField(IntEnum):
-    """A text about an IP address; the value is its index in the cached texts."""
+    """What a geo column contains. The value is its index in the list of texts of an address."""
 
     ADDRESS = 0
     CITY = 1
@@ -99,12 +98,12 @@ class Inference:
     """When schema inference proposes a transformer for a property.
 
     Attributes:
-        kinds: The kinds of values that the transformer takes.
-        traits: The traits of other values that it takes; their kinds are not in ``kinds``.
+        kinds: The kinds of values that the transformer accepts.
+        traits: The traits of other values that it accepts.
         requires: The transformer is considered only if a value of one of these kinds was observed.
-            If this is empty, it is always considered and loses a tie.
-        names: If not empty, the transformer is considered for properties of these names only. It
-            is then proposed if it takes more than half of the values.
+            If this is empty, it is always considered, and loses a tie.
+        names: If not empty, the transformer is considered only for properties of these names, and
+            proposed if it accepts more than half of the values.
     """
 
     kinds: tuple[ValueKind, ...] = ()
@@ -115,26 +114,27 @@ class Inference:
 
 @dataclass(frozen=True)
 class ValueCodegen:
-    """How the fast path generates code for a column that shows a property.
+    """How the fast path generates code for a column that is converted from a property.
 
     The templates are Python expressions. They may use ``{value}`` (the property), ``{supporting}``
     (the supporting property), ``{convert}`` (the name of the column's converter), ``{cache}`` (the
-    name of the cache of its texts by property) and the names of ``RowCaches.names``. The result is
-    escaped unless ``as_sent`` is set. ``MISSING`` stands for a column that cannot be filled.
+    name of its cache) and the names in ``RowCaches.namespace``. The result must be escaped unless
+    ``as_sent`` is set, or ``MISSING`` if the column cannot be filled.
 
     Attributes:
         field: How a property of the expected type is decoded.
-        typed: The text of such a property.
-        any_type: The text of a property of any type.
+        typed: The template for a property of the expected type.
+        any_type: The template for a property of any type.
         any_field: How a property of any type is decoded.
-        batch: The texts of ``{value} for p in properties``; empty if ``typed`` is as fast.
-        supporting: How the one supporting property is decoded; None if there is none. If set, the
-            cache has the texts by supporting property.
+        batch: The template for a list of properties, ``[{value} for p in properties]``; empty if
+            ``typed`` is as fast.
+        supporting: How the supporting property is decoded; None if there is none. The key of the
+            cache is then the supporting property.
         as_sent: Whether the text is the property as sent, which may need escapes.
-        as_time: Whether ``typed`` also takes a property that is decoded as ``FieldType.TIME``
-            because another column shows it as a time.
-        server_time: The attribute of ``TimestampTexts`` that shows the server's time; empty if the
-            transformer does not take Unix seconds.
+        as_time: Whether ``typed`` also accepts a property that is decoded as ``FieldType.TIME``
+            because another column needs it as a time.
+        server_time: The attribute of ``TimestampTexts`` for the server's time; empty if the
+            transformer does not accept Unix seconds.
     """
 
     field: FieldType
@@ -150,24 +150,24 @@ class ValueCodegen:
 
 @dataclass(frozen=True)
 class GeoCodegen:
-    """How the fast path generates code for a column that shows a part of an IP address.
+    """How the fast path generates code for a geo column.
 
-    Adjacent columns of one property are filled together from one lookup.
+    Adjacent geo columns of one address are filled from one lookup.
 
     Attributes:
-        part: The part.
+        field: What the column contains.
     """
 
-    part: GeoField
+    field: GeoField
 
 
 CACHED: Final = "known_{cache}.get(x := {value}) or fill_{cache}(x)"
-"""The cached text of a property; see :class:`ValueCodegen`."""
+"""The template for a cached text by property; see :class:`ValueCodegen`."""
 
 CACHED_TEXT: Final = ValueCodegen(
     FieldType.TEXT, typed=CACHED, any_type="coerce_text({cache}, {value})"
 )
-"""For a converter that only takes strings and always returns the same text for a string."""
+"""For a converter that accepts only strings and always returns the same text for a string."""
 
 
 @dataclass(frozen=True)
@@ -176,17 +176,17 @@ class TransformerSpec:
 
     Attributes:
         name: The name in Blueprint, or the prefix of the name if it has a parameter.
-        converter: Makes the converter, which defines what the transformer does.
-        sql_types: A regular expression of the types that a warehouse column may have, as
-            ``format_type()`` writes them.
+        converter: Creates the converter, which defines what the transformer does.
+        sql_types: A regular expression for the types that a warehouse column may have, as returned
+            by ``format_type()``.
         sql_type: The type of a warehouse column in CREATE TABLE, without the column's options.
         arrow_type: The type of the column in Parquet.
-        codegen: How the fast path generates code for it. If None, the reference path transforms
-            all tables with such a column.
-        inference: When schema inference proposes it; None for never.
-        examples: JSON values that it takes. Tests and the fuzzer use them.
+        codegen: How the fast path generates code. If None, tables with such a column use the
+            reference path.
+        inference: When schema inference proposes the transformer; None for never.
+        examples: JSON values that it accepts, for tests and the fuzzer.
         example_parameter: An example of the parameter after ``name``; empty without a parameter.
-        clock: The clock of a timestamp, as the Parquet metadata describes it.
+        clock: The description of a timestamp's clock in the Parquet metadata.
     """
 
     name: str
@@ -212,9 +212,9 @@ class TransformerSpec:
 
     @property
     def geo_field(self) -> GeoField | None:
-        """The part of an IP address that a column shows; None if it shows no such part."""
+        """What a column contains if its property is an address; None if the property is not one."""
         if isinstance(self.codegen, GeoCodegen):
-            return self.codegen.part
+            return self.codegen.field
         return GeoField.ADDRESS if self.codegen and self.codegen.as_sent else None
 
     def parameter(self, name: str) -> str | None:

@@ -1,6 +1,6 @@
 """The geo transformers ``ipCity``, ``ipCountry``, ``ipRegion``, ``ipAsn`` and ``ipAsnInteger``.
 
-The text is empty for an invalid or unknown address. Only ``ipAsnInteger`` fails on it.
+The text of an invalid or unknown address is empty; only ``ipAsnInteger`` fails on it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LocationField = Literal["city", "country", "region", "asn"]
 
 
 def to_location_field(field: _LocationField, geo: GeoLookup) -> Converter:
-    """Return the converter to one field of an address's location."""
+    """Return the converter of an address to one field of its location."""
 
     def convert(value: Value, _: tuple[Value, ...]) -> str:
         return str(getattr(geo.locate(text(value)), field))
@@ -69,14 +69,14 @@ def _asn_integer_converter(lookups: Lookups, _parameter: str) -> Converter:
     return to_asn_integer(lookups.geo)
 
 
-def _geo_spec(name: str, field: _LocationField, part: GeoField) -> TransformerSpec:
+def _geo_spec(name: str, field: _LocationField, geo_field: GeoField) -> TransformerSpec:
     return TransformerSpec(
         name=name,
         converter=partial(_geo_converter, field),
         sql_types=SQL_TEXT_TYPES,
         sql_type="VARCHAR",
         arrow_type=ArrowType.STRING,
-        codegen=GeoCodegen(part),
+        codegen=GeoCodegen(geo_field),
         inference=None,
         examples=('"10.1.0.1"', '"2001:db8::1"'),
     )

@@ -1,4 +1,4 @@
-"""``int``, ``bigint`` and ``float``."""
+"""The transformers ``int``, ``bigint`` and ``float``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ INT_BITS: Final = 32
 BIGINT_BITS: Final = 64
 SAFE_DIGITS_32: Final = 9
 SAFE_DIGITS_64: Final = 18
-"""Any integer of this many decimal digits fits 32 or 64 bits."""
+"""Every integer of this many decimal digits fits 32 or 64 bits."""
 
 
 def integer(value: Value, bits: int = BIGINT_BITS) -> int:

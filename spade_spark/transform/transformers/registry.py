@@ -18,7 +18,7 @@ class Registry:
     """An immutable set of transformers.
 
     Attributes:
-        specs: The transformers. If several take equally many of a property's values, schema
+        specs: The transformers. If several accept equally many values of a property, schema
             inference proposes the first.
     """
 
@@ -57,7 +57,7 @@ class Registry:
         return Registry((*(other for other in self.specs if other.name != spec.name), spec))
 
     def _find(self, name: str) -> TransformerSpec | None:
-        """Return the transformer of exactly this name, or else the one with a parameter."""
+        """Return the transformer with exactly this name, or else one with a parameter."""
         if name in self._by_name:
             return self._by_name[name]
         matches = (spec for spec in self.specs if spec.parameter(name) is not None)
@@ -65,7 +65,7 @@ class Registry:
 
     @cached_property
     def _by_name(self) -> dict[str, TransformerSpec]:
-        """The transformers without a parameter, because each column is looked up many times."""
+        """The transformers without a parameter; cached, because columns are looked up often."""
         return {spec.name: spec for spec in self.specs if not spec.example_parameter}
 
 

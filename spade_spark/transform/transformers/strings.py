@@ -1,4 +1,4 @@
-"""``varchar``, which takes any string, and ``bool``, which takes true, false, 1 and 0."""
+"""The transformers ``varchar`` and ``bool``."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from spade_spark.transform.transformers.base import (
 )
 
 SQL_TEXT_TYPES: Final = r"character.*|text"
-"""The types of a warehouse column for any string; see ``TransformerSpec.sql_types``."""
+"""The types of a warehouse column for strings; see ``TransformerSpec.sql_types``."""
 
 _NUMBERS: Final = {"1": "true", "0": "false"}
 
 
 def to_varchar(value: Value, _: tuple[Value, ...]) -> str:
-    """Convert to ``varchar``; the warehouse truncates to the length of the column."""
+    """Convert to ``varchar``; the warehouse truncates the string to the column's length."""
     return text(value)
 
 

@@ -1,7 +1,6 @@
-"""``f@timestamp@unix``, ``f@timestamp@unix-utc`` and ``f@timestamp@LAYOUT``.
+"""The transformers ``f@timestamp@unix``, ``f@timestamp@unix-utc`` and ``f@timestamp@LAYOUT``.
 
-The text is ``YYYY-MM-DD HH:MM:SS`` with up to three digits of a fraction. It is the wall clock of a
-time zone, which the text does not name.
+The text is ``YYYY-MM-DD HH:MM:SS`` with up to three digits of a fraction, without a time zone.
 """
 
 from __future__ import annotations
@@ -32,10 +31,9 @@ from spade_spark.window import PACIFIC
 UTC: Final = timezone.utc
 EARLIEST: Final = 1_000_000_000
 LATEST: Final = 13_140_000_000
-"""Unix seconds out of this range are treated as an error (milliseconds, for example)."""
+"""Unix seconds outside this range are an error (they may be milliseconds)."""
 
-# The zone names of a layout's MST that have an offset. With any other name, the text shows its own
-# wall clock.
+# UTC offsets of zone names, which a layout calls MST. A time with another name is not converted.
 _PACIFIC_NAMES: Final = {
     "LMT": -28_378,
     "PST": -28_800,
@@ -50,8 +48,8 @@ LAYOUT_CLOCK: Final = (
     "text's own wall clock"
 )
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST_OFFSET_CHANGE: Final = -60_000_000_000  # the zone's offset is constant before
-_DATETIME_LIMIT: Final = 250_000_000_000  # ``datetime`` ends soon after it
+_FIRST_OFFSET_CHANGE: Final = -60_000_000_000  # before this, the offset is constant
+_DATETIME_LIMIT: Final = 250_000_000_000  # close to the maximum of ``datetime``
 
 
 def to_unix_time(zone: tzinfo) -> Converter:
@@ -74,8 +72,8 @@ def unix_time(seconds: float, zone: tzinfo) -> str:
     if not EARLIEST <= seconds < LATEST + 1:
         raise ConversionError("out of range")
     second = int(seconds)
-    # Truncated twice, not rounded, as the live processor does: .1 becomes .099, because no
-    # double of this size has this fraction.
+    # Truncated twice, not rounded, as in the live processor: .1 becomes .099, because no double of
+    # this size has exactly this fraction.
     nanoseconds = int((seconds - second) * 1e9)
     wall = datetime.fromtimestamp(second, zone)
     return f"{wall:%Y-%m-%d %H:%M:%S}{_fraction(nanoseconds)}"
@@ -99,25 +97,25 @@ def to_layout_time(layout: TimeLayout) -> Converter:
 
 
 def _format(fields: Fields) -> str:
-    """Return a time on its own wall clock, or on the Pacific one if it has no zone."""
+    """Return a time on its own wall clock, or on the Pacific wall clock if it has no zone."""
     day = (fields.year, fields.month, fields.day)
     wall = unix_seconds(day, (fields.hour, fields.minute, fields.second))
     if fields.zoned:
-        shown = wall
+        local = wall
     elif fields.zone_name:
-        shown = _in_named_zone(wall, fields.zone_name.decode())
+        local = _in_named_zone(wall, fields.zone_name.decode())
     else:
-        # As in Go, the offset is looked up as if the wall clock were UTC, and then at the result.
-        # A time that the change to daylight saving time skips thus moves back by an hour.
-        shown = _on_pacific_clock(wall - _pacific_offset(wall - _pacific_offset(wall)))
-    return f"{_date_and_time(shown)}{_fraction(fields.nanosecond)}"
+        # As in Go, the offset is looked up as if the wall clock were UTC, and again at the result.
+        # A time that daylight saving time skips thus moves back by an hour.
+        local = _on_pacific_clock(wall - _pacific_offset(wall - _pacific_offset(wall)))
+    return f"{_date_and_time(local)}{_fraction(fields.nanosecond)}"
 
 
 def _in_named_zone(wall: int, name: str) -> int:
-    """Return the wall clock to show for one in the zone ``name``, both as Unix seconds."""
+    """Convert a wall clock in the zone ``name`` as Go does; both are Unix seconds."""
     if name in _PACIFIC_NAMES:
         return _on_pacific_clock(wall - _PACIFIC_NAMES[name])
-    # Go treats the wall clock before GMT+3 as GMT and shows it with the offset added.
+    # Go takes a time with the zone GMT+3 as GMT and adds the offset.
     return wall + 3600 * int(name.removeprefix("GMT") or "0") if name.startswith("GMT") else wall
 
 
@@ -128,21 +126,20 @@ def _on_pacific_clock(instant: int) -> int:
 def _pacific_offset(instant: int) -> int:
     """Return the UTC offset of the Pacific zone in seconds at a Unix time."""
     if instant < _DATETIME_LIMIT:
-        equivalent = max(instant, _FIRST_OFFSET_CHANGE)
+        in_range = max(instant, _FIRST_OFFSET_CHANGE)
     else:
-        equivalent = instant - CYCLE_SECONDS
-    moment = (_EPOCH + timedelta(seconds=equivalent)).astimezone(PACIFIC)
-    offset = moment.utcoffset()
+        in_range = instant - CYCLE_SECONDS
+    offset = (_EPOCH + timedelta(seconds=in_range)).astimezone(PACIFIC).utcoffset()
     assert offset is not None  # the zone is set
     return int(offset.total_seconds())
 
 
-def _date_and_time(shown: int) -> str:
-    """Format a wall clock of any year."""
-    cycles, seconds = divmod(shown, CYCLE_SECONDS)
-    moment = _EPOCH + timedelta(seconds=seconds)
-    year = moment.year + cycles * CYCLE_YEARS
-    return f"{year:0{4 if year >= 0 else 5}}{moment:-%m-%d %H:%M:%S}"
+def _date_and_time(wall: int) -> str:
+    """Format a wall clock, given as Unix seconds, of any year."""
+    cycles, seconds = divmod(wall, CYCLE_SECONDS)
+    time_in_cycle = _EPOCH + timedelta(seconds=seconds)
+    year = time_in_cycle.year + cycles * CYCLE_YEARS
+    return f"{year:0{4 if year >= 0 else 5}}{time_in_cycle:-%m-%d %H:%M:%S}"
 
 
 def _unix_converter(zone: tzinfo, _lookups: Lookups, _parameter: str) -> Converter:
@@ -156,9 +153,9 @@ def _layout_converter(_lookups: Lookups, parameter: str) -> Converter:
 def _unix_codegen(clock: str) -> ValueCodegen:
     """Return the code for Unix seconds; ``clock`` is the name of the clock in generated code.
 
-    The fraction is truncated to milliseconds. Truncating it to nanoseconds first gives the same
-    result: times are doubles from 2**29 on, whose fraction has at most 23 bits, so neither product
-    is rounded.
+    The fraction is truncated to milliseconds directly. The result is the same as with nanoseconds
+    in between: times are at least 2**29, so the fraction of a double has at most 23 bits, and
+    neither product is rounded.
     """
     return ValueCodegen(
         FieldType.TIME,

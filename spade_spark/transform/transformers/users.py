@@ -1,4 +1,4 @@
-"""``userIDWithMapping``: the user id that was sent, or else the id of the login."""
+"""The transformer ``userIDWithMapping``: the user id sent, or else the id of the login."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ WHITE_SPACE: Final = (
     "\t\n\v\f\r \u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
     "\u200a\u2028\u2029\u202f\u205f\u3000"
 )
-"""The characters that Go's ``strings.TrimSpace`` removes: those with the Unicode property
-White_Space. ``str.strip()`` also removes U+001C to U+001F."""
+"""The characters that Go's ``strings.TrimSpace`` removes. ``str.strip()`` also removes U+001C to
+U+001F."""
 
 
-def to_user_id(logins: UserIdLookup) -> Converter:
+def to_user_id(user_ids: UserIdLookup) -> Converter:
     """Return the converter of ``userIDWithMapping``; the supporting property is the login."""
 
     def convert(value: Value, supporting: tuple[Value, ...]) -> str:
@@ -38,7 +38,7 @@ def to_user_id(logins: UserIdLookup) -> Converter:
 
     def user_id_of(value: Value) -> str:
         login = text(value).strip(WHITE_SPACE)
-        user_id = logins.user_id(login) if login else None
+        user_id = user_ids.user_id(login) if login else None
         if user_id is None:
             raise ConversionError("unknown login")
         return str(user_id)

@@ -64,7 +64,7 @@ def test_a_bool_is_true_false_1_or_0(value, text):
     assert convert("bool", value) == text
 
 
-def test_a_known_address_has_a_location():
+def test_only_a_known_address_has_a_location():
     names = ["ipCity", "ipCountry", "ipRegion", "ipAsn", "ipAsnInteger"]
     known = [convert(name, "192.0.2.1") for name in names]
     assert known == ["Köln", "DE", "NW", "AS64500 Beispiel", "64500"]
@@ -100,7 +100,7 @@ def test_the_number_of_an_autonomous_system(address, number):
         (True, True, None),
     ],
 )
-def test_a_user_id_is_the_one_sent_or_that_of_the_login(value, login, user_id):
+def test_a_user_id_is_sent_or_looked_up_by_login(value, login, user_id):
     assert convert("userIDWithMapping", value, login) == user_id
 
 

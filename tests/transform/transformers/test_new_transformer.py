@@ -1,4 +1,4 @@
-"""A new transformer needs only a specification; see "Add a transformer" in CONTRIBUTING.md."""
+"""A new transformer needs only a specification (see "Add a transformer" in CONTRIBUTING.md)."""
 
 import gzip
 import pickle
@@ -70,7 +70,7 @@ LINES = [
 ROWS = b'"255"\n""\n""\n"16711680"\n'
 
 
-@pytest.fixture(params=[CACHED_TEXT, None], ids=["generated code", "reference path alone"])
+@pytest.fixture(params=[CACHED_TEXT, None], ids=["generated code", "reference path only"])
 def registry(request):
     """The registry with a new transformer, as a task on an executor receives it."""
     spec = replace(COLOR, codegen=request.param)

@@ -22,16 +22,16 @@ DOUBLES = st.integers(0, 2**64 - 1).map(
 )
 
 
-def outcome(convert, value):
+def converted(convert, value):
     try:
         return convert(value, ())
     except ConversionError:
         return None
 
 
-@pytest.mark.parametrize("of", [Number, str], ids=["number", "string"])
+@pytest.mark.parametrize("encode", [Number, str], ids=["number", "string"])
 @pytest.mark.parametrize(
-    ("sent", "small", "large"),
+    ("sent", "int_text", "bigint_text"),
     [
         ("0", "0", "0"),
         ("-0", "0", "0"),
@@ -48,9 +48,9 @@ def outcome(convert, value):
         ("1e0", None, None),
     ],
 )
-def test_integers_of_numbers_and_strings(of, sent, small, large):
-    assert outcome(INT, of(sent)) == small
-    assert outcome(BIGINT, of(sent)) == large
+def test_integers_from_numbers_and_strings(encode, sent, int_text, bigint_text):
+    assert converted(INT, encode(sent)) == int_text
+    assert converted(BIGINT, encode(sent)) == bigint_text
 
 
 @pytest.mark.parametrize(
@@ -70,30 +70,30 @@ def test_integers_of_numbers_and_strings(of, sent, small, large):
         ("\u00b2", None),
     ],
 )
-def test_integers_that_only_a_string_can_hold(sent, integer):
-    assert outcome(BIGINT, sent) == integer
+def test_integers_from_strings_only(sent, integer):
+    assert converted(BIGINT, sent) == integer
 
 
 @pytest.mark.parametrize("convert", [INT, BIGINT, to_float])
 @pytest.mark.parametrize("value", [None, True, False, JsonContainer.ARRAY, JsonContainer.OBJECT])
 def test_other_types_are_not_numbers(convert, value):
-    assert outcome(convert, value) is None
+    assert converted(convert, value) is None
 
 
 @given(st.text(string.digits + "+-_ .eE\u0661\n", max_size=25))
 def test_a_string_is_an_integer_if_it_has_only_a_sign_and_digits(sent):
     digits = sent[1:] if sent[:1] in ("+", "-") else sent
-    legal = digits != "" and set(digits) <= set(string.digits)
-    expected = int(sent) if legal else None
+    valid = digits != "" and set(digits) <= set(string.digits)
+    expected = int(sent) if valid else None
     if expected is not None and not -(2**63) <= expected < 2**63:
         expected = None
-    assert outcome(BIGINT, sent) == (None if expected is None else str(expected))
+    assert converted(BIGINT, sent) == (None if expected is None else str(expected))
 
 
 def test_a_long_string_of_zeros_is_rejected_in_linear_time():
-    assert outcome(BIGINT, "0" * 200_000 + "x") is None
-    assert outcome(to_float, "0" * 200_000 + "x") is None
-    assert outcome(to_float, "0_" * 200_000) is None
+    assert converted(BIGINT, "0" * 200_000 + "x") is None
+    assert converted(to_float, "0" * 200_000 + "x") is None
+    assert converted(to_float, "0_" * 200_000) is None
 
 
 @pytest.mark.parametrize(
@@ -113,14 +113,14 @@ def test_a_long_string_of_zeros_is_rejected_in_linear_time():
         ("-9.99e-300", "0"),
     ],
 )
-def test_floats_of_numbers(sent, text):
-    assert outcome(to_float, Number(sent)) == text
-    assert outcome(to_float, sent) == text
+def test_floats_from_numbers_and_strings(sent, text):
+    assert converted(to_float, Number(sent)) == text
+    assert converted(to_float, sent) == text
 
 
 def test_the_smallest_magnitude_that_is_not_zero():
-    assert outcome(to_float, Number("1e-299")) == "0." + "0" * 298 + "1"
-    assert outcome(to_float, Number("-1e-299")) == "-0." + "0" * 298 + "1"
+    assert converted(to_float, Number("1e-299")) == "0." + "0" * 298 + "1"
+    assert converted(to_float, Number("-1e-299")) == "-0." + "0" * 298 + "1"
 
 
 @pytest.mark.parametrize(
@@ -140,13 +140,13 @@ def test_the_smallest_magnitude_that_is_not_zero():
         ("1e99999999999999999999", math.inf),
     ],
 )
-def test_floats_that_only_a_string_can_hold(sent, number):
+def test_floats_from_strings_only(sent, number):
     assert parse_float(sent) == number
 
 
 @pytest.mark.parametrize("sent", ["nan", "NaN", "NAN"])
-def test_nan_is_empty_and_not_a_failure(sent):
-    assert outcome(to_float, sent) == ""
+def test_nan_is_empty_without_an_error(sent):
+    assert converted(to_float, sent) == ""
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_values_that_are_not_floats(sent):
 @example(1e16)
 @example(1e22)
 @example(9007199254740993.0)
-def test_a_float_is_written_with_the_digits_of_its_repr_and_reads_back(number):
+def test_a_formatted_float_has_the_digits_of_its_repr_and_parses_back(number):
     if math.isnan(number) or math.isinf(number):
         return
     text = format_float(number)
@@ -184,5 +184,5 @@ def test_a_float_is_written_with_the_digits_of_its_repr_and_reads_back(number):
 
 
 @given(DOUBLES.filter(math.isfinite))
-def test_hexadecimal_floats_read_back(number):
+def test_hexadecimal_floats_are_parsed(number):
     assert parse_float(number.hex()) == number

@@ -1,4 +1,4 @@
-"""Properties of all transformers in the registry, including future ones."""
+"""Tests of every transformer in the registry, including future ones."""
 
 import gzip
 import json
@@ -48,11 +48,11 @@ JSON_OF_KIND = {
     ValueKind.HUGE: "1e400",
 }
 PUBLISHED = datetime(2026, 1, 1, tzinfo=timezone.utc)
-every_spec = pytest.mark.parametrize("spec", TRANSFORMERS.specs, ids=lambda spec: spec.name)
+each_spec = pytest.mark.parametrize("spec", TRANSFORMERS.specs, ids=lambda spec: spec.name)
 
 
-def takes(spec, value):
-    """Return whether the transformer takes a JSON value."""
+def accepts(spec, value):
+    """Return whether the transformer accepts a JSON value."""
     (column,) = table_of(spec).columns
     read_value = read(value)
     sent = JsonContainer.ARRAY if isinstance(read_value, JsonObject | JsonArray) else read_value
@@ -101,20 +101,20 @@ def test_names_are_unique():
 
 
 def test_the_registry_survives_pickling():
-    """Tasks receive it pickled."""
+    """Spark sends it to executors pickled."""
     received = pickle.loads(pickle.dumps(TRANSFORMERS))
     assert [spec.name for spec in received.specs] == [spec.name for spec in TRANSFORMERS.specs]
 
 
-@every_spec
+@each_spec
 def test_the_reference_path_converts_the_examples(spec):
     assert spec.examples
     assert all(texts_of(spec))
 
 
-@every_spec
+@each_spec
 def test_the_fast_path_returns_the_same_rows(spec):
-    """For values that the transformer takes and values of all kinds, several times each."""
+    """For accepted values and for values of all kinds, several times each."""
     values = [*spec.examples, *JSON_OF_KIND.values(), "null", '""', '"\\n"', '"caf\u00e9"']
     lines = [
         edge_logs.envelope(f'{{"event":"play","properties":{{"p":{value}}}}}') for value in values
@@ -124,8 +124,8 @@ def test_the_fast_path_returns_the_same_rows(spec):
     assert len(reference(lines, schema, LOOKUPS).rows["play"]) == len(lines)
 
 
-@every_spec
-def test_the_fast_path_has_code_if_the_specification_has_templates(spec):
+@each_spec
+def test_code_is_generated_if_the_specification_has_templates(spec):
     assert bool(row_functions(table_of(spec))) == (spec.codegen is not None)
 
 
@@ -138,13 +138,13 @@ def state_of(table, *types):
     return TableStatus(table.name, table.version, columns, columns, ())
 
 
-@every_spec
+@each_spec
 def test_the_plan_names_a_column_of_another_type(spec):
     (difference,) = column_differences(table_of(spec), state_of(table_of(spec), "date"))
     assert difference == f"c is date, Blueprint has {spec.example_name}"
 
 
-@every_spec
+@each_spec
 def test_parquet_holds_the_examples_in_the_declared_type(spec, tmp_path):
     rows = tmp_path / "rows.gz"
     rows.write_bytes(gzip.compress("".join(quote(t) + "\n" for t in texts_of(spec)).encode()))
@@ -155,8 +155,8 @@ def test_parquet_holds_the_examples_in_the_declared_type(spec, tmp_path):
     assert len(read_back) == len(spec.examples)
 
 
-@every_spec
-def test_a_timestamp_names_its_clock_in_parquet_and_nothing_else_does(spec):
+@each_spec
+def test_only_timestamps_have_a_clock_in_parquet(spec):
     clocks = json.loads(arrow_schema(table_of(spec)).metadata[b"spade.timestamps"])
     assert clocks == ({"c": spec.clock} if spec.arrow_type is ArrowType.TIMESTAMP else {})
     assert bool(spec.clock) == (spec.arrow_type is ArrowType.TIMESTAMP)
@@ -164,7 +164,7 @@ def test_a_timestamp_names_its_clock_in_parquet_and_nothing_else_does(spec):
 
 @pytest.mark.parametrize("dialect", ["athena", "spectrum"])
 @pytest.mark.parametrize("type_", ArrowType)
-def test_every_arrow_type_has_a_type_in_the_catalogs_of_a_lake(type_, dialect):
+def test_every_arrow_type_has_a_type_in_the_ddl_of_a_lake(type_, dialect):
     current = Snapshot("play", 1, PUBLISHED, (LakeColumn("c", type_.value),))
     assert Catalog(dialect, "s3://lake/").statements(None, current, [])
 
@@ -178,14 +178,14 @@ def test_another_type_is_an_error_that_names_it(dialect):
         Catalog(dialect, "s3://lake/").statements(None, current, [])
 
 
-@every_spec
-def test_schema_inference_counts_the_kinds_that_the_transformer_takes(spec):
+@each_spec
+def test_the_transformer_accepts_the_kinds_of_its_inference(spec):
     kinds = spec.inference.kinds if spec.inference else ()
-    assert [kind for kind in kinds if not takes(spec, JSON_OF_KIND[kind])] == []
+    assert [kind for kind in kinds if not accepts(spec, JSON_OF_KIND[kind])] == []
 
 
-@every_spec
-def test_schema_inference_proposes_it_or_another_that_takes_its_examples(spec):
+@each_spec
+def test_schema_inference_proposes_it_or_another_that_accepts_its_examples(spec):
     if spec.inference is None or spec.inference.names:
         return
     profile = EventProfile()
@@ -194,5 +194,5 @@ def test_schema_inference_proposes_it_or_another_that_takes_its_examples(spec):
     (proposed,) = propose("play", profile).properties
     assert proposed.column
     proposed_spec = TRANSFORMERS.spec(proposed.column.transformer)
-    assert all(takes(proposed_spec, example) for example in spec.examples)
+    assert all(accepts(proposed_spec, example) for example in spec.examples)
     assert proposed.notes in {(), ("all are integers as text: int or bigint takes them too",)}

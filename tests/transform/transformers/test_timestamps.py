@@ -1,4 +1,4 @@
-"""The timestamp transformers: Unix seconds and texts in a layout."""
+"""The timestamp transformers, for Unix seconds and for strings in a layout."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_values_that_are_not_unix_times(value):
 
 
 @given(st.integers(1_000_000_000, 13_140_000_000))
-def test_whole_unix_seconds_read_back(seconds):
+def test_unix_seconds_can_be_parsed_back(seconds):
     text = to_unix_time(UTC)(Number(str(seconds)), ())
     wall = datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=timezone.utc)
     assert wall.timestamp() == seconds
@@ -101,7 +101,7 @@ def test_whole_unix_seconds_read_back(seconds):
         ("", "", "0000-01-01 00:00:00"),
     ],
 )
-def test_texts_in_a_layout(layout, text, written):
+def test_strings_in_a_layout(layout, text, written):
     assert read(layout, text) == written
 
 
@@ -133,12 +133,12 @@ def test_texts_in_a_layout(layout, text, written):
         ("Z07", "Z0"),
     ],
 )
-def test_texts_that_are_not_in_the_layout(layout, text):
+def test_strings_that_are_not_in_the_layout(layout, text):
     assert read(layout, text) is None
 
 
 @given(WALLS)
-def test_a_wall_clock_is_unchanged_unless_the_zone_skips_it(wall):
+def test_a_wall_clock_is_unchanged_unless_daylight_saving_time_skips_it(wall):
     wall = wall.replace(microsecond=0)
     shown = read(SQL, wall.isoformat(" "))
     skipped = wall.replace(tzinfo=PACIFIC).astimezone(timezone.utc).astimezone(PACIFIC)
@@ -149,12 +149,12 @@ def test_a_wall_clock_is_unchanged_unless_the_zone_skips_it(wall):
 
 
 @given(WALLS, st.integers(-1439, 1439))
-def test_a_text_with_an_offset_keeps_its_own_wall_clock(wall, minutes):
+def test_a_time_with_an_offset_keeps_its_wall_clock(wall, minutes):
     aware = wall.replace(microsecond=0, tzinfo=timezone(timedelta(minutes=minutes)))
     assert read(RFC3339, aware.isoformat()) == aware.replace(tzinfo=None).isoformat(" ")
 
 
 @given(st.text("2006-01-02T15:04:05 JanMonPMZ7.9_", max_size=30), st.text(max_size=30))
-def test_any_text_is_a_layout_and_any_other_text_is_parsed_or_rejected(layout, text):
+def test_any_string_is_a_layout_and_any_other_is_parsed_or_rejected(layout, text):
     for written in (read(layout, text), read(layout, layout)):
         assert written is None or WRITTEN.fullmatch(written)
