@@ -327,7 +327,7 @@ def test_an_error_of_an_executor_is_one_line_on_the_driver(full, cluster, tmp_pa
         ended = run(REPLAY_SH, master, "-", *WINDOW, *arguments, cwd=tmp_path)
     assert ended.status == 1
     assert ended.out.splitlines()[-1] == (
-        f"spade-spark: s3://{full.bucket}/edge/{key} has changed since it was planned: "
+        f"spade-spark: s3://{full.bucket}/edge/{key} has changed since the plan was created: "
         "leave out --runtag to start a new run"
     )
     assert "Traceback" not in ended.err + ended.out

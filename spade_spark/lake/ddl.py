@@ -69,13 +69,13 @@ class Catalog:
         return tuple(self._statements(before, after, days))
 
     def late_columns(self, table: Snapshot) -> tuple[str, ...]:
-        """Generate the statements that add columns which are newer than the table.
+        """Generate the statements that add the columns which the table did not have at first.
 
-        Neither dialect has IF NOT EXISTS for columns, so the user must choose the statements for
+        Neither dialect has IF NOT EXISTS for columns, so the user must select the statements for
         the columns that the catalog lacks.
         """
         name = self._table(table.table)
-        return tuple(self._add(name, column) for column in table.columns if column.since > 1)
+        return tuple(self._add_column(name, column) for column in table.columns if column.since > 1)
 
     def _statements(
         self, before: Snapshot | None, after: Snapshot, days: Iterable[str]
@@ -87,13 +87,13 @@ class Catalog:
         if after.serial == 1 or (self.dialect == "athena" and not added):
             yield self._create(after, key)
         for column in added:
-            yield self._add(name, column)
+            yield self._add_column(name, column)
         for day in days:
-            partition = f"PARTITION ({self._name(key)} = {self._text(day)})"
+            partition = f"PARTITION ({self._identifier(key)} = {self._literal(day)})"
             current = after.partitions.get(day)
             if current is None:
                 continue
-            location = self._text(self.url + current.location)
+            location = self._literal(self.url + current.location)
             add = f"ALTER TABLE {name} ADD IF NOT EXISTS {partition} LOCATION {location}"
             if current.files:
                 yield add
@@ -106,20 +106,20 @@ class Catalog:
                 yield from (add, f"ALTER TABLE {name} DROP {partition}")
 
     def _create(self, table: Snapshot, key: str) -> str:
-        columns = ",\n".join(f"  {self._column(column)}" for column in table.columns)
-        location = self._text(f"{self.url}{table_folder(table.table)}/")
+        columns = ",\n".join(f"  {self._column_definition(column)}" for column in table.columns)
+        location = self._literal(f"{self.url}{table_folder(table.table)}/")
         condition = "IF NOT EXISTS " if self.dialect == "athena" else ""
         return (
             f"CREATE EXTERNAL TABLE {condition}{self._table(table.table)} (\n{columns}\n)\n"
-            f"PARTITIONED BY ({self._name(key)} date)\nSTORED AS PARQUET\nLOCATION {location}"
+            f"PARTITIONED BY ({self._identifier(key)} date)\nSTORED AS PARQUET\nLOCATION {location}"
         )
 
-    def _add(self, table: str, column: LakeColumn) -> str:
-        definition = self._column(column)
+    def _add_column(self, table: str, column: LakeColumn) -> str:
+        definition = self._column_definition(column)
         clause = f"COLUMNS ({definition})" if self.dialect == "athena" else f"COLUMN {definition}"
         return f"ALTER TABLE {table} ADD {clause}"
 
-    def _column(self, column: LakeColumn) -> str:
+    def _column_definition(self, column: LakeColumn) -> str:
         types = _TYPES[self.dialect]
         known = [type_.value for type_ in types]
         if column.type not in known:
@@ -127,24 +127,26 @@ class Catalog:
                 f"column {column.name} has the type {column.type}, which has no equivalent in "
                 f"{self.dialect}; known types: {', '.join(known)}"
             )
-        return f"{self._name(column.name)} {types[ArrowType(column.type)]}"
+        return f"{self._identifier(column.name)} {types[ArrowType(column.type)]}"
 
     def _table(self, table: str) -> str:
         parts = [self.schema, table] if self.schema else [table]
-        return ".".join(self._name(part) for part in parts)
+        return ".".join(self._identifier(part) for part in parts)
 
-    def _name(self, name: str) -> str:
+    def _identifier(self, name: str) -> str:
         quote = "`" if self.dialect == "athena" else '"'
         return quote + name.replace(quote, quote * 2) + quote
 
-    def _text(self, text: str) -> str:
+    def _literal(self, text: str) -> str:
         if self.dialect == "athena":
-            text = text.replace("\\", "\\\\").replace("'", "\\'")
-        return "'" + text.replace("'", "''") + "'" if self.dialect != "athena" else f"'{text}'"
+            escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+        else:
+            escaped = text.replace("'", "''")
+        return f"'{escaped}'"
 
 
 def partition_column(table: Snapshot) -> str:
-    """The name of the partition column: ``date``, unless the table has a column of that name."""
+    """The partition column: ``date``, with a prefix if the table has a column of that name."""
     names = {column.name.lower() for column in table.columns}
     name = DAY_COLUMN
     while name in names:

@@ -4,10 +4,10 @@
 
     snapshot ─► the window's days, each in a new folder ─► guards ─► commit ─► DDL
 
-Existing files are never modified. New files go to new folders, then the commit replaces the
-snapshot on the condition that it is still the one that was read. A publication that is killed
-before the commit leaves only unreferenced files. One that is killed after it is complete; the next
-run finds that in the snapshot. Of two concurrent publications, the second to commit reads the
+Existing files are never modified. New files go to new folders. The commit then replaces the
+snapshot if it is still the one that was read. A publication that is killed before the commit leaves
+only unreferenced files. One that is killed after the commit is complete, and the next command finds
+it in the snapshot. If two publications run at the same time, the second to commit reads the
 snapshot of the first and rebuilds the days that the first has changed.
 """
 
@@ -25,6 +25,7 @@ from typing import Final
 import pyarrow as pa
 
 from spade_spark.errors import AlreadyLoadedError, GuardError, InputError, TransientError
+from spade_spark.formatting import pluralize
 from spade_spark.lake.rewrite import PartitionRewriter, RowFilter
 from spade_spark.lake.snapshot import (
     DayPartition,
@@ -52,7 +53,7 @@ class ExportGuards:
     Attributes:
         allow_empty: Whether the window may be left without rows.
         min_rows_ratio: The minimum ratio of new rows to existing rows in the window.
-        force: Whether a run may be published again over a later run.
+        force: Whether a run may replace rows of a later run.
     """
 
     allow_empty: bool = False
@@ -135,10 +136,11 @@ class TablePublisher:
 
         Raises:
             GuardError: The run has no rows or too few; nothing was changed.
-            AlreadyLoadedError: A later run was published over this one; nothing was changed.
+            AlreadyLoadedError: A later run replaced rows of this one; nothing was changed.
             InputError: A file does not match its record, existing rows have other column types, or
                 the table is partitioned by another column.
-            TransientError: Other publications won every commit, or the store does not respond.
+            TransientError: Other publications committed first in each attempt, or the store does
+                not respond.
             CommitOutcomeUnknownError: The response to the commit was lost.
         """
         for _ in range(_COMMIT_ATTEMPTS):
@@ -156,7 +158,7 @@ class TablePublisher:
             if not days:
                 return PublishResult(current, current, {}, target_days, done_days)
             self._guard(days)
-            after = self._after(current, days)
+            after = self._next_snapshot(current, days)
             if commit_snapshot(self._lake, versioned, after):
                 return PublishResult(current, after, days, target_days, done_days)
             time.sleep(random.uniform(0, _MAX_WAIT_SECONDS))  # noqa: S311 - no secret
@@ -169,10 +171,9 @@ class TablePublisher:
         column, existing = self._rewriter.time_column, current.time_column if current else ""
         if existing and existing != column:
             raise InputError(
-                f"{self._table.table} in {self._lake.url} is partitioned by the days of "
-                f"{existing}, but run tag {self._run.run_tag} by those of {column}: set "
-                f"warehouse.time_column to {existing} and replay the window again, or publish to "
-                "another lake"
+                f"{self._table.table} in {self._lake.url} is partitioned by {existing}, but run "
+                f"tag {self._run.run_tag} by {column}: set warehouse.time_column to {existing} and "
+                "replay the window again, or publish to another lake"
             )
 
     def _target_days(self, current: Snapshot | None) -> tuple[str, ...]:
@@ -189,9 +190,9 @@ class TablePublisher:
             later = existing.later_runs(self._run, day) if existing else ()
             if later and not self._guards.force:
                 raise AlreadyLoadedError(
-                    f"{self._table.table} was not modified: run tag {later[-1].run_tag} was "
-                    f"published over {self._run.run_tag} on {day}; to replace its rows, use "
-                    "--force"
+                    f"{self._table.table} was not modified: run tag {later[-1].run_tag} replaced "
+                    f"rows of run tag {self._run.run_tag} on {day}. To replace its rows in turn, "
+                    "use --force"
                 )
             if existing is None or later or self._run not in existing.runs:
                 yield day
@@ -245,21 +246,24 @@ class TablePublisher:
         if existing and not new and not self._guards.allow_empty:
             raise GuardError(
                 f"{table}: run tag {self._run.run_tag} has no rows in the window {self._window} "
-                f"to replace {existing} existing rows. If this is correct, use --allow-empty"
+                f"to replace {pluralize(existing, 'existing row')}. If this is correct, use "
+                "--allow-empty"
             )
         if 0 < new < existing * self._guards.min_rows_ratio:
             raise GuardError(
-                f"{table}: the run has only {new} new rows to replace {existing} existing rows in "
-                f"the window {self._window}, below the minimum ratio "
-                f"{self._guards.min_rows_ratio:g}. If this is correct, use --min-rows-ratio with "
-                f"at most {math.floor(1000 * new / existing) / 1000:g}"
+                f"{table}: run tag {self._run.run_tag} has only {pluralize(new, 'new row')} to "
+                f"replace {pluralize(existing, 'existing row')} in the window {self._window}, "
+                f"below the minimum ratio {self._guards.min_rows_ratio:g}. If this is correct, use "
+                f"--min-rows-ratio {math.floor(1000 * new / existing) / 1000:g} or less"
             )
 
     @property
     def _window(self) -> str:
         return " to ".join(self._run.window)
 
-    def _after(self, current: Snapshot | None, days: Mapping[str, RewrittenPartition]) -> Snapshot:
+    def _next_snapshot(
+        self, current: Snapshot | None, days: Mapping[str, RewrittenPartition]
+    ) -> Snapshot:
         partitions = dict(current.partitions) if current else {}
         partitions |= {day: rewritten.after for day, rewritten in days.items() if rewritten.after}
         serial = current.serial + 1 if current else 1

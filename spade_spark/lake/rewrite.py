@@ -1,7 +1,7 @@
-"""Copy a run's rows and the rows to keep into the files of a new partition.
+"""Copy a run's rows, and the existing rows to keep, to the files of a new partition.
 
-If all rows of a file are inside the window, or all are outside, the file is copied or skipped as a
-whole; its record has the earliest and latest time. Other files are filtered and rewritten in
+A file whose rows are all inside or all outside the window is copied or skipped without reading its
+rows, because its record has the earliest and latest time. Other files are filtered and rewritten in
 batches, so that memory is bounded as in :mod:`~spade_spark.writers.parquet`.
 """
 
@@ -44,11 +44,11 @@ class RowFilter:
     end: str
     inside: bool = True
 
-    def has_all(self, file: LakeFile | DayFile) -> bool:
+    def selects_all(self, file: LakeFile | DayFile) -> bool:
         """Whether all rows of ``file`` are selected."""
         return self._contains(file) if self.inside else self._is_disjoint(file)
 
-    def has_none(self, file: LakeFile | DayFile) -> bool:
+    def selects_none(self, file: LakeFile | DayFile) -> bool:
         """Whether no row of ``file`` is selected."""
         return self._is_disjoint(file) if self.inside else self._contains(file)
 
@@ -96,18 +96,18 @@ class PartitionRewriter:
         Raises:
             InputError: ``file`` does not match its record, or has a column of another type.
         """
-        if row_filter.has_none(file):
+        if row_filter.selects_none(file):
             return None
-        with self._fetched(source, file) as path:
-            if row_filter.has_all(file) and not self._differs(pq.read_schema(path)):
+        with self._downloaded(source, file) as path:
+            if row_filter.selects_all(file) and not self._has_other_types(pq.read_schema(path)):
                 self.lake.upload(key, path)
                 return LakeFile(key, file.rows, file.size, file.sha256, file.first, file.last)
             return self._rewrite(path, source.url + file.key, row_filter, day, key)
 
     @contextmanager
-    def _fetched(self, source: Store, file: LakeFile | DayFile) -> Iterator[Path]:
+    def _downloaded(self, source: Store, file: LakeFile | DayFile) -> Iterator[Path]:
         """Download ``file`` and verify its checksum."""
-        path = self.scratch / "fetched.parquet"
+        path = self.scratch / "downloaded.parquet"
         try:
             with closing(source.open(file.key, size=file.size)) as stream, path.open("wb") as out:
                 shutil.copyfileobj(stream, out, 1024 * 1024)
@@ -145,7 +145,7 @@ class PartitionRewriter:
         finally:
             path_out.unlink(missing_ok=True)
 
-    def _differs(self, schema: pa.Schema) -> bool:
+    def _has_other_types(self, schema: pa.Schema) -> bool:
         """Whether a column has another type than in the run."""
         return any(
             schema.field(field.name).type != field.type
@@ -154,8 +154,8 @@ class PartitionRewriter:
         )
 
     def _align_schema(self, rows: pa.Table, name: str) -> pa.Table:
-        """Cast rows to the run's columns, followed by their additional columns."""
-        more = [field for field in rows.schema if field.name not in self.schema.names]
+        """Cast rows to the run's columns, followed by columns that only these rows have."""
+        extra_fields = [field for field in rows.schema if field.name not in self.schema.names]
         arrays = []
         for field in self.schema:
             if field.name not in rows.column_names:
@@ -165,10 +165,10 @@ class PartitionRewriter:
                 arrays.append(rows.column(field.name).cast(field.type))
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
                 raise InputError(
-                    f"{name}: column {field.name} of the rows outside the window, which are kept, "
-                    f"cannot be converted to {field.type} ({error}); publish a run of full days, "
-                    "which replaces these rows"
+                    f"{name}: column {field.name} of existing rows outside the window cannot be "
+                    f"converted to {field.type} ({error}). These rows are kept, so publish a run "
+                    "of full days, which replaces them"
                 ) from None
-        arrays += [rows.column(field.name) for field in more]
-        schema = pa.schema([*self.schema, *more], self.schema.metadata)
+        arrays += [rows.column(field.name) for field in extra_fields]
+        schema = pa.schema([*self.schema, *extra_fields], self.schema.metadata)
         return pa.Table.from_arrays(arrays, schema=schema)

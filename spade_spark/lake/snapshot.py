@@ -6,8 +6,8 @@
     publications/<table>/date=2017-11-03/<publication>/….parquet       rows
 
 Each publication of a day has its own folder, which is never written to again. A commit replaces the
-snapshot on the condition that it is still the one that was read. A reader that takes the files from
-the snapshot sees the table as one publication left it.
+snapshot if it is still the one that was read. A reader that gets the files from the snapshot sees
+the table as one publication left it.
 
 The partitions of a catalog point to these folders. Folder names do not begin with ``_``, because
 query engines skip such names without an error, and Athena's guide forbids them ("Specify a table
@@ -105,8 +105,8 @@ class DayPartition(msgspec.Struct, frozen=True, rename={"runs": "sources"}):
         location: The key of its folder, ending in a slash.
         files: The files; empty if the day was emptied.
         runs: The runs that were published to it, each once, in the order of their last
-            publication. It includes runs whose rows were replaced, so that publishing one of them
-            again is noticed.
+            publication. Runs whose rows were replaced are included, so that publishing one of them
+            again needs ``--force``.
     """
 
     location: str
@@ -240,5 +240,5 @@ def _was_committed(lake: Store, after: Snapshot, error: TransientError) -> bool:
     except TransientError:
         raise CommitOutcomeUnknownError(
             f"it is unknown whether {lake.url}{snapshot_key(after.table)} was replaced ({error}): "
-            "run the same command again, which finds out"
+            "run the same command again, which checks this"
         ) from None

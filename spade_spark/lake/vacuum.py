@@ -1,7 +1,7 @@
 """Find unreferenced files in a lake: replaced partitions and killed publications.
 
-A partition counts as replaced from the time of its newest file. Readers of the older snapshot, and
-catalogs that still point to the older folder, have a grace period from that time.
+A partition counts as replaced since the time of the newest file of the current one. From then on,
+readers of the older snapshot and catalogs that still point to the older folder have a grace period.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def find_unreferenced(lake: Store, before: datetime) -> list[UnreferencedFiles]:
 
     Args:
         lake: The lake.
-        before: Only files that were unreferenced before this aware time.
+        before: Find only files that were already unreferenced at this time (with a zone).
     """
     days: dict[str, dict[str, list[StoredObject]]] = defaultdict(lambda: defaultdict(list))
     folders = []

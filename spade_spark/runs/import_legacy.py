@@ -56,7 +56,7 @@ def import_legacy_run(
 
 
 def _table(run: RunStore, table: Table) -> ManifestTable:
-    prefix = run.paths.rows(table.name, table.version, "")
+    prefix = run.paths.tsv_file(table.name, table.version, "")
     files = tuple(
         _file(run.store, table, entry)
         for entry in run.store.list(prefix)

@@ -123,7 +123,7 @@ class RunPaths:
         """One partition's completion record."""
         return f"{self.completed}{partition:05d}.json"
 
-    def publication(self, partition: int) -> str:
+    def publish_checkpoint(self, partition: int) -> str:
         """One partition's publish checkpoint."""
         return f"{self.run_tag}/_published/{partition:05d}.json"
 
@@ -131,11 +131,11 @@ class RunPaths:
         """The COPY manifest of one table."""
         return f"{self.run_tag}/_copy/{table_folder(table)}.json"
 
-    def rows(self, table: str, version: int, name: str) -> str:
+    def tsv_file(self, table: str, version: int, name: str) -> str:
         """A TSV file of one table."""
         return f"{self.run_tag}/{table_folder(table)}/v{version}/{name}"
 
-    def day(self, table: str, day: str, name: str) -> str:
+    def parquet_file(self, table: str, day: str, name: str) -> str:
         """A Parquet file of one table and day."""
         return f"{self.run_tag}/{table_folder(table)}/{hive_partition_dir(day)}/{name}"
 

@@ -126,7 +126,7 @@ class PublishCheckpointStore:
             self._wait_or_take_over()
         return not self._record.published
 
-    def progress(self, stream: str) -> PublishOffset:
+    def offset(self, stream: str) -> PublishOffset:
         """The offset of a stream."""
         return self._record.streams.get(stream, PublishOffset())
 

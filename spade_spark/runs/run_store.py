@@ -128,7 +128,9 @@ class RunStore:
     def _published(self, completion: Completion) -> Completion | None:
         """Add the publishing counts; return None if not all rows are published."""
         try:
-            record = read_checkpoint(self.store, self.paths.publication(completion.partition))
+            record = read_checkpoint(
+                self.store, self.paths.publish_checkpoint(completion.partition)
+            )
         except ObjectNotFoundError:
             return None
         if not record.published:

@@ -52,7 +52,7 @@ def publish(context: BroadcastContext, store: Store, completion: Completion) -> 
     assert context.publishing is not None
     checkpoints = PublishCheckpointStore(
         store,
-        RunPaths(context.run_tag).publication(completion.partition),
+        RunPaths(context.run_tag).publish_checkpoint(completion.partition),
         context.plan,
         completion.partition,
         holder=uuid.uuid4().hex,
@@ -96,14 +96,14 @@ class _StreamTask:
             name: Selector(stream, name, columns[name], settings.streams, publishing.window)
             for name in {file.table for file in self._files}
         }
-        record_url = store.url + RunPaths(context.run_tag).publication(completion.partition)
-        progress = checkpoints.progress(target.id)
+        record_url = store.url + RunPaths(context.run_tag).publish_checkpoint(completion.partition)
+        offset = checkpoints.offset(target.id)
         self._publisher = Publisher(
             stream,
             Sender(stream, AwsService(stream, settings), time.sleep, checkpoints.heartbeat),
             Envelope(stream, f"{record_url}#{context.plan}/{target.id}"),
-            settled=progress.settled,
-            counts=progress.counts,
+            settled=offset.settled,
+            counts=offset.counts,
         )
 
     def run(self) -> None:

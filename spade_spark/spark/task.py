@@ -58,7 +58,7 @@ def run_partition(context: BroadcastContext, partition: InputPartition, attempt:
     published, and the returned record includes the counts of published rows.
 
     Raises:
-        InputError: For example, an object was deleted or changed since it was planned.
+        InputError: For example, an object was deleted or changed since the plan was created.
         TransientError: A retry may succeed.
         InternalError: The audit counts of the partition do not balance.
     """

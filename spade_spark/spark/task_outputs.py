@@ -86,7 +86,7 @@ class TaskOutputs:
             self.parquet.add(file)
         if not self._tsv:
             return
-        key = self._paths.rows(file.table, file.version, name)
+        key = self._paths.tsv_file(file.table, file.version, name)
         self._store.upload(key, file.path)
         row_file = RowFile(file.table, file.version, key, file.rows, file.bytes, file.sha256)
         self.files.append(row_file)
@@ -153,7 +153,7 @@ class ParquetOutput:
             source.path, table, self._spool, self._context.time_column, size
         ):
             name = f"{self._name}-{len(self.files):04d}.parquet"
-            key = self._paths.day(table.name, parquet_file.day, name)
+            key = self._paths.parquet_file(table.name, parquet_file.day, name)
             self._store.upload(key, parquet_file.path)
             parquet_file.path.unlink()
             self.files.append(

@@ -23,7 +23,7 @@ class StoredObject:
         key: The key below the store's URL, never starting with a slash.
         size: Bytes.
         etag: The ETag without quotes; it changes whenever the bytes change.
-        last_modified: Time of the last change, aware UTC.
+        last_modified: Time of the last change, UTC.
     """
 
     key: str
@@ -39,7 +39,7 @@ class VersionedObject:
     Attributes:
         data: The bytes.
         etag: The ETag, for :meth:`Store.replace`.
-        read_at: Time of the read by the store's clock, aware UTC.
+        read_at: Time of the read by the store's clock, UTC.
     """
 
     data: bytes
@@ -98,8 +98,8 @@ class Store(Protocol):
     def replace(self, key: str, data: bytes, etag: str) -> bool:
         """Replace a small object atomically if it still has the given ETag.
 
-        Of several concurrent replaces of the same version, one succeeds. Do not mix this with
-        plain writes of the same object.
+        Of several concurrent replaces of the same version, exactly one succeeds. Do not combine
+        this with :meth:`write` for the same object.
 
         Returns:
             False if the object has another ETag or no longer exists; it is not modified.

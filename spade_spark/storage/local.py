@@ -1,4 +1,4 @@
-"""Objects in a local or mounted directory."""
+"""Store objects in a local or mounted directory."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class DirectoryStore:
             raise ObjectNotFoundError(f"{path} does not exist") from None
         if etag and self._stored(path).etag != etag:
             stream.close()
-            raise ObjectChangedError(f"{path} has changed since it was planned")
+            raise ObjectChangedError(f"{path} has changed since the plan was created")
         return stream
 
     def read(self, key: str) -> bytes:
@@ -61,7 +61,7 @@ class DirectoryStore:
 
     def write(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
         """See :class:`~spade_spark.storage.base.Store`."""
-        part = self._part(key)
+        part = self._temporary_path(key)
         part.write_bytes(data)
         if not if_absent:
             part.replace(self._path(key))
@@ -77,7 +77,7 @@ class DirectoryStore:
 
     def replace(self, key: str, data: bytes, etag: str) -> bool:
         """See :class:`~spade_spark.storage.base.Store`."""
-        path, part = self._path(key), self._part(key)
+        path, part = self._path(key), self._temporary_path(key)
         try:
             part.write_bytes(data)
             with _exclusive(part.parent):
@@ -87,7 +87,7 @@ class DirectoryStore:
                     return False
                 if _etag(status) != etag:
                     return False
-                # A strictly later time than that of the replaced file makes the ETag unique.
+                # The ETag is unique because the time is later than that of the replaced file.
                 later = max(part.stat().st_mtime_ns, status.st_mtime_ns + 1)
                 os.utime(part, ns=(later, later))
                 part.replace(path)
@@ -97,7 +97,7 @@ class DirectoryStore:
 
     def upload(self, key: str, path: Path) -> None:
         """See :class:`~spade_spark.storage.base.Store`."""
-        part = self._part(key)
+        part = self._temporary_path(key)
         try:
             os.link(path, part)  # cheap, and safe because the file is not written to after this
         except OSError:
@@ -113,8 +113,8 @@ class DirectoryStore:
             raise InputError(f"{key!r} is outside the directory {self._root}")
         return self._root / key
 
-    def _part(self, key: str) -> Path:
-        """A temporary path next to the object."""
+    def _temporary_path(self, key: str) -> Path:
+        """Return a new path next to the object."""
         folder = self._path(key).parent
         folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{_PART}{uuid.uuid4().hex}"
@@ -138,7 +138,7 @@ def _exclusive(folder: Path) -> Iterator[None]:
     """Lock the folder against other threads and processes; the lock ends with the process.
 
     The lock is on a file that is open for writing, because NFS cannot lock anything else. The file
-    stays and is not listed.
+    is never deleted, and never listed.
     """
     handle = os.open(folder / f"{_PART}lock", os.O_RDWR | os.O_CREAT, 0o666)
     try:

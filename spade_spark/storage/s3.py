@@ -1,4 +1,4 @@
-"""Objects on S3 or an S3-compatible store. Only this module imports the S3 client."""
+"""Store objects on S3 or an S3-compatible service."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class S3Store:
             self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
 
     def body(self, key: str, etag: str, offset: int) -> tuple[Any, str]:
-        """Open the object's body from ``offset`` on; return it with the ETag."""
+        """Open the object's body at ``offset``; return it with the ETag."""
         conditions: dict[str, Any] = {"IfMatch": f'"{etag}"'} if etag else {}
         if offset:
             conditions["Range"] = f"bytes={offset}-"
@@ -217,7 +217,7 @@ def _code(error: ClientError) -> str:
 
 @contextmanager
 def _translated(name: str) -> Iterator[None]:
-    """Translate the client's errors to those of this package, with the object's name."""
+    """Translate the client's errors to those of this package, which name the object."""
     try:
         yield
     except ClientError as error:
@@ -248,7 +248,7 @@ def _translate(name: str, error: ClientError) -> Exception:
     if code in _MISSING:
         return ObjectNotFoundError(f"{name} does not exist")
     if code in _CHANGED:
-        return ObjectChangedError(f"{name} has changed since it was planned")
+        return ObjectChangedError(f"{name} has changed since the plan was created")
     if status >= _SERVER_ERROR or code in _TRANSIENT:
         return TransientError(f"{name}: S3 returned {status} {code}; run the same command again")
     return InputError(

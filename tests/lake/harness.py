@@ -93,7 +93,7 @@ class LakeHarness:
         text = "".join("\t".join(map(quote, row)) + "\n" for row in rows)
         source.write_bytes(gzip.compress(text.encode()))
         for file in convert(source, table, self.folder, "time", 1 << 20):
-            key = RunPaths(tag).day(table.name, file.day, file.path.name)
+            key = RunPaths(tag).parquet_file(table.name, file.day, file.path.name)
             self.store.upload(key, file.path)
             file.path.unlink()
             yield DayFile(

@@ -24,7 +24,7 @@ def test_a_tag_that_is_not_a_valid_prefix_is_refused(tag):
 
 
 def test_rows_are_stored_below_their_table_and_version():
-    assert RunPaths("r").rows("login", 3, "x.gz") == "r/login/v3/x.gz"
+    assert RunPaths("r").tsv_file("login", 3, "x.gz") == "r/login/v3/x.gz"
 
 
 @given(st.text(min_size=1))

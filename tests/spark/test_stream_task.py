@@ -79,7 +79,7 @@ class StreamHarness:
         )
 
     def record(self):
-        return read_checkpoint(self.output, RunPaths("r").publication(7))
+        return read_checkpoint(self.output, RunPaths("r").publish_checkpoint(7))
 
     def run(self, context):
         return run_partition(context, self.partition, 0)

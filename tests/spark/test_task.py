@@ -223,7 +223,7 @@ def test_a_line_of_50_megabytes_is_transformed(harness):
 def test_an_object_that_changed_since_the_plan_is_an_error(harness):
     partition = harness.partition(edge_logs.log(GOOD))
     harness.edge.write("20171103/0.gz", edge_logs.log(GOOD[:1]))
-    with pytest.raises(ObjectChangedError, match=r"20171103/0.gz has changed since it was planned"):
+    with pytest.raises(ObjectChangedError, match=r"20171103/0.gz has changed since the plan was"):
         run_partition(harness.context, partition, 0)
 
 

@@ -47,7 +47,7 @@ def test_opening_a_changed_object_is_an_error(store):
     (listed,) = store.list("k")
     assert store.open("k", listed.etag).read() == b"one"
     store.write("k", b"two")
-    with pytest.raises(ObjectChangedError, match="k has changed since it was planned"):
+    with pytest.raises(ObjectChangedError, match="k has changed since the plan was created"):
         store.open("k", listed.etag)
 
 
@@ -178,5 +178,5 @@ def test_an_objects_url_is_split_into_store_and_key(url, parts):
 
 
 def test_an_error_can_be_pickled():
-    error = ObjectChangedError("s3://b/k has changed since it was planned")
+    error = ObjectChangedError("s3://b/k has changed since the plan was created")
     assert str(pickle.loads(pickle.dumps(error))) == str(error)

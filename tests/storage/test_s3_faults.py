@@ -12,7 +12,7 @@ from spade_spark.storage.base import open_store
 from tests.support.faulty_s3 import FaultyS3
 
 
-class Faulty(ThreadingHTTPServer):
+class FaultyServer(ThreadingHTTPServer):
     """A server with one object that breaks the next ``breaks`` connections."""
 
     data = b"first version"
@@ -23,7 +23,7 @@ class OneObject(BaseHTTPRequestHandler):
     """Serves one object with conditional writes, and breaks connections."""
 
     protocol_version = "HTTP/1.1"
-    server: Faulty
+    server: FaultyServer
 
     def do_GET(self):
         data = self.server.data
@@ -66,7 +66,7 @@ def etag(data):
 
 @pytest.fixture
 def server():
-    with Faulty(("127.0.0.1", 0), OneObject) as server:
+    with FaultyServer(("127.0.0.1", 0), OneObject) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         yield server
