@@ -39,7 +39,7 @@ from spade_spark.transform.codegen_expressions import (
     Group,
     TypedExprs,
 )
-from spade_spark.transform.row_context import RowCaches, is_geo_group
+from spade_spark.transform.codegen_runtime import RowCaches, is_geo_group
 from spade_spark.transform.transformers.base import (
     FieldType,
     GeoCodegen,

@@ -11,13 +11,13 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from spade_spark.blueprint.schema import Column, Table
-from spade_spark.transform.coerce import MISSING, MISSING_FLOAT, MISSING_TIME
-from spade_spark.transform.row_context import (
+from spade_spark.transform.codegen_runtime import (
     cache_name,
     converter_name,
     geo_group_name,
     is_geo_group,
 )
+from spade_spark.transform.coerce import MISSING, MISSING_FLOAT, MISSING_TIME
 from spade_spark.transform.transformers.base import FieldType, TransformerSpec, ValueCodegen
 from spade_spark.transform.transformers.registry import Registry
 

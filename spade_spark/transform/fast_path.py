@@ -34,9 +34,7 @@ from spade_spark.errors import SpadeError
 from spade_spark.lookups.base import Lookups
 from spade_spark.sources.edge_record import EdgeRecord
 from spade_spark.sources.edge_record_fast import BACKSLASH, RawEdgeRecord
-from spade_spark.transform.coerce import SEPARATOR, escaped, is_plain
-from spade_spark.transform.decoders import UNTRACKED, Decoders
-from spade_spark.transform.row_context import (
+from spade_spark.transform.codegen_runtime import (
     PREFIX_LENGTH,
     GeoTexts,
     RowCaches,
@@ -44,6 +42,8 @@ from spade_spark.transform.row_context import (
     all_have_fraction_suffix,
     check_utc_suffix,
 )
+from spade_spark.transform.coerce import SEPARATOR, escaped, is_plain
+from spade_spark.transform.decoders import UNTRACKED, Decoders
 from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 
 _TRUNCATED_MESSAGE: Final = "Input data was truncated"

@@ -3,7 +3,7 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from spade_spark.transform.row_context import all_have_fraction_suffix, check_utc_suffix
+from spade_spark.transform.codegen_runtime import all_have_fraction_suffix, check_utc_suffix
 
 SECOND = "2006-01-02T15:04:05."
 SUFFIXES = st.text("019Z.-T:,+\n\u0660a", max_size=6) | st.from_regex(

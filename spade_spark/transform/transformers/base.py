@@ -126,10 +126,10 @@ class ValueCodegen:
         typed: The template for a property of the expected type.
         any_type: The template for a property of any type.
         any_field: How a property of any type is decoded.
-        batch: The template for a list of properties, ``[{value} for p in properties]``; empty if
+        batch: The template for all rows at once, with ``[{value} for p in properties]``; empty if
             ``typed`` is as fast.
-        supporting: How the supporting property is decoded; None if there is none. The key of the
-            cache is then the supporting property.
+        supporting: How the supporting property is decoded; None if there is none. If set, it is
+            the key of the cache.
         as_sent: Whether the text is the property as sent, which may need escapes.
         as_time: Whether ``typed`` also accepts a property that is decoded as ``FieldType.TIME``
             because another column needs it as a time.
@@ -150,7 +150,7 @@ class ValueCodegen:
 
 @dataclass(frozen=True)
 class GeoCodegen:
-    """How the fast path generates code for a geo column.
+    """How the fast path generates code for a geo column, which locates an IP address.
 
     Adjacent geo columns of one address are filled from one lookup.
 
@@ -162,7 +162,7 @@ class GeoCodegen:
 
 
 CACHED: Final = "known_{cache}.get(x := {value}) or fill_{cache}(x)"
-"""The template for a cached text by property; see :class:`ValueCodegen`."""
+"""The template of a text that is cached by property; see :class:`ValueCodegen`."""
 
 CACHED_TEXT: Final = ValueCodegen(
     FieldType.TEXT, typed=CACHED, any_type="coerce_text({cache}, {value})"
