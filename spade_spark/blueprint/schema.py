@@ -160,36 +160,36 @@ def _table(entry: object, is_transformer: Callable[[str], bool]) -> Table:
     )
 
 
-def _column(entry: object, place: str, is_transformer: Callable[[str], bool]) -> Column:
-    fields = _members(entry, place)
-    outbound = _string(fields, "OutboundName", place)
-    place = f"{place} ({outbound})" if outbound else place
-    transformer = _string(fields, "Transformer", place)
+def _column(entry: object, label: str, is_transformer: Callable[[str], bool]) -> Column:
+    fields = _members(entry, label)
+    outbound = _string(fields, "OutboundName", label)
+    label = f"{label} ({outbound})" if outbound else label
+    transformer = _string(fields, "Transformer", label)
     if not is_transformer(transformer):
         problem = f"{transformer!r} is unknown" if transformer else "is missing"
-        raise _InvalidEntryError(f"{place}: the transformer {problem}")
+        raise _InvalidEntryError(f"{label}: the transformer {problem}")
     return Column(
-        inbound=_string(fields, "InboundName", place),
+        inbound=_string(fields, "InboundName", label),
         outbound=outbound,
         transformer=transformer,
-        options=_string(fields, "ColumnCreationOptions", place),
-        supporting=tuple(_string(fields, "SupportingColumns", place).split(",")),
+        options=_string(fields, "ColumnCreationOptions", label),
+        supporting=tuple(_string(fields, "SupportingColumns", label).split(",")),
     )
 
 
-def _members(entry: object, place: str) -> dict[str, object]:
+def _members(entry: object, label: str) -> dict[str, object]:
     """Return the members of a JSON object by lower-case name."""
     if not isinstance(entry, dict):
-        raise _InvalidEntryError(f"{place} is not a JSON object")
+        raise _InvalidEntryError(f"{label} is not a JSON object")
     return {name.lower(): value for name, value in entry.items()}
 
 
-def _string(fields: dict[str, object], name: str, place: str = "") -> str:
+def _string(fields: dict[str, object], name: str, label: str = "") -> str:
     value = fields.get(name.lower())
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise _InvalidEntryError(f"{place + ': ' if place else ''}{name} is not a string")
+        raise _InvalidEntryError(f"{label + ': ' if label else ''}{name} is not a string")
     return value
 
 

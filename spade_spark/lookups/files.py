@@ -24,7 +24,7 @@ def read_file(setting: str, url: str, s3: S3Settings) -> bytes:
         SettingsError: The file is missing or cannot be read.
         TransientError: S3 does not respond.
     """
-    with _errors_of(setting, url):
+    with _as_settings_error(setting, url):
         folder, key = split_url(url)
         return open_store(folder, s3).read(key)
 
@@ -40,17 +40,17 @@ def local_file(setting: str, url: str, s3: S3Settings) -> Iterator[Path]:
         SettingsError: The file is missing or cannot be stored locally.
         TransientError: S3 does not respond.
     """
-    with _errors_of(setting, url):
+    with _as_settings_error(setting, url):
         if not url.startswith("s3://"):
             yield Path(url.removeprefix("file://"))
             return
         prefix = hashlib.sha256(f"{s3.endpoint_url}\n{url}".encode()).hexdigest()[:32]
         folder = _private_folder()
         with _locked(folder / f"{prefix}.lock"):
-            yield _fetch(url, s3, folder, prefix)
+            yield _cached_copy(url, s3, folder, prefix)
 
 
-def _fetch(url: str, s3: S3Settings, folder: Path, prefix: str) -> Path:
+def _cached_copy(url: str, s3: S3Settings, folder: Path, prefix: str) -> Path:
     """Return a local copy of the current object; remove the copies of earlier versions."""
     parent, key = split_url(url)
     store = open_store(parent, s3)
@@ -101,7 +101,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _errors_of(setting: str, url: str) -> Iterator[None]:
+def _as_settings_error(setting: str, url: str) -> Iterator[None]:
     """Raise errors as SettingsError. Never show URLs of other schemes: they may have a password."""
     if "://" in url and not url.startswith(("s3://", "file://")):
         raise SettingsError(f"{setting} must be a path or s3://bucket/key, not another URL")

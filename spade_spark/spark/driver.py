@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from pyspark import Accumulator, Broadcast
 
 _POLL_SECONDS = 0.25
-_LOGGING = Path(__file__).parents[2] / "conf" / "log4j2.properties"
-_GATEWAY = "PYSPARK_GATEWAY_PORT"
+_LOG4J_CONFIG = Path(__file__).parents[2] / "conf" / "log4j2.properties"
+_GATEWAY_PORT = "PYSPARK_GATEWAY_PORT"
 """spark-submit sets this variable for its program (pyspark/java_gateway.py)."""
 
-_LOCAL = re.compile(r"local(?:\[([\d*]+)\])?")
+_LOCAL_MASTER = re.compile(r"local(?:\[([\d*]+)\])?")
 _TRACEBACK = re.compile(r"Traceback \(most recent call last\):\n(?:[ \t].*\n)+(\S.*)")
 _PY4J_PREFIX = "An error occurred while calling"
 _LOG = logging.getLogger(__name__)
@@ -188,16 +188,18 @@ def _root_cause(message: str) -> str:
 def _spark_context(options: Mapping[str, str]) -> Iterator[SparkContext]:
     # Executors of a local master run on this machine, with the same Python.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    if _LOGGING.is_file():
-        os.environ.setdefault("SPARK_SUBMIT_OPTS", f"-Dlog4j2.configurationFile=file:{_LOGGING}")
+    if _LOG4J_CONFIG.is_file():
+        os.environ.setdefault(
+            "SPARK_SUBMIT_OPTS", f"-Dlog4j2.configurationFile=file:{_LOG4J_CONFIG}"
+        )
     with ExitStack() as stack:
         with deferred_interrupts():
-            spark = _start(options)
+            spark = _start_context(options)
             stack.callback(spark.stop)
         yield spark
 
 
-def _start(options: Mapping[str, str]) -> SparkContext:
+def _start_context(options: Mapping[str, str]) -> SparkContext:
     conf, submitted_master = _submitted_conf()
     conf.setAppName("spade-spark replay")
     conf.set("spark.ui.showConsoleProgress", "false").set("spark.redaction.regex", _REDACTED)
@@ -216,7 +218,7 @@ def _submitted_conf() -> tuple[SparkConf, str | None]:
     The settings override this configuration but not its master: the master in the settings is for
     runs without spark-submit.
     """
-    if _GATEWAY not in os.environ:
+    if _GATEWAY_PORT not in os.environ:
         return SparkConf(), None
     # SparkConf has the options of spark-submit only after the driver has connected to its JVM.
     # Without them, a master set here would silently override the one on the command line.
@@ -227,7 +229,7 @@ def _submitted_conf() -> tuple[SparkConf, str | None]:
 
 def _master(conf: SparkConf, master: str) -> str:
     """Add task retries to a local master, for which Spark disables them by default."""
-    local = _LOCAL.fullmatch(master)
+    local = _LOCAL_MASTER.fullmatch(master)
     if not local:
         return master
     conf.setIfMissing("spark.driver.bindAddress", "127.0.0.1")

@@ -63,18 +63,18 @@ def run_partition(context: BroadcastContext, partition: InputPartition, attempt:
         InternalError: The audit counts of the partition do not balance.
     """
     store = open_store(context.settings.output.base, context.settings.s3)
-    completion = _complete(context, partition, attempt, store)
+    completion = _transform(context, partition, attempt, store)
     if context.publishing is None or context.publishing.exceeds_corrupt_limit(completion):
         return completion
     return publish(context, store, completion)
 
 
-def _complete(
+def _transform(
     context: BroadcastContext, partition: InputPartition, attempt: int, store: Store
 ) -> Completion:
-    """Return the first completion record of the partition; write it if there is none."""
+    """Return the completion record of the partition; run the transform if there is none."""
     key = RunPaths(context.run_tag).completion(partition.number)
-    existing = _completed(store, key, context.plan)
+    existing = _read_completion(store, key, context.plan)
     if existing:
         return existing
     name = f"{partition.number:05d}-{attempt}-{uuid.uuid4().hex[:12]}"
@@ -83,10 +83,10 @@ def _complete(
     completion.check()
     if store.write(key, encode(completion), if_absent=True):
         return completion
-    return _completed(store, key, context.plan) or completion
+    return _read_completion(store, key, context.plan) or completion
 
 
-def _completed(store: Store, key: str, plan: str) -> Completion | None:
+def _read_completion(store: Store, key: str, plan: str) -> Completion | None:
     """Return the completion record of the partition if an attempt has written one."""
     try:
         record = decode(store.read(key), Completion, store.url + key, "completion record")
@@ -119,7 +119,7 @@ class _TaskAttempt:
         self._prefilter = None if all_lines else Prefilter(context.requested or ())
         self._edge_types = _edge_types(context, self._tables)
         self._outputs = TaskOutputs(context, name, store, spool)
-        self._lookups_before = self._lookups.stats()  # they are shared by the tasks of a process
+        self._lookups_before = self._lookups.stats()  # the counts of a process cover all its tasks
         self._corrupt_objects: list[CorruptObject] = []
         self._read_counts = AuditCounts()
 
@@ -127,35 +127,37 @@ class _TaskAttempt:
         """Read the objects, then close and upload the open files."""
         for source in self._partition.sources:
             self._read_object(source)
-        self._add(self._transform.drain())
+        self._write(self._transform.drain())
         self._outputs.close()
-        return self._completion()
+        return self._build_completion()
 
     def _read_object(self, source: InputObject) -> None:
         try:
-            self._read_as_planned(source)
+            self._read_planned_version(source)
         except (ObjectNotFoundError, ObjectChangedError) as error:
             raise type(error)(f"{error}: leave out --runtag to start a new run") from None
 
-    def _read_as_planned(self, source: InputObject) -> None:
+    def _read_planned_version(self, source: InputObject) -> None:
         with closing(self._input.open(source.key, source.etag, source.size)) as stream:
-            lines = self._reader.lines(stream, source.key)
+            reader = self._reader.open(stream, source.key)
             try:
-                feed = self._feed_quarantine if self._context.from_quarantine else self._feed
-                feed(lines, source.key)
+                if self._context.from_quarantine:
+                    self._transform_quarantine(reader, source.key)
+                else:
+                    self._transform_edge_lines(reader, source.key)
             except CorruptObjectError as error:
                 self._corrupt_objects.append(CorruptObject(source.key, str(error)))
-            self._read_counts += read_counts(lines)
+            self._read_counts += read_counts(reader)
 
-    def _feed(self, lines: GzipLineReader | GlobReader, key: str) -> None:
+    def _transform_edge_lines(self, reader: GzipLineReader | GlobReader, key: str) -> None:
         line_numbers = LineNumberFinder()
         before = self._lines_read()
-        for chunk in lines:
+        for chunk in reader:
             matches = self._prefilter.filter(chunk) if self._prefilter else chunk
             self._transform.feed(matches)
             if self._edge_types:
                 self._edge_types.feed(matches)
-            for quarantined in self._drain():
+            for quarantined in self._write_output():
                 number = line_numbers.number_of(chunk, quarantined.line)
                 self._outputs.add_quarantined(quarantine.encode(quarantined, key, number))
             line_numbers.next_chunk(self._lines_read() - before)
@@ -168,28 +170,28 @@ class _TaskAttempt:
         """Return the number of lines read from all objects so far, including prefiltered ones."""
         return self._transform.counts.lines + self._prefiltered()
 
-    def _feed_quarantine(self, lines: GzipLineReader | GlobReader, key: str) -> None:
+    def _transform_quarantine(self, reader: GzipLineReader | GlobReader, key: str) -> None:
         """Retry the lines of a quarantine, which keep their original object and line number."""
-        for chunk in lines:
+        for chunk in reader:
             for line in chunk.splitlines():
                 entry = quarantine.decode(line, key)
                 self._transform.retry_line(entry.edge_line, entry.uuid if entry.event else "")
-                for quarantined in self._drain():
+                for quarantined in self._write_output():
                     json_line = quarantine.encode(quarantined, entry.object, entry.line)
                     self._outputs.add_quarantined(json_line)
 
-    def _drain(self) -> Sequence[QuarantinedLine]:
+    def _write_output(self) -> Sequence[QuarantinedLine]:
         """Move rows and untracked events to the output files; return the quarantined lines."""
-        drained = self._transform.drain(at_least=_MIN_DRAIN_ROWS)
-        self._add(drained)
-        return drained.quarantined
+        output = self._transform.drain(at_least=_MIN_DRAIN_ROWS)
+        self._write(output)
+        return output.quarantined
 
-    def _add(self, drained: TransformOutput) -> None:
-        for rows in drained.rows.values():
+    def _write(self, output: TransformOutput) -> None:
+        for rows in output.rows.values():
             self._outputs.add_rows(rows.table, rows.text, rows.count)
-        self._outputs.add_untracked(drained.untracked)
+        self._outputs.add_untracked(output.untracked)
 
-    def _completion(self) -> Completion:
+    def _build_completion(self) -> Completion:
         counts = self._event_counts()
         counts.check_balance()
         events: dict[str, dict[Outcome, int]] = {}
@@ -247,21 +249,21 @@ class PartitionReader:
         self._read_globs = context.settings.input.form == "globs" and not context.from_quarantine
         self._deduplicator = GlobDeduplicator()
 
-    def lines(self, stream: BinaryIO, key: str) -> GzipLineReader | GlobReader:
+    def open(self, stream: BinaryIO, key: str) -> GzipLineReader | GlobReader:
         """Return a reader for the lines of the object ``key``."""
         if self._read_globs:
             return GlobReader(stream, key, self._deduplicator)
         return GzipLineReader(stream, key)
 
 
-def read_counts(lines: GzipLineReader | GlobReader) -> AuditCounts:
+def read_counts(reader: GzipLineReader | GlobReader) -> AuditCounts:
     """Return the counts of one object, without the yielded lines: the transform counts those."""
-    counts = AuditCounts(objects=1, bytes_in=lines.bytes_in, bytes_inflated=lines.bytes_inflated)
-    if isinstance(lines, GzipLineReader):
+    counts = AuditCounts(objects=1, bytes_in=reader.bytes_in, bytes_inflated=reader.bytes_inflated)
+    if isinstance(reader, GzipLineReader):
         return counts
     return counts + AuditCounts(
-        lines=lines.repeated,
-        globs=lines.globs,
-        repeated_globs=lines.repeated_globs,
-        repeated=lines.repeated,
+        lines=reader.repeated,
+        globs=reader.globs,
+        repeated_globs=reader.repeated_globs,
+        repeated=reader.repeated,
     )

@@ -160,7 +160,7 @@ class _DayWriters:
         self._open: dict[str, DayWriter] = {}
         self._files_opened = 0
         number = self._schema.get_field_index(time_column)
-        self._dated = number >= 0 and self._schema.field(number).type == TIME
+        self._has_days = number >= 0 and self._schema.field(number).type == TIME
 
     def add(self, rows: pa.Table) -> Iterator[ClosedDayFile]:
         for day, day_rows in self._by_day(rows):
@@ -183,7 +183,7 @@ class _DayWriters:
         return self._open[day]
 
     def _by_day(self, rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-        if not self._dated:
+        if not self._has_days:
             yield NO_DAY, rows
             return
         days = rows.column(self._time_column).cast(pa.date32()).cast(pa.int32())

@@ -30,8 +30,8 @@ def users() -> Iterator[UserService]:
 
 
 @pytest.fixture
-def open_logins(users: UserService) -> Callable[..., CachedUserIdLookup]:
-    """Return a function that opens the lookups of another Python worker with the given settings."""
+def open_lookup(users: UserService) -> Callable[..., CachedUserIdLookup]:
+    """Return a function that opens a lookup with the given settings, as each Python worker does."""
 
     def build(*, pause: float = 10, **settings: Any) -> CachedUserIdLookup:
         values = {"url": users.url, "rate_per_second": 100_000, "timeout": "5s"} | settings

@@ -151,7 +151,7 @@ def test_building_the_completion_record_changes_no_counts(harness, tmp_path):
     attempt = _TaskAttempt(context, partition, "attempt", harness.output, tmp_path)
     completion = attempt.run()
     assert completion.counts.filtered
-    assert attempt._completion() == completion
+    assert attempt._build_completion() == completion
 
 
 def test_files_are_closed_at_their_maximum_size(harness):
