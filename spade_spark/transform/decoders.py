@@ -80,7 +80,7 @@ class Decoders:
                 self._add(event)
 
     def rebuild(self) -> bool:
-        """Rebuild the decoders if tables were registered since the last call; return whether so.
+        """Rebuild the decoders and return True if tables were registered since the last call.
 
         This is slow. Call it once per chunk.
         """

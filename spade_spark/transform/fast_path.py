@@ -160,7 +160,7 @@ class FastPath:
             geo = self._caches.geo_by_raw_address[record.ip]
         except SpadeError:
             raise
-        except Exception:  # noqa: BLE001 - unsupported; the reference path reports a bug
+        except Exception:  # noqa: BLE001 - unsupported, or a bug that the reference path reports
             return None
         return EdgeRecord(int(timestamp.text), geo[0], record.uuid, "", record.agent)
 
@@ -200,7 +200,7 @@ class FastPath:
                     batch += (event, record, timestamp, geo)
             except SpadeError:  # noqa: PERF203 - any record may raise
                 raise
-            except Exception:  # noqa: BLE001 - unsupported; the reference path reports a bug
+            except Exception:  # noqa: BLE001 - unsupported, or a bug that the reference path reports
                 output.unhandled.append(record)
         return batches, irregular
 
@@ -217,7 +217,7 @@ class FastPath:
                         output.rows[decoded.table].append(row)
             except SpadeError:  # noqa: PERF203 - any record may raise
                 raise
-            except Exception:  # noqa: BLE001 - the same
+            except Exception:  # noqa: BLE001 - unsupported, or a bug
                 output.unhandled.append(record)
 
     def _decode(self, payloads: Sequence[bytes]) -> tuple[Sequence[Any], bool]:
@@ -230,7 +230,7 @@ class FastPath:
                 events.extend(decoded)  # resumes after the payload that raised
             except msgspec.ValidationError:
                 events.append(_FallbackReason.TYPES)
-            except Exception as error:  # noqa: BLE001 - the same
+            except Exception as error:  # noqa: BLE001 - unsupported, or a bug
                 truncated = _is_truncated(payloads[len(events)], error)
                 events.append(_FallbackReason.TRUNCATED if truncated else _FallbackReason.OTHER)
             else:
@@ -251,7 +251,7 @@ class FastPath:
             geo: GeoTexts = self._caches.geo_by_raw_address[address]
         except SpadeError:
             raise
-        except Exception:  # noqa: BLE001 - the same
+        except Exception:  # noqa: BLE001 - unsupported, or a bug
             return None
         return geo
 
@@ -314,7 +314,7 @@ def _batch_rows(struct: Any, batch: list[Any]) -> list[str] | None:
         rows: list[str] = struct.rows(batch)
     except SpadeError:
         raise
-    except Exception:  # noqa: BLE001 - the same
+    except Exception:  # noqa: BLE001 - unsupported, or a bug
         return None
     return rows
 
@@ -327,7 +327,7 @@ def _add_rows_one_by_one(struct: Any, batch: list[Any], output: _Output) -> None
             rows.append(SEPARATOR.join(event.texts(record, timestamp, geo)))
         except SpadeError:  # noqa: PERF203 - any record may raise
             raise
-        except Exception:  # noqa: BLE001 - the same
+        except Exception:  # noqa: BLE001 - unsupported, or a bug
             output.unhandled.append(record)
 
 
