@@ -1,4 +1,4 @@
-"""Compare TSV and Parquet: CPU time, size and memory of a worker (``python -m bench.lake``).
+"""Compare TSV and Parquet: CPU time, size and memory of a task (``python -m bench.lake``).
 
 The work is that of :mod:`bench.transform` on the clean data of :mod:`bench.data`. Each measurement
 is a separate process with its own memory peak. The formats alternate, and each ratio is between two
@@ -51,7 +51,7 @@ class Measured:
 
 
 def measure(data: Dataset, output: OutputFormat) -> Measured:
-    """Run the work of one worker in a separate process."""
+    """Run the work of one task in a separate process."""
     out = BUILD / "lake"
     environment = {
         **os.environ,

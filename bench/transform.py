@@ -1,4 +1,4 @@
-"""Measure the work of one worker and its floor (``python -m bench.transform --help``).
+"""Measure the work of one task and its floor (``python -m bench.transform --help``).
 
 The work is the function that a Spark task calls, with directories instead of S3: it reads gzip
 objects and writes gzip TSV files and the completion record. The floor is the part that every

@@ -66,7 +66,7 @@ def test_names_match_in_any_case_and_with_escapes(name):
     assert read_record(f'{{"{name}":"x"}}'.encode()).uuid == "x"
 
 
-def test_names_match_across_the_two_letters_that_fold_to_ascii():
+def test_names_match_non_ascii_letters_only_if_they_fold_to_ascii():
     assert read_record('{"u\u017ferAgent":"x"}'.encode()).user_agent == "x"
     assert read_record('{"uu\u0131d":"x"}'.encode()).uuid == ""
 
@@ -161,8 +161,8 @@ def naive_decode(data: str) -> bytes | None:
             text += b" " if source[:1] == b"+" else source[:1]
             source = source[1:]
     characters = [chr(code) for code in text if code not in b"\r\n"]
-    clue = next((char for char in characters if char in "-_ "), "")
-    last_two = {"-": "-_", "_": "-_", " ": " /", "": "+/"}[clue]
+    marker = next((char for char in characters if char in "-_ "), "")
+    last_two = {"-": "-_", "_": "-_", " ": " /", "": "+/"}[marker]
     alphabet = string.ascii_uppercase + string.ascii_lowercase + string.digits + last_two
     decoded = bytearray()
     while characters:
@@ -199,7 +199,7 @@ def test_payloads_decode_as_in_a_naive_model(data):
         assert decode_payload(data) == expected
 
 
-def test_one_event_and_a_list_of_events():
+def test_a_payload_is_one_event_or_a_list_of_events():
     one = '{"event":"a","properties":{"x":1.0}}'
     assert read_events(encoded(f" {one}\n")) == [Event("a", '{"x":1.0}')]
     assert read_events(encoded(f"[{one},null , {{}}] ")) == [
@@ -247,10 +247,10 @@ def test_unknown_members_of_an_event_are_ignored():
     assert read_events(encoded(payload)) == [Event("a", "{}")]
 
 
-@pytest.mark.parametrize(("depth", "legal"), [(9_999, True), (10_000, False), (500_000, False)])
-def test_nesting_is_limited_and_does_not_exhaust_the_stack(depth, legal):
+@pytest.mark.parametrize(("depth", "valid"), [(9_999, True), (10_000, False), (500_000, False)])
+def test_nesting_is_limited_and_does_not_exhaust_the_stack(depth, valid):
     payload = encoded('{"event":"a","properties":' + "[" * depth + "]" * depth + "}")
-    if legal:
+    if valid:
         assert read_events(payload)[0].name == "a"
     else:
         with pytest.raises(MalformedPayloadError):
@@ -270,11 +270,11 @@ def test_the_reader_accepts_the_same_json_as_a_strict_parser(text):
     """Compare with the standard library, without its NaN and Infinity."""
     try:
         json.loads(text, parse_constant=lambda _: 1 / 0)
-        legal = True
+        valid = True
     except (ValueError, ZeroDivisionError):
-        legal = False
+        valid = False
     line = f'{{"extra":{text}}}'.encode()
-    if legal:
+    if valid:
         assert read_record(line) == EdgeRecord()
     else:
         # The text may close the object early, so that the line is still valid.
