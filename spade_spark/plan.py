@@ -1,6 +1,6 @@
 """The plan of a replay: its window, input objects, schemas and tables.
 
-A dry run prints the plan and a replay executes it. A run can only be resumed with an equal plan.
+A dry run prints the plan and a replay executes it. A run can only be resumed with the same plan.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from spade_spark.formatting import pluralize
 from spade_spark.settings import Settings
 
 PARTITION_BYTES = 32 * 1024 * 1024
@@ -136,7 +137,7 @@ def _partition_count(sources: Sequence[_Sized]) -> int:
 
 
 def plan_differences(old: Plan, new: Plan) -> list[str]:
-    """Describe each difference that prevents a run of ``old`` from being resumed with ``new``."""
+    """Describe each difference that prevents ``new`` from resuming the run of ``old``."""
     differences = []
     for name in ("window", "tables", "schemas_sha256", "edge", "streams", "streams_sha256"):
         before, now = getattr(old, name), getattr(new, name)
@@ -160,7 +161,7 @@ def _input_differences(old: Plan, new: Plan) -> list[str]:
         "changed": sorted(key for key in before.keys() & now.keys() if before[key] != now[key]),
     }
     return [
-        f"{len(keys)} input objects {change}: {_short(tuple(keys))}"
+        f"{pluralize(len(keys), 'input object')} {change}: {_short(tuple(keys))}"
         for change, keys in changes.items()
         if keys
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spade_spark.errors import SettingsError, UsageError
+from spade_spark.errors import UsageError
 from spade_spark.settings import Settings
 from spade_spark.window import Window
 
@@ -84,16 +84,13 @@ class Request:
                 "no warehouse is configured: set SPADE_RSURL or give --rsurl postgres://…, "
                 "or stop after the transform with --skip-ace-upload"
             )
-        needed = {"output.base": settings.output.base}
+        settings.require("output.base")
         if not self.skip_transform or self.by_prefix:
-            needed["blueprint.schemas"] = settings.blueprint.schemas
+            settings.require("blueprint.schemas")
         if not self.skip_transform and not self.from_quarantine:
-            needed["input.edge"] = settings.input.edge
+            settings.require("input.edge")
         if self.publish:
-            needed["blueprint.streams"] = settings.blueprint.streams
-        for name, value in needed.items():
-            if not value:
-                raise SettingsError(f"{name} is not set: set it in the settings file (--conf FILE)")
+            settings.require("blueprint.streams")
 
     def _check_format(self, formats: str) -> None:
         """Refuse an output format without TSV for a load or for streams, which read TSV."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from difflib import get_close_matches
+from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -204,6 +206,17 @@ class Settings(_Section):
     s3: S3Settings = S3Settings()
     spark: Mapping[str, str] = Field(default_factory=dict)
 
+    def require(self, name: str) -> str:
+        """Return the text of the setting with the full name ``name``.
+
+        Raises:
+            SettingsError: It is not set.
+        """
+        value: str = attrgetter(name)(self)
+        if not value:
+            raise SettingsError(f"{name} is not set: set it in the settings file (--conf FILE)")
+        return value
+
     def for_tasks(self) -> Settings:
         """The settings for executors, without the warehouse, whose URL contains a password."""
         return self.model_copy(update={"warehouse": WarehouseSettings(), "spark": {}})
@@ -251,12 +264,11 @@ def load(
     Raises:
         SettingsError: The file cannot be read, or a key is unknown or has an invalid value.
     """
-    over = _merge(_from_environment(environ), flags)
-    if path is None:
-        return build(over, "the environment")
-    values = _read_toml(path)
+    values = _read_toml(path) if path else {}
     build(values, str(path), strict=True)
-    return build(_merge(values, over), f"{path} and the environment")
+    # The file is valid, so a problem of the merged values is in a variable.
+    over = _merge(_from_environment(environ), flags)
+    return build(_merge(values, over), f"environment variables {PREFIX}SECTION__KEY")
 
 
 def build(values: Mapping[str, Any], where: str, *, strict: bool = False) -> Settings:
@@ -276,8 +288,30 @@ def _format_problems(error: ValidationError) -> str:
     for problem in error.errors(include_input=False, include_url=False):
         name = ".".join(str(part) for part in problem["loc"])
         unknown = problem["type"] == "extra_forbidden"
-        problems.append(f"{name}: {'unknown setting' if unknown else problem['msg']}")
+        reason = f"unknown setting{_suggest_name(name)}" if unknown else problem["msg"]
+        problems.append(f"{name}: {reason}")
     return "; ".join(problems)
+
+
+def _suggest_name(name: str) -> str:
+    """Suggest the setting of the same section with the closest name."""
+    section, dot, key = name.rpartition(".")
+    siblings = [
+        full.removeprefix(section + dot)
+        for full in _full_names(Settings)
+        if full.rpartition(".")[0] == section
+    ]
+    closest = get_close_matches(key, siblings, n=1)
+    return f" (did you mean {section}{dot}{closest[0]}?)" if closest else ""
+
+
+def _full_names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """The full names of all sections and settings."""
+    for name, field in model.model_fields.items():
+        full = prefix + (field.alias or name)
+        yield full
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _full_names(field.annotation, f"{full}.")
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

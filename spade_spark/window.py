@@ -97,8 +97,8 @@ def _instant(name: str, text: str) -> datetime:
     match = _FORM.fullmatch(text.strip())
     if match is None:
         raise UsageError(
-            f"{name} must look like 2017-11-04 13:00:00 (Pacific time), "
-            f"or with an offset 2017-11-05 01:30:00-0700: got {text!r}"
+            f"{name} must look like '2017-11-04 13:00:00' (Pacific time, in quotes), or with an "
+            f"offset '2017-11-05 01:30:00-0700': got {text!r}"
         )
     wall_text, offset = match.groups()
     try:

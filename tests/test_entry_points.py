@@ -192,12 +192,12 @@ def test_spark_submit_replaces_the_window_and_its_event_log_has_no_password(full
         (
             ["lgoin", "--skip-ace-upload"],
             2,
-            "spade-spark: Blueprint has no table lgoin: did you mean login?",
+            "spade-spark: Blueprint has no table lgoin (did you mean login?)",
         ),
         (
             ["login", "--skip-transform"],
             1,
-            "spade-spark: s3://{bucket}/out/{tag}/ has no manifest: the run is not complete.",
+            "spade-spark: s3://{bucket}/out/{tag}/ has no manifest: the run does not exist or ",
         ),
     ],
 )

@@ -93,7 +93,7 @@ def test_each_difference_is_named():
     assert plan_differences(plan(), other) == [
         "schemas_sha256 was abc, is def",
         "setting input.margin was '1:00:00', is '2:00:00'",
-        "1 input objects missing: k000",
-        "1 input objects new: new",
-        "1 input objects changed: k002",
+        "1 input object missing: k000",
+        "1 input object new: new",
+        "1 input object changed: k002",
     ]

@@ -25,8 +25,9 @@ def test_the_environment_overrides_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[output]\nbaes = 1\n", "output.baes: unknown setting"),
-        ("[outptu]\n", "outptu: unknown setting"),
+        ("[output]\nbaes = 1\n", "output.baes: unknown setting (did you mean output.base?)"),
+        ("[outptu]\n", "outptu: unknown setting (did you mean output?)"),
+        ('[warehouse]\nscema = "x"\n', "unknown setting (did you mean warehouse.schema?)"),
         ('[output]\nmax_file_bytes = "5"\n', "output.max_file_bytes"),
         ('[lookups.users]\ntimeout = "soon"\n', "lookups.users.timeout"),
         ("[output]\nbase = 5\n", "output.base"),
@@ -39,9 +40,9 @@ def test_an_invalid_file_is_refused_with_the_full_name_of_the_key(tmp_path, text
     assert message in str(refused.value)
 
 
-def test_an_unknown_variable_is_refused_with_the_full_name_of_the_key():
-    with pytest.raises(SettingsError, match=r"output\.baes: unknown setting"):
-        settings.load(None, {"SPADE_OUTPUT__BAES": "1"})
+def test_an_unknown_variable_is_refused_with_the_full_name_of_the_key(tmp_path):
+    with pytest.raises(SettingsError, match=r"^environment .*: output\.baes: unknown setting"):
+        settings.load(write(tmp_path, ""), {"SPADE_OUTPUT__BAES": "1"})
 
 
 def test_a_missing_file_is_reported(tmp_path):

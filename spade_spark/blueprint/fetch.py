@@ -30,7 +30,7 @@ def fetch(source: str, s3: S3Settings) -> bytes:
         s3: The S3 settings.
 
     Raises:
-        SettingsError: No source is set, or the file is missing or cannot be read.
+        SettingsError: The file is missing or cannot be read.
         ObjectNotFoundError: The S3 object does not exist.
         InputError: The server rejects the request, or the gzip data is corrupt.
         TransientError: The server failed or did not respond on all attempts.
@@ -46,11 +46,6 @@ def redact_url(source: str) -> str:
 
 
 def _read(source: str, s3: S3Settings) -> bytes:
-    if not source:
-        raise SettingsError(
-            "the list of tables is not set: set blueprint.schemas to an s3:// or http(s):// URL, "
-            "or to a path"
-        )
     if source.startswith("s3://"):
         prefix, _, key = source.rpartition("/")
         try:

@@ -14,6 +14,7 @@ from spade_spark.spark.java import require_java
 @click.command("demo")
 @click.option(
     "--events",
+    metavar="N",
     type=click.IntRange(min=1000),
     default=EVENTS,
     show_default=True,

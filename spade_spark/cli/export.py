@@ -1,4 +1,4 @@
-"""``spade-spark export``: publish a run to a data lake, and remove unreferenced files."""
+"""``spade-spark export``: publish a run to a data lake, or remove unreferenced files."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Literal
 import click
 
 from spade_spark.cli.options import CONF, read_settings
+from spade_spark.errors import ObjectNotFoundError
 from spade_spark.formatting import format_size, pluralize
 from spade_spark.runs.paths import check_tag
 from spade_spark.writers.parquet_requirements import require_pyarrow
@@ -17,7 +18,7 @@ from spade_spark.writers.parquet_requirements import require_pyarrow
 
 @click.group("export", context_settings={"max_content_width": 100})
 def command() -> None:
-    """Publish a run to a data lake."""
+    """Publish a run to a data lake, or clean up the lake."""
 
 
 @command.command("publish", context_settings={"max_content_width": 100})
@@ -39,7 +40,9 @@ def command() -> None:
     default="",
     help="Database (Athena) or external schema (Spectrum) in the printed DDL.",
 )
-@click.option("--allow-empty", is_flag=True, help="Replace existing rows even if the run has none.")
+@click.option(
+    "--allow-empty", is_flag=True, help="Replace existing rows even if the run has no new rows."
+)
 @click.option(
     "--min-rows-ratio",
     metavar="X",
@@ -55,7 +58,9 @@ def command() -> None:
     show_default=True,
     help="Publish even if up to N input objects of the run are corrupt.",
 )
-@click.option("--force", is_flag=True, help="Publish even if a later run replaced this one.")
+@click.option(
+    "--force", is_flag=True, help="Publish even if a later run replaced this one in the lake."
+)
 @click.option(
     "--yes",
     is_flag=True,
@@ -78,10 +83,10 @@ def publish_command(
     as_json: bool,
     conf: Path | None,
 ) -> int:
-    """Replace the window of run TAG in a data lake.
+    """Publish run TAG to a data lake: replace the rows of its window there.
 
-    Each table is replaced atomically. The command prints its report to standard error and the
-    DDL for the catalog to standard output.
+    Each table is replaced atomically. The report goes to standard error, the DDL for the catalog
+    to standard output.
 
     Exit status: 0 success, 1 failure, 2 invalid command line.
     """
@@ -124,16 +129,16 @@ def publish_command(
     type=click.FloatRange(min=1),
     default=7,
     show_default=True,
-    help="Minimum age of a file. Choose it longer than any export takes: the files of a running "
-    "export are unreferenced until it ends.",
+    help="Minimum age of a file. Must exceed the duration of any `export publish`, whose files are "
+    "unreferenced until it ends.",
 )
 @click.option("--yes", is_flag=True, help="Remove without confirmation.")
 @CONF
 def prune_command(*, to: str, older_than: float, yes: bool, conf: Path | None) -> int:
     """Remove unreferenced files from a data lake.
 
-    These are files of replaced days and of failed exports. Without a terminal and without --yes,
-    the command only lists them.
+    These are the files of replaced days and those of an `export publish` that failed. Without a
+    terminal and without --yes, the command only lists them.
     """
     settings = read_settings(conf, None)
 
@@ -142,7 +147,11 @@ def prune_command(*, to: str, older_than: float, yes: bool, conf: Path | None) -
     from spade_spark.storage.base import open_store  # noqa: PLC0415 - see above
 
     lake = open_store(to, settings.s3)
-    unreferenced = find_unreferenced(lake, datetime.now(timezone.utc) - timedelta(days=older_than))
+    limit = datetime.now(timezone.utc) - timedelta(days=older_than)
+    try:
+        unreferenced = find_unreferenced(lake, limit)
+    except ObjectNotFoundError as error:
+        raise ObjectNotFoundError(f"{error}: check --to") from None
     for files in unreferenced:
         click.echo(
             f"{files.table}: {pluralize(len(files.objects), 'file')}, {format_size(files.size)}"

@@ -13,7 +13,7 @@ from spade_spark.errors import SpadeError
 # A command's module is imported when it is called: Spark and boto3 would make --help slow.
 _COMMANDS = {
     "demo": "Run a complete replay in a sandbox.",
-    "export": "Publish a run to a data lake.",
+    "export": "Publish a run to a data lake, or clean up the lake.",
     "parse": "Transform edge log lines and print the rows as JSON.",
     "plan": "Show what a replay would do (dry run).",
     "replay": "Reprocess a time window and replace its rows in the warehouse.",

@@ -35,27 +35,28 @@ CONF = click.option(
     metavar="FILE",
     envvar="SPADE_CONF",
     type=click.Path(path_type=Path),
-    help="Settings file (TOML). Default: conf/local.toml if a sandbox has written it.",
+    help="Settings file (TOML), or set SPADE_CONF. Default: the conf/local.toml of a sandbox.",
 )
 
 _OPTIONS: tuple[Callable[[_Command], _Command], ...] = (
     click.argument("start", metavar="START", required=False),
     click.argument("end", metavar="END", required=False),
     click.argument("tables", metavar="[TABLE ...]", nargs=-1),
-    click.option("--all-tables", is_flag=True, help="Replay every table that Blueprint publishes."),
+    click.option("--all-tables", is_flag=True, help="Replay all tables that Blueprint publishes."),
     RSURL,
     click.option("--skip-transform", is_flag=True, help="Load the existing files of --runtag."),
     click.option("--skip-ace-upload", is_flag=True, help="Stop after the transform; do not load."),
     click.option(
         "--by-prefix",
         is_flag=True,
-        help="With --skip-transform: load all files under --runtag, for the run of an earlier "
-        "tool, which has no manifest.",
+        help="With --skip-transform: load all files under --runtag. For a run without a manifest, "
+        "which an earlier tool wrote.",
     ),
     click.option(
         "--runtag",
         metavar="TAG",
-        help="Name of the run and its output prefix. An existing run is resumed.",
+        help="Name of the run and its output prefix. An existing run is resumed. "
+        "Default: [NS-]YYYYMMDDTHHMMSS.",
     ),
     click.option("--namespace", metavar="NS", default="", help="Prefix of the generated run tag."),
     click.option(
@@ -85,7 +86,7 @@ _OPTIONS: tuple[Callable[[_Command], _Command], ...] = (
         help="Load even if up to N input objects are corrupt.",
     ),
     click.option(
-        "--allow-empty", is_flag=True, help="Replace existing rows even if there are no new rows."
+        "--allow-empty", is_flag=True, help="Replace existing rows even if the run has no new rows."
     ),
     click.option(
         "--min-rows-ratio",
@@ -105,21 +106,21 @@ _OPTIONS: tuple[Callable[[_Command], _Command], ...] = (
         "--from-quarantine",
         metavar="TAG",
         default="",
-        help="Instead of START, END and TABLE: reprocess the quarantine of run TAG and add the "
-        "rows to its window.",
+        help="Reprocess the quarantined lines of run TAG and add their rows to its window. Omit "
+        "START, END and TABLE.",
     ),
     click.option(
         "--take-over",
         metavar="TAG",
         multiple=True,
-        help="Take over the lock of replay TAG. Stop that replay first.",
+        help="Take over the lock of replay TAG. Stop that replay first. Repeatable.",
     ),
     click.option(
         "--publish",
         metavar="NAME",
         multiple=True,
-        help="Also publish the rows to this Blueprint stream, or to 'all'. Consumers must accept "
-        "duplicates.",
+        help="Also publish the rows to this Blueprint stream, or to 'all'. Repeatable. Consumers "
+        "must accept duplicates.",
     ),
     click.option(
         "--format",
@@ -180,7 +181,11 @@ class CliOptions:
 
     def _request(self) -> Request:
         if not self.start or not self.end:
-            raise UsageError("START and END are missing: give the window in Pacific time")
+            missing = "END is" if self.start else "START and END are"
+            raise UsageError(
+                f"{missing} missing: give the window as '2017-11-04 13:00:00' '2017-11-04 "
+                "13:59:59' (Pacific time, in quotes)"
+            )
         now = datetime.now(timezone.utc)
         return Request(
             window=Window.parse(self.start, self.end),
@@ -247,3 +252,9 @@ def read_settings(
         conf = _SANDBOX_CONF
     url = {"url": rsurl} if rsurl and rsurl != "-" else {}
     return settings_module.load(conf, flags={"warehouse": {**url, **warehouse}, "output": output})
+
+
+def require_warehouse(settings: Settings) -> None:
+    """Raise :class:`UsageError` if no warehouse is configured."""
+    if not settings.warehouse.url.get_secret_value():
+        raise UsageError("no warehouse is configured: set SPADE_RSURL or give --rsurl postgres://…")

@@ -22,12 +22,13 @@ from spade_spark.transform.transformers.registry import is_transformer
 @click.command("parse")
 @click.option(
     "--conf",
+    metavar="FILE",
     type=click.Path(path_type=Path),
     envvar="SPADE_CONF",
-    help="Settings file (TOML). Reads [blueprint] and [lookups].",
+    help="Settings file (TOML), or set SPADE_CONF. Uses [blueprint], [lookups] and [s3].",
 )
 @click.option(
-    "--show-code", metavar="TABLE", help="Print the generated transform code of TABLE instead."
+    "--show-code", metavar="TABLE", help="Print the generated transform code of TABLE and exit."
 )
 def command(conf: Path | None, show_code: str | None) -> None:
     """Transform edge log lines and print the rows as JSON.
@@ -51,7 +52,7 @@ def table_of(settings: Settings, name: str) -> Table:
     Raises:
         SpadeError: The table does not exist, or the schemas cannot be read.
     """
-    source = settings.blueprint.schemas
+    source = settings.require("blueprint.schemas")
     schemas = fetch.fetch(source, settings.s3)
     tables = read_tables(schemas, is_transformer, fetch.redact_url(source)).tables
     if name not in tables:
@@ -65,7 +66,7 @@ def open_transform(settings: Settings) -> ReferenceTransform:
     Raises:
         SpadeError: The schemas or the lookups cannot be read.
     """
-    source = settings.blueprint.schemas
+    source = settings.require("blueprint.schemas")
     schemas = fetch.fetch(source, settings.s3)
     catalog = read_tables(schemas, is_transformer, fetch.redact_url(source))
     for skipped in catalog.skipped:

@@ -21,10 +21,12 @@ _LIBRARIES = ("boto3", "botocore", "s3transfer", "urllib3", "py4j")
     help="Do not ask for confirmation. Without a terminal, the command never asks.",
 )
 def command(*, yes: bool, **values: Any) -> int:
-    """Reprocess a time window of edge logs and replace its rows in the warehouse.
+    r"""Reprocess a time window of edge logs and replace its rows in the warehouse.
 
-    START and END are Pacific times, 'YYYY-MM-DD HH:MM:SS'; both belong to the window. Name the
-    tables or give --all-tables.
+    START and END are Pacific times, both in the window. Name the tables or give --all-tables.
+
+    \b
+      spade-spark replay '2017-11-04 13:00:00' '2017-11-04 13:59:59' login --conf FILE
 
     Exit status: 0 success, 1 failure, 2 invalid command line.
     """

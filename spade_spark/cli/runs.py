@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from spade_spark.cli.options import CONF, RSURL, read_settings
+from spade_spark.cli.options import CONF, RSURL, read_settings, require_warehouse
 from spade_spark.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 @click.option(
     "--prune",
     is_flag=True,
-    help="List what can be removed. With run tags: remove it.",
+    help="List what can be removed. With TAG: remove it.",
 )
 @click.option(
     "--backups",
     metavar="TAG",
     multiple=True,
-    help="With --prune: drop the expired backups of run TAG, or of an undo, in the warehouse.",
+    help="With --prune: drop the expired backups of run TAG in the warehouse, or of an undo with "
+    "undo-TAG. Repeatable.",
 )
 @click.option("--yes", is_flag=True, help="Remove without confirmation.")
 @CONF
@@ -43,10 +44,10 @@ def command(
     conf: Path | None,
     rsurl: str | None,
 ) -> int:
-    """List the runs in the output store with their state; with a TAG, show that run in detail.
+    """List the runs in the output store with their states. With TAG, show one run in detail.
 
-    The loads of a run come from its own records and, if a warehouse is configured, from the
-    replay log.
+    Loads are read from the runs' own records and, if a warehouse is configured, from its replay
+    log.
     """
     # Imported here to keep --help fast: boto3 is slow to import.
     from rich.console import Console  # noqa: PLC0415 - see above
@@ -59,6 +60,8 @@ def command(
     if len(tags) > 1 and not prune:
         raise UsageError("give one run tag to show that run, or none to list all runs")
     settings = read_settings(conf, rsurl)
+    if backups:
+        require_warehouse(settings)
     catalog = scan_runs(settings)
     if prune and (tags or backups):
         return _prune(settings, catalog, tags, backups, yes=yes)
@@ -103,7 +106,10 @@ def _prune(
     texts = [*removals, *drops]
     if not yes:
         if not sys.stdin.isatty():
-            raise UsageError("give --yes to remove without confirmation: " + "; ".join(texts))
+            raise UsageError(
+                "nothing was removed, because there is no terminal for a confirmation: give --yes "
+                "to remove " + "; ".join(texts)
+            )
         click.echo("\n".join(texts))
         click.confirm("Remove this permanently?", abort=True)
     for text, tag in removals.items():

@@ -19,13 +19,15 @@ from spade_spark.sandbox.subprocesses import interrupt_on_signals
 @click.command("sandbox")
 @click.option(
     "--conf",
+    metavar="FILE",
     type=click.Path(path_type=Path),
     default=Path("conf/local.toml"),
     show_default=True,
-    help="File to write the settings of the sandbox to; removed at the end.",
+    help="Write the settings of the sandbox to FILE, and remove it at the end.",
 )
 @click.option(
     "--events",
+    metavar="N",
     type=click.IntRange(min=1000),
     default=EVENTS,
     show_default=True,

@@ -13,7 +13,11 @@ from spade_spark.runs.paths import check_tag
 @click.command("suggest", context_settings={"max_content_width": 100})
 @click.argument("tag", metavar="TAG")
 @click.option(
-    "--event", "events", metavar="NAME", multiple=True, help="Propose a schema for this event only."
+    "--event",
+    "events",
+    metavar="NAME",
+    multiple=True,
+    help="Propose a schema only for this event. Repeatable.",
 )
 @click.option(
     "--limit",
@@ -21,7 +25,7 @@ from spade_spark.runs.paths import check_tag
     type=click.IntRange(min=1),
     default=200_000,
     show_default=True,
-    help="Maximum number of events to read, spread over the files.",
+    help="Maximum number of events to read, spread over all files.",
 )
 @click.option(
     "--json", "as_json", is_flag=True, help="Print a JSON list of tables in Blueprint's format."
@@ -32,8 +36,8 @@ def command(
 ) -> None:
     """Propose schemas for the untracked events of run TAG.
 
-    Shows for each event its count, its properties with their types and lengths, and the proposed
-    columns. Only a replay with --all-tables keeps untracked events.
+    Shows the count of each event, the types and lengths of its properties, and the proposed
+    columns. Only a replay with --all-tables stores untracked events.
     """
     # Imported here to keep --help fast: boto3 is slow to import.
     from rich.console import Console  # noqa: PLC0415 - see above

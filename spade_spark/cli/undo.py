@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from spade_spark.cli.options import CONF, RSURL, read_settings
-from spade_spark.errors import UsageError
+from spade_spark.cli.options import CONF, RSURL, read_settings, require_warehouse
 
 
 @click.command("undo", context_settings={"max_content_width": 100})
@@ -38,7 +37,7 @@ from spade_spark.errors import UsageError
     "--take-over",
     metavar="TAG",
     multiple=True,
-    help="Take over the lock of replay TAG. Stop that replay first.",
+    help="Take over the lock of replay TAG. Stop that replay first. Repeatable.",
 )
 @click.option(
     "--yes",
@@ -60,16 +59,18 @@ def command(
     yes: bool,
     as_json: bool,
 ) -> int:
-    """Restore the rows that the load of run TAG replaced, in all its tables or the named ones.
+    r"""Restore the rows that the load of run TAG replaced, in all its tables or the named ones.
 
-    The rows that the undo deletes are backed up too: `spade-spark undo undo-TAG` reverts it.
+    The rows that the undo deletes are backed up too. To revert the undo:
+
+    \b
+      spade-spark undo undo-TAG
 
     Exit status: 0 success, 1 failure, 2 invalid command line.
     """
     overrides = {} if min_rows_ratio is None else {"min_rows_ratio": str(min_rows_ratio)}
     settings = read_settings(conf, rsurl, overrides)
-    if not settings.warehouse.url.get_secret_value():
-        raise UsageError("no warehouse is configured: set SPADE_RSURL or give --rsurl postgres://…")
+    require_warehouse(settings)
 
     # Imported here to keep --help fast: boto3 is slow to import.
     from rich.console import Console  # noqa: PLC0415 - see above

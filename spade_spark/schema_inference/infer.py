@@ -79,7 +79,7 @@ def suggest(
 
 
 def _files(run_tag: str, settings: Settings) -> Sequence[UntrackedFile]:
-    run = RunStore(open_store(settings.output.base, settings.s3), run_tag)
+    run = RunStore(open_store(settings.require("output.base"), settings.s3), run_tag)
     completed = run.completed_run()
     if completed is None:
         raise InputError(

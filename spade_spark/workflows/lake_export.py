@@ -1,4 +1,4 @@
-"""An export: replace the window in a data lake with the Parquet files of a run.
+"""Publish a run to a data lake: replace its window there with the Parquet files of the run.
 
 ::
 
@@ -59,23 +59,21 @@ class ExportRequest:
 
 
 def publish(request: ExportRequest, settings: Settings, reporter: ConsoleReporter) -> ExportReport:
-    """Run the export that ``request`` describes.
+    """Publish the run that ``request`` describes.
 
     Returns:
         The report; ``report.complete`` is false if a table was not published.
 
     Raises:
-        SpadeError: The export failed before it published a table.
+        SpadeError: No table was published.
     """
     if request.run_tag.endswith(QUARANTINE):
         raise UsageError(
             f"run tag {request.run_tag} has only the quarantined rows of run tag "
-            f"{request.run_tag.removesuffix(QUARANTINE)}, and an export replaces the whole window: "
-            "replay the window and publish the new run"
+            f"{request.run_tag.removesuffix(QUARANTINE)}, but `export publish` replaces the whole "
+            "window: replay the window and publish the new run"
         )
-    if not settings.output.base:
-        raise SettingsError("output.base is not set: set it in the settings file (--conf FILE)")
-    run = RunStore(open_store(settings.output.base, settings.s3), request.run_tag)
+    run = RunStore(open_store(settings.require("output.base"), settings.s3), request.run_tag)
     completed = _completed_run(run)
     manifest = completed.manifest
     _refuse_corrupt_input(request, manifest)
@@ -107,15 +105,18 @@ def _completed_run(run: RunStore) -> CompletedRun:
     if completed:
         return completed
     if run.plan() is None:
-        raise InputError(f"there is no run in {run.url}: `spade-spark runs` lists the runs")
+        raise InputError(
+            f"run tag {tag} does not exist in {run.store.url}: `spade-spark runs` lists the run "
+            "tags"
+        )
     raise InputError(
-        f"{run.url} has no manifest: the run is not complete; `spade-spark runs {tag}` shows how "
-        "to resume it"
+        f"run tag {tag} is not complete, as {run.url} has no manifest: `spade-spark runs {tag}` "
+        "shows how to resume it"
     )
 
 
 def _refuse_corrupt_input(request: ExportRequest, manifest: Manifest) -> None:
-    """Raise :class:`InputError` if the run read too many corrupt objects."""
+    """Raise :class:`InputError` if too many input objects of the run are corrupt."""
     damaged = len(manifest.damaged)
     if damaged > request.allow_damaged:
         command = shlex.join(
@@ -126,8 +127,8 @@ def _refuse_corrupt_input(request: ExportRequest, manifest: Manifest) -> None:
         )
         raise InputError(
             f"run tag {request.run_tag} read {pluralize(damaged, 'corrupt object')}, so nothing "
-            f"was published: repair them and start a new run, or publish the existing rows with "
-            f"{command}"
+            "was published: repair the objects and replay with a new run tag, or publish the rows "
+            f"that were read with {command}"
         )
 
 
@@ -200,7 +201,7 @@ class _TableExporter:
     def _outcome(self, files: ManifestTable, result: PublishResult) -> TablePublished:
         undated = sum(file.rows for file in files.parquet if file.day == NO_DAY)
         catalog = Catalog(self.request.dialect, self.lake.url, self.request.schema)
-        settled = sum(file.rows for file in files.parquet if file.day in result.done_days)
+        already_published = sum(file.rows for file in files.parquet if file.day in result.done_days)
         published = sum(day.published for day in result.days.values())
         return TablePublished(
             table=files.table,
@@ -209,7 +210,7 @@ class _TableExporter:
             replaced=sum(day.replaced for day in result.days.values()),
             published=published,
             carried=sum(day.carried for day in result.days.values()),
-            outside=files.rows - undated - settled - published,
+            outside=files.rows - undated - already_published - published,
             undated=undated,
             files=sum(len(day.after.files) for day in result.days.values() if day.after),
             ddl=catalog.statements(result.before, result.after, result.target_days)

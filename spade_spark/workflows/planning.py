@@ -29,7 +29,7 @@ from spade_spark.writers.parquet_requirements import require_parquet_columns, re
 
 @dataclass(frozen=True)
 class PlannedReplay:
-    """A plan and everything that was read to make it.
+    """A plan and what was read to make it.
 
     Attributes:
         plan: The plan.
@@ -55,10 +55,10 @@ def plan_replay(request: Request, settings: Settings) -> PlannedReplay:
     """Read the schemas and list the input objects; write nothing.
 
     Raises:
-        UsageError: Blueprint has no such table or stream, the schema of a table is invalid, or a
-            stream takes none of the tables.
-        InputError: The schemas, the edge store or the configured event metadata cannot be read,
-            the window has no objects, or a stream must not be written to.
+        UsageError: Blueprint does not have a requested table or stream, the schema of a table is
+            invalid, or a stream takes none of the tables.
+        InputError: The schemas, the edge store or the event metadata cannot be read, the window
+            has no objects, or a stream must not be written to.
     """
     schemas = fetch.fetch(settings.blueprint.schemas, settings.s3)
     catalog = read_tables(schemas, is_transformer, fetch.redact_url(settings.blueprint.schemas))
@@ -93,7 +93,7 @@ def select_tables(request: Request, catalog: SchemaCatalog) -> list[Table]:
     """Return the requested tables, sorted by name.
 
     Raises:
-        UsageError: Blueprint has no table of this name, or its schema is invalid.
+        UsageError: Blueprint does not have a requested table, or its schema is invalid.
     """
     if request.all_tables:
         return [catalog.tables[name] for name in sorted(catalog.tables)]
@@ -113,7 +113,7 @@ def select_tables(request: Request, catalog: SchemaCatalog) -> list[Table]:
 def _suggest_name(name: str, catalog: SchemaCatalog) -> str:
     """Suggest the table with the closest name."""
     closest = get_close_matches(name, catalog.tables, n=1)
-    return f": did you mean {closest[0]}?" if closest else ": check the name"
+    return f" (did you mean {closest[0]}?)" if closest else " (check the name)"
 
 
 def select_run_tables(request: Request, completed: CompletedRun, schemas: bytes) -> list[Table]:

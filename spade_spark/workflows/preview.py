@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 from spade_spark.blueprint.schema import Column, Table
+from spade_spark.formatting import pluralize
 from spade_spark.locking.lease import LeaseRequest, LeaseStore
 from spade_spark.reporting.preview import ReplayPreview, StreamPreview, TablePreview, format_hours
 from spade_spark.request import Request
@@ -39,13 +40,13 @@ def preview_replay(request: Request, settings: Settings) -> ReplayPreview:
     """Preview the replay that ``request`` describes.
 
     Raises:
-        SpadeError: There is no preview, because the schemas, the edge store or the warehouse
-            cannot be read, or a table does not exist.
+        SpadeError: The schemas, the edge store or the warehouse cannot be read, or Blueprint
+            does not have a requested table.
     """
     warehouse = None if request.skip_load else open_warehouse(settings.warehouse, settings.s3)
     planned = plan_replay(request, settings)
     preview = build_preview(planned, request, settings, warehouse)
-    # A replay gets these problems when it begins its run and acquires its lock.
+    # A replay detects these problems when it begins the run and acquires the lock.
     store = open_store(settings.output.base, settings.s3)
     lease_request = LeaseRequest.new(request.run_tag, request.window, request.replaces)
     run_problems = (
@@ -113,7 +114,7 @@ def column_differences(
         elif _size(column) and existing.limit and _size(column) != existing.limit:
             yield f"{existing.name} is {existing.type}, Blueprint has {column.options.strip()}"
     for name in state.others:
-        yield f"{name} is not in Blueprint: new rows get its default"
+        yield f"{name} is not in Blueprint: new rows get its default value"
 
 
 def _size(column: Column) -> int:
@@ -188,7 +189,7 @@ def _remarks(request: Request, planned: PlannedReplay) -> Iterator[str]:
     if hours:
         yield f"Hours without log files: {format_hours(hours)}"
     if request.window.last > datetime.now(timezone.utc):
-        yield "END is in the future: the plan does not include later log files"
+        yield "END is in the future: later log files are not in the plan"
     formats = planned.plan.settings["output.format"]
     if "parquet" in formats:
         yield f"The run writes Parquet files for a lake (output.format is {formats})"
@@ -199,7 +200,8 @@ def _remarks(request: Request, planned: PlannedReplay) -> Iterator[str]:
         yield f"Table {skipped.name} would be skipped: {skipped.reason}"
     if planned.listing.unnamed:
         names = planned.listing.unnamed
-        yield f"{len(names)} objects have no time in their name and are not read: {names[0]} …"
+        objects = pluralize(len(names), "object")
+        yield f"{objects} without a time in the name would not be read: {names[0]} …"
 
 
 def _cores(settings: Settings) -> int:

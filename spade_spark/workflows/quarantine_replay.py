@@ -15,7 +15,7 @@ from spade_spark.window import Window
 
 
 def quarantine_request(run_tag: str, settings: Settings) -> Request:
-    """Build the request that reprocesses the quarantine of ``run_tag``.
+    """Build the request to reprocess the quarantine of ``run_tag``.
 
     Raises:
         UsageError: The run has no quarantine.
@@ -53,7 +53,7 @@ def list_quarantine(run_tag: str, settings: Settings) -> Listing:
 
 
 def _manifest(run_tag: str, settings: Settings) -> Manifest:
-    run = RunStore(open_store(settings.output.base, settings.s3), run_tag)
+    run = RunStore(open_store(settings.require("output.base"), settings.s3), run_tag)
     completed = run.completed_run()
     if completed is None:
         raise InputError(

@@ -125,10 +125,10 @@ class _ReplayRunner:
             self.reporter.confirm(f"Publish to {streams}? {DUPLICATES_WARNING}")
 
     def _confirm(self, rows: int) -> None:
-        verb = "Add to" if self.request.from_quarantine else "Replace"
         if self.warehouse:
+            action = "Add the quarantined rows to" if self.request.from_quarantine else "Replace"
             where = f"{self.warehouse.name} {self.warehouse.connection_info}"
-            self.reporter.confirm(f"{verb} {rows:,} rows in {where}?")
+            self.reporter.confirm(f"{action} {rows:,} existing rows in {where}?")
 
     @contextmanager
     def _lock(self) -> Iterator[HeldLease]:
@@ -270,16 +270,16 @@ class _ReplayRunner:
 
         Raises:
             InputError: The run is not complete.
-            UsageError: It has no TSV files, or its window does not contain the requested one.
+            UsageError: It has no TSV files, or the requested window is not inside its window.
         """
         completed = self.run.completed_run()
         if completed is None and self.request.by_prefix:
             completed = self._import_legacy()
         if completed is None:
             raise InputError(
-                f"{self.run.url} has no manifest: the run is not complete. Resume it with the same "
-                "command without --skip-transform, or use --by-prefix to load all files there if "
-                "an earlier tool wrote them"
+                f"{self.run.url} has no manifest: the run does not exist or is not complete. To "
+                "resume it, omit --skip-transform; to load the files of an earlier tool, add "
+                "--by-prefix"
             )
         if not completed.manifest.has_tsv:
             raise UsageError(
@@ -290,8 +290,8 @@ class _ReplayRunner:
         available, requested = Window.parse(*completed.manifest.window), self.request.window
         if requested.first < available.first or available.last < requested.last:
             raise UsageError(
-                f"run tag {self.request.run_tag} has the window {available}: the window to load "
-                "must be inside it"
+                f"run tag {self.request.run_tag} has the window {available}: choose START and END "
+                "inside it"
             )
         return completed
 
@@ -307,7 +307,7 @@ class _ReplayRunner:
         return self.run.write_manifest(manifest)
 
     def _confirm_load(self, completed: CompletedRun, tables: Sequence[Table]) -> None:
-        """Like :meth:`_confirm_plan`, for rows that exist already."""
+        """Like :meth:`_confirm_plan`, for the files of a completed run."""
         assert self.warehouse is not None  # Request.check refuses to skip both steps
         states = preflight.require_preflight(
             self.warehouse,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 
-from spade_spark.errors import SettingsError, TransientError, UsageError, WarehouseError
+from spade_spark.errors import TransientError, UsageError, WarehouseError
 from spade_spark.locking.heartbeat import acquire_lease
 from spade_spark.locking.lease import LeaseRequest, LeaseStore
 from spade_spark.runs.discovery import DiscoveredRun, PruneCandidate, find_runs, remove
@@ -64,7 +64,9 @@ class RunCatalog:
         for run in self.runs:
             if run.state.run_tag == run_tag:
                 return run
-        raise UsageError(f"{self.url}{run_tag}/ is empty: `spade-spark runs` lists the run tags")
+        raise UsageError(
+            f"run tag {run_tag} does not exist in {self.url}: `spade-spark runs` lists the run tags"
+        )
 
     def prune_candidates(self, run_tag: str) -> PruneCandidate:
         """Return what can be removed of a run.
@@ -175,20 +177,20 @@ def drop_backup(settings: Settings, backup: BackupInfo) -> None:
 def _candidate_without_lock(
     run: DiscoveredRun, all_runs: Iterable[DiscoveredRun], settings: Settings
 ) -> PruneCandidate | None:
-    """Return what can be removed of a run that this process has locked."""
+    """Return what could be removed of a run that this process has locked."""
     unlocked = replace(run, lease_table=replace(run.lease_table, leases=()))
     return state_of(unlocked, _read_history(settings).merge(all_runs)).removable
 
 
 @dataclass(frozen=True)
 class _WarehouseHistory:
-    """The loads that the configured warehouse knows.
+    """The loads in the replay log of the configured warehouse.
 
     Attributes:
         address: The address of the warehouse; empty if none is configured or it does not answer.
         rows: The rows of the replay log.
         backups: The existing backups, by their names in the replay log.
-        notes: Why the history is unknown.
+        notes: Why the replay log could not be read.
     """
 
     address: str = ""
@@ -226,7 +228,7 @@ class _WarehouseHistory:
                     )
 
     def _logged(self, row: ReplayLogRow, record: TableLoad | None) -> TableLoad:
-        """The load of a row of the replay log, completed from the run's record of it."""
+        """Return the load of a row of the replay log, completed from the run's own record."""
         same = record is not None and (record.deleted, record.inserted, record.start) == (
             row.deleted,
             row.inserted,
@@ -251,7 +253,7 @@ class _WarehouseHistory:
 
 
 def _read_history(settings: Settings) -> _WarehouseHistory:
-    """Read the replay log; if the warehouse does not answer, the result has a note instead."""
+    """Read the replay log; if that fails, return a note that says why."""
     url = settings.warehouse.url.get_secret_value()
     if not url:
         note = (
@@ -272,9 +274,7 @@ def _read_history(settings: Settings) -> _WarehouseHistory:
 
 
 def _store(settings: Settings) -> Store:
-    if not settings.output.base:
-        raise SettingsError("output.base is not set: set it in the settings file (--conf FILE)")
-    return open_store(settings.output.base, settings.s3)
+    return open_store(settings.require("output.base"), settings.s3)
 
 
 def _untracked_store(settings: Settings) -> Store | None:

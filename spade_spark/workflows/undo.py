@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from spade_spark.errors import AlreadyUndoneError, SettingsError, UsageError, WarehouseError
+from spade_spark.errors import AlreadyUndoneError, UsageError, WarehouseError
 from spade_spark.locking.heartbeat import HeldLease, acquire_lease
 from spade_spark.locking.lease import LeaseRequest, LeaseStore
 from spade_spark.reporting.console import ConsoleReporter
@@ -64,11 +64,7 @@ def undo(request: UndoRequest, settings: Settings, reporter: ConsoleReporter) ->
     Raises:
         SpadeError: The undo failed before it changed a table.
     """
-    if not settings.output.base:
-        raise SettingsError(
-            "output.base is not set, where the locks are stored: set it in the settings file "
-            "(--conf FILE)"
-        )
+    settings.require("output.base")  # for the lock
     # An undo copies nothing from S3, so COPY needs no credentials.
     warehouse = open_warehouse(settings.warehouse, settings.s3, CopyCredentials())
     return _UndoRunner(request, settings, warehouse, reporter).run()

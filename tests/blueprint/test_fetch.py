@@ -94,11 +94,6 @@ def test_a_directory_cannot_be_read(tmp_path):
         fetch(str(tmp_path), S3Settings())
 
 
-def test_no_source_is_a_settings_error():
-    with pytest.raises(SettingsError, match=r"set blueprint\.schemas"):
-        fetch("", S3Settings())
-
-
 @pytest.mark.parametrize("cut", [3, 15, 30])
 def test_truncated_gzip_data_is_an_error(tmp_path, cut):
     path = tmp_path / "schemas.gz"

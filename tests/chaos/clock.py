@@ -142,7 +142,7 @@ def _in_the_future(baselines: Baselines) -> str:
         _log_one(baselines, prefix, now - timedelta(hours=1), "second")
         second = run.run_in_process()
         assert second.status == 2, second.output
-        assert "1 input objects new" in second.output
+        assert "1 input object new" in second.output
         assert _who(run) == ["first"]
         later = replace(run, tag="future-later").run_in_process()
         assert later.status == 0, later.output

@@ -67,7 +67,7 @@ def test_the_plan_shows_the_column_differences(world, capsys):
     assert login["differences"] == [
         "login is character varying(10), Blueprint has (20)",
         "n is character varying(5), Blueprint has int",
-        "extra is not in Blueprint: new rows get its default",
+        "extra is not in Blueprint: new rows get its default value",
     ]
 
 

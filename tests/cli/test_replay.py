@@ -1,4 +1,4 @@
-"""The command line of a replay: each refusal is one line."""
+"""The command line: each refusal is one line."""
 
 import subprocess
 import sys
@@ -42,6 +42,21 @@ def _clean_environment(monkeypatch, tmp_path):
             [*WINDOW, "login", "--by-prefix", "--skip-ace-upload"],
             "--by-prefix loads the files of an earlier tool: add --skip-transform and --runtag TAG",
         ),
+        (
+            [],
+            "START and END are missing: give the window as '2017-11-04 13:00:00' "
+            "'2017-11-04 13:59:59' (Pacific time, in quotes)",
+        ),
+        (
+            WINDOW[:1],
+            "END is missing: give the window as '2017-11-04 13:00:00' "
+            "'2017-11-04 13:59:59' (Pacific time, in quotes)",
+        ),
+        (
+            " ".join(WINDOW).split(),
+            "START must look like '2017-11-04 13:00:00' (Pacific time, in quotes), or with an "
+            "offset '2017-11-05 01:30:00-0700': got '2017-11-03'",
+        ),
         (WINDOW, "no tables are given: name tables or give --all-tables"),
         ([*WINDOW, "login", "--all-tables"], "name tables or give --all-tables, not both"),
         (
@@ -56,10 +71,31 @@ def test_an_invalid_command_line_is_refused_with_one_line(arguments, line, capsy
     assert capsys.readouterr().err == f"spade-spark: {line}\n"
 
 
-def test_a_missing_setting_is_named(capsys):
-    assert main(["replay", *WINDOW, "login", "--skip-ace-upload"]) == 1
+@pytest.mark.parametrize(
+    ("command", "setting"),
+    [
+        (["replay", *WINDOW, "login", "--skip-ace-upload"], "output.base"),
+        (["replay", "--from-quarantine", "T", "--skip-ace-upload"], "output.base"),
+        (["runs"], "output.base"),
+        (["suggest", "T"], "output.base"),
+        (["undo", "T", "--rsurl", "postgres://h/d"], "output.base"),
+        (["export", "publish", "T", "--to", "lake/"], "output.base"),
+        (["parse"], "blueprint.schemas"),
+    ],
+    ids=" ".join,
+)
+def test_a_missing_setting_is_named(command, setting, capsys):
+    assert main(command) == 1
     assert capsys.readouterr().err == (
-        "spade-spark: output.base is not set: set it in the settings file (--conf FILE)\n"
+        f"spade-spark: {setting} is not set: set it in the settings file (--conf FILE)\n"
+    )
+
+
+def test_dropping_backups_needs_a_warehouse(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("SPADE_OUTPUT__BASE", str(tmp_path))
+    assert main(["runs", "--prune", "--backups", "T"]) == 2
+    assert capsys.readouterr().err == (
+        "spade-spark: no warehouse is configured: set SPADE_RSURL or give --rsurl postgres://…\n"
     )
 
 

@@ -273,7 +273,7 @@ def test_prune_lists_expired_backups_and_drops_only_the_named_ones(cli, capsys):
     assert f"{cli.harness.backups}.tag__login" in output
     assert "To drop: spade-spark runs --prune --backups tag --backups undo-tag" in output
     assert runs(cli, "--prune", "--backups", "tag") == 2
-    assert "give --yes to remove without confirmation: " in capsys.readouterr().err
+    assert "give --yes to remove " in capsys.readouterr().err
     assert runs(cli, "--prune", "--backups", "tag", "--yes") == 0
     assert f"dropped {cli.harness.backups}.tag__chat: 2 rows of chat, " in capsys.readouterr().out
     remaining = cli.harness.execute(

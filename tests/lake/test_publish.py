@@ -250,7 +250,7 @@ def test_the_command_prints_its_result_as_json(harness, capsys):
     assert main(["export", "publish", "old", *options]) == 1
     assert "use --force" in json.loads(capsys.readouterr().out)["tables"][0]["reason"]
     assert main(["export", "publish", "gone", *options]) == 1
-    assert f"there is no run in {harness.folder}/out/gone/" in capsys.readouterr().err
+    assert f"run tag gone does not exist in {harness.folder}/out/" in capsys.readouterr().err
     harness.store.write("started/_plan.json", encode(replace(PLAN, run_tag="started")))
     assert main(["export", "publish", "started", *options]) == 1
     assert "`spade-spark runs started` shows how to resume it" in capsys.readouterr().err

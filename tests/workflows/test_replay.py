@@ -83,7 +83,7 @@ def test_a_loaded_run_tag_is_not_loaded_again_unless_forced(full, capsys):
 def test_an_unknown_table_is_refused_before_anything_runs(full, capsys):
     assert full.replay("login", "lgoin") == 2
     assert capsys.readouterr().err == (
-        "spade-spark: Blueprint has no table lgoin: did you mean login?\n"
+        "spade-spark: Blueprint has no table lgoin (did you mean login?)\n"
     )
     assert list(full.store.list("out/")) == []
 
