@@ -96,7 +96,7 @@ _MEANINGS = {
     Outcome.SUCCESS: "written as a row",
     Outcome.SKIPPED_COLUMNS: "written, but a value is missing or unconvertible",
     Outcome.UNTRACKED: "no table has its name; written as untracked",
-    Outcome.MALFORMED: "payload of the record cannot be decoded",
+    Outcome.MALFORMED: "a record's payload cannot be decoded",
     Outcome.EMPTY_REQUEST: "no event name or no properties",
     Outcome.FAILED: "internal error",
     Outcome.NOT_REQUESTED: "its table was not requested",

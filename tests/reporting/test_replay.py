@@ -50,7 +50,7 @@ def test_a_complete_run_is_reported_with_its_url():
 def test_the_input_is_counted_by_outcome_with_its_meaning():
     text = printed(REPORT)
     assert "undecodable lines" in text
-    assert "payload of the record cannot be decoded" in text
+    assert "a record's payload cannot be decoded" in text
     assert "not_asked" not in text
 
 
