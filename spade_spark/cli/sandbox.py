@@ -69,7 +69,8 @@ def _settings_file(sandbox: Sandbox, conf: Path) -> Iterator[None]:
 def _print_commands(console: Console, sandbox: Sandbox, conf: Path) -> None:
     """Print the commands, each on one line of any length, ready to paste."""
     lines = [
-        f"The sandbox is running. {sandbox.window} has wrong rows in {', '.join(sandbox.tables)}.",
+        f"The sandbox is running. Rows of {sandbox.window} are wrong in these tables:",
+        f"  {', '.join(sandbox.tables)}",
         f"S3 endpoint: {sandbox.endpoint_url} (any credentials)   settings: {conf}",
     ]
     for example in commands(sandbox, conf):

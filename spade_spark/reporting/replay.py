@@ -96,7 +96,7 @@ _MEANINGS = {
     Outcome.SUCCESS: "written as a row",
     Outcome.SKIPPED_COLUMNS: "written, but a value is missing or unconvertible",
     Outcome.UNTRACKED: "no table has its name; written as untracked",
-    Outcome.MALFORMED: "a record's payload cannot be decoded",
+    Outcome.MALFORMED: "its payload cannot be decoded",
     Outcome.EMPTY_REQUEST: "no event name or no properties",
     Outcome.FAILED: "internal error",
     Outcome.NOT_REQUESTED: "its table was not requested",
@@ -254,7 +254,7 @@ def _warnings(report: ReplayReport) -> Iterator[str]:
             f"reference path; {report.url}_report.json lists all of them"
         )
     if manifest.untracked:
-        yield f"To suggest tables for the untracked events: spade-spark suggest {report.run_tag}"
+        yield f"To propose schemas for the untracked events: spade-spark suggest {report.run_tag}"
     if report.unnamed:
         yield (
             f"Skipped objects whose names contain no time: {len(report.unnamed):,}, such as "

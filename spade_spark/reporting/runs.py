@@ -42,7 +42,7 @@ def print_runs(url: str, runs: Sequence[RunState], notes: Sequence[str], console
             run.run_tag,
             _state(run),
             _window(run),
-            _names(run),
+            _table_names(run),
             f"{run.rows:,}" if run.rows else "",
             f"{run.objects:,}",
             format_size(run.size),
@@ -74,7 +74,7 @@ def print_candidates(
             Text(f"Nothing removed yet. To remove: spade-spark runs --prune {tags}"), soft_wrap=True
         )
     else:
-        console.print(f"Nothing to remove under {url}: everything is in use", highlight=False)
+        console.print(f"Nothing can be removed under {url}", highlight=False)
     if backups:
         console.print(_backups(backups))
         tags = " ".join(f"--backups {tag}" for tag in dict.fromkeys(b.run_tag for b in backups))
@@ -103,7 +103,7 @@ def _candidates(url: str, candidates: Sequence[tuple[RunState, PruneCandidate]])
             what,
             candidate.reason,
             _window(run),
-            _names(run),
+            _table_names(run),
             _objects(candidate),
             format_size(candidate.size),
         )
@@ -152,13 +152,15 @@ def runs_json(
     With ``backups``, also ``"backups": [...]``: the expired backups.
     """
     optional = {} if backups is None else {"backups": backups}
-    return _json({"url": url, "runs": [_plain(run) for run in runs], "notes": notes, **optional})
+    return _json(
+        {"url": url, "runs": [_run_fields(run) for run in runs], "notes": notes, **optional}
+    )
 
 
 def run_json(run: RunState, details: DiscoveredRun, notes: Sequence[str]) -> str:
     """Return one run as JSON: its list entry plus plan, manifest, load records and leftovers."""
     document = {
-        **_plain(run),
+        **_run_fields(run),
         "plan": details.plan,
         "manifest": details.manifest,
         "load_records": details.loads,
@@ -273,7 +275,7 @@ def _window(run: RunState) -> str:
     return f"{run.window[0]} to {run.window[1]}" if run.window else "unknown"
 
 
-def _names(run: RunState) -> str:
+def _table_names(run: RunState) -> str:
     names = [table.table for table in run.tables]
     more = f" and {len(names) - _MAX_TABLES} more" if len(names) > _MAX_TABLES else ""
     return ", ".join(names[:_MAX_TABLES]) + more
@@ -304,10 +306,10 @@ def _print_notes(notes: Sequence[str], console: Console) -> None:
         console.print(Text(f"Note: {note}", style="yellow"))
 
 
-def _plain(run: RunState) -> dict[str, object]:
-    plain = msgspec.to_builtins(run)
-    assert isinstance(plain, dict)
-    return {**plain, "rows": run.rows}
+def _run_fields(run: RunState) -> dict[str, object]:
+    fields = msgspec.to_builtins(run)
+    assert isinstance(fields, dict)
+    return {**fields, "rows": run.rows}
 
 
 def _json(document: dict[str, object]) -> str:

@@ -1,8 +1,8 @@
 """The sample's table schemas: the correct ones, and the wrong ones of three hours.
 
-Four tables had a new version published with a mistake, and three hours later another version that
-fixed it. The rows loaded in between are still wrong in the warehouse. Their edge logs are still on
-S3.
+Blueprint published new versions of four tables, each with a mistake, and corrected versions three
+hours later. The rows loaded in between are still wrong in the warehouse. Their edge logs are still
+on S3.
 """
 
 from __future__ import annotations

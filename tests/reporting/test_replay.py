@@ -50,7 +50,7 @@ def test_a_complete_run_is_reported_with_its_url():
 def test_the_input_is_counted_by_outcome_with_its_meaning():
     text = printed(REPORT)
     assert "undecodable lines" in text
-    assert "a record's payload cannot be decoded" in text
+    assert "its payload cannot be decoded" in text
     assert "not_asked" not in text
 
 
@@ -201,7 +201,7 @@ def test_lines_of_repeated_globs_are_reported_with_the_globs():
 def test_untracked_events_are_reported_with_the_suggest_command():
     untracked = (UntrackedFile("s3://out/r/_untracked/a.gz", 3, 9),)
     text = printed(replace(REPORT, manifest=msgspec.structs.replace(MANIFEST, untracked=untracked)))
-    assert "To suggest tables for the untracked events: spade-spark suggest r" in text
+    assert "To propose schemas for the untracked events: spade-spark suggest r" in text
     assert "suggest" not in printed(REPORT)
 
 
