@@ -207,7 +207,7 @@ def _manifest_parts(details: DiscoveredRun) -> Iterator[RenderableType]:
     yield Text(
         f"Manifest: completed {details.manifest.created:%Y-%m-%d %H:%M:%S} UTC, read "
         f"{pluralize(counts.objects, 'object')}, {format_size(counts.bytes_in)}, "
-        f"{counts.lines:,} lines: {counts.undecodable:,} undecodable, "
+        f"{pluralize(counts.lines, 'line')}: {counts.undecodable:,} undecodable, "
         f"{counts.filtered:,} prefiltered, {pluralize(counts.records, 'record')}"
     )
     yield Text(f"Events: {', '.join(outcomes) or 'none'}")
@@ -267,7 +267,7 @@ def _recorded_in(load: TableLoad) -> str:
 def _state(run: RunState) -> Text:
     text = run.state.value
     if run.state in {State.TRANSFORMING, State.ABANDONED} and run.partitions:
-        text += f", {run.done:,} of {run.partitions:,} partitions"
+        text += f", {run.done:,} of {pluralize(run.partitions, 'partition')}"
     return Text(text, style=_COLORS[run.state])
 
 

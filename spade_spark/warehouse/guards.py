@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spade_spark.errors import GuardError
+from spade_spark.formatting import pluralize
 from spade_spark.warehouse import information_schema
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.information_schema import WarehouseColumn
@@ -42,24 +43,25 @@ def guard_rows(
         before: The number of rows in the window before.
         after: The number of rows after.
         rules: The limits.
-        source: What the rows after are called in messages.
-        note: A remark for the message if there are none.
+        source: What has the rows after, for the message: "run tag x".
+        note: A remark for the message if it has none.
 
     Raises:
         GuardError: The check failed; nothing was changed.
     """
-    where = f"{rows.table} was not modified: for the window {rows.window}"
+    prefix = f"{rows.table} was not modified: {source} has"
+    existing = pluralize(before, "existing row")
     if after == 0 and not rules.allow_empty:
         raise GuardError(
-            f"{where} there are no {source}{note} to replace {before} existing rows; if that is "
-            "right, use --allow-empty"
+            f"{prefix} no rows in the window {rows.window}{note} to replace {existing}. If this is "
+            "correct, use --allow-empty"
         )
     if 0 < after < before * rules.min_rows_ratio:
         share = math.floor(1000 * after / before) / 1000
         raise GuardError(
-            f"{where} there are only {after} {source} to replace {before} existing rows, below "
-            f"the minimum ratio {rules.min_rows_ratio:g}; if that is right, use --min-rows-ratio "
-            f"{share:g} or less"
+            f"{prefix} only {pluralize(after, 'row')} in the window {rows.window} to replace "
+            f"{existing}, below the minimum ratio {rules.min_rows_ratio:g}. If this is correct, "
+            f"use --min-rows-ratio {share:g} or less"
         )
 
 

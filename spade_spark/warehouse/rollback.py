@@ -140,7 +140,7 @@ def plan_undo(
             "was changed; --force puts back the rows that it has"
         )
     if current_rows or backup_rows:
-        guard_rows(rows, current_rows, backup_rows, rules, source="rows in the backup")
+        guard_rows(rows, current_rows, backup_rows, rules, source=f"the backup {backup}")
     return UndoPlan(row, rows, backup, columns, current_rows, backup_rows, history[-1].at)
 
 

@@ -220,7 +220,8 @@ def guard(swap: WindowSwap, staged: StagedRows, rules: LoadGuards) -> None:
     is_quiet = staged.inside == 0 and staged.before == 0
     if not (swap.add_to or (is_quiet and rules.skip_quiet)):
         note = f" ({staged.rows - staged.inside} outside it)"
-        guard_rows(swap.rows, staged.before, staged.inside, rules, source="new rows", note=note)
+        source = f"run tag {swap.rows.run_tag}"
+        guard_rows(swap.rows, staged.before, staged.inside, rules, source=source, note=note)
     truncated = sum(staged.truncated.values())
     if rules.max_truncated is not None and truncated > rules.max_truncated:
         counts = sorted(staged.truncated.items())

@@ -75,7 +75,7 @@ def test_a_load_without_new_rows_is_stopped_unless_allowed(harness):
     harness.create_table()
     for files in (harness.write_files(OUTSIDE), harness.write_files(parts=0)):
         failure = harness.fail_to_load(files)
-        assert "there are no new rows" in failure.reason
+        assert "run tag tag has no rows in the window" in failure.reason
         assert "--allow-empty" in failure.reason
         assert harness.rows() == list(OLD)
     result = harness.load_table(harness.write_files(parts=0), rules=LoadGuards(allow_empty=True))
@@ -87,9 +87,8 @@ def test_too_few_new_rows_stop_the_load_and_the_message_names_a_sufficient_ratio
     old = [(f"2017-11-04 13:00:{second:02}", "old", second) for second in range(7)]
     harness.create_table(rows=old)
     failure = harness.fail_to_load(harness.write_files(*NEW))
-    assert (
-        "only 2 new rows to replace 7 existing rows, below the minimum ratio 0.5" in failure.reason
-    )
+    assert "run tag tag has only 2 rows in the window" in failure.reason
+    assert "to replace 7 existing rows, below the minimum ratio 0.5" in failure.reason
     assert "--min-rows-ratio 0.285 or less" in failure.reason
     assert harness.rows() == old
     assert (
@@ -257,13 +256,13 @@ def test_a_reader_sees_the_old_rows_or_the_new_rows_but_no_mixture(harness):
 def test_a_window_without_old_and_new_rows_passes_if_allowed(harness):
     harness.create_table(rows=[OLD[0], OLD[3]])
     files = harness.write_files(parts=0)
-    assert "there are no new rows" in harness.fail_to_load(files).reason
+    assert "run tag tag has no rows in the window" in harness.fail_to_load(files).reason
     guards = LoadGuards(skip_quiet=True)
     result = harness.load_table(files, rules=guards)
     assert (result.before, result.deleted, result.inserted) == (0, 0, 0)
     assert harness.replay_log() == [("tag", "login", 0, 0, files.checksum)]
     harness.create_table("busy")
     assert (
-        "there are no new rows"
+        "run tag tag has no rows in the window"
         in harness.fail_to_load(harness.write_files(table="busy", parts=0), rules=guards).reason
     )
