@@ -147,7 +147,7 @@ class LeaseTable:
     def refusal(self, request: LeaseRequest, steal_from: Collection[str] = ()) -> str:
         """Why the request is refused, and what to do; empty if it can be granted."""
         return "; ".join(
-            self._explain(lease)
+            self._explain(lease, request)
             for lease in self.conflicts(request)
             if not self._may_be_replaced(lease, request, steal_from)
         )
@@ -159,10 +159,17 @@ class LeaseTable:
             return True
         return lease.request.run_tag == request.run_tag and not self.is_live(lease)
 
-    def _explain(self, lease: Lease) -> str:
+    def _explain(self, lease: Lease, request: LeaseRequest) -> str:
+        """Describe a lease that conflicts with a request, and what to do."""
         tag = lease.request.run_tag
         age = format_age(self.age(lease))
         holder = f"locked by {lease.request}; its last heartbeat was {age} ago"
+        if tag == request.run_tag:
+            # Not every command has --take-over, and none needs it for its own run tag.
+            return (
+                f"{holder}: wait until it has ended, or stop it and run this command again when "
+                f"its last heartbeat is {format_age(LEASE_TIMEOUT)} old"
+            )
         if self.is_live(lease):
             return (
                 f"{holder}: wait until it has ended, or stop it and take over its lock with "

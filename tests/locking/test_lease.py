@@ -173,8 +173,10 @@ def test_a_live_lease_is_taken_over_if_named(leases):
 
 def test_a_run_tag_is_resumed_only_after_its_lease_has_expired(store, leases):
     leases.acquire(request_for("a"))
-    with pytest.raises(LockedError, match=r"run tag a \(bob@worker-7"):
+    with pytest.raises(LockedError, match=r"run tag a \(bob@worker-7") as refused:
         leases.acquire(request_for("a"))
+    assert "run this command again when its last heartbeat is 2 min old" in str(refused.value)
+    assert "--take-over" not in str(refused.value), "`runs --prune` does not have this option"
     store.ahead = LEASE_TIMEOUT + timedelta(seconds=2)
     assert len(leases.acquire(request_for("a"))) == 1
     assert len(leases.table().leases) == 1
