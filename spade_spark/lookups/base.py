@@ -85,7 +85,7 @@ class UserIdLookup(Protocol):
         """
 
     def stats(self) -> LookupStats:
-        """Return the counts since the lookup was opened; a static table has only zeros."""
+        """Return the counts since the lookup was opened; all zero for a static table."""
 
 
 @dataclass(frozen=True)

@@ -38,9 +38,9 @@ class CachedUserId(NamedTuple):
 class TtlCache:
     """An LRU cache whose entries expire.
 
-    A hit in ``cachetools.TTLCache`` takes four times as long (measured in ``bench/README.md``), and
-    each row with a login that the service does not know is a hit here. Not thread-safe: the owner
-    holds a lock.
+    A hit in ``cachetools.TTLCache`` takes four times as long (measured in ``bench/README.md``).
+    Every row with an unknown login is a hit here, because the transform caches only known user ids.
+    Not thread-safe: the owner holds a lock.
 
     Args:
         entries: The maximum number of entries; 0 stores nothing.

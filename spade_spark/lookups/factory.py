@@ -30,7 +30,7 @@ def open_lookups(settings: LookupSettings, s3: S3Settings) -> Lookups:
 
 @lru_cache(maxsize=1)
 def worker_lookups(settings: LookupSettings, s3: S3Settings) -> Lookups:
-    """Return the lookups of this process; open them at the first call.
+    """Return the lookups of this process; open them on the first call.
 
     Spark reuses a Python worker for many tasks. Opening databases and connections and filling the
     caches takes longer than many tasks.

@@ -112,7 +112,10 @@ def _as_settings_error(setting: str, url: str) -> Iterator[None]:
             f"{setting}: cannot read {url} ({error}): create the file, or correct {setting}"
         ) from None
     except OSError as error:
-        raise SettingsError(
-            f"{setting}: cannot read {url} ({error.strerror or error}): a path must exist on every "
-            "executor; use s3://bucket/key to let each executor download the file"
-        ) from None
+        problem = f"{setting}: cannot read {url} ({error.strerror or error})"
+        if not url.startswith("s3://"):
+            problem += (
+                ": a path must exist on every executor; use s3://bucket/key to let each executor "
+                "download the file"
+            )
+        raise SettingsError(problem) from None

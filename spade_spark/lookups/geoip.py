@@ -32,7 +32,7 @@ class GeoIP:
         self._asn = asn
 
     def locate(self, address: str, *, asn: bool = True) -> GeoLocation:
-        """See :class:`~spade_spark.lookups.GeoLookup`.
+        """See :class:`~spade_spark.lookups.base.GeoLookup`.
 
         Raises:
             SettingsError: A database is corrupt.

@@ -36,7 +36,7 @@ class StaticGeo:
         self._locations = dict(locations)
 
     def locate(self, address: str, *, asn: bool = True) -> GeoLocation:  # noqa: ARG002 - costs nothing
-        """See :class:`~spade_spark.lookups.GeoLookup`."""
+        """See :class:`~spade_spark.lookups.base.GeoLookup`."""
         return self._locations.get(address, _UNKNOWN)
 
 
@@ -47,7 +47,7 @@ class StaticUserIds:
         self._ids = dict(ids)
 
     def user_id(self, login: str) -> int | None:
-        """See :class:`~spade_spark.lookups.UserIdLookup`."""
+        """See :class:`~spade_spark.lookups.base.UserIdLookup`."""
         return self._ids.get(login)
 
     def stats(self) -> LookupStats:

@@ -41,7 +41,7 @@ class CachedUserIdLookup:
         self._counts: Counter[str] = Counter()
 
     def user_id(self, login: str) -> int | None:
-        """See :class:`~spade_spark.lookups.UserIdLookup`."""
+        """See :class:`~spade_spark.lookups.base.UserIdLookup`."""
         try:
             return self._find(login).user_id
         except LookupUnavailableError:
@@ -51,7 +51,7 @@ class CachedUserIdLookup:
             return None
 
     def stats(self) -> LookupStats:
-        """See :class:`~spade_spark.lookups.UserIdLookup`."""
+        """See :class:`~spade_spark.lookups.base.UserIdLookup`."""
         failures = self._memcached.failures if self._memcached else 0
         with self._lock:
             return LookupStats(**self._counts, memcached_failures=failures)

@@ -210,7 +210,7 @@ def decode_payload(data: str) -> bytes:
 
 
 def _alphabet(encoded: bytes) -> tuple[re.Pattern[bytes], bytes | None]:
-    """Return the alphabet of ``encoded``; its first non-alphanumeric character decides."""
+    """Return the alphabet of ``encoded``; the first space, ``-`` or ``_`` determines it."""
     marker = _ALPHABET_MARKER.search(encoded)
     if marker is None:
         return _STANDARD

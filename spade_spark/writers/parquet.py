@@ -1,4 +1,4 @@
-"""Writes rows to typed local Parquet files, one per day.
+"""Writes rows to typed local Parquet files, by day.
 
 The input is a spooled gzip TSV file of one table, read in blocks of 1 MB. A row group of about
 128 MB stays in memory until it is encoded. Files are converted one at a time, so a task needs
@@ -119,7 +119,7 @@ def convert(
     *,
     registry: Registry = TRANSFORMERS,
 ) -> Iterator[ClosedDayFile]:
-    """Convert a gzip TSV file to Parquet files, one per day.
+    """Convert a gzip TSV file to Parquet files, usually one per day.
 
     Args:
         source: A file of :mod:`~spade_spark.writers.tsv`.

@@ -278,7 +278,7 @@ def test_a_cache_directory_of_another_user_is_an_error(
     (folder,) = temporary.glob("spade-spark-*")
     assert folder.stat().st_mode & 0o777 == 0o700
     folder.chmod(0o777)
-    with pytest.raises(SettingsError, match="not a private directory of this user"):
+    with pytest.raises(SettingsError, match=r"remove it, or set TMPDIR\)$"):
         open_geoip(settings, s3)
 
 

@@ -113,7 +113,7 @@ def test_invalid_utf8_outside_a_string_makes_the_record_undecodable():
         read_record(b'{"uuid":"a"\xff}')
 
 
-def test_the_first_non_alphanumeric_character_decides_the_base64_alphabet():
+def test_the_first_space_hyphen_or_underscore_determines_the_base64_alphabet():
     payload = b"\xfb\xff\xbe~"  # +/++fg==
     assert decode_payload("+/++fg==") == payload
     assert decode_payload(" /  fg==") == payload
