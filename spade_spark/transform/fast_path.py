@@ -98,7 +98,7 @@ class _Output:
     truncated: list[RawEdgeRecord] = field(default_factory=list)
 
 
-_Batches = Mapping[Any, list[Any]]
+_Batches = dict[Any, list[Any]]
 """The items of the regular events by Struct, :data:`BATCH_STRIDE` per event."""
 
 
@@ -299,8 +299,9 @@ def _is_truncated(payload: bytes, error: Exception) -> bool:
 
 
 def _add_batches(batches: _Batches, output: _Output) -> None:
-    """Add the rows of regular events to ``output``."""
-    for struct, batch in batches.items():
+    """Add the rows of regular events to ``output``; empty ``batches``."""
+    while batches:
+        struct, batch = batches.popitem()  # its memory is reused while it is in the CPU caches
         rows = None if len(batch) <= MAX_UNBATCHED_ITEMS else _batch_rows(struct, batch)
         if rows is None:
             _add_rows_one_by_one(struct, batch, output)
