@@ -119,15 +119,15 @@ def test_help_is_fast():
 
 
 @pytest.fixture
-def world(tmp_path, bucket, s3_settings, database):
+def empty_harness(tmp_path, bucket, s3_settings, database):
     return ReplayHarness(tmp_path, bucket, s3_settings, database)
 
 
 @pytest.fixture
-def full(world):
-    """A world with the logs of the window."""
-    log_full_window(world)
-    return world
+def harness(empty_harness):
+    """The harness, with the logs of the window."""
+    log_full_window(empty_harness)
+    return empty_harness
 
 
 def _with_password(url):
@@ -135,8 +135,8 @@ def _with_password(url):
     return url.replace("postgres@", f"postgres:{PASSWORD}@")
 
 
-def _options(world):
-    return ["--conf", world.conf, "--runtag", world.tag]
+def _options(harness):
+    return ["--conf", harness.conf, "--runtag", harness.tag]
 
 
 def _assert_password_hidden(ended):
@@ -149,18 +149,18 @@ def _assert_password_hidden(ended):
 
 
 @pytest.mark.spark
-def test_replay_sh_replaces_the_window_and_hides_the_password(full, tmp_path):
-    url = _with_password(full.url)
-    arguments = ["local[2]", url, *WINDOW, "login", "chat", *_options(full)]
+def test_replay_sh_replaces_the_window_and_hides_the_password(harness, tmp_path):
+    url = _with_password(harness.url)
+    arguments = ["local[2]", url, *WINDOW, "login", "chat", *_options(harness)]
     ended = run(REPLAY_SH, *arguments, cwd=tmp_path)
     assert ended.status == 0, ended.err
-    assert full.rows("login") == EXPECTED
+    assert harness.rows("login") == EXPECTED
     _assert_password_hidden(ended)
 
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_spark_submit_replaces_the_window_and_its_event_log_has_no_password(full, tmp_path):
+def test_spark_submit_replaces_the_window_and_its_event_log_has_no_password(harness, tmp_path):
     """Spark logs the arguments, and the URL is one of them."""
     events = tmp_path / "events"
     events.mkdir()
@@ -172,10 +172,10 @@ def test_spark_submit_replaces_the_window_and_its_event_log_has_no_password(full
         "spark.eventLog.rolling.enabled": "false",
     }
     options = [part for name, value in confs.items() for part in ("--conf", f"{name}={value}")]
-    arguments = [*WINDOW, "login", "--rsurl", _with_password(full.url), *_options(full)]
+    arguments = [*WINDOW, "login", "--rsurl", _with_password(harness.url), *_options(harness)]
     ended = run("spark-submit", *options, JOB, *arguments, cwd=tmp_path)
     assert ended.status == 0, ended.err
-    assert full.rows("login") == EXPECTED
+    assert harness.rows("login") == EXPECTED
     (log,) = events.iterdir()
     logged = log.read_text("utf-8")
     assert "SparkListenerEnvironmentUpdate" in logged
@@ -202,22 +202,22 @@ def test_spark_submit_replaces_the_window_and_its_event_log_has_no_password(full
     ],
 )
 def test_spark_submit_passes_on_the_exit_status_and_message_of_the_job(
-    full, tmp_path, arguments, status, line
+    harness, tmp_path, arguments, status, line
 ):
-    variables = {"SPADE_RSURL": full.url}
-    job = [JOB, *WINDOW, *arguments, *_options(full)]
+    variables = {"SPADE_RSURL": harness.url}
+    job = [JOB, *WINDOW, *arguments, *_options(harness)]
     ended = run("spark-submit", *job, cwd=tmp_path, **variables)
     assert ended.status == status
     # spark-submit writes both streams of the job to its standard output.
     (message,) = ended.out.splitlines()
-    assert message.startswith(line.format(bucket=full.bucket, tag=full.tag))
+    assert message.startswith(line.format(bucket=harness.bucket, tag=harness.tag))
 
 
 @pytest.mark.slow
-def test_the_debug_log_has_no_credentials(full, tmp_path):
+def test_the_debug_log_has_no_credentials(harness, tmp_path):
     """The DEBUG log of the S3 client would have every request with its session token."""
-    variables = {"SPADE_RSURL": _with_password(full.url), "AWS_SESSION_TOKEN": "marked-token"}
-    arguments = [*WINDOW, "login", "--skip-transform", "--log", "DEBUG", *_options(full)]
+    variables = {"SPADE_RSURL": _with_password(harness.url), "AWS_SESSION_TOKEN": "marked-token"}
+    arguments = [*WINDOW, "login", "--skip-transform", "--log", "DEBUG", *_options(harness)]
     ended = run("spade-spark", "replay", *arguments, cwd=tmp_path, **variables)
     assert ended.status == 1
     assert "has no manifest" in ended.err
@@ -274,14 +274,14 @@ def _daemon(folder, name, *arguments, ready):
 
 
 @contextmanager
-def _changing(world, key):
+def _changing(harness, key):
     """Replace an object once the plan exists, before Spark has started its tasks."""
 
     def change():
-        plan = f"out/{world.tag}/_plan.json"
+        plan = f"out/{harness.tag}/_plan.json"
         while not stop.wait(0.02):
-            if list(world.store.list(plan)):
-                world.put(key, edge_logs.log([b"another"]))
+            if list(harness.store.list(plan)):
+                harness.put(key, edge_logs.log([b"another"]))
                 return
 
     stop = threading.Event()
@@ -301,33 +301,33 @@ def _applications(work):
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_a_cluster_transforms_and_a_separate_command_loads(full, cluster, tmp_path):
+def test_a_cluster_transforms_and_a_separate_command_loads(harness, cluster, tmp_path):
     master, work = cluster
     before = _applications(work)
-    skip = ["--skip-ace-upload", *_options(full)]
+    skip = ["--skip-ace-upload", *_options(harness)]
     transformed = run(REPLAY_SH, master, "-", *WINDOW, "login", "chat", *skip, cwd=tmp_path)
     assert transformed.status == 0, transformed.err
     assert len(_applications(work) - before) == 1
-    load = ["--skip-transform", *_options(full)]
-    variables = {"SPADE_RSURL": _with_password(full.url)}
+    load = ["--skip-transform", *_options(harness)]
+    variables = {"SPADE_RSURL": _with_password(harness.url)}
     loaded = run("spade-spark", "replay", *WINDOW, "login", *load, cwd=tmp_path, **variables)
     assert loaded.status == 0, loaded.err
-    assert full.rows("login") == EXPECTED
+    assert harness.rows("login") == EXPECTED
     assert PASSWORD not in "\n".join(loaded.commands) + loaded.out + loaded.err
 
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_an_error_of_an_executor_is_one_line_on_the_driver(full, cluster, tmp_path):
+def test_an_error_of_an_executor_is_one_line_on_the_driver(harness, cluster, tmp_path):
     """An object changes after the plan was written, before a task reads it."""
     master, _ = cluster
     key = edge_logs.key("2017-11-03T18:00:00")
-    arguments = ["login", "--skip-ace-upload", *_options(full)]
-    with _changing(full, key):
+    arguments = ["login", "--skip-ace-upload", *_options(harness)]
+    with _changing(harness, key):
         ended = run(REPLAY_SH, master, "-", *WINDOW, *arguments, cwd=tmp_path)
     assert ended.status == 1
     assert ended.out.splitlines()[-1] == (
-        f"spade-spark: s3://{full.bucket}/edge/{key} has changed since the plan was created: "
+        f"spade-spark: s3://{harness.bucket}/edge/{key} has changed since the plan was created: "
         "leave out --runtag to start a new run"
     )
     assert "Traceback" not in ended.err + ended.out

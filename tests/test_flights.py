@@ -73,13 +73,13 @@ def expected(source):
 
 
 @pytest.fixture(scope="module")
-def world(source, s3_server, postgres_server, tmp_path_factory):
-    """A world after the replay."""
+def harness(source, s3_server, postgres_server, tmp_path_factory):
+    """A replay harness after the replay."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "marked-secret-key")
         urllib3.request("PUT", f"{s3_server.endpoint_url}/flights")
-        world = ReplayHarness(
+        harness = ReplayHarness(
             tmp_path_factory.mktemp("flights"),
             "flights",
             S3Settings(endpoint_url=s3_server.endpoint_url),
@@ -88,9 +88,9 @@ def world(source, s3_server, postgres_server, tmp_path_factory):
             ddl=DDL,
         )
         for number, (closed, lines) in enumerate(_objects(source)):
-            world.put(edge_logs.key(closed, f"node{number}"), gzip.compress(lines, 1))
-        assert world.replay("flight", "--min-rows-ratio", "1", window=WINDOW) == 0
-    return world
+            harness.put(edge_logs.key(closed, f"node{number}"), gzip.compress(lines, 1))
+        assert harness.replay("flight", "--min-rows-ratio", "1", window=WINDOW) == 0
+    return harness
 
 
 def _wall(times, zone):
@@ -154,8 +154,8 @@ def _or_none(column, convert=None):
     return converted.astype(object).where(column.notna(), None)
 
 
-def test_every_flight_of_every_day_is_loaded(world, expected):
-    counts = world.sql(
+def test_every_flight_of_every_day_is_loaded(harness, expected):
+    counts = harness.sql(
         "SELECT time::date::text, count(*) FROM physical.flight "
         "WHERE carrier NOT IN ('<', '>') GROUP BY 1 ORDER BY 1"
     )
@@ -166,15 +166,15 @@ def test_every_flight_of_every_day_is_loaded(world, expected):
 
 
 @pytest.mark.parametrize("column", ["distance", "dep_delay", "arr_delay", "air_time"])
-def test_sums_equal_those_of_the_source(world, source, column):
-    ((total,),) = world.sql(f"SELECT sum({column})::float FROM physical.flight")
+def test_sums_equal_those_of_the_source(harness, source, column):
+    ((total,),) = harness.sql(f"SELECT sum({column})::float FROM physical.flight")
     assert total == source[column].sum()
 
 
-def test_exactly_the_missing_values_are_null(world, expected):
+def test_exactly_the_missing_values_are_null(harness, expected):
     columns = list(expected.columns)
     counts = ", ".join(f"count(*) - count({name})" for name in columns)
-    (nulls,) = world.sql(f"SELECT {counts} FROM physical.flight WHERE carrier NOT IN ('<', '>')")
+    (nulls,) = harness.sql(f"SELECT {counts} FROM physical.flight WHERE carrier NOT IN ('<', '>')")
     assert dict(zip(columns, nulls, strict=True)) == expected.isna().sum().to_dict()
     assert sum(nulls) > 50_000
 
@@ -183,9 +183,9 @@ def test_exactly_the_missing_values_are_null(world, expected):
     ("day", "hours"),
     [("2013-03-10", {1: 4, 2: 0}), ("2013-11-03", {1: 0, 2: 2})],
 )
-def test_hours_are_pacific_on_the_days_when_the_clocks_change(world, expected, day, hours):
+def test_hours_are_pacific_on_the_days_when_the_clocks_change(harness, expected, day, hours):
     counts = dict(
-        world.sql(
+        harness.sql(
             "SELECT extract(hour FROM time)::int, count(*) FROM physical.flight "
             f"WHERE time::date = '{day}' GROUP BY 1"
         )
@@ -195,10 +195,10 @@ def test_hours_are_pacific_on_the_days_when_the_clocks_change(world, expected, d
     assert {hour: counts.get(hour, 0) for hour in hours} == hours
 
 
-def test_every_value_of_every_row_equals_the_source(world, expected):
+def test_every_value_of_every_row_equals_the_source(harness, expected):
     select = "SELECT {} FROM physical.flight WHERE carrier NOT IN ('<', '>')"
     loaded = pd.DataFrame(
-        world.sql(select.format(", ".join(expected.columns))), columns=expected.columns
+        harness.sql(select.format(", ".join(expected.columns))), columns=expected.columns
     )
     keys = ["time", "scheduled", "carrier", "flight", "origin", "dest"]
     rows = loaded.astype(expected.dtypes.to_dict()).sort_values(keys, ignore_index=True)
@@ -208,17 +208,17 @@ def test_every_value_of_every_row_equals_the_source(world, expected):
     )
 
 
-def test_the_report_accounts_for_every_flight(world, expected):
-    (load,) = world.report()["loads"]
+def test_the_report_accounts_for_every_flight(harness, expected):
+    (load,) = harness.report()["loads"]
     assert (load["deleted"], load["inserted"], load["outside"]) == (1, 336_776, 0)
     complete = int(expected.notna().all(axis=1).sum())
-    assert world.report()["manifest"]["ledger"]["events"]["flight"] == {
+    assert harness.report()["manifest"]["ledger"]["events"]["flight"] == {
         "success": complete,
         "skipped_columns": 336_776 - complete,
     }
-    assert world.report()["manifest"]["ledger"]["objects"] == OBJECTS
+    assert harness.report()["manifest"]["ledger"]["objects"] == OBJECTS
 
 
-def test_rows_outside_the_window_are_unchanged(world):
-    rows = world.sql("SELECT carrier FROM physical.flight WHERE carrier IN ('<', '>', '??')")
+def test_rows_outside_the_window_are_unchanged(harness):
+    rows = harness.sql("SELECT carrier FROM physical.flight WHERE carrier IN ('<', '>', '??')")
     assert sorted(rows) == [("<",), (">",)]

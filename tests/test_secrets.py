@@ -75,9 +75,9 @@ INSERT INTO physical.chat VALUES ('2017-11-03 10:30:00', 'wrong');
 class Watched:
     """A command, everything that it writes, and the arguments of its child processes."""
 
-    def __init__(self, folder: Path, world: ReplayHarness, environ: dict[str, str]) -> None:
+    def __init__(self, folder: Path, harness: ReplayHarness, environ: dict[str, str]) -> None:
         self.folder = folder
-        self.world = world
+        self.harness = harness
         self.environ = environ
         self.pages = b""
         self.printed = ""
@@ -100,7 +100,7 @@ class Watched:
         self.printed = " ".join(tree.output.split())
 
     def replay(self, *options: str, level: str = "DEBUG") -> None:
-        common = ["--conf", str(self.world.conf), "--runtag", self.world.tag, "--log", level]
+        common = ["--conf", str(self.harness.conf), "--runtag", self.harness.tag, "--log", level]
         self.run("replay", *WINDOW, "login", "chat", *common, *options)
 
     def leaked_secrets(self) -> dict[str, list[str]]:
@@ -110,12 +110,12 @@ class Watched:
 
     def _written(self):
         for path in sorted(self.folder.rglob("*")):
-            if path.is_file() and path != self.world.conf:
+            if path.is_file() and path != self.harness.conf:
                 yield str(path), path.read_bytes()
         yield "Spark's web UI", self.pages
         yield "arguments of child processes", "\n".join(self.arguments).encode()
-        for entry in self.world.store.list("out/"):
-            yield entry.key, self.world.store.read(entry.key)
+        for entry in self.harness.store.list("out/"):
+            yield entry.key, self.harness.store.read(entry.key)
 
     def _watch(self, tree: ProcessTree, typed: tuple[str, ...], ended: threading.Event) -> None:
         """Record the arguments of all processes except those that the user typed."""
@@ -157,22 +157,22 @@ def redshift(database, s3_server):
 
 
 @pytest.fixture
-def world(tmp_path, bucket, s3_settings, database):
-    world = ReplayHarness(
+def harness(tmp_path, bucket, s3_settings, database):
+    harness = ReplayHarness(
         tmp_path, bucket, s3_settings, database, tables=(PEOPLE, edge_logs.CHAT), ddl=DDL
     )
-    log_full_window(world)
-    return world
+    log_full_window(harness)
+    return harness
 
 
 @pytest.fixture
-def watched(tmp_path, world, users, faulty, redshift):
+def watched(tmp_path, harness, users, faulty, redshift):
     """A command that is given all secrets."""
     temporary, events = tmp_path / "temporary", tmp_path / "events"
     temporary.mkdir()
     events.mkdir()
-    world.conf.write_text(
-        world.conf.read_text().replace(
+    harness.conf.write_text(
+        harness.conf.read_text().replace(
             '"spark.ui.enabled" = "false"',
             f'"spark.ui.enabled" = "false"\n"spark.eventLog.enabled" = "true"\n'
             f'"spark.eventLog.compress" = "false"\n"spark.eventLog.dir" = "file://{events}"',
@@ -193,13 +193,13 @@ def watched(tmp_path, world, users, faulty, redshift):
         "SPADE_S3__ENDPOINT_URL": faulty.endpoint_url,
         "SPADE_LOOKUPS__USERS__URL": f"http://reader:{quote(USERS, safe='')}@{users.host}/lookup",
     }
-    return Watched(tmp_path, world, environ)
+    return Watched(tmp_path, harness, environ)
 
 
 def read_web_ui(watched, faulty):
     """Enable Spark's web UI and read it while a task waits for its first object."""
     port = free_port()
-    conf = watched.world.conf
+    conf = watched.harness.conf
     conf.write_text(
         conf.read_text().replace('"spark.ui.enabled" = "false"', f'"spark.ui.port" = "{port}"')
     )
@@ -246,7 +246,7 @@ def test_a_replay_leaks_no_secret(watched, faulty, redshift):
 def test_replay_sh_does_not_pass_on_the_secret_in_its_command_line(watched, faulty, redshift):
     read_web_ui(watched, faulty)
     url = watched.environ.pop("SPADE_RSURL")
-    options = ["--conf", str(watched.world.conf), "--log", "DEBUG"]
+    options = ["--conf", str(watched.harness.conf), "--log", "DEBUG"]
     watched.run(
         "local[2]",
         url,
@@ -279,7 +279,7 @@ def test_a_user_service_that_is_down_leaks_no_secret(watched, faulty, users):
     users.close()
     watched.replay()
     assert watched.status == 1
-    assert "the user service at 127.0.0.1 did not give" in watched.printed
+    assert "the user service at 127.0.0.1 did not return a user id" in watched.printed
     assert watched.leaked_secrets() == {}
 
 
@@ -310,9 +310,9 @@ def transformed(watched):
     """A command after the transform, which ran in this process; loads need no Spark."""
     options = [
         "--conf",
-        str(watched.world.conf),
+        str(watched.harness.conf),
         "--runtag",
-        watched.world.tag,
+        watched.harness.tag,
         "--skip-ace-upload",
     ]
     with on_threads(), mock.patch.dict(os.environ, watched.environ):
@@ -331,25 +331,25 @@ def test_a_load_with_keys_and_with_a_role_leaks_no_secret(transformed, redshift)
 
 
 def test_an_undo_its_failures_and_the_list_of_runs_leak_no_secret(transformed, redshift):
-    conf = ("--conf", str(transformed.world.conf))
+    conf = ("--conf", str(transformed.harness.conf))
     transformed.replay("--skip-transform")
     redshift.inject("^DELETE", message="Internal error", detail=PASSWORD, times=100)
-    transformed.run("undo", transformed.world.tag, *conf)
+    transformed.run("undo", transformed.harness.tag, *conf)
     assert transformed.status == 1, transformed.printed
     assert "Internal error" in transformed.printed
     assert transformed.leaked_secrets() == {}
     redshift.clear_faults()
     for command in (
-        ("undo", transformed.world.tag),
+        ("undo", transformed.harness.tag),
         ("runs",),
-        ("runs", transformed.world.tag, "--json"),
+        ("runs", transformed.harness.tag, "--json"),
     ):
         transformed.run(*command, *conf)
         assert transformed.status == 0, transformed.printed
         assert transformed.leaked_secrets() == {}
     redshift.password = "another"
     for name in ("undo", "runs"):
-        transformed.run(name, transformed.world.tag, *conf)
+        transformed.run(name, transformed.harness.tag, *conf)
         assert "password authentication failed" in transformed.printed
         assert transformed.leaked_secrets() == {}
 
@@ -372,7 +372,7 @@ def test_keys_that_copy_rejects_leak_no_secret(transformed, name):
 
 
 def test_load_errors_leak_no_secret(transformed):
-    transformed.world.sql("ALTER TABLE physical.login ALTER COLUMN login TYPE int USING 1")
+    transformed.harness.sql("ALTER TABLE physical.login ALTER COLUMN login TYPE int USING 1")
     transformed.replay("--skip-transform")
     assert transformed.status == 1
     assert "COPY rejected values" in transformed.printed
@@ -401,7 +401,9 @@ def test_a_warehouse_that_repeats_secrets_leaks_no_secret(
 def test_a_wrong_password_is_not_shown(watched, redshift):
     redshift.password = "another"
     for command in ("replay", "plan"):
-        watched.run(command, *WINDOW, "login", "--conf", str(watched.world.conf), "--log", "DEBUG")
+        watched.run(
+            command, *WINDOW, "login", "--conf", str(watched.harness.conf), "--log", "DEBUG"
+        )
         assert watched.status == 1
         assert "password authentication failed" in watched.printed
     assert watched.leaked_secrets() == {}
@@ -434,7 +436,7 @@ def test_a_setting_of_the_wrong_type_is_not_repeated(watched):
 
 @pytest.mark.parametrize("extra", [(), ("--json",)])
 def test_a_plan_leaks_no_secret(watched, extra):
-    options = ["--conf", str(watched.world.conf), "--log", "DEBUG", *extra]
+    options = ["--conf", str(watched.harness.conf), "--log", "DEBUG", *extra]
     for role in ("", ROLE):
         watched.environ["SPADE_WAREHOUSE__IAM_ROLE"] = role
         watched.run("plan", *WINDOW, "login", "chat", *options)
@@ -446,7 +448,7 @@ def test_a_plan_leaks_no_secret(watched, extra):
 def test_a_plan_that_s3_denies_leaks_no_secret(watched, faulty):
     for kind in ("denied", "bad_signature"):
         faulty.inject("GET .*list-type", kind)
-        watched.run("plan", *WINDOW, "login", "--conf", str(watched.world.conf), "--log", "DEBUG")
+        watched.run("plan", *WINDOW, "login", "--conf", str(watched.harness.conf), "--log", "DEBUG")
         assert watched.status == 1
         assert "403" in watched.printed
     assert watched.leaked_secrets() == {}

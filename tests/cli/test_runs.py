@@ -94,8 +94,8 @@ class RunsHarness:
 
     def load(self, tag, *tables, at=NOW, window=WINDOW, warehouse=None):
         """Write the records of a load: in the replay log and under the run tag."""
-        place = warehouse or ConnectionInfo.parse(self.url).address
-        self.record(tag, *tables, at=at, window=window, warehouse=place)
+        address = warehouse or ConnectionInfo.parse(self.url).address
+        self.record(tag, *tables, at=at, window=window, warehouse=address)
         if warehouse is None:
             self.commit(tag, *tables, at=at, window=window)
 
@@ -113,7 +113,7 @@ class RunsHarness:
                     entry.insert(window, "00", deleted=5, inserted=4, ts=at.replace(tzinfo=None))
                 )
 
-    def hold(self, tag):
+    def lock(self, tag):
         """Lock the run from another machine."""
         lease_request = replace(LeaseRequest.new(tag, WINDOW, ("login",)), process=ELSEWHERE)
         LeaseStore(self.store).acquire(lease_request)
@@ -158,7 +158,7 @@ def listed(harness, capsys):
 def test_runs_shows_the_state_of_each_run(harness, listed):
     harness.complete_partition(harness.begin("abandoned"), 0)
     harness.begin("transforming")
-    harness.hold("transforming")
+    harness.lock("transforming")
     harness.complete_run("complete")
     harness.complete_run("loaded")
     harness.load("loaded", "login", "chat")
@@ -184,7 +184,7 @@ def test_runs_shows_the_state_of_each_run(harness, listed):
 
 def test_a_run_with_an_expired_lock_is_abandoned(harness, listed, monkeypatch):
     harness.begin("r")
-    harness.hold("r")
+    harness.lock("r")
     assert listed()["r"]["state"] == "transforming"
     monkeypatch.setattr("spade_spark.locking.lease.LEASE_TIMEOUT", timedelta(seconds=-1))
     assert listed()["r"]["state"] == "abandoned"
@@ -192,7 +192,7 @@ def test_a_run_with_an_expired_lock_is_abandoned(harness, listed, monkeypatch):
 
 def test_a_locked_complete_run_is_loading(harness, listed):
     harness.complete_run("r")
-    harness.hold("r")
+    harness.lock("r")
     assert listed()["r"]["state"] == "loading"
     assert listed()["r"]["removable"] is None
 
@@ -271,7 +271,7 @@ def test_an_empty_store_has_no_runs(harness, capsys):
 
 def test_a_single_run_is_shown_in_detail(harness, capsys):
     harness.complete_partition(harness.begin("r"), 0)
-    harness.hold("r")
+    harness.lock("r")
     assert harness.runs("r") == 0
     printed = capsys.readouterr().out
     assert "1 of 2 partitions done" in printed
@@ -339,7 +339,7 @@ def test_prune_without_run_tags_only_lists(harness, capsys):
 
 def test_runs_in_use_are_not_prune_candidates(harness, listed):
     harness.begin("transforming")
-    harness.hold("transforming")
+    harness.lock("transforming")
     harness.store.write("earlier/login/v3/00000-0-0123456789ab-0000.gz", b"x")
     harness.begin("unreadable")
     harness.store.write("unreadable/_manifest.json", b"{")
@@ -450,7 +450,7 @@ def test_a_missing_bucket_of_untracked_events_does_not_change_the_state(harness,
 def test_nothing_is_removed_if_one_run_cannot_be_removed(harness, capsys):
     harness.begin("dead")
     harness.begin("busy")
-    harness.hold("busy")
+    harness.lock("busy")
     assert harness.runs("--prune", "dead", "busy", "--yes") == 2
     assert "nothing of run tag busy can be removed, because its state is transforming" in (
         capsys.readouterr().err
@@ -475,7 +475,7 @@ def test_prune_asks_on_a_terminal(harness, monkeypatch, answer, removed):
 
 def test_a_run_that_is_locked_during_the_confirmation_is_not_removed(harness, monkeypatch, capsys):
     harness.begin("dead")
-    monkeypatch.setattr("sys.stdin", _Terminal("y\n", before=lambda: harness.hold("dead")))
+    monkeypatch.setattr("sys.stdin", _Terminal("y\n", before=lambda: harness.lock("dead")))
     assert harness.runs("--prune", "dead") == 2
     assert "run tag dead (bob@worker-7" in capsys.readouterr().err
     assert harness.keys("dead")

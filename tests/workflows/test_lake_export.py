@@ -57,8 +57,8 @@ PROPERTIES: tuple[dict[str, Any], ...] = (
 
 
 @pytest.fixture(scope="module")
-def world(s3_server, postgres_server, tmp_path_factory):
-    """A world after a replay that wrote TSV and Parquet and loaded the TSV."""
+def harness(s3_server, postgres_server, tmp_path_factory):
+    """A replay harness after a replay that wrote TSV and Parquet and loaded the TSV."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "marked-secret-key")
@@ -66,7 +66,7 @@ def world(s3_server, postgres_server, tmp_path_factory):
         client = boto3.client("s3", endpoint_url=s3.endpoint_url, region_name="us-east-1")
         for bucket in ("two-formats", "lake"):
             client.create_bucket(Bucket=bucket)
-        world = ReplayHarness(
+        harness = ReplayHarness(
             tmp_path_factory.mktemp("lake"),
             "two-formats",
             s3,
@@ -78,14 +78,14 @@ def world(s3_server, postgres_server, tmp_path_factory):
             edge_logs.record("login", properties, at=f"2017-11-03T17:{minute:02}:00Z")
             for minute, properties in enumerate(PROPERTIES)
         ]
-        world.log("2017-11-03T18:00:00", lines)
+        harness.log("2017-11-03T18:00:00", lines)
         with on_threads():
-            assert world.replay("login", "--format", "tsv,parquet") == 0
-        yield world
+            assert harness.replay("login", "--format", "tsv,parquet") == 0
+        yield harness
 
 
-def loaded(world):
-    return world.sql("SELECT * FROM physical.login ORDER BY time")
+def loaded(harness):
+    return harness.sql("SELECT * FROM physical.login ORDER BY time")
 
 
 def as_copied(rows):
@@ -101,18 +101,18 @@ def as_copied(rows):
 
 
 @pytest.fixture(scope="module")
-def files(world, tmp_path_factory):
+def files(harness, tmp_path_factory):
     """Download the Parquet files of the run."""
     folder = tmp_path_factory.mktemp("files")
-    prefix = f"out/{world.tag}/"
-    for entry in world.store.list(f"{prefix}login/date="):
+    prefix = f"out/{harness.tag}/"
+    for entry in harness.store.list(f"{prefix}login/date="):
         path = folder / entry.key.removeprefix(prefix)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(world.store.read(entry.key))
+        path.write_bytes(harness.store.read(entry.key))
     return folder
 
 
-def test_duckdb_reads_what_the_warehouse_has(world, files):
+def test_duckdb_reads_what_the_warehouse_has(harness, files):
     columns = [column["OutboundName"] for column in LOGIN["Columns"]]
     types, rows = query(
         f"SELECT {', '.join(columns)} FROM "
@@ -128,12 +128,12 @@ def test_duckdb_reads_what_the_warehouse_has(world, files):
         "VARCHAR",
     ]
     assert len(rows) == len(PROPERTIES)
-    assert as_copied(rows) == loaded(world)
+    assert as_copied(rows) == loaded(harness)
 
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_spark_reads_what_the_warehouse_has(world, files):
+def test_spark_reads_what_the_warehouse_has(harness, files):
     require_java()
     spark = (
         SparkSession.builder.master("local[1]")
@@ -150,7 +150,7 @@ def test_spark_reads_what_the_warehouse_has(world, files):
         rows = files_by_day.drop("date")
         assert_df_equality(
             spark.createDataFrame(as_copied(rows.collect()), rows.schema),
-            spark.createDataFrame(loaded(world), rows.schema),
+            spark.createDataFrame(loaded(harness), rows.schema),
             ignore_row_order=True,
         )
     finally:
@@ -163,23 +163,23 @@ def test_parquet_has_the_text_of_the_event_unescaped(files):
     assert {login for (login,) in rows if login} == logins
 
 
-def test_the_report_counts_the_rows_in_parquet(world):
-    manifest = world.report()["manifest"]
+def test_the_report_counts_the_rows_in_parquet(harness):
+    manifest = harness.report()["manifest"]
     assert manifest["ledger"]["parquet"] == {"login": len(PROPERTIES)}
     (table,) = manifest["tables"]
     assert sum(file["rows"] for file in table["parquet"]) == len(PROPERTIES)
     assert manifest["format"] == "tsv,parquet"
 
 
-def test_the_documented_example_publishes_the_rows_of_the_warehouse(world, tmp_path, capsys):
+def test_the_documented_example_publishes_the_rows_of_the_warehouse(harness, tmp_path, capsys):
     (commands,) = examples("lake.md", "Write Parquet", "sh")
     (line,) = re.findall(r"^spade-spark (export publish TAG .*)$", commands, re.MULTILINE)
-    arguments = line.replace("TAG", world.tag).replace("replay.toml", str(world.conf)).split()
+    arguments = line.replace("TAG", harness.tag).replace("replay.toml", str(harness.conf)).split()
     arguments = arguments[: arguments.index(">")]
     assert main(arguments) == 0
     statements = capsys.readouterr().out
     (example,) = examples("lake.md", "Read a table", "sql")
-    lake = open_store("s3://lake/events/", world.s3)
+    lake = open_store("s3://lake/events/", harness.s3)
     local = tmp_path / "events"
     for entry in lake.list():
         path = local / entry.key
@@ -187,46 +187,54 @@ def test_the_documented_example_publishes_the_rows_of_the_warehouse(world, tmp_p
         path.write_bytes(lake.read(entry.key))
     with duckdb.connect() as connection:
         rows = connection.execute(example.replace("s3://lake/events", str(local))).fetchall()
-    assert as_copied(row[:-1] for row in sorted(rows)) == loaded(world)
+    assert as_copied(row[:-1] for row in sorted(rows)) == loaded(harness)
     created, *partitions = statements.split(";\n")
     assert created.startswith("CREATE EXTERNAL TABLE IF NOT EXISTS `login` (\n  `time` timestamp,")
-    assert f"'s3://lake/events/publications/login/date=2017-11-03/{world.tag}-" in partitions[0]
+    assert f"'s3://lake/events/publications/login/date=2017-11-03/{harness.tag}-" in partitions[0]
 
 
-def test_parquet_files_of_failed_attempts_are_prune_candidates(world, capsys):
-    key = f"out/{world.tag}/login/date=2017-11-03/00000-9-aaaaaaaaaaaa-0000.parquet"
-    world.store.write(key, b"left")
+def test_parquet_files_of_failed_attempts_are_prune_candidates(harness, capsys):
+    key = f"out/{harness.tag}/login/date=2017-11-03/00000-9-aaaaaaaaaaaa-0000.parquet"
+    harness.store.write(key, b"left")
     try:
-        assert main(["runs", "--prune", "--json", "--conf", str(world.conf)]) == 0
+        assert main(["runs", "--prune", "--json", "--conf", str(harness.conf)]) == 0
         runs = {run["run_tag"]: run for run in json.loads(capsys.readouterr().out)["runs"]}
-        assert runs[world.tag]["removable"]["objects"] == 1
+        assert runs[harness.tag]["removable"]["objects"] == 1
     finally:
-        world.store.delete(key)
+        harness.store.delete(key)
 
 
-def test_a_run_with_only_parquet_files_cannot_be_loaded(world, capsys):
-    arguments = ["replay", *WINDOW, "login", "--conf", str(world.conf), "--rsurl", world.url]
+def test_a_run_with_only_parquet_files_cannot_be_loaded(harness, capsys):
+    arguments = ["replay", *WINDOW, "login", "--conf", str(harness.conf), "--rsurl", harness.url]
     assert main([*arguments, "--format", "parquet"]) == 2
     assert "the output format is parquet: use --format tsv,parquet" in capsys.readouterr().err
     alone = [*arguments, "--runtag", "alone"]
     with on_threads():
         assert main([*alone, "--format", "parquet", "--skip-ace-upload"]) == 0
     assert "Parquet" in capsys.readouterr().out
-    assert main(["runs", "alone", "--conf", str(world.conf)]) == 0
+    assert main(["runs", "alone", "--conf", str(harness.conf)]) == 0
     assert "spade-spark export publish alone --to URL" in capsys.readouterr().out
     assert main([*alone, "--skip-transform"]) == 2
     assert "has only Parquet files, and the load needs TSV" in capsys.readouterr().err
-    assert [entry.key for entry in world.store.list("out/alone/_copy/")] == []
+    assert [entry.key for entry in harness.store.list("out/alone/_copy/")] == []
 
 
-def test_publishing_requires_tsv(world, capsys):
-    arguments = ["replay", *WINDOW, "login", "--conf", str(world.conf), "--skip-ace-upload"]
+def test_publishing_to_streams_requires_tsv(harness, capsys):
+    arguments = ["replay", *WINDOW, "login", "--conf", str(harness.conf), "--skip-ace-upload"]
     assert main([*arguments, "--format", "parquet", "--publish", "all"]) == 2
     assert "--publish needs TSV files" in capsys.readouterr().err
 
 
-def test_the_plan_reports_the_parquet_format(world, capsys):
-    arguments = ["plan", *WINDOW, "login", "--conf", str(world.conf), "--skip-ace-upload", "--json"]
+def test_the_plan_reports_the_parquet_format(harness, capsys):
+    arguments = [
+        "plan",
+        *WINDOW,
+        "login",
+        "--conf",
+        str(harness.conf),
+        "--skip-ace-upload",
+        "--json",
+    ]
     for formats in ("parquet", "parquet,tsv"):
         assert main([*arguments, "--format", formats]) == 0
         remarks = json.loads(capsys.readouterr().out)["remarks"]

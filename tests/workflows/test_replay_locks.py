@@ -23,16 +23,16 @@ LATER = ("2017-11-03 12:00:00", "2017-11-03 12:30:00")
 
 
 @pytest.fixture
-def world(tmp_path, bucket, s3_settings, database, monkeypatch):
+def harness(tmp_path, bucket, s3_settings, database, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    world = ReplayHarness(tmp_path, bucket, s3_settings, database)
-    log_full_window(world)
-    return world
+    harness = ReplayHarness(tmp_path, bucket, s3_settings, database)
+    log_full_window(harness)
+    return harness
 
 
 @pytest.fixture
-def locks(world):
-    return LeaseStore(open_store(f"s3://{world.bucket}/out/", world.s3))
+def locks(harness):
+    return LeaseStore(open_store(f"s3://{harness.bucket}/out/", harness.s3))
 
 
 def request_for(tag, window=OVERLAPPING, tables=("login",)):
@@ -49,26 +49,26 @@ def until(condition, seconds=60):
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_a_second_replay_of_the_same_rows_is_refused_and_the_first_succeeds(world, locks, capsys):
+def test_a_second_replay_of_the_same_rows_is_refused_and_the_first_succeeds(harness, locks, capsys):
     program = "from spade_spark.cli.main import run; run()"
-    options = ["--conf", str(world.conf), "--rsurl", world.url, "--runtag", "first"]
+    options = ["--conf", str(harness.conf), "--rsurl", harness.url, "--runtag", "first"]
     arguments = ["replay", "2017-11-03 10:00:00", "2017-11-03 11:59:59", "login", *options]
     with subprocess.Popen([sys.executable, "-c", program, *arguments]) as first:
         until(lambda: locks.table().leases)
-        assert world.replay("login", "chat", window=OVERLAPPING) == 2
+        assert harness.replay("login", "chat", window=OVERLAPPING) == 2
         assert first.wait(120) == 0
     message = capsys.readouterr().err
     assert f"process {first.pid}), which replaces login in the window 2017-11-03 10:00" in message
     assert "--take-over first" in message
-    assert not list(world.store.list(f"out/{world.tag}/"))
-    assert [row[1] for row in world.rows("login")] == ["before", "ann", "zoë'\\", "after"]
+    assert not list(harness.store.list(f"out/{harness.tag}/"))
+    assert [row[1] for row in harness.rows("login")] == ["before", "ann", "zoë'\\", "after"]
     assert locks.table().leases == ()
 
 
-def test_a_plan_reports_a_replay_that_holds_the_lock(world, locks, capsys):
+def test_a_plan_reports_a_replay_that_holds_the_lock(harness, locks, capsys):
     locks.acquire(request_for("first"))
     arguments = ["plan", "2017-11-03 10:00:00", "2017-11-03 11:59:59", "login"]
-    options = ["--conf", str(world.conf), "--rsurl", world.url]
+    options = ["--conf", str(harness.conf), "--rsurl", harness.url]
     assert main([*arguments, *options]) == 1
     assert "run tag first (bob@worker-7" in " ".join(capsys.readouterr().out.split())
     assert main([*arguments, *options, "--take-over", "first"]) == 0
@@ -84,73 +84,76 @@ def test_a_plan_reports_a_replay_that_holds_the_lock(world, locks, capsys):
     ],
     ids=["another window", "another table", "loads nothing"],
 )
-def test_replays_of_different_rows_do_not_block_each_other(world, locks, other):
+def test_replays_of_different_rows_do_not_block_each_other(harness, locks, other):
     locks.acquire(other)
-    assert world.replay("login") == 0
+    assert harness.replay("login") == 0
     assert [lease.request for lease in locks.table().leases] == [other]
 
 
 @pytest.mark.usefixtures("engine")
-def test_take_over_takes_the_lock(world, locks, capsys):
+def test_take_over_takes_the_lock(harness, locks, capsys):
     locks.acquire(request_for("first"))
-    assert world.replay("login", "--take-over", "first") == 0
+    assert harness.replay("login", "--take-over", "first") == 0
     assert "took over the lock of run tag first (bob@worker-7" in capsys.readouterr().err
     assert locks.table().leases == ()
 
 
 @pytest.mark.usefixtures("engine")
-def test_a_run_tag_is_not_transformed_twice_at_once(world, locks, capsys):
-    locks.acquire(request_for(world.tag, tables=()))
-    assert world.replay("login", "--skip-ace-upload") == 2
-    assert f"run tag {world.tag} (bob@worker-7" in capsys.readouterr().err
+def test_a_run_tag_is_not_transformed_twice_at_once(harness, locks, capsys):
+    locks.acquire(request_for(harness.tag, tables=()))
+    assert harness.replay("login", "--skip-ace-upload") == 2
+    assert f"run tag {harness.tag} (bob@worker-7" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("engine")
-def test_a_replay_that_loses_its_lock_during_the_transform_does_not_load(world, locks, capsys):
-    before = world.rows("login")
+def test_a_replay_that_loses_its_lock_during_the_transform_does_not_load(harness, locks, capsys):
+    before = harness.rows("login")
     taker = request_for("taker")
 
     def take_over():
         until(lambda: locks.table().leases)
-        locks.acquire(taker, steal_from=[world.tag])
+        locks.acquire(taker, steal_from=[harness.tag])
 
     thread = threading.Thread(target=take_over)
     thread.start()
-    assert world.replay("login") == 1
+    assert harness.replay("login") == 1
     thread.join()
-    assert f"the lock of run tag {world.tag} was taken over by run tag taker" in (
+    assert f"the lock of run tag {harness.tag} was taken over by run tag taker" in (
         capsys.readouterr().err
     )
-    assert world.rows("login") == before
+    assert harness.rows("login") == before
     assert [lease.request for lease in locks.table().leases] == [taker]
     locks.release(taker)
-    assert world.replay("login") == 0, "resumes once the lock is released"
+    assert harness.replay("login") == 0, "resumes once the lock is released"
 
 
 @pytest.mark.usefixtures("engine")
-def test_tables_that_load_after_the_lock_is_lost_stay_unchanged(world, locks, monkeypatch):
+def test_tables_that_load_after_the_lock_is_lost_stay_unchanged(harness, locks, monkeypatch):
     """Another replay takes over between the commits of the first and the second table."""
-    before = world.rows("login")
+    before = harness.rows("login")
 
     def swap_and_lose_lock(*args, **kwargs):
         result = swap_window(*args, **kwargs)
-        locks.acquire(request_for("taker"), steal_from=[world.tag])
+        locks.acquire(request_for("taker"), steal_from=[harness.tag])
         return result
 
     monkeypatch.setattr("spade_spark.warehouse.loader.swap_window", swap_and_lose_lock)
-    assert world.replay("login", "chat", "--poolsize", "1") == 1
-    chat, login = world.report()["loads"]
+    assert harness.replay("login", "chat", "--poolsize", "1") == 1
+    chat, login = harness.report()["loads"]
     assert (chat["table"], chat["inserted"]) == ("chat", 1)
     assert login["table"] == "login"
     assert "was taken over by run tag taker" in login["reason"]
-    assert world.rows("login") == before
+    assert harness.rows("login") == before
 
 
 @pytest.mark.usefixtures("engine")
-def test_a_load_writes_its_record_and_runs_shows_it(world, capsys):
-    assert world.replay("login", "chat") == 0
+def test_a_load_writes_its_record_and_runs_shows_it(harness, capsys):
+    assert harness.replay("login", "chat") == 0
     capsys.readouterr()
-    assert main(["runs", world.tag, "--conf", str(world.conf), "--rsurl", world.url, "--json"]) == 0
+    assert (
+        main(["runs", harness.tag, "--conf", str(harness.conf), "--rsurl", harness.url, "--json"])
+        == 0
+    )
     run = json.loads(capsys.readouterr().out)
     assert run["state"] == "loaded"
     by_table = {load["table"]: load for load in run["loads"]}
@@ -162,5 +165,5 @@ def test_a_load_writes_its_record_and_runs_shows_it(world, capsys):
     assert by_table["login"]["recorded"]
     assert by_table["login"]["in_ledger"]
     assert run["leftovers"] == []
-    assert BEFORE in world.rows("login")
-    assert AFTER in world.rows("login")
+    assert BEFORE in harness.rows("login")
+    assert AFTER in harness.rows("login")

@@ -23,7 +23,7 @@ RECORDS = 8_000  # per object
 KILL_AFTER = 2  # completed partitions
 
 
-def _write_logs(world):
+def _write_logs(harness):
     """Write objects of more than a megabyte each; all their rows differ."""
     for number in range(OBJECTS):
         rng = random.Random(number)
@@ -33,25 +33,25 @@ def _write_logs(world):
             )
             for n in range(RECORDS)
         ]
-        world.put(edge_logs.key("2017-11-03T18:00:00", f"node{number}"), edge_logs.log(lines))
+        harness.put(edge_logs.key("2017-11-03T18:00:00", f"node{number}"), edge_logs.log(lines))
 
 
-def _done(world):
+def _done(harness):
     """Return the completed attempts, by partition."""
-    entries = world.store.list(f"out/{world.tag}/_completed/")
-    records = [json.loads(world.store.read(entry.key)) for entry in entries]
+    entries = harness.store.list(f"out/{harness.tag}/_completed/")
+    records = [json.loads(harness.store.read(entry.key)) for entry in entries]
     return {record["partition"]: record["attempt"] for record in records}
 
 
-def _rows(world, tag):
+def _rows(harness, tag):
     """Return the sorted rows of the files in a run's manifest."""
-    manifest = json.loads(world.store.read(f"out/{tag}/_manifest.json"))
+    manifest = json.loads(harness.store.read(f"out/{tag}/_manifest.json"))
     (table,) = manifest["tables"]
-    files = [gzip.decompress(world.store.read(f"out/{file['key']}")) for file in table["files"]]
+    files = [gzip.decompress(harness.store.read(f"out/{file['key']}")) for file in table["files"]]
     return sorted(b"".join(files).splitlines())
 
 
-def _kill_in_the_middle(world, command, cwd):
+def _kill_in_the_middle(harness, command, cwd):
     """Kill the driver with SIGKILL once some partitions are done.
 
     Returns:
@@ -62,7 +62,7 @@ def _kill_in_the_middle(world, command, cwd):
         process = subprocess.Popen(command, cwd=cwd, env=environment(), stdout=out, stderr=out)
     try:
         deadline = time.monotonic() + 100
-        while len(_done(world)) < KILL_AFTER:
+        while len(_done(harness)) < KILL_AFTER:
             assert process.poll() is None, log.read_text("utf-8")
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -76,27 +76,27 @@ def _kill_in_the_middle(world, command, cwd):
 def test_a_killed_replay_resumes_and_repeats_no_finished_partition(
     tmp_path, bucket, s3_settings, aws_keys
 ):
-    world = ReplayHarness(tmp_path, bucket, s3_settings, "")
-    world.configure('"local[2]"', '"local[1]"')
-    _write_logs(world)
-    options = ["--skip-ace-upload", "--conf", str(world.conf), "--runtag"]
+    harness = ReplayHarness(tmp_path, bucket, s3_settings, "")
+    harness.configure('"local[2]"', '"local[1]"')
+    _write_logs(harness)
+    options = ["--skip-ace-upload", "--conf", str(harness.conf), "--runtag"]
     command = ["spade-spark", "replay", *WINDOW, "login", *options]
 
-    children = _kill_in_the_middle(world, [*command, world.tag], tmp_path)
-    done = _done(world)
+    children = _kill_in_the_middle(harness, [*command, harness.tag], tmp_path)
+    done = _done(harness)
     assert KILL_AFTER <= len(done) < OBJECTS
-    assert not list(world.store.list(f"out/{world.tag}/_manifest.json"))
+    assert not list(harness.store.list(f"out/{harness.tag}/_manifest.json"))
 
-    resumed = run(*command, world.tag, cwd=tmp_path)
+    resumed = run(*command, harness.tag, cwd=tmp_path)
     assert resumed.status == 0, resumed.err
     assert f"resuming: {len(done)} of {OBJECTS} partitions done" in resumed.err
-    assert {number: _done(world)[number] for number in done} == done
-    assert len(_done(world)) == OBJECTS
+    assert {number: _done(harness)[number] for number in done} == done
+    assert len(_done(harness)) == OBJECTS
 
     assert children
     assert not psutil.wait_procs(children, timeout=10)[1]
 
     uninterrupted = run(*command, "uninterrupted", cwd=tmp_path)
     assert uninterrupted.status == 0, uninterrupted.err
-    assert _rows(world, world.tag) == _rows(world, "uninterrupted")
-    assert len(_rows(world, world.tag)) == OBJECTS * RECORDS
+    assert _rows(harness, harness.tag) == _rows(harness, "uninterrupted")
+    assert len(_rows(harness, harness.tag)) == OBJECTS * RECORDS

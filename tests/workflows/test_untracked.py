@@ -32,19 +32,19 @@ def _clean_environment(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def world(tmp_path, bucket, s3_settings, database, server):
-    """A world with the documented settings."""
-    world = ReplayHarness(tmp_path, bucket, s3_settings, database)
+def harness(tmp_path, bucket, s3_settings, database, server):
+    """A replay harness with the documented settings."""
+    harness = ReplayHarness(tmp_path, bucket, s3_settings, database)
     url = f"s3://{bucket}"
     (metadata,) = examples("input.md", "Edge types", "json")
-    world.store.write("metadata.json", metadata.encode())
+    harness.store.write("metadata.json", metadata.encode())
     (form,) = examples("input.md", "Globs", "toml")
     (metrics,) = examples("metrics.md", "Enable metrics", "toml")
-    world.configure("[input]", f'metadata = "{url}/metadata.json"\n{form}')
-    world.configure("[s3]", f'untracked = "{url}/untracked/"\n[s3]')
+    harness.configure("[input]", f'metadata = "{url}/metadata.json"\n{form}')
+    harness.configure("[s3]", f'untracked = "{url}/untracked/"\n[s3]')
     metrics = metrics.replace("statsd.example.com:8125", server.address)
-    world.conf.write_text(f"{world.conf.read_text()}\n{metrics}")
-    return world
+    harness.conf.write_text(f"{harness.conf.read_text()}\n{metrics}")
+    return harness
 
 
 def stream():
@@ -68,33 +68,33 @@ def stream():
     return [glob(plays), glob(logins), glob(plays)]
 
 
-def create(world, table):
+def create(harness, table):
     """Create the table in the warehouse and insert its version."""
     columns = ", ".join(
         f"{column.outbound} {TRANSFORMERS.spec(column.transformer).sql_type}{column.options}"
         for column in table.columns
     )
-    world.sql(
+    harness.sql(
         f"CREATE TABLE physical.{table.name} ({columns});"
         f"INSERT INTO infra.table_version VALUES ('{table.name}', {table.version}, '2017-01-01')"
     )
 
 
-def run(world, line):
+def run(harness, line):
     """Run a documented command."""
     line = line.partition(" > ")[0].replace("START END", shlex.join(WINDOW))
-    command = line.replace("TAG", world.tag).replace("replay.toml", str(world.conf))
+    command = line.replace("TAG", harness.tag).replace("replay.toml", str(harness.conf))
     assert main(shlex.split(command)[1:]) == 0
 
 
-def test_untracked_events_get_a_suggested_table_and_a_replay(world, server, capsys):
-    world.put(edge_logs.key("2017-11-03T18:00:00"), FORMS["globs"](stream()))
+def test_untracked_events_get_a_suggested_table_and_a_replay(harness, server, capsys):
+    harness.put(edge_logs.key("2017-11-03T18:00:00"), FORMS["globs"](stream()))
     commands, as_json = examples("input.md", "Untracked events", "sh")
     (table,) = examples("input.md", "Untracked events", "text")
     replay_all, suggest = commands.splitlines()
 
-    run(world, replay_all)
-    ledger = world.report()["manifest"]["ledger"]
+    run(harness, replay_all)
+    ledger = harness.report()["manifest"]["ledger"]
     assert (ledger["globs"], ledger["repeated_globs"], ledger["repeated"]) == (3, 1, 3)
     assert ledger["edge_types"] == {
         "login": {"expected": "internal", "events": 2, "mismatched": 1, "unknown": 0}
@@ -108,22 +108,22 @@ def test_untracked_events_get_a_suggested_table_and_a_replay(world, server, caps
     assert counters["replay.login.edge_mismatched"] == 1
     assert timings["replay.transform"] > 0
 
-    (file,) = world.store.list("untracked/")
-    assert file.key.split("/")[2] == world.tag
-    run(world, suggest)
+    (file,) = harness.store.list("untracked/")
+    assert file.key.split("/")[2] == harness.tag
+    run(harness, suggest)
     printed = capsys.readouterr().out
     assert [line.rstrip() for line in printed.splitlines()[1 : 1 + len(table.splitlines())]] == (
         table.splitlines()
     )
 
-    run(world, as_json)
+    run(harness, as_json)
     published = capsys.readouterr().out
     play = read_tables(published.encode(), is_transformer).tables["play"]
-    create(world, play)
-    world.store.write("schemas.json", edge_logs.schemas(edge_logs.LOGIN, *json.loads(published)))
-    world.tag += "-again"
-    assert world.replay("play", "--allow-empty") == 0
-    rows = world.sql("SELECT time, title, n, live, volume, ip FROM physical.play ORDER BY n")
+    create(harness, play)
+    harness.store.write("schemas.json", edge_logs.schemas(edge_logs.LOGIN, *json.loads(published)))
+    harness.tag += "-again"
+    assert harness.replay("play", "--allow-empty") == 0
+    rows = harness.sql("SELECT time, title, n, live, volume, ip FROM physical.play ORDER BY n")
     assert [(str(time), *more) for time, *more in rows] == [
         ("2017-11-03 10:30:00", "one", 1, False, None, "10.1.0.1"),
         ("2017-11-03 10:30:00", "zoë", 2, True, 0.5, "10.1.0.1"),
@@ -133,5 +133,5 @@ def test_untracked_events_get_a_suggested_table_and_a_replay(world, server, caps
     assert counters["replay.play.inserted"] == 3
     assert timings["replay.play.load"] > 0
 
-    assert world.replay("play") == 0  # already loaded: nothing to do or to count
+    assert harness.replay("play") == 0  # already loaded: nothing to do or to count
     assert server.received() == ({}, {})
