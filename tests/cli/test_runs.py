@@ -169,7 +169,7 @@ def test_runs_shows_the_state_of_each_run(harness, listed):
     harness.begin("unreadable")
     harness.store.write("unreadable/_manifest.json", b"{")
     harness.store.write("earlier/login/v3/part-0.gz", b"x")
-    harness.store.write("_other/x", b"no run")
+    harness.store.write("_other/x", b"x")
     assert {tag: run["state"] for tag, run in listed().items()} == {
         "abandoned": "abandoned",
         "transforming": "transforming",

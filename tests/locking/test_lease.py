@@ -1,4 +1,4 @@
-"""Leases: of two replays of the same rows one runs, whatever dies, hangs or races."""
+"""Leases: only one of two replays of the same rows runs, also after crashes and in races."""
 
 import json
 import os
@@ -28,7 +28,7 @@ ELSEWHERE = Process("bob", "worker-7", 4711, "worker-7/other-boot/pid:[1]", "99"
 SHORT = timedelta(milliseconds=50)
 
 
-class Clocked:
+class ClockedStore:
     """A real store with a clock that can be set."""
 
     def __init__(self, store):
@@ -53,9 +53,9 @@ class Clocked:
 @pytest.fixture(params=["directory", "s3"])
 def store(request, tmp_path):
     if request.param == "directory":
-        return Clocked(open_store(str(tmp_path), S3Settings()))
+        return ClockedStore(open_store(str(tmp_path), S3Settings()))
     bucket = request.getfixturevalue("bucket")
-    return Clocked(open_store(f"s3://{bucket}/out/", request.getfixturevalue("s3_settings")))
+    return ClockedStore(open_store(f"s3://{bucket}/out/", request.getfixturevalue("s3_settings")))
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def test_processes_of_other_machines_never_count_as_ended():
 
 
 def test_one_of_two_takes_over_the_same_expired_lease(store, leases):
-    """The other one takes it between the read and the write."""
+    """The other process takes it over between the read and the write of this one."""
     leases.acquire(request_for("dead"))
     rival = LeaseStore(store)
     store.before_replace = lambda: rival.acquire(request_for("quick"), steal_from=["dead"])
@@ -386,7 +386,7 @@ def holder(store, request, default_signals):
     process.stdout.close()
 
 
-def test_the_lock_of_a_killed_process_is_taken_without_asking_only_by_its_own_run_tag(
+def test_the_lock_of_a_killed_process_is_taken_over_without_the_option_only_by_its_run_tag(
     holder, leases
 ):
     with pytest.raises(LockedError, match="wait until it has ended"):
@@ -394,7 +394,7 @@ def test_the_lock_of_a_killed_process_is_taken_without_asking_only_by_its_own_ru
     os.kill(holder.pid, signal.SIGKILL)
     _until(lambda: not leases.table().is_live(leases.table().leases[0]))
     with pytest.raises(LockedError, match="its process has ended"):
-        leases.acquire(request_for("mine"))
+        leases.acquire(request_for("own"))
     leases.acquire(request_for("other"))
 
 
@@ -405,10 +405,10 @@ def test_an_interrupted_process_releases_its_lock(holder, leases):
 
 def test_a_suspended_process_does_not_get_its_lock_back(holder, leases):
     os.kill(holder.pid, signal.SIGSTOP)
-    leases.acquire(request_for("mine"), steal_from=["other"])
+    leases.acquire(request_for("own"), steal_from=["other"])
     os.kill(holder.pid, signal.SIGCONT)
     time.sleep(0.5)
-    assert tags(leases) == ["mine"]
+    assert tags(leases) == ["own"]
 
 
 def _does_not_respond(_key):

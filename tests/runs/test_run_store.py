@@ -152,9 +152,9 @@ def without_fields(record, *names):
 
 
 def test_a_run_of_an_earlier_version_is_resumed(run):
-    begun = without_fields(PLAN, "streams", "streams_sha256")
-    run.store.write(run.paths.plan, begun)
-    done = msgspec.structs.replace(completion(0), plan=sha256(begun))
+    stored = without_fields(PLAN, "streams", "streams_sha256")
+    run.store.write(run.paths.plan, stored)
+    done = msgspec.structs.replace(completion(0), plan=sha256(stored))
     run.store.write(run.paths.completion(0), encode(done))
     assert run.begin(PLAN, b"[]") == PLAN
     assert run.completions(PLAN) == [done]
@@ -164,9 +164,9 @@ def test_a_run_of_an_earlier_version_keeps_the_checksum_of_its_stored_manifest(r
     completed = run.complete(PLAN, TABLES, [completion(0), completion(1)], NOW)
     stored = without_fields(completed.manifest, "lookups", "format")
     run.store.write(run.paths.manifest, stored)
-    again = run.completed_run()
-    assert again.checksum == sha256(stored)
-    assert {files.checksum for files in again.files} == {again.checksum}
+    completed = run.completed_run()
+    assert completed.checksum == sha256(stored)
+    assert {files.checksum for files in completed.files} == {completed.checksum}
 
 
 def test_a_table_with_fallbacks_in_several_partitions_is_named_once(run):
