@@ -40,7 +40,7 @@ _STATSD_PORT = 8125
 _MAX_PORT = 65535
 
 
-def _duration(value: object) -> object:
+def _parse_duration_setting(value: object) -> object:
     """Parse ``"1h"``, ``"1h30m"`` or ``"500ms"`` as in Go, or with days: ``"14d"``, ``"1d12h"``."""
     if not isinstance(value, str):
         return value
@@ -54,7 +54,7 @@ def _duration(value: object) -> object:
         raise ValueError('write a duration such as "1h", "90s" or "14d"') from None
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Duration = Annotated[timedelta, BeforeValidator(_parse_duration_setting)]
 
 
 class _Section(BaseModel):

@@ -32,7 +32,6 @@ import msgspec
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.transform.codegen_expressions import (
     DECODINGS,
-    SERVER_PROPERTIES,
     AnyTypeExprs,
     BatchExprs,
     ExprGenerator,
@@ -40,11 +39,15 @@ from spade_spark.transform.codegen_expressions import (
     TypedExprs,
 )
 from spade_spark.transform.codegen_runtime import RowCaches, is_geo_group
+from spade_spark.transform.fast_path_support import (
+    UnsupportedTableError,
+    check_supported,
+    describe_column,
+)
 from spade_spark.transform.transformers.base import (
     FieldType,
     GeoCodegen,
     GeoField,
-    ValueCodegen,
 )
 from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 
@@ -159,10 +162,6 @@ class RowFunction:
     batch_code: str = ""
 
 
-class UnsupportedTableError(Exception):
-    """No code can be generated for a table. The message is the reason."""
-
-
 def row_functions(table: Table, registry: Registry = TRANSFORMERS) -> list[RowFunction]:
     """Return the functions that can be generated for ``table``, at least one.
 
@@ -170,49 +169,12 @@ def row_functions(table: Table, registry: Registry = TRANSFORMERS) -> list[RowFu
         InputError: A column has an unknown transformer.
         UnsupportedTableError: No function can be generated.
     """
-    _check(table, registry)
+    check_supported(table, registry)
     results = [_function(table, registry, exprs) for exprs in (TypedExprs, AnyTypeExprs)]
     generated = [function for function in results if function is not None]
     if not generated:
         raise UnsupportedTableError(_conflict(table, registry))
     return generated
-
-
-def _check(table: Table, registry: Registry) -> None:
-    """Raise UnsupportedTableError if the generated code cannot fill every column."""
-    if not table.name:
-        raise UnsupportedTableError("it has no name")
-    if not table.columns:
-        raise UnsupportedTableError("it has no columns")
-    for column in table.columns:
-        reason = _unsupported(column, registry)
-        if reason:
-            raise UnsupportedTableError(f"{_described(column)}: {reason}")
-
-
-def _unsupported(column: Column, registry: Registry) -> str:
-    """Return why generated code cannot always fill ``column``; empty if it can."""
-    codegen = registry.spec(column.transformer).codegen
-    if codegen is None:
-        return "the fast path does not support its transformer"
-    if any("\ufffd" in text for text in (column.inbound, *column.supporting)):
-        return "a property's name contains U+FFFD, which may also be invalid UTF-8"
-    if isinstance(codegen, ValueCodegen) and codegen.supporting:
-        return _unsupported_properties(column)
-    as_text = {"ip"} if isinstance(codegen, GeoCodegen) else set()
-    if isinstance(codegen, ValueCodegen) and codegen.as_sent:
-        as_text = {"ip", "user_agent"}
-    if column.inbound in {"ip", "user_agent"} - as_text:
-        return f"the fast path reads {column.inbound} as a string only"
-    return ""
-
-
-def _unsupported_properties(column: Column) -> str:
-    """Return why generated code cannot read both properties of ``column``; empty if it can."""
-    if len(column.supporting) != 1:
-        return f"it has {len(column.supporting)} supporting columns instead of one"
-    server_set = SERVER_PROPERTIES.intersection((column.inbound, *column.supporting))
-    return f"it reads {min(server_set)}, which the server sets" if server_set else ""
 
 
 def _conflict(table: Table, registry: Registry) -> str:
@@ -221,12 +183,8 @@ def _conflict(table: Table, registry: Registry) -> str:
     _code(table, registry, generator)
     name = generator.conflicts()[-1]  # "time" is first: columns of "client_time" read it too
     columns = [c for c in table.columns if name in (c.inbound, *c.supporting)]
-    described = ", ".join(map(_described, columns))
+    described = ", ".join(map(describe_column, columns))
     return f"columns need the property {name!a} as different types: {described}"
-
-
-def _described(column: Column) -> str:
-    return f"{column.outbound!a} ({column.transformer!a})"
 
 
 def column_groups(table: Table, registry: Registry = TRANSFORMERS) -> list[Group]:
@@ -309,5 +267,5 @@ def _batch_code(table: Table, registry: Registry, exprs: BatchExprs) -> str:
 def _texts(table: Table, registry: Registry, exprs: ExprGenerator) -> Iterator[str]:
     """Yield the line of code of each text."""
     for group in column_groups(table, registry):
-        described = ", ".join(map(_described, group))
+        described = ", ".join(map(describe_column, group))
         yield f"        {exprs.text(group)},  # {described}"

@@ -17,8 +17,9 @@ import msgspec
 from spade_spark.blueprint.schema import Table
 from spade_spark.errors import SpadeError
 from spade_spark.gocompat.json import decode_utf8_lossless
-from spade_spark.transform.codegen import UnsupportedTableError, compile_events
+from spade_spark.transform.codegen import compile_events
 from spade_spark.transform.codegen_runtime import RowCaches
+from spade_spark.transform.fast_path_support import UnsupportedTableError
 from spade_spark.transform.untracked import untracked_line
 
 MAX_UNTRACKED_NAMES: Final = 200

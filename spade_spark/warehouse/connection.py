@@ -220,7 +220,7 @@ class Session:
                     f"the connection to {self.connection_info} was lost during COMMIT; it is "
                     "unknown whether the transaction was committed"
                 ) from None
-            raise self._translate(error, COMMIT) from None
+            raise self._classify_error(error, COMMIT) from None
         if status != "COMMIT":
             raise WarehouseError(
                 f"the warehouse answered COMMIT with {status}: the transaction was rolled back"
@@ -233,9 +233,9 @@ class Session:
             with self._connection.cursor() as cursor:
                 yield cursor
         except psycopg2.Error as error:
-            raise self._translate(error, statement) from None
+            raise self._classify_error(error, statement) from None
 
-    def _translate(self, error: psycopg2.Error, statement: Sql) -> SpadeError:
+    def _classify_error(self, error: psycopg2.Error, statement: Sql) -> SpadeError:
         """Translate the driver's error; the statement is shown without secrets."""
         message = self.redact(_server_message(error))
         if self._is_lost(error):

@@ -22,7 +22,7 @@ from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.dialects.base import Warehouse
 from spade_spark.warehouse.guards import LoadGuards
 from spade_spark.warehouse.load_history import ReplayLogRow
-from spade_spark.warehouse.retries import TABLE_RETRIES, with_remediation_hint
+from spade_spark.warehouse.retry_policies import TABLE_RETRIES, with_remediation_hint
 from spade_spark.warehouse.table_attempts import ProgressCallback, TableAttempts
 from spade_spark.warehouse.target_rows import WarehouseSchemas, schemas_from_settings
 from spade_spark.warehouse.window_swap import (

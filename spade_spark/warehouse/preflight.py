@@ -13,7 +13,7 @@ from spade_spark.warehouse import backup, information_schema, replay_log
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.dialects.base import Warehouse
 from spade_spark.warehouse.information_schema import WarehouseColumn
-from spade_spark.warehouse.retries import query_with_retries
+from spade_spark.warehouse.retry_policies import query_with_retries
 from spade_spark.warehouse.sql import Identifier, Literal, Sql
 from spade_spark.warehouse.target_rows import WarehouseSchemas, schemas_from_settings
 from spade_spark.window import Window

@@ -50,7 +50,7 @@ from spade_spark.warehouse.load_history import (
     replay_log_rows,
 )
 from spade_spark.warehouse.loader import ensure_control_objects
-from spade_spark.warehouse.retries import TABLE_RETRIES, with_remediation_hint
+from spade_spark.warehouse.retry_policies import TABLE_RETRIES, with_remediation_hint
 from spade_spark.warehouse.sql import Sql, identifiers
 from spade_spark.warehouse.table_attempts import ProgressCallback, TableAttempts
 from spade_spark.warehouse.target_rows import TargetRows, WarehouseSchemas, schemas_from_settings

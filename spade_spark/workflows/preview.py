@@ -109,7 +109,7 @@ def column_differences(
         InputError: A column has an unknown transformer.
     """
     for column, existing in zip(table.columns, state.columns, strict=True):
-        if not re.fullmatch(registry.spec(column.transformer).sql_types, existing.type):
+        if not re.fullmatch(registry.spec(column.transformer).accepted_sql_types, existing.type):
             yield f"{existing.name} is {existing.type}, Blueprint has {column.transformer}"
         elif _size(column) and existing.limit and _size(column) != existing.limit:
             yield f"{existing.name} is {existing.type}, Blueprint has {column.options.strip()}"

@@ -24,7 +24,7 @@ from spade_spark.warehouse.connection import ConnectionInfo, Session
 from spade_spark.warehouse.credentials import CopyCredentials
 from spade_spark.warehouse.dialects.base import open_warehouse
 from spade_spark.warehouse.load_history import ReplayLogRow, find_undo, replay_log_rows
-from spade_spark.warehouse.retries import query_with_retries
+from spade_spark.warehouse.retry_policies import query_with_retries
 from spade_spark.window import Window
 
 

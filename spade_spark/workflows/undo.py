@@ -28,7 +28,7 @@ from spade_spark.warehouse.credentials import CopyCredentials
 from spade_spark.warehouse.dialects.base import Warehouse, open_warehouse
 from spade_spark.warehouse.guards import LoadGuards
 from spade_spark.warehouse.load_history import ReplayLogRow, latest_load, replay_log_rows
-from spade_spark.warehouse.retries import query_with_retries
+from spade_spark.warehouse.retry_policies import query_with_retries
 from spade_spark.warehouse.rollback import UndoPlan, plan_undo, undo_tables
 from spade_spark.warehouse.target_rows import WarehouseSchemas, schemas_from_settings
 from spade_spark.window import Window

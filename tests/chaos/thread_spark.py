@@ -17,7 +17,7 @@ from spade_spark.runs.manifest import Completion
 from spade_spark.spark import driver
 from spade_spark.spark.broadcast_context import BroadcastContext
 from spade_spark.spark.task import run_partition
-from spade_spark.warehouse import loader, retries, rollback
+from spade_spark.warehouse import loader, retry_policies, rollback
 
 _MAX_FAILURES = 4  # spark.task.maxFailures
 
@@ -58,8 +58,10 @@ def without_waits() -> Iterator[None]:
     """Shorten the waits between retries inside the block; the number of retries stays."""
     shortened = partial(dataclasses.replace, initial_wait=0.02, max_wait=0.2)
     with (
-        mock.patch.object(retries, "PREFLIGHT_RETRIES", shortened(retries.PREFLIGHT_RETRIES)),
-        mock.patch.object(loader, "TABLE_RETRIES", shortened(retries.TABLE_RETRIES)),
-        mock.patch.object(rollback, "TABLE_RETRIES", shortened(retries.TABLE_RETRIES)),
+        mock.patch.object(
+            retry_policies, "PREFLIGHT_RETRIES", shortened(retry_policies.PREFLIGHT_RETRIES)
+        ),
+        mock.patch.object(loader, "TABLE_RETRIES", shortened(retry_policies.TABLE_RETRIES)),
+        mock.patch.object(rollback, "TABLE_RETRIES", shortened(retry_policies.TABLE_RETRIES)),
     ):
         yield

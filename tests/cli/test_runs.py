@@ -244,7 +244,7 @@ def test_without_a_warehouse_loads_come_from_the_records_with_a_note(harness, li
 
 def test_a_warehouse_that_does_not_answer_adds_a_note(harness, capsys, monkeypatch):
     quick = RetryPolicy(max_attempts=2, max_seconds=5, initial_wait=0.01, max_wait=0.01)
-    monkeypatch.setattr("spade_spark.warehouse.retries.PREFLIGHT_RETRIES", quick)
+    monkeypatch.setattr("spade_spark.warehouse.retry_policies.PREFLIGHT_RETRIES", quick)
     harness.complete_run("r")
     harness.url = "postgres://loader:marked-secret@127.0.0.1:1/none"
     assert harness.runs() == 0

@@ -7,8 +7,9 @@ import pytest
 
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.lookups.base import Lookups
-from spade_spark.transform.codegen import UnsupportedTableError, compile_events, generated_source
+from spade_spark.transform.codegen import compile_events, generated_source
 from spade_spark.transform.codegen_runtime import RowCaches
+from spade_spark.transform.fast_path_support import UnsupportedTableError
 from spade_spark.transform.transformers.registry import TRANSFORMERS
 from tests.fuzz.generators import PROPERTIES, FixedGeo, FixedUserIds
 

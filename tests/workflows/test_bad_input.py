@@ -87,7 +87,7 @@ def test_a_table_with_an_invalid_schema(harness, refused):
 
 def test_a_warehouse_that_is_not_running(refused, monkeypatch):
     quick = RetryPolicy(max_attempts=2, max_seconds=5, initial_wait=0.01, max_wait=0.01)
-    monkeypatch.setattr("spade_spark.warehouse.retries.PREFLIGHT_RETRIES", quick)
+    monkeypatch.setattr("spade_spark.warehouse.retry_policies.PREFLIGHT_RETRIES", quick)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     assert refused("login", "--rsurl", f"postgres://me:marked-word@127.0.0.1:{port}/dev") == (

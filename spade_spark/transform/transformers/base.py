@@ -177,8 +177,8 @@ class TransformerSpec:
     Attributes:
         name: The name in Blueprint, or the prefix of the name if it has a parameter.
         converter: Creates the converter, which defines what the transformer does.
-        sql_types: A regular expression for the types that a warehouse column may have, as returned
-            by ``format_type()``.
+        accepted_sql_types: A regular expression for the types that a warehouse column may have,
+            as returned by ``format_type()``.
         sql_type: The type of a warehouse column in CREATE TABLE, without the column's options.
         arrow_type: The type of the column in Parquet.
         codegen: How the fast path generates code. If None, tables with such a column use the
@@ -191,7 +191,7 @@ class TransformerSpec:
 
     name: str
     converter: ConverterFactory
-    sql_types: str
+    accepted_sql_types: str
     sql_type: str
     arrow_type: ArrowType
     codegen: ValueCodegen | GeoCodegen | None

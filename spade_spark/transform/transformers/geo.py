@@ -73,7 +73,7 @@ def _geo_spec(name: str, field: _LocationField, geo_field: GeoField) -> Transfor
     return TransformerSpec(
         name=name,
         converter=partial(_geo_converter, field),
-        sql_types=SQL_TEXT_TYPES,
+        accepted_sql_types=SQL_TEXT_TYPES,
         sql_type="VARCHAR",
         arrow_type=ArrowType.STRING,
         codegen=GeoCodegen(geo_field),
@@ -90,7 +90,7 @@ SPECS: Final = (
     TransformerSpec(
         name="ipAsnInteger",
         converter=_asn_integer_converter,
-        sql_types=r"integer|bigint|numeric.*",
+        accepted_sql_types=r"integer|bigint|numeric.*",
         sql_type="BIGINT",
         arrow_type=ArrowType.INT64,
         codegen=GeoCodegen(GeoField.ASN_NUMBER),

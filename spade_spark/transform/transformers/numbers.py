@@ -98,7 +98,7 @@ SPECS: Final = (
     TransformerSpec(
         name="int",
         converter=partial(_integer_converter, INT_BITS),
-        sql_types=r"integer|bigint|numeric.*",
+        accepted_sql_types=r"integer|bigint|numeric.*",
         sql_type="INTEGER",
         arrow_type=ArrowType.INT32,
         codegen=_integer_codegen(FieldType.INT32, INT_BITS, SAFE_DIGITS_32, "text32"),
@@ -108,7 +108,7 @@ SPECS: Final = (
     TransformerSpec(
         name="bigint",
         converter=partial(_integer_converter, BIGINT_BITS),
-        sql_types=r"bigint|numeric.*",
+        accepted_sql_types=r"bigint|numeric.*",
         sql_type="BIGINT",
         arrow_type=ArrowType.INT64,
         codegen=_integer_codegen(FieldType.INT64, BIGINT_BITS, SAFE_DIGITS_64, "text"),
@@ -118,7 +118,7 @@ SPECS: Final = (
     TransformerSpec(
         name="float",
         converter=constant(to_float),
-        sql_types=r"double precision|real|numeric.*",
+        accepted_sql_types=r"double precision|real|numeric.*",
         sql_type="DOUBLE PRECISION",
         arrow_type=ArrowType.DOUBLE,
         codegen=ValueCodegen(

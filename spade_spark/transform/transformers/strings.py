@@ -19,7 +19,7 @@ from spade_spark.transform.transformers.base import (
 )
 
 SQL_TEXT_TYPES: Final = r"character.*|text"
-"""The types of a warehouse column for strings; see ``TransformerSpec.sql_types``."""
+"""The types of a warehouse column for strings; see ``TransformerSpec.accepted_sql_types``."""
 
 _NUMBERS: Final = {"1": "true", "0": "false"}
 
@@ -42,7 +42,7 @@ SPECS: Final = (
     TransformerSpec(
         name="bool",
         converter=constant(to_bool),
-        sql_types=r"boolean",
+        accepted_sql_types=r"boolean",
         sql_type="BOOLEAN",
         arrow_type=ArrowType.BOOL,
         codegen=ValueCodegen(
@@ -59,7 +59,7 @@ SPECS: Final = (
     TransformerSpec(
         name="varchar",
         converter=constant(to_varchar),
-        sql_types=SQL_TEXT_TYPES,
+        accepted_sql_types=SQL_TEXT_TYPES,
         sql_type="VARCHAR",
         arrow_type=ArrowType.STRING,
         codegen=ValueCodegen(

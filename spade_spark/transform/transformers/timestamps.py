@@ -176,7 +176,7 @@ SPECS: Final = (
     TransformerSpec(
         name="f@timestamp@unix",
         converter=partial(_unix_converter, PACIFIC),
-        sql_types=_SQL_TYPES,
+        accepted_sql_types=_SQL_TYPES,
         sql_type=_SQL_TYPE,
         arrow_type=ArrowType.TIMESTAMP,
         codegen=_unix_codegen("pacific"),
@@ -187,7 +187,7 @@ SPECS: Final = (
     TransformerSpec(
         name="f@timestamp@unix-utc",
         converter=partial(_unix_converter, UTC),
-        sql_types=_SQL_TYPES,
+        accepted_sql_types=_SQL_TYPES,
         sql_type=_SQL_TYPE,
         arrow_type=ArrowType.TIMESTAMP,
         codegen=_unix_codegen("utc"),
@@ -198,7 +198,7 @@ SPECS: Final = (
     TransformerSpec(
         name="f@timestamp@",
         converter=_layout_converter,
-        sql_types=_SQL_TYPES,
+        accepted_sql_types=_SQL_TYPES,
         sql_type=_SQL_TYPE,
         arrow_type=ArrowType.TIMESTAMP,
         codegen=CACHED_TEXT,

@@ -54,7 +54,7 @@ SPECS: Final = (
     TransformerSpec(
         name="userIDWithMapping",
         converter=_user_id_converter,
-        sql_types=r"bigint|numeric.*",
+        accepted_sql_types=r"bigint|numeric.*",
         sql_type="BIGINT",
         arrow_type=ArrowType.INT64,
         codegen=ValueCodegen(

@@ -12,7 +12,7 @@ from spade_spark.warehouse.credentials import CopyCredentials
 from spade_spark.warehouse.dialects.postgres import Postgres
 from spade_spark.warehouse.dialects.redshift import Redshift
 from spade_spark.warehouse.information_schema import WarehouseColumn
-from spade_spark.warehouse.retries import query_with_retries
+from spade_spark.warehouse.retry_policies import query_with_retries
 from spade_spark.warehouse.sql import Sql
 
 

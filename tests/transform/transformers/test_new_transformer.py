@@ -52,7 +52,7 @@ def to_color(value, _):
 COLOR = TransformerSpec(
     name="htmlColor",
     converter=constant(to_color),
-    sql_types=r"integer|bigint",
+    accepted_sql_types=r"integer|bigint",
     sql_type="INTEGER",
     arrow_type=ArrowType.INT32,
     codegen=CACHED_TEXT,

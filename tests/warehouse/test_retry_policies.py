@@ -9,7 +9,7 @@ from spade_spark.errors import ConnectionLostError, SerializationError, Warehous
 from spade_spark.retry import RetryPolicy
 from spade_spark.warehouse import preflight
 from spade_spark.warehouse.connection import ConnectionInfo, Session
-from spade_spark.warehouse.retries import query_with_retries
+from spade_spark.warehouse.retry_policies import query_with_retries
 from spade_spark.warehouse.sql import Sql
 from tests.warehouse.harness import WINDOW
 
