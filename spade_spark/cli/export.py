@@ -83,10 +83,10 @@ def publish_command(
     as_json: bool,
     conf: Path | None,
 ) -> int:
-    """Publish run TAG to a data lake: replace the rows of its window there.
+    """Publish run TAG to a data lake.
 
-    Each table is replaced atomically. The report goes to standard error, the DDL for the catalog
-    to standard output.
+    Replaces the rows of the run's window in the lake, each table atomically. The report goes to
+    standard error, the DDL for the catalog to standard output.
 
     Exit status: 0 success, 1 failure, 2 invalid command line.
     """

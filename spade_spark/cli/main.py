@@ -43,7 +43,10 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup)
 @click.version_option(__version__, prog_name="spade-spark")
 def cli() -> None:
-    """Reprocess a time window of edge logs into warehouse rows."""
+    """Reprocess windows of edge logs on S3 into Amazon Redshift rows.
+
+    `spade-spark COMMAND --help` describes a command.
+    """
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except (click.exceptions.Abort, KeyboardInterrupt):
-        return _failed("interrupted; to resume a replay, repeat it with its --runtag", 130)
+        return _failed("interrupted: to resume a replay, repeat it with its --runtag", 130)
     except SpadeError as error:
         return _failed(str(error), error.exit_status)
 

@@ -33,9 +33,9 @@ from spade_spark.transform.transformers.registry import is_transformer
 def command(conf: Path | None, show_code: str | None) -> None:
     """Transform edge log lines and print the rows as JSON.
 
-    Reads lines from standard input and prints a JSON array for each line: one object per event
-    with its table, version, row, record, uuid and outcome. The array is empty if the line is not
-    a valid edge record.
+    Reads lines from standard input. Prints a JSON array for each line, with one object per event:
+    its table, version, row, record, uuid and outcome. The array of an invalid edge record is
+    empty.
     """
     if show_code is not None:
         click.echo(codegen.generated_source(table_of(load(conf), show_code)))

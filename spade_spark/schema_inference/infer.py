@@ -83,7 +83,8 @@ def _files(run_tag: str, settings: Settings) -> Sequence[UntrackedFile]:
     completed = run.completed_run()
     if completed is None:
         raise InputError(
-            f"{run.url} has no manifest: the run is missing or not complete; check the run tag"
+            f"{run.url} has no manifest: the run does not exist or is not complete; `spade-spark "
+            "runs` lists the runs"
         )
     if not completed.manifest.untracked:
         raise UsageError(

@@ -121,7 +121,7 @@ def _require_known(
 def _unknown(name: str, existing: Iterable[str]) -> str:
     closest = get_close_matches(name, existing, n=1)
     hint = f"did you mean {closest[0]}?" if closest else "check the name"
-    return f"Blueprint has no stream {name}: {hint}"
+    return f"Blueprint has no stream {name} ({hint})"
 
 
 def _requested_of(unreadable: Iterable[Unreadable], requested: set[str]) -> list[Unreadable]:

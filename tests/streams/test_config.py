@@ -154,7 +154,7 @@ def test_account_and_type_distinguish_streams_of_the_same_name(blueprint):
 
 
 def test_an_unknown_name_is_refused_with_the_closest_match(blueprint):
-    with pytest.raises(UsageError, match=r"no stream vews: did you mean views\?"):
+    with pytest.raises(UsageError, match=r"no stream vews \(did you mean views\?\)"):
         blueprint(entry(spade_config()), names=["vews"])
 
 

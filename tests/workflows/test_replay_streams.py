@@ -208,7 +208,7 @@ def test_rows_that_a_stream_keeps_rejecting_are_reported_with_exit_status_1(
 @pytest.mark.parametrize(
     ("options", "refusal"),
     [
-        (["--publish", "vews"], "Blueprint has no stream vews: did you mean views?"),
+        (["--publish", "vews"], "Blueprint has no stream vews (did you mean views?)"),
         (["--publish", "gone"], "stream gone takes none of the requested tables"),
     ],
 )
