@@ -117,16 +117,16 @@ def _completed_run(run: RunStore) -> CompletedRun:
 
 def _refuse_corrupt_input(request: ExportRequest, manifest: Manifest) -> None:
     """Raise :class:`InputError` if too many input objects of the run are corrupt."""
-    damaged = len(manifest.damaged)
-    if damaged > request.allow_damaged:
+    corrupt = len(manifest.damaged)
+    if corrupt > request.allow_damaged:
         command = shlex.join(
             [
                 *("spade-spark", "export", "publish", request.run_tag, *request.tables),
-                *("--to", request.to, "--allow-damaged", str(damaged)),
+                *("--to", request.to, "--allow-damaged", str(corrupt)),
             ]
         )
         raise InputError(
-            f"run tag {request.run_tag} read {pluralize(damaged, 'corrupt object')}, so nothing "
+            f"run tag {request.run_tag} read {pluralize(corrupt, 'corrupt object')}, so nothing "
             "was published: repair the objects and replay with a new run tag, or publish the rows "
             f"that were read with {command}"
         )
