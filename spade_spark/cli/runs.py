@@ -107,8 +107,8 @@ def _prune(
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError(
-                "nothing was removed, because there is no terminal for a confirmation: give --yes "
-                "to remove " + "; ".join(texts)
+                "nothing was removed, because the command cannot ask without a terminal: give "
+                "--yes to remove " + "; ".join(texts)
             )
         click.echo("\n".join(texts))
         click.confirm("Remove this permanently?", abort=True)
