@@ -84,7 +84,7 @@ class AlreadyLoadedError(WarehouseError):
 
 
 class AlreadyUndoneError(WarehouseError):
-    """According to the replay log, the load was undone, and that undo was not reverted."""
+    """According to the replay log, the load was undone, and that undo was not undone itself."""
 
 
 class TransientError(SpadeError):

@@ -20,7 +20,7 @@ class UndoReport:
     Attributes:
         run_tag: The run whose loads were undone.
         warehouse: ``host:port/database``.
-        tag: The undo's own tag in the replay log, with which the undo can be reversed.
+        tag: The undo's own tag in the replay log, by which it can be undone.
         tables: The outcome of each table.
         passed: Tables that an earlier undo restored.
     """
@@ -61,7 +61,7 @@ def _parts(report: UndoReport) -> Iterator[RenderableType]:
         return
     yield Text(f"Done. Run {report.run_tag} is undone.", style="bold green")
     if report.passed or any(map(_has_backup, report.tables)):
-        yield Text(f"To reverse this undo: spade-spark undo {report.tag}")
+        yield Text(f"To restore the deleted rows: spade-spark undo {report.tag}")
 
 
 def _has_backup(outcome: UndoSucceeded | LoadFailed) -> bool:

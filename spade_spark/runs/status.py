@@ -307,7 +307,7 @@ def _undo_hint(state: State, tag: str, loads: Iterable[TableLoad]) -> str:
     """The next step for a loaded run."""
     if state is State.UNDONE:
         return (
-            f"nothing to do, its load was undone. To reverse the undo: spade-spark undo {UNDO}{tag}"
+            f"nothing to do, its load was undone. To restore its rows: spade-spark undo {UNDO}{tag}"
         )
     if any(load.backup for load in loads):
         return (

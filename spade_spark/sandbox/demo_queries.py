@@ -121,7 +121,7 @@ def replay_log_rows(session: Session, control: str) -> list[tuple[Any, ...]]:
             "SELECT ",
             identifiers(_REPLAY_LOG_COLUMNS),
             " FROM ",
-            Identifier(control, replay_log.NAME),
+            Identifier(control, replay_log.TABLE_NAME),
             ' ORDER BY "ts"',
         )
     )

@@ -60,7 +60,9 @@ def fill_warehouse(settings: Settings, logs: Window, wrong: Window, scratch: Pat
 
         record_versions(session, settings, _only_with_mistakes(TABLES), wrong.wall_end)
         # They stand for regular loads, which do not write to the replay log.
-        session.run(Sql("DELETE FROM ", Identifier(settings.warehouse.control, replay_log.NAME)))
+        session.run(
+            Sql("DELETE FROM ", Identifier(settings.warehouse.control, replay_log.TABLE_NAME))
+        )
 
 
 def create_tables(session: Session, settings: Settings, tables: Iterable[Table]) -> None:
@@ -71,7 +73,7 @@ def create_tables(session: Session, settings: Settings, tables: Iterable[Table])
     session.run(
         Sql(
             "CREATE TABLE ",
-            Identifier(control, replay_log.VERSIONS),
+            Identifier(control, replay_log.VERSIONS_TABLE),
             ' ("name" VARCHAR(127) NOT NULL, "version" INTEGER NOT NULL, "ts" TIMESTAMP NOT NULL)',
         )
     )
@@ -84,7 +86,7 @@ def record_versions(
     session: Session, settings: Settings, tables: Iterable[Table], ts: datetime
 ) -> None:
     """Record in the version table that the tables have these versions since ``ts``."""
-    versions = Identifier(settings.warehouse.control, replay_log.VERSIONS)
+    versions = Identifier(settings.warehouse.control, replay_log.VERSIONS_TABLE)
     for table in tables:
         values = joined(Literal(value) for value in (table.name, table.version, ts))
         session.run(
@@ -153,7 +155,7 @@ def _load(settings: Settings, files: Sequence[TableFiles], window: Window, run_t
         window,
         warehouse_settings,
         run_tag=run_tag,
-        rules=guards,
+        guards=guards,
         verify_lock=lambda: None,  # no other process uses the sandbox yet
     )
     for load in loads:

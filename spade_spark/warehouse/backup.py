@@ -1,6 +1,6 @@
 """Backups: a copy of the replaced rows, made in the transaction that deletes them.
 
-A backup has exactly the columns of its target, so its rows can be put back with SQL too::
+A backup has exactly the columns of its target, so SQL can restore its rows too::
 
     INSERT INTO "physical"."login" SELECT * FROM "replay_backup"."20171103T101500__login"
 
@@ -29,7 +29,7 @@ _DIGEST = 16  # hexadecimal digits
 
 @dataclass(frozen=True)
 class BackupTable:
-    """A backup. Its text, as the replay log has it, is ``schema.name``."""
+    """A backup. The replay log contains its text, ``schema.name``."""
 
     schema: str
     name: str
@@ -72,10 +72,10 @@ def backup_table(rows: TargetRows, taken: Collection[str] = ()) -> BackupTable:
 def unique_table_name(base: str, max_bytes: int, taken: Collection[str] = ()) -> str:
     """Return ``base``, with the suffix ``__2``, ``__3``, ... if it is taken.
 
-    The warehouse would truncate a longer name silently, and two names could become the same.
-    Here a digest replaces the end of a long name.
+    The warehouse truncates long names silently, so two could become the same. Instead, a digest
+    replaces the end of a long name.
     """
-    names = (_within(base, max_bytes, f"__{number}" if number > 1 else "") for number in count(1))
+    names = (_fit_name(base, max_bytes, f"__{number}" if number > 1 else "") for number in count(1))
     return next(name for name in names if name not in taken)
 
 
@@ -161,24 +161,24 @@ def schema_problems(session: Session, warehouse: Warehouse, schemas: WarehouseSc
         if information_schema.can_create_schemas(session):
             return []
         return [
-            f"the schema {schema} for backups does not exist, and the warehouse user may not "
+            f"the backup schema {schema} does not exist, and the warehouse user cannot "
             f"create it: CREATE SCHEMA {name} and GRANT USAGE, CREATE ON it, {without}"
         ]
     return [
-        f"the warehouse user may not write backups to the schema {schema}: GRANT {privilege} ON "
-        f"SCHEMA {name}, {without}"
+        f"the warehouse user has no {privilege} privilege on the backup schema {schema}: GRANT "
+        f"{privilege} ON SCHEMA {name}, {without}"
         for privilege in ("USAGE", "CREATE")
         if not information_schema.has_schema_privilege(session, schema, privilege)
     ]
 
 
-def _within(base: str, max_bytes: int, suffix: str) -> str:
-    room = max_bytes - len(suffix)
+def _fit_name(base: str, max_bytes: int, suffix: str) -> str:
+    available = max_bytes - len(suffix)
     data = base.encode()
-    if len(data) <= room:
+    if len(data) <= available:
         return base + suffix
     digest = hashlib.sha256(data).hexdigest()[:_DIGEST]
-    head = data[: room - _DIGEST - 2].decode(errors="ignore")
+    head = data[: available - _DIGEST - 2].decode(errors="ignore")
     return f"{head}__{digest}{suffix}"
 
 

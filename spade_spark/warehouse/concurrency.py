@@ -33,9 +33,9 @@ LockCheck = Callable[[], None]
 def replacing_transaction(session: Session, control: str, verify_lock: LockCheck) -> Iterator[None]:
     """Begin a transaction and lock the replay log.
 
-    The run's lock is verified twice. Before the transaction, so that a command that lost it does
-    not wait for the replay log. Again once the replay log is locked: the wait can take minutes, and
-    the command that held it may be the one that took over the run's lock.
+    The run's lock is verified twice: before the transaction, so that a command that lost it does
+    not wait for the replay log; and again once the replay log is locked, because the wait can take
+    minutes, and may be for the command that took over the run's lock.
 
     Args:
         session: The session to use.
@@ -85,7 +85,7 @@ class SessionPool:
         """Open a session.
 
         Raises:
-            ConnectionLostError: The warehouse does not answer, or the load was interrupted.
+            ConnectionLostError: The warehouse does not answer, or the command was interrupted.
         """
         self.check()
         session = Session(self._connection_info)
@@ -100,9 +100,9 @@ class SessionPool:
         session.close()
 
     def check(self) -> None:
-        """Raise ConnectionLostError if the load was interrupted."""
+        """Raise ConnectionLostError if the command was interrupted."""
         if self.stop.is_set():
-            raise ConnectionLostError("the load was interrupted; run the same command again")
+            raise ConnectionLostError("the command was interrupted")
 
     def cancel(self) -> None:
         """Cancel the running statement of every session.

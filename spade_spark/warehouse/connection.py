@@ -71,7 +71,7 @@ class ConnectionInfo:
         given = dict(parse_qsl(match["options"] or "", keep_blank_values=True))
         if not given.keys() <= set(_OPTIONS):
             raise SettingsError(
-                f"the warehouse URL has an unknown option; allowed are {', '.join(_OPTIONS)}"
+                f"the warehouse URL has an unknown option; allowed: {', '.join(_OPTIONS)}"
             )
         host = given.pop("host", "") or unquote(match["host"]).strip("[]") or "localhost"
         return cls(
@@ -139,7 +139,7 @@ class Session:
         self.pid: int = self._connection.info.backend_pid
 
     def run(self, statement: Sql) -> int:
-        """Run a statement; return the number of affected rows, or -1 if there is none."""
+        """Run a statement; return the number of affected rows, or -1 if it has none."""
         with self._cursor(statement) as cursor:
             cursor.execute(statement.sql())
             return int(cursor.rowcount)
@@ -255,7 +255,7 @@ class Session:
         # libpq's indented lines ask whether the server is running. The hint below is clearer.
         lines = [line for line in str(error).splitlines() if not line.startswith("\t")]
         message = self.redact(" ".join(" ".join(lines).split()))
-        # The server's own errors start with FATAL. Only these of them are transient.
+        # The server's own errors contain FATAL. Of these, only the following are transient.
         if "FATAL" in message and not re.search(
             r"starting up|too many|shutting down|limit", message
         ):

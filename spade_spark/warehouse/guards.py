@@ -23,44 +23,44 @@ class LoadGuards:
         min_rows_ratio: The minimum ratio of new rows to old rows in the window.
         max_truncated: The maximum number of truncated values; None for no limit.
         force: Whether a run tag that the replay log contains may be loaded again.
-        skip_quiet: Whether a window with neither old nor new rows passes.
+        allow_already_empty: Whether a window without old rows may stay without rows.
     """
 
     allow_empty: bool = False
     min_rows_ratio: float = 0.5
     max_truncated: int | None = None
     force: bool = False
-    skip_quiet: bool = False
+    allow_already_empty: bool = False
 
 
-def guard_rows(
-    rows: TargetRows, before: int, after: int, rules: LoadGuards, *, source: str, note: str = ""
+def guard_row_count(
+    rows: TargetRows, before: int, after: int, guards: LoadGuards, *, source: str, note: str = ""
 ) -> None:
-    """Check that the rows in the window would be neither none nor too few.
+    """Check that the window would not end up empty or with too few rows.
 
     Args:
         rows: The rows to be replaced.
         before: The number of rows in the window before.
-        after: The number of rows after.
-        rules: The limits.
-        source: What has the rows after, for the message: "run tag x".
-        note: A remark for the message if it has none.
+        after: The number of rows afterwards.
+        guards: The limits.
+        source: Where the new rows come from, for the message: "run tag x".
+        note: An addition to the message if there are no new rows.
 
     Raises:
         GuardError: The check failed; nothing was changed.
     """
     prefix = f"{rows.table} was not modified: {source} has"
     existing = pluralize(before, "existing row")
-    if after == 0 and not rules.allow_empty:
+    if after == 0 and not guards.allow_empty:
         raise GuardError(
             f"{prefix} no rows in the window {rows.window}{note} to replace {existing}. If this is "
             "correct, use --allow-empty"
         )
-    if 0 < after < before * rules.min_rows_ratio:
+    if 0 < after < before * guards.min_rows_ratio:
         share = math.floor(1000 * after / before) / 1000
         raise GuardError(
             f"{prefix} only {pluralize(after, 'row')} in the window {rows.window} to replace "
-            f"{existing}, below the minimum ratio {rules.min_rows_ratio:g}. If this is correct, "
+            f"{existing}, below the minimum ratio {guards.min_rows_ratio:g}. If this is correct, "
             f"use --min-rows-ratio {share:g} or less"
         )
 
@@ -70,7 +70,7 @@ def fingerprint(
 ) -> str:
     """Return ``count:sum`` of the window's current rows, independent of their order.
 
-    The sum adds a 64-bit hash of each row. An accidental change practically never keeps it.
+    The sum adds up a 64-bit hash of each row. An accidental change almost always changes it.
 
     Args:
         session: The session to use.

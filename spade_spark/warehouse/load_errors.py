@@ -68,17 +68,17 @@ class LoadError:
         return f"{self.file}, line {self.line}{where}, raw value {value!r}: {self.reason}"
 
 
-def has_load_errors(refusal: StatementError) -> bool:
+def has_load_errors(error: StatementError) -> bool:
     """Whether the message refers to the table of load errors."""
-    return "load_error" in str(refusal)
+    return "load_error" in str(error)
 
 
-def message(table: str, errors: Sequence[LoadError]) -> str:
+def copy_error_message(table: str, errors: Sequence[LoadError]) -> str:
     """Return the message of a CopyError."""
-    most = f" (the first {MAX_SHOWN})" if len(errors) == MAX_SHOWN else ""
+    limited = f" (the first {MAX_SHOWN})" if len(errors) == MAX_SHOWN else ""
     lines = "\n".join(f"  {error}" for error in errors)
     return (
-        f"{table} was not modified: COPY rejected values{most}:\n{lines}\n"
+        f"{table} was not modified: COPY rejected values{limited}:\n{lines}\n"
         "Fix the column's transformer in Blueprint or its type in the warehouse, then run again."
     )
 
@@ -104,7 +104,7 @@ def read(session: Session, s3: S3Settings, columns: Sequence[WarehouseColumn]) -
 
 
 def _raw_value(store: Store, key: str, line: int, index: int | None) -> str:
-    """Read the value, or the line, from the file; empty if the file is not readable any more."""
+    """Read the value, or the line, from the file; empty if the file can no longer be read."""
     with (
         suppress(SpadeError, OSError, EOFError),
         store.open(key) as raw,

@@ -63,8 +63,8 @@ class ReplayLogRow:
         return Window(self.start.replace(tzinfo=PACIFIC), self.end.replace(tzinfo=PACIFIC, fold=1))
 
     @property
-    def before(self) -> int:
-        """The number of rows in the window before, which is the number of rows in the backup.
+    def rows_before(self) -> int:
+        """The number of rows in the window before, which the backup has too.
 
         The fingerprint starts with the number of rows afterwards. Without a fingerprint, all rows
         of the window were deleted.
@@ -93,13 +93,13 @@ def replay_log_rows(session: Session, control: str) -> tuple[ReplayLogRow, ...]:
         "SELECT ",
         identifiers(_COLUMNS),
         " FROM ",
-        Identifier(control, replay_log.NAME),
+        Identifier(control, replay_log.TABLE_NAME),
         ' ORDER BY "ts"',
     )
     try:
         rows = session.rows(statement)
-    except StatementError as refusal:
-        if refusal.sqlstate in _UNDEFINED:
+    except StatementError as error:
+        if error.sqlstate in _UNDEFINED:
             return ()
         raise
     return tuple(
@@ -117,7 +117,7 @@ def latest_load(rows: Iterable[ReplayLogRow], run_tag: str, table: str) -> Repla
 
 
 def find_undo(row: ReplayLogRow, rows: Sequence[ReplayLogRow]) -> ReplayLogRow | None:
-    """Return the undo of ``row`` that is in effect, which has not been undone itself.
+    """Return the undo of ``row`` that is in effect: that has not been undone itself.
 
     An undo refers to the latest earlier load of its run tag.
     """
@@ -158,12 +158,12 @@ def find_completed_load(session: Session, rows: TargetRows, checksum: str) -> Re
     history = replay_log_rows(session, control)
     load = latest_load(history, rows.run_tag, rows.table)
     assert load is not None  # the replay log has the run tag
-    reason = _difference(load, rows, checksum) or _no_longer_in_effect(load, history)
+    reason = _difference(load, rows, checksum) or _reason_not_in_effect(load, history)
     if reason:
         raise AlreadyLoadedError(
             f"{rows.table} was not modified: run tag {rows.run_tag} was already loaded, at "
-            f"{load.at:%Y-%m-%d %H:%M:%S} UTC ({control}.{replay_log.NAME}), but {reason}; use "
-            "--force to load it again"
+            f"{load.at:%Y-%m-%d %H:%M:%S} UTC ({control}.{replay_log.TABLE_NAME}), but {reason}; "
+            "use --force to load it again"
         )
     return load
 
@@ -177,7 +177,7 @@ def _difference(load: ReplayLogRow, rows: TargetRows, checksum: str) -> str:
     return ""
 
 
-def _no_longer_in_effect(load: ReplayLogRow, history: Sequence[ReplayLogRow]) -> str:
+def _reason_not_in_effect(load: ReplayLogRow, history: Sequence[ReplayLogRow]) -> str:
     """Say why the load is no longer in effect; empty if it is."""
     undone = find_undo(load, history)
     if undone:
@@ -187,12 +187,12 @@ def _no_longer_in_effect(load: ReplayLogRow, history: Sequence[ReplayLogRow]) ->
     changes = [row for row in later_changes(load, history) if row.run_tag != added]
     if not changes:
         return ""
-    by = ", ".join(f"{each.run_tag} ({each.at:%Y-%m-%d %H:%M:%S} UTC)" for each in changes)
+    by = ", ".join(f"{row.run_tag} ({row.at:%Y-%m-%d %H:%M:%S} UTC)" for row in changes)
     return f"its window was replaced later, by {by}"
 
 
 def check_append_target(session: Session, rows: TargetRows, run_tag: str) -> None:
-    """Check that rows can be added to the window that ``run_tag`` loaded.
+    """Check that rows can be added to those that ``run_tag`` loaded.
 
     Args:
         session: The session to use. The check is repeated under the replay log's lock.
@@ -207,14 +207,15 @@ def check_append_target(session: Session, rows: TargetRows, run_tag: str) -> Non
     load = latest_load(history, run_tag, rows.table)
     if load is None:
         raise GuardError(
-            f"{prefix}: run tag {run_tag}, which rows are to be added to, was not loaded into it; "
-            f"load it first, with --skip-transform --runtag {run_tag}"
+            f"{prefix}: rows can only be added to those of run tag {run_tag}, which was not "
+            f"loaded; load it first, with --skip-transform --runtag {run_tag}"
         )
     undone = find_undo(load, history)
     if undone:
         raise GuardError(
-            f"{prefix}: run tag {run_tag}, which rows are to be added to, was undone at "
-            f"{undone.at:%Y-%m-%d %H:%M:%S} UTC"
+            f"{prefix}: rows can only be added to those of run tag {run_tag}, which was undone at "
+            f"{undone.at:%Y-%m-%d %H:%M:%S} UTC; to restore them first: spade-spark undo "
+            f"{undone.run_tag}"
         )
     if rows.window.wall_start < load.start or load.end < rows.window.wall_end:
         raise GuardError(
@@ -223,8 +224,8 @@ def check_append_target(session: Session, rows: TargetRows, run_tag: str) -> Non
         )
     changes = [row for row in later_changes(load, history) if row.run_tag != rows.run_tag]
     if changes:
-        by = ", ".join(f"{each.run_tag} ({each.at:%Y-%m-%d %H:%M:%S} UTC)" for each in changes)
+        by = ", ".join(f"{row.run_tag} ({row.at:%Y-%m-%d %H:%M:%S} UTC)" for row in changes)
         raise GuardError(
-            f"{prefix}: its window was replaced after run tag {run_tag} was loaded, by {by}, which "
-            "may already have these rows; use --force to add them anyway"
+            f"{prefix}: its window was replaced after run tag {run_tag} was loaded (by {by}). That "
+            "may already have added these rows; use --force to add them anyway"
         )

@@ -30,7 +30,7 @@ from spade_spark.warehouse.window_swap import (
     SwapResult,
     WindowSwap,
     completed_load,
-    guard,
+    guard_staged_rows,
     stage,
     swap_window,
 )
@@ -45,7 +45,7 @@ def load_tables(
     *,
     run_tag: str,
     add_to: str = "",
-    rules: LoadGuards,
+    guards: LoadGuards,
     verify_lock: LockCheck,
     poolsize: int = 4,
     retries: RetryPolicy | None = None,
@@ -74,7 +74,7 @@ def load_tables(
     for table_files in files:
         swap = WindowSwap(warehouse, schemas, table_files, window, run_tag, add_to)
         attempts = TableAttempts(swap.rows, retries, sessions, progress, LoadPhase.NOT_LOADED)
-        loads.append(_TableLoad(swap, rules, attempts, verify_lock).run)
+        loads.append(_TableLoad(swap, guards, attempts, verify_lock).run)
     return tuple(run_concurrently(loads, sessions, poolsize))
 
 
@@ -86,19 +86,19 @@ def ensure_control_objects(warehouse: Warehouse, schemas: WarehouseSchemas) -> N
     """
     with Session(warehouse.connection_info) as session:
         # Checked first: CREATE ... IF NOT EXISTS requires the privilege even if nothing is created.
-        if not information_schema.columns(session, schemas.control, replay_log.NAME):
+        if not information_schema.columns(session, schemas.control, replay_log.TABLE_NAME):
             session.run(replay_log.create(schemas.control))
         backup.ensure_schema(session, warehouse, schemas)
 
 
 class _TableLoad:
-    """Loads one table. Attempts share the staging table while its session lives."""
+    """Loads one table. Attempts share the staging table while its session is open."""
 
     def __init__(
-        self, swap: WindowSwap, rules: LoadGuards, attempts: TableAttempts, verify_lock: LockCheck
+        self, swap: WindowSwap, guards: LoadGuards, attempts: TableAttempts, verify_lock: LockCheck
     ) -> None:
         self._swap = swap
-        self._rules = rules
+        self._guards = guards
         self._attempts = attempts
         self._verify_lock = verify_lock
         self._staged: StagedRows | None = None
@@ -130,7 +130,7 @@ class _TableLoad:
         )
 
     def _attempt(self) -> tuple[StagedRows, SwapResult] | ReplayLogRow:
-        """Stage the rows, unless they are staged, and swap them; return an earlier load if any."""
+        """Stage the rows, unless a failed attempt did, and swap them; or return an earlier load."""
         staged = self._staged or self._stage()
         if isinstance(staged, ReplayLogRow):
             return staged
@@ -142,7 +142,7 @@ class _TableLoad:
             result = swap_window(
                 self._swap,
                 staged,
-                self._rules,
+                self._guards,
                 verify_lock=self._verify_lock,
                 was_committed=self._attempts.check_committed,
             )
@@ -155,13 +155,13 @@ class _TableLoad:
         sessions = self._attempts.sessions
         session = sessions.open()
         try:
-            earlier = None if self._rules.force else completed_load(session, self._swap)
+            earlier = None if self._guards.force else completed_load(session, self._swap)
             if earlier:
                 sessions.close(session)
                 return earlier
             self._attempts.report(LoadPhase.STAGING, f"{self._swap.files.rows:,} rows")
             staged = stage(session, self._swap)
-            guard(self._swap, staged, self._rules)
+            guard_staged_rows(self._swap, staged, self._guards)
         except BaseException:
             sessions.close(session)
             raise

@@ -1,4 +1,4 @@
-"""Check, before the transform, that the load can work. Nothing is written."""
+"""Check before the transform whether the load can succeed. Nothing is written."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class TableStatus:
     hours: tuple[tuple[datetime, int], ...]
 
     @property
-    def others(self) -> tuple[str, ...]:
+    def unfilled_columns(self) -> tuple[str, ...]:
         """Columns that Blueprint does not have; they get their default values."""
         filled = {column.name for column in self.columns}
         return tuple(column.name for column in self.all_columns if column.name not in filled)
@@ -54,11 +54,11 @@ class PreflightResult:
     """The result of the preflight.
 
     Attributes:
-        states: The tables that passed.
+        tables: The tables that passed.
         problems: Messages that say what is wrong and how to fix it.
     """
 
-    states: tuple[TableStatus, ...]
+    tables: tuple[TableStatus, ...]
     problems: tuple[str, ...]
 
 
@@ -81,7 +81,7 @@ def run_preflight(
             session, warehouse, schemas_from_settings(settings), window
         ).check_tables(tables)
         problems = warehouse.storage_problems(session, output)
-        return PreflightResult(result.states, (*result.problems, *problems))
+        return PreflightResult(result.tables, (*result.problems, *problems))
 
     return query_with_retries(warehouse.connection_info, check)
 
@@ -107,7 +107,7 @@ def require_preflight(
             f"the replay cannot load into {warehouse.name} {warehouse.connection_info}; nothing "
             f"was started:\n{lines}"
         )
-    return result.states
+    return result.tables
 
 
 @dataclass(frozen=True)
@@ -126,16 +126,16 @@ class _PreflightChecker:
             return PreflightResult((), tuple(problems))
         problems += self.control_problems()
         problems += backup.schema_problems(self.session, self.warehouse, self.schemas)
-        states = []
+        passed = []
         for table in tables:
             columns, table_problems = self.table_problems(table)
             problems += table_problems
             if not table_problems:
-                states.append(self.table_status(table, columns))
-        return PreflightResult(tuple(states), tuple(problems))
+                passed.append(self.table_status(table, columns))
+        return PreflightResult(tuple(passed), tuple(problems))
 
     def schema_problems(self) -> list[str]:
-        """Find schemas that do not exist or that the user may not use."""
+        """Find schemas that do not exist or that the user cannot use."""
         problems = []
         for setting, schema in (("schema", self.schemas.schema), ("control", self.schemas.control)):
             if not information_schema.schema_exists(self.session, schema):
@@ -144,40 +144,46 @@ class _PreflightChecker:
                 )
             elif not information_schema.has_schema_privilege(self.session, schema, "USAGE"):
                 problems.append(
-                    f"the warehouse user may not use the schema {schema}: GRANT USAGE ON SCHEMA"
+                    f"the warehouse user has no USAGE privilege on the schema {schema}: GRANT "
+                    f"USAGE ON SCHEMA {Identifier(schema).sql()}"
                 )
         return problems
 
     def control_problems(self) -> list[str]:
         """Check the control tables. A load can create the replay log, but not the versions."""
         control = self.schemas.control
-        versions, log = (f"{control}.{name}" for name in (replay_log.VERSIONS, replay_log.NAME))
+        versions, log = (
+            f"{control}.{name}" for name in (replay_log.VERSIONS_TABLE, replay_log.TABLE_NAME)
+        )
         problems = []
-        if not information_schema.columns(self.session, control, replay_log.VERSIONS):
+        if not information_schema.columns(self.session, control, replay_log.VERSIONS_TABLE):
             problems.append(
                 f"the table {versions}(name, version, ts), which holds the version of each table, "
                 "does not exist: correct warehouse.control"
             )
-        elif not information_schema.grants(self.session, control, replay_log.VERSIONS).select:
-            problems.append(f"the warehouse user may not read {versions}: GRANT SELECT")
+        elif not information_schema.grants(self.session, control, replay_log.VERSIONS_TABLE).select:
+            problems.append(_missing_privilege("SELECT", versions))
         existing = {
             column.name
-            for column in information_schema.columns(self.session, control, replay_log.NAME)
+            for column in information_schema.columns(self.session, control, replay_log.TABLE_NAME)
         }
         if existing:
             missing = [name for name in replay_log.COLUMNS if name not in existing]
-            if missing and set(replay_log.ADDED).issuperset(missing):
+            if missing and set(replay_log.ADDED_COLUMNS).issuperset(missing):
                 statements = "; ".join(map(str, replay_log.add_columns(control)))
-                problems.append(f"{log} has the columns of an older version; run: {statements}")
+                problems.append(
+                    f"an older version of spade-spark created {log}; to upgrade it, run: "
+                    f"{statements}"
+                )
             elif missing:
                 problems.append(
                     f"{log} has no column {', '.join(missing)}, so it is not a replay log: correct "
                     "warehouse.control"
                 )
-            return problems + self._grant_problems(control, replay_log.NAME)
+            return problems + self._grant_problems(control, replay_log.TABLE_NAME)
         if not information_schema.has_schema_privilege(self.session, control, "CREATE"):
             problems.append(
-                f"the table {log} does not exist, and the warehouse user may not create it: GRANT "
+                f"the table {log} does not exist, and the warehouse user cannot create it: GRANT "
                 f"CREATE ON SCHEMA {Identifier(control).sql()}, or have an administrator run: "
                 f"{replay_log.create(control)}"
             )
@@ -194,8 +200,8 @@ class _PreflightChecker:
         if self._time not in {column.name for column in columns}:
             problems.append(
                 f'{table.name} has no column "{self.schemas.time_column}" that Blueprint fills, so '
-                "its rows cannot be selected by time: correct warehouse.time_column, or leave the "
-                "table out"
+                "its rows cannot be selected by time: correct warehouse.time_column, or leave "
+                f"{table.name} out of the replay"
             )
         return columns, [
             *problems,
@@ -236,7 +242,7 @@ class _PreflightChecker:
 
     def _version_problems(self, table: Table) -> list[str]:
         control = self.schemas.control
-        if not information_schema.columns(self.session, control, replay_log.VERSIONS):
+        if not information_schema.columns(self.session, control, replay_log.VERSIONS_TABLE):
             return []  # reported once, for all tables
         version = replay_log.version(self.session, control, table.name)
         if version == table.version:
@@ -247,13 +253,13 @@ class _PreflightChecker:
         grants = information_schema.grants(self.session, schema, relation)
         granted = {"SELECT": grants.select, "INSERT": grants.insert, "DELETE": grants.delete}
         problems = [
-            f"the warehouse user may not {privilege} on {schema}.{relation}: GRANT {privilege}"
+            _missing_privilege(privilege, f"{schema}.{relation}")
             for privilege, is_granted in granted.items()
             if not is_granted
         ]
         if not grants.temporary:
             problems.append(
-                "the warehouse user may not create temporary tables: GRANT TEMP ON DATABASE"
+                "the warehouse user cannot create temporary tables: GRANT TEMP ON DATABASE"
             )
         return problems
 
@@ -280,15 +286,26 @@ def loadable_columns(
     ]
     columns = tuple(existing[name] for name in names if name in existing)
     problems += [
-        f"{schema}.{relation}: {text}" for text in warehouse.column_problems(session, columns)
+        f"{schema}.{relation}: {text}; change the type, or leave {table} out of the replay"
+        for text in warehouse.column_problems(session, columns)
     ]
     return columns, problems
 
 
+def _missing_privilege(privilege: str, table: str) -> str:
+    """Return the message about a missing privilege on a table."""
+    return f"the warehouse user has no {privilege} privilege on {table}: GRANT {privilege}"
+
+
 def version_problem(control: str, table: str, replayed: int, version: int | None) -> str:
     """Return the message about a version other than the replayed one."""
-    recorded = "no version" if version is None else f"version {version}"
+    versions = f"{control}.{replay_log.VERSIONS_TABLE}"
+    if version is None:
+        return (
+            f"{versions} has no version of {table}, but the replay makes version {replayed}: add "
+            f"the version of the table, or leave {table} out of the replay"
+        )
     return (
-        f"{control}.{replay_log.VERSIONS} has {recorded} of {table}, but the replay makes version "
-        f"{replayed}: migrate the table and its version, or replay with the schemas of that version"
+        f"{versions} has version {version} of {table}, but the replay makes version {replayed}: "
+        f"migrate the table and update its version, or replay with the schemas of version {version}"
     )

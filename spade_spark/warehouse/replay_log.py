@@ -12,9 +12,9 @@ from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.sql import Identifier, Literal, Placeholder, Sql, identifiers, joined
 from spade_spark.window import Window
 
-NAME = "replay"
+TABLE_NAME = "replay"
 _LOCK_TIMEOUT_MS = 180_000
-VERSIONS = "table_version"
+VERSIONS_TABLE = "table_version"
 _TYPES = {
     "run_tag": "VARCHAR(512) NOT NULL",
     "table_name": "VARCHAR(512) NOT NULL",
@@ -28,7 +28,7 @@ _TYPES = {
     "fingerprint": "VARCHAR(128) NOT NULL DEFAULT ''",
 }
 COLUMNS = tuple(_TYPES)
-ADDED = ("backup", "fingerprint")
+ADDED_COLUMNS = ("backup", "fingerprint")
 """Columns that the first version did not have. They are empty in its rows."""
 
 
@@ -58,7 +58,7 @@ class ReplayLogKey:
         """Return the query for the times of the loads, the latest first."""
         return Sql(
             'SELECT "ts" FROM ',
-            Identifier(self.control, NAME),
+            Identifier(self.control, TABLE_NAME),
             self._where(),
             ' ORDER BY "ts" DESC',
         )
@@ -74,7 +74,7 @@ class ReplayLogKey:
         backup: str = "",
         fingerprint: str | None = "",
     ) -> Sql:
-        """Return the INSERT of a new row. None stands for a value that a plan does not know yet.
+        """Return the INSERT of a new row. None becomes a placeholder, in a plan.
 
         Args:
             window: The replaced window.
@@ -102,7 +102,7 @@ class ReplayLogKey:
             parts += [", ", value]
         return Sql(
             "INSERT INTO ",
-            Identifier(self.control, NAME),
+            Identifier(self.control, TABLE_NAME),
             " (",
             identifiers(COLUMNS),
             ") VALUES (",
@@ -113,7 +113,7 @@ class ReplayLogKey:
 
 def lock(control: str) -> Sql:
     """Return the statement that locks the replay log until the transaction ends."""
-    return Sql("LOCK TABLE ", Identifier(control, NAME))
+    return Sql("LOCK TABLE ", Identifier(control, TABLE_NAME))
 
 
 def was_committed(session: Session, key: ReplayLogKey, ts: datetime) -> bool:
@@ -132,7 +132,7 @@ def create(control: str) -> Sql:
     """Return the statement that creates the replay log if it does not exist."""
     return Sql(
         "CREATE TABLE IF NOT EXISTS ",
-        Identifier(control, NAME),
+        Identifier(control, TABLE_NAME),
         " (",
         joined(_definition(column) for column in COLUMNS),
         ")",
@@ -142,8 +142,8 @@ def create(control: str) -> Sql:
 def add_columns(control: str) -> tuple[Sql, ...]:
     """Return the statements that add the columns that the first version did not have."""
     return tuple(
-        Sql("ALTER TABLE ", Identifier(control, NAME), " ADD COLUMN ", _definition(column))
-        for column in ADDED
+        Sql("ALTER TABLE ", Identifier(control, TABLE_NAME), " ADD COLUMN ", _definition(column))
+        for column in ADDED_COLUMNS
     )
 
 
@@ -151,7 +151,7 @@ def version(session: Session, control: str, table: str) -> int | None:
     """Return the table's version in the warehouse, the highest one recorded, or None."""
     statement = Sql(
         'SELECT MAX("version") FROM ',
-        Identifier(control, VERSIONS),
+        Identifier(control, VERSIONS_TABLE),
         ' WHERE "name" = ',
         Literal(table),
     )

@@ -19,7 +19,7 @@ TABLE_RETRIES = RetryPolicy(max_attempts=6, max_seconds=4 * 3600, initial_wait=1
 """For the load or undo of a table."""
 
 PREFLIGHT_RETRIES = RetryPolicy(max_attempts=4, max_seconds=60, initial_wait=0.5, max_wait=5)
-"""For a query before any change. It is short because a user waits for the result."""
+"""For a query before any change; short, because a user waits for the result."""
 
 
 def query_with_retries(
@@ -52,9 +52,9 @@ def with_remediation_hint() -> Iterator[None]:
     """Add what to do next to errors raised in the block, which must not change any rows."""
     try:
         yield
-    except TransientError as fault:
-        raise type(fault)(f"{fault}; nothing was changed; run the same command again") from None
-    except StatementError as refusal:
+    except TransientError as error:
+        raise type(error)(f"{error}; nothing was changed; run the same command again") from None
+    except StatementError as error:
         raise WarehouseError(
-            f"{refusal}; nothing was changed; fix this, then run the same command again"
+            f"{error}; nothing was changed; fix this, then run the same command again"
         ) from None

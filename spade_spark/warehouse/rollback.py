@@ -1,7 +1,7 @@
-"""Undo a load: put back the rows that it replaced.
+"""Undo a load: restore the rows that it replaced.
 
 An undo is a swap whose rows come from the backup instead of files. It backs up the rows that it
-deletes and has its own row in the replay log (``undo-TAG``), so it can be undone too.
+deletes and has its own row in the replay log, under ``undo-TAG``, so it can be undone too.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from spade_spark.warehouse.concurrency import (
 )
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.dialects.base import Warehouse
-from spade_spark.warehouse.guards import LoadGuards, fingerprint, guard_rows
+from spade_spark.warehouse.guards import LoadGuards, fingerprint, guard_row_count
 from spade_spark.warehouse.information_schema import WarehouseColumn
 from spade_spark.warehouse.load_history import (
     ReplayLogRow,
@@ -67,7 +67,7 @@ class UndoPlan:
         columns: The backup's columns.
         current_rows: The current number of rows in the window.
         backup_rows: The number of rows in the backup.
-        newest: The time of the newest row in the replay log, UTC.
+        last_logged_at: The time of the latest row in the replay log, UTC.
     """
 
     load: ReplayLogRow
@@ -76,7 +76,7 @@ class UndoPlan:
     columns: tuple[WarehouseColumn, ...]
     current_rows: int
     backup_rows: int
-    newest: datetime
+    last_logged_at: datetime
 
     def insert(self) -> Sql:
         """Return the INSERT of the backup; columns added since get their default values."""
@@ -98,7 +98,7 @@ def plan_undo(
     warehouse: Warehouse,
     schemas: WarehouseSchemas,
     load: ReplayLogRow,
-    rules: LoadGuards,
+    guards: LoadGuards,
 ) -> UndoPlan:
     """Check whether a load can be undone. Nothing is changed.
 
@@ -107,7 +107,7 @@ def plan_undo(
         warehouse: The warehouse.
         schemas: The schemas of its tables.
         load: The load. If its run tag was loaded into the table again, the latest load counts.
-        rules: The limits. ``force`` allows an undo although the window was changed since.
+        guards: The limits. ``force`` allows an undo although the window was changed since.
 
     Raises:
         AlreadyUndoneError: The load was undone before.
@@ -125,22 +125,22 @@ def plan_undo(
     if undone:
         raise AlreadyUndoneError(
             f"{prefix}: run tag {row.run_tag} was already undone, at {undone.at:%Y-%m-%d %H:%M:%S} "
-            f"UTC; to reverse that undo: spade-spark undo {undone.run_tag}"
+            f"UTC; to restore its rows: spade-spark undo {undone.run_tag}"
         )
     backup = _backup(session, row)
     rows = TargetRows(warehouse, schemas, row.table, row.window, UNDO + row.run_tag)
     columns = _columns(session, rows, backup)
-    if not rules.force:
+    if not guards.force:
         _check_unchanged(session, row, rows, columns, history)
     ((current_rows,),) = session.rows(rows.count())
     ((backup_rows,),) = session.rows(backup.count())
-    if backup_rows != row.before and not rules.force:
+    if backup_rows != row.rows_before and not guards.force:
         raise GuardError(
-            f"{prefix}: the backup {backup} had {row.before} rows and now has {backup_rows}: it "
-            "was changed; --force puts back the rows that it has"
+            f"{prefix}: the backup {backup} had {row.rows_before} rows and now has {backup_rows}; "
+            "use --force to restore those that it has"
         )
     if current_rows or backup_rows:
-        guard_rows(rows, current_rows, backup_rows, rules, source=f"the backup {backup}")
+        guard_row_count(rows, current_rows, backup_rows, guards, source=f"the backup {backup}")
     return UndoPlan(row, rows, backup, columns, current_rows, backup_rows, history[-1].at)
 
 
@@ -149,7 +149,7 @@ def undo_tables(
     loads: Sequence[ReplayLogRow],
     settings: WarehouseSettings,
     *,
-    rules: LoadGuards,
+    guards: LoadGuards,
     verify_lock: LockCheck,
     poolsize: int = 4,
     retries: RetryPolicy | None = None,
@@ -177,7 +177,7 @@ def undo_tables(
     for load in loads:
         rows = TargetRows(warehouse, schemas, load.table, load.window, UNDO + load.run_tag)
         attempts = TableAttempts(rows, retries, sessions, progress, LoadPhase.NOT_UNDONE)
-        tasks.append(_TableUndo(load, rules, attempts, verify_lock).run)
+        tasks.append(_TableUndo(load, guards, attempts, verify_lock).run)
     return tuple(run_concurrently(tasks, sessions, poolsize))
 
 
@@ -186,7 +186,7 @@ class _TableUndo:
     """Undoes one load."""
 
     load: ReplayLogRow
-    rules: LoadGuards
+    guards: LoadGuards
     attempts: TableAttempts
     verify_lock: LockCheck
 
@@ -210,7 +210,7 @@ class _TableUndo:
         )
 
     def _attempt(self) -> tuple[int, int, str] | UndoAlreadyDone:
-        """Undo the load in one transaction; return rows deleted, rows put back, and the backup."""
+        """Undo the load in one transaction; return rows deleted, rows restored, and the backup."""
         sessions = self.attempts.sessions
         session = sessions.open()
         self.attempts.report(LoadPhase.REPLACING, f"rows written by {self.load.run_tag}")
@@ -222,15 +222,15 @@ class _TableUndo:
             ):
                 # Checked again under the lock: an earlier attempt may have been committed.
                 plan = self._plan(session)
-                ts = _after(plan.newest)
+                ts = _time_after(plan.last_logged_at)
                 result = self._replace(session, plan, ts)
         except AlreadyUndoneError:
             return UndoAlreadyDone(self.load.table)
         except CommitOutcomeUnknownError:
             if result is None or not self.attempts.check_committed(ts):
                 raise ConnectionLostError(
-                    f"the connection was lost during the commit of {self.load.table}, which was "
-                    "rolled back"
+                    f"the connection was lost during the commit of {self.load.table}; the "
+                    "transaction was rolled back"
                 ) from None
         finally:
             sessions.close(session)
@@ -239,7 +239,7 @@ class _TableUndo:
 
     def _plan(self, session: Session) -> UndoPlan:
         rows = self.attempts.rows
-        return plan_undo(session, rows.warehouse, rows.schemas, self.load, self.rules)
+        return plan_undo(session, rows.warehouse, rows.schemas, self.load, self.guards)
 
     def _replace(self, session: Session, plan: UndoPlan, ts: datetime) -> tuple[int, int, str]:
         backup, deleted = backup_and_delete(session, plan.rows)
@@ -303,8 +303,8 @@ def _columns(
     if missing:
         raise WarehouseError(
             f"{rows.table} was not modified: {rows.schemas.schema}.{rows.relation} no longer has "
-            f"{', '.join(missing)}, which the backup {backup} has: add what is missing, or put the "
-            "other columns back with SQL"
+            f"{', '.join(missing)}, which the backup {backup} has: add what is missing, or restore "
+            "the other columns with SQL"
         )
     return columns
 
@@ -322,7 +322,7 @@ def _check_unchanged(
         GuardError: A replay or something else has changed it since.
     """
     prefix = f"{row.table} was not modified: the window {row.window}"
-    forced = "--force puts the older rows back anyway, and backs up the current ones"
+    forced = "or use --force to restore the older rows and back up the current ones"
     changes = later_changes(row, history)
     if changes:
         by = ", ".join(
@@ -330,21 +330,21 @@ def _check_unchanged(
         )
         raise GuardError(
             f"{prefix} was replaced after run tag {row.run_tag} was loaded, by {by}: undo that "
-            f"first; {forced}"
+            f"first, {forced}"
         )
     current = fingerprint(session, rows, columns)
     if current != row.fingerprint:
         had, has = (text.partition(":")[0] or "?" for text in (row.fingerprint, current))
         raise GuardError(
             f"{prefix} was changed after run tag {row.run_tag} was loaded, but not by a replay "
-            f"({had} rows then, {has} now): look at the rows first; {forced}"
+            f"({had} rows then, {has} now): check the rows first, {forced}"
         )
 
 
-def _after(newest_at: datetime) -> datetime:
+def _time_after(last_logged_at: datetime) -> datetime:
     """Return the current time, UTC, or a later one: after every time in the replay log.
 
-    The clock of the machine that wrote the newest row may be ahead.
+    The clock of the machine that wrote the latest row may be ahead.
     """
-    now = max(datetime.now(timezone.utc), newest_at + timedelta(microseconds=1))
+    now = max(datetime.now(timezone.utc), last_logged_at + timedelta(microseconds=1))
     return now.replace(tzinfo=None)

@@ -36,14 +36,14 @@ class TableAttempts:
         retries: The retry policy.
         sessions: The open sessions of all tables.
         progress: Displays each phase.
-        failed: The phase that a failure ends in.
+        failure_phase: The phase to report after a failure.
     """
 
     rows: TargetRows
     retries: RetryPolicy
     sessions: SessionPool
     progress: ProgressCallback
-    failed: LoadPhase
+    failure_phase: LoadPhase
     _guard: DisplayGuard = field(default_factory=DisplayGuard)
 
     def run_with_retries(self, attempt: Callable[[], T]) -> T | LoadFailed:
@@ -52,11 +52,11 @@ class TableAttempts:
         try:
             return self._retry(attempt)
         except SpadeError as error:
-            return self._failed(
+            return self._failure(
                 self._reason(error), unknown=isinstance(error, CommitOutcomeUnknownError)
             )
         except Exception as error:  # noqa: BLE001 - a bug in one table must not stop the others
-            return self._failed(
+            return self._failure(
                 f"{table}: internal error, {type(error).__name__}: {error}; please report this"
             )
 
@@ -83,15 +83,15 @@ class TableAttempts:
             raise CommitOutcomeUnknownError(
                 f"{key.table}: the connection was lost during COMMIT, and it is unknown whether "
                 f"the rows were replaced ({error}). Run the same command again: it first looks for "
-                f"the load in {key.control}.{replay_log.NAME}"
+                f"the result in {key.control}.{replay_log.TABLE_NAME}"
             ) from None
 
-    def _failed(self, reason: str, *, unknown: bool = False) -> LoadFailed:
-        self.report(self.failed, reason)
+    def _failure(self, reason: str, *, unknown: bool = False) -> LoadFailed:
+        self.report(self.failure_phase, reason)
         return LoadFailed(self.rows.table, reason, unknown)
 
     def _reason(self, error: SpadeError) -> str:
-        """Return the error's message, with the table and what to do next where they are missing."""
+        """Return the error's message, with the table and the next step where they are missing."""
         if isinstance(error, TransientError):
             return f"{self.rows.table} was not modified: {error}; run the same command again"
         if isinstance(error, StatementError):

@@ -3,7 +3,7 @@
 Staging does not touch the target. The swap is one short transaction that locks the replay log
 first, so two replays wait for each other there. Readers do not wait: they see the old rows until
 the commit and the new rows after it. The swap copies the old rows to a backup before it deletes
-them, so that an undo can put them back.
+them, so that an undo can restore them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from spade_spark.warehouse.backup import backup_and_delete, backup_only, backup_
 from spade_spark.warehouse.concurrency import LockCheck, replacing_transaction
 from spade_spark.warehouse.connection import BEGIN, BEGIN_SERIALIZABLE, COMMIT, Session
 from spade_spark.warehouse.dialects.base import Warehouse
-from spade_spark.warehouse.guards import LoadGuards, fingerprint, guard_rows
+from spade_spark.warehouse.guards import LoadGuards, fingerprint, guard_row_count
 from spade_spark.warehouse.information_schema import WarehouseColumn
 from spade_spark.warehouse.load_history import (
     ReplayLogRow,
@@ -176,8 +176,8 @@ def completed_load(session: Session, swap: WindowSwap) -> ReplayLogRow | None:
     """Return the earlier load that makes this one unnecessary, or None.
 
     Raises:
-        AlreadyLoadedError: The run tag was loaded, but that load is no longer valid.
-        GuardError: The load that rows are to be added to is not valid.
+        AlreadyLoadedError: The run tag was loaded, but that load is no longer in effect.
+        GuardError: Rows cannot be added, since the load to add them to is not in effect.
     """
     earlier = find_completed_load(session, swap.rows, swap.files.checksum)
     if swap.add_to and not earlier:
@@ -211,24 +211,24 @@ def stage(session: Session, swap: WindowSwap) -> StagedRows:
     return StagedRows(session, columns, rows, inside or 0, before, truncated)
 
 
-def guard(swap: WindowSwap, staged: StagedRows, rules: LoadGuards) -> None:
-    """Check that the staged rows are neither none, nor too few, nor truncated too often.
+def guard_staged_rows(swap: WindowSwap, staged: StagedRows, guards: LoadGuards) -> None:
+    """Check that there are staged rows, enough of them, and not too many truncated values.
 
     Raises:
         GuardError: The check failed; nothing was changed.
     """
-    is_quiet = staged.inside == 0 and staged.before == 0
-    if not (swap.add_to or (is_quiet and rules.skip_quiet)):
+    stays_empty = staged.inside == 0 and staged.before == 0
+    if not (swap.add_to or (stays_empty and guards.allow_already_empty)):
         note = f" ({staged.rows - staged.inside} outside it)"
         source = f"run tag {swap.rows.run_tag}"
-        guard_rows(swap.rows, staged.before, staged.inside, rules, source=source, note=note)
+        guard_row_count(swap.rows, staged.before, staged.inside, guards, source=source, note=note)
     truncated = sum(staged.truncated.values())
-    if rules.max_truncated is not None and truncated > rules.max_truncated:
+    if guards.max_truncated is not None and truncated > guards.max_truncated:
         counts = sorted(staged.truncated.items())
         by_column = ", ".join(f"{name}: {count}" for name, count in counts)
         raise GuardError(
             f"{swap.table} was not modified: {truncated} values are longer than their column and "
-            f"would be truncated ({by_column}), more than --max-truncated {rules.max_truncated}; "
+            f"would be truncated ({by_column}), more than --max-truncated {guards.max_truncated}; "
             "widen the columns, or raise the limit"
         )
 
@@ -236,17 +236,17 @@ def guard(swap: WindowSwap, staged: StagedRows, rules: LoadGuards) -> None:
 def swap_window(
     swap: WindowSwap,
     staged: StagedRows,
-    rules: LoadGuards,
+    guards: LoadGuards,
     *,
     verify_lock: LockCheck,
     was_committed: Callable[[datetime], bool],
 ) -> SwapResult | ReplayLogRow:
-    """Back up and delete the window's rows, insert the staged ones, and log it, in one commit.
+    """Back up and delete the window's rows, insert the staged rows and log it, in one commit.
 
     Args:
         swap: The replacement.
         staged: The staged rows.
-        rules: Whether a run tag may be loaded again.
+        guards: Whether a run tag may be loaded again.
         verify_lock: Verifies the run's lock; called right before rows are changed.
         was_committed: Whether the replay log has the row with this time. Called if the connection
             was lost during COMMIT.
@@ -255,7 +255,8 @@ def swap_window(
         The result; or the load of another session that made this one unnecessary.
 
     Raises:
-        AlreadyLoadedError: Another session has loaded the run tag, from other files or for less.
+        AlreadyLoadedError: Another session has loaded the run tag, from other files or for a
+            smaller window.
         SerializationError: A concurrent transaction prevented this one; nothing was changed.
         ConnectionLostError: The connection was lost; nothing was changed.
         LockLostError: Another command took over the run's lock; nothing was changed.
@@ -267,7 +268,7 @@ def swap_window(
     try:
         with replacing_transaction(session, swap.schemas.control, verify_lock):
             ts = datetime.now(timezone.utc).replace(tzinfo=None)
-            earlier = None if rules.force else completed_load(session, swap)
+            earlier = None if guards.force else completed_load(session, swap)
             if earlier:
                 return earlier
             backup, deleted = (
@@ -294,7 +295,8 @@ def swap_window(
     except CommitOutcomeUnknownError:
         if result is None or not was_committed(ts):
             raise ConnectionLostError(
-                f"the connection was lost during the commit of {swap.table}, which was rolled back"
+                f"the connection was lost during the commit of {swap.table}; the transaction was "
+                "rolled back"
             ) from None
     assert result is not None  # the transaction ended without an error
     return result

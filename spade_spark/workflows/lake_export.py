@@ -45,7 +45,7 @@ class ExportRequest:
         tables: The tables; empty for all tables of the run.
         dialect: The SQL dialect of the DDL.
         schema: The database or external schema in the DDL; empty for the default of the session.
-        rules: The guards.
+        guards: The guards.
         allow_damaged: Maximum number of corrupt input objects.
     """
 
@@ -54,7 +54,7 @@ class ExportRequest:
     tables: tuple[str, ...]
     dialect: Dialect
     schema: str
-    rules: ExportGuards
+    guards: ExportGuards
     allow_damaged: int = 0
 
 
@@ -194,7 +194,7 @@ class _TableExporter:
             PartitionRewriter(
                 self.lake, schema, time_column, scratch, self.settings.output.row_group_bytes
             ),
-            self.request.rules,
+            self.request.guards,
         )
         return self._outcome(files, publisher.publish())
 

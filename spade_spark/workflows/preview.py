@@ -113,7 +113,7 @@ def column_differences(
             yield f"{existing.name} is {existing.type}, Blueprint has {column.transformer}"
         elif _size(column) and existing.limit and _size(column) != existing.limit:
             yield f"{existing.name} is {existing.type}, Blueprint has {column.options.strip()}"
-    for name in state.others:
+    for name in state.unfilled_columns:
         yield f"{name} is not in Blueprint: new rows get its default value"
 
 
@@ -130,7 +130,7 @@ def _tables(
     result: preflight.PreflightResult,
 ) -> Iterator[TablePreview]:
     by_name = {table.name: table for table in planned.tables}
-    for state in result.states:
+    for state in result.tables:
         table = by_name[state.table]
         yield TablePreview(
             table=table.name,

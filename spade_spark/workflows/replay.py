@@ -243,7 +243,7 @@ class _ReplayRunner:
             allow_empty=request.allow_empty,
             max_truncated=request.max_truncated,
             force=request.force,
-            skip_quiet=request.all_tables,
+            allow_already_empty=request.all_tables,
         )
         lock.verify()
         with self.reporter.loading([table_files.table for table_files in files]) as progress:
@@ -254,7 +254,7 @@ class _ReplayRunner:
                 settings,
                 run_tag=request.run_tag,
                 add_to=request.from_quarantine,
-                rules=guards,
+                guards=guards,
                 verify_lock=lock.verify,
                 poolsize=request.poolsize,
                 progress=progress,

@@ -197,7 +197,7 @@ class _UndoRunner:
                 self.warehouse,
                 loads,
                 self.settings.warehouse,
-                rules=self._guards,
+                guards=self._guards,
                 verify_lock=lock.verify,
                 poolsize=self.request.poolsize,
                 progress=progress,

@@ -69,7 +69,7 @@ def test_all_tables_of_the_run_are_undone_after_a_preview(cli, capsys):
         f"{cli.harness.backups}.tag__login" in output.err
     )
     assert "Done. Run tag is undone." in output.out
-    assert "To reverse this undo: spade-spark undo undo-tag" in output.out
+    assert "To restore the deleted rows: spade-spark undo undo-tag" in output.out
     assert cli.harness.rows("login") == cli.harness.rows("chat") == list(OLD)
     assert LeaseStore(cli.store).table().leases == ()
 
@@ -95,7 +95,7 @@ def test_a_second_undo_changes_nothing_and_reports_it(cli, capsys, tables):
     assert cli.undo("tag", *tables) == 0
     output = capsys.readouterr().out
     assert "Table chat was already undone" in output
-    assert "To reverse this undo: spade-spark undo undo-tag" in output
+    assert "To restore the deleted rows: spade-spark undo undo-tag" in output
     assert cli.harness.replay_log() == log
 
 

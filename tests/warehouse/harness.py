@@ -164,7 +164,7 @@ class WarehouseHarness:
         *files: TableFiles,
         run_tag: str = "tag",
         window: Window = WINDOW,
-        rules: LoadGuards = GUARDS,
+        guards: LoadGuards = GUARDS,
         retries: RetryPolicy = FAST_RETRIES,
         **options: Any,
     ) -> tuple[LoadOutcome, ...]:
@@ -173,7 +173,7 @@ class WarehouseHarness:
             files,
             window,
             run_tag=run_tag,
-            rules=rules,
+            guards=guards,
             retries=retries,
             **{"settings": self.settings, "verify_lock": no_lock, **options},
         )

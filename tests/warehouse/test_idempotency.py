@@ -28,7 +28,7 @@ def undo(harness: WarehouseHarness, run_tag: str) -> None:
         harness.warehouse,
         rows[-1:],
         harness.settings,
-        rules=GUARDS,
+        guards=GUARDS,
         verify_lock=no_lock,
         retries=FAST_RETRIES,
     )
@@ -98,5 +98,5 @@ def test_a_larger_window_than_was_loaded_is_rejected(harness, files):
 def test_other_files_under_the_same_run_tag_are_rejected(harness, files):
     other = harness.write_files(*NEW)
     assert "from other files than the run has now" in harness.fail_to_load(other).reason
-    harness.load_table(other, rules=LoadGuards(force=True))
+    harness.load_table(other, guards=LoadGuards(force=True))
     harness.skip_load(other)

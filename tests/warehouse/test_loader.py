@@ -107,7 +107,7 @@ def test_a_forced_load_distinguishes_its_row_in_the_replay_log_from_the_earlier_
     (first,) = harness.replay_log()
     redshift.inject("^COMMIT", "drop_before", skip=1)
     newer = harness.write_files(b'"2017-11-04 13:45:00"\t"newer"\t"5"')
-    harness.load_table(newer, rules=LoadGuards(force=True))
+    harness.load_table(newer, guards=LoadGuards(force=True))
     assert harness.rows() == [OLD[0], ("2017-11-04 13:45:00", "newer", 5), OLD[3]]
     assert sorted(harness.replay_log()) == sorted([first, ("tag", "login", 2, 1, newer.checksum)])
 
@@ -119,7 +119,7 @@ def test_an_outcome_that_cannot_be_queried_is_reported_as_unknown(ready, redshif
     failure = harness.fail_to_load(files)
     assert failure.unknown
     assert "it is unknown whether the rows were replaced" in failure.reason
-    assert f"looks for the load in {harness.control}.replay" in failure.reason
+    assert f"looks for the result in {harness.control}.replay" in failure.reason
     redshift.clear_faults()
     harness.skip_load(files)
     assert harness.rows() == REPLACED
@@ -302,7 +302,7 @@ def test_an_internal_error_is_the_outcome_of_its_table(harness, monkeypatch):
     def broken(*_):
         raise RuntimeError("boom")
 
-    monkeypatch.setattr("spade_spark.warehouse.loader.guard", broken)
+    monkeypatch.setattr("spade_spark.warehouse.loader.guard_staged_rows", broken)
     assert (
         harness.fail_to_load(harness.write_files(*NEW)).reason
         == "login: internal error, RuntimeError: boom; please report this"

@@ -49,7 +49,7 @@ def undo(harness: WarehouseHarness, **options):
     harness.load_table(harness.write_files(*NEW))
     with Session(harness.warehouse.connection_info) as session:
         loads = replay_log_rows(session, harness.control)
-    options = {"verify_lock": no_lock, "retries": FAST_RETRIES, "rules": GUARDS, **options}
+    options = {"verify_lock": no_lock, "retries": FAST_RETRIES, "guards": GUARDS, **options}
     (outcome,) = undo_tables(harness.warehouse, loads, harness.settings, **options)
     return outcome
 

@@ -53,7 +53,7 @@ def test_a_table_that_passes_is_reported_with_its_rows_by_hour(harness):
     (state,) = check(harness)
     assert (state.table, state.version, state.rows) == ("login", 3, 3)
     assert [column.name for column in state.columns] == ["time", "name", "n"]
-    assert state.others == ("x",)
+    assert state.unfilled_columns == ("x",)
     hours = ((datetime(2017, 11, 4, 13), 2), (datetime(2017, 11, 4, 14), 1))  # noqa: DTZ001 - the column has no zone
     assert state.hours == hours
 
@@ -147,11 +147,13 @@ def test_missing_privileges_are_reported(as_loader):
     harness.execute(f"GRANT SELECT ON {harness.schema}.login TO {user}")
     assert problems(limited) == [
         *(
-            f"the warehouse user may not {privilege} on {harness.control}.replay: GRANT {privilege}"
+            f"the warehouse user has no {privilege} privilege on {harness.control}.replay: GRANT "
+            f"{privilege}"
             for privilege in ("SELECT", "INSERT", "DELETE")
         ),
         *(
-            f"the warehouse user may not {privilege} on {harness.schema}.login: GRANT {privilege}"
+            f"the warehouse user has no {privilege} privilege on {harness.schema}.login: GRANT "
+            f"{privilege}"
             for privilege in ("INSERT", "DELETE")
         ),
     ]
@@ -167,7 +169,7 @@ def test_a_replay_log_that_cannot_be_created_is_reported_with_its_statement(as_l
     harness.execute(f"GRANT SELECT ON {harness.control}.table_version TO {user}")
     harness.execute(f"GRANT SELECT, INSERT, DELETE ON {harness.schema}.login TO {user}")
     (problem,) = problems(limited)
-    assert f"{harness.control}.replay does not exist, and the warehouse user may not" in problem
+    assert f"{harness.control}.replay does not exist, and the warehouse user cannot" in problem
     assert f'CREATE TABLE IF NOT EXISTS "{harness.control}"."replay" ("run_tag" ' in problem
 
 
@@ -183,7 +185,7 @@ def test_an_unusable_backup_schema_is_reported_unless_backups_are_disabled(as_lo
     assert f'GRANT CREATE ON SCHEMA "{harness.backups}", or set warehouse.backup = false' in problem
     harness.execute(f"DROP SCHEMA {harness.backups}")
     (problem,) = problems(limited)
-    assert f"the schema {harness.backups} for backups does not exist" in problem
+    assert f"the backup schema {harness.backups} does not exist" in problem
     assert "or set warehouse.backup = false" in problem
     check(limited, backup=False)
     check(harness)
@@ -196,9 +198,10 @@ def test_a_replay_log_of_the_first_version_is_reported_with_the_statements_to_up
         harness.execute(f"ALTER TABLE {harness.control}.replay DROP COLUMN {column}")
     (problem,) = problems(harness)
     assert (
-        f"{harness.control}.replay has the columns of an older version; run: ALTER TABLE" in problem
+        f"an older version of spade-spark created {harness.control}.replay; to upgrade it, run: "
+        "ALTER TABLE" in problem
     )
-    for statement in problem.partition("; run: ")[2].split("; "):
+    for statement in problem.partition(", run: ")[2].split("; "):
         harness.execute(statement)
     check(harness)
     harness.load_table(harness.write_files(*NEW))
@@ -221,7 +224,7 @@ def test_a_role_that_may_not_read_the_bucket_is_reported_without_showing_it(on_r
         Bucket=harness.bucket, CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
     )
     (problem,) = problems(harness)
-    assert f"COPY may not read s3://{harness.bucket}/: " in problem
+    assert f"COPY cannot read s3://{harness.bucket}/: " in problem
     assert "Access Denied" in problem
     assert "marked" not in problem
 

@@ -195,7 +195,7 @@ def test_a_region_other_than_the_buckets_is_refused_by_copy(on_redshift, s3_sett
         WINDOW,
         harness.settings,
         run_tag="t",
-        rules=LoadGuards(),
+        guards=LoadGuards(),
         verify_lock=no_lock,
         retries=FAST_RETRIES,
     )

@@ -42,8 +42,8 @@ def loads(harness: WarehouseHarness, run_tag="tag"):
     return [latest_load(rows, run_tag, table) for table in tables]
 
 
-def undo(harness: WarehouseHarness, run_tag="tag", rules=GUARDS, **options):
-    options = {"retries": FAST_RETRIES, "rules": rules, "verify_lock": no_lock, **options}
+def undo(harness: WarehouseHarness, run_tag="tag", guards=GUARDS, **options):
+    options = {"retries": FAST_RETRIES, "guards": guards, "verify_lock": no_lock, **options}
     return undo_tables(harness.warehouse, loads(harness, run_tag), harness.settings, **options)
 
 
@@ -124,7 +124,7 @@ def test_values_of_all_types_and_null_and_empty_are_restored_exactly(harness):
     before = harness.rows()
     harness.load_table(
         harness.write_files(b'"2017-11-04 13:30:00"\t"new"', columns=("time", "text")),
-        rules=LoadGuards(min_rows_ratio=0),
+        guards=LoadGuards(min_rows_ratio=0),
     )
     undo_one(harness)
     assert harness.rows() == before
@@ -160,7 +160,7 @@ def test_a_load_can_be_undone_again_after_its_undo_was_undone(replaced):
 def test_an_undone_load_is_not_undone_twice(replaced):
     undo_one(replaced)
     assert is_already_undone(replaced)
-    assert is_already_undone(replaced, rules=FORCE)
+    assert is_already_undone(replaced, guards=FORCE)
     assert replaced.rows() == list(OLD)
     assert len(replaced.replay_log()) == 2
 
@@ -182,7 +182,7 @@ def test_a_changed_window_is_rejected_without_force(replaced, change):
     assert "was changed after run tag tag was loaded, but not by a replay" in reason
     assert "--force" in reason
     assert replaced.rows() == changed
-    assert undo_one(replaced, rules=FORCE).inserted == 2
+    assert undo_one(replaced, guards=FORCE).inserted == 2
     assert replaced.rows() == list(OLD)
     # The forced undo has backed up the changed rows.
     undo_one(replaced, "undo-tag")
@@ -207,7 +207,7 @@ def test_a_later_load_of_the_same_rows_must_be_undone_first(replaced):
 
 def test_a_forced_load_keeps_the_earlier_backup_and_undo_applies_to_the_latest_load(replaced):
     newer = b'"2017-11-04 13:45:00"\t"newer"\t"5"'
-    replaced.load_table(replaced.write_files(newer), rules=FORCE)
+    replaced.load_table(replaced.write_files(newer), guards=FORCE)
     assert backups(replaced) == ["tag__login", "tag__login__2"]
     undo_one(replaced)
     assert replaced.rows() == REPLACED
@@ -218,7 +218,7 @@ def test_an_undone_run_can_be_loaded_with_force_and_undone_again(replaced):
     undo_one(replaced)
     files = replaced.write_files(*NEW)
     assert "use --force to load it again" in replaced.fail_to_load(files).reason
-    replaced.load_table(files, rules=FORCE)
+    replaced.load_table(files, guards=FORCE)
     assert replaced.rows() == REPLACED
     undo_one(replaced)
     assert replaced.rows() == list(OLD)
@@ -232,8 +232,8 @@ def test_added_columns_get_their_defaults(replaced):
 
 def test_a_removed_column_is_rejected(replaced):
     replaced.execute(f"ALTER TABLE {replaced.schema}.login DROP COLUMN n")
-    for rules in (LoadGuards(), FORCE):
-        reason = fail_to_undo(replaced, rules=rules)
+    for guards in (LoadGuards(), FORCE):
+        reason = fail_to_undo(replaced, guards=guards)
         assert f"{replaced.schema}.login no longer has n, which the backup" in reason
 
 
@@ -264,19 +264,19 @@ def test_the_guards_of_a_load_apply_to_an_undo(harness):
     reason = fail_to_undo(harness)
     assert "has only 1 row in the window" in reason
     assert "to replace 3 existing rows" in reason
-    undo_one(harness, rules=LoadGuards(min_rows_ratio=0.3))
+    undo_one(harness, guards=LoadGuards(min_rows_ratio=0.3))
     harness.execute(f"DELETE FROM {harness.schema}.login")
     harness.load_table(harness.write_files(*NEW), run_tag="second")
     reason = fail_to_undo(harness, "second")
     assert "the backup" in reason
     assert "has no rows in the window" in reason
-    assert undo_one(harness, "second", rules=LoadGuards(allow_empty=True)).inserted == 0
+    assert undo_one(harness, "second", guards=LoadGuards(allow_empty=True)).inserted == 0
     assert harness.rows() == []
 
 
 def test_a_load_without_old_and_new_rows_can_be_undone(harness):
     harness.create_table(rows=())
-    harness.load_table(harness.write_files(parts=0), rules=LoadGuards(skip_quiet=True))
+    harness.load_table(harness.write_files(parts=0), guards=LoadGuards(allow_already_empty=True))
     assert (undo_one(harness).deleted, harness.rows()) == (0, [])
 
 
@@ -354,7 +354,7 @@ def test_a_rejected_statement_of_an_undo_leaves_no_backup_and_no_change(ready, r
         ready.warehouse,
         [load],
         ready.settings,
-        rules=LoadGuards(),
+        guards=LoadGuards(),
         verify_lock=no_lock,
         retries=FAST_RETRIES,
     )
@@ -421,7 +421,7 @@ def test_two_undos_at_once_undo_once(replaced):
             replaced.warehouse,
             [load],
             replaced.settings,
-            rules=LoadGuards(),
+            guards=LoadGuards(),
             verify_lock=no_lock,
             retries=FAST_RETRIES,
         )
@@ -508,7 +508,7 @@ def test_no_failure_of_an_undo_shows_the_password(ready, redshift):
                 ready.warehouse,
                 [load],
                 ready.settings,
-                rules=LoadGuards(),
+                guards=LoadGuards(),
                 verify_lock=no_lock,
                 retries=retries,
                 progress=lambda progress: shown.append(progress.note),

@@ -66,7 +66,7 @@ def undo(harness: WarehouseHarness) -> UndoSucceeded:
         harness.warehouse,
         loads,
         harness.settings,
-        rules=GUARDS,
+        guards=GUARDS,
         verify_lock=no_lock,
         retries=FAST_RETRIES,
     )
@@ -89,7 +89,7 @@ def test_a_load_an_undo_a_prune_and_a_plan_quote_every_name(harness, sent):
     plan = [str(statement) for statement in swap.script(state.columns, state.all_columns)]
     harness.load_table(files)
     harness.skip_load(files)
-    harness.load_table(files, rules=LoadGuards(force=True), run_tag="forced")
+    harness.load_table(files, guards=LoadGuards(force=True), run_tag="forced")
     harness.fail_to_load(
         harness.write_files(b'"2017-11-04 13:30:00"\t"x"\t"abc"'), run_tag="refused"
     )

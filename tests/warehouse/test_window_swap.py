@@ -78,7 +78,7 @@ def test_a_load_without_new_rows_is_stopped_unless_allowed(harness):
         assert "run tag tag has no rows in the window" in failure.reason
         assert "--allow-empty" in failure.reason
         assert harness.rows() == list(OLD)
-    result = harness.load_table(harness.write_files(parts=0), rules=LoadGuards(allow_empty=True))
+    result = harness.load_table(harness.write_files(parts=0), guards=LoadGuards(allow_empty=True))
     assert (result.deleted, result.inserted) == (2, 0)
     assert harness.rows() == [OLD[0], OLD[3]]
 
@@ -93,7 +93,7 @@ def test_too_few_new_rows_stop_the_load_and_the_message_names_a_sufficient_ratio
     assert harness.rows() == old
     assert (
         harness.load_table(
-            harness.write_files(*NEW), rules=LoadGuards(min_rows_ratio=0.285)
+            harness.write_files(*NEW), guards=LoadGuards(min_rows_ratio=0.285)
         ).deleted
         == 7
     )
@@ -106,7 +106,7 @@ def test_a_run_tag_is_not_loaded_twice_unless_forced(harness):
     skipped = harness.skip_load(files)
     assert (skipped.deleted, skipped.inserted) == (2, 2)
     assert harness.replay_log() == [("tag", "login", 2, 2, files.checksum)]
-    result = harness.load_table(files, rules=LoadGuards(force=True))
+    result = harness.load_table(files, guards=LoadGuards(force=True))
     assert (result.before, result.deleted, result.inserted) == (2, 2, 2)
     assert harness.rows() == REPLACED
     assert harness.replay_log() == 2 * [("tag", "login", 2, 2, files.checksum)]
@@ -126,10 +126,10 @@ def test_truncated_values_are_counted_in_bytes_by_column(harness):
         '"2017-11-04 13:00:07"\t"1234😀😀😀😀😀"\t"x"',
     ]
     files = harness.write_files(*(row.encode() for row in rows), columns=("time", "name", "id"))
-    failure = harness.fail_to_load(files, rules=LoadGuards(max_truncated=5))
+    failure = harness.fail_to_load(files, guards=LoadGuards(max_truncated=5))
     assert "(id: 2, name: 4), more than --max-truncated 5" in failure.reason
     assert harness.rows() == []
-    assert harness.load_table(files, rules=LoadGuards(max_truncated=6)).truncated == {
+    assert harness.load_table(files, guards=LoadGuards(max_truncated=6)).truncated == {
         "name": 4,
         "id": 2,
     }
@@ -257,12 +257,12 @@ def test_a_window_without_old_and_new_rows_passes_if_allowed(harness):
     harness.create_table(rows=[OLD[0], OLD[3]])
     files = harness.write_files(parts=0)
     assert "run tag tag has no rows in the window" in harness.fail_to_load(files).reason
-    guards = LoadGuards(skip_quiet=True)
-    result = harness.load_table(files, rules=guards)
+    guards = LoadGuards(allow_already_empty=True)
+    result = harness.load_table(files, guards=guards)
     assert (result.before, result.deleted, result.inserted) == (0, 0, 0)
     assert harness.replay_log() == [("tag", "login", 0, 0, files.checksum)]
     harness.create_table("busy")
     assert (
         "run tag tag has no rows in the window"
-        in harness.fail_to_load(harness.write_files(table="busy", parts=0), rules=guards).reason
+        in harness.fail_to_load(harness.write_files(table="busy", parts=0), guards=guards).reason
     )

@@ -131,7 +131,7 @@ def test_a_missing_table_and_a_different_version(harness, refused):
         "the replay cannot succeed, so nothing was changed:\n"
         "  the table physical.chat does not exist: create it, or leave chat out of the replay\n"
         "  infra.table_version has version 2 of login, but the replay makes version 3: migrate "
-        "the table and its version, or replay with the schemas of that version"
+        "the table and update its version, or replay with the schemas of version 2"
     )
 
 

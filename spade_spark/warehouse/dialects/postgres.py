@@ -11,7 +11,7 @@ from spade_spark.runs.load_results import TableFiles
 from spade_spark.settings import S3Settings
 from spade_spark.warehouse.connection import ConnectionInfo, Session, StatementError
 from spade_spark.warehouse.information_schema import WarehouseColumn
-from spade_spark.warehouse.load_errors import LoadError, message
+from spade_spark.warehouse.load_errors import LoadError, copy_error_message
 from spade_spark.warehouse.redshift_copy_format import CopyValueError, RowConverter, records
 from spade_spark.warehouse.source_files import SourceFiles, decompressed, read_problems
 from spade_spark.warehouse.sql import Identifier, Literal, Sql, identifiers
@@ -40,11 +40,11 @@ class Postgres:
         """Return the name unchanged, since it is always quoted."""
         return name
 
-    def column_problems(self, session: Session, columns: Sequence[WarehouseColumn]) -> list[str]:  # noqa: ARG002 - the protocol's
+    def column_problems(self, session: Session, columns: Sequence[WarehouseColumn]) -> list[str]:  # noqa: ARG002 - part of the protocol
         """Return no problems: PostgreSQL reads all its types from text."""
         return []
 
-    def storage_problems(self, session: Session, output: str) -> list[str]:  # noqa: ARG002 - the protocol's
+    def storage_problems(self, session: Session, output: str) -> list[str]:  # noqa: ARG002 - part of the protocol
         """Check that this process, which reads the files, may read them."""
         return read_problems(output, self.s3)
 
@@ -62,7 +62,7 @@ class Postgres:
             " WITH NO DATA",
         )
 
-    def copy(self, stage: str, columns: Sequence[WarehouseColumn], files: TableFiles) -> Sql:  # noqa: ARG002 - the protocol's
+    def copy(self, stage: str, columns: Sequence[WarehouseColumn], files: TableFiles) -> Sql:  # noqa: ARG002 - part of the protocol
         """Return the COPY of one file, in COPY's text format."""
         names = identifiers(column.name for column in columns)
         return Sql("COPY ", Identifier(stage), " (", names, ") FROM STDIN")
@@ -111,11 +111,11 @@ def _copy_file(session: Session, copy: Sql, stream: _ConvertedRows, table: str, 
     """
     try:
         session.copy_in(copy, stream)
-    except StatementError as refusal:
+    except StatementError as error:
         # The driver reports an exception of the stream as a StatementError.
-        failure = stream.failure or _load_error(url, refusal)
+        failure = stream.failure or _load_error(url, error)
         if isinstance(failure, LoadError):
-            raise CopyError(message(table, [failure])) from None
+            raise CopyError(copy_error_message(table, [failure])) from None
         raise failure from None
 
 
@@ -148,9 +148,9 @@ class _ConvertedRows:
                 size += len(converted[-1])
                 if size >= _CHUNK:
                     break
-        except CopyValueError as refused:
-            raw = refused.value.decode("utf-8", "replace")
-            self.failure = LoadError(self._url, self._line, refused.column, raw, refused.reason)
+        except CopyValueError as error:
+            raw = error.value.decode("utf-8", "replace")
+            self.failure = LoadError(self._url, self._line, error.column, raw, error.reason)
             raise
         except SpadeError as error:
             self.failure = error
@@ -164,10 +164,10 @@ class _ConvertedRows:
         return b"".join(converted)
 
 
-def _load_error(url: str, refusal: StatementError) -> LoadError | WarehouseError:
+def _load_error(url: str, error: StatementError) -> LoadError | WarehouseError:
     """Return the load error with the row and column in PostgreSQL's error context, if any."""
-    match = _CONTEXT.search(refusal.context)
+    match = _CONTEXT.search(error.context)
     if match is None:
-        return refusal
-    reason = str(refusal).partition(" (in: ")[0]
+        return error
+    reason = str(error).partition(" (in: ")[0]
     return LoadError(url, int(match["line"]), match["column"] or "", match["value"] or "", reason)

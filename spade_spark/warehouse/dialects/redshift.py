@@ -34,10 +34,10 @@ _TYPES = (
 _LOADABLE = re.compile(_TYPES)
 _NUMBER = re.compile("smallint|integer|bigint|real|double precision|numeric")
 
-_MAX_VARCHAR_BYTES = 65535  # bytes
-_MAX_CHAR_BYTES = 4096  # bytes
+_MAX_VARCHAR_BYTES = 65535
+_MAX_CHAR_BYTES = 4096
 _MEGABYTE = 1 << 20
-_MAX_UTF8_BYTES = 4  # bytes of UTF-8
+_MAX_UTF8_BYTES = 4  # of one character
 
 _DENIED = re.compile(
     r"AccessDenied|Access ?Denied|Status 403|not authorized|InvalidAccessKeyId", re.I
@@ -64,7 +64,7 @@ class Redshift:
         """Return the name in lower case, which is how Redshift stores names by default."""
         return name.lower()
 
-    def column_problems(self, session: Session, columns: Sequence[WarehouseColumn]) -> list[str]:  # noqa: ARG002 - the protocol's
+    def column_problems(self, session: Session, columns: Sequence[WarehouseColumn]) -> list[str]:  # noqa: ARG002 - part of the protocol
         """Return the columns whose type COPY cannot load from text."""
         return [
             f'column "{column.name}" has type {column.type}, which COPY cannot load from text'
@@ -83,8 +83,8 @@ class Redshift:
     def create_stage(
         self,
         stage: str,
-        schema: str,  # noqa: ARG002 - the protocol's
-        table: str,  # noqa: ARG002 - the protocol's
+        schema: str,  # noqa: ARG002 - part of the protocol
+        table: str,  # noqa: ARG002 - part of the protocol
         columns: Sequence[WarehouseColumn],
     ) -> Sql:
         """Create the staging table; its character columns are wider by one character.
@@ -94,7 +94,7 @@ class Redshift:
         counted. The INSERT then truncates it to the target's length. Staging in VARCHAR(65535)
         would use more memory. ``LIKE`` does not work: ALTER COLUMN TYPE rejects several encodings.
         """
-        defined = [
+        definitions = [
             Sql(
                 Identifier(column.name),
                 f" {_staged_type(column)}",
@@ -102,7 +102,7 @@ class Redshift:
             )
             for column in columns
         ]
-        return Sql("CREATE TEMP TABLE ", Identifier(stage), " (", joined(defined), ")")
+        return Sql("CREATE TEMP TABLE ", Identifier(stage), " (", joined(definitions), ")")
 
     def copy(self, stage: str, columns: Sequence[WarehouseColumn], files: TableFiles) -> Sql:
         """Return the COPY of the manifest, with the columns in the order of the rows' values."""
@@ -118,20 +118,20 @@ class Redshift:
         try:
             with session.transaction():
                 session.run(self.copy(stage, columns, files))
-        except StatementError as refusal:
+        except StatementError as error:
             errors = load_errors.read(session, self.s3, columns)
-            if not errors or not load_errors.has_load_errors(refusal):
+            if not errors or not load_errors.has_load_errors(error):
                 raise
-            raise CopyError(load_errors.message(files.table, errors)) from None
+            raise CopyError(load_errors.copy_error_message(files.table, errors)) from None
         return _count_truncated(session, stage, columns)
 
     def row_hash(self, columns: Sequence[WarehouseColumn]) -> Sql:
         """Chain FNV_HASH over the columns: each hash is the seed of the next.
 
         https://docs.aws.amazon.com/redshift/latest/dg/r_FNV_HASH.html does not define the hash of
-        NULL. So each value is preceded by a NULL flag, which also separates neighbours, and NULL is
-        replaced. The length of chain that the planner accepts, and its cost, are not tested on a
-        real cluster.
+        NULL. So each value is preceded by a NULL flag, which also separates adjacent values, and
+        NULL is replaced. How long a chain the planner accepts, and what it costs, was not tested on
+        a real cluster.
         """
         chain = Sql("FNV_HASH(0)")
         for column in columns:
@@ -142,7 +142,7 @@ class Redshift:
         return Sql("CAST(", chain, " AS DECIMAL(38, 0))")
 
     def table_sizes(self, session: Session, schema: str) -> dict[str, int]:
-        """Read SVV_TABLE_INFO, in MB. It omits empty tables, and many users may not read it.
+        """Read SVV_TABLE_INFO, in MB. It omits empty tables, and many users cannot read it.
 
         https://docs.aws.amazon.com/redshift/latest/dg/r_SVV_TABLE_INFO.html
         """
@@ -178,7 +178,7 @@ class Redshift:
         except WarehouseError as error:
             if _DENIED.search(str(error)):
                 return [
-                    f"COPY may not read {output}: {error}; grant the role in warehouse.iam_role "
+                    f"COPY cannot read {output}: {error}; grant the role in warehouse.iam_role "
                     "s3:GetObject and s3:ListBucket there"
                 ]
         return []
