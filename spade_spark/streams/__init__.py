@@ -1,1 +1,1 @@
-"""Rows to Kinesis Streams and Firehose, as Blueprint's stream configuration says."""
+"""Publication of rows to Kinesis Data Streams and Firehose."""

@@ -1,4 +1,4 @@
-"""Kinesis Data Streams and Firehose. The only module that imports their clients."""
+"""The clients of Kinesis Data Streams and Firehose. No other module imports them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from spade_spark.streams.limits import FIREHOSE
 from spade_spark.streams.sender import THROTTLED, RequestFailedError
 from spade_spark.streams.validation import region_of
 
-_SERVER_FAULT: Final = 500
-# The stream's configuration limits the attempts, so the client itself must not retry.
+_SERVER_ERROR: Final = 500
+# The sender retries as the stream's configuration says, so the client must not.
 _CONFIG: Final = Config(
     retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=5, read_timeout=30
 )
@@ -31,13 +31,13 @@ _SESSION_NAME: Final = "spade-spark"
 
 
 class AwsService:
-    """One stream or Firehose at AWS, or at a server with the same API.
+    """One Kinesis or Firehose stream at AWS, or at a server with the same API.
 
-    The client is created at the first use, in the process that uses it.
+    The client is created on first use, in the process that uses it.
 
     Args:
         stream: The stream.
-        settings: The default region, and the endpoint if it is not AWS.
+        settings: The settings: the default region, and the endpoint if it is not AWS.
     """
 
     def __init__(self, stream: Stream, settings: Settings) -> None:
@@ -51,7 +51,7 @@ class AwsService:
         try:
             results = self._put(records)
         except aws.ClientError as error:
-            return [self._throttle(error)] * len(records)
+            return [self._throttling_code(error)] * len(records)
         except (aws.HTTPClientError, aws.ConnectionError, ResponseParserError) as error:
             raise RequestFailedError(
                 f"{self._name} does not respond ({type(error).__name__}); check the network, then "
@@ -68,8 +68,8 @@ class AwsService:
             )
         return [str(result.get("ErrorCode") or "") for result in results]
 
-    def _throttle(self, error: aws.ClientError) -> str:
-        """Return the error code if the whole request was throttled.
+    def _throttling_code(self, error: aws.ClientError) -> str:
+        """Return the error code of a request that was throttled as a whole.
 
         Raises:
             RequestFailedError: The service failed.
@@ -79,9 +79,9 @@ class AwsService:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if code in THROTTLED:
             return code
-        if status >= _SERVER_FAULT:
+        if status >= _SERVER_ERROR:
             raise RequestFailedError(
-                f"{self._name} answered {status} {code}; run the same command again", in_doubt=True
+                f"{self._name} returned {status} {code}; run the same command again", in_doubt=True
             ) from None
         raise InputError(
             f"{self._name} refused the request ({status} {code}): check the stream's name, region "
@@ -106,18 +106,18 @@ class AwsService:
         service = "firehose" if self._stream.stream_type == FIREHOSE else "kinesis"
         session = new_session()
         if self._stream.stream_role:
-            # botocore has no public API for credentials that refresh themselves.
+            # botocore has no public API for setting refreshable credentials.
             session._credentials = self._role_credentials()  # type: ignore[attr-defined] # noqa: SLF001
-        return self._open(session, service)
+        return self._new_client(session, service)
 
     def _role_credentials(self) -> RefreshableCredentials:
-        sts = self._open(new_session(), "sts")
+        sts = self._new_client(new_session(), "sts")
         assume_role = _role_assumer(sts, self._stream.stream_role)
         return RefreshableCredentials.create_from_metadata(
             assume_role(), assume_role, "sts-assume-role"
         )
 
-    def _open(self, session: Session, service: str) -> Any:
+    def _new_client(self, session: Session, service: str) -> Any:
         client: Callable[..., Any] = boto3.Session(botocore_session=session).client
         return client(
             service, region_name=self._region, endpoint_url=self._endpoint, config=_CONFIG

@@ -1,4 +1,4 @@
-"""Groups items by size, number and age: into globs, and into batches."""
+"""Groups rows into globs, and records into batches, by size, number and age."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _UNLIMITED = -1
 class Batcher(Generic[Item]):
     """Collects items into batches, in order.
 
-    An item that would exceed a limit starts the next batch. An item that is larger than
-    ``max_size`` is a batch of its own.
+    An item that would exceed a limit starts a new batch. An item larger than ``max_size`` gets its
+    own batch.
 
     Args:
-        max_size: Limit of a batch in bytes, including the overhead.
-        max_age: Seconds that the oldest item may wait.
-        max_entries: Limit of the number of items; -1 for no limit.
+        max_size: Maximum bytes of a batch, including the overhead.
+        max_age: Maximum seconds that the oldest item waits.
+        max_entries: Maximum number of items; -1 for no limit.
         overhead: Additional bytes of each item.
         clock: Returns a monotonic time in seconds.
     """
@@ -40,23 +40,23 @@ class Batcher(Generic[Item]):
         self._oldest = 0.0
 
     def add(self, item: Item, size: int) -> list[Item]:
-        """Add an item of ``size`` bytes; return the batch that it completes, or nothing."""
+        """Add an item of ``size`` bytes; return the batch that this completes, or nothing."""
         complete: list[Item] = []
         if self._size + size > self._max_size or len(self._waiting) == self._max_entries:
-            complete = self.take()
+            complete = self.flush()
         if not self._waiting:
             self._oldest = self._clock()
         self._waiting.append(item)
         self._size += size + self._overhead
         return complete
 
-    def take_old(self) -> list[Item]:
-        """Return the current batch if it has waited for ``max_age``, else nothing."""
+    def flush_if_due(self) -> list[Item]:
+        """Return the current batch if its oldest item has waited for ``max_age``, else nothing."""
         if self._waiting and self._clock() - self._oldest >= self._max_age:
-            return self.take()
+            return self.flush()
         return []
 
-    def take(self) -> list[Item]:
+    def flush(self) -> list[Item]:
         """Return the current batch, and start a new one."""
         batch, self._waiting, self._size = self._waiting, [], 0
         return batch

@@ -17,15 +17,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from spade_spark.errors import InputError
 
 
-def _tuple_of_list(value: object) -> object:
-    """Convert a JSON list to a tuple; leave other values for validation to refuse."""
+def _list_to_tuple(value: object) -> object:
+    """Convert a JSON list to a tuple. Other values are left for validation to refuse."""
     return tuple(value) if isinstance(value, list) else value
 
 
-Texts = Annotated[tuple[str, ...], BeforeValidator(_tuple_of_list)]
+Strings = Annotated[tuple[str, ...], BeforeValidator(_list_to_tuple)]
 
 
-class _Published(BaseModel):
+class _BlueprintModel(BaseModel):
     model_config = ConfigDict(
         frozen=True,
         strict=True,
@@ -35,13 +35,13 @@ class _Published(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _named_in_any_case(cls, members: object) -> object:
+    def _lowercase_names(cls, members: object) -> object:
         if not isinstance(members, Mapping):
             return members
         return {name.lower(): value for name, value in members.items() if value is not None}
 
 
-class Condition(_Published):
+class Condition(_BlueprintModel):
     """A condition on the value of one field.
 
     Attributes:
@@ -51,37 +51,37 @@ class Condition(_Published):
     """
 
     field: str = ""
-    values: Texts = ()
+    values: Strings = ()
     operator: str = ""
 
 
-class EventRule(_Published):
+class EventRule(_BlueprintModel):
     """Which rows of an event a stream gets, and which fields of them.
 
     Attributes:
-        fields: Outbound names of columns.
-        field_renames: Names of fields in the stream.
-        all_fields: Whether all columns with a value are fields, instead of ``fields``.
+        fields: Outbound names of the columns to send.
+        field_renames: New names of fields in the stream, by outbound name.
+        all_fields: Whether all columns with a value are sent, instead of ``fields``.
         filter: The filter's name; empty for none.
         filter_parameters: The conditions of the filter ``isOneOf``, which must all hold.
         skip_default_filter: Whether the default filter does not apply.
     """
 
-    fields: Texts = ()
+    fields: Strings = ()
     field_renames: dict[str, str] = Field(default_factory=dict)
     all_fields: bool = False
     filter: str = ""
-    filter_parameters: Annotated[tuple[Condition, ...], BeforeValidator(_tuple_of_list)] = ()
+    filter_parameters: Annotated[tuple[Condition, ...], BeforeValidator(_list_to_tuple)] = ()
     skip_default_filter: bool = False
 
 
-class GlobberConfig(_Published):
+class GlobberConfig(_BlueprintModel):
     """When a glob is complete.
 
     Attributes:
         max_size: Bytes of its JSON before compression.
         max_age: The maximum age of its oldest entry, as a Go duration.
-        buffer_length: The queue length of the live processor; unused here.
+        buffer_length: A queue length of the live processor; unused here.
     """
 
     max_size: int = 0
@@ -89,14 +89,14 @@ class GlobberConfig(_Published):
     buffer_length: int | None = None
 
 
-class BatcherConfig(_Published):
+class BatcherConfig(_BlueprintModel):
     """When a batch is complete.
 
     Attributes:
         max_size: Bytes of its entries.
         max_entries: Number of its entries; -1 for as many as the service accepts.
         max_age: The maximum age of its oldest entry, as a Go duration.
-        buffer_length: The queue length of the live processor; unused here.
+        buffer_length: A queue length of the live processor; unused here.
     """
 
     max_size: int = 0
@@ -105,19 +105,19 @@ class BatcherConfig(_Published):
     buffer_length: int | None = None
 
 
-class Stream(_Published):
+class Stream(_BlueprintModel):
     """One stream: ``SpadeConfig``.
 
     Attributes:
         stream_name: Its name at AWS.
-        stream_type: ``stream`` for Kinesis Streams, ``firehose`` for Firehose.
-        stream_region: Its region; empty for the settings' region.
-        stream_role: The role to assume; empty for the credentials of this process.
+        stream_type: ``stream`` for Kinesis Data Streams, ``firehose`` for Firehose.
+        stream_region: Its AWS region; empty for the region in the settings.
+        stream_role: The IAM role to assume; empty for the credentials of this process.
         compress: Whether rows are sent as globs.
-        firehose_redshift_stream: Whether a record consists of its fields only.
+        firehose_redshift_stream: Whether a record consists only of its fields.
         event_name_target_field: The field for the event's name; empty for none.
         exclude_empty_fields: Whether fields without a value are omitted.
-        buffer_size: The queue length of the live processor; unused here.
+        buffer_size: A queue length of the live processor; unused here.
         max_attempts_per_record: Attempts to send a record before it is dropped.
         retry_delay: The time between two attempts, as a Go duration.
         events: The rules by event name, which is the table name.
@@ -141,11 +141,11 @@ class Stream(_Published):
     batcher: BatcherConfig = BatcherConfig()
 
 
-class Entry(_Published):
+class Entry(_BlueprintModel):
     """One entry of the published list.
 
     Attributes:
-        aws_account: The account that owns the stream.
+        aws_account: The AWS account that owns the stream.
         version: The configuration's version.
         dropped: Whether the stream is no longer in use.
         spade_config: The stream.
@@ -162,7 +162,7 @@ class Entry(_Published):
         return self.aws_account, self.spade_config.stream_type, self.spade_config.stream_name
 
 
-class Unreadable(BaseModel):
+class UnreadableEntry(BaseModel):
     """An entry with members of the wrong type.
 
     Attributes:
@@ -176,17 +176,17 @@ class Unreadable(BaseModel):
     reason: str
 
 
-_NAMES: Final = {
+_MEMBER_NAMES: Final = {
     alias: "".join(part.capitalize() for part in name.split("_")).replace("Aws", "AWS")
     for model in (Entry, Stream, EventRule, Condition, GlobberConfig, BatcherConfig)
     for name, alias in ((name, name.replace("_", "")) for name in model.model_fields)
 }
 
 
-def read_entries(raw: bytes, source: str) -> tuple[list[Entry], list[Unreadable]]:
+def read_entries(raw: bytes, source: str) -> tuple[list[Entry], list[UnreadableEntry]]:
     """Return the newest version of each stream, in order, and the unreadable entries.
 
-    Dropped streams are included, so that a request for one gets a specific error.
+    Dropped streams are included, so that an error can say that a requested stream was dropped.
 
     Args:
         raw: The list, uncompressed.
@@ -202,7 +202,9 @@ def read_entries(raw: bytes, source: str) -> tuple[list[Entry], list[Unreadable]
             entry = Entry.model_validate(published)
         except ValidationError as error:
             unreadable.append(
-                Unreadable(name=_name_of(published, number), reason=_format_errors(error))
+                UnreadableEntry(
+                    name=_name_or_number(published, number), reason=_format_errors(error)
+                )
             )
             continue
         known = newest.get(entry.key)
@@ -227,8 +229,8 @@ def _read_list(raw: bytes, source: str) -> list[Any]:
     return entries
 
 
-def _name_of(published: object, number: int) -> str:
-    """The stream's name, even if the rest of the entry is invalid."""
+def _name_or_number(published: object, number: int) -> str:
+    """Return the stream's name, even if the rest of the entry is invalid; or else its number."""
     for member in ("spadeconfig", "streamname"):
         members = published if isinstance(published, dict) else {}
         published = {str(name).lower(): value for name, value in members.items()}.get(member)
@@ -236,8 +238,9 @@ def _name_of(published: object, number: int) -> str:
 
 
 def _format_errors(error: ValidationError) -> str:
-    """All errors in one line, with the member names of Blueprint."""
+    """Format all errors on one line, with the member names of Blueprint."""
     return "; ".join(
-        ".".join(_NAMES.get(str(part), str(part)) for part in detail["loc"]) + f": {detail['msg']}"
+        ".".join(_MEMBER_NAMES.get(str(part), str(part)) for part in detail["loc"])
+        + f": {detail['msg']}"
         for detail in error.errors(include_input=False, include_url=False)
     )

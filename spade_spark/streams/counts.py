@@ -7,18 +7,18 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True)
 class StreamCounts:
-    """The rows of a stream's events, by what happened to them.
+    """Counts of the rows of a stream's events, by outcome.
 
     ``rows`` = ``outside`` + ``filtered`` + ``empty`` + ``published`` + ``dropped``.
 
     Attributes:
         rows: All rows of the stream's events.
         outside: Rows outside the window.
-        filtered: Rows that a filter removed.
-        empty: Rows without any field.
+        filtered: Rows that a filter rejected.
+        empty: Rows without any field to send.
         published: Rows that the service accepted.
-        dropped: Rows in records that were too large, or refused at every allowed attempt.
-        repeated: Upper bound of the rows that the service may have accepted twice.
+        dropped: Rows in records that were too large, or refused in every attempt.
+        repeated: Maximum number of rows that the service may have accepted twice.
         records: Records that the service accepted; a glob is one record.
         requests: Requests sent.
         unanswered: Requests that failed as a whole.

@@ -2,8 +2,9 @@
 
 A record is JSON: ``{"UUID", "Version": 1, "Data", "CreatedAt"}``. ``Data`` is an object of a row's
 fields, or the base64 of a *glob*: the byte 0x01, then raw DEFLATE (RFC 1951) of a JSON array of
-``{"Name", "Fields"}``. A record for a Firehose ends with a line feed. A record for a Firehose that
-feeds Redshift consists of the fields only, without NUL characters, which Redshift does not accept.
+``{"Name", "Fields"}``. A record for Firehose ends with a line feed. If Firehose
+loads it into Redshift, the record is only the object of fields, without NUL characters, which
+Redshift rejects.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from spade_spark.streams.config import Stream
 from spade_spark.streams.limits import FIREHOSE
 
 VERSION: Final = 1
-"""The version of records and of globs."""
-_FASTEST: Final = 1
-_RAW_DEFLATE: Final = -15
-_MICROS: Final = "%Y-%m-%d %H:%M:%S.%f"
+"""The format version of records and globs."""
+_COMPRESSION_LEVEL: Final = 1
+_RAW_DEFLATE_WBITS: Final = -15
+_TIME_FORMAT: Final = "%Y-%m-%d %H:%M:%S.%f"
 _JSON: Final = msgspec.json.Encoder(order="deterministic")
 
 
@@ -63,18 +64,18 @@ class Record:
 
 
 def row_payload(fields: Mapping[str, str], row: int) -> Payload:
-    """The payload of one row."""
+    """Return the payload of one row."""
     return Payload(_JSON.encode(fields), row, row, 1)
 
 
 def glob_entry(event: str, fields: Mapping[str, str], row: int) -> Payload:
-    """One row as an entry of a glob."""
+    """Return one row as an entry of a glob."""
     return Payload(_JSON.encode({"Name": event, "Fields": fields}), row, row, 1)
 
 
 def glob(entries: Sequence[Payload]) -> Payload:
     """Combine entries of :func:`glob_entry` into one payload."""
-    compressor = isal_zlib.compressobj(_FASTEST, isal_zlib.DEFLATED, _RAW_DEFLATE)
+    compressor = isal_zlib.compressobj(_COMPRESSION_LEVEL, isal_zlib.DEFLATED, _RAW_DEFLATE_WBITS)
     array = b"[%b]" % b",".join(entry.data for entry in entries)
     data = bytes([VERSION]) + compressor.compress(array) + compressor.flush()
     return Payload(data, entries[0].first, entries[-1].last, len(entries))
@@ -88,7 +89,7 @@ class Envelope:
 
     Args:
         stream: The stream.
-        name: A name of the run, partition and stream in which row numbers are unique.
+        name: A name that is unique for the run, partition and stream.
         now: Returns the current time in UTC.
     """
 
@@ -105,26 +106,26 @@ class Envelope:
         self._suffix = b"\n" if stream.stream_type == FIREHOSE else b""
 
     def record(self, payload: Payload) -> Record:
-        """The record of a payload."""
+        """Wrap a payload in a record."""
         rows = f"{payload.first}-{payload.last}/{payload.rows}"
         key = str(uuid.uuid5(self._namespace, rows))
-        data = _without_nul(payload.data) if self._fields_only else self._wrapped(key, payload.data)
+        data = _without_nul(payload.data) if self._fields_only else self._wrap(key, payload.data)
         return Record(key, data + self._suffix, payload.last, payload.rows)
 
-    def _wrapped(self, key: str, data: bytes) -> bytes:
+    def _wrap(self, key: str, data: bytes) -> bytes:
         return msgspec.json.encode(
             {
                 "UUID": key,
                 "Version": VERSION,
                 "Data": data if self._compressed else msgspec.Raw(data),
-                "CreatedAt": _created(self._now()),
+                "CreatedAt": _format_time(self._now()),
             }
         )
 
 
-def _created(now: datetime) -> str:
+def _format_time(now: datetime) -> str:
     """Format as Go's ``2006-01-02 15:04:05.999``, with at most three fractional digits."""
-    return now.strftime(_MICROS)[:-3].rstrip("0").rstrip(".")
+    return now.strftime(_TIME_FORMAT)[:-3].rstrip("0").rstrip(".")
 
 
 def _without_nul(data: bytes) -> bytes:

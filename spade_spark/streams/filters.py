@@ -1,7 +1,7 @@
 """Filters: which rows a stream gets.
 
-The built-in filters are those of the live processor. The settings can add filters, or override a
-built-in one.
+The built-in filters are those of the live processor. The settings can add filters and override
+built-in ones.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _condition(field: str, operator: str, *values: str) -> FilterCondition:
     return FilterCondition.model_validate({"field": field, "operator": operator, "values": values})
 
 
-KNOWN: Final[Mapping[str, tuple[FilterCondition, ...]]] = MappingProxyType(
+BUILT_IN_FILTERS: Final[Mapping[str, tuple[FilterCondition, ...]]] = MappingProxyType(
     {
         "isAGSEvent": (
             _condition(
@@ -48,18 +48,17 @@ KNOWN: Final[Mapping[str, tuple[FilterCondition, ...]]] = MappingProxyType(
         "isTwilightApp": (_condition("client_app", IN_SET, "twilight"),),
     }
 )
-"""The built-in filters."""
 
 
-def is_known(name: str, settings: StreamSettings) -> bool:
-    """Whether a filter ``name`` exists."""
-    return name == PARAMETERIZED or name in settings.filters or name in KNOWN
+def filter_exists(name: str, settings: StreamSettings) -> bool:
+    """Whether a filter of this name is built in or defined in the settings."""
+    return name == PARAMETERIZED or name in settings.filters or name in BUILT_IN_FILTERS
 
 
-def filter_of(rule: EventRule, settings: StreamSettings) -> Filter:
-    """Combine the rule's own filter with the default filter, unless the rule skips it.
+def combined_filter(rule: EventRule, settings: StreamSettings) -> Filter:
+    """Combine the rule's own filter with the default filter, unless the rule skips the default.
 
-    Parameters of a rule without a filter are ignored, as the live processor does.
+    Filter parameters have no effect without the filter ``isOneOf``, as in the live processor.
     """
     conditions: list[Condition | FilterCondition] = []
     if not rule.skip_default_filter:
@@ -67,15 +66,15 @@ def filter_of(rule: EventRule, settings: StreamSettings) -> Filter:
     if rule.filter == PARAMETERIZED:
         conditions += rule.filter_parameters
     elif rule.filter:
-        conditions += settings.filters.get(rule.filter) or KNOWN[rule.filter]
-    tests = [
+        conditions += settings.filters.get(rule.filter) or BUILT_IN_FILTERS[rule.filter]
+    checks = [
         (condition.field, frozenset(condition.values), condition.operator == IN_SET)
         for condition in conditions
     ]
 
     def passes(record: Mapping[str, str]) -> bool:
         return all(
-            (record.get(field, "") in values) is expected for field, values, expected in tests
+            (record.get(field, "") in values) is expected for field, values, expected in checks
         )
 
     return passes

@@ -1,4 +1,4 @@
-"""Limits of requests to the services.
+"""Limits of AWS for requests.
 
 Kinesis Data Streams, PutRecords: 500 records of up to 1 MiB each including the partition key, 5 MiB
 in total. Firehose, PutRecordBatch: 500 records of up to 1,000 KiB each, 4 MiB in total.
@@ -20,9 +20,9 @@ class Limits:
     """The limits of one service.
 
     Attributes:
-        records: Records in one request.
-        request_bytes: Bytes of all records of a request.
-        record_bytes: Bytes of one record.
+        records: Maximum number of records in one request.
+        request_bytes: Maximum bytes of all records in one request.
+        record_bytes: Maximum bytes of one record, including its partition key.
     """
 
     records: int
@@ -37,4 +37,4 @@ LIMITS: Final = {
     STREAM: Limits(500, 5 * _MIB, _MIB),
     FIREHOSE: Limits(500, 4 * _MIB, 1000 * _KIB),
 }
-"""By ``StreamType``."""
+"""The limits by ``StreamType``."""

@@ -1,4 +1,4 @@
-"""Publishes the rows of one stream: fields, records, batches, requests."""
+"""Publishes the rows of one partition to one stream: as records, in batches, in requests."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from spade_spark.streams.sender import Sender
 
 
 class Publisher:
-    """Publishes numbered rows in order, and tracks up to which row all are settled.
+    """Publishes numbered rows in order, and tracks which ones are settled.
 
-    A row is settled when it was skipped, accepted by the service, or dropped. After a failure, all
+    A row is settled when it was skipped, dropped, or accepted by the service. After a failure, the
     rows that are not settled must be published again.
 
     Args:
         stream: The stream.
-        sender: Sends its records.
-        envelope: Creates its records.
-        settled: The number of the first row to publish.
-        counts: The counts of the rows before it.
+        sender: The sender of its records.
+        envelope: Wraps its rows in records.
+        settled: The number of the first row to publish; all rows before it are settled.
+        counts: The counts of the rows before ``settled``.
         clock: Returns a monotonic time in seconds.
     """
 
@@ -76,7 +76,7 @@ class Publisher:
         Raises:
             SpadeError: As :meth:`~spade_spark.streams.sender.Sender.send`.
         """
-        self._send_old()
+        self._send_due()
         if isinstance(fields, SkipReason):
             self._skipped.append((row, fields))
         elif self._globber is None:
@@ -86,20 +86,20 @@ class Publisher:
             self._batch_glob(self._globber.add(entry, len(entry.data)))
 
     def flush(self, rows: int) -> None:
-        """Send all waiting rows. Then all rows before number ``rows`` are settled.
+        """Send all waiting rows, and mark all rows before number ``rows`` as settled.
 
         Raises:
             SpadeError: As :meth:`~spade_spark.streams.sender.Sender.send`.
         """
         if self._globber is not None:
-            self._batch_glob(self._globber.take())
-        self._send(self._batcher.take())
+            self._batch_glob(self._globber.flush())
+        self._send(self._batcher.flush())
         self._settle(rows)
 
-    def _send_old(self) -> None:
+    def _send_due(self) -> None:
         if self._globber is not None:
-            self._batch_glob(self._globber.take_old())
-        self._send(self._batcher.take_old())
+            self._batch_glob(self._globber.flush_if_due())
+        self._send(self._batcher.flush_if_due())
 
     def _batch_glob(self, entries: Sequence[Payload]) -> None:
         if entries:

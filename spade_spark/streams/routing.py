@@ -8,11 +8,11 @@ from enum import Enum
 
 from spade_spark.settings import StreamSettings
 from spade_spark.streams.config import Stream
-from spade_spark.streams.filters import filter_of
+from spade_spark.streams.filters import combined_filter
 
 
 class SkipReason(Enum):
-    """Why a row is not published to a stream. The values are names of counts."""
+    """Why a row is not published to a stream. Each value is the name of a count."""
 
     OUTSIDE = "outside"
     FILTERED = "filtered"
@@ -21,10 +21,10 @@ class SkipReason(Enum):
 
 @dataclass(frozen=True)
 class WindowFilter:
-    """The window in the form of the rows' times. The load compares the same way.
+    """The window, in the form of the times in rows. A load selects the same rows.
 
     Attributes:
-        column: The outbound name of the time column. All rows of a table without it are published.
+        column: The outbound name of the time column. In tables without it, no row is outside.
         start: START, ``YYYY-MM-DD HH:MM:SS``.
         end: END, in the same form.
     """
@@ -43,9 +43,9 @@ class Selector:
 
     Args:
         stream: The stream.
-        table: The table's name, which is the event's.
-        columns: The outbound names of the rows' values, in order.
-        settings: The named filters, and the default filter.
+        table: The table's name, which is also the event's name.
+        columns: The outbound names of the columns, in order.
+        settings: The settings: the named filters and the default filter.
         window: The window; None for all rows.
     """
 
@@ -59,7 +59,7 @@ class Selector:
     ) -> None:
         rule = stream.events[table]
         self._columns = tuple(columns)
-        self._passes = filter_of(rule, settings)
+        self._passes = combined_filter(rule, settings)
         self._names = {name: rule.field_renames.get(name, name) for name in rule.fields}
         self._all = rule.all_fields
         self._keep_empty = not stream.exclude_empty_fields

@@ -24,7 +24,7 @@ THROTTLED: Final = frozenset(
         "ThrottlingException",
     }
 )
-"""Error codes for throttling: the first of Kinesis, the others of Firehose."""
+"""Error codes for throttling. The first one is from Kinesis, the others are from Firehose."""
 _INTERNAL: Final = frozenset({"InternalFailure", "InternalServerError"})
 
 
@@ -62,10 +62,10 @@ class Sender:
         stream: The stream.
         service: The service to send to.
         sleep: Sleeps for a number of seconds.
-        alive: Called before each request, to renew the heartbeat.
+        heartbeat: Called before each request to renew the lease.
 
     Attributes:
-        counts: The counts; only rows in records are included.
+        counts: The counts of the rows in these records; skipped rows are not included.
     """
 
     def __init__(
@@ -73,16 +73,16 @@ class Sender:
         stream: Stream,
         service: Service,
         sleep: Callable[[float], None],
-        alive: Callable[[], None] = lambda: None,
+        heartbeat: Callable[[], None] = lambda: None,
     ) -> None:
         self.counts = StreamCounts()
-        self._service, self._sleep, self._alive = service, sleep, alive
+        self._service, self._sleep, self._heartbeat = service, sleep, heartbeat
         self._attempts = stream.max_attempts_per_record
         self._delay = max(parse_duration(stream.retry_delay), 0.0)
         self._limits = LIMITS[stream.stream_type]
 
     def send(self, records: Sequence[Record]) -> None:
-        """Send records that fit in one request, until each is accepted or dropped.
+        """Send the records of one request; retry refused ones until each is accepted or dropped.
 
         Raises:
             TransientError: The last attempt failed as a whole. The records that the service may
@@ -91,39 +91,42 @@ class Sender:
         """
         pending = [record for record in records if self._size(record) <= self._limits.record_bytes]
         accepted: list[Record] = []
-        doubtful: set[Record] = set()
+        in_doubt: set[Record] = set()
         try:
-            self._send_until_accepted(pending, accepted, doubtful)
+            self._send_until_accepted(pending, accepted, in_doubt)
         except BaseException:
             # The next task attempt sends all these records again.
-            self._count(repeated=_rows(doubtful.union(accepted)))
+            self._count(repeated=_rows(in_doubt.union(accepted)))
             raise
         published = _rows(accepted)
         dropped = _rows(records) - published
         self._count(
             rows=_rows(records), published=published, dropped=dropped, records=len(accepted)
         )
-        self._count(repeated=_rows(doubtful))
+        self._count(repeated=_rows(in_doubt))
 
     def requests(self, records: Sequence[Record]) -> Iterator[list[Record]]:
         """Split records into requests, in order."""
         return split_requests(records, self._limits, self._size)
 
     def _send_until_accepted(
-        self, pending: list[Record], accepted: list[Record], doubtful: set[Record]
+        self, pending: list[Record], accepted: list[Record], in_doubt: set[Record]
     ) -> None:
-        """Add accepted records to ``accepted``, and possibly duplicated ones to ``doubtful``."""
+        """Send until all records are accepted or no attempt is left.
+
+        Adds accepted records to ``accepted``, and possibly accepted ones to ``in_doubt``.
+        """
         for attempt in range(self._attempts):
             if not pending:
                 break
             if attempt:
                 self._sleep(self._delay)
-            self._alive()
+            self._heartbeat()
             try:
                 codes = self._put(pending)
             except RequestFailedError as error:
                 if error.in_doubt:
-                    doubtful.update(pending)
+                    in_doubt.update(pending)
                 if attempt + 1 == self._attempts:
                     raise TransientError(str(error)) from None
                 continue
@@ -160,7 +163,7 @@ class Sender:
 def split_requests(
     records: Sequence[Record], limits: Limits, size: Callable[[Record], int]
 ) -> Iterator[list[Record]]:
-    """Split records into requests within ``limits``. A record that is too large is alone in one."""
+    """Split records into requests within ``limits``. A record that is too large gets its own."""
     request: list[Record] = []
     request_bytes = 0
     for record in records:

@@ -11,11 +11,11 @@ from typing import Final
 from spade_spark.blueprint import fetch
 from spade_spark.errors import InputError, UsageError
 from spade_spark.settings import Settings
-from spade_spark.streams.config import Entry, Stream, Unreadable, read_entries
+from spade_spark.streams.config import Entry, Stream, UnreadableEntry, read_entries
 from spade_spark.streams.validation import region_of, validate, warnings
 
 ALL: Final = "all"
-"""All streams, on the command line."""
+"""The name that selects all streams on the command line."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class StreamSelection:
     """The streams that a replay publishes to.
 
     Attributes:
-        targets: The streams that take at least one of the tables, in the published order.
-        idle: Names of the streams of ``all`` that take none of the tables.
+        targets: The streams that receive at least one of the tables, in Blueprint's order.
+        idle: Names of the selected streams that receive none of the tables.
         remarks: Warnings about their configurations, one sentence each.
         sha256: Hash of everything that affects what is published (hex); empty without targets.
     """
@@ -56,11 +56,11 @@ class StreamSelection:
 def select_streams(
     names: Sequence[str], tables: Collection[str], settings: Settings
 ) -> StreamSelection:
-    """Select the streams of these names, or all, that take any of the tables.
+    """Select the streams of these names, or all streams, that receive any of the tables.
 
     Raises:
-        UsageError: A name is unknown to Blueprint, was dropped, or takes none of the tables; or no
-            stream takes any of them.
+        UsageError: A named stream does not exist, was dropped, or receives none of the tables; or
+            no stream receives any of them.
         InputError: The list cannot be read, or the configuration of a stream is invalid.
     """
     if not names:
@@ -77,17 +77,17 @@ def select_streams(
         if not entry.dropped and (ALL in requested or entry.spade_config.stream_name in named)
     ]
     _require_valid(selected, _requested_of(unreadable, requested), settings)
-    busy = [entry for entry in selected if entry.spade_config.events.keys() & set(tables)]
-    idle = {entry.spade_config.stream_name for entry in selected if entry not in busy}
-    unused = (named & idle) - {entry.spade_config.stream_name for entry in busy}
-    if unused:
+    receiving = [entry for entry in selected if entry.spade_config.events.keys() & set(tables)]
+    idle = {entry.spade_config.stream_name for entry in selected if entry not in receiving}
+    without_tables = (named & idle) - {entry.spade_config.stream_name for entry in receiving}
+    if without_tables:
         raise UsageError(
-            f"stream {', '.join(sorted(unused))} takes none of the requested tables: remove it "
-            "from --publish, or add one of its tables"
+            f"stream {', '.join(sorted(without_tables))} receives none of the requested tables: "
+            "remove it from --publish, or add one of its tables"
         )
-    if not busy:
-        raise UsageError("Blueprint has no stream that takes these tables: omit --publish")
-    targets = tuple(StreamTarget(_id(entry), entry.spade_config) for entry in busy)
+    if not receiving:
+        raise UsageError("Blueprint has no stream that receives these tables: omit --publish")
+    targets = tuple(StreamTarget(_id(entry), entry.spade_config) for entry in receiving)
     return StreamSelection(
         targets=targets,
         idle=tuple(sorted(idle)),
@@ -105,33 +105,37 @@ def _id(entry: Entry) -> str:
 
 
 def _require_known(
-    named: set[str], entries: Sequence[Entry], unreadable: Sequence[Unreadable]
+    named: set[str], entries: Sequence[Entry], unreadable: Sequence[UnreadableEntry]
 ) -> None:
     existing = {entry.spade_config.stream_name for entry in entries if not entry.dropped}
     dropped = {entry.spade_config.stream_name for entry in entries if entry.dropped} - existing
     known = existing | {entry.name for entry in unreadable}
     errors = [
-        f"stream {name} was dropped in Blueprint" if name in dropped else _unknown(name, existing)
+        f"stream {name} was dropped in Blueprint"
+        if name in dropped
+        else _unknown_stream(name, existing)
         for name in sorted(named - known)
     ]
     if errors:
         raise UsageError(f"--publish: {'; '.join(errors)}")
 
 
-def _unknown(name: str, existing: Iterable[str]) -> str:
+def _unknown_stream(name: str, existing: Iterable[str]) -> str:
     closest = get_close_matches(name, existing, n=1)
     hint = f"did you mean {closest[0]}?" if closest else "check the name"
     return f"Blueprint has no stream {name} ({hint})"
 
 
-def _requested_of(unreadable: Iterable[Unreadable], requested: set[str]) -> list[Unreadable]:
+def _requested_of(
+    unreadable: Iterable[UnreadableEntry], requested: set[str]
+) -> list[UnreadableEntry]:
     return [entry for entry in unreadable if ALL in requested or entry.name in requested]
 
 
 def _require_valid(
-    entries: Iterable[Entry], unreadable: Iterable[Unreadable], settings: Settings
+    entries: Iterable[Entry], unreadable: Iterable[UnreadableEntry], settings: Settings
 ) -> None:
-    """Refuse all requested streams if one is invalid, so that nothing is published in part."""
+    """Raise an error if any requested stream is invalid."""
     errors = [f"{invalid.name}: {invalid.reason}" for invalid in unreadable]
     for entry in entries:
         problems = "; ".join(validate(entry.spade_config, settings))

@@ -1,6 +1,6 @@
 """Validates a stream's configuration by the rules of the live processor.
 
-In addition, each record needs at least one attempt. Queue lengths are checked only if present.
+Two rules differ: a record needs at least one attempt, and queue lengths may be missing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from spade_spark.gocompat.duration import parse_duration
 from spade_spark.settings import Settings, StreamSettings
 from spade_spark.streams.config import BatcherConfig, Condition, EventRule, GlobberConfig, Stream
-from spade_spark.streams.filters import OPERATORS, PARAMETERIZED, is_known
+from spade_spark.streams.filters import OPERATORS, PARAMETERIZED, filter_exists
 from spade_spark.streams.limits import FIREHOSE, LIMITS
 
 
@@ -40,12 +40,12 @@ def validate(stream: Stream, settings: Settings) -> Iterator[str]:
 
 
 def region_of(stream: Stream, settings: Settings) -> str:
-    """The stream's region; by default, that of the settings."""
+    """The stream's region, or else the region in the settings."""
     return stream.stream_region or settings.s3.region
 
 
 def warnings(stream: Stream) -> Iterator[str]:
-    """Yield values that are valid but have no effect or less than expected, one clause each."""
+    """Yield the values that are valid but have less effect than expected, one clause each."""
     limits = LIMITS[stream.stream_type]
     if stream.batcher.max_entries > limits.records:
         yield (
@@ -69,7 +69,7 @@ def _batcher(batcher: BatcherConfig) -> Iterator[str]:
 
 
 def _size_and_age(config: GlobberConfig | BatcherConfig) -> Iterator[str]:
-    """The common rules of globs and batches."""
+    """The rules that apply to both globs and batches."""
     yield from _duration("MaxAge", config.max_age, positive=True)
     if config.max_size <= 0:
         yield "MaxSize must be positive"
@@ -88,7 +88,7 @@ def _duration(name: str, text: str, *, positive: bool) -> Iterator[str]:
 
 
 def _event(rule: EventRule, settings: StreamSettings) -> Iterator[str]:
-    if rule.filter and not is_known(rule.filter, settings):
+    if rule.filter and not filter_exists(rule.filter, settings):
         yield f"unknown filter: {rule.filter} (streams.filters in the settings can define it)"
     if rule.filter == PARAMETERIZED:
         if not rule.filter_parameters:

@@ -56,7 +56,7 @@ def plan_replay(request: Request, settings: Settings) -> PlannedReplay:
 
     Raises:
         UsageError: Blueprint does not have a requested table or stream, the schema of a table is
-            invalid, or a stream takes none of the tables.
+            invalid, or a stream receives none of the tables.
         InputError: The schemas, the edge store or the event metadata cannot be read, the window
             has no objects, or a stream must not be written to.
     """

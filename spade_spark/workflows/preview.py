@@ -194,7 +194,7 @@ def _remarks(request: Request, planned: PlannedReplay) -> Iterator[str]:
     if "parquet" in formats:
         yield f"The run writes Parquet files for a lake (output.format is {formats})"
     if planned.streams.idle:
-        yield f"Streams that take none of the tables: {', '.join(planned.streams.idle)}"
+        yield f"Streams that receive none of the tables: {', '.join(planned.streams.idle)}"
     yield from planned.streams.remarks
     for skipped in planned.skipped_tables:
         yield f"Table {skipped.name} would be skipped: {skipped.reason}"

@@ -1,4 +1,4 @@
-"""Kinesis Streams and Firehose over HTTP."""
+"""Kinesis Data Streams and Firehose over HTTP."""
 
 import pytest
 
@@ -110,7 +110,7 @@ def test_records_with_a_truncated_response_are_counted_as_repeated(consumer, s3_
     assert len({key for key, _ in read}) == 5
 
 
-def test_a_refused_connection_leaves_nothing_in_doubt(s3_server, aws_keys):
+def test_no_record_is_in_doubt_after_a_refused_connection(s3_server, aws_keys):
     unreachable = Settings.model_validate({"streams": {"endpoint_url": "http://127.0.0.1:1"}})
     with pytest.raises(RequestFailedError) as failed:
         AwsService(stream(), unreachable).put(records(stream(), 1))

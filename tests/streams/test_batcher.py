@@ -23,10 +23,10 @@ def test_an_item_that_would_exceed_the_size_starts_the_next_batch():
     assert batcher.add("a", 6) == []
     assert batcher.add("b", 4) == []
     assert batcher.add("c", 1) == ["a", "b"]
-    assert batcher.take() == ["c"]
+    assert batcher.flush() == ["c"]
 
 
-def test_the_overhead_of_each_item_counts():
+def test_the_overhead_of_each_item_counts_towards_the_size():
     """A glob has a bracket or a comma before each entry."""
     batcher = new_batcher(overhead=1)
     batcher.add("a", 4)
@@ -37,7 +37,7 @@ def test_the_overhead_of_each_item_counts():
     assert batcher.add("b", 6) == ["a"]
 
 
-def test_an_item_that_is_too_large_is_a_batch_of_its_own():
+def test_an_item_that_is_too_large_gets_its_own_batch():
     batcher = new_batcher()
     batcher.add("a", 1)
     assert batcher.add("large", 11) == ["a"]
@@ -52,24 +52,24 @@ def test_the_number_of_items_is_limited():
 def test_the_oldest_item_waits_no_longer_than_the_maximum_age():
     clock = Clock()
     batcher = new_batcher(clock=clock)
-    assert batcher.take_old() == []
+    assert batcher.flush_if_due() == []
     batcher.add("a", 1)
     clock.now = 4.9
     batcher.add("b", 1)
-    assert batcher.take_old() == []
+    assert batcher.flush_if_due() == []
     clock.now = 5
-    assert batcher.take_old() == ["a", "b"]
+    assert batcher.flush_if_due() == ["a", "b"]
     batcher.add("c", 1)
     clock.now = 9.9
-    assert batcher.take_old() == []
+    assert batcher.flush_if_due() == []
 
 
 @given(st.lists(st.integers(0, 12)), st.integers(1, 4))
-def test_nothing_is_lost_and_no_limit_is_exceeded(sizes, most):
-    batcher = new_batcher(max_entries=most)
-    parts = [batcher.add((number, size), size) for number, size in enumerate(sizes)]
-    parts = [part for part in [*parts, batcher.take()] if part]
-    assert [item for part in parts for item in part] == list(enumerate(sizes))
-    for part in parts:
-        assert len(part) <= most
-        assert len(part) == 1 or sum(size for _, size in part) <= 10
+def test_nothing_is_lost_and_no_limit_is_exceeded(sizes, max_entries):
+    batcher = new_batcher(max_entries=max_entries)
+    batches = [batcher.add((number, size), size) for number, size in enumerate(sizes)]
+    batches = [batch for batch in [*batches, batcher.flush()] if batch]
+    assert [item for batch in batches for item in batch] == list(enumerate(sizes))
+    for batch in batches:
+        assert len(batch) <= max_entries
+        assert len(batch) == 1 or sum(size for _, size in batch) <= 10

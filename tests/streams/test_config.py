@@ -132,7 +132,7 @@ def test_dropped_streams_are_skipped(blueprint):
         blueprint(*entries, names=["gone"])
 
 
-def test_the_newest_version_of_a_stream_counts(blueprint):
+def test_the_newest_version_of_a_stream_is_used(blueprint):
     entries = [
         entry(spade_config(RetryDelay="2s"), version=2),
         entry(spade_config(RetryDelay="1s"), version=1),
@@ -143,7 +143,7 @@ def test_the_newest_version_of_a_stream_counts(blueprint):
     assert target.stream.retry_delay == "2s"
 
 
-def test_account_and_type_distinguish_streams_of_the_same_name(blueprint):
+def test_streams_of_the_same_name_are_distinguished_by_account_and_type(blueprint):
     entries = [
         entry(spade_config(), AWSAccount=1),
         entry(spade_config(), AWSAccount=2),
@@ -153,13 +153,15 @@ def test_account_and_type_distinguish_streams_of_the_same_name(blueprint):
     assert blueprint(*entries, names=["views"]).ids == ids
 
 
-def test_an_unknown_name_is_refused_with_the_closest_match(blueprint):
+def test_the_error_about_an_unknown_stream_suggests_the_closest_name(blueprint):
     with pytest.raises(UsageError, match=r"no stream vews \(did you mean views\?\)"):
         blueprint(entry(spade_config()), names=["vews"])
 
 
-def test_a_stream_that_takes_none_of_the_tables_is_refused_if_named_else_skipped(blueprint):
-    with pytest.raises(UsageError, match="stream views takes none of the requested tables"):
+def test_a_stream_that_receives_none_of_the_tables_is_refused_if_named_and_skipped_with_all(
+    blueprint,
+):
+    with pytest.raises(UsageError, match="stream views receives none of the requested tables"):
         blueprint(entry(spade_config()), names=["views"], tables=["chat"])
     selection = blueprint(
         entry(spade_config()),
@@ -170,8 +172,8 @@ def test_a_stream_that_takes_none_of_the_tables_is_refused_if_named_else_skipped
 
 
 @pytest.mark.parametrize("entries", [[], [entry(spade_config())]])
-def test_all_streams_are_refused_if_none_takes_a_table(blueprint, entries):
-    with pytest.raises(UsageError, match="no stream that takes these tables: omit --publish"):
+def test_publishing_to_all_streams_is_refused_if_none_receives_a_table(blueprint, entries):
+    with pytest.raises(UsageError, match="no stream that receives these tables: omit --publish"):
         blueprint(*entries, tables=["chat"])
 
 

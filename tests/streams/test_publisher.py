@@ -1,4 +1,4 @@
-"""Publication of one stream's rows, and which rows are settled after failures."""
+"""Publication of rows to one stream, and which rows are settled after a failure."""
 
 import json
 
@@ -16,7 +16,7 @@ from tests.streams.test_batcher import Clock
 
 
 class Service:
-    """Accepts all records, except in the requests of the given numbers, which fail."""
+    """Accepts all records, but fails at the requests with the given numbers."""
 
     def __init__(self, fails=()):
         self.fails, self.requests, self.accepted = set(fails), 0, []
@@ -55,7 +55,7 @@ def test_rows_wait_no_longer_than_the_maximum_age(compress):
     clock, service = Clock(), Service()
     publisher = new_publisher(configured, service, clock)
     publisher.add(0, "login", {"n": "0"})
-    clock.now = 2.5  # the glob is complete and waits in the batch from now on
+    clock.now = 2.5  # the glob is complete, and now waits in the batch
     publisher.add(1, "login", SkipReason.FILTERED)
     assert (service.requests, publisher.settled) == (0, 0)
     clock.now = 5.5

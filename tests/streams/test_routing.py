@@ -1,9 +1,9 @@
-"""Which rows go to a stream, and with which fields."""
+"""Which rows are published to a stream, and with which fields."""
 
 import pytest
 
 from spade_spark.settings import StreamSettings
-from spade_spark.streams.filters import KNOWN
+from spade_spark.streams.filters import BUILT_IN_FILTERS
 from spade_spark.streams.routing import Selector, SkipReason, WindowFilter
 from tests.streams.harness import stream
 
@@ -99,7 +99,7 @@ def test_parameters_without_their_filter_are_ignored():
     ],
 )
 def test_built_in_filters(name, row, passes):
-    assert name in KNOWN
+    assert name in BUILT_IN_FILTERS
     got = fields({"AllFields": True, "Filter": name}, list(row.values()), list(row))
     assert (got is not SkipReason.FILTERED) is passes
 

@@ -1,4 +1,4 @@
-"""Sending records, and retries of refused records."""
+"""Sending of records, and retries of refused ones."""
 
 import pytest
 from hypothesis import given
@@ -14,7 +14,7 @@ THROTTLE = "ProvisionedThroughputExceededException"
 
 
 class Service:
-    """Answers each request with a given list of codes or error."""
+    """Answers each request with the next list of codes, or raises the next error."""
 
     def __init__(self, *answers):
         self.answers = list(answers)
@@ -99,7 +99,7 @@ def test_records_of_a_lost_response_are_counted_as_repeated():
 
 
 def test_rows_are_not_lost_if_the_last_attempt_fails():
-    """The rows are not settled, so a task retry publishes them, accepted ones for a second time."""
+    """The rows are not settled, so a task retry publishes all of them, including accepted ones."""
     down = RequestFailedError("down; run the same command again", in_doubt=False)
     sender, _ = new_sender(Service(["", THROTTLE, THROTTLE], down, down))
     with pytest.raises(TransientError, match="run the same command again"):
@@ -124,10 +124,12 @@ def test_the_heartbeat_is_renewed_before_each_request():
 
 
 @given(st.lists(st.integers(1, 12)), st.integers(1, 4))
-def test_requests_keep_the_order_and_stay_within_the_limits(sizes, most):
+def test_requests_keep_the_order_and_stay_within_the_limits(sizes, max_records):
     sent = [Record(str(n), bytes(size), n, 1) for n, size in enumerate(sizes)]
-    parts = list(split_requests(sent, Limits(most, 10, 10), lambda record: len(record.data)))
-    assert [record for part in parts for record in part] == sent
-    for part in parts:
-        assert len(part) <= most
-        assert len(part) == 1 or sum(len(record.data) for record in part) <= 10
+    requests = list(
+        split_requests(sent, Limits(max_records, 10, 10), lambda record: len(record.data))
+    )
+    assert [record for request in requests for record in request] == sent
+    for request in requests:
+        assert len(request) <= max_records
+        assert len(request) == 1 or sum(len(record.data) for record in request) <= 10

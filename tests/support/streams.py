@@ -1,4 +1,4 @@
-"""Streams and Firehoses at a local AWS server, and a consumer that reads them."""
+"""Kinesis and Firehose streams at a local AWS server, and a consumer that reads them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Consumer:
         self._client("kinesis").delete_stream(StreamName=name)
 
     def new_firehose(self):
-        """Create a Firehose that delivers to its own bucket; return its name."""
+        """Create a Firehose stream that delivers to its own bucket; return its name."""
         name = f"firehose-{uuid.uuid4().hex[:12]}"
         location = {"LocationConstraint": REGION}
         self._client("s3").create_bucket(Bucket=name, CreateBucketConfiguration=location)
@@ -66,7 +66,7 @@ class Consumer:
         return [record["Data"] for _, record in self.read_stream(name)]
 
     def read_firehose(self, name):
-        """Return all delivered lines of a Firehose, decoded."""
+        """Return all lines that a Firehose stream delivered, decoded."""
         s3 = self._client("s3")
         keys = [entry["Key"] for entry in s3.list_objects_v2(Bucket=name).get("Contents", [])]
         bodies = [s3.get_object(Bucket=name, Key=key)["Body"].read() for key in keys]

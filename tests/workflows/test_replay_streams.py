@@ -129,7 +129,7 @@ def test_the_plan_names_the_streams(harness, capsys):
             "others": [],
         }
     ]
-    assert "Streams that take none of the tables: idle" in preview["remarks"]
+    assert "Streams that receive none of the tables: idle" in preview["remarks"]
     assert main([*arguments, "--publish", "views"]) == 0
     text = printed(capsys)
     assert "Stream: stream/views in us-west-2; events: login" in text
@@ -209,7 +209,7 @@ def test_rows_that_a_stream_keeps_rejecting_are_reported_with_exit_status_1(
     ("options", "refusal"),
     [
         (["--publish", "vews"], "Blueprint has no stream vews (did you mean views?)"),
-        (["--publish", "gone"], "stream gone takes none of the requested tables"),
+        (["--publish", "gone"], "stream gone receives none of the requested tables"),
     ],
 )
 def test_an_invalid_stream_is_refused_before_anything_runs(harness, capsys, options, refusal):
