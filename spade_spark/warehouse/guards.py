@@ -44,7 +44,7 @@ def guard_row_count(
         after: The number of rows afterwards.
         guards: The limits.
         source: Where the new rows come from, for the message: "run tag x".
-        note: An addition to the message if there are no new rows.
+        note: Extra text for the message about an empty window.
 
     Raises:
         GuardError: The check failed; nothing was changed.

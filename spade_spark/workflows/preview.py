@@ -101,19 +101,19 @@ def empty_hours(window: Window, listing: Listing) -> tuple[str, ...]:
 
 
 def column_differences(
-    table: Table, state: preflight.TableStatus, registry: Registry = TRANSFORMERS
+    table: Table, status: preflight.TableStatus, registry: Registry = TRANSFORMERS
 ) -> Iterator[str]:
     """Describe each difference between the columns in the warehouse and in Blueprint.
 
     Raises:
         InputError: A column has an unknown transformer.
     """
-    for column, existing in zip(table.columns, state.columns, strict=True):
+    for column, existing in zip(table.columns, status.columns, strict=True):
         if not re.fullmatch(registry.spec(column.transformer).accepted_sql_types, existing.type):
             yield f"{existing.name} is {existing.type}, Blueprint has {column.transformer}"
         elif _size(column) and existing.limit and _size(column) != existing.limit:
             yield f"{existing.name} is {existing.type}, Blueprint has {column.options.strip()}"
-    for name in state.unfilled_columns:
+    for name in status.unfilled_columns:
         yield f"{name} is not in Blueprint: new rows get its default value"
 
 
@@ -130,15 +130,15 @@ def _tables(
     result: preflight.PreflightResult,
 ) -> Iterator[TablePreview]:
     by_name = {table.name: table for table in planned.tables}
-    for state in result.tables:
-        table = by_name[state.table]
+    for status in result.tables:
+        table = by_name[status.table]
         yield TablePreview(
             table=table.name,
             version=table.version,
-            rows=state.rows,
-            hours=state.hours,
-            differences=tuple(column_differences(table, state)),
-            statements=tuple(_statements(request, settings, warehouse, table, state)),
+            rows=status.rows,
+            hours=status.hours,
+            differences=tuple(column_differences(table, status)),
+            statements=tuple(_statements(request, settings, warehouse, table, status)),
         )
 
 
@@ -147,7 +147,7 @@ def _statements(
     settings: Settings,
     warehouse: Warehouse,
     table: Table,
-    state: preflight.TableStatus,
+    status: preflight.TableStatus,
 ) -> list[str]:
     """The SQL that a load would run. Its files do not exist yet."""
     base = open_store(settings.output.base, settings.s3).url
@@ -167,7 +167,7 @@ def _statements(
         request.run_tag,
         request.from_quarantine,
     )
-    return [str(statement) for statement in swap.script(state.columns, state.all_columns)]
+    return [str(statement) for statement in swap.script(status.columns, status.all_columns)]
 
 
 def _streams(settings: Settings, planned: PlannedReplay) -> Iterator[StreamPreview]:

@@ -309,7 +309,7 @@ class _ReplayRunner:
     def _confirm_load(self, completed: CompletedRun, tables: Sequence[Table]) -> None:
         """Like :meth:`_confirm_plan`, for the files of a completed run."""
         assert self.warehouse is not None  # Request.check refuses to skip both steps
-        states = preflight.require_preflight(
+        statuses = preflight.require_preflight(
             self.warehouse,
             tables,
             self.request.window,
@@ -317,9 +317,9 @@ class _ReplayRunner:
             output=self.run.store.url,
         )
         new_rows = {table.table: table.rows for table in completed.manifest.tables}
-        for state in states:
+        for status in statuses:
             self.reporter.log(
-                f"{state.table}: {state.rows:,} rows in the window now, "
-                f"{new_rows[state.table]:,} rows in the run"
+                f"{status.table}: {status.rows:,} rows in the window now, "
+                f"{new_rows[status.table]:,} rows in the run"
             )
-        self._confirm(sum(state.rows for state in states))
+        self._confirm(sum(status.rows for status in statuses))

@@ -13,7 +13,7 @@ from tests.warehouse.harness import WINDOW
 TIME = Column("time", "time", "f@timestamp@unix")
 
 
-def states(harness, table):
+def run_preflight(harness, table):
     settings = WarehouseSettings.model_validate(harness.settings.model_dump(by_alias=True))
     return preflight.require_preflight(
         harness.warehouse, [table], WINDOW, settings, output=harness.output
@@ -28,8 +28,8 @@ def test_a_table_with_the_declared_types_matches_all_transformers(harness):
     types = {f"c{number}": spec.sql_type for number, spec in enumerate(TRANSFORMERS.specs)}
     harness.create_table(columns={"time": "TIMESTAMP", **types}, rows=())
     table = Table("login", 3, (TIME, *columns))
-    (state,) = states(harness, table)
-    assert list(column_differences(table, state)) == []
+    (status,) = run_preflight(harness, table)
+    assert list(column_differences(table, status)) == []
 
 
 @pytest.mark.parametrize("spec", TRANSFORMERS.specs, ids=lambda spec: spec.name)

@@ -88,6 +88,18 @@ def test_adding_rows_from_the_runs_own_quarantine_leaves_the_load_in_effect(harn
     assert len(harness.rows()) == len(REPLACED) + 1
 
 
+def test_rows_are_not_added_to_a_run_that_is_not_loaded(harness, files):
+    added = harness.write_files(b'"2017-11-04 13:40:00"\t"added"\t"40"')
+    reason = harness.fail_to_load(added, run_tag="other.quarantine", add_to="other").reason
+    assert "rows can only be added to those of run tag other, which was not loaded" in reason
+    assert "load it first, with --skip-transform --runtag other" in reason
+    undo(harness, "tag")
+    reason = harness.fail_to_load(added, run_tag="tag.quarantine", add_to="tag").reason
+    assert "rows can only be added to those of run tag tag, which was undone at" in reason
+    assert "to restore them first: spade-spark undo undo-tag" in reason
+    assert harness.rows() == list(OLD)
+
+
 def test_a_larger_window_than_was_loaded_is_rejected(harness, files):
     wider = Window(WINDOW.start, Window.parse("2017-11-04 14:00:00", "2017-11-04 14:00:01").end)
     reason = harness.fail_to_load(files, window=wider).reason

@@ -14,10 +14,13 @@ from spade_spark.errors import ConnectionLostError
 from spade_spark.progress import LoadPhase, LoadProgress
 from spade_spark.retry import RetryPolicy
 from spade_spark.runs.load_results import LoadFailed, LoadOutcome, TableLoaded
+from spade_spark.warehouse.concurrency import SessionPool
 from spade_spark.warehouse.connection import ConnectionInfo, Session
 from spade_spark.warehouse.guards import LoadGuards
 from spade_spark.warehouse.sql import Sql
-from tests.warehouse.harness import NEW, OLD, REPLACED, phases
+from spade_spark.warehouse.table_attempts import TableAttempts
+from spade_spark.warehouse.target_rows import TargetRows, schemas_from_settings
+from tests.warehouse.harness import FAST_RETRIES, NEW, OLD, REPLACED, WINDOW, phases
 
 # The statements of a load in order, as patterns.
 STATEMENTS = [
@@ -179,10 +182,10 @@ def test_two_loads_of_one_run_tag_at_once_replace_once(harness):
     files = harness.write_files(*NEW)
     harness.load()
     outcomes: list[LoadOutcome] = []
-    both = threading.Barrier(2)
+    barrier = threading.Barrier(2)
 
     def load() -> None:
-        both.wait()
+        barrier.wait()
         outcomes.extend(harness.load(files))
 
     threads = [threading.Thread(target=load) for _ in range(2)]
@@ -202,11 +205,11 @@ def test_a_real_serialization_conflict_is_retried(ready, redshift):
     """Another session deletes a row of the window after the transaction's snapshot."""
     harness, files = ready
 
-    def rival() -> None:
+    def delete_a_row() -> None:
         harness.execute(f"DELETE FROM {harness.schema}.login WHERE name = 'old' AND n = 2")
 
     # The check of the replay log, under the lock, takes the transaction's snapshot.
-    redshift.inject('^DELETE FROM "physical', "call", function=rival)
+    redshift.inject('^DELETE FROM "physical', "call", function=delete_a_row)
     reported: list[LoadProgress] = []
     result = harness.load_table(files, progress=reported.append)
     assert LoadPhase.WAITING in phases(reported)
@@ -279,6 +282,20 @@ def test_an_interrupt_rolls_back_and_starts_no_other_table(harness, default_sign
     deadline = time.monotonic() + 5
     while harness.execute(sessions) != [(0,)]:
         assert time.monotonic() < deadline
+
+
+def test_an_interrupted_table_is_reported_with_what_to_do_once(on_postgres):
+    warehouse = on_postgres.warehouse
+    schemas = schemas_from_settings(on_postgres.settings)
+    sessions = SessionPool(warehouse.connection_info)
+    sessions.stop.set()
+    rows = TargetRows(warehouse, schemas, "login", WINDOW, "tag")
+    attempts = TableAttempts(rows, FAST_RETRIES, sessions, print, LoadPhase.NOT_LOADED)
+    outcome = attempts.run_with_retries(sessions.open)
+    assert isinstance(outcome, LoadFailed)
+    assert outcome.reason == (
+        "login was not modified: the command was interrupted; run the same command again"
+    )
 
 
 def test_a_warehouse_that_does_not_answer_is_a_transient_error(on_postgres, tmp_path):

@@ -50,12 +50,12 @@ def test_a_table_that_passes_is_reported_with_its_rows_by_hour(harness):
     )
     for time in ("12:59:59", "13:00:00", "13:59:59", "14:00:00", "14:00:01"):
         harness.execute(f"INSERT INTO {harness.schema}.login (time) VALUES ('2017-11-04 {time}')")
-    (state,) = check(harness)
-    assert (state.table, state.version, state.rows) == ("login", 3, 3)
-    assert [column.name for column in state.columns] == ["time", "name", "n"]
-    assert state.unfilled_columns == ("x",)
+    (status,) = check(harness)
+    assert (status.table, status.version, status.rows) == ("login", 3, 3)
+    assert [column.name for column in status.columns] == ["time", "name", "n"]
+    assert status.unfilled_columns == ("x",)
     hours = ((datetime(2017, 11, 4, 13), 2), (datetime(2017, 11, 4, 14), 1))  # noqa: DTZ001 - the column has no zone
-    assert state.hours == hours
+    assert status.hours == hours
 
 
 def test_the_preflight_writes_nothing(harness):
@@ -83,16 +83,17 @@ def test_all_problems_of_all_tables_are_reported_at_once(harness):
         Table("timeless", 1, LOGIN.columns[1:]),
     ]
     harness.create_table("timeless", version=1)
-    found = problems(harness, *tables)
-    assert len(found) == 6
+    reported = problems(harness, *tables)
+    assert len(reported) == 6
     for problem, expected in zip(
-        found,
+        reported,
         [
             f'{harness.schema}.login has no column "name", which Blueprint has',
             f"{harness.control}.table_version has version 2 of login, but the replay",
-            "has version 7 of newer, but the replay makes version 3",
+            "version 7 of newer, but the replay makes version 3: migrate the table and update its "
+            "version, or replay with the schemas of version 7",
             f"the table {harness.schema}.missing does not exist",
-            "has no version of unversioned, but the replay makes version 1",
+            "has no version of unversioned, but the replay makes version 1: add the version",
             'timeless has no column "time" that Blueprint fills',
         ],
         strict=True,
@@ -256,8 +257,8 @@ def test_names_are_folded_to_lower_case_on_redshift(on_redshift):
     on_redshift.execute(
         f"INSERT INTO {on_redshift.control}.table_version VALUES ('Login', 3, '2017-01-01')"
     )
-    (state,) = check(on_redshift, upper)
-    assert [column.name for column in state.columns] == ["time", "n"]
+    (status,) = check(on_redshift, upper)
+    assert [column.name for column in status.columns] == ["time", "n"]
 
 
 def test_a_warehouse_is_recognized_by_its_version(on_postgres, redshift, s3_settings):

@@ -46,7 +46,9 @@ def test_copy_has_exactly_the_specified_options(on_redshift, redshift):
     assert copy.endswith(COPY_OPTIONS)
 
 
-def test_the_stage_is_wider_by_one_character_to_count_truncated_values(on_redshift, redshift):
+def test_staging_columns_are_wider_by_one_character_to_count_truncated_values(
+    on_redshift, redshift
+):
     columns = {
         "time": "timestamp NOT NULL",
         "v": "varchar(5)",
@@ -151,7 +153,7 @@ def test_no_failure_shows_a_secret(on_redshift, redshift, monkeypatch, caplog, c
 
 
 @pytest.mark.parametrize("system", [("stl_load_errors",), ("sys_load_error_detail",)])
-def test_load_errors_are_read_from_the_system_table_that_is_there(
+def test_load_errors_are_read_from_whichever_system_table_exists(
     on_postgres, redshift_access, database, system
 ):
     with RedshiftServer(database, redshift_access, system=system) as server:
@@ -167,7 +169,7 @@ def test_load_errors_are_read_from_the_system_table_that_is_there(
     )
 
 
-def test_errors_of_an_earlier_copy_are_not_taken_for_this_ones(on_redshift, s3_client):
+def test_errors_of_an_earlier_copy_are_not_reported_for_a_later_one(on_redshift, s3_client):
     """A COPY that fails for another reason has no rows in the system tables."""
     harness = on_redshift
     harness.create_table()
@@ -182,7 +184,7 @@ def test_errors_of_an_earlier_copy_are_not_taken_for_this_ones(on_redshift, s3_c
     assert harness.rows() == list(OLD)
 
 
-def test_a_region_other_than_the_buckets_is_refused_by_copy(on_redshift, s3_settings):
+def test_copy_rejects_a_region_other_than_the_buckets(on_redshift, s3_settings):
     harness = on_redshift
     harness.create_table()
     files = harness.write_files(*NEW)

@@ -93,7 +93,7 @@ def test_replaced_rows_are_backed_up_and_the_replay_log_names_the_backup(replace
     assert fingerprint.startswith("2:")
 
 
-def test_an_undo_puts_every_row_back_as_it_was(replaced):
+def test_an_undo_restores_every_row_exactly(replaced):
     outcome = undo_one(replaced)
     assert replaced.rows() == list(OLD)
     assert (outcome.deleted, outcome.inserted) == (2, 2)
@@ -270,6 +270,7 @@ def test_the_guards_of_a_load_apply_to_an_undo(harness):
     reason = fail_to_undo(harness, "second")
     assert "the backup" in reason
     assert "has no rows in the window" in reason
+    assert "to replace 2 existing rows" in reason
     assert undo_one(harness, "second", guards=LoadGuards(allow_empty=True)).inserted == 0
     assert harness.rows() == []
 
@@ -413,10 +414,10 @@ def test_a_commit_that_succeeds_after_the_connection_was_lost_is_not_repeated(re
 def test_two_undos_at_once_undo_once(replaced):
     (load,) = loads(replaced)
     outcomes: list[UndoOutcome] = []
-    both = threading.Barrier(2)
+    barrier = threading.Barrier(2)
 
     def run() -> None:
-        both.wait()
+        barrier.wait()
         undone = undo_tables(
             replaced.warehouse,
             [load],

@@ -19,6 +19,7 @@ from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.guards import LoadGuards
 from spade_spark.warehouse.load_history import replay_log_rows
 from spade_spark.warehouse.rollback import undo_tables
+from spade_spark.warehouse.sql import Sql
 from spade_spark.warehouse.target_rows import schemas_from_settings
 from spade_spark.warehouse.window_swap import WindowSwap
 from tests.support.sql_words import RESERVED, unquoted_names
@@ -82,11 +83,11 @@ def assert_names_are_quoted(statements) -> None:
 def test_a_load_an_undo_a_prune_and_a_plan_quote_every_name(harness, sent):
     harness.create_table()
     files = harness.write_files(*NEW)
-    (state,) = check(harness)
+    (table,) = check(harness)
     swap = WindowSwap(
         harness.warehouse, schemas_from_settings(harness.settings), files, WINDOW, "tag"
     )
-    plan = [str(statement) for statement in swap.script(state.columns, state.all_columns)]
+    plan = [str(statement) for statement in swap.script(table.columns, table.all_columns)]
     harness.load_table(files)
     harness.skip_load(files)
     harness.load_table(files, guards=LoadGuards(force=True), run_tag="forced")
@@ -133,9 +134,10 @@ def written_statements() -> list[ParameterSet]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
                 continue
-            if node.func.id == "Sql":
+            if node.func.id == Sql.__name__:
                 sql = "".join(map(_text, node.args))
                 parameters.append(pytest.param(sql, id=f"{path.name}:{node.lineno}"))
+    assert parameters
     return parameters
 
 

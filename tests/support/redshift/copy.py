@@ -23,7 +23,7 @@ _FLAGS = {
     "removequotes", "escape", "gzip", "truncatecolumns", "roundec", "fillrecord", "emptyasnull",
     "trimblanks", "manifest", "noload",
 }  # fmt: skip
-_MOST_ERRORS = 20
+_MAX_ERRORS = 20
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class S3Access:
 
     @cached_property
     def client(self) -> Any:
-        """The cluster's own client. S3 lets it read everything; COPY's rights are checked here."""
+        """The cluster's own client, which may read everything; ``Source`` checks permissions."""
         return boto3.session.Session(aws_access_key_id="any", aws_secret_access_key="any").client(
             "s3",
             endpoint_url=self.endpoint_url,
@@ -135,16 +135,15 @@ def _option(copy: Copy, word: str, tokens: Iterator[str]) -> Copy:
         "session_token": "token",
     }  # fmt: skip
     if word in names:
-        given: dict[str, Any] = {names[word]: _string(next(tokens))}
-        return replace(copy, **given)
+        value: dict[str, Any] = {names[word]: _string(next(tokens))}
+        return replace(copy, **value)
     raise Refused(f'syntax error at or near "{word}"', "42601")
 
 
 class Source:
     """The files of one COPY.
 
-    All methods raise:
-        Refused: S3 rejects the request. The message is Redshift's.
+    Its methods raise Refused, with Redshift's message, if S3 rejects a request.
     """
 
     def __init__(self, copy: Copy, access: S3Access) -> None:
@@ -156,7 +155,7 @@ class Source:
         """Yield the URL and the decompressed bytes of each file."""
         if not self._copy.options.manifest:
             raise Refused(
-                "this server loads only from manifests, since a prefix matches stray files"
+                "this server loads only from manifests, since a prefix can match other files"
             )
         for entry in self._entries():
             try:
@@ -202,9 +201,9 @@ class Source:
         try:
             body: bytes = self._access.client.get_object(Bucket=bucket, Key=key)["Body"].read()
         except ClientError as error:
-            found = error.response["Error"]
+            details = error.response["Error"]
             status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-            raise _s3_refusal(found["Message"], status, found["Code"]) from None
+            raise _s3_refusal(details["Message"], status, details["Code"]) from None
         return body
 
     def _check_credentials(self) -> None:
@@ -249,7 +248,7 @@ def converted(
                 rows.append(convert(record, columns, options))
             except LoadError as error:
                 bad.append(BadRow(url, line, record.decode("utf-8", "replace"), error))
-            if len(bad) == _MOST_ERRORS:
+            if len(bad) == _MAX_ERRORS:
                 return rows, bad
     return rows, bad
 

@@ -1,4 +1,4 @@
-"""A stand-in for Redshift, as far as these tests need it, in front of PostgreSQL."""
+"""A stand-in for Redshift, in front of PostgreSQL, with what these tests need."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class RedshiftServer:
         self._clients.add(client)
         backend = None
         try:
-            parameters = self._greeted(client)
+            parameters = self._authenticate(client)
             if parameters is None:
                 return
             backend = Backend(self._address, parameters)
@@ -133,8 +133,8 @@ class RedshiftServer:
             if backend is not None:
                 backend.close()
 
-    def _greeted(self, client: Stream) -> dict[str, str] | None:
-        """Return the client's parameters after checking its password."""
+    def _authenticate(self, client: Stream) -> dict[str, str] | None:
+        """Check the client's password; return its parameters, or None to end the session."""
         while True:
             code, body = client.startup()
             if code in (wire.SSL_REQUEST, wire.GSSENC_REQUEST):
@@ -145,9 +145,9 @@ class RedshiftServer:
                 return None
             break
         client.send(Message(b"R", struct.pack("!I", 3)))
-        given = client.read().body.rstrip(b"\0").decode()
+        password = client.read().body.rstrip(b"\0").decode()
         parameters = wire.startup_parameters(body)
-        if given != self.password:
+        if password != self.password:
             user = parameters.get("user", "")
             text = f'password authentication failed for user "{user}"'
             client.send(wire.error("28P01", text, severity="FATAL"))
@@ -163,7 +163,7 @@ class RedshiftServer:
 
 
 def _as_redshift(message: Message) -> Message:
-    """Replace the server's version by the one that Redshift reports to drivers."""
+    """Replace the server's version with the one that Redshift reports to drivers."""
     if message.kind == b"S" and message.body.startswith(b"server_version\0"):
         return Message(b"S", b"server_version\x008.0.2\0")
     return message

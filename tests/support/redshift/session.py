@@ -66,9 +66,9 @@ class Session:
             sql = message.body.rstrip(b"\0").decode()
             with self._shared.lock:
                 self._shared.statements.append(sql)
-            self._client.send(*self._faulty(sql))
+            self._client.send(*self._respond_or_fail(sql))
 
-    def _faulty(self, sql: str) -> list[Message]:
+    def _respond_or_fail(self, sql: str) -> list[Message]:
         fault = self._shared.faults.at(sql)
         if fault is None:
             return self._respond(sql)

@@ -15,13 +15,13 @@ VERSION = (
 )
 
 # Tokens of SQL: string literals, quoted names, comments, and single characters.
-_PIECE = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/|[^'\"]", re.DOTALL)
+_TOKEN = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/|[^'\"]", re.DOTALL)
 
 _UNSUPPORTED = {
     r"\bON\s+CONFLICT\b": "ON CONFLICT is not supported",
     r"\bRETURNING\b": "RETURNING is not supported",
     r"\bCREATE\s+(?:UNIQUE\s+)?INDEX\b": "CREATE INDEX not supported on Redshift tables",
-    r"\bINCLUDING\s+(?!DEFAULTS)\w+": "LIKE takes INCLUDING DEFAULTS or EXCLUDING DEFAULTS alone",
+    r"\bINCLUDING\s+(?!DEFAULTS)\w+": "LIKE takes only INCLUDING DEFAULTS or EXCLUDING DEFAULTS",
     r"\bjsonb?\b": 'type "jsonb" does not exist',
     r"\b(?:big|small)?serial\b": 'type "serial" does not exist',
     r"\w\s*\[\s*\d*\s*\]|\bARRAY\s*\[": "arrays are not supported",
@@ -43,7 +43,7 @@ _UNSUPPORTED = {
 
 _TEXT_TYPE = r"\b(?:text|character\s+varying|varchar)\b(?!\s*\()"
 _QUOTED = re.compile(r"('(?:[^']|'')*'|\"(?:[^\"]|\"\")*\")")
-_CUT = re.compile(
+_TRUNCATING_CAST = re.compile(
     r"CAST\s*\(\s*(\"(?:[^\"]|\"\")+\")\s+AS\s+(?:character varying|varchar)\s*\((\d+)\)\s*\)", re.I
 )
 _LIKE = re.compile(r"\(\s*LIKE\s+([^\s()]+)(\s+(?:IN|EX)CLUDING\s+DEFAULTS)?\s*\)", re.IGNORECASE)
@@ -73,7 +73,7 @@ def bare(sql: str) -> str:
     """Return the statement with literals, quoted names and comments blanked out."""
     return "".join(
         piece[0] * 2 if piece[0] in "'\"" else " " if piece[:2] in ("--", "/*") else piece
-        for piece in _PIECE.findall(sql)
+        for piece in _TOKEN.findall(sql)
     )
 
 
@@ -91,7 +91,7 @@ def check(sql: str) -> None:
 
 def rewritten(sql: str, *, last_copy_count: int, last_copy_id: int, system: tuple[str, ...]) -> str:
     """Rewrite the statement for PostgreSQL."""
-    words = {
+    replacements = {
         r"\bversion\s*\(\s*\)": f"{literal(VERSION)}::varchar AS version",
         r"\bpg_last_copy_count\s*\(\s*\)": str(last_copy_count),
         r"\bpg_last_copy_id\s*\(\s*\)": str(last_copy_id),
@@ -99,18 +99,18 @@ def rewritten(sql: str, *, last_copy_count: int, last_copy_id: int, system: tupl
         r"\bgetdate\s*\(\s*\)": "date_trunc('second', now() AT TIME ZONE 'UTC')",
     }
     tables = {*system, "svv_table_info"}
-    words |= {rf"(?<![.\w]){name}\b": f"redshift_system.{name}" for name in tables}
+    replacements |= {rf"(?<![.\w]){name}\b": f"redshift_system.{name}" for name in tables}
     if creates_table(sql):
         # TEXT, and VARCHAR without a length, mean VARCHAR(256).
-        words[_TEXT_TYPE] = "varchar(256)"
+        replacements[_TEXT_TYPE] = "varchar(256)"
     # Redshift stores names in lower case, quoted or not.
     pieces = re.split(_QUOTED, sql)
     sql = "".join(
-        _folded(piece, tables) if piece[:1] in ("'", '"') else _replaced(piece, words)
+        _folded(piece, tables) if piece[:1] in ("'", '"') else _replaced(piece, replacements)
         for piece in pieces
     )
     # A cast truncates by bytes, at a character boundary.
-    sql = _CUT.sub(r"redshift_system.cut_bytes(\1, \2)", sql)
+    sql = _TRUNCATING_CAST.sub(r"redshift_system.truncate_bytes(\1, \2)", sql)
     return _LIKE.sub(r"(LIKE \1\2 INCLUDING CONSTRAINTS)", sql) if creates_table(sql) else sql
 
 
@@ -122,8 +122,8 @@ def _folded(quoted: str, tables: set[str]) -> str:
     return f"redshift_system.{name}" if name.strip('"') in tables else name
 
 
-def _replaced(sql: str, words: dict[str, str]) -> str:
-    for pattern, replacement in words.items():
+def _replaced(sql: str, replacements: dict[str, str]) -> str:
+    for pattern, replacement in replacements.items():
         sql = re.sub(pattern, replacement.replace("\\", r"\\"), sql, flags=re.IGNORECASE)
     return sql
 
@@ -166,11 +166,11 @@ CREATE TABLE IF NOT EXISTS redshift_system.sys_load_error_detail (
     file_name character(256), line_number bigint, column_name character(127),
     column_type character(10), column_length character(10), position integer,
     error_code integer, error_message character(512));
-CREATE OR REPLACE FUNCTION redshift_system.cut_bytes(value text, most integer) RETURNS text
-LANGUAGE plpgsql IMMUTABLE AS $$
-DECLARE cut text := left(value, most);
+CREATE OR REPLACE FUNCTION redshift_system.truncate_bytes(value text, max_bytes integer)
+RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE cut text := left(value, max_bytes);
 BEGIN
-    WHILE octet_length(cut) > most LOOP cut := left(cut, -1); END LOOP;
+    WHILE octet_length(cut) > max_bytes LOOP cut := left(cut, -1); END LOOP;
     RETURN cut;
 END $$;
 CREATE OR REPLACE FUNCTION redshift_system.fnv_hash(value anyelement, seed bigint DEFAULT 0)

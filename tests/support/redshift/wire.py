@@ -37,14 +37,14 @@ class Stream:
 
     def startup(self) -> tuple[int, bytes]:
         """Read the first packet, which has no type; return its code and the rest."""
-        (length,) = struct.unpack("!I", self._exactly(4))
-        body = self._exactly(length - 4)
+        (length,) = struct.unpack("!I", self._read_exactly(4))
+        body = self._read_exactly(length - 4)
         return struct.unpack("!I", body[:4])[0], body[4:]
 
     def read(self) -> Message:
-        kind = self._exactly(1)
-        (length,) = struct.unpack("!I", self._exactly(4))
-        return Message(kind, self._exactly(length - 4))
+        kind = self._read_exactly(1)
+        (length,) = struct.unpack("!I", self._read_exactly(4))
+        return Message(kind, self._read_exactly(length - 4))
 
     def send(self, *messages: Message) -> None:
         self.send_raw(b"".join(message.encoded() for message in messages))
@@ -61,7 +61,7 @@ class Stream:
         self._reader.close()
         self._socket.close()
 
-    def _exactly(self, size: int) -> bytes:
+    def _read_exactly(self, size: int) -> bytes:
         try:
             data = self._reader.read(size)
         except (OSError, ValueError) as error:
