@@ -1,1 +1,1 @@
-"""Proposes Blueprint schemas for untracked events."""
+"""Proposals of Blueprint schemas for untracked events."""

@@ -1,4 +1,4 @@
-"""Suggests tables for the untracked events that a run's manifest names."""
+"""Suggests tables for the untracked events of a run."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ class Suggestions:
 
     Attributes:
         run_tag: The run.
-        events: Number of its untracked events.
+        events: Number of untracked events of the run.
         read: Number of events that were read.
-        not_profiled: Number of read events that were not profiled, because of their names.
-        suggestions: The tables, those with the most events first.
+        not_profiled: Number of read events that were not profiled, because their names were too
+            long or too many.
+        suggestions: The tables, those with most events first.
     """
 
     run_tag: str
@@ -40,7 +41,7 @@ class Suggestions:
     suggestions: tuple[Suggestion, ...]
 
 
-class _Untracked(msgspec.Struct):
+class _UntrackedEvent(msgspec.Struct):
     event: str
     properties: msgspec.Raw
 
@@ -52,12 +53,12 @@ def suggest(
 
     Args:
         run_tag: The run.
-        settings: The settings: where runs are stored.
+        settings: The settings, which say where runs are stored.
         names: The event names to profile; empty for all.
-        limit: Maximum number of events to read, about the same number from each file.
+        limit: Maximum number of events to read. About the same number is read from each file.
 
     Raises:
-        UsageError: The run has no untracked events, or none of one of the names.
+        UsageError: The run has no untracked events, or none with one of the names.
         InputError: The run does not exist or is not complete, or a file is corrupt.
     """
     files = _files(run_tag, settings)
@@ -109,7 +110,7 @@ def _lines(file: UntrackedFile, settings: Settings) -> Iterator[bytes]:
 
 def _add(line: bytes, file: UntrackedFile, profile: Profile) -> None:
     try:
-        untracked = msgspec.json.decode(line, type=_Untracked)
-        profile.add(untracked.event, decode_utf8_lossless(bytes(untracked.properties)))
+        event = msgspec.json.decode(line, type=_UntrackedEvent)
+        profile.add(event.event, decode_utf8_lossless(bytes(event.properties)))
     except (msgspec.MsgspecError, JsonError) as error:
         raise InputError(f"{file.url} has a line that is not an untracked event: {error}") from None

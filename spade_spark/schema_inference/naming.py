@@ -1,4 +1,4 @@
-"""Derives column names from the names that clients gave their properties.
+"""Derives column names from the property names of clients.
 
 The rules are Blueprint's: a letter or underscore, then letters, digits, underscores and hyphens, at
 most 127 characters, and not ``date``. Column names must be unique regardless of case, because
@@ -23,7 +23,7 @@ def is_event_name(name: str) -> bool:
 
 
 def column_name(inbound: str, taken: Collection[str]) -> str:
-    """Return a lower-case column name for the property ``inbound`` that is not in ``taken``."""
+    """Return a lower-case column name, not in ``taken``, for the property ``inbound``."""
     name = _INVALID.sub("_", inbound.lower())
     if not name or name[0].isdigit() or name in _RESERVED:
         name = f"_{name}"

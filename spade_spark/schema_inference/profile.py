@@ -1,7 +1,7 @@
-"""Profiles untracked events: their numbers, and the types of their properties' values.
+"""Profiles untracked events: how many there are, and which types of values their properties have.
 
-Clients choose the names, so the numbers of names are limited. Values beyond the limits are only
-counted.
+Clients choose the names of events and properties, so the number of names in memory is limited.
+Events and values with further names are only counted.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from spade_spark.transform.transformers.timestamps import EARLIEST, LATEST
 
 MAX_EVENTS: Final = 1000
 MAX_PROPERTIES: Final = 400
-"""Per event name. A table has fewer columns."""
+"""Maximum number of properties per event name. A table has fewer columns."""
 
-MAX_PROPERTIES_IN_ALL: Final = 40_000
-"""Of all events together: about 30 MB."""
+MAX_TOTAL_PROPERTIES: Final = 40_000
+"""Maximum number of properties of all events together: about 30 MB."""
 
-MAX_NAME: Final = 256
+MAX_NAME_LENGTH: Final = 256
 """Maximum length of a profiled name. Names of tables and columns are shorter."""
 
 
 @dataclass(slots=True)
 class PropertyProfile:
-    """The values of one property. Mutable.
+    """Counts of the values of one property. Mutable.
 
     Attributes:
         nulls: Number of null values.
-        kinds: Number of other values by kind.
-        max_bytes: Length of the longest string in bytes of UTF-8.
-        traits: Number of values by trait.
+        kinds: Number of values that are not null, by kind.
+        max_bytes: Bytes of the longest string in UTF-8.
+        traits: Number of values with each trait.
     """
 
     nulls: int = 0
@@ -70,19 +70,19 @@ class PropertyProfile:
     def _add_text(self, text: str) -> None:
         self.max_bytes = max(self.max_bytes, len(text.encode()))
         kind = _integer_kind(text) or _float_kind(text)
-        self.kinds[_AS_TEXT[kind] if kind else ValueKind.TEXT] += 1
+        self.kinds[_KIND_AS_TEXT[kind] if kind else ValueKind.TEXT] += 1
         self.traits[ValueTrait.ADDRESS] += _is_address(text)
 
 
 @dataclass(slots=True)
 class EventProfile:
-    """The events of one name. Mutable.
+    """Counts of the events of one name. Mutable.
 
     Attributes:
         events: Number of events.
         without_properties: Number of events whose properties are missing or not an object.
         properties: Profiles by property name.
-        not_profiled: Number of values whose property has too long a name, or is one too many.
+        not_profiled: Number of values whose property has too long a name or exceeds the limit.
     """
 
     events: int = 0
@@ -90,18 +90,18 @@ class EventProfile:
     properties: dict[str, PropertyProfile] = field(default_factory=dict)
     not_profiled: int = 0
 
-    def add(self, properties: str, room: int = MAX_PROPERTIES) -> int:
-        """Add the properties of one event.
+    def add(self, properties: str, max_new: int = MAX_PROPERTIES) -> int:
+        """Add one event.
 
         Args:
             properties: The properties as JSON text.
-            room: Maximum number of new properties to profile.
+            max_new: Maximum number of new properties to profile.
 
         Returns:
             The number of new properties.
 
         Raises:
-            JsonError: They are not valid JSON.
+            JsonError: The properties are not valid JSON.
         """
         self.events += 1
         members = read(properties)
@@ -109,11 +109,11 @@ class EventProfile:
             self.without_properties += 1
             return 0
         previous = len(self.properties)
-        limit = min(previous + room, MAX_PROPERTIES)
-        for name, item in dict(members).items():  # the last duplicate counts
+        limit = min(previous + max_new, MAX_PROPERTIES)
+        for name, item in dict(members).items():  # of duplicate names, the last one is used
             if name in self.properties:
                 self.properties[name].add(item.value)
-            elif len(self.properties) < limit and len(name) <= MAX_NAME:
+            elif len(self.properties) < limit and len(name) <= MAX_NAME_LENGTH:
                 self.properties[name] = PropertyProfile()
                 self.properties[name].add(item.value)
             else:
@@ -123,20 +123,20 @@ class EventProfile:
 
 @dataclass(slots=True)
 class Profile:
-    """Untracked events by name. Mutable.
+    """Counts of untracked events by name. Mutable.
 
     Attributes:
         names: The event names to profile; empty for all.
         read: Number of events read, of all names.
         events: Profiles by event name.
-        not_profiled: Number of events whose name is too long, or one too many.
+        not_profiled: Number of events whose name is too long or exceeds the limit.
     """
 
     names: frozenset[str] = frozenset()
     read: int = 0
     events: dict[str, EventProfile] = field(default_factory=dict)
     not_profiled: int = 0
-    _room: int = MAX_PROPERTIES_IN_ALL
+    _remaining_properties: int = MAX_TOTAL_PROPERTIES
 
     def add(self, name: str, properties: str) -> None:
         """Add one event.
@@ -148,20 +148,20 @@ class Profile:
         if self.names and name not in self.names:
             return
         if name not in self.events:
-            if len(self.events) >= MAX_EVENTS or len(name) > MAX_NAME:
+            if len(self.events) >= MAX_EVENTS or len(name) > MAX_NAME_LENGTH:
                 self.not_profiled += 1
                 return
             self.events[name] = EventProfile()
-        self._room -= self.events[name].add(properties, self._room)
+        self._remaining_properties -= self.events[name].add(properties, self._remaining_properties)
 
 
-_AS_TEXT: Final = {
+_KIND_AS_TEXT: Final = {
     ValueKind.INT: ValueKind.INT_TEXT,
     ValueKind.BIGINT: ValueKind.BIGINT_TEXT,
     ValueKind.FLOAT: ValueKind.FLOAT_TEXT,
 }
 _NUMBER_STARTS: Final = frozenset("+-.0123456789nN")
-"""First characters of the texts that number transformers accept."""
+"""First characters of the strings that number transformers accept."""
 
 
 def _integer_kind(text: str) -> ValueKind | None:

@@ -19,10 +19,10 @@ from spade_spark.transform.transformers.base import (
 from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 
 MAX_COLUMNS: Final = 299
-"""The limit of Blueprint."""
+"""The maximum number of columns of a table in Blueprint."""
 
-_LENGTHS: Final = (16, 32, 64, 128, 255, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65535)
-_HEADROOM: Final = 1.25  # for strings that are longer than the profiled ones
+_VARCHAR_LENGTHS: Final = (16, 32, 64, 128, 255, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65535)
+_LENGTH_MARGIN: Final = 1.25  # for future strings that are longer than the profiled ones
 _RARE: Final = 100  # a property in fewer than 1 of 100 events is rare
 
 _TIME: Final = Column("time", "time", "f@timestamp@unix", supporting=("",))
@@ -43,7 +43,7 @@ class PropertySuggestion:
 
     Attributes:
         name: The property's name.
-        profile: Its values.
+        profile: Counts of its values.
         column: The column; None if no transformer fits, or the table has too many columns.
         notes: What to check before adding the column.
     """
@@ -59,7 +59,7 @@ class Suggestion:
     """One event name, and the proposed table.
 
     Attributes:
-        profile: Its events.
+        profile: Counts of its events.
         table: The table, with version 0.
         properties: Its properties, the most frequent first.
         notes: What to check before adding the table.
@@ -100,12 +100,14 @@ def _property(
     inbound = name
     if name == "time":
         inbound = "client_time"
-        notes.append("the server's time replaces it; the client's time is in client_time")
+        notes.append("column time has the server's time; this property is in client_time")
     elif name == "client_time" and "time" in event.properties:
-        return PropertySuggestion(name, values, None, ("the client's property time replaces it",))
+        return PropertySuggestion(
+            name, values, None, ("omitted: client_time has the property time",)
+        )
     spec = registry.spec("varchar") if name == "ip" else _transformer(name, values, registry)
     notes += _notes(values, event, spec)
-    if name == "ip":  # a client may send an address that is not its own
+    if name == "ip":  # it takes precedence over the address that the edge saw
         return PropertySuggestion(name, values, columns["ip"], tuple(notes))
     column = None
     if spec and len(columns) >= MAX_COLUMNS:
@@ -136,7 +138,7 @@ def _transformer(name: str, values: PropertyProfile, registry: Registry) -> Tran
 
 
 def _accepted(inference: Inference, values: PropertyProfile) -> int:
-    """Number of the values that the transformer accepts."""
+    """Return the number of values that the transformer accepts."""
     kinds = sum(values.kinds[kind] for kind in inference.kinds)
     return kinds + sum(values.traits[trait] for trait in inference.traits)
 
@@ -144,14 +146,15 @@ def _accepted(inference: Inference, values: PropertyProfile) -> int:
 def _options(spec: TransformerSpec, values: PropertyProfile) -> str:
     if spec.arrow_type is not ArrowType.STRING:
         return ""
-    needed = values.max_bytes * _HEADROOM
-    return f"({next((length for length in _LENGTHS if length >= needed), _LENGTHS[-1])})"
+    needed = values.max_bytes * _LENGTH_MARGIN
+    fitting = (length for length in _VARCHAR_LENGTHS if length >= needed)
+    return f"({next(fitting, _VARCHAR_LENGTHS[-1])})"
 
 
 def _notes(
     values: PropertyProfile, event: EventProfile, spec: TransformerSpec | None
 ) -> Iterator[str]:
-    """Notes about a property's values."""
+    """Yield the notes about a property's values."""
     if values.values * _RARE < event.events:
         yield f"rare: in {values.values:,} of {event.events:,} events"
     if spec is None or spec.inference is None:
@@ -160,10 +163,10 @@ def _notes(
     rejected = values.values - _accepted(spec.inference, values)
     if rejected:
         kinds = ", ".join(f"{count:,} {kind.value}" for kind, count in values.kinds.most_common())
-        yield f"mixed types ({kinds}): {rejected:,} of {values.values:,} left empty"
+        yield f"mixed types ({kinds}): {rejected:,} of {values.values:,} would be empty"
     if spec.arrow_type is not ArrowType.STRING:
         return
-    if values.max_bytes > _LENGTHS[-1]:
+    if values.max_bytes > _VARCHAR_LENGTHS[-1]:
         yield f"strings of up to {values.max_bytes:,} bytes would be truncated"
     if spec.name != "varchar":
         return
@@ -178,8 +181,8 @@ def _event_notes(name: str, event: EventProfile) -> Iterator[str]:
         yield "invalid name in Blueprint: use a letter or _, then letters, digits, _ and -"
     if event.without_properties:
         yield (
-            f"no row, because they have no properties: {event.without_properties:,} of "
-            f"{event.events:,} events"
+            f"{event.without_properties:,} of {event.events:,} events have no properties and would "
+            "not become rows"
         )
     if event.not_profiled:
-        yield f"more properties exist, which were not profiled ({event.not_profiled:,} values)"
+        yield f"some properties were not profiled ({event.not_profiled:,} values)"

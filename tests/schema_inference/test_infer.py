@@ -1,4 +1,4 @@
-"""Suggestions from a run's untracked events: reading, limits, errors."""
+"""Suggestions for the untracked events of a run: reading, limits, errors."""
 
 import gzip
 import json

@@ -13,9 +13,9 @@ from spade_spark.lookups.base import Lookups
 from spade_spark.schema_inference.naming import column_name, is_event_name
 from spade_spark.schema_inference.profile import (
     MAX_EVENTS,
-    MAX_NAME,
+    MAX_NAME_LENGTH,
     MAX_PROPERTIES,
-    MAX_PROPERTIES_IN_ALL,
+    MAX_TOTAL_PROPERTIES,
     EventProfile,
     Profile,
 )
@@ -68,9 +68,9 @@ def test_a_column_accepts_all_values_of_its_property(values, column):
 @pytest.mark.parametrize(
     ("values", "column", "note"),
     [
-        (["1", "2", '"x"'], "int", "mixed types (2 int, 1 text): 1 of 3 left empty"),
-        (['"x"', '"y"', "3"], "varchar(16)", "1 of 3 left empty"),
-        (["true", "2"], "bool", "1 of 2 left empty"),
+        (["1", "2", '"x"'], "int", "mixed types (2 int, 1 text): 1 of 3 would be empty"),
+        (['"x"', '"y"', "3"], "varchar(16)", "1 of 3 would be empty"),
+        (["true", "2"], "bool", "1 of 2 would be empty"),
         (["1", "[]"], "int", "mixed types (1 int, 1 list or object)"),
         (['"1"', '"22"'], "varchar(16)", "all are integers as text"),
         (['"10.1.0.1"', '"::1"'], "varchar(16)", "all are IP addresses"),
@@ -113,7 +113,7 @@ def test_a_property_time_becomes_client_time(time, transformer):
     assert prop.column.transformer == transformer
 
 
-def test_time_and_client_time_get_one_column():
+def test_properties_time_and_client_time_share_one_column():
     proposal = suggestion({"time": 1509706800, "client_time": 5})
     assert [c.outbound for c in proposal.table.columns].count("client_time") == 1
     assert len(proposal.table.columns) == 8
@@ -147,7 +147,7 @@ def test_events_without_properties_and_invalid_names_are_noted():
     proposal = suggestion("null", {"a": 1}, name="a b")
     assert len(proposal.notes) == 2
     assert "invalid name in Blueprint" in proposal.notes[0]
-    assert "no row, because they have no properties: 1 of 2 events" in proposal.notes[1]
+    assert "1 of 2 events have no properties" in proposal.notes[1]
 
 
 @pytest.mark.parametrize(
@@ -202,14 +202,14 @@ def test_blueprint_accepts_the_proposal_and_its_columns_accept_the_values(events
         for event in events:
             value = read(json.dumps(event.get(prop.name)))
             if isinstance(value, str | bool | Number):
-                convert(value, ())  # must not fail
+                convert(value, ())  # raises an error if it does not accept the value
 
 
 def test_the_number_of_event_names_is_limited():
     profile = Profile()
     for number in range(MAX_EVENTS + 5):
         profile.add(f"event-{number}", "{}")
-    profile.add("x" * (MAX_NAME + 1), "{}")
+    profile.add("x" * (MAX_NAME_LENGTH + 1), "{}")
     assert (len(profile.events), profile.not_profiled, profile.read) == (
         MAX_EVENTS,
         6,
@@ -234,7 +234,7 @@ def test_memory_is_limited_with_many_names():
     finally:
         tracemalloc.stop()
     profiled = sum(len(event.properties) for event in profile.events.values())
-    assert profiled == MAX_PROPERTIES_IN_ALL
+    assert profiled == MAX_TOTAL_PROPERTIES
 
 
 def test_a_proposed_table_has_version_0():
