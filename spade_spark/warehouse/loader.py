@@ -120,9 +120,9 @@ class _TableLoad:
         self._attempts.report(LoadPhase.LOADED, note)
         return TableLoaded(
             table=self._swap.table,
-            before=staged.before,
-            staged=staged.rows,
-            outside=staged.rows - staged.inside,
+            before=staged.existing,
+            staged=staged.total,
+            outside=staged.total - staged.in_window,
             deleted=result.deleted,
             inserted=result.inserted,
             seconds=time.monotonic() - started,
@@ -136,7 +136,7 @@ class _TableLoad:
             return staged
         self._attempts.sessions.check()
         self._attempts.report(
-            LoadPhase.REPLACING, f"{staged.before:,} old rows, {staged.inside:,} new rows"
+            LoadPhase.REPLACING, f"{staged.existing:,} old rows, {staged.in_window:,} new rows"
         )
         try:
             result = swap_window(

@@ -100,7 +100,7 @@ def plan_undo(
     load: ReplayLogRow,
     guards: LoadGuards,
 ) -> UndoPlan:
-    """Check whether a load can be undone. Nothing is changed.
+    """Plan the undo of a load, if it can be undone. Nothing is changed.
 
     Args:
         session: The session to use.

@@ -44,7 +44,7 @@ class TableAttempts:
     sessions: SessionPool
     progress: ProgressCallback
     failure_phase: LoadPhase
-    _guard: DisplayGuard = field(default_factory=DisplayGuard)
+    _display_guard: DisplayGuard = field(default_factory=DisplayGuard)
 
     def run_with_retries(self, attempt: Callable[[], T]) -> T | LoadFailed:
         """Return the result of ``attempt``, retrying transient errors, or the failure."""
@@ -62,7 +62,7 @@ class TableAttempts:
 
     def report(self, phase: LoadPhase, note: str = "") -> None:
         """Display a phase."""
-        with self._guard:
+        with self._display_guard:
             self.progress(LoadProgress(self.rows.table, phase, note))
 
     def check_committed(self, ts: datetime) -> bool:

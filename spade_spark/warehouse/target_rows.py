@@ -38,7 +38,7 @@ def schemas_from_settings(settings: WarehouseSettings) -> WarehouseSchemas:
 
 @dataclass(frozen=True)
 class TargetRows:
-    """The rows of one table in a window, and the run tag to replace them under.
+    """The rows of one table in a window, and the run tag of their replacement.
 
     Attributes:
         warehouse: The warehouse.

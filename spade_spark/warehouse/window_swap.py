@@ -1,6 +1,6 @@
 """Replace the rows of one table in the window: stage, guard, swap.
 
-Staging does not touch the target. The swap is one short transaction that locks the replay log
+Staging does not change the target. The swap is one short transaction that locks the replay log
 first, so two replays wait for each other there. Readers do not wait: they see the old rows until
 the commit and the new rows after it. The swap copies the old rows to a backup before it deletes
 them, so that an undo can restore them.
@@ -150,17 +150,17 @@ class StagedRows:
     Attributes:
         session: The session that owns the temporary table.
         columns: The loaded columns, in the order of the rows' values.
-        rows: The number of staged rows.
-        inside: The number of staged rows in the window.
-        before: The number of rows in the target's window before the swap.
+        total: The number of staged rows.
+        in_window: The number of staged rows in the window.
+        existing: The number of rows in the target's window before the swap.
         truncated: The number of truncated values by column.
     """
 
     session: Session
     columns: tuple[WarehouseColumn, ...]
-    rows: int
-    inside: int
-    before: int
+    total: int
+    in_window: int
+    existing: int
     truncated: dict[str, int]
 
 
@@ -186,7 +186,7 @@ def completed_load(session: Session, swap: WindowSwap) -> ReplayLogRow | None:
 
 
 def stage(session: Session, swap: WindowSwap) -> StagedRows:
-    """Load the staging table and count its rows; the target is not touched.
+    """Load the staging table and count its rows. The target is not changed.
 
     Raises:
         CopyError: COPY rejected values.
@@ -200,15 +200,15 @@ def stage(session: Session, swap: WindowSwap) -> StagedRows:
     except CommitOutcomeUnknownError as unknown:
         # Committed or not, the temporary table ended with its session.
         raise ConnectionLostError(str(unknown)) from None
-    ((rows, inside),) = session.rows(swap.count_staged())
-    if rows != swap.files.rows:
+    ((total, in_window),) = session.rows(swap.count_staged())
+    if total != swap.files.rows:
         raise WarehouseError(
-            f"{swap.table} was not modified: COPY loaded {rows} rows, but the run's manifest lists "
-            f"{swap.files.rows} rows in {len(swap.files.files)} files; run the transform again "
-            "under a new run tag, and report this as a bug"
+            f"{swap.table} was not modified: COPY loaded {total} rows, but the run's manifest "
+            f"lists {swap.files.rows} rows in {len(swap.files.files)} files; run the transform "
+            "again under a new run tag, and report this as a bug"
         )
-    ((before,),) = session.rows(swap.rows.count())
-    return StagedRows(session, columns, rows, inside or 0, before, truncated)
+    ((existing,),) = session.rows(swap.rows.count())
+    return StagedRows(session, columns, total, in_window or 0, existing, truncated)
 
 
 def guard_staged_rows(swap: WindowSwap, staged: StagedRows, guards: LoadGuards) -> None:
@@ -217,11 +217,13 @@ def guard_staged_rows(swap: WindowSwap, staged: StagedRows, guards: LoadGuards) 
     Raises:
         GuardError: The check failed; nothing was changed.
     """
-    stays_empty = staged.inside == 0 and staged.before == 0
+    stays_empty = staged.in_window == 0 and staged.existing == 0
     if not (swap.add_to or (stays_empty and guards.allow_already_empty)):
-        note = f" ({staged.rows - staged.inside} outside it)"
+        note = f" ({staged.total - staged.in_window} outside it)"
         source = f"run tag {swap.rows.run_tag}"
-        guard_row_count(swap.rows, staged.before, staged.inside, guards, source=source, note=note)
+        guard_row_count(
+            swap.rows, staged.existing, staged.in_window, guards, source=source, note=note
+        )
     truncated = sum(staged.truncated.values())
     if guards.max_truncated is not None and truncated > guards.max_truncated:
         counts = sorted(staged.truncated.items())
@@ -275,9 +277,9 @@ def swap_window(
                 backup_only(session, rows) if swap.add_to else backup_and_delete(session, rows)
             )
             inserted = session.run(swap.insert(staged.columns))
-            if inserted != staged.inside:
+            if inserted != staged.in_window:
                 raise InternalError(
-                    f"{swap.table} was not modified: {staged.inside} staged rows are in the "
+                    f"{swap.table} was not modified: {staged.in_window} staged rows are in the "
                     f"window, but {inserted} would have been inserted; report this as a bug"
                 )
             session.run(
@@ -303,6 +305,11 @@ def swap_window(
 
 
 def _columns_as_planned(session: Session, swap: WindowSwap) -> tuple[WarehouseColumn, ...]:
+    """Return the columns to load.
+
+    Raises:
+        WarehouseError: The columns or the version have changed since the plan.
+    """
     columns, problems = loadable_columns(
         session, swap.warehouse, swap.schemas.schema, swap.table, swap.files.columns
     )

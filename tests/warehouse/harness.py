@@ -136,18 +136,18 @@ class WarehouseHarness:
         columns: Sequence[str] = tuple(COLUMNS),
         parts: int = 1,
         version: int = 3,
-        claimed_rows: int | None = None,
+        manifest_rows: int | None = None,
     ) -> TableFiles:
         """Upload gzip files with these rows, and a COPY manifest."""
         prefix = f"tag/{table}/v{version}/"
         files = []
         for part in range(parts):
-            own_rows = rows[part::parts]
-            data = gzip.compress(b"".join(row + b"\n" for row in own_rows), 1, mtime=0)
+            part_rows = rows[part::parts]
+            data = gzip.compress(b"".join(row + b"\n" for row in part_rows), 1, mtime=0)
             key = f"{prefix}part-{part}-{uuid.uuid4().hex[:6]}.gz"
             self.client.put_object(Bucket=self.bucket, Key=key, Body=data)
-            claimed = len(own_rows) if claimed_rows is None else claimed_rows
-            files.append(LoadFile(f"s3://{self.bucket}/{key}", len(data), claimed))
+            listed_rows = len(part_rows) if manifest_rows is None else manifest_rows
+            files.append(LoadFile(f"s3://{self.bucket}/{key}", len(data), listed_rows))
         entries = [
             {"url": file.url, "mandatory": True, "meta": {"content_length": file.size}}
             for file in files

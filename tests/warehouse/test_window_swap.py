@@ -65,7 +65,7 @@ def test_a_name_that_needs_quoting_is_quoted(harness):
 
 def test_a_row_count_that_differs_from_the_manifest_stops_the_load(harness):
     harness.create_table()
-    failure = harness.fail_to_load(harness.write_files(*NEW, claimed_rows=3))
+    failure = harness.fail_to_load(harness.write_files(*NEW, manifest_rows=3))
     assert "COPY loaded 2 rows, but the run's manifest lists 3 rows in 1 files" in failure.reason
     assert harness.rows() == list(OLD)
     assert harness.replay_log() == []

@@ -1,4 +1,4 @@
-"""The protocol of a warehouse, which hides the differences of Redshift and PostgreSQL."""
+"""The protocol of a warehouse, which hides the differences between Redshift and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from spade_spark.warehouse.sql import Sql
 
 
 class Warehouse(Protocol):
-    """A warehouse. It holds no connection: each table is loaded on its own."""
+    """A warehouse. It holds no connection: each table is loaded on one of its own."""
 
     @property
     def connection_info(self) -> ConnectionInfo:
@@ -79,7 +79,7 @@ def open_warehouse(
     Args:
         settings: The warehouse's settings.
         s3: The settings of S3, where the files are.
-        credentials: COPY's credentials; by default the configured role or the session's keys.
+        credentials: COPY's credentials; by default the configured role, or this process's AWS keys.
 
     Raises:
         SettingsError: The URL is missing or invalid.
