@@ -54,6 +54,13 @@ TYPES = _words(
     """
 )
 
+OBJECT_KINDS = {
+    "COLUMN": {"ADD", "ALTER", "DROP"},
+    "SCHEMA": {"CREATE"},
+    "TABLE": {"ALTER", "CREATE", "DROP", "EXTERNAL", "LOCK", "TEMP"},
+}
+"""Keywords that are also common names of columns, and the words before them in a command."""
+
 _TOKEN = re.compile(
     r"""(?P<literal>'(?:[^']|'')*') | (?P<quoted>"(?:[^"]|"")*") | (?P<open>:\w+)
     | (?P<number>\d+) | (?P<word>\w+) | (?P<sign>\S)""",
@@ -76,12 +83,19 @@ def unquoted_names(sql: str) -> list[str]:
         word = token[0].upper()
         before = tokens[position - 1] if position else None
         after = tokens[position + 1][0] if position + 1 < len(tokens) else ""
-        if token.lastgroup != "word" or word in keywords or (word in FUNCTIONS and after == "("):
+        is_keyword = word in keywords and _is_used_as_keyword(word, before)
+        if token.lastgroup != "word" or is_keyword or (word in FUNCTIONS and after == "("):
             continue
         if word in TYPES and before and _is_before_a_type(before):
             continue
         names.append(word if word in RESERVED else word.lower())
     return names
+
+
+def _is_used_as_keyword(word: str, before: re.Match[str] | None) -> bool:
+    if word not in OBJECT_KINDS:
+        return True
+    return before is not None and before[0].upper() in OBJECT_KINDS[word]
 
 
 def _is_before_a_type(token: re.Match[str]) -> bool:

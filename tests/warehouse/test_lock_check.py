@@ -84,6 +84,18 @@ def test_a_lost_lock_leaves_the_table_unchanged_and_is_reported(harness, command
     assert harness.rows() == rows
 
 
+@pytest.mark.parametrize(("command", "earlier"), [(load, 0), (undo, 1)], ids=["load", "undo"])
+def test_a_command_that_lost_its_lock_does_not_wait_for_the_replay_log(
+    on_redshift, redshift, command, earlier
+):
+    lock = RunLock()
+    lock.lose()
+    outcome = command(on_redshift, verify_lock=lock.verify)
+    assert isinstance(outcome, LoadFailed), outcome
+    waits = [sql for sql in redshift.statements if sql.startswith("LOCK TABLE")]
+    assert len(waits) == earlier
+
+
 @pytest.mark.parametrize(
     ("command", "rows", "skip"), [(load, list(OLD), 0), (undo, REPLACED, 1)], ids=["load", "undo"]
 )

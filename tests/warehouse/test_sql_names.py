@@ -169,6 +169,8 @@ def test_the_demos_conditions_quote_every_name(query):
         ('CREATE TABLE "t" ("ts" TIMESTAMP NOT NULL, "d" DOUBLE PRECISION)', []),
         ('CREATE TABLE "t" (timestamp TIMESTAMP)', ["TIMESTAMP"]),
         ('SELECT "n" FROM "t" WHERE region = 1', ["region"]),
+        ('SELECT table, "size" FROM "t" WHERE schema = \'x\'', ["TABLE", "schema"]),
+        ('ALTER TABLE "s"."t" DROP COLUMN column', ["COLUMN"]),
         ('SELECT MAX(version) FROM "t" a', ["version", "a"]),
         ("SELECT 'tag' || :name, CAST(\"n\" AS character varying(5))", []),
     ],
