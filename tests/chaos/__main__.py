@@ -1,6 +1,6 @@
 """``python -m tests.chaos``: run all experiments and print a table of the results.
 
-Exit status: 0 all trials passed, 1 a trial failed.
+The exit status is 0 if all trials passed, 1 if one failed.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def main(seed: int, kills: int, minutes: float, only: str) -> None:
             for experiment in all_experiments(baselines, seed, kills)
             if only in experiment.name
         ]
-        left = minutes * 60 - (time.monotonic() - started)
-        results = run_all(experiments, left, log)
+        remaining = minutes * 60 - (time.monotonic() - started)
+        results = run_all(experiments, remaining, log)
     log(f"seed {seed}, {time.monotonic() - started:.0f} s")
     print_results(results, console)
     raise SystemExit(any(result.failures for result in results))

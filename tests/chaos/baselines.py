@@ -1,9 +1,9 @@
-"""Baselines: the results of undisturbed commands, and the check of each trial against them.
+"""Baselines: the results of commands without faults, and the check of each trial against them.
 
-After a fault, each table is unchanged or as an undisturbed command leaves it, row for row; the
-replay log and the audit counts are consistent; and a backup holds the deleted rows. After a second,
-undisturbed run of the same command, all tables are correct and the exit status is 0. A trial
-returns how the disturbed command ended, and raises AssertionError if a check fails.
+After a command with a fault, each table has either its old rows or exactly the rows of the
+baseline. The replay log and the audit counts are consistent, and a backup has the deleted rows.
+After the same command runs again without faults, all tables are correct and the exit status is 0.
+A trial returns how the first command ended, and raises AssertionError if a check fails.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.chaos.trial import CommandResult, Trial, check_run, trial
 from tests.support import edge_logs
 
 BASELINE_TAG = "undisturbed"
-"""The run tag of the undisturbed replay. Trials of loads use its files."""
+"""The run tag of the replay without faults. Trials of loads use its files."""
 
 LOADED_TABLES = ("login", "chat")
 """The tables that load trials replace, undo trials restore, and quarantine trials append to."""
@@ -35,7 +35,7 @@ _AFTER_LOAD = "chaos_loaded"
 
 @dataclass(frozen=True)
 class CommandTrace:
-    """What an undisturbed command does.
+    """What a command does without faults.
 
     Attributes:
         requests: Its requests to S3, in order.
@@ -50,7 +50,7 @@ class CommandTrace:
 
 @dataclass(frozen=True)
 class Command:
-    """A command to disturb.
+    """A command for trials to inject faults into.
 
     Attributes:
         name: Its name in experiments.
@@ -58,7 +58,7 @@ class Command:
         tag: Its run tag.
         trial_options: Arguments of :func:`tests.chaos.trial.trial`.
         options: Additional command-line options.
-        trace: What it does when undisturbed.
+        trace: What it does without faults.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Baselines:
-    """The results of the undisturbed commands.
+    """The results of the commands without faults.
 
     Attributes:
         env: The shared servers and data.
@@ -154,21 +154,23 @@ def record_baselines(env: ChaosEnvironment) -> Baselines:
 
 
 def check_recovery(trial: Trial, baselines: Baselines, result: CommandResult, *options: str) -> str:
-    """Check what a disturbed command left, run it again without faults, and check once more.
+    """Check the tables after a fault, run the command again without faults, and check once more.
 
     Args:
         trial: The trial.
-        baselines: The results of undisturbed commands.
-        result: How the disturbed command ended.
+        baselines: The results of commands without faults.
+        result: How the command with the fault ended.
         options: Additional options of the second run.
 
     Returns:
-        A short description of how the disturbed command ended.
+        A short description of how the command with the fault ended.
     """
     trial.clear_faults()
     change = trial.change or baselines.replay(trial.tables)
     changed = trial.check_tables(change)
-    assert result.status != 0 or changed == change.tables, "exit status 0, but not all tables done"
+    assert result.status != 0 or changed == change.tables, (
+        "exit status 0, but not all tables changed"
+    )
     second = trial.run_in_process(*options)
     assert trial.check_tables(change) == change.tables, f"second run: {second.output}"
     assert second.status == 0, f"second run: {second.output}"

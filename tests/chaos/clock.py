@@ -23,7 +23,7 @@ from tests.support import edge_logs
 
 _PACIFIC = ZoneInfo("America/Los_Angeles")
 _WALL = "%Y-%m-%d %H:%M:%S"
-_STEP = timedelta(minutes=6)  # so that one event is exactly at the change
+_STEP = timedelta(minutes=6)  # one event is exactly at the change
 
 # The instants (UTC) of the DST changes. Events are at most three hours before or after them.
 _SPRING = datetime(2017, 3, 12, 10, tzinfo=timezone.utc)
@@ -47,14 +47,17 @@ def experiments(
     """Windows across the DST changes, runs in other time zones, and an END in the future.
 
     Args:
-        baselines: The results of undisturbed commands.
+        baselines: The results of commands without faults.
         rng: The source of random choices.
-        command: The program that runs in another time zone.
+        command: The program of the trials in other time zones.
     """
     yield Experiment(
         "windows across both DST changes",
         tuple(
-            Case(f"{start} to {end}, TZ={zone}", partial(_over_a_change, baselines, *window, zone))
+            Case(
+                f"{start} to {end}, TZ={zone}",
+                partial(_across_a_dst_change, baselines, *window, zone),
+            )
             for window in _WINDOWS
             for zone in rng.sample(_ZONES, 2)
             for _, start, end in (window,)
@@ -62,13 +65,17 @@ def experiments(
     )
     yield Experiment(
         "a machine in another time zone",
-        tuple(Case(zone, partial(_in_zone, baselines, zone, command)) for zone in _ZONES),
+        tuple(Case(zone, partial(_in_time_zone, baselines, zone, command)) for zone in _ZONES),
         seconds=12.0,
     )
-    yield Experiment("END in the future", (Case("one day", partial(_in_the_future, baselines)),))
+    yield Experiment(
+        "END in the future", (Case("one day", partial(_end_in_the_future, baselines)),)
+    )
 
 
-def _over_a_change(baselines: Baselines, change: datetime, start: str, end: str, zone: str) -> str:
+def _across_a_dst_change(
+    baselines: Baselines, change: datetime, start: str, end: str, zone: str
+) -> str:
     tag = re.sub(r"\W+", "-", f"clock-{start}-{end}-{zone}")
     prefix = f"edge-of-{tag}/"
     rows = list(_write(baselines, prefix, change))
@@ -111,19 +118,19 @@ def _write(baselines: Baselines, prefix: str, change: datetime) -> Iterator[tupl
 def _expected(
     before: Tables, rows: list[tuple[str, str, int]], start: str, end: str
 ) -> list[tuple[str, str, int]]:
-    """The old rows outside the window, and the events' rows inside it."""
+    """Return the old rows outside the window, and the rows of the events inside it."""
     outside = [row for row in before["login"] if not start <= row[0] <= end]
     return in_order([*outside, *(row for row in rows if start <= row[0] <= end)])
 
 
-def _in_zone(baselines: Baselines, zone: str, command: Sequence[str]) -> str:
+def _in_time_zone(baselines: Baselines, zone: str, command: Sequence[str]) -> str:
     tag = f"zone-{zone.replace('/', '-')}"
     with trial(baselines.env, tag, environ={"TZ": zone}) as run:
         return check_recovery(run, baselines, run.run_subprocess(command=command))
 
 
-def _in_the_future(baselines: Baselines) -> str:
-    """A log that arrives after the plan: the same command reports it, a new run includes it."""
+def _end_in_the_future(baselines: Baselines) -> str:
+    """A log arrives after the plan: the same command reports it, and a new run includes it."""
     now = datetime.now(timezone.utc)
     window = tuple(
         (now + timedelta(days=days)).astimezone(_PACIFIC).strftime(_WALL) for days in (-1, 1)
@@ -134,29 +141,29 @@ def _in_the_future(baselines: Baselines) -> str:
         baselines.env, "future", tables=("login",), window=(window[0], window[1]), environ=environ
     ) as run:
         assert run.run_in_process().status == 1  # no objects at all
-        _log_one(baselines, prefix, now - timedelta(hours=2), "first")
+        _write_event(baselines, prefix, now - timedelta(hours=2), "first")
         first = run.run_in_process()
         assert first.status == 0, first.output
         assert "END is in the future" in first.output
-        assert _who(run) == ["first"]
-        _log_one(baselines, prefix, now - timedelta(hours=1), "second")
+        assert _logins(run) == ["first"]
+        _write_event(baselines, prefix, now - timedelta(hours=1), "second")
         second = run.run_in_process()
         assert second.status == 2, second.output
         assert "1 input object new" in second.output
-        assert _who(run) == ["first"]
+        assert _logins(run) == ["first"]
         later = replace(run, tag="future-later").run_in_process()
         assert later.status == 0, later.output
-        assert _who(run) == ["first", "second"]
+        assert _logins(run) == ["first", "second"]
     return "correct"
 
 
-def _log_one(baselines: Baselines, prefix: str, at: datetime, who: str) -> None:
+def _write_event(baselines: Baselines, prefix: str, at: datetime, who: str) -> None:
     line = edge_logs.record("login", {"who": who, "n": 1}, at.strftime("%Y-%m-%dT%H:%M:%SZ"))
     key = edge_logs.key(at.strftime("%Y-%m-%dT%H:%M:%S"))
     baselines.env.store.write(prefix + key, edge_logs.log([line]))
 
 
-def _who(run: Trial) -> list[str]:
-    """Column ``who`` of the rows in the window. All other rows are of 2017."""
+def _logins(run: Trial) -> list[str]:
+    """The values of ``who`` in the window. All other rows are from 2017."""
     rows = run.env.sql("SELECT who FROM physical.login WHERE time > '2018-01-01'", run.url)
     return sorted(who for (who,) in rows)

@@ -1,7 +1,7 @@
 """A local Spark cluster: two workers with one core each.
 
-They use two loopback addresses, because Spark does not start a speculative attempt of a task on the
-host where the first attempt runs.
+Each worker has its own loopback address, because Spark does not start a speculative attempt of a
+task on the host of the first attempt.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing_extensions import Self
 from tests.chaos.processes import Process, in_sessions, python_workers
 
 _HOSTS = ("127.0.0.1", "127.0.0.2")
-_SECONDS = 60.0  # for the master to start listening
+_STARTUP_SECONDS = 60.0  # until the master listens
 
 
 class Cluster:
-    """Runs inside its ``with`` block, with the environment of this process.
+    """A cluster that runs inside its ``with`` block, with the environment of this process.
 
     Args:
         folder: The folder for logs and executors.
@@ -43,7 +43,7 @@ class Cluster:
 
     def __enter__(self) -> Self:
         self._start("master.Master", "--host", _HOSTS[0], "--port", f"{self._port}")
-        deadline = time.monotonic() + _SECONDS
+        deadline = time.monotonic() + _STARTUP_SECONDS
         while not self._listens():
             assert time.monotonic() < deadline, "Spark's master does not listen"
             time.sleep(0.1)

@@ -13,7 +13,7 @@ from tests.chaos.trial import ON_THREADS
 _LATE_SECONDS = 30.0
 _SLOWEST_SECONDS = 12.0
 
-_COVERED_BY_OTHERS = {
+_COVERED_BY_OTHER_EXPERIMENTS = {
     storage.ALL,  # by the same faults under Spark
     speculation.SPECULATION,  # by speculation with worker deaths
     kills.WORKER,  # by speculation with worker deaths
@@ -21,7 +21,7 @@ _COVERED_BY_OTHERS = {
 
 
 def all_experiments(baselines: Baselines, seed: int, kill_count: int) -> list[Experiment]:
-    """All experiments. The seed determines the order of the trials."""
+    """All experiments, with their trials in random order."""
     rng = random.Random(seed)
     return [
         experiment.sample(len(experiment.cases), rng)
@@ -30,7 +30,7 @@ def all_experiments(baselines: Baselines, seed: int, kill_count: int) -> list[Ex
 
 
 def sample_experiments(baselines: Baselines, seed: int) -> list[Experiment]:
-    """One trial of each experiment, except of those that another experiment covers."""
+    """One trial of each experiment that no other experiment covers."""
     rng = random.Random(seed)
     experiments = (
         *warehouse.experiments(baselines, rng),
@@ -43,12 +43,12 @@ def sample_experiments(baselines: Baselines, seed: int) -> list[Experiment]:
     return [
         experiment.sample(1, rng)
         for experiment in experiments
-        if experiment.name not in _COVERED_BY_OTHERS
+        if experiment.name not in _COVERED_BY_OTHER_EXPERIMENTS
     ]
 
 
 def _all(baselines: Baselines, rng: random.Random, kill_count: int) -> Iterator[Experiment]:
-    """Experiments with short trials first: if time runs out, more of them are complete."""
+    """Yield experiments with short trials first, so that more are complete if time runs out."""
     yield from inputs.experiments(baselines, rng)
     yield from clock.experiments(baselines, rng)
     yield from warehouse.experiments(baselines, rng)

@@ -31,11 +31,11 @@ OBJECTS = 8
 LOADER = "loader"
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIACHAOS", "AWS_SECRET_ACCESS_KEY": "secret-of-chaos"}
 
-_EVENTS = 60  # events of one object
-_PADDING = 7000  # incompressible bytes of each event: 8 objects make 4 partitions
+_EVENTS = 60  # per object
+_PADDING = 7000  # incompressible bytes per event: the 8 objects become 4 partitions
 _FIRST = datetime(2017, 11, 3, 17)  # noqa: DTZ001 - UTC, as edge_logs.record writes it
 BEFORE = "chaos_before"
-"""The warehouse with wrong rows in the window."""
+"""The database with wrong rows in the window."""
 
 # The payload is truncated after the table's name, so that the record is quarantined.
 _MALFORMED = edge_logs.envelope('{"event": "login"')
@@ -65,7 +65,7 @@ Tables = dict[str, list[tuple[Any, ...]]]
 
 @dataclass
 class ChaosEnvironment:
-    """The servers, the logs, and the warehouse that each trial copies.
+    """The servers, the logs, and the warehouse of which each trial gets a copy.
 
     Attributes:
         s3: The S3 server behind all proxies.
@@ -73,8 +73,8 @@ class ChaosEnvironment:
         folder: The folder for files.
         bucket: The bucket of all objects.
         keys: The keys of the edge logs, below ``edge/``.
-        stack: Closed with the environment.
-        verified: SHA-256 of the manifests that were already checked.
+        stack: Resources to close with the environment.
+        verified: Digests of the manifests that were already checked.
     """
 
     s3: S3Server
@@ -122,7 +122,7 @@ region = "us-west-2"
 """
 
     def prepare(self) -> None:
-        """Fill the bucket and create the warehouse that trials copy."""
+        """Fill the bucket and create the warehouse."""
         client = boto3.client("s3", endpoint_url=self.s3.endpoint_url, region_name="us-west-2")
         client.create_bucket(
             Bucket=self.bucket, CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
@@ -136,7 +136,7 @@ region = "us-west-2"
 
     @contextmanager
     def warehouse(self, template: str = BEFORE) -> Iterator[str]:
-        """Create a copy of a warehouse; yield its URL for the owner of all objects."""
+        """Create a copy of a warehouse; yield its URL as the owner of all objects."""
         name = f"chaos_{uuid.uuid4().hex[:8]}"
         self.sql(f"CREATE DATABASE {name} TEMPLATE {template}", self.postgres.url())
         try:

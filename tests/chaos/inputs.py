@@ -1,4 +1,4 @@
-"""Corrupt inputs: each edge log in turn is truncated, emptied, overwritten, changed or removed."""
+"""Corrupt inputs: one edge log is truncated, emptied, overwritten, changed or removed."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def _random(data: bytes, rng: random.Random) -> bytes:
 
 
 def _one_bit(data: bytes, rng: random.Random) -> bytes:
-    place = rng.randrange(10, len(data))
-    return data[:place] + bytes([data[place] ^ 1 << rng.randrange(8)]) + data[place + 1 :]
+    position = rng.randrange(10, len(data))
+    return data[:position] + bytes([data[position] ^ 1 << rng.randrange(8)]) + data[position + 1 :]
 
 
 _CORRUPTIONS: dict[str, Corruption] = {
@@ -69,7 +69,7 @@ def experiments(baselines: Baselines, rng: random.Random) -> Iterator[Experiment
         yield Experiment(
             f"an object {name} after the plan",
             tuple(
-                Case(key, partial(_meanwhile, baselines, number, key, action))
+                Case(key, partial(_change_after_plan, baselines, number, key, action))
                 for number, key in enumerate(keys)
             ),
         )
@@ -82,7 +82,7 @@ def _environ(baselines: Baselines) -> dict[str, str]:
 def _corrupt_object(
     baselines: Baselines, number: int, key: str, corrupt: Corruption, rng: random.Random
 ) -> str:
-    """The run names the corrupt object and loads nothing; a run of the intact one is correct."""
+    """The run names the corrupt object and loads nothing. With the intact object, it is correct."""
     intact = log_object(number)
     baselines.env.store.write(_EDGE + key, corrupt(intact, rng))
     tag = f"input-{number}-{corrupt.__name__.strip('_')}"
@@ -98,10 +98,10 @@ def _corrupt_object(
         return check_recovery(rerun, baselines, result)
 
 
-def _meanwhile(
+def _change_after_plan(
     baselines: Baselines, number: int, key: str, action: Callable[[Trial, str], None]
 ) -> str:
-    """The object differs from the planned one: the run names it and loads nothing."""
+    """The object is not the planned one: the run names it and loads nothing."""
     tag = f"input-{number}-{action.__name__.strip('_')}"
     with trial(baselines.env, tag, environ=_environ(baselines)) as run:
         run.s3.inject(f"GET .*{key}", "call", function=partial(action, run, _EDGE + key))

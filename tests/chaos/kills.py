@@ -1,7 +1,7 @@
 """kill -9 of the driver, or of an executor's Python worker, at random moments of a command.
 
-Half of the kills are after a random time. Because the start of the JVM takes most of that time, the
-other half are right before a random request to S3 or SQL statement.
+Half of the kills come after a random time. The start of the JVM takes most of that time, so the
+other half come right before a random request to S3 or SQL statement.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from tests.chaos.trial import ON_THREADS, SECONDS, CommandResult, Trial, trial
 
 WORKER = "replay: kill -9 of a Python worker"
 
-_SECONDS = 12.0  # of one trial, roughly
+_SECONDS = 12.0  # approximate time of one trial
 _SECONDS_WITHOUT_SPARK = 4.0
-_STARTUP_SECONDS = 1.0  # of a process, roughly, before the command does anything
+_STARTUP_SECONDS = 1.0  # approximate time before the command does anything
 _TASK_REQUEST = re.compile(r"(GET|PUT) \S+(/edge/|/v1/|/_completed/)")
 
 
@@ -32,7 +32,7 @@ class _KillTarget:
     """A command whose driver is killed.
 
     Attributes:
-        trace: What it does when undisturbed.
+        trace: What it does without faults.
         seconds: Its approximate duration as a subprocess.
         trial: Prepares a trial.
         command: The program.
@@ -47,7 +47,7 @@ class _KillTarget:
 
 
 def experiments(baselines: Baselines, rng: random.Random, kills: int) -> Iterator[Experiment]:
-    """``kills`` trials of a replay, half of them of workers; half as many of other commands."""
+    """Yield ``kills`` trials of a replay, half of them of workers, and half as many of others."""
     drivers = [_replay(baselines, f"kill-driver-{number:03d}") for number in range(0, kills, 2)]
     yield _driver_experiment(baselines, rng, "replay: kill -9 of the driver", drivers, _SECONDS)
     yield Experiment(
@@ -94,7 +94,7 @@ def _driver_experiment(
     targets: Sequence[_KillTarget],
     seconds: float,
 ) -> Experiment:
-    """One trial per target: every other one is killed after a random time."""
+    """One trial per target. Every second target is killed after a random time."""
     cases = tuple(
         _driver_case(baselines, rng, target, after_a_time=number % 2 == 0)
         for number, target in enumerate(targets)
@@ -112,10 +112,12 @@ def _driver_case(
         )
     trace = target.trace
     moment = rng.randrange(len(trace.requests) + len(trace.statements))
-    return Case(_moment_name(trace, moment), partial(_kill_driver_at, baselines, target, moment))
+    return Case(
+        _describe_moment(trace, moment), partial(_kill_driver_at, baselines, target, moment)
+    )
 
 
-def _moment_name(trace: CommandTrace, moment: int) -> str:
+def _describe_moment(trace: CommandTrace, moment: int) -> str:
     if moment < len(trace.requests):
         return f"at request {moment} of {len(trace.requests)} to S3"
     statement = moment - len(trace.requests)
@@ -156,7 +158,7 @@ def _worker_case(baselines: Baselines, rng: random.Random, number: int) -> Case:
     return Case(name, partial(_kill_worker, baselines, tag, moment, rng.random()))
 
 
-def _kill_worker(baselines: Baselines, tag: str, moment: int, which: float) -> str:
+def _kill_worker(baselines: Baselines, tag: str, moment: int, choice: float) -> str:
     killed: list[int] = []
     with trial(baselines.env, tag) as run:
         trees: list[ProcessTree] = []
@@ -164,7 +166,7 @@ def _kill_worker(baselines: Baselines, tag: str, moment: int, which: float) -> s
         def kill() -> None:
             workers = trees[0].workers()
             if workers:
-                worker = workers[int(which * len(workers))]
+                worker = workers[int(choice * len(workers))]
                 worker.kill()
                 killed.append(worker.pid)
 

@@ -76,7 +76,7 @@ class ProcessTree:
         return python_workers(self.processes())
 
     def wait(self, seconds: float) -> int:
-        """Wait for the driver; return its exit status, -9 if it was killed.
+        """Wait for the driver; return its exit status, which is -9 if it was killed.
 
         Its children get some time to exit, and are then killed.
         """
@@ -117,6 +117,8 @@ def _all_processes() -> Iterator[Process]:
             with suppress(OSError):
                 # The name in parentheses may contain anything: see proc(5).
                 stat = (folder / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-                words = (folder / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+                arguments = (folder / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
                 if stat[0] not in "ZX":
-                    yield Process(int(folder.name), int(stat[1]), int(stat[3]), tuple(words[:-1]))
+                    yield Process(
+                        int(folder.name), int(stat[1]), int(stat[3]), tuple(arguments[:-1])
+                    )

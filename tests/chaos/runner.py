@@ -28,21 +28,21 @@ class Case:
 
 @dataclass(frozen=True)
 class Experiment:
-    """Trials of one kind of fault.
+    """Many trials of one kind of fault.
 
     Attributes:
         name: The name in the table.
         cases: The trials.
-        seconds: Approximate time of one trial; it determines the share of the time limit.
+        seconds: Approximate time of one trial. It determines the share of the time limit.
     """
 
     name: str
     cases: tuple[Case, ...]
     seconds: float = 3.0
 
-    def sample(self, most: int, rng: random.Random) -> Experiment:
-        """The same experiment with at most ``most`` of its trials, in random order."""
-        return replace(self, cases=tuple(rng.sample(self.cases, min(most, len(self.cases)))))
+    def sample(self, limit: int, rng: random.Random) -> Experiment:
+        """The same experiment with at most ``limit`` of its trials, in random order."""
+        return replace(self, cases=tuple(rng.sample(self.cases, min(limit, len(self.cases)))))
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Result:
         planned: Number of its trials.
         outcomes: Number of passed trials by outcome.
         failures: The failed trials with their tracebacks.
-        seconds: Time taken.
+        seconds: Elapsed time.
     """
 
     name: str
@@ -77,17 +77,17 @@ class Result:
 def run_all(
     experiments: Sequence[Experiment], seconds: float, log: Callable[[str], None]
 ) -> list[Result]:
-    """Runs the experiments within ``seconds``, roughly.
+    """Run the experiments in about ``seconds``.
 
-    Each round divides the remaining time among the incomplete experiments. The table shows which
-    trials were not run for lack of time.
+    Each round divides the remaining time among the incomplete experiments. The table shows how many
+    trials were not run because time ran out.
     """
     end = time.monotonic() + seconds
     results = [Result(experiment.name, len(experiment.cases)) for experiment in experiments]
     pairs = list(zip(experiments, results, strict=True))
     while time.monotonic() < end and (pending := [pair for pair in pairs if pair[1].remaining]):
         for number, (experiment, result) in enumerate(pending):
-            costs = [trial.seconds * rest.remaining for trial, rest in pending[number:]]
+            costs = [other.seconds * count.remaining for other, count in pending[number:]]
             now = time.monotonic()
             _run_trials(experiment, result, now + (end - now) * costs[0] / sum(costs), log)
     return results
@@ -96,7 +96,7 @@ def run_all(
 def _run_trials(
     experiment: Experiment, result: Result, deadline: float, log: Callable[[str], None]
 ) -> None:
-    """Runs the remaining trials until the deadline."""
+    """Run the remaining trials until the deadline."""
     started = time.monotonic()
     for number, case in enumerate(experiment.cases[result.run :], result.run + 1):
         if time.monotonic() > deadline:
@@ -113,19 +113,21 @@ def _run_trials(
 
 
 def print_results(results: Sequence[Result], console: Console) -> None:
-    """Prints the table of the results, and the tracebacks of failed trials."""
+    """Print the table of the results, and the tracebacks of failed trials."""
     table = Table("experiment", "trials run", "outcomes", "failed")
     for result in results:
-        times = f"{result.run}"
+        trials = f"{result.run}"
         if result.run < result.planned:
-            times += f" of {result.planned}: out of time"
-        table.add_row(result.name, times, "\n".join(_lines(result)), str(len(result.failures)))
+            trials += f" of {result.planned}: out of time"
+        table.add_row(
+            result.name, trials, "\n".join(_outcome_lines(result)), str(len(result.failures))
+        )
     console.print(table)
     for result in results:
         for failure in result.failures:
             console.print(f"FAILED {failure}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _lines(result: Result) -> Iterator[str]:
+def _outcome_lines(result: Result) -> Iterator[str]:
     for outcome, count in result.outcomes.most_common():
         yield f"{count} x {outcome}"

@@ -1,4 +1,4 @@
-"""Overlapping task attempts: Spark's speculation with a slow worker, and with dying workers.
+"""Overlapping task attempts: Spark's speculation with a slow worker, and with killed workers.
 
 The trials run on a cluster, because Spark does not speculate on a local master.
 """
@@ -31,27 +31,29 @@ _SPARK = """
 "spark.speculation.efficiency.enabled" = "false"
 "spark.task.maxFailures" = "8"
 """
-_SECONDS = 25.0  # of one trial, roughly
+_SECONDS = 25.0  # approximate time of one trial
 _ATTEMPT = re.compile(r"PUT .*/v1/(\d+-\d+-[0-9a-f]+)-\d+\.gz")
 
 
 @dataclass(frozen=True)
-class _Slow:
-    """What delays a task, and when Python workers are killed.
+class _Delay:
+    """Which requests of a task are delayed, and when Python workers are killed.
 
     Attributes:
         request: A regular expression for the requests whose responses are delayed.
         seconds: The delay of each such request, in order.
-        deaths: When to kill a Python worker, in seconds after the first read of an object.
+        kills: When to kill a Python worker, in seconds after the first read of an object.
     """
 
     request: str
     seconds: tuple[float, ...]
-    deaths: tuple[float, ...]
+    kills: tuple[float, ...]
 
     @classmethod
-    def random(cls, baselines: Baselines, rng: random.Random, deaths: int, slowest: float) -> _Slow:
-        """Delay the read of an object, or the write of rows or of a completion record."""
+    def random(
+        cls, baselines: Baselines, rng: random.Random, deaths: int, slowest: float
+    ) -> _Delay:
+        """Delay reads of an object, or writes of rows or of a completion record."""
         partition = rng.randrange(
             sum(
                 "PUT" in request and "_completed" in request
@@ -71,10 +73,10 @@ class _Slow:
 def experiments(
     baselines: Baselines, rng: random.Random, times: int, slowest: float
 ) -> Iterator[Experiment]:
-    """Speculation alone, and with task failures, ``times`` trials each.
+    """Yield speculation alone and speculation with killed workers, ``times`` trials each.
 
     Args:
-        baselines: The results of undisturbed commands.
+        baselines: The results of commands without faults.
         rng: The source of random choices.
         times: Number of trials.
         slowest: The longest delay in seconds.
@@ -82,19 +84,19 @@ def experiments(
     for name, deaths in ((SPECULATION, 0), (f"{SPECULATION} and worker deaths", 3)):
         cases = []
         for number in range(times):
-            slow = _Slow.random(baselines, rng, deaths, slowest)
+            slow = _Delay.random(baselines, rng, deaths, slowest)
             tag = f"overlap-{deaths}-{number:03d}"
             cases.append(Case(str(slow), partial(_run, baselines, tag, slow)))
         yield Experiment(name, tuple(cases), seconds=_SECONDS)
 
 
-def _run(baselines: Baselines, tag: str, slow: _Slow) -> str:
+def _run(baselines: Baselines, tag: str, slow: _Delay) -> str:
     cluster = baselines.env.cluster
     spark = f'{_SPARK}"spark.master" = "{cluster.url}"\n'
     with trial(baselines.env, tag, spark=spark) as run:
         for seconds in slow.seconds:
             run.s3.inject(slow.request, "late", seconds=seconds)
-        timers = [threading.Timer(seconds, _kill_a_worker, [cluster]) for seconds in slow.deaths]
+        timers = [threading.Timer(seconds, _kill_a_worker, [cluster]) for seconds in slow.kills]
 
         def start_timers() -> None:
             for timer in timers:
@@ -104,8 +106,8 @@ def _run(baselines: Baselines, tag: str, slow: _Slow) -> str:
         result = run.run_subprocess()
         for timer in timers:
             timer.cancel()
-        overlapped = _overlapped(run)
-        return f"{check_recovery(run, baselines, result)}; {overlapped}"
+        overlap = _describe_overlap(run)
+        return f"{check_recovery(run, baselines, result)}; {overlap}"
 
 
 def _kill_a_worker(cluster: Cluster) -> None:
@@ -113,8 +115,8 @@ def _kill_a_worker(cluster: Cluster) -> None:
         worker.kill()
 
 
-def _overlapped(run: Trial) -> str:
-    """Whether partitions were started, or written, more than once."""
+def _describe_overlap(run: Trial) -> str:
+    """Say whether a partition was started or written more than once."""
     starts = sum(
         re.search("GET .*/_completed/0", request) is not None for request in run.s3.requests
     )

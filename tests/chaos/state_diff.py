@@ -1,4 +1,4 @@
-"""How a command should change the tables, and the row counts that follow."""
+"""How a command should change the tables, and the expected row counts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.chaos.fixtures import TABLES, Tables
 
 @dataclass(frozen=True)
 class ExpectedChange:
-    """The tables before and after an undisturbed command.
+    """The tables before and after a command without faults.
 
     Attributes:
         before: The tables before.
@@ -29,15 +29,15 @@ class ExpectedChange:
         return {table for table in TABLES if self.before[table] != self.after[table]}
 
     def backed_up(self, table: str) -> list[tuple[Any, ...]]:
-        """The window's rows before, which the backup must hold afterwards."""
+        """The old rows of the window, which the backup must have afterwards."""
         return _in_window(self.before[table])
 
     def row_counts(self, table: str) -> tuple[int, int]:
-        """The numbers of deleted and of inserted rows."""
+        """Return the numbers of deleted and inserted rows."""
         old, new = len(self.backed_up(table)), len(_in_window(self.after[table]))
         return (0, new - old) if self.adds else (old, new)
 
 
 def _in_window(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """The rows in the window. The others are marked ``before`` and ``after``."""
+    """Return the rows in the window. Column ``who`` of the others is ``before`` or ``after``."""
     return [row for row in rows if row[1] not in ("before", "after")]

@@ -14,7 +14,7 @@ from tests.support.faulty_s3 import KINDS, Kind
 ALL = "5 % of S3 requests: all of these faults"
 
 _SHARE = 0.05
-_SECONDS = 4.0  # of one trial, roughly, without delayed responses
+_SECONDS = 4.0  # approximate time of one trial without delayed responses
 _NAMES = {
     "error": "HTTP 500",
     "unavailable": "HTTP 503",

@@ -1,4 +1,4 @@
-"""The faulty S3 injects the faults that it documents. Other tests rely on it."""
+"""FaultyS3 injects the faults that it documents. Other tests rely on this."""
 
 import time
 
@@ -29,7 +29,7 @@ def client(endpoint_url, attempts=1):
         retries={"total_max_attempts": attempts, "mode": "standard"},
         read_timeout=1,
         s3={"addressing_style": "path"},
-        # Otherwise the client detects a half body by its checksum.
+        # Otherwise the checksum shows the client that half of the body is missing.
         response_checksum_validation="when_required",
     )
     return boto3.client("s3", endpoint_url=endpoint_url, region_name="us-west-2", config=config)
@@ -50,7 +50,7 @@ def read(s3, bucket, key="key"):
 
 
 def outcome(call, **arguments):
-    """The name of the error, or an empty text."""
+    """Return the name of the error, or an empty string."""
     try:
         call(**arguments)
     except Exception as error:  # noqa: BLE001 - any error that the client raises

@@ -1,4 +1,4 @@
-"""Replaces Spark by threads, and shortens the waits between retries, to make trials fast."""
+"""Replacement of Spark by threads, and short waits between retries, for fast trials."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def on_threads() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def without_waits() -> Iterator[None]:
-    """Shorten the waits between retries inside the block; the number of retries stays."""
+def with_short_waits() -> Iterator[None]:
+    """Shorten the waits between retries inside the block, but keep the number of retries."""
     shortened = partial(dataclasses.replace, initial_wait=0.02, max_wait=0.2)
     with (
         mock.patch.object(

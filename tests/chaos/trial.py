@@ -1,4 +1,4 @@
-"""One trial: a command against its own warehouse, with servers that inject faults."""
+"""One trial: a command with its own warehouse, and with servers that inject faults."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.chaos.fixtures import (
 )
 from tests.chaos.processes import COMMAND, ProcessTree
 from tests.chaos.state_diff import ExpectedChange
-from tests.chaos.thread_spark import on_threads, without_waits
+from tests.chaos.thread_spark import on_threads, with_short_waits
 from tests.support.faulty_s3 import FaultyS3
 from tests.support.redshift import RedshiftServer
 
@@ -67,21 +67,21 @@ class CommandResult:
 
 @dataclass
 class Trial:
-    """A warehouse, an S3 API and a Redshift that inject faults, and a run tag.
+    """A run tag, a warehouse, and an S3 API and a fake Redshift that inject faults.
 
     Attributes:
         env: The shared servers and data.
         tag: The run tag, which identifies the command in the replay log.
-        url: The URL of the PostgreSQL behind the Redshift, for the owner of all objects.
-        redshift: The warehouse that the command connects to.
+        url: The URL of the PostgreSQL database behind ``redshift``, as the owner of all objects.
+        redshift: The fake Redshift that the command connects to.
         s3: The S3 API that the command connects to.
         command: The command and its arguments; by default, a replay of ``tables`` in ``window``.
-        change: How the command should change the tables; by default, as ``tables`` imply.
+        change: How the command should change the tables; by default, as a replay of ``tables``.
         tables: The tables to replay.
         window: START and END.
         environ: Additional environment variables of the command.
-        spark: Additional lines of the settings' ``[spark]`` table, which is the last one.
-        earlier: The rows of the replay log before the command: see :data:`_REPLAY_LOG`.
+        spark: Additional lines for the table ``[spark]`` at the end of the settings file.
+        earlier: The rows of :data:`_REPLAY_LOG` before the command.
         backups: The backups before the command.
     """
 
@@ -123,7 +123,7 @@ class Trial:
         output = io.StringIO()
         with (
             on_threads(),
-            without_waits(),
+            with_short_waits(),
             _environ(self.variables()),
             redirect_stdout(output),
             redirect_stderr(output),
@@ -157,7 +157,7 @@ class Trial:
         return sorted(self._query_if_exists("infra.replay", _REPLAY_LOG))
 
     def check_tables(self, change: ExpectedChange) -> set[str]:
-        """Return the changed tables. Check that they are correct, and all others as before."""
+        """Check that each table is unchanged or correct; return the changed ones."""
         current = self.rows()
         for table in TABLES:
             before, after = change.before[table], change.after[table]
@@ -173,15 +173,15 @@ class Trial:
     def _check_replay_log(
         self, changed: set[str], manifest: Manifest | None, change: ExpectedChange
     ) -> None:
-        """Check for one new row for each changed table, with the correct row counts."""
+        """Check that each changed table has one new row, with the correct row counts."""
         logged = self.replay_log()
         checksum = digest(manifest) if manifest else ""
         new = [(self.tag, table, *change.row_counts(table), checksum) for table in changed]
         expected = sorted([*self.earlier, *new])
-        assert logged == expected, f"the replay log has {logged}, should have {expected}"
+        assert logged == expected, f"the replay log has {logged}, but should have {expected}"
 
     def _check_backups(self, changed: set[str], change: ExpectedChange) -> None:
-        """Check that one backup for each changed table holds exactly the deleted rows."""
+        """Check that each changed table has one new backup, with exactly the deleted rows."""
         query = f"SELECT backup, table_name FROM {{}} WHERE run_tag = '{self.tag}'"
         backups = dict(self._query_if_exists("infra.replay", query))
         assert sorted([*self.backups, *backups]) == self._backups()
@@ -190,7 +190,7 @@ class Trial:
             name = '"' + backup.replace(".", '"."', 1) + '"'
             rows = in_order(self.env.sql(f"SELECT time::text, who, n FROM {name}", self.url))
             deleted = change.backed_up(table)
-            assert rows == deleted, f"the backup of {table} has {rows}, deleted were {deleted}"
+            assert rows == deleted, f"the backup of {table} has {rows}, but {deleted} were deleted"
 
     def _backups(self) -> list[str]:
         return sorted(

@@ -1,7 +1,7 @@
 """Warehouse faults, injected by the fake Redshift: errors, lost connections, concurrent changes.
 
 The commands are the load of a complete run, the undo of a load, and a quarantine replay whose rows
-are already written. None of them runs a transform, so hundreds of trials fit.
+are already written. None of them runs a transform, so there is time for hundreds of trials.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.chaos.trial import Trial, trial
 _WRITES = "CREATE|COPY|INSERT|DELETE|COMMIT"
 _DISK_FULL = {"sqlstate": "53100", "message": "Disk Full", "detail": ""}
 
-# Each change with the statement that reverts it.
+# Each change has a statement that reverts it.
 _REVOKED = (
     ("REVOKE INSERT ON physical.login FROM loader", "GRANT INSERT ON physical.login TO loader"),
     ("REVOKE DELETE ON physical.login FROM loader", "GRANT DELETE ON physical.login TO loader"),
@@ -63,7 +63,7 @@ _ALTERED = (
 )
 _MOMENTS = ("^CREATE TABLE IF NOT", "^CREATE TEMP TABLE", "^COPY", "^LOCK TABLE")
 
-# Changes to rows of a loaded window, each with the statement that reverts it.
+# Changes to rows of a loaded window. Each has a statement that reverts it.
 _CHANGED = (
     (
         "INSERT INTO physical.login VALUES ('2017-11-03 10:20:00', 'stranger', 1)",
@@ -83,7 +83,11 @@ _CHANGED = (
         "UPDATE physical.login SET who = 'ann' WHERE who IS NULL",
     ),
 )
-_SECONDS = {"load": 1.5, "undo": 0.7, "replay --from-quarantine": 2.3}  # of one trial, roughly
+_SECONDS = {
+    "load": 1.5,
+    "undo": 0.7,
+    "replay --from-quarantine": 2.3,
+}  # approximate time of one trial
 _UNDO_MOMENTS = ("version", "^LOCK TABLE")
 
 
@@ -100,14 +104,14 @@ def experiments(baselines: Baselines, rng: random.Random) -> Iterator[Experiment
         yield _late_commits(baselines, command, rng)
         name = "disk full at each write statement"
         yield _at_each_statement(baselines, command, name, "refuse", only=_WRITES, **_DISK_FULL)
-    yield _meanwhile(baselines, "load: a privilege revoked after the plan", _REVOKED)
-    yield _meanwhile(baselines, "load: a table altered after the plan", _ALTERED)
+    yield _changes_after_plan(baselines, "load: a privilege revoked after the plan", _REVOKED)
+    yield _changes_after_plan(baselines, "load: a table altered after the plan", _ALTERED)
     yield _load_errors(baselines)
     yield _rows_changed(baselines)
     yield _load_superseded(baselines)
 
 
-def _disturbed(
+def _run_with_fault(
     baselines: Baselines, command: Command, inject: Callable[[Trial], None], revert: str = ""
 ) -> str:
     """Inject a fault into a command. ``revert`` repairs the warehouse before the second run."""
@@ -121,7 +125,7 @@ def _disturbed(
 
 @dataclass(frozen=True)
 class _Fault:
-    """The fake Redshift fails at a statement."""
+    """A fault of the fake Redshift at a statement."""
 
     statement: str
     action: str
@@ -133,7 +137,7 @@ class _Fault:
 
 @dataclass(frozen=True)
 class _Change:
-    """Another session changes the warehouse right before a statement."""
+    """A change of the warehouse by another session, right before a statement."""
 
     statement: str
     sql: str
@@ -154,7 +158,10 @@ def _at_each_statement(
             Case(
                 f"{number}: {statement[:60]}",
                 partial(
-                    _disturbed, baselines, command, _Fault("", action, {**options, "skip": number})
+                    _run_with_fault,
+                    baselines,
+                    command,
+                    _Fault("", action, {**options, "skip": number}),
                 ),
             )
             for number, statement in enumerate(command.trace.statements)
@@ -165,13 +172,13 @@ def _at_each_statement(
 
 
 def _late_commits(baselines: Baselines, command: Command, rng: random.Random) -> Experiment:
-    """The connection drops at a COMMIT, which takes effect only while the program checks for it."""
+    """The connection drops at a COMMIT that takes effect later, while the program checks for it."""
     commits = sum(statement == "COMMIT" for statement in command.trace.statements)
 
     def case(number: int, seconds: float) -> Case:
         fault = _Fault("^COMMIT", "drop_then_run", {"skip": number, "seconds": seconds})
         name = f"commit {number}, {seconds:.1f} s late"
-        return Case(name, partial(_disturbed, baselines, command, fault))
+        return Case(name, partial(_run_with_fault, baselines, command, fault))
 
     return Experiment(
         f"{command.name}: late commit with a lost reply",
@@ -179,13 +186,17 @@ def _late_commits(baselines: Baselines, command: Command, rng: random.Random) ->
     )
 
 
-def _meanwhile(baselines: Baselines, name: str, changes: tuple[tuple[str, str], ...]) -> Experiment:
+def _changes_after_plan(
+    baselines: Baselines, name: str, changes: tuple[tuple[str, str], ...]
+) -> Experiment:
     return Experiment(
         name,
         tuple(
             Case(
                 f"{change} before {moment}",
-                partial(_disturbed, baselines, baselines.load, _Change(moment, change), revert),
+                partial(
+                    _run_with_fault, baselines, baselines.load, _Change(moment, change), revert
+                ),
             )
             for change, revert in changes
             for moment in _MOMENTS
@@ -197,7 +208,7 @@ def _meanwhile(baselines: Baselines, name: str, changes: tuple[tuple[str, str], 
 
 
 def _load_errors(baselines: Baselines) -> Experiment:
-    """In one of the five tables, a column is too small for the new rows."""
+    """A column of one of the five tables is too small for the new rows."""
 
     def run(table: str) -> str:
         with trial(baselines.env, BASELINE_TAG) as load:
@@ -218,7 +229,7 @@ def _load_errors(baselines: Baselines) -> Experiment:
 
 
 def _rows_changed(baselines: Baselines) -> Experiment:
-    """Rows changed after the load: undo is refused until the change is reverted."""
+    """Rows were changed after the load: undo is refused until the change is reverted."""
 
     def run(moment: str, change: str, revert: str) -> str:
         with baselines.undo.trial() as undo:
@@ -241,14 +252,14 @@ def _rows_changed(baselines: Baselines) -> Experiment:
 
 
 def _load_superseded(baselines: Baselines) -> Experiment:
-    """The load to append to was undone, or its window was replaced: nothing is appended."""
+    """The load was undone, or its window was replaced: no quarantined rows are appended."""
 
     def run(*other: str) -> str:
         with baselines.quarantine_replay.trial() as trial:
             command = trial.command
             trial.command = other
-            superseding = trial.run_in_process()
-            assert superseding.status == 0, superseding.output
+            other_result = trial.run_in_process()
+            assert other_result.status == 0, other_result.output
             trial.command, before, log = command, trial.rows(), trial.replay_log()
             for _ in range(2):
                 result = trial.run_in_process(*baselines.quarantine_replay.options)
