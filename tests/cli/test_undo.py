@@ -3,13 +3,15 @@
 import json
 from dataclasses import replace
 from datetime import datetime, timezone
+from unittest import mock
 
 import boto3
 import pytest
 
 from spade_spark.blueprint.schema import Column, Table
 from spade_spark.cli.main import main
-from spade_spark.errors import UsageError
+from spade_spark.errors import LockLostError, UsageError
+from spade_spark.locking.heartbeat import HeldLease
 from spade_spark.locking.lease import LeaseRequest, LeaseStore
 from spade_spark.locking.process import Process
 from spade_spark.plan import Plan
@@ -177,6 +179,17 @@ def test_a_lock_that_is_lost_during_an_undo_leaves_the_tables_unchanged_and_is_r
         assert f"Table {table} was not undone: {table} was not modified: {reason}" in output
         assert cli.harness.rows(table) == REPLACED
     assert "INCOMPLETE: see the errors above" in output
+
+
+def test_an_undo_that_loses_its_lock_before_it_starts_touches_no_table(cli, monkeypatch):
+    def lose_lock(lock):
+        raise LockLostError("the lock was taken over")
+
+    undo_tables = mock.Mock(return_value=())
+    monkeypatch.setattr(HeldLease, "verify", lose_lock)
+    monkeypatch.setattr(undo, "undo_tables", undo_tables)
+    assert cli.undo("tag") == 1
+    undo_tables.assert_not_called()
 
 
 def test_a_table_that_cannot_be_undone_is_reported_with_exit_status_1(cli, capsys):

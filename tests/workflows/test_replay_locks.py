@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from unittest import mock
 
 import pytest
 
@@ -125,6 +126,20 @@ def test_a_replay_that_loses_its_lock_during_the_transform_does_not_load(harness
     assert [lease.request for lease in locks.table().leases] == [taker]
     locks.release(taker)
     assert harness.replay("login") == 0, "resumes once the lock is released"
+
+
+@pytest.mark.usefixtures("engine")
+def test_a_replay_that_loses_its_lock_before_the_load_stages_nothing(harness, locks, monkeypatch):
+    assert harness.replay("login", "--skip-ace-upload") == 0
+
+    def lose_lock(**_):
+        locks.acquire(request_for("taker"), steal_from=[harness.tag])
+
+    load = mock.Mock(return_value=())
+    monkeypatch.setattr("spade_spark.workflows.replay.load_tables", load)
+    monkeypatch.setattr("spade_spark.workflows.replay.LoadGuards", lose_lock)
+    assert harness.replay("login", "--skip-transform") == 1
+    load.assert_not_called()
 
 
 @pytest.mark.usefixtures("engine")
