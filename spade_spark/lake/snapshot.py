@@ -33,7 +33,7 @@ from spade_spark.errors import (
 )
 from spade_spark.runs.paths import table_folder
 from spade_spark.storage.base import Store
-from spade_spark.storage.records import decode, encode
+from spade_spark.storage.json_codec import decode, encode
 from spade_spark.window import Window
 from spade_spark.writers.partition_paths import hive_partition_dir, sortable_timestamp
 

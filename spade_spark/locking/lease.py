@@ -34,7 +34,7 @@ from spade_spark.errors import InputError, LockedError, ObjectNotFoundError, Tra
 from spade_spark.formatting import format_age
 from spade_spark.locking.process import Process
 from spade_spark.storage.base import Store
-from spade_spark.storage.records import decode, encode
+from spade_spark.storage.json_codec import decode, encode
 from spade_spark.window import Window
 
 KEY = "_locks/claims.json"

@@ -16,7 +16,7 @@ from spade_spark.plan import Plan
 from spade_spark.runs.audit_counts import AuditCounts, total
 from spade_spark.runs.load_results import LoadFile, TableFiles
 from spade_spark.runs.paths import RunPaths
-from spade_spark.storage.records import digest
+from spade_spark.storage.json_codec import digest
 from spade_spark.writers.partition_paths import DayFile
 
 

@@ -23,7 +23,7 @@ import msgspec
 from spade_spark.errors import InputError, SpadeError
 from spade_spark.runs.audit_counts import AuditCounts
 from spade_spark.storage.base import Store
-from spade_spark.storage.records import decode, encode
+from spade_spark.storage.json_codec import decode, encode
 from spade_spark.streams.counts import StreamCounts
 
 _POLL_SECONDS: Final = 1.0

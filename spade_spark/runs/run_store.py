@@ -23,7 +23,7 @@ from spade_spark.runs.manifest import (
 from spade_spark.runs.paths import RunPaths
 from spade_spark.runs.publish_checkpoint import read_checkpoint
 from spade_spark.storage.base import Store
-from spade_spark.storage.records import decode, encode
+from spade_spark.storage.json_codec import decode, encode
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from spade_spark.spark.line_numbers import LineNumberFinder
 from spade_spark.spark.stream_task import publish
 from spade_spark.spark.task_outputs import TaskOutputs
 from spade_spark.storage.base import Store, open_store
-from spade_spark.storage.records import decode, encode
+from spade_spark.storage.json_codec import decode, encode
 from spade_spark.transform.chunk import ChunkTransform
 from spade_spark.transform.edge_type_audit import EdgeTypeCounter
 from spade_spark.transform.event_counts import EventCounts

@@ -19,7 +19,7 @@ from spade_spark.cli.main import main
 from spade_spark.errors import ObjectNotFoundError
 from spade_spark.runs.manifest import Manifest
 from spade_spark.runs.paths import RunPaths
-from spade_spark.storage.records import decode, digest
+from spade_spark.storage.json_codec import decode, digest
 from tests.chaos.fixtures import (
     BEFORE,
     KEYS,

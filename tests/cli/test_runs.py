@@ -21,7 +21,7 @@ from spade_spark.runs.manifest import Completion, QuarantineFile, RowFile, Untra
 from spade_spark.runs.run_store import RunStore
 from spade_spark.settings import S3Settings, load
 from spade_spark.storage.base import open_store
-from spade_spark.storage.records import digest, encode
+from spade_spark.storage.json_codec import digest, encode
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.warehouse import replay_log
 from spade_spark.warehouse.connection import ConnectionInfo, Session

@@ -19,7 +19,7 @@ from spade_spark.lake.vacuum import find_unreferenced
 from spade_spark.reporting.export import print_export
 from spade_spark.runs.manifest import CorruptObject
 from spade_spark.storage.base import open_store
-from spade_spark.storage.records import encode
+from spade_spark.storage.json_codec import encode
 from spade_spark.workflows import lake_export
 from tests.lake.harness import LOGIN, NOVEMBER_3, LakeHarness
 from tests.runs.test_run_store import PLAN

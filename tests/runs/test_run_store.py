@@ -16,7 +16,7 @@ from spade_spark.runs.manifest import Completion, CorruptObject, RowFile
 from spade_spark.runs.run_store import RunStore, sha256
 from spade_spark.settings import S3Settings
 from spade_spark.storage.base import open_store
-from spade_spark.storage.records import digest, encode
+from spade_spark.storage.json_codec import digest, encode
 from spade_spark.transform.outcomes import Outcome
 
 NOW = datetime(2017, 11, 3, tzinfo=timezone.utc)

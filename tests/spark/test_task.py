@@ -18,7 +18,7 @@ from spade_spark.settings import S3Settings, Settings
 from spade_spark.spark.broadcast_context import BroadcastContext
 from spade_spark.spark.task import _TaskAttempt, run_partition
 from spade_spark.storage.base import open_store
-from spade_spark.storage.records import decode
+from spade_spark.storage.json_codec import decode
 from spade_spark.transform import reference
 from spade_spark.transform.edge_type_audit import EdgeTypeCounts
 from spade_spark.transform.outcomes import Outcome
