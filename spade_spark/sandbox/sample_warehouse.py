@@ -104,7 +104,7 @@ def _only_with_mistakes(tables: Iterable[Table]) -> list[Table]:
 
 def _definition(column: Column) -> Sql:
     spec = TRANSFORMERS.spec(column.transformer)
-    return Sql(Identifier(column.outbound), f" {spec.sql_type}{column.options}")
+    return Sql(Identifier(column.outbound), " ", spec.sql_type, column.options)
 
 
 def _transform(

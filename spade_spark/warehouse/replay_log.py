@@ -161,4 +161,4 @@ def version(session: Session, control: str, table: str) -> int | None:
 
 def _definition(column: str) -> Sql:
     """Return the column's definition for CREATE TABLE and ADD COLUMN."""
-    return Sql(Identifier(column), f" {_TYPES[column]}")
+    return Sql(Identifier(column), " ", _TYPES[column])

@@ -148,6 +148,8 @@ def _text(part: ast.expr) -> str:
         return "".join(map(_text, part.values))
     if isinstance(part, ast.IfExp):
         return f"{_text(part.body)} {_text(part.orelse)}"
+    if isinstance(part, ast.FormattedValue):
+        return "formatted_value"  # a value in an f-string is never quoted
     return '"x"'
 
 

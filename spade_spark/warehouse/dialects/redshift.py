@@ -97,7 +97,8 @@ class Redshift:
         definitions = [
             Sql(
                 Identifier(column.name),
-                f" {_staged_type(column)}",
+                " ",
+                _staged_type(column),
                 " NOT NULL" if column.not_null else "",
             )
             for column in columns
@@ -158,7 +159,7 @@ class Redshift:
     def insert_values(self, columns: Sequence[WarehouseColumn]) -> Sql:
         """Truncate character columns to the target's length, at a character boundary, by a cast."""
         return joined(
-            Sql("CAST(", Identifier(column.name), f" AS {column.type})")
+            Sql("CAST(", Identifier(column.name), " AS ", column.type, ")")
             if _is_widened(column)
             else Sql(Identifier(column.name))
             for column in columns
@@ -195,7 +196,9 @@ class Redshift:
             self.credentials.clause(),
             " REGION ",
             Literal(self.s3.region),
-            f" {COPY_OPTIONS}{option}",
+            " ",
+            COPY_OPTIONS,
+            option,
         )
 
 
