@@ -85,7 +85,7 @@ def _warnings(table: TablePublished) -> Iterator[Text]:
 
 def _tables(report: ExportReport) -> Table:
     title = f"Published rows in {report.lake}, {report.window}"
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(title), title_justify="left")
     table.add_column("table", overflow="fold")
     table.add_column("days", overflow="fold")
     for name in ("replaced", "published", "carried over", "outside\nwindow"):

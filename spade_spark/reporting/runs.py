@@ -30,7 +30,7 @@ _MAX_TABLES = 3
 
 def print_runs(url: str, runs: Sequence[RunState], notes: Sequence[str], console: Console) -> None:
     """Print one line per run."""
-    table = Table(title=f"Runs under {url}", title_justify="left")
+    table = Table(title=Text(f"Runs under {url}"), title_justify="left")
     for name in ("run tag", "state", "window", "tables"):
         table.add_column(name, overflow="fold")
     for name in ("rows", "objects", "size"):
@@ -74,7 +74,7 @@ def print_candidates(
             Text(f"Nothing removed yet. To remove: spade-spark runs --prune {tags}"), soft_wrap=True
         )
     else:
-        console.print(f"Nothing can be removed under {url}", highlight=False)
+        console.print(Text(f"Nothing can be removed under {url}"))
     if backups:
         console.print(_backups(backups))
         tags = " ".join(f"--backups {tag}" for tag in dict.fromkeys(b.run_tag for b in backups))
@@ -90,7 +90,7 @@ def format_backup(backup: BackupInfo) -> str:
 
 
 def _candidates(url: str, candidates: Sequence[tuple[RunState, PruneCandidate]]) -> Table:
-    table = Table(title=f"Removable under {url}", title_justify="left")
+    table = Table(title=Text(f"Removable under {url}"), title_justify="left")
     for name in ("run tag", "what", "reason", "window", "tables"):
         table.add_column(name, overflow="fold")
     for name in ("objects", "size"):

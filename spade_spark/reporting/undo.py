@@ -69,7 +69,7 @@ def _has_backup(outcome: UndoSucceeded | LoadFailed) -> bool:
 
 
 def _tables(report: UndoReport) -> Table:
-    table = Table(title=f"Restored rows in {report.warehouse}", title_justify="left")
+    table = Table(title=Text(f"Restored rows in {report.warehouse}"), title_justify="left")
     for name in ("table", "window"):
         table.add_column(name, overflow="fold")
     for name in ("deleted", "restored", "seconds"):
