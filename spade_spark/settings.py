@@ -38,18 +38,18 @@ PREFIX = "SPADE_"
 _HOST_PORT = r"^(?:(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+)(?::(\d{1,5}))?)?$"
 _STATSD_PORT = 8125
 _MAX_PORT = 65535
+_DAYS = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)d", re.ASCII)
 
 
 def _parse_duration_setting(value: object) -> object:
     """Parse ``"1h"``, ``"1h30m"`` or ``"500ms"`` as in Go, or with days: ``"14d"``, ``"1d12h"``."""
     if not isinstance(value, str):
         return value
-    days, _, rest = value.rpartition("d")
     try:
-        if not value or value[0] in "+-" or rest[:1] in {"+", "-"}:
+        if value[:1] in {"+", "-"}:
             raise ValueError("signed")
-        seconds = parse_duration(f"{days}h") * 24 if days else 0.0
-        return timedelta(seconds=seconds + (parse_duration(rest) if rest else 0.0))
+        hours = _DAYS.sub(lambda days: f"{float(days[1]) * 24:f}h", value)
+        return timedelta(seconds=parse_duration(hours))
     except (ValueError, OverflowError):
         raise ValueError('write a duration such as "1h", "90s" or "14d"') from None
 

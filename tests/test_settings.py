@@ -56,3 +56,26 @@ def test_a_password_is_never_shown(tmp_path):
         settings.load(path, {})
     assert "hunter2" not in str(refused.value)
     assert "hunter2" not in repr(settings.load(write(tmp_path, '[warehouse]\nurl = "hunter2"'), {}))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("14d", 14 * 86400),
+        ("1d12h", 36 * 3600),
+        ("1h2d", 49 * 3600),
+        ("1d1d", 2 * 86400),
+        ("1.5d", 36 * 3600),
+        ("1h30m", 5400),
+        ("500ms", 0.5),
+    ],
+)
+def test_a_duration_is_the_sum_of_its_parts(text, seconds):
+    read = settings.Settings.model_validate({"warehouse": {"backup_keep": text}})
+    assert read.warehouse.backup_keep.total_seconds() == seconds
+
+
+@pytest.mark.parametrize("text", ["", "d", "d5h", "1h.5d", "1.d", "-1d", "+1h", "5", "1 d", "1w"])
+def test_an_invalid_duration_is_refused(text):
+    with pytest.raises(ValueError, match="write a duration such as"):
+        settings.Settings.model_validate({"warehouse": {"backup_keep": text}})
