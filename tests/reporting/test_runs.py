@@ -11,9 +11,9 @@ URL = "s3://bucket/[bold]x[/bold]/"
 
 
 def printed(show):
-    console = Console(file=io.StringIO(), width=100)
-    show(console)
-    return console.file.getvalue()
+    output = io.StringIO()
+    show(Console(file=output, width=100))
+    return output.getvalue()
 
 
 @pytest.mark.parametrize(
