@@ -144,6 +144,32 @@ def test_unsupported_sql_is_rejected(cursor, sql):
         cursor.execute(sql)
 
 
+def test_storage_clauses_are_accepted_and_do_not_change_the_columns(cursor):
+    cursor.execute(
+        'CREATE TEMP TABLE u ("n" bigint NOT NULL ENCODE az64 DISTKEY, "encode zstd" varchar(20) '
+        'ENCODE zstd) DISTSTYLE KEY COMPOUND SORTKEY ("n", "encode zstd")'
+    )
+    cursor.execute("CREATE TEMP TABLE v DISTSTYLE EVEN SORTKEY (n) AS SELECT n FROM u")
+    cursor.execute("INSERT INTO u VALUES (1, 'DISTSTYLE ALL')")
+    cursor.execute('SELECT "n", "encode zstd" FROM u')
+    assert cursor.fetchall() == [(1, "DISTSTYLE ALL")]
+
+
+def test_redshifts_own_settings_can_be_set_and_shown(cursor):
+    cursor.execute("SET query_group TO 'replay'")
+    cursor.execute("SHOW query_group")
+    assert cursor.fetchone() == ("replay",)
+
+
+def test_vacuum_runs_only_outside_a_transaction(cursor):
+    with pytest.raises(psycopg2.errors.ActiveSqlTransaction):
+        cursor.execute("VACUUM DELETE ONLY t")
+    cursor.connection.rollback()
+    cursor.connection.autocommit = True
+    cursor.execute("VACUUM DELETE ONLY t")
+    cursor.execute("ANALYZE t")
+
+
 def test_keywords_in_literals_and_quoted_names_are_ignored(cursor):
     cursor.execute("SELECT 'DELETE FROM x RETURNING y' AS \"ON CONFLICT\"")
     assert cursor.fetchone() == ("DELETE FROM x RETURNING y",)

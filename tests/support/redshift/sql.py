@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
+
+_DATA = Path(__file__).parents[2] / "data"
 
 VERSION = (
     "PostgreSQL 8.0.2 on i686-pc-linux-gnu, compiled by GCC gcc (GCC) 3.4.2 20041017 "
@@ -47,6 +50,27 @@ _TRUNCATING_CAST = re.compile(
     r"CAST\s*\(\s*(\"(?:[^\"]|\"\")+\")\s+AS\s+(?:character varying|varchar)\s*\((\d+)\)\s*\)", re.I
 )
 _LIKE = re.compile(r"\(\s*LIKE\s+([^\s()]+)(\s+(?:IN|EX)CLUDING\s+DEFAULTS)?\s*\)", re.IGNORECASE)
+
+_STORAGE = re.compile(
+    r"\bENCODE\s+\w+|\bDISTSTYLE\s+\w+|\bDISTKEY\b(?:\s*\([^()]*\))?"
+    r"|(?:\b(?:COMPOUND|INTERLEAVED)\s+)?\bSORTKEY\b(?:\s+AUTO\b|\s*\([^()]*\))?",
+    re.IGNORECASE,
+)
+
+# Settings that PostgreSQL has too, of those in the data file.
+_SHARED_SETTINGS = frozenset(
+    {"datestyle", "extra_float_digits", "search_path", "statement_timeout", "timezone"}
+)
+
+
+def _words(name: str) -> frozenset[str]:
+    """Return the words of a data file."""
+    lines = (_DATA / name).read_text("utf-8").splitlines()
+    return frozenset(line for line in lines if not line.startswith("#"))
+
+
+SETTINGS = _words("redshift_settings.txt")
+"""The documented settings, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +124,8 @@ def rewritten(sql: str, *, last_copy_count: int, last_copy_id: int, system: tupl
     }
     tables = {*system, "svv_table_info"}
     replacements |= {rf"(?<![.\w]){name}\b": f"redshift_system.{name}" for name in tables}
+    sql = _without_storage(sql) if creates_table(sql) else sql
+    sql = _as_postgres_command(sql)
     if creates_table(sql):
         # TEXT, and VARCHAR without a length, mean VARCHAR(256).
         replacements[_TEXT_TYPE] = "varchar(256)"
@@ -112,6 +138,32 @@ def rewritten(sql: str, *, last_copy_count: int, last_copy_id: int, system: tupl
     # A cast truncates by bytes, at a character boundary.
     sql = _TRUNCATING_CAST.sub(r"redshift_system.truncate_bytes(\1, \2)", sql)
     return _LIKE.sub(r"(LIKE \1\2 INCLUDING CONSTRAINTS)", sql) if creates_table(sql) else sql
+
+
+def _without_storage(sql: str) -> str:
+    """Remove encodings, distribution and sort keys from CREATE TABLE.
+
+    They change how Redshift stores and reads rows, but not which rows a query returns.
+    """
+    pieces = re.split(_QUOTED, sql)
+    masked = "".join(
+        f"\0{number}\0" if piece[:1] in ("'", '"') else piece for number, piece in enumerate(pieces)
+    )
+    return re.sub("\0(\\d+)\0", lambda mask: pieces[int(mask[1])], _STORAGE.sub("", masked))
+
+
+def _as_postgres_command(sql: str) -> str:
+    """Return PostgreSQL's form of commands that it has in another form.
+
+    Redshift's own settings become custom settings, which PostgreSQL stores without effect.
+    """
+    sql = re.sub(r"^VACUUM\s+(?:FULL|SORT ONLY|DELETE ONLY|REINDEX)\b", "VACUUM", sql, flags=re.I)
+    return re.sub(
+        rf"^(SET(?:\s+SESSION|\s+LOCAL)?|SHOW|RESET)\s+({'|'.join(SETTINGS - _SHARED_SETTINGS)})\b",
+        r"\1 redshift.\2",
+        sql,
+        flags=re.I,
+    )
 
 
 def _folded(quoted: str, tables: set[str]) -> str:
