@@ -3,5 +3,6 @@
 from tests.support.redshift.copy import S3Access
 from tests.support.redshift.faults import Fault
 from tests.support.redshift.server import RedshiftServer
+from tests.support.redshift.tls import Tls, issue_certificate
 
-__all__ = ["Fault", "RedshiftServer", "S3Access"]
+__all__ = ["Fault", "RedshiftServer", "S3Access", "Tls", "issue_certificate"]

@@ -6,6 +6,7 @@ import secrets
 import socket
 import struct
 import threading
+import time
 from contextlib import suppress
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
@@ -16,7 +17,9 @@ from tests.support.redshift import wire
 from tests.support.redshift.backend import Backend
 from tests.support.redshift.copy import S3Access
 from tests.support.redshift.faults import Fault, Faults
+from tests.support.redshift.logins import Logins
 from tests.support.redshift.session import Session, Shared
+from tests.support.redshift.tls import Tls
 from tests.support.redshift.wire import Closed, Message, Stream
 
 
@@ -34,7 +37,13 @@ class RedshiftServer:
         s3: The S3 server and COPY's credentials.
         system: The system tables for load errors: both as on a cluster, only ``stl_load_errors`` as
             on an old cluster, only ``sys_load_error_detail`` as on a serverless workgroup.
-        password: The password that clients must send.
+        password: The password that clients must send, for users without one in ``logins``.
+        requests_digest: Request the password's SHA-256 digest, which libpq does not support.
+        tls: The server's certificate. Without it, the server does not offer TLS.
+        requires_tls: Refuse connections without TLS, as Redshift's parameter ``require_ssl`` does.
+
+    Attributes:
+        logins: The passwords of single users. They can change while the server runs.
     """
 
     def __init__(
@@ -43,6 +52,10 @@ class RedshiftServer:
         s3: S3Access,
         system: tuple[str, ...] = ("stl_load_errors", "sys_load_error_detail"),
         password: str | None = None,
+        *,
+        requests_digest: bool = False,
+        tls: Tls | None = None,
+        requires_tls: bool = False,
     ) -> None:
         parts = urlsplit(postgres_url)
         self._postgres_url = postgres_url
@@ -51,7 +64,10 @@ class RedshiftServer:
         directory = parse_qs(parts.query)["host"][0]
         self._address = f"{directory}/.s.PGSQL.{parts.port or 5432}"
         self._shared = Shared(Faults(), s3, system)
-        self.password = secrets.token_urlsafe(16) if password is None else password
+        self.logins = Logins(secrets.token_urlsafe(16) if password is None else password)
+        self._requests_digest = requests_digest
+        self._tls = tls
+        self._requires_tls = requires_tls
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._threads: list[threading.Thread] = []
         self._clients: set[Stream] = set()
@@ -60,12 +76,34 @@ class RedshiftServer:
     def url(self) -> str:
         return self.url_of(self._user)
 
+    @property
+    def port(self) -> int:
+        """The port on 127.0.0.1."""
+        port: int = self._listener.getsockname()[1]
+        return port
+
+    @property
+    def password(self) -> str:
+        """The password of users without one in ``logins``; it can change at any time."""
+        return self.logins.password
+
+    @password.setter
+    def password(self, password: str) -> None:
+        self.logins.password = password
+
+    @property
+    def latency(self) -> float:
+        """The delay before each response, in seconds; it can change at any time."""
+        return self._shared.latency
+
+    @latency.setter
+    def latency(self, seconds: float) -> None:
+        self._shared.latency = seconds
+
     def url_of(self, user: str) -> str:
         """Return the URL for a user of the database."""
-        port = self._listener.getsockname()[1]
-        return (
-            f"postgres://{user}:{quote(self.password, safe='')}@127.0.0.1:{port}/{self._database}"
-        )
+        password = quote(self.password, safe="")
+        return f"postgres://{user}:{password}@127.0.0.1:{self.port}/{self._database}"
 
     @property
     def statements(self) -> list[str]:
@@ -115,10 +153,11 @@ class RedshiftServer:
         self._clients.add(client)
         backend = None
         try:
-            parameters = self._authenticate(client)
+            parameters = self._startup(client)
             if parameters is None:
                 return
             backend = Backend(self._address, parameters)
+            time.sleep(self._shared.latency)
             client.send(*(_as_redshift(message) for message in backend.greeting))
             key = next((m for m in backend.greeting if m.kind == b"K"), None)
             if key is None:
@@ -133,33 +172,65 @@ class RedshiftServer:
             if backend is not None:
                 backend.close()
 
-    def _authenticate(self, client: Stream) -> dict[str, str] | None:
-        """Check the client's password; return its parameters, or None to end the session."""
+    def _startup(self, client: Stream) -> dict[str, str] | None:
+        """Log the client in; return the parameters of its session, or None to end it."""
+        encrypted = False
         while True:
             code, body = client.startup()
-            if code in (wire.SSL_REQUEST, wire.GSSENC_REQUEST):
+            if code == wire.SSL_REQUEST and self._tls is not None:
+                client.send_raw(b"S")
+                client.start_tls(self._tls.context)
+                encrypted = True
+            elif code in (wire.SSL_REQUEST, wire.GSSENC_REQUEST):
                 client.send_raw(b"N")
-                continue
-            if code == wire.CANCEL_REQUEST:
+            elif code == wire.CANCEL_REQUEST:
                 self._cancel(body)
                 return None
-            break
-        client.send(Message(b"R", struct.pack("!I", 3)))
-        password = client.read().body.rstrip(b"\0").decode()
+            else:
+                break
         parameters = wire.startup_parameters(body)
-        if password != self.password:
-            user = parameters.get("user", "")
+        if self._requires_tls and not encrypted:
+            client.send(_tls_required(parameters))
+            return None
+        return self._authenticate(client, parameters)
+
+    def _authenticate(self, client: Stream, parameters: dict[str, str]) -> dict[str, str] | None:
+        """Check the client's password; return the session's parameters, or None to end it."""
+        if self._requests_digest:
+            client.send(wire.digest_request())
+            return None
+        client.send(wire.password_request())
+        password = client.read().body.rstrip(b"\0").decode()
+        user = parameters.get("user", "")
+        database_user = self.logins.database_user(user, password)
+        if database_user is None:
             text = f'password authentication failed for user "{user}"'
             client.send(wire.error("28P01", text, severity="FATAL"))
             return None
         # Redshift's transactions are serializable.
-        return {**parameters, "default_transaction_isolation": "serializable"}
+        return {
+            **parameters,
+            "user": database_user,
+            "default_transaction_isolation": "serializable",
+        }
 
     def _cancel(self, body: bytes) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.connect(self._address)
             sock.sendall(struct.pack("!II", 16, wire.CANCEL_REQUEST) + body)
             sock.recv(1)
+
+
+def _tls_required(parameters: dict[str, str]) -> Message:
+    """Return the refusal of a connection without TLS, as PostgreSQL 8.0 words it.
+
+    https://docs.aws.amazon.com/redshift/latest/mgmt/connecting-ssl-support.html
+    """
+    user, database = parameters.get("user", ""), parameters.get("database", "")
+    text = (
+        f'no pg_hba.conf entry for host "127.0.0.1", user "{user}", database "{database}", SSL off'
+    )
+    return wire.error("28000", text, severity="FATAL")
 
 
 def _as_redshift(message: Message) -> Message:

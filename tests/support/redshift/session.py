@@ -32,6 +32,7 @@ class Shared:
         access: The S3 server and COPY's credentials.
         system: The system tables for load errors that exist.
         statements: All statements received, in order, with their secrets.
+        latency: The delay before each response, in seconds.
     """
 
     faults: Faults
@@ -39,6 +40,7 @@ class Shared:
     system: tuple[str, ...]
     statements: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    latency: float = 0
     query_ids: Iterator[int] = field(default_factory=lambda: itertools.count(1001))
 
 
@@ -66,7 +68,9 @@ class Session:
             sql = message.body.rstrip(b"\0").decode()
             with self._shared.lock:
                 self._shared.statements.append(sql)
-            self._client.send(*self._respond_or_fail(sql))
+            response = self._respond_or_fail(sql)
+            time.sleep(self._shared.latency)
+            self._client.send(*response)
 
     def _respond_or_fail(self, sql: str) -> list[Message]:
         fault = self._shared.faults.at(sql)

@@ -5,7 +5,9 @@ https://www.postgresql.org/docs/current/protocol-message-formats.html
 
 from __future__ import annotations
 
+import secrets
 import socket
+import ssl
 import struct
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +15,10 @@ from dataclasses import dataclass
 SSL_REQUEST = 80877103
 GSSENC_REQUEST = 80877104
 CANCEL_REQUEST = 80877102
+
+_CLEARTEXT_PASSWORD = 3
+_DIGEST = 13
+_SHA256 = 0
 
 
 class Closed(Exception):
@@ -34,6 +40,14 @@ class Stream:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._reader = sock.makefile("rb")
+
+    def start_tls(self, context: ssl.SSLContext) -> None:
+        """Accept the client's TLS handshake; all further messages are encrypted."""
+        try:
+            self._socket = context.wrap_socket(self._socket, server_side=True)
+        except OSError as error:
+            raise Closed from error
+        self._reader = self._socket.makefile("rb")
 
     def startup(self) -> tuple[int, bytes]:
         """Read the first packet, which has no type; return its code and the rest."""
@@ -84,6 +98,23 @@ def startup_parameters(body: bytes) -> dict[str, str]:
     return {
         name.decode(): value.decode() for name, value in zip(words[::2], words[1::2], strict=False)
     }
+
+
+def password_request() -> Message:
+    """Request the password in clear text."""
+    return Message(b"R", struct.pack("!I", _CLEARTEXT_PASSWORD))
+
+
+def digest_request() -> Message:
+    """Request the password's SHA-256 digest, as Redshift does for passwords stored that way.
+
+    PostgreSQL has no such request, so libpq ends the connection. The layout is that of Amazon's own
+    driver: algorithm, salt, nonce.
+    https://github.com/aws/amazon-redshift-python-driver/blob/master/redshift_connector/core.py
+    """
+    salt, nonce = secrets.token_bytes(16), secrets.token_bytes(16)
+    body = struct.pack("!III", _DIGEST, _SHA256, len(salt)) + salt
+    return Message(b"R", body + struct.pack("!I", len(nonce)) + nonce)
 
 
 def query(sql: str) -> Message:
