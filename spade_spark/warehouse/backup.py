@@ -20,6 +20,7 @@ from spade_spark.runs.load_results import BackupInfo
 from spade_spark.warehouse import information_schema, replay_log
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.dialects.base import Warehouse
+from spade_spark.warehouse.information_schema import SchemaGrants
 from spade_spark.warehouse.load_history import ReplayLogRow, replay_log_rows
 from spade_spark.warehouse.sql import Identifier, Sql
 from spade_spark.warehouse.target_rows import TargetRows, WarehouseSchemas
@@ -153,12 +154,27 @@ def ensure_schema(session: Session, warehouse: Warehouse, schemas: WarehouseSche
 def schema_problems(session: Session, warehouse: Warehouse, schemas: WarehouseSchemas) -> list[str]:
     """Return what prevents backups from being written; nothing is changed."""
     schema = warehouse.fold(schemas.backup)
-    name = Identifier(schema).sql()
-    without = "or set warehouse.backup = false to replace rows without a backup"
     if not schema:
         return []
-    if not information_schema.schema_exists(session, schema):
-        if information_schema.can_create_schemas(session):
+    grants = information_schema.grants_by_schema(session, [schema])
+    database = information_schema.database_grants(session)
+    return write_problems(schema, grants.get(schema), can_create_schemas=database.create)
+
+
+def write_problems(
+    schema: str, grants: SchemaGrants | None, *, can_create_schemas: bool
+) -> list[str]:
+    """Return what prevents backups from being written to ``schema``.
+
+    Args:
+        schema: The schema of the backups.
+        grants: The user's privileges on it; None if it does not exist.
+        can_create_schemas: Whether the user may create it.
+    """
+    name = Identifier(schema).sql()
+    without = "or set warehouse.backup = false to replace rows without a backup"
+    if grants is None:
+        if can_create_schemas:
             return []
         return [
             f"the backup schema {schema} does not exist, and the warehouse user cannot "
@@ -167,8 +183,8 @@ def schema_problems(session: Session, warehouse: Warehouse, schemas: WarehouseSc
     return [
         f"the warehouse user has no {privilege} privilege on the backup schema {schema}: GRANT "
         f"{privilege} ON SCHEMA {name}, {without}"
-        for privilege in ("USAGE", "CREATE")
-        if not information_schema.has_schema_privilege(session, schema, privilege)
+        for privilege, granted in (("USAGE", grants.usage), ("CREATE", grants.create))
+        if not granted
     ]
 
 

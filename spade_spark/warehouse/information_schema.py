@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.sql import Identifier, Literal, Sql
+from spade_spark.warehouse.sql import Literal, Sql, joined, literal_lists
 
 _TYPE = re.compile(r"([a-z ]+?)(?:\((\d+)(?:,(\d+))?\))?((?: without time zone| with time zone)?)")
 _CHARACTER = ("character varying", "character")
@@ -46,47 +47,66 @@ class WarehouseColumn:
 
 
 @dataclass(frozen=True)
-class Grants:
-    """The privileges of the session's user.
-
-    Attributes:
-        select: SELECT on the table.
-        insert: INSERT on the table.
-        delete: DELETE on the table.
-        temporary: Create temporary tables in the database.
-    """
+class TableGrants:
+    """The privileges of the session's user on a table."""
 
     select: bool
     insert: bool
     delete: bool
+
+
+@dataclass(frozen=True)
+class SchemaGrants:
+    """The privileges of the session's user on a schema."""
+
+    usage: bool
+    create: bool
+
+
+@dataclass(frozen=True)
+class DatabaseGrants:
+    """The privileges of the session's user in the database.
+
+    Attributes:
+        create: Create schemas.
+        temporary: Create temporary tables.
+    """
+
+    create: bool
     temporary: bool
 
 
 def columns(session: Session, schema: str, table: str) -> tuple[WarehouseColumn, ...]:
     """Return the table's columns in order; none if the table does not exist."""
-    statement = Sql(
-        'SELECT "a"."attname", format_type("a"."atttypid", "a"."atttypmod"), "a"."attnotnull" '
-        'FROM "pg_attribute" "a" JOIN "pg_class" "c" ON "c"."oid" = "a"."attrelid" '
-        'JOIN "pg_namespace" "n" ON "n"."oid" = "c"."relnamespace" '
-        """WHERE "c"."relkind" IN ('r', 'p') AND "n"."nspname" = """,
-        Literal(schema),
-        ' AND "c"."relname" = ',
-        Literal(table),
-        ' AND "a"."attnum" > 0 AND NOT "a"."attisdropped" ORDER BY "a"."attnum"',
-    )
-    return tuple(WarehouseColumn(*row) for row in session.rows(statement))
+    return columns_by_table(session, schema, [table]).get(table, ())
+
+
+def columns_by_table(
+    session: Session, schema: str, tables: Iterable[str]
+) -> dict[str, tuple[WarehouseColumn, ...]]:
+    """Return the columns, in order, of those of ``tables`` that exist."""
+    found: dict[str, list[WarehouseColumn]] = {}
+    for names in literal_lists(tables):
+        statement = Sql(
+            'SELECT "c"."relname", "a"."attname", '
+            'format_type("a"."atttypid", "a"."atttypmod"), "a"."attnotnull" '
+            'FROM "pg_attribute" "a" JOIN "pg_class" "c" ON "c"."oid" = "a"."attrelid" '
+            'JOIN "pg_namespace" "n" ON "n"."oid" = "c"."relnamespace" '
+            """WHERE "c"."relkind" IN ('r', 'p') AND "n"."nspname" = """,
+            Literal(schema),
+            ' AND "c"."relname" IN ',
+            names,
+            ' AND "a"."attnum" > 0 AND NOT "a"."attisdropped" ORDER BY "c"."relname", "a"."attnum"',
+        )
+        for table, *column in session.rows(statement):
+            found.setdefault(table, []).append(WarehouseColumn(*column))
+    return {table: tuple(columns) for table, columns in found.items()}
 
 
 def schema_exists(session: Session, schema: str) -> bool:
     """Whether the schema exists."""
     statement = Sql('SELECT 1 FROM "pg_namespace" WHERE "nspname" = ', Literal(schema))
     return bool(session.rows(statement))
-
-
-def can_create_schemas(session: Session) -> bool:
-    """Whether the user may create schemas in the database."""
-    statement = Sql("SELECT has_database_privilege(current_user, current_database(), 'CREATE')")
-    return bool(session.rows(statement)[0][0])
 
 
 def tables(session: Session, schema: str) -> frozenset[str]:
@@ -99,32 +119,48 @@ def tables(session: Session, schema: str) -> frozenset[str]:
     return frozenset(name for (name,) in session.rows(statement))
 
 
-def has_schema_privilege(session: Session, schema: str, privilege: str) -> bool:
-    """Whether the user has USAGE or CREATE on an existing schema."""
+def database_grants(session: Session) -> DatabaseGrants:
+    """Return the user's privileges in the database."""
     statement = Sql(
-        "SELECT has_schema_privilege(current_user, ",
-        Literal(schema),
-        ", ",
-        Literal(privilege),
-        ")",
+        "SELECT has_database_privilege(current_user, current_database(), 'CREATE'), "
+        "has_database_privilege(current_user, current_database(), 'TEMP')"
     )
-    return bool(session.rows(statement)[0][0])
+    return DatabaseGrants(*session.rows(statement)[0])
 
 
-def grants(session: Session, schema: str, table: str) -> Grants:
-    """Return the user's privileges on an existing table."""
-    name = Literal(Identifier(schema, table).sql())
-    privileges = [
-        Sql("has_table_privilege(current_user, ", name, ", ", Literal(privilege), ")")
-        for privilege in ("SELECT", "INSERT", "DELETE")
-    ]
-    statement = Sql(
-        "SELECT ",
-        privileges[0],
-        ", ",
-        privileges[1],
-        ", ",
-        privileges[2],
-        ", has_database_privilege(current_user, current_database(), 'TEMP')",
-    )
-    return Grants(*session.rows(statement)[0])
+def grants_by_schema(session: Session, schemas: Iterable[str]) -> dict[str, SchemaGrants]:
+    """Return the user's privileges on those of ``schemas`` that exist."""
+    found: dict[str, SchemaGrants] = {}
+    for names in literal_lists(schemas):
+        statement = Sql(
+            'SELECT "nspname", has_schema_privilege(current_user, "nspname", \'USAGE\'), '
+            "has_schema_privilege(current_user, \"nspname\", 'CREATE') "
+            'FROM "pg_namespace" WHERE "nspname" IN ',
+            names,
+        )
+        found.update((name, SchemaGrants(*grants)) for name, *grants in session.rows(statement))
+    return found
+
+
+def grants_by_table(session: Session, schema: str, tables: Iterable[str]) -> dict[str, TableGrants]:
+    """Return the user's privileges on those of ``tables`` that exist.
+
+    https://docs.aws.amazon.com/redshift/latest/dg/r_HAS_TABLE_PRIVILEGE.html takes a table's name.
+    """
+    name = 'quote_ident("n"."nspname") || \'.\' || quote_ident("c"."relname")'
+    found: dict[str, TableGrants] = {}
+    for names in literal_lists(tables):
+        statement = Sql(
+            'SELECT "c"."relname", ',
+            joined(
+                Sql("has_table_privilege(current_user, ", name, ", ", Literal(privilege), ")")
+                for privilege in ("SELECT", "INSERT", "DELETE")
+            ),
+            ' FROM "pg_class" "c" JOIN "pg_namespace" "n" ON "n"."oid" = "c"."relnamespace" '
+            """WHERE "c"."relkind" IN ('r', 'p') AND "n"."nspname" = """,
+            Literal(schema),
+            ' AND "c"."relname" IN ',
+            names,
+        )
+        found.update((table, TableGrants(*grants)) for table, *grants in session.rows(statement))
+    return found

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from itertools import chain
 
 from spade_spark.blueprint.schema import Table
 from spade_spark.errors import WarehouseError
 from spade_spark.settings import WarehouseSettings
 from spade_spark.warehouse import backup, information_schema, replay_log
+from spade_spark.warehouse.concurrency import SessionPool, run_concurrently
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.dialects.base import Warehouse
-from spade_spark.warehouse.information_schema import WarehouseColumn
+from spade_spark.warehouse.information_schema import (
+    DatabaseGrants,
+    SchemaGrants,
+    TableGrants,
+    WarehouseColumn,
+)
 from spade_spark.warehouse.retry_policies import query_with_retries
 from spade_spark.warehouse.sql import Identifier, Literal, Sql
 from spade_spark.warehouse.target_rows import WarehouseSchemas, schemas_from_settings
 from spade_spark.window import Window
+
+_COUNTING_SESSIONS = 4
+_Hours = tuple[tuple[datetime, int], ...]
 
 
 @dataclass(frozen=True)
@@ -35,7 +46,7 @@ class TableStatus:
     version: int
     columns: tuple[WarehouseColumn, ...]
     all_columns: tuple[WarehouseColumn, ...]
-    hours: tuple[tuple[datetime, int], ...]
+    hours: _Hours
 
     @property
     def unfilled_columns(self) -> tuple[str, ...]:
@@ -77,9 +88,8 @@ def run_preflight(
     """
 
     def check(session: Session) -> PreflightResult:
-        result = _PreflightChecker(
-            session, warehouse, schemas_from_settings(settings), window
-        ).check_tables(tables)
+        checker = _PreflightChecker(warehouse, schemas_from_settings(settings), window)
+        result = checker.check_tables(session, tables)
         problems = warehouse.storage_problems(session, output)
         return PreflightResult(result.tables, (*result.problems, *problems))
 
@@ -111,77 +121,124 @@ def require_preflight(
 
 
 @dataclass(frozen=True)
-class _PreflightChecker:
-    """Runs the checks in one session."""
+class _Catalog:
+    """What the warehouse's catalog says about the requested tables, read for all at once.
 
-    session: Session
+    Attributes:
+        columns: The columns of each existing table, by its name in the warehouse.
+        grants: The user's privileges on each existing table, likewise.
+        control_columns: The columns of each existing control table.
+        control_grants: The user's privileges on each existing control table.
+        schema_grants: The user's privileges on each existing schema.
+        database_grants: The user's privileges in the database.
+        versions: The recorded version of each table, by its name in Blueprint; None if the table
+            of versions cannot be read.
+    """
+
+    columns: Mapping[str, tuple[WarehouseColumn, ...]]
+    grants: Mapping[str, TableGrants]
+    control_columns: Mapping[str, tuple[WarehouseColumn, ...]]
+    control_grants: Mapping[str, TableGrants]
+    schema_grants: Mapping[str, SchemaGrants]
+    database_grants: DatabaseGrants
+    versions: Mapping[str, int] | None
+
+
+def _read_catalog(
+    session: Session,
+    schemas: WarehouseSchemas,
+    schema_grants: Mapping[str, SchemaGrants],
+    tables: Sequence[Table],
+    relations: Sequence[str],
+) -> _Catalog:
+    """Read the catalog with a fixed number of queries, however many tables there are."""
+    control = schemas.control
+    control_tables = (replay_log.VERSIONS_TABLE, replay_log.TABLE_NAME)
+    control_grants = information_schema.grants_by_table(session, control, control_tables)
+    versions = control_grants.get(replay_log.VERSIONS_TABLE)
+    names = [table.name for table in tables]
+    return _Catalog(
+        columns=information_schema.columns_by_table(session, schemas.schema, relations),
+        grants=information_schema.grants_by_table(session, schemas.schema, relations),
+        control_columns=information_schema.columns_by_table(session, control, control_tables),
+        control_grants=control_grants,
+        schema_grants=schema_grants,
+        database_grants=information_schema.database_grants(session),
+        versions=(
+            replay_log.versions(session, control, names) if versions and versions.select else None
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class _PreflightChecker:
+    """Checks tables. Only the rows of each table are counted by a query of their own."""
+
     warehouse: Warehouse
     schemas: WarehouseSchemas
     window: Window
 
-    def check_tables(self, tables: Sequence[Table]) -> PreflightResult:
+    def check_tables(self, session: Session, tables: Sequence[Table]) -> PreflightResult:
         """Check schemas, control tables and ``tables``; stop if a schema is missing."""
-        problems = self.schema_problems()
+        names = {self.schemas.schema, self.schemas.control, self._backup_schema} - {""}
+        schema_grants = information_schema.grants_by_schema(session, names)
+        problems = self.schema_problems(schema_grants)
         if problems:
             return PreflightResult((), tuple(problems))
-        problems += self.control_problems()
-        problems += backup.schema_problems(self.session, self.warehouse, self.schemas)
+        relations = [self.warehouse.fold(table.name) for table in tables]
+        catalog = _read_catalog(session, self.schemas, schema_grants, tables, relations)
+        problems += self.control_problems(catalog)
+        problems += self.backup_problems(catalog)
         passed = []
         for table in tables:
-            columns, table_problems = self.table_problems(table)
+            columns, table_problems = self.table_problems(catalog, table)
             problems += table_problems
             if not table_problems:
-                passed.append(self.table_status(table, columns))
-        return PreflightResult(tuple(passed), tuple(problems))
+                passed.append((table, columns, catalog.columns[self.warehouse.fold(table.name)]))
+        if not catalog.database_grants.temporary:
+            problems.append(
+                "the warehouse user cannot create temporary tables: GRANT TEMP ON DATABASE"
+            )
+        hours = self.count_rows([table for table, _, _ in passed])
+        statuses = tuple(
+            TableStatus(table.name, table.version, columns, all_columns, hours[table.name])
+            for table, columns, all_columns in passed
+        )
+        return PreflightResult(statuses, tuple(problems))
 
-    def schema_problems(self) -> list[str]:
+    def schema_problems(self, grants: Mapping[str, SchemaGrants]) -> list[str]:
         """Find schemas that do not exist or that the user cannot use."""
         problems = []
         for setting, schema in (("schema", self.schemas.schema), ("control", self.schemas.control)):
-            if not information_schema.schema_exists(self.session, schema):
+            if schema not in grants:
                 problems.append(
                     f"the schema {schema} does not exist: create it, or correct warehouse.{setting}"
                 )
-            elif not information_schema.has_schema_privilege(self.session, schema, "USAGE"):
+            elif not grants[schema].usage:
                 problems.append(
                     f"the warehouse user has no USAGE privilege on the schema {schema}: GRANT "
                     f"USAGE ON SCHEMA {Identifier(schema).sql()}"
                 )
         return problems
 
-    def control_problems(self) -> list[str]:
+    def control_problems(self, catalog: _Catalog) -> list[str]:
         """Check the control tables. A load can create the replay log, but not the versions."""
         control = self.schemas.control
         versions, log = (
             f"{control}.{name}" for name in (replay_log.VERSIONS_TABLE, replay_log.TABLE_NAME)
         )
         problems = []
-        if not information_schema.columns(self.session, control, replay_log.VERSIONS_TABLE):
+        if replay_log.VERSIONS_TABLE not in catalog.control_columns:
             problems.append(
                 f"the table {versions}(name, version, ts), which holds the version of each table, "
                 "does not exist: correct warehouse.control"
             )
-        elif not information_schema.grants(self.session, control, replay_log.VERSIONS_TABLE).select:
+        elif not catalog.control_grants[replay_log.VERSIONS_TABLE].select:
             problems.append(_missing_privilege("SELECT", versions))
-        existing = {
-            column.name
-            for column in information_schema.columns(self.session, control, replay_log.TABLE_NAME)
-        }
-        if existing:
-            missing = [name for name in replay_log.COLUMNS if name not in existing]
-            if missing and set(replay_log.ADDED_COLUMNS).issuperset(missing):
-                statements = "; ".join(map(str, replay_log.add_columns(control)))
-                problems.append(
-                    f"an older version of spade-spark created {log}; to upgrade it, run: "
-                    f"{statements}"
-                )
-            elif missing:
-                problems.append(
-                    f"{log} has no column {', '.join(missing)}, so it is not a replay log: correct "
-                    "warehouse.control"
-                )
-            return problems + self._grant_problems(control, replay_log.TABLE_NAME)
-        if not information_schema.has_schema_privilege(self.session, control, "CREATE"):
+        if replay_log.TABLE_NAME in catalog.control_columns:
+            problems += self._log_problems(catalog.control_columns[replay_log.TABLE_NAME])
+            return problems + _grant_problems(catalog.control_grants[replay_log.TABLE_NAME], log)
+        if not catalog.schema_grants[control].create:
             problems.append(
                 f"the table {log} does not exist, and the warehouse user cannot create it: GRANT "
                 f"CREATE ON SCHEMA {Identifier(control).sql()}, or have an administrator run: "
@@ -189,12 +246,25 @@ class _PreflightChecker:
             )
         return problems
 
-    def table_problems(self, table: Table) -> tuple[tuple[WarehouseColumn, ...], list[str]]:
-        """Return the columns that the replay fills, and all problems of the table."""
-        outbound = [column.outbound for column in table.columns]
-        columns, problems = loadable_columns(
-            self.session, self.warehouse, self.schemas.schema, table.name, outbound
+    def backup_problems(self, catalog: _Catalog) -> list[str]:
+        """Check that backups can be written, unless they are disabled."""
+        schema = self._backup_schema
+        if not schema:
+            return []
+        return backup.write_problems(
+            schema,
+            catalog.schema_grants.get(schema),
+            can_create_schemas=catalog.database_grants.create,
         )
+
+    def table_problems(
+        self, catalog: _Catalog, table: Table
+    ) -> tuple[tuple[WarehouseColumn, ...], list[str]]:
+        """Return the columns that the replay fills, and all problems of the table."""
+        schema, relation = self.schemas.schema, self.warehouse.fold(table.name)
+        outbound = [column.outbound for column in table.columns]
+        existing = catalog.columns.get(relation, ())
+        columns, problems = match_columns(self.warehouse, schema, table.name, existing, outbound)
         if not columns:
             return columns, problems
         if self._time not in {column.name for column in columns}:
@@ -205,20 +275,41 @@ class _PreflightChecker:
             )
         return columns, [
             *problems,
-            *self._version_problems(table),
-            *self._grant_problems(self.schemas.schema, self.warehouse.fold(table.name)),
+            *self._version_problems(catalog, table),
+            *_grant_problems(catalog.grants[relation], f"{schema}.{relation}"),
         ]
 
-    def table_status(self, table: Table, columns: tuple[WarehouseColumn, ...]) -> TableStatus:
-        """Count the table's rows in the window by hour."""
-        schema, relation = self.schemas.schema, self.warehouse.fold(table.name)
+    def count_rows(self, tables: Sequence[Table]) -> dict[str, _Hours]:
+        """Count the rows of each table in the window by hour, on a few sessions.
+
+        Raises:
+            KeyboardInterrupt: An interrupt, raised after the counting queries were cancelled.
+        """
+        sessions = SessionPool(self.warehouse.connection_info)
+        count = min(_COUNTING_SESSIONS, len(tables))
+        tasks = [
+            partial(self._count_on_one_session, sessions, tables[number::count])
+            for number in range(count)
+        ]
+        return dict(chain.from_iterable(run_concurrently(tasks, sessions, count)))
+
+    def _count_on_one_session(
+        self, sessions: SessionPool, tables: Sequence[Table]
+    ) -> list[tuple[str, _Hours]]:
+        session = sessions.open()
+        try:
+            return [(table.name, self._hours(session, table)) for table in tables]
+        finally:
+            sessions.close(session)
+
+    def _hours(self, session: Session, table: Table) -> _Hours:
         time = Identifier(self._time)
-        hours = self.session.rows(
+        rows = session.rows(
             Sql(
                 "SELECT DATE_TRUNC('hour', ",
                 time,
                 "), COUNT(*) FROM ",
-                Identifier(schema, relation),
+                Identifier(self.schemas.schema, self.warehouse.fold(table.name)),
                 " WHERE ",
                 time,
                 " BETWEEN ",
@@ -228,55 +319,74 @@ class _PreflightChecker:
                 " GROUP BY 1 ORDER BY 1",
             )
         )
-        return TableStatus(
-            table=table.name,
-            version=table.version,
-            columns=columns,
-            all_columns=information_schema.columns(self.session, schema, relation),
-            hours=tuple((hour, int(count)) for hour, count in hours),
-        )
+        return tuple((hour, int(count)) for hour, count in rows)
 
     @property
     def _time(self) -> str:
         return self.warehouse.fold(self.schemas.time_column)
 
-    def _version_problems(self, table: Table) -> list[str]:
+    @property
+    def _backup_schema(self) -> str:
+        return self.warehouse.fold(self.schemas.backup)
+
+    def _log_problems(self, columns: Sequence[WarehouseColumn]) -> list[str]:
+        """Check the replay log's columns."""
         control = self.schemas.control
-        if not information_schema.columns(self.session, control, replay_log.VERSIONS_TABLE):
+        log = f"{control}.{replay_log.TABLE_NAME}"
+        existing = {column.name for column in columns}
+        missing = [name for name in replay_log.COLUMNS if name not in existing]
+        if missing and set(replay_log.ADDED_COLUMNS).issuperset(missing):
+            statements = "; ".join(map(str, replay_log.add_columns(control)))
+            return [
+                f"an older version of spade-spark created {log}; to upgrade it, run: {statements}"
+            ]
+        if missing:
+            return [
+                f"{log} has no column {', '.join(missing)}, so it is not a replay log: correct "
+                "warehouse.control"
+            ]
+        return []
+
+    def _version_problems(self, catalog: _Catalog, table: Table) -> list[str]:
+        if catalog.versions is None:
             return []  # reported once, for all tables
-        version = replay_log.version(self.session, control, table.name)
+        version = catalog.versions.get(table.name)
         if version == table.version:
             return []
-        return [version_problem(control, table.name, table.version, version)]
-
-    def _grant_problems(self, schema: str, relation: str) -> list[str]:
-        grants = information_schema.grants(self.session, schema, relation)
-        granted = {"SELECT": grants.select, "INSERT": grants.insert, "DELETE": grants.delete}
-        problems = [
-            _missing_privilege(privilege, f"{schema}.{relation}")
-            for privilege, is_granted in granted.items()
-            if not is_granted
-        ]
-        if not grants.temporary:
-            problems.append(
-                "the warehouse user cannot create temporary tables: GRANT TEMP ON DATABASE"
-            )
-        return problems
+        return [version_problem(self.schemas.control, table.name, table.version, version)]
 
 
 def loadable_columns(
     session: Session, warehouse: Warehouse, schema: str, table: str, outbound: Sequence[str]
 ) -> tuple[tuple[WarehouseColumn, ...], list[str]]:
-    """Return the table's columns for ``outbound``, in that order, and what prevents a load."""
+    """Read a table's columns and match them with ``outbound``, as :func:`match_columns` does."""
+    existing = information_schema.columns(session, schema, warehouse.fold(table))
+    return match_columns(warehouse, schema, table, existing, outbound)
+
+
+def match_columns(
+    warehouse: Warehouse,
+    schema: str,
+    table: str,
+    columns: Sequence[WarehouseColumn],
+    outbound: Sequence[str],
+) -> tuple[tuple[WarehouseColumn, ...], list[str]]:
+    """Return the table's columns for ``outbound``, in that order, and what prevents a load.
+
+    Args:
+        warehouse: The warehouse.
+        schema: The table's schema.
+        table: The table's name, as in Blueprint.
+        columns: All columns of the table; none if it does not exist.
+        outbound: The columns to fill, as in Blueprint.
+    """
     relation = warehouse.fold(table)
-    existing = {
-        column.name: column for column in information_schema.columns(session, schema, relation)
-    }
-    if not existing:
+    if not columns:
         return (), [
             f"the table {schema}.{relation} does not exist: create it, or leave {table} out of the "
             "replay"
         ]
+    existing = {column.name: column for column in columns}
     names = [warehouse.fold(name) for name in outbound]
     problems = [
         f'{schema}.{relation} has no column "{name}", which Blueprint has: add the column, or '
@@ -284,12 +394,21 @@ def loadable_columns(
         for name in names
         if name not in existing
     ]
-    columns = tuple(existing[name] for name in names if name in existing)
+    matched = tuple(existing[name] for name in names if name in existing)
     problems += [
         f"{schema}.{relation}: {text}; change the type, or leave {table} out of the replay"
-        for text in warehouse.column_problems(session, columns)
+        for text in warehouse.column_problems(matched)
     ]
-    return columns, problems
+    return matched, problems
+
+
+def _grant_problems(grants: TableGrants, table: str) -> list[str]:
+    granted = {"SELECT": grants.select, "INSERT": grants.insert, "DELETE": grants.delete}
+    return [
+        _missing_privilege(privilege, table)
+        for privilege, is_granted in granted.items()
+        if not is_granted
+    ]
 
 
 def _missing_privilege(privilege: str, table: str) -> str:

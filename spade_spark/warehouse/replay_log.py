@@ -5,11 +5,20 @@ Rows are only added. Of several rows of one run tag and table, the latest one co
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.sql import Identifier, Literal, Placeholder, Sql, identifiers, joined
+from spade_spark.warehouse.sql import (
+    Identifier,
+    Literal,
+    Placeholder,
+    Sql,
+    identifiers,
+    joined,
+    literal_lists,
+)
 from spade_spark.window import Window
 
 TABLE_NAME = "replay"
@@ -149,14 +158,23 @@ def add_columns(control: str) -> tuple[Sql, ...]:
 
 def version(session: Session, control: str, table: str) -> int | None:
     """Return the table's version in the warehouse, the highest one recorded, or None."""
-    statement = Sql(
-        'SELECT MAX("version") FROM ',
-        Identifier(control, VERSIONS_TABLE),
-        ' WHERE "name" = ',
-        Literal(table),
-    )
-    ((highest,),) = session.rows(statement)
-    return None if highest is None else int(highest)
+    return versions(session, control, [table]).get(table)
+
+
+def versions(session: Session, control: str, tables: Iterable[str]) -> dict[str, int]:
+    """Return the highest recorded version of each of ``tables`` that has one."""
+    found: dict[str, int] = {}
+    for names in literal_lists(tables):
+        statement = Sql(
+            'SELECT "name", MAX("version") FROM ',
+            Identifier(control, VERSIONS_TABLE),
+            ' WHERE "name" IN ',
+            names,
+            ' GROUP BY "name"',
+        )
+        rows = session.rows(statement)
+        found.update((name, int(highest)) for name, highest in rows if highest is not None)
+    return found
 
 
 def _definition(column: str) -> Sql:

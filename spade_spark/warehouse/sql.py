@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from spade_spark.errors import WarehouseError
 
 HIDDEN = "***"
+_MAX_LISTED = 1000
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,17 @@ def joined(parts: Iterable[Part | Sql], separator: str = ", ") -> Sql:
 def identifiers(names: Iterable[str]) -> Sql:
     """Return a list of identifiers: ``"a", "b"``."""
     return joined(Identifier(name) for name in names)
+
+
+def literal_lists(values: Iterable[str]) -> Iterator[Sql]:
+    """Yield lists for ``IN``, ``('a', 'b')``, of at most 1,000 of the values each.
+
+    https://docs.aws.amazon.com/redshift/latest/dg/c_redshift-sql.html limits a statement to 16 MB.
+    """
+    distinct = sorted(set(values))
+    for start in range(0, len(distinct), _MAX_LISTED):
+        batch = distinct[start : start + _MAX_LISTED]
+        yield Sql("(", joined(Literal(value) for value in batch), ")")
 
 
 def _shown(part: Part) -> str:

@@ -68,6 +68,30 @@ def test_the_preflight_writes_nothing(harness):
     assert tables == [("table_version",)]
 
 
+def test_only_the_rows_are_queried_for_each_table(on_redshift, redshift):
+    harness = on_redshift
+    names = [harness.create_table(f"table_{number}", rows=()) for number in range(40)]
+    tables = [Table(name, 3, LOGIN.columns) for name in names]
+
+    def statements(checked):
+        redshift.clear_faults()
+        check(harness, *checked)
+        counted = [sql for sql in redshift.statements if "DATE_TRUNC" in sql]
+        return len(counted), len(redshift.statements) - len(counted)
+
+    counts, others = statements(tables[:8])
+    assert counts == 8
+    assert statements(tables) == (40, others)
+
+
+def test_rows_are_counted_for_tables_of_the_same_name_in_another_case(on_postgres):
+    """PostgreSQL distinguishes them, unlike Redshift."""
+    on_postgres.create_table("login")
+    on_postgres.create_table("Login", rows=())
+    lower, upper = check(on_postgres, LOGIN, Table("Login", 3, LOGIN.columns))
+    assert (lower.rows, upper.rows) == (2, 0)
+
+
 def test_all_problems_of_all_tables_are_reported_at_once(harness):
     harness.create_table("login", columns={"time": "timestamp", "n": "integer"}, rows=(), version=2)
     harness.create_table("newer")

@@ -327,7 +327,7 @@ STATEMENTS = [
     "^BEGIN",
     "^LOCK TABLE",
     '^SELECT "run_tag',
-    '^SELECT "c"."relname',
+    '^SELECT "c"."relname" FROM',
     "FNV_HASH",
     "^CREATE TABLE .*backup",
     '^SELECT COUNT\\(\\*\\) FROM "backup',

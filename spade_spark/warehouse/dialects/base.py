@@ -34,7 +34,7 @@ class Warehouse(Protocol):
     def fold(self, name: str) -> str:
         """Return a Blueprint name as the warehouse's catalog stores it."""
 
-    def column_problems(self, session: Session, columns: Sequence[WarehouseColumn]) -> list[str]:
+    def column_problems(self, columns: Sequence[WarehouseColumn]) -> list[str]:
         """Return the reasons why columns cannot be loaded."""
 
     def storage_problems(self, session: Session, output: str) -> list[str]:

@@ -40,7 +40,7 @@ class Postgres:
         """Return the name unchanged, since it is always quoted."""
         return name
 
-    def column_problems(self, session: Session, columns: Sequence[WarehouseColumn]) -> list[str]:  # noqa: ARG002 - part of the protocol
+    def column_problems(self, columns: Sequence[WarehouseColumn]) -> list[str]:  # noqa: ARG002 - part of the protocol
         """Return no problems: PostgreSQL reads all its types from text."""
         return []
 

@@ -64,7 +64,7 @@ class Redshift:
         """Return the name in lower case, which is how Redshift stores names by default."""
         return name.lower()
 
-    def column_problems(self, session: Session, columns: Sequence[WarehouseColumn]) -> list[str]:  # noqa: ARG002 - part of the protocol
+    def column_problems(self, columns: Sequence[WarehouseColumn]) -> list[str]:
         """Return the columns whose type COPY cannot load from text."""
         return [
             f'column "{column.name}" has type {column.type}, which COPY cannot load from text'
