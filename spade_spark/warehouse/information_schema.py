@@ -10,6 +10,7 @@ from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.sql import Literal, Sql, joined, literal_lists
 
 _TYPE = re.compile(r"([a-z ]+?)(?:\((\d+)(?:,(\d+))?\))?((?: without time zone| with time zone)?)")
+_TIMESTAMP = re.compile(r"timestamp(?:\(\d\))? without time zone")
 _CHARACTER = ("character varying", "character")
 
 
@@ -39,6 +40,11 @@ class WarehouseColumn:
     def is_text(self) -> bool:
         """Whether this is a character column, with or without a limit."""
         return self.type == "text" or self.type.startswith(_CHARACTER)
+
+    @property
+    def is_timestamp(self) -> bool:
+        """Whether this is a timestamp without time zone, of any precision."""
+        return _TIMESTAMP.fullmatch(self.type) is not None
 
     @property
     def is_fixed_width(self) -> bool:

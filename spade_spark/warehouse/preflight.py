@@ -264,15 +264,11 @@ class _PreflightChecker:
         schema, relation = self.schemas.schema, self.warehouse.fold(table.name)
         outbound = [column.outbound for column in table.columns]
         existing = catalog.columns.get(relation, ())
-        columns, problems = match_columns(self.warehouse, schema, table.name, existing, outbound)
-        if not columns:
+        columns, problems = match_columns(
+            self.warehouse, self.schemas, table.name, existing, outbound
+        )
+        if not existing:
             return columns, problems
-        if self._time not in {column.name for column in columns}:
-            problems.append(
-                f'{table.name} has no column "{self.schemas.time_column}" that Blueprint fills, so '
-                "its rows cannot be selected by time: correct warehouse.time_column, or leave "
-                f"{table.name} out of the replay"
-            )
         return columns, [
             *problems,
             *self._version_problems(catalog, table),
@@ -357,16 +353,20 @@ class _PreflightChecker:
 
 
 def loadable_columns(
-    session: Session, warehouse: Warehouse, schema: str, table: str, outbound: Sequence[str]
+    session: Session,
+    warehouse: Warehouse,
+    schemas: WarehouseSchemas,
+    table: str,
+    outbound: Sequence[str],
 ) -> tuple[tuple[WarehouseColumn, ...], list[str]]:
     """Read a table's columns and match them with ``outbound``, as :func:`match_columns` does."""
-    existing = information_schema.columns(session, schema, warehouse.fold(table))
-    return match_columns(warehouse, schema, table, existing, outbound)
+    existing = information_schema.columns(session, schemas.schema, warehouse.fold(table))
+    return match_columns(warehouse, schemas, table, existing, outbound)
 
 
 def match_columns(
     warehouse: Warehouse,
-    schema: str,
+    schemas: WarehouseSchemas,
     table: str,
     columns: Sequence[WarehouseColumn],
     outbound: Sequence[str],
@@ -375,30 +375,42 @@ def match_columns(
 
     Args:
         warehouse: The warehouse.
-        schema: The table's schema.
+        schemas: The schemas of its tables, and the column that a window selects by.
         table: The table's name, as in Blueprint.
         columns: All columns of the table; none if it does not exist.
         outbound: The columns to fill, as in Blueprint.
     """
-    relation = warehouse.fold(table)
+    target = f"{schemas.schema}.{warehouse.fold(table)}"
     if not columns:
         return (), [
-            f"the table {schema}.{relation} does not exist: create it, or leave {table} out of the "
-            "replay"
+            f"the table {target} does not exist: create it, or leave {table} out of the replay"
         ]
     existing = {column.name: column for column in columns}
     names = [warehouse.fold(name) for name in outbound]
     problems = [
-        f'{schema}.{relation} has no column "{name}", which Blueprint has: add the column, or '
+        f'{target} has no column "{name}", which Blueprint has: add the column, or '
         "replay with the schemas that the table was created from"
         for name in names
         if name not in existing
     ]
     matched = tuple(existing[name] for name in names if name in existing)
     problems += [
-        f"{schema}.{relation}: {text}; change the type, or leave {table} out of the replay"
+        f"{target}: {text}; change the type, or leave {table} out of the replay"
         for text in warehouse.column_problems(matched)
     ]
+    time = next((col for col in matched if col.name == warehouse.fold(schemas.time_column)), None)
+    if time is None:
+        problems.append(
+            f'{table} has no column "{schemas.time_column}" that Blueprint fills, so its rows '
+            f"cannot be selected by time: correct warehouse.time_column, or leave {table} out of "
+            "the replay"
+        )
+    elif not time.is_timestamp:
+        problems.append(
+            f'{target}: the time column "{time.name}" has type {time.type}, but a window can only '
+            "be replaced by a column of type timestamp without time zone: replace the column by "
+            f"one of that type, correct warehouse.time_column, or leave {table} out of the replay"
+        )
     return matched, problems
 
 

@@ -311,7 +311,7 @@ def _columns_as_planned(session: Session, swap: WindowSwap) -> tuple[WarehouseCo
         WarehouseError: The columns or the version have changed since the plan.
     """
     columns, problems = loadable_columns(
-        session, swap.warehouse, swap.schemas.schema, swap.table, swap.files.columns
+        session, swap.warehouse, swap.schemas, swap.table, swap.files.columns
     )
     version = replay_log.version(session, swap.schemas.control, swap.table)
     if version != swap.files.version:

@@ -232,6 +232,34 @@ def test_a_replay_log_of_the_first_version_is_reported_with_the_statements_to_up
     harness.load_table(harness.write_files(*NEW))
 
 
+@pytest.mark.parametrize("type_", ["date", "timestamptz", "time", "timetz", "varchar(19)"])
+def test_a_time_column_that_is_not_a_timestamp_without_time_zone_is_refused(harness, type_):
+    """A date, for instance, would select and delete whole days."""
+    harness.create_table(columns={"time": type_, "name": "varchar(5)", "n": "integer"}, rows=())
+    (problem,) = problems(harness)
+    assert problem.startswith(f'{harness.schema}.login: the time column "time" has type ')
+    assert "replace the column by one of that type, correct warehouse.time_column, or" in problem
+
+
+def test_a_time_column_that_was_replaced_since_the_plan_is_refused_by_the_load(harness):
+    harness.create_table()
+    check(harness)
+    before = harness.rows()
+    harness.execute(f"ALTER TABLE {harness.schema}.login ADD COLUMN day date")
+    harness.execute(f"UPDATE {harness.schema}.login SET day = CAST(time AS date)")
+    harness.execute(f"ALTER TABLE {harness.schema}.login RENAME COLUMN time TO moment")
+    harness.execute(f"ALTER TABLE {harness.schema}.login RENAME COLUMN day TO time")
+    reason = harness.fail_to_load(harness.write_files(*NEW)).reason
+    assert 'the time column "time" has type date' in reason
+    assert len(harness.rows()) == len(before)
+
+
+@pytest.mark.parametrize("type_", ["timestamp(0)", "timestamp(3)"])
+def test_a_timestamp_of_less_precision_is_a_time_column_on_postgresql(on_postgres, type_):
+    on_postgres.create_table(columns={"time": type_, "name": "varchar(5)", "n": "integer"}, rows=())
+    check(on_postgres)
+
+
 def test_a_missing_bucket_is_reported(harness):
     harness.create_table()
     harness.bucket = "no-such-bucket"

@@ -73,7 +73,11 @@ def test_a_plan_shows_the_statements_sent_without_secrets(on_redshift, redshift)
     files = harness.write_files(*NEW)
     with Session(ConnectionInfo.parse(harness.url)) as session:
         columns, _ = loadable_columns(
-            session, harness.warehouse, harness.schema, "login", files.columns
+            session,
+            harness.warehouse,
+            schemas_from_settings(harness.settings),
+            "login",
+            files.columns,
         )
     swap = WindowSwap(
         harness.warehouse, schemas_from_settings(harness.settings), files, WINDOW, "tag"
