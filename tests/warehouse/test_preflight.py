@@ -287,6 +287,80 @@ def test_a_role_that_cannot_be_assumed_is_reported_without_showing_it(on_redshif
     on_redshift.iam_role = "arn:aws:iam::123456789012:role/marked-other"
     (problem,) = problems(on_redshift)
     assert "is not authorized to assume IAM Role ***" in problem
+    assert "associate the role in warehouse.iam_role with the cluster or workgroup" in problem
+
+
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [
+        (
+            "Problem reading manifest file - S3ServiceException:The bucket you are attempting to "
+            "access must be addressed using the specified endpoint. Please send all future "
+            "requests to this endpoint.,Status 301,Error PermanentRedirect,Rid 0A1B",
+            "set s3.region to the region of the bucket",
+        ),
+        (
+            "The requested role arn:aws:iam::123456789012:role/r is not associated to cluster",
+            "associate the role in warehouse.iam_role with the cluster or workgroup",
+        ),
+        (
+            "Not authorized to get credentials of role arn:aws:iam::123456789012:role/r",
+            "associate the role in warehouse.iam_role with the cluster or workgroup",
+        ),
+        (
+            "Problem reading manifest file - S3ServiceException:The provided token has expired.,"
+            "Status 400,Error ExpiredToken,Rid 0A1B",
+            "run the same command again",
+        ),
+        (
+            "Problem reading manifest file - S3ServiceException:The specified bucket does not "
+            "exist,Status 404,Error NoSuchBucket,Rid 0A1B",
+            "create the bucket, or correct output.base",
+        ),
+        (
+            "COPY with MANIFEST parameter requires full path of an S3 object.",
+            "grant the role in warehouse.iam_role s3:GetObject and s3:ListBucket there",
+        ),
+        (
+            "Problem reading manifest file - S3 connection timed out",
+            "check warehouse.iam_role, s3.region and the network",
+        ),
+        (
+            "Query (48) cancelled on user's request due to statement timeout",
+            "check warehouse.iam_role, s3.region and the network",
+        ),
+    ],
+)
+def test_every_error_of_the_role_except_a_missing_object_is_reported(
+    on_redshift, redshift, message, advice
+):
+    on_redshift.create_table()
+    on_redshift.iam_role = ROLE
+    redshift.inject("NOLOAD", message=message, detail="")
+    (problem,) = problems(on_redshift)
+    assert problem.startswith(f"COPY cannot read {on_redshift.output}: {message}")
+    assert advice in problem.partition(message)[2]
+
+
+def test_a_role_that_finds_no_object_may_read_the_bucket(on_redshift, redshift):
+    on_redshift.create_table()
+    on_redshift.iam_role = ROLE
+    redshift.inject(
+        "NOLOAD",
+        message="Problem reading manifest file - S3ServiceException:The specified key does not "
+        "exist.,Status 404,Error NoSuchKey,Rid 0A1B,ExtRid 0A1B,CanRetry 1",
+        detail="",
+    )
+    check(on_redshift)
+
+
+def test_a_role_that_cannot_be_checked_without_temporary_tables_is_reported(on_redshift, redshift):
+    on_redshift.create_table()
+    on_redshift.iam_role = ROLE
+    denied = 'permission denied to create temporary tables in database "dev"'
+    redshift.inject('TABLE "spade_preflight"', message=denied, detail="", sqlstate="42501")
+    (problem,) = problems(on_redshift)
+    assert f"the role in warehouse.iam_role cannot be checked: {denied}" in problem
 
 
 def test_redshift_reads_only_from_s3(on_redshift, tmp_path):

@@ -39,9 +39,39 @@ _MAX_CHAR_BYTES = 4096
 _MEGABYTE = 1 << 20
 _MAX_UTF8_BYTES = 4  # of one character
 
-_DENIED = re.compile(
-    r"AccessDenied|Access ?Denied|Status 403|not authorized|InvalidAccessKeyId", re.I
+# What S3 answers if a role may read an object that does not exist. Redshift's message is then:
+# "Problem reading manifest file - S3ServiceException:The specified key does not exist.,Status 404,
+# Error NoSuchKey": https://github.com/databricks/spark-redshift/issues/136
+_NO_SUCH_KEY = re.compile(r"S3ServiceException:The specified key does not exist|Error NoSuchKey\b")
+
+_ROLE_ADVICE = (
+    (
+        re.compile(r"Status 301|PermanentRedirect|different region", re.I),
+        "set s3.region to the region of the bucket",
+    ),
+    (
+        re.compile(r"authorized to (?:assume|get credentials)|not associated", re.I),
+        "associate the role in warehouse.iam_role with the cluster or workgroup, and allow "
+        "redshift.amazonaws.com to assume it in its trust policy",
+    ),
+    (
+        re.compile(r"ExpiredToken|token .*expired|InvalidToken", re.I),
+        "run the same command again; if the error remains, remove the role from the cluster and "
+        "associate it again",
+    ),
+    (
+        re.compile(r"NoSuchBucket"),
+        "create the bucket, or correct output.base",
+    ),
+    (
+        # COPY also reports a manifest that it may not read as one without a full path:
+        # https://github.com/PostHog/posthog/pull/61603
+        re.compile(r"Access ?Denied|Status 403|not authorized to perform|requires full path", re.I),
+        "grant the role in warehouse.iam_role s3:GetObject and s3:ListBucket there, and "
+        "kms:Decrypt if the bucket is encrypted with a KMS key",
+    ),
 )
+_UNKNOWN_ADVICE = "check warehouse.iam_role, s3.region and the network between the cluster and S3"
 
 
 @dataclass(frozen=True)
@@ -168,20 +198,22 @@ class Redshift:
     def _role_problems(self, session: Session, output: str) -> list[str]:
         """Check the role by a COPY of a manifest that does not exist.
 
-        Access denied and a missing object give different errors. NOLOAD and the rollback ensure
-        that nothing is loaded.
+        Only the answer that the manifest does not exist shows that the role can read there. NOLOAD
+        and the rollback ensure that nothing is loaded:
+        https://docs.aws.amazon.com/redshift/latest/dg/copy-parameters-data-load.html
         """
         probe = f"{output.rstrip('/')}/spade-spark-preflight-no-such-manifest"
         try:
             with session.rolled_back():
                 session.run(Sql('CREATE TEMP TABLE "spade_preflight" ("probe" VARCHAR(1))'))
-                session.run(self._copy("spade_preflight", ("probe",), probe, " NOLOAD"))
+                try:
+                    session.run(self._copy("spade_preflight", ("probe",), probe, " NOLOAD"))
+                except WarehouseError as error:
+                    message = str(error)
+                    if not _NO_SUCH_KEY.search(message):
+                        return [f"COPY cannot read {output}: {message}; {_role_advice(message)}"]
         except WarehouseError as error:
-            if _DENIED.search(str(error)):
-                return [
-                    f"COPY cannot read {output}: {error}; grant the role in warehouse.iam_role "
-                    "s3:GetObject and s3:ListBucket there"
-                ]
+            return [f"the role in warehouse.iam_role cannot be checked: {error}"]
         return []
 
     def _copy(self, stage: str, columns: tuple[str, ...], manifest: str, option: str = "") -> Sql:
@@ -200,6 +232,13 @@ class Redshift:
             COPY_OPTIONS,
             option,
         )
+
+
+def _role_advice(message: str) -> str:
+    """Return what to do about a COPY that failed with ``message``."""
+    return next(
+        (advice for error, advice in _ROLE_ADVICE if error.search(message)), _UNKNOWN_ADVICE
+    )
 
 
 def _never_null(column: WarehouseColumn) -> Sql:
