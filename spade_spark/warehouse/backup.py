@@ -9,7 +9,6 @@ The load's row in the replay log names the backup.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,15 +16,15 @@ from itertools import count
 
 from spade_spark.errors import InternalError
 from spade_spark.runs.load_results import BackupInfo
-from spade_spark.warehouse import information_schema, replay_log
+from spade_spark.warehouse import information_schema
 from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.control_objects import ensure_lock_table
 from spade_spark.warehouse.dialects.base import Warehouse
 from spade_spark.warehouse.information_schema import SchemaGrants
 from spade_spark.warehouse.load_history import ReplayLogRow, replay_log_rows
-from spade_spark.warehouse.sql import Identifier, Sql
+from spade_spark.warehouse.sql import Identifier, Sql, fit_name
+from spade_spark.warehouse.table_lock import table_lock
 from spade_spark.warehouse.target_rows import TargetRows, WarehouseSchemas
-
-_DIGEST = 16  # hexadecimal digits
 
 
 @dataclass(frozen=True)
@@ -71,12 +70,8 @@ def backup_table(rows: TargetRows, taken: Collection[str] = ()) -> BackupTable:
 
 
 def unique_table_name(base: str, max_bytes: int, taken: Collection[str] = ()) -> str:
-    """Return ``base``, with the suffix ``__2``, ``__3``, ... if it is taken.
-
-    The warehouse truncates long names silently, so two could become the same. Instead, a digest
-    replaces the end of a long name.
-    """
-    names = (_fit_name(base, max_bytes, f"__{number}" if number > 1 else "") for number in count(1))
+    """Return ``base``, shortened if necessary, with ``__2``, ``__3``, ... if it is taken."""
+    names = (fit_name(base, max_bytes, f"__{number}" if number > 1 else "") for number in count(1))
     return next(name for name in names if name not in taken)
 
 
@@ -139,18 +134,6 @@ def backup_only(session: Session, rows: TargetRows) -> tuple[str, int]:
     return (str(create_backup(session, rows)[0]) if rows.schemas.backup else ""), 0
 
 
-def ensure_schema(session: Session, warehouse: Warehouse, schemas: WarehouseSchemas) -> None:
-    """Create the schema of the backups if backups are enabled and it does not exist.
-
-    Raises:
-        WarehouseError: It cannot be created.
-    """
-    schema = warehouse.fold(schemas.backup)
-    # Checked first: CREATE ... IF NOT EXISTS requires the privilege even if nothing is created.
-    if schema and not information_schema.schema_exists(session, schema):
-        session.run(Sql("CREATE SCHEMA IF NOT EXISTS ", Identifier(schema)))
-
-
 def schema_problems(session: Session, warehouse: Warehouse, schemas: WarehouseSchemas) -> list[str]:
     """Return what prevents backups from being written; nothing is changed."""
     schema = warehouse.fold(schemas.backup)
@@ -186,16 +169,6 @@ def write_problems(
         for privilege, granted in (("USAGE", grants.usage), ("CREATE", grants.create))
         if not granted
     ]
-
-
-def _fit_name(base: str, max_bytes: int, suffix: str) -> str:
-    available = max_bytes - len(suffix)
-    data = base.encode()
-    if len(data) <= available:
-        return base + suffix
-    digest = hashlib.sha256(data).hexdigest()[:_DIGEST]
-    head = data[: available - _DIGEST - 2].decode(errors="ignore")
-    return f"{head}__{digest}{suffix}"
 
 
 def existing_backups(session: Session, rows: Iterable[ReplayLogRow]) -> frozenset[str]:
@@ -234,12 +207,14 @@ def backups_before(
     )
 
 
-def drop(session: Session, control: str, backup: BackupInfo) -> None:
-    """Drop a backup while holding the replay log's lock, so that no undo is using it.
+def drop(session: Session, warehouse: Warehouse, control: str, backup: BackupInfo) -> None:
+    """Drop a backup while its table is locked, so that no undo is using it.
 
     Raises:
         WarehouseError: The warehouse rejected the statement.
     """
+    lock = table_lock(warehouse, control, backup.table)
+    ensure_lock_table(session, lock)
     with session.transaction():
-        session.run(replay_log.lock(control))
+        session.run(lock.lock())
         session.run(BackupTable.parse(backup.backup).drop())

@@ -12,13 +12,14 @@ from spade_spark.errors import (
     ConnectionLostError,
     SpadeError,
 )
-from spade_spark.warehouse import replay_log
 from spade_spark.warehouse.connection import (
     BEGIN_SERIALIZABLE,
     ConnectionInfo,
     Session,
 )
+from spade_spark.warehouse.load_history import ReplayLogRow, replay_log_rows
 from spade_spark.warehouse.sql import Literal, Sql
+from spade_spark.warehouse.target_rows import TargetRows
 
 T = TypeVar("T")
 
@@ -30,16 +31,23 @@ LockCheck = Callable[[], None]
 
 
 @contextmanager
-def replacing_transaction(session: Session, control: str, verify_lock: LockCheck) -> Iterator[None]:
-    """Begin a transaction and lock the replay log.
+def replacing_transaction(
+    session: Session, rows: TargetRows, sessions: SessionPool, verify_lock: LockCheck
+) -> Iterator[tuple[ReplayLogRow, ...]]:
+    """Begin a transaction, lock the table's lock table, and yield the table's history.
 
     The run's lock is verified twice: before the transaction, so that a command that lost it does
-    not wait for the replay log; and again once the replay log is locked, because the wait can take
-    minutes, and may be for the command that took over the run's lock.
+    not wait for the table; and again once the table is locked, because the wait can take minutes,
+    and may be for the command that took over the run's lock.
+
+    Another session reads the history. Transactions only append to the replay log, so those of
+    different tables never depend on each other: see "Why tables can be replaced in parallel" in
+    docs/guarantees.md.
 
     Args:
         session: The session to use.
-        control: The schema of the control tables.
+        rows: The rows to be replaced.
+        sessions: Opens the session that reads the replay log.
         verify_lock: Verifies the run's lock.
 
     Raises:
@@ -47,11 +55,10 @@ def replacing_transaction(session: Session, control: str, verify_lock: LockCheck
     """
     verify_lock()
     with session.transaction(BEGIN_SERIALIZABLE):
-        # Lock first: later statements then see everything committed before, and the times in the
-        # replay log are in commit order.
-        session.run(replay_log.lock(control))
+        # LOCK takes no snapshot, so all later statements see what the lock's last holder committed.
+        session.run(rows.lock.lock())
         verify_lock()
-        yield
+        yield _read_history(rows, sessions)
 
 
 def run_concurrently(
@@ -116,6 +123,14 @@ class SessionPool:
         with suppress(SpadeError), Session(self._connection_info) as session:
             for pid in pids:
                 session.rows(Sql("SELECT pg_cancel_backend(", Literal(pid), ")"))
+
+
+def _read_history(rows: TargetRows, sessions: SessionPool) -> tuple[ReplayLogRow, ...]:
+    session = sessions.open()
+    try:
+        return replay_log_rows(session, rows.schemas.control, rows.table)
+    finally:
+        sessions.close(session)
 
 
 def _cancel_all(futures: Sequence[Future[T]], sessions: SessionPool) -> None:

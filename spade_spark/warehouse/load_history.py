@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 from spade_spark.errors import AlreadyLoadedError, GuardError
 from spade_spark.runs.paths import QUARANTINE, UNDO
 from spade_spark.warehouse import replay_log
 from spade_spark.warehouse.connection import Session, StatementError
-from spade_spark.warehouse.sql import Identifier, Sql, identifiers
+from spade_spark.warehouse.sql import Identifier, Literal, Sql, identifiers
 from spade_spark.warehouse.target_rows import TargetRows
 from spade_spark.window import PACIFIC, Window
 
@@ -82,22 +82,29 @@ class ReplayLogRow:
         return self.table == other.table and self.start <= other.end and other.start <= self.end
 
 
-def replay_log_rows(session: Session, control: str) -> tuple[ReplayLogRow, ...]:
-    """Return all rows of the replay log, the oldest first; none if the table does not exist.
-
-    Args:
-        session: The session to use.
-        control: The schema of the control tables.
-    """
-    statement = Sql(
+def select_history(control: str, table: str = "") -> Sql:
+    """Return the query for the rows of the replay log, or only those of a table, oldest first."""
+    of_table = Sql(' WHERE "table_name" = ', Literal(table)) if table else Sql()
+    return Sql(
         "SELECT ",
         identifiers(_COLUMNS),
         " FROM ",
         Identifier(control, replay_log.TABLE_NAME),
+        of_table,
         ' ORDER BY "ts"',
     )
+
+
+def replay_log_rows(session: Session, control: str, table: str = "") -> tuple[ReplayLogRow, ...]:
+    """Return the rows of the replay log, the oldest first; none if the log does not exist.
+
+    Args:
+        session: The session to use.
+        control: The schema of the control tables.
+        table: The table whose rows to return, as in Blueprint; all tables by default.
+    """
     try:
-        rows = session.rows(statement)
+        rows = session.rows(select_history(control, table))
     except StatementError as error:
         if error.sqlstate in _UNDEFINED:
             return ()
@@ -108,6 +115,23 @@ def replay_log_rows(session: Session, control: str) -> tuple[ReplayLogRow, ...]:
         )
         for tag, table, start, end, deleted, inserted, ts, *more in rows
     )
+
+
+def next_log_time(history: Sequence[ReplayLogRow]) -> datetime:
+    """Return the current time, or a later one: after every time in a table's history.
+
+    The clock of the machine that wrote the latest row may be ahead.
+
+    Args:
+        history: All rows of the table in the replay log, read while the table is locked.
+
+    Returns:
+        The time as the column ``ts`` holds it: UTC, without time zone.
+    """
+    now = datetime.now(timezone.utc)
+    last = max((row.at for row in history), default=None)
+    at = max(now, last + timedelta(microseconds=1)) if last else now
+    return at.replace(tzinfo=None)
 
 
 def latest_load(rows: Iterable[ReplayLogRow], run_tag: str, table: str) -> ReplayLogRow | None:
@@ -140,11 +164,13 @@ def later_changes(row: ReplayLogRow, rows: Sequence[ReplayLogRow]) -> list[Repla
     return [change for change in later if change not in undone and change not in undone.values()]
 
 
-def find_completed_load(session: Session, rows: TargetRows, checksum: str) -> ReplayLogRow | None:
+def find_completed_load(
+    history: Sequence[ReplayLogRow], rows: TargetRows, checksum: str
+) -> ReplayLogRow | None:
     """Return the earlier load that already did the requested one, or None.
 
     Args:
-        session: The session to use. The check is repeated under the replay log's lock.
+        history: The rows of the table in the replay log.
         rows: The rows to be loaded.
         checksum: The checksum of the manifest to be loaded.
 
@@ -153,11 +179,9 @@ def find_completed_load(session: Session, rows: TargetRows, checksum: str) -> Re
             that load was undone or replaced since.
     """
     control = rows.schemas.control
-    if not session.rows(rows.log_key.select()):
-        return None
-    history = replay_log_rows(session, control)
     load = latest_load(history, rows.run_tag, rows.table)
-    assert load is not None  # the replay log has the run tag
+    if load is None:
+        return None
     reason = _difference(load, rows, checksum) or _reason_not_in_effect(load, history)
     if reason:
         raise AlreadyLoadedError(
@@ -191,11 +215,11 @@ def _reason_not_in_effect(load: ReplayLogRow, history: Sequence[ReplayLogRow]) -
     return f"its window was replaced later, by {by}"
 
 
-def check_append_target(session: Session, rows: TargetRows, run_tag: str) -> None:
+def check_append_target(history: Sequence[ReplayLogRow], rows: TargetRows, run_tag: str) -> None:
     """Check that rows can be added to those that ``run_tag`` loaded.
 
     Args:
-        session: The session to use. The check is repeated under the replay log's lock.
+        history: The rows of the table in the replay log.
         rows: The rows of the window, under the run tag of the addition.
         run_tag: The run whose quarantine the new rows come from.
 
@@ -203,7 +227,6 @@ def check_append_target(session: Session, rows: TargetRows, run_tag: str) -> Non
         GuardError: The load does not exist, was undone or replaced, or has a smaller window.
     """
     prefix = f"{rows.table} was not modified"
-    history = replay_log_rows(session, rows.schemas.control)
     load = latest_load(history, run_tag, rows.table)
     if load is None:
         raise GuardError(

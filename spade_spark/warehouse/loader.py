@@ -16,15 +16,15 @@ from spade_spark.runs.load_results import (
     TableLoaded,
 )
 from spade_spark.settings import WarehouseSettings
-from spade_spark.warehouse import backup, information_schema, replay_log
 from spade_spark.warehouse.concurrency import LockCheck, SessionPool, run_concurrently
 from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.control_objects import ensure_control_objects
 from spade_spark.warehouse.dialects.base import Warehouse
 from spade_spark.warehouse.guards import LoadGuards
-from spade_spark.warehouse.load_history import ReplayLogRow
+from spade_spark.warehouse.load_history import ReplayLogRow, replay_log_rows
 from spade_spark.warehouse.retry_policies import TABLE_RETRIES, with_remediation_hint
 from spade_spark.warehouse.table_attempts import ProgressCallback, TableAttempts
-from spade_spark.warehouse.target_rows import WarehouseSchemas, schemas_from_settings
+from spade_spark.warehouse.target_rows import schemas_from_settings
 from spade_spark.warehouse.window_swap import (
     StagedRows,
     SwapResult,
@@ -66,29 +66,17 @@ def load_tables(
         ConnectionLostError: The warehouse does not answer.
     """
     schemas = schemas_from_settings(settings)
+    tables = [table_files.table for table_files in files]
     retries = retries or TABLE_RETRIES
     sessions = SessionPool(warehouse.connection_info)
     with with_remediation_hint():
-        retries.call(lambda: ensure_control_objects(warehouse, schemas), stop=sessions.stop)
+        retries.call(lambda: ensure_control_objects(warehouse, schemas, tables), stop=sessions.stop)
     loads: list[Callable[[], LoadOutcome]] = []
     for table_files in files:
         swap = WindowSwap(warehouse, schemas, table_files, window, run_tag, add_to)
         attempts = TableAttempts(swap.rows, retries, sessions, progress, LoadPhase.NOT_LOADED)
         loads.append(_TableLoad(swap, guards, attempts, verify_lock).run)
     return tuple(run_concurrently(loads, sessions, poolsize))
-
-
-def ensure_control_objects(warehouse: Warehouse, schemas: WarehouseSchemas) -> None:
-    """Create the replay log and the schema of backups if they do not exist.
-
-    Raises:
-        WarehouseError: They cannot be created.
-    """
-    with Session(warehouse.connection_info) as session:
-        # Checked first: CREATE ... IF NOT EXISTS requires the privilege even if nothing is created.
-        if not information_schema.columns(session, schemas.control, replay_log.TABLE_NAME):
-            session.run(replay_log.create(schemas.control))
-        backup.ensure_schema(session, warehouse, schemas)
 
 
 class _TableLoad:
@@ -143,6 +131,7 @@ class _TableLoad:
                 self._swap,
                 staged,
                 self._guards,
+                sessions=self._attempts.sessions,
                 verify_lock=self._verify_lock,
                 was_committed=self._attempts.check_committed,
             )
@@ -155,7 +144,7 @@ class _TableLoad:
         sessions = self._attempts.sessions
         session = sessions.open()
         try:
-            earlier = None if self._guards.force else completed_load(session, self._swap)
+            earlier = None if self._guards.force else self._completed_load(session)
             if earlier:
                 sessions.close(session)
                 return earlier
@@ -167,6 +156,10 @@ class _TableLoad:
             raise
         self._staged = staged
         return staged
+
+    def _completed_load(self, session: Session) -> ReplayLogRow | None:
+        control = self._swap.schemas.control
+        return completed_load(replay_log_rows(session, control, self._swap.table), self._swap)
 
     def _drop_stage(self) -> None:
         """Close the session, which drops its temporary table."""

@@ -23,6 +23,7 @@ from spade_spark.warehouse.information_schema import (
 )
 from spade_spark.warehouse.retry_policies import query_with_retries
 from spade_spark.warehouse.sql import Identifier, Literal, Sql
+from spade_spark.warehouse.table_lock import TableLock, table_lock
 from spade_spark.warehouse.target_rows import WarehouseSchemas, schemas_from_settings
 from spade_spark.window import Window
 
@@ -149,12 +150,16 @@ def _read_catalog(
     schemas: WarehouseSchemas,
     schema_grants: Mapping[str, SchemaGrants],
     tables: Sequence[Table],
+    *,
     relations: Sequence[str],
+    lock_tables: Sequence[str],
 ) -> _Catalog:
     """Read the catalog with a fixed number of queries, however many tables there are."""
     control = schemas.control
     control_tables = (replay_log.VERSIONS_TABLE, replay_log.TABLE_NAME)
-    control_grants = information_schema.grants_by_table(session, control, control_tables)
+    control_grants = information_schema.grants_by_table(
+        session, control, (*control_tables, *lock_tables)
+    )
     versions = control_grants.get(replay_log.VERSIONS_TABLE)
     names = [table.name for table in tables]
     return _Catalog(
@@ -186,8 +191,17 @@ class _PreflightChecker:
         if problems:
             return PreflightResult((), tuple(problems))
         relations = [self.warehouse.fold(table.name) for table in tables]
-        catalog = _read_catalog(session, self.schemas, schema_grants, tables, relations)
+        locks = [table_lock(self.warehouse, self.schemas.control, table.name) for table in tables]
+        catalog = _read_catalog(
+            session,
+            self.schemas,
+            schema_grants,
+            tables,
+            relations=relations,
+            lock_tables=[lock.name for lock in locks],
+        )
         problems += self.control_problems(catalog)
+        problems += self.lock_problems(catalog, locks)
         problems += self.backup_problems(catalog)
         passed = []
         for table in tables:
@@ -237,12 +251,37 @@ class _PreflightChecker:
             problems.append(_missing_privilege("SELECT", versions))
         if replay_log.TABLE_NAME in catalog.control_columns:
             problems += self._log_problems(catalog.control_columns[replay_log.TABLE_NAME])
-            return problems + _grant_problems(catalog.control_grants[replay_log.TABLE_NAME], log)
+            grants = catalog.control_grants[replay_log.TABLE_NAME]
+            return problems + _grant_problems(grants, log, ("SELECT", "INSERT"))
         if not catalog.schema_grants[control].create:
             problems.append(
                 f"the table {log} does not exist, and the warehouse user cannot create it: GRANT "
                 f"CREATE ON SCHEMA {Identifier(control).sql()}, or have an administrator run: "
                 f"{replay_log.create(control)}"
+            )
+        return problems
+
+    def lock_problems(self, catalog: _Catalog, locks: Sequence[TableLock]) -> list[str]:
+        """Check the lock tables. A load creates missing ones.
+
+        PostgreSQL's LOCK requires UPDATE, DELETE or TRUNCATE, which the owner of a table has
+        (https://www.postgresql.org/docs/current/sql-lock.html). Redshift's documentation does not
+        say what LOCK requires.
+        """
+        control, grants = self.schemas.control, catalog.control_grants
+        problems = [
+            _missing_privilege("DELETE", f"{control}.{lock.name}")
+            for lock in locks
+            if lock.name in grants and not grants[lock.name].delete
+        ]
+        missing = [lock for lock in locks if lock.name not in grants]
+        if missing and not catalog.schema_grants[control].create:
+            names = ", ".join(f"{control}.{lock.name}" for lock in missing)
+            statements = "; ".join(str(lock.create()) for lock in missing)
+            problems.append(
+                f"lock tables do not exist, and the warehouse user cannot create them ({names}): "
+                f"GRANT CREATE ON SCHEMA {Identifier(control).sql()}, or have an administrator run "
+                f"the following and GRANT DELETE on them: {statements}"
             )
         return problems
 
@@ -414,12 +453,12 @@ def match_columns(
     return matched, problems
 
 
-def _grant_problems(grants: TableGrants, table: str) -> list[str]:
+def _grant_problems(
+    grants: TableGrants, table: str, required: Sequence[str] = ("SELECT", "INSERT", "DELETE")
+) -> list[str]:
     granted = {"SELECT": grants.select, "INSERT": grants.insert, "DELETE": grants.delete}
     return [
-        _missing_privilege(privilege, table)
-        for privilege, is_granted in granted.items()
-        if not is_granted
+        _missing_privilege(privilege, table) for privilege in required if not granted[privilege]
     ]
 
 

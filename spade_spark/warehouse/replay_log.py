@@ -19,6 +19,7 @@ from spade_spark.warehouse.sql import (
     joined,
     literal_lists,
 )
+from spade_spark.warehouse.table_lock import TableLock
 from spade_spark.window import Window
 
 TABLE_NAME = "replay"
@@ -120,20 +121,15 @@ class ReplayLogKey:
         )
 
 
-def lock(control: str) -> Sql:
-    """Return the statement that locks the replay log until the transaction ends."""
-    return Sql("LOCK TABLE ", Identifier(control, TABLE_NAME))
-
-
-def was_committed(session: Session, key: ReplayLogKey, ts: datetime) -> bool:
+def was_committed(session: Session, lock: TableLock, key: ReplayLogKey, ts: datetime) -> bool:
     """Whether the transaction that wrote the row with the time ``ts`` was committed.
 
-    The lost session holds the replay log's lock until its transaction has ended. So this waits for
+    The lost session holds the lock of its table until its transaction has ended. So this waits for
     the lock, for at most three minutes, before it looks for the row.
     """
     session.run(Sql("SET statement_timeout TO ", Literal(_LOCK_TIMEOUT_MS)))
     with session.rolled_back():
-        session.run(lock(key.control))
+        session.run(lock.lock())
         return (ts,) in session.rows(key.select())
 
 

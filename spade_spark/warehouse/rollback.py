@@ -10,7 +10,7 @@ import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 
 from spade_spark.errors import (
     AlreadyUndoneError,
@@ -39,6 +39,7 @@ from spade_spark.warehouse.concurrency import (
     run_concurrently,
 )
 from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.control_objects import ensure_control_objects
 from spade_spark.warehouse.dialects.base import Warehouse
 from spade_spark.warehouse.guards import LoadGuards, fingerprint, guard_row_count
 from spade_spark.warehouse.information_schema import WarehouseColumn
@@ -47,9 +48,8 @@ from spade_spark.warehouse.load_history import (
     find_undo,
     later_changes,
     latest_load,
-    replay_log_rows,
+    next_log_time,
 )
-from spade_spark.warehouse.loader import ensure_control_objects
 from spade_spark.warehouse.retry_policies import TABLE_RETRIES, with_remediation_hint
 from spade_spark.warehouse.sql import Sql, identifiers
 from spade_spark.warehouse.table_attempts import ProgressCallback, TableAttempts
@@ -67,7 +67,6 @@ class UndoPlan:
         columns: The backup's columns.
         current_rows: The current number of rows in the window.
         backup_rows: The number of rows in the backup.
-        last_logged_at: The time of the latest row in the replay log, UTC.
     """
 
     load: ReplayLogRow
@@ -76,7 +75,6 @@ class UndoPlan:
     columns: tuple[WarehouseColumn, ...]
     current_rows: int
     backup_rows: int
-    last_logged_at: datetime
 
     def insert(self) -> Sql:
         """Return the INSERT of the backup; columns added since get their default values."""
@@ -98,6 +96,8 @@ def plan_undo(
     warehouse: Warehouse,
     schemas: WarehouseSchemas,
     load: ReplayLogRow,
+    history: Sequence[ReplayLogRow],
+    *,
     guards: LoadGuards,
 ) -> UndoPlan:
     """Plan the undo of a load, if it can be undone. Nothing is changed.
@@ -107,6 +107,7 @@ def plan_undo(
         warehouse: The warehouse.
         schemas: The schemas of its tables.
         load: The load. If its run tag was loaded into the table again, the latest load counts.
+        history: The rows of the table in the replay log, the oldest first; other rows are ignored.
         guards: The limits. ``force`` allows an undo although the window was changed since.
 
     Raises:
@@ -114,7 +115,6 @@ def plan_undo(
         GuardError: The backup has too few rows, or the window was changed since.
         WarehouseError: The backup is missing, or the table lacks one of its columns.
     """
-    history = replay_log_rows(session, schemas.control)
     row = latest_load(history, load.run_tag, load.table)
     prefix = f"{load.table} was not modified"
     if row is None:
@@ -141,7 +141,7 @@ def plan_undo(
         )
     if current_rows or backup_rows:
         guard_row_count(rows, current_rows, backup_rows, guards, source=f"the backup {backup}")
-    return UndoPlan(row, rows, backup, columns, current_rows, backup_rows, history[-1].at)
+    return UndoPlan(row, rows, backup, columns, current_rows, backup_rows)
 
 
 def undo_tables(
@@ -172,7 +172,8 @@ def undo_tables(
     retries = retries or TABLE_RETRIES
     sessions = SessionPool(warehouse.connection_info)
     with with_remediation_hint():
-        retries.call(lambda: ensure_control_objects(warehouse, schemas), stop=sessions.stop)
+        tables = [load.table for load in loads]
+        retries.call(lambda: ensure_control_objects(warehouse, schemas, tables), stop=sessions.stop)
     tasks: list[Callable[[], UndoOutcome]] = []
     for load in loads:
         rows = TargetRows(warehouse, schemas, load.table, load.window, UNDO + load.run_tag)
@@ -215,14 +216,13 @@ class _TableUndo:
         session = sessions.open()
         self.attempts.report(LoadPhase.REPLACING, f"rows written by {self.load.run_tag}")
         result: tuple[int, int, str] | None = None
-        ts = datetime.now(timezone.utc).replace(tzinfo=None)
         try:
             with replacing_transaction(
-                session, self.attempts.rows.schemas.control, self.verify_lock
-            ):
+                session, self.attempts.rows, sessions, self.verify_lock
+            ) as history:
                 # Checked again under the lock: an earlier attempt may have been committed.
-                plan = self._plan(session)
-                ts = _time_after(plan.last_logged_at)
+                plan = self._plan(session, history)
+                ts = next_log_time(history)
                 result = self._replace(session, plan, ts)
         except AlreadyUndoneError:
             return UndoAlreadyDone(self.load.table)
@@ -237,9 +237,11 @@ class _TableUndo:
         assert result is not None  # the transaction ended without an error
         return result
 
-    def _plan(self, session: Session) -> UndoPlan:
+    def _plan(self, session: Session, history: Sequence[ReplayLogRow]) -> UndoPlan:
         rows = self.attempts.rows
-        return plan_undo(session, rows.warehouse, rows.schemas, self.load, self.guards)
+        return plan_undo(
+            session, rows.warehouse, rows.schemas, self.load, history, guards=self.guards
+        )
 
     def _replace(self, session: Session, plan: UndoPlan, ts: datetime) -> tuple[int, int, str]:
         backup, deleted = backup_and_delete(session, plan.rows)
@@ -339,12 +341,3 @@ def _check_unchanged(
             f"{prefix} was changed after run tag {row.run_tag} was loaded, but not by a replay "
             f"({had} rows then, {has} now): check the rows first, {forced}"
         )
-
-
-def _time_after(last_logged_at: datetime) -> datetime:
-    """Return the current time, UTC, or a later one: after every time in the replay log.
-
-    The clock of the machine that wrote the latest row may be ahead.
-    """
-    now = max(datetime.now(timezone.utc), last_logged_at + timedelta(microseconds=1))
-    return now.replace(tzinfo=None)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ from spade_spark.errors import WarehouseError
 
 HIDDEN = "***"
 _MAX_LISTED = 1000
+_DIGEST = 16  # hexadecimal digits
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,21 @@ def literal_lists(values: Iterable[str]) -> Iterator[Sql]:
     for start in range(0, len(distinct), _MAX_LISTED):
         batch = distinct[start : start + _MAX_LISTED]
         yield Sql("(", joined(Literal(value) for value in batch), ")")
+
+
+def fit_name(base: str, max_bytes: int, suffix: str = "") -> str:
+    """Return ``base`` and ``suffix`` as a name of at most ``max_bytes``.
+
+    The warehouse truncates long names silently, so two could become the same. Instead, a digest
+    replaces the end of a long ``base``.
+    """
+    available = max_bytes - len(suffix)
+    data = base.encode()
+    if len(data) <= available:
+        return base + suffix
+    digest = hashlib.sha256(data).hexdigest()[:_DIGEST]
+    head = data[: available - _DIGEST - 2].decode(errors="ignore")
+    return f"{head}__{digest}{suffix}"
 
 
 def _shown(part: Part) -> str:

@@ -71,11 +71,11 @@ class TableAttempts:
         Raises:
             CommitOutcomeUnknownError: The warehouse could not be queried.
         """
-        key = self.rows.log_key
+        key, lock = self.rows.log_key, self.rows.lock
 
         def query() -> bool:
             with Session(self.rows.warehouse.connection_info) as session:
-                return replay_log.was_committed(session, key, ts)
+                return replay_log.was_committed(session, lock, key, ts)
 
         try:
             return self._retry(query)

@@ -10,6 +10,7 @@ from spade_spark.warehouse import replay_log
 from spade_spark.warehouse.dialects.base import Warehouse
 from spade_spark.warehouse.information_schema import WarehouseColumn
 from spade_spark.warehouse.sql import Identifier, Literal, Sql
+from spade_spark.warehouse.table_lock import TableLock, table_lock
 from spade_spark.window import Window
 
 
@@ -68,6 +69,11 @@ class TargetRows:
     def log_key(self) -> replay_log.ReplayLogKey:
         """The key of the load in the replay log."""
         return replay_log.ReplayLogKey(self.schemas.control, self.run_tag, self.table)
+
+    @property
+    def lock(self) -> TableLock:
+        """The table's lock table."""
+        return table_lock(self.warehouse, self.schemas.control, self.table)
 
     def in_window(self) -> Sql:
         """Return the condition that a row is in the window, both ends included."""

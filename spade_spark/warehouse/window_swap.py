@@ -1,9 +1,9 @@
 """Replace the rows of one table in the window: stage, guard, swap.
 
-Staging does not change the target. The swap is one short transaction that locks the replay log
-first, so two replays wait for each other there. Readers do not wait: they see the old rows until
-the commit and the new rows after it. The swap copies the old rows to a backup before it deletes
-them, so that an undo can restore them.
+Staging does not change the target. The swap is one short transaction that locks the table's lock
+table first, so two replays of a table wait for each other there. Readers do not wait: they see the
+old rows until the commit and the new rows after it. The swap copies the old rows to a backup before
+it deletes them, so that an undo can restore them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 
 from spade_spark.errors import (
     CommitOutcomeUnknownError,
@@ -23,7 +23,7 @@ from spade_spark.errors import (
 from spade_spark.runs.load_results import TableFiles
 from spade_spark.warehouse import replay_log
 from spade_spark.warehouse.backup import backup_and_delete, backup_only, backup_sql, backup_table
-from spade_spark.warehouse.concurrency import LockCheck, replacing_transaction
+from spade_spark.warehouse.concurrency import LockCheck, SessionPool, replacing_transaction
 from spade_spark.warehouse.connection import BEGIN, BEGIN_SERIALIZABLE, COMMIT, Session
 from spade_spark.warehouse.dialects.base import Warehouse
 from spade_spark.warehouse.guards import LoadGuards, fingerprint, guard_row_count
@@ -32,6 +32,8 @@ from spade_spark.warehouse.load_history import (
     ReplayLogRow,
     check_append_target,
     find_completed_load,
+    next_log_time,
+    select_history,
 )
 from spade_spark.warehouse.preflight import loadable_columns, version_problem
 from spade_spark.warehouse.sql import Identifier, Sql, identifiers
@@ -110,6 +112,8 @@ class WindowSwap:
     ) -> tuple[Sql, ...]:
         """Return all statements in order, for display, with placeholders for unknown values.
 
+        Another session runs the query of the replay log that follows LOCK.
+
         Args:
             columns: The columns to fill.
             all_columns: All columns of the table, if it has more.
@@ -118,8 +122,9 @@ class WindowSwap:
         backup_statements = (
             (backup_sql(rows, backup), backup.count()) if self.schemas.backup else ()
         )
+        history = select_history(self.schemas.control, self.table)
         return (
-            rows.log_key.select(),
+            history,
             self.create_stage(columns),
             BEGIN,
             self.warehouse.copy(self.stage, columns, self.files),
@@ -127,8 +132,8 @@ class WindowSwap:
             self.count_staged(),
             rows.count(),
             BEGIN_SERIALIZABLE,
-            replay_log.lock(self.schemas.control),
-            rows.log_key.select(),
+            rows.lock.lock(),
+            history,
             *backup_statements,
             *(() if self.add_to else (rows.delete(),)),
             self.insert(columns),
@@ -172,16 +177,16 @@ class SwapResult:
     inserted: int
 
 
-def completed_load(session: Session, swap: WindowSwap) -> ReplayLogRow | None:
-    """Return the earlier load that makes this one unnecessary, or None.
+def completed_load(history: Sequence[ReplayLogRow], swap: WindowSwap) -> ReplayLogRow | None:
+    """Return the earlier load in the table's history that makes this one unnecessary, or None.
 
     Raises:
         AlreadyLoadedError: The run tag was loaded, but that load is no longer in effect.
         GuardError: Rows cannot be added, since the load to add them to is not in effect.
     """
-    earlier = find_completed_load(session, swap.rows, swap.files.checksum)
+    earlier = find_completed_load(history, swap.rows, swap.files.checksum)
     if swap.add_to and not earlier:
-        check_append_target(session, swap.rows, swap.add_to)
+        check_append_target(history, swap.rows, swap.add_to)
     return earlier
 
 
@@ -240,6 +245,7 @@ def swap_window(
     staged: StagedRows,
     guards: LoadGuards,
     *,
+    sessions: SessionPool,
     verify_lock: LockCheck,
     was_committed: Callable[[datetime], bool],
 ) -> SwapResult | ReplayLogRow:
@@ -249,6 +255,7 @@ def swap_window(
         swap: The replacement.
         staged: The staged rows.
         guards: Whether a run tag may be loaded again.
+        sessions: Opens the session that reads the replay log.
         verify_lock: Verifies the run's lock; called right before rows are changed.
         was_committed: Whether the replay log has the row with this time. Called if the connection
             was lost during COMMIT.
@@ -268,9 +275,9 @@ def swap_window(
     session, rows = staged.session, swap.rows
     result: SwapResult | None = None
     try:
-        with replacing_transaction(session, swap.schemas.control, verify_lock):
-            ts = datetime.now(timezone.utc).replace(tzinfo=None)
-            earlier = None if guards.force else completed_load(session, swap)
+        with replacing_transaction(session, rows, sessions, verify_lock) as history:
+            ts = next_log_time(history)
+            earlier = None if guards.force else completed_load(history, swap)
             if earlier:
                 return earlier
             backup, deleted = (

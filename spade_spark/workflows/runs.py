@@ -169,9 +169,9 @@ def drop_backup(settings: Settings, backup: BackupInfo) -> None:
     Raises:
         WarehouseError: The warehouse refuses to drop it.
     """
-    connection_info = ConnectionInfo.parse(settings.warehouse.url.get_secret_value())
-    with Session(connection_info) as session:
-        drop(session, settings.warehouse.control, backup)
+    warehouse = open_warehouse(settings.warehouse, settings.s3, CopyCredentials())
+    with Session(warehouse.connection_info) as session:
+        drop(session, warehouse, settings.warehouse.control, backup)
 
 
 def _candidate_without_lock(

@@ -123,9 +123,12 @@ class _UndoRunner:
         schemas = schemas_from_settings(self.settings.warehouse)
 
         def plan_all(session: Session) -> tuple[list[str], dict[str, UndoPlan | WarehouseError]]:
-            loads = self._loads(replay_log_rows(session, schemas.control))
+            history = replay_log_rows(session, schemas.control)
             problems = backup.schema_problems(session, self.warehouse, schemas)
-            return problems, {load.table: self._plan(session, schemas, load) for load in loads}
+            return problems, {
+                load.table: self._plan(session, schemas, load, history)
+                for load in self._loads(history)
+            }
 
         problems, plans = query_with_retries(self.warehouse.connection_info, plan_all)
         # A repeated command skips the tables that it has already undone.
@@ -139,10 +142,14 @@ class _UndoRunner:
         return _UndoPreview(feasible, tuple(sorted(undone)), tuple(problems))
 
     def _plan(
-        self, session: Session, schemas: WarehouseSchemas, load: ReplayLogRow
+        self,
+        session: Session,
+        schemas: WarehouseSchemas,
+        load: ReplayLogRow,
+        history: Sequence[ReplayLogRow],
     ) -> UndoPlan | WarehouseError:
         try:
-            return plan_undo(session, self.warehouse, schemas, load, self._guards)
+            return plan_undo(session, self.warehouse, schemas, load, history, guards=self._guards)
         except WarehouseError as error:
             return error
 

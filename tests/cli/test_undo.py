@@ -18,7 +18,7 @@ from spade_spark.plan import Plan
 from spade_spark.runs.paths import check_tag
 from spade_spark.runs.run_store import RunStore
 from spade_spark.storage.base import open_store
-from spade_spark.warehouse.loader import ensure_control_objects
+from spade_spark.warehouse.control_objects import ensure_control_objects
 from spade_spark.workflows import undo
 from tests.warehouse.harness import NEW, OLD, REPLACED, WINDOW, WarehouseHarness
 
@@ -164,8 +164,8 @@ def test_the_lock_of_a_replay_of_the_same_rows_must_be_taken_over(cli, capsys):
 def test_a_lock_that_is_lost_during_an_undo_leaves_the_tables_unchanged_and_is_reported(
     cli, capsys, monkeypatch
 ):
-    def prepare_and_lose_lock(warehouse, place):
-        ensure_control_objects(warehouse, place)
+    def prepare_and_lose_lock(warehouse, schemas, tables):
+        ensure_control_objects(warehouse, schemas, tables)
         lease_request = replace(LeaseRequest.new("taker", WINDOW, ("login",)), process=ELSEWHERE)
         LeaseStore(cli.store).acquire(lease_request, steal_from=["tag"])
 

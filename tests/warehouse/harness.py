@@ -25,9 +25,11 @@ from spade_spark.runs.load_results import (
     TableLoaded,
 )
 from spade_spark.settings import S3Settings, WarehouseSettings
+from spade_spark.warehouse.control_objects import ensure_control_objects
 from spade_spark.warehouse.dialects.base import Warehouse, open_warehouse
 from spade_spark.warehouse.guards import LoadGuards
 from spade_spark.warehouse.loader import load_tables
+from spade_spark.warehouse.target_rows import schemas_from_settings
 from spade_spark.window import Window
 
 WINDOW = Window.parse("2017-11-04 13:00:00", "2017-11-04 14:00:00")
@@ -128,6 +130,10 @@ class WarehouseHarness:
             f"INSERT INTO {self.control}.table_version VALUES (%s, %s, '2017-01-01')", name, version
         )
         return name
+
+    def create_control_objects(self, *tables: str) -> None:
+        """Create the replay log, the schema of backups and the lock tables."""
+        ensure_control_objects(self.warehouse, schemas_from_settings(self.settings), tables)
 
     def write_files(
         self,

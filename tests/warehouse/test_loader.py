@@ -6,6 +6,8 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Mapping
+from contextlib import closing
 
 import psycopg2
 import pytest
@@ -13,18 +15,28 @@ import pytest
 from spade_spark.errors import ConnectionLostError
 from spade_spark.progress import LoadPhase, LoadProgress
 from spade_spark.retry import RetryPolicy
-from spade_spark.runs.load_results import LoadFailed, LoadOutcome, TableLoaded
+from spade_spark.runs.load_results import LoadFailed, LoadOutcome, TableFiles, TableLoaded
 from spade_spark.warehouse.concurrency import SessionPool
 from spade_spark.warehouse.connection import ConnectionInfo, Session
 from spade_spark.warehouse.guards import LoadGuards
 from spade_spark.warehouse.sql import Sql
 from spade_spark.warehouse.table_attempts import TableAttempts
 from spade_spark.warehouse.target_rows import TargetRows, schemas_from_settings
-from tests.warehouse.harness import FAST_RETRIES, NEW, OLD, REPLACED, WINDOW, phases
+from tests.warehouse.harness import (
+    FAST_RETRIES,
+    NEW,
+    OLD,
+    REPLACED,
+    WINDOW,
+    WarehouseHarness,
+    phases,
+)
+
+PATIENT_RETRIES = RetryPolicy(max_attempts=20, max_seconds=30, initial_wait=0.01, max_wait=0.1)
 
 # The statements of a load in order, as patterns.
 STATEMENTS = [
-    '^SELECT "ts" FROM',
+    '^SELECT "run_tag',
     '^SELECT "a"."attname',
     '^SELECT MAX\\("version',
     "^CREATE TEMP TABLE",
@@ -35,7 +47,7 @@ STATEMENTS = [
     "^SELECT COUNT\\(\\*\\), SUM",
     '^SELECT COUNT\\(\\*\\) FROM "physical',
     "^LOCK TABLE",
-    '^SELECT "c"."relname" FROM',
+    '^SELECT "c"."relname.*backup_',
     "^CREATE TABLE .*backup",
     '^SELECT COUNT\\(\\*\\) FROM "backup',
     '^DELETE FROM "physical',
@@ -44,7 +56,7 @@ STATEMENTS = [
     "^INSERT INTO .*infra",
 ]
 # These statements occur twice. The second one belongs to the swap.
-SECOND = ['^SELECT "ts" FROM', "^BEGIN", "^COMMIT"]
+SECOND = ['^SELECT "run_tag', "^BEGIN", "^COMMIT"]
 POSITIONS = [(statement, 0) for statement in STATEMENTS] + [(statement, 1) for statement in SECOND]
 # At these statements, a response lost after the statement has run matters.
 WRITES = [
@@ -70,12 +82,31 @@ SLOW_CASES = [
 
 @pytest.fixture
 def ready(on_redshift):
-    """A harness with a table and a replay log, and the files to load."""
+    """A harness with a table and the control tables, and the files to load."""
     harness = on_redshift
     harness.create_table()
     files = harness.write_files(*NEW)
-    harness.load()
+    harness.create_control_objects("login")
     return harness, files
+
+
+def load_at_once(
+    harness: WarehouseHarness, files: Mapping[str, TableFiles], threads: int = 1
+) -> list[LoadOutcome]:
+    """Load the files under their run tags, each in ``threads`` threads at the same time."""
+    outcomes: list[LoadOutcome] = []
+    barrier = threading.Barrier(len(files) * threads)
+
+    def load(run_tag: str) -> None:
+        barrier.wait()
+        outcomes.extend(harness.load(files[run_tag], run_tag=run_tag, retries=PATIENT_RETRIES))
+
+    running = [threading.Thread(target=load, args=(tag,)) for tag in files for _ in range(threads)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    return outcomes
 
 
 @pytest.mark.parametrize(("statement", "skip", "action"), [*FAST_CASES, *SLOW_CASES])
@@ -92,7 +123,7 @@ def test_a_conflict_or_lost_connection_at_any_statement_is_retried_and_the_load_
 
 
 def test_a_commit_that_succeeds_after_the_connection_was_lost_is_not_repeated(ready, redshift):
-    """The query waits for the replay log's lock, which the lost session holds until it ends."""
+    """The query waits for the table's lock table, which the lost session holds until it ends."""
     harness, files = ready
     redshift.inject("^COMMIT", "drop_then_run", skip=1, seconds=0.7)
     harness.load_table(files)
@@ -167,12 +198,14 @@ def test_errors_of_permission_space_and_definition_are_not_retried(
     assert harness.rows() == list(OLD)
 
 
-def test_the_swap_locks_only_the_replay_log_and_never_truncates(ready, redshift):
+def test_the_swap_locks_only_the_lock_table_and_never_truncates(ready, redshift):
     harness, files = ready
     redshift.clear_faults()
     harness.load_table(files)
     sent = redshift.statements
-    assert [sql for sql in sent if "LOCK" in sql] == [f'LOCK TABLE "{harness.control}"."replay"']
+    assert [sql for sql in sent if "LOCK" in sql] == [
+        f'LOCK TABLE "{harness.control}"."replay_lock_login"'
+    ]
     assert sent[sent.index("BEGIN ISOLATION LEVEL SERIALIZABLE") + 1].startswith("LOCK TABLE")
     assert not any("TRUNCATE" in sql.upper().replace("TRUNCATECOLUMNS", "") for sql in sent)
 
@@ -180,25 +213,77 @@ def test_the_swap_locks_only_the_replay_log_and_never_truncates(ready, redshift)
 def test_two_loads_of_one_run_tag_at_once_replace_once(harness):
     harness.create_table()
     files = harness.write_files(*NEW)
-    harness.load()
-    outcomes: list[LoadOutcome] = []
-    barrier = threading.Barrier(2)
-
-    def load() -> None:
-        barrier.wait()
-        outcomes.extend(harness.load(files))
-
-    threads = [threading.Thread(target=load) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    outcomes = load_at_once(harness, {"tag": files}, threads=2)
     assert sorted(type(outcome).__name__ for outcome in outcomes) == [
         "LoadAlreadyDone",
         "TableLoaded",
     ]
     assert harness.rows() == REPLACED
     assert len(harness.replay_log()) == 1
+
+
+def test_loads_of_one_window_at_once_run_one_after_the_other(harness):
+    """Each load deletes exactly the rows that the one before it in the replay log inserted."""
+    harness.create_table(rows=())
+    sizes = {"two": 2, "three": 3, "four": 4}
+    files = {tag: harness.write_files(*(NEW[:1] * size)) for tag, size in sizes.items()}
+    outcomes = load_at_once(harness, files)
+    assert [type(outcome) for outcome in outcomes] == [TableLoaded] * 3
+    log = harness.execute(
+        f"SELECT run_tag, rows_deleted, rows_inserted FROM {harness.control}.replay ORDER BY ts"
+    )
+    assert sorted(tag for tag, _, _ in log) == sorted(sizes)
+    existing = 0
+    for tag, deleted, inserted in log:
+        assert (deleted, inserted) == (existing, sizes[tag])
+        existing = inserted
+    assert len(harness.rows()) == existing
+
+
+def test_the_time_of_a_load_is_later_than_all_earlier_ones_even_if_a_clock_was_ahead(harness):
+    harness.create_table()
+    harness.load_table(harness.write_files(*NEW))
+    harness.execute(f"UPDATE {harness.control}.replay SET ts = '2117-11-04 13:00:00'")
+    harness.load_table(harness.write_files(*NEW), run_tag="later")
+    log = harness.execute(f"SELECT run_tag FROM {harness.control}.replay ORDER BY ts")
+    assert log == [("tag",), ("later",)]
+
+
+def test_commands_at_once_create_each_lock_table_once(harness):
+    barrier = threading.Barrier(4)
+    errors: list[Exception] = []
+
+    def create() -> None:
+        barrier.wait()
+        try:
+            harness.create_control_objects("login", "chat")
+        except Exception as error:  # noqa: BLE001 - of another thread
+            errors.append(error)
+
+    for _ in range(5):
+        threads = [threading.Thread(target=create) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not errors
+        harness.execute(
+            f"DROP TABLE {harness.control}.replay_lock_login, {harness.control}.replay_lock_chat"
+        )
+
+
+def test_a_long_table_name_has_a_lock_table_of_its_own(on_postgres):
+    names = ["n" * 59 + end for end in ("a", "b")]
+    for name in names:
+        on_postgres.create_table(name)
+        on_postgres.load_table(on_postgres.write_files(*NEW, table=name))
+    locks = on_postgres.execute(
+        "SELECT relname FROM pg_class WHERE relname LIKE 'replay_lock_nn%%' AND relnamespace = %s::"
+        "regnamespace",
+        on_postgres.control,
+    )
+    assert len(locks) == 2
+    assert all(len(name) == 63 for (name,) in locks)
 
 
 def test_a_real_serialization_conflict_is_retried(ready, redshift):
@@ -208,7 +293,7 @@ def test_a_real_serialization_conflict_is_retried(ready, redshift):
     def delete_a_row() -> None:
         harness.execute(f"DELETE FROM {harness.schema}.login WHERE name = 'old' AND n = 2")
 
-    # The check of the replay log, under the lock, takes the transaction's snapshot.
+    # The statement before it has taken the transaction's snapshot.
     redshift.inject('^DELETE FROM "physical', "call", function=delete_a_row)
     reported: list[LoadProgress] = []
     result = harness.load_table(files, progress=reported.append)
@@ -243,6 +328,33 @@ def test_poolsize_tables_are_loaded_in_parallel(ready, redshift):
     redshift.inject("^COPY", "call", function=lambda: barrier.wait(10), times=3)
     outcomes = harness.load(*files, poolsize=3)
     assert all(isinstance(outcome, TableLoaded) for outcome in outcomes)
+
+
+def test_tables_are_replaced_in_parallel_and_the_replay_log_can_be_read_meanwhile(
+    on_redshift, redshift
+):
+    """All four INSERTs are in flight at once. Then another session reads the replay log."""
+    harness = on_redshift
+    names = ["one", "two", "three", "four"]
+    for name in names:
+        harness.create_table(name)
+    files = [harness.write_files(*NEW, table=name) for name in names]
+    read: list[object] = []
+
+    def read_log() -> None:
+        connection = psycopg2.connect(harness.url, options="-c lock_timeout=1000")
+        with closing(connection), connection.cursor() as cursor:
+            cursor.execute(f"SELECT COUNT(*) FROM {harness.control}.replay")
+            read.extend(cursor.fetchall())
+
+    barrier = threading.Barrier(4, action=read_log)
+    redshift.inject(
+        '^INSERT INTO "physical', "call", function=lambda: barrier.wait(10), times=len(names)
+    )
+    outcomes = harness.load(*files, poolsize=4)
+    assert [type(outcome) for outcome in outcomes] == [TableLoaded] * 4
+    assert read == [(0,)]
+    assert all(harness.rows(name) == REPLACED for name in names)
 
 
 def test_progress_reports_each_phase_of_each_table(harness):

@@ -85,7 +85,7 @@ def test_a_lost_lock_leaves_the_table_unchanged_and_is_reported(harness, command
 
 
 @pytest.mark.parametrize(("command", "earlier"), [(load, 0), (undo, 1)], ids=["load", "undo"])
-def test_a_command_that_lost_its_lock_does_not_wait_for_the_replay_log(
+def test_a_command_that_lost_its_lock_does_not_wait_for_the_table(
     on_redshift, redshift, command, earlier
 ):
     lock = RunLock()
@@ -99,10 +99,10 @@ def test_a_command_that_lost_its_lock_does_not_wait_for_the_replay_log(
 @pytest.mark.parametrize(
     ("command", "rows", "skip"), [(load, list(OLD), 0), (undo, REPLACED, 1)], ids=["load", "undo"]
 )
-def test_a_lock_lost_while_waiting_for_the_replay_log_leaves_the_table_unchanged(
+def test_a_lock_lost_while_waiting_for_the_table_leaves_the_table_unchanged(
     on_redshift, redshift, command, rows, skip
 ):
-    """The command that took over locks the replay log and replaces the rows meanwhile."""
+    """The command that took over locks the table and replaces its rows meanwhile."""
     lock = RunLock()
     redshift.inject("^LOCK TABLE", "call", function=lock.lose, skip=skip)
     outcome = command(on_redshift, verify_lock=lock.verify)
@@ -111,7 +111,7 @@ def test_a_lock_lost_while_waiting_for_the_replay_log_leaves_the_table_unchanged
     sent = redshift.statements
     assert on_redshift.rows() == rows
     assert sent[-2:] == [
-        f'LOCK TABLE "{on_redshift.control}"."replay"',
+        f'LOCK TABLE "{on_redshift.control}"."replay_lock_login"',
         "ROLLBACK",
     ]
 

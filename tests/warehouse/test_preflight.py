@@ -167,23 +167,26 @@ def as_loader(harness, request):
 
 def test_missing_privileges_are_reported(as_loader):
     harness, limited, user = as_loader
-    harness.load()
+    harness.create_control_objects("login")
     harness.execute(f"GRANT SELECT ON {harness.control}.table_version TO {user}")
     harness.execute(f"GRANT SELECT ON {harness.schema}.login TO {user}")
     assert problems(limited) == [
         *(
             f"the warehouse user has no {privilege} privilege on {harness.control}.replay: GRANT "
             f"{privilege}"
-            for privilege in ("SELECT", "INSERT", "DELETE")
+            for privilege in ("SELECT", "INSERT")
         ),
+        f"the warehouse user has no DELETE privilege on {harness.control}.replay_lock_login: "
+        "GRANT DELETE",
         *(
             f"the warehouse user has no {privilege} privilege on {harness.schema}.login: GRANT "
             f"{privilege}"
             for privilege in ("INSERT", "DELETE")
         ),
     ]
-    for table in (f"{harness.schema}.login", f"{harness.control}.replay"):
-        harness.execute(f"GRANT SELECT, INSERT, DELETE ON {table} TO {user}")
+    harness.execute(f"GRANT SELECT, INSERT, DELETE ON {harness.schema}.login TO {user}")
+    harness.execute(f"GRANT SELECT, INSERT ON {harness.control}.replay TO {user}")
+    harness.execute(f"GRANT DELETE ON {harness.control}.replay_lock_login TO {user}")
     check(limited)
     limited.load_table(limited.write_files(*NEW))
     assert harness.rows() == REPLACED
@@ -193,17 +196,37 @@ def test_a_replay_log_that_cannot_be_created_is_reported_with_its_statement(as_l
     harness, limited, user = as_loader
     harness.execute(f"GRANT SELECT ON {harness.control}.table_version TO {user}")
     harness.execute(f"GRANT SELECT, INSERT, DELETE ON {harness.schema}.login TO {user}")
-    (problem,) = problems(limited)
+    problem, _ = problems(limited)
     assert f"{harness.control}.replay does not exist, and the warehouse user cannot" in problem
     assert f'CREATE TABLE IF NOT EXISTS "{harness.control}"."replay" ("run_tag" ' in problem
 
 
+def test_lock_tables_that_cannot_be_created_are_reported_with_their_statements(as_loader):
+    harness, limited, user = as_loader
+    harness.create_control_objects("other")
+    harness.execute(f"GRANT SELECT ON {harness.control}.table_version TO {user}")
+    harness.execute(f"GRANT SELECT, INSERT, DELETE ON {harness.schema}.login TO {user}")
+    harness.execute(f"GRANT SELECT, INSERT ON {harness.control}.replay TO {user}")
+    lock = f'"{harness.control}"."replay_lock_login"'
+    assert problems(limited) == [
+        "lock tables do not exist, and the warehouse user cannot create them "
+        f'({harness.control}.replay_lock_login): GRANT CREATE ON SCHEMA "{harness.control}", or '
+        "have an administrator run the following and GRANT DELETE on them: CREATE TABLE IF NOT "
+        f'EXISTS {lock} ("unused" INTEGER)'
+    ]
+    harness.execute(f"GRANT CREATE ON SCHEMA {harness.control} TO {user}")
+    check(limited)
+    limited.load_table(limited.write_files(*NEW))
+    assert harness.rows() == REPLACED
+
+
 def test_an_unusable_backup_schema_is_reported_unless_backups_are_disabled(as_loader):
     harness, limited, user = as_loader
-    harness.load()
+    harness.create_control_objects("login")
     harness.execute(f"GRANT SELECT ON {harness.control}.table_version TO {user}")
-    for table in (f"{harness.schema}.login", f"{harness.control}.replay"):
-        harness.execute(f"GRANT SELECT, INSERT, DELETE ON {table} TO {user}")
+    for table in ("replay", "replay_lock_login"):
+        harness.execute(f"GRANT SELECT, INSERT, DELETE ON {harness.control}.{table} TO {user}")
+    harness.execute(f"GRANT SELECT, INSERT, DELETE ON {harness.schema}.login TO {user}")
     check(limited)
     harness.execute(f"REVOKE CREATE ON SCHEMA {harness.backups} FROM {user}")
     (problem,) = problems(limited)

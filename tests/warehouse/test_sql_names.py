@@ -97,10 +97,14 @@ def test_a_load_an_undo_a_prune_and_a_plan_quote_every_name(harness, sent):
     undo(harness)
     later = datetime.now(timezone.utc) + timedelta(days=1)
     with Session(harness.warehouse.connection_info) as session:
-        key = replay_log.ReplayLogKey(harness.control, "tag", "login")
-        replay_log.was_committed(session, key, datetime(2017, 11, 4))  # noqa: DTZ001 - the column has no zone
+        replay_log.was_committed(
+            session,
+            swap.rows.lock,
+            swap.rows.log_key,
+            datetime(2017, 11, 4),  # noqa: DTZ001 - the column has no zone
+        )
         for backup in backups_before(session, harness.warehouse, harness.control, later):
-            drop(session, harness.control, backup)
+            drop(session, harness.warehouse, harness.control, backup)
     for command in ("CREATE TABLE", "COPY", "INSERT INTO", "DELETE", "DROP TABLE", "LOCK", "SET"):
         assert any(sql.startswith(command) for sql in sent), f"no {command} was recorded"
     assert_names_are_quoted([*sent, *plan])
