@@ -95,10 +95,88 @@ class OutputSettings(_Section):
     row_group_bytes: Annotated[int, Field(gt=0)] = 128 * 1024 * 1024
 
 
+# Reasons why a parameter cannot be in ``[warehouse.session]``, and the parameters with each reason.
+# https://docs.aws.amazon.com/redshift/latest/dg/cm_chap_ConfigurationRef.html
+# https://www.postgresql.org/docs/current/runtime-config-client.html
+_REFUSED_SESSION_PARAMETERS = {
+    "spade-spark sets it": (
+        "search_path datestyle timezone client_encoding standard_conforming_strings "
+        "extra_float_digits"
+    ),
+    "it changes how names are read": (
+        "enable_case_sensitive_identifier downcase_delimited_identifier "
+        "describe_field_name_in_uppercase quote_all_identifiers"
+    ),
+    "it changes the user": "role session_authorization",
+    "a replacement needs its own isolation level and a writable transaction": (
+        "default_transaction_isolation transaction_isolation default_transaction_read_only "
+        "transaction_read_only default_transaction_deferrable transaction_deferrable autocommit"
+    ),
+    "a committed load could be lost": "synchronous_commit zero_damaged_pages",
+    "it turns off triggers and constraints": "session_replication_role",
+    "the lookup after an unknown commit waits for a lock; use statement_timeout": (
+        "lock_timeout transaction_timeout"
+    ),
+    "it changes the meaning or the text of values": (
+        "intervalstyle interval_forbid_composite_literals lc_messages lc_monetary lc_numeric "
+        "lc_time bytea_output xmlbinary xmloption timezone_abbreviations transform_null_equals "
+        "array_nulls backslash_quote enable_numeric_rounding cast_super_null_on_error "
+        "default_array_search_null_handling default_geometry_encoding "
+        "enable_case_sensitive_super_attribute json_parse_dedup_attributes "
+        "json_parse_truncate_strings json_serialization_enable "
+        "json_serialization_parse_nested_strings navigate_super_null_on_error "
+        "parse_super_null_on_error"
+    ),
+}
+_REFUSED_SESSION_REASONS = {
+    name: reason for reason, names in _REFUSED_SESSION_PARAMETERS.items() for name in names.split()
+}
+# A parameter of the server, or a variable with a prefix: app.user.
+_SESSION_PARAMETER = re.compile(r"[a-z_][a-z0-9_$]*(?:\.[a-z_][a-z0-9_$]*)?")
+
+
+def session_parameter(name: str) -> str:
+    """Return the name of a session parameter in lower case, as the servers compare it.
+
+    Raises:
+        ValueError: The name is invalid, or the parameter could change what a load does.
+    """
+    folded = name.lower()
+    if not _SESSION_PARAMETER.fullmatch(folded):
+        raise ValueError(f'"{name}" is not the name of a session parameter')
+    if folded in _REFUSED_SESSION_REASONS:
+        raise ValueError(f"{folded} cannot be set: {_REFUSED_SESSION_REASONS[folded]}")
+    return folded
+
+
+def _session_parameters(values: object) -> object:
+    """Check the names and write numbers and booleans as text; leave the rest to the validation."""
+    if not isinstance(values, Mapping):
+        return values
+    return {session_parameter(name): _parameter_text(name, value) for name, value in values.items()}
+
+
+def _parameter_text(name: str, value: object) -> object:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    text = str(value) if isinstance(value, int | float) else value
+    if isinstance(text, str) and re.search(r"[\\\0]", text):
+        raise ValueError(f"the value of {name} contains a backslash or a NUL character")
+    return text
+
+
+SessionParameters = Annotated[Mapping[str, str], BeforeValidator(_session_parameters)]
+
+
 class WarehouseSettings(_Section):
-    """The warehouse and the limits of a load."""
+    """The warehouse and the limits of a load.
+
+    Attributes:
+        session: Parameters that each session sets.
+    """
 
     url: SecretStr = SecretStr("")
+    session: SessionParameters = Field(default_factory=dict)
     schema_name: str = Field("physical", alias="schema")
     control: str = "infra"
     time_column: str = "time"

@@ -24,7 +24,8 @@ from spade_spark.spark.task import run_partition
 from spade_spark.storage.base import open_store
 from spade_spark.transform.transformers.registry import TRANSFORMERS
 from spade_spark.warehouse import replay_log
-from spade_spark.warehouse.connection import ConnectionInfo, Session
+from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.credentials import connection_info
 from spade_spark.warehouse.dialects.base import open_warehouse
 from spade_spark.warehouse.guards import LoadGuards
 from spade_spark.warehouse.loader import load_tables
@@ -44,7 +45,7 @@ def fill_warehouse(settings: Settings, logs: Window, wrong: Window, scratch: Pat
     edge = open_store(settings.input.edge, settings.s3)
     all_objects = [InputObject(entry.key, entry.size, entry.etag) for entry in edge.list()]
     wrong_objects = list_window(edge, wrong, settings.input).sources
-    with Session(ConnectionInfo.parse(settings.warehouse.url.get_secret_value())) as session:
+    with Session(connection_info(settings.warehouse)) as session:
         create_tables(session, settings, TABLES)
         # Of login, version 3 was correct, version 4 was wrong, and version 5 is correct again.
         before = [

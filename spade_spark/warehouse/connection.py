@@ -7,9 +7,11 @@ that run. The driver's errors are translated to those of ``errors.py``, without 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import starmap
+from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote
 
@@ -23,7 +25,8 @@ from spade_spark.errors import (
     SpadeError,
     WarehouseError,
 )
-from spade_spark.warehouse.sql import HIDDEN, Sql
+from spade_spark.settings import session_parameter
+from spade_spark.warehouse.sql import HIDDEN, Literal, Sql, joined
 
 APPLICATION = "spade-spark"
 REDSHIFT_HOSTS = ".amazonaws.com"
@@ -36,17 +39,41 @@ _URL = re.compile(
     r"(?:/(?P<database>[^?/]*))?(?:\?(?P<options>.*))?",
     re.DOTALL,
 )
-_OPTIONS = ("host", "port", "sslmode", "sslrootcert", "connect_timeout", "options")
+_URL_OPTIONS = ("host", "port", "sslmode", "sslrootcert", "connect_timeout", "options")
 _KEEPALIVE = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10}
 _CONNECT_SECONDS = "15"
 _MIN_SECRET_LENGTH = 3
+_OPTION = re.compile(r"(?:-c\s*|--)([^\s=]+)=(?:[^\s\\]|\\.)*(?:\s+|$)", re.DOTALL)
+
+# What every session sets. Only objects of the system and the session's own temporary tables are
+# found without a schema, so an object that another user creates in ``public`` is never used.
+# pg_temp is last, because otherwise it is searched first.
+# https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-SEARCH-PATH
+# https://docs.aws.amazon.com/redshift/latest/dg/r_search_path.html
+_SESSION = {"search_path": "pg_catalog, pg_temp", "datestyle": "ISO, MDY", "timezone": "UTC"}
+# Redshift does not have standard_conforming_strings, and its extra_float_digits ends at 2.
+# https://github.com/sqlalchemy/sqlalchemy/issues/9494
+# https://docs.aws.amazon.com/redshift/latest/dg/r_extra_float_digits.html
+_POSTGRES_SESSION = {"standard_conforming_strings": "on", "extra_float_digits": "1"}
+_REDSHIFT_SESSION = {"extra_float_digits": "2"}
+_FIRST_POSTGRES = 80100  # Redshift reports version 8.0.2
 _SERIALIZATION_FAILURES = ("40001", "40P01")
 _CONNECTION_LOST = ("08", "57P")  # SQLSTATE classes: connection exceptions, shutdowns
 
 
 @dataclass(frozen=True)
 class ConnectionInfo:
-    """How to connect to the warehouse. Its text never contains the password."""
+    """How to connect to the warehouse. Its text never contains the password.
+
+    Attributes:
+        user: The user.
+        password: The password.
+        host: The host name, the address, or the directory of a Unix socket.
+        port: The port.
+        database: The database.
+        options: The other parameters of the URL.
+        session: The parameters that each session sets, from ``[warehouse.session]``.
+    """
 
     user: str
     password: str = field(repr=False)
@@ -54,10 +81,15 @@ class ConnectionInfo:
     port: str
     database: str
     options: tuple[tuple[str, str], ...] = ()
+    session: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def parse(cls, url: str) -> ConnectionInfo:
+    def parse(cls, url: str, session: Mapping[str, str] = MappingProxyType({})) -> ConnectionInfo:
         """Parse ``postgres://user:password@host:port/database?sslmode=require``.
+
+        Args:
+            url: The URL.
+            session: The parameters that each session sets.
 
         Raises:
             SettingsError: The URL is invalid or has an unknown option. It is not repeated.
@@ -69,10 +101,11 @@ class ConnectionInfo:
                 "(percent-encode special characters in the password)"
             )
         given = dict(parse_qsl(match["options"] or "", keep_blank_values=True))
-        if not given.keys() <= set(_OPTIONS):
+        if not given.keys() <= set(_URL_OPTIONS):
             raise SettingsError(
-                f"the warehouse URL has an unknown option; allowed: {', '.join(_OPTIONS)}"
+                f"the warehouse URL has an unknown option; allowed: {', '.join(_URL_OPTIONS)}"
             )
+        _check_options(given.get("options", ""))
         host = given.pop("host", "") or unquote(match["host"]).strip("[]") or "localhost"
         return cls(
             user=unquote(match["user"] or ""),
@@ -81,6 +114,7 @@ class ConnectionInfo:
             port=given.pop("port", "") or match["port"] or _default_port(host),
             database=unquote(match["database"] or ""),
             options=tuple(sorted(given.items())),
+            session=tuple(sorted(session.items())),
         )
 
     def __str__(self) -> str:
@@ -101,10 +135,13 @@ class ConnectionInfo:
             "dbname": self.database,
             "application_name": APPLICATION,
             "connect_timeout": _CONNECT_SECONDS,
+            "client_encoding": "UTF8",
             **_KEEPALIVE,
             **dict(self.options),
         }
-        return {name: value for name, value in values.items() if value != ""}
+        given = {name: value for name, value in values.items() if value != ""}
+        # Even if it is empty: else libpq takes the options from the variable PGOPTIONS.
+        return {"options": "", **given}
 
 
 class Readable(Protocol):
@@ -135,8 +172,13 @@ class Session:
             self._connection = psycopg2.connect(**connection_info.parameters())
         except psycopg2.Error as error:
             raise self._connect_error(error) from None
-        self._connection.autocommit = True
         self.pid: int = self._connection.info.backend_pid
+        try:
+            self._connection.autocommit = True
+            self._set_up()
+        except BaseException:
+            self.close()
+            raise
 
     def run(self, statement: Sql) -> int:
         """Run a statement; return the number of affected rows, or -1 if it has none."""
@@ -204,6 +246,27 @@ class Session:
             if len(secret) >= _MIN_SECRET_LENGTH:
                 text = text.replace(secret, HIDDEN)
         return text
+
+    def _set_up(self) -> None:
+        """Set the session's parameters, in one statement to save round trips.
+
+        Redshift documents SET_CONFIG as equivalent to SET.
+        https://docs.aws.amazon.com/redshift/latest/dg/r_SET_CONFIG.html
+        """
+        is_redshift = self._connection.info.server_version < _FIRST_POSTGRES
+        engine = _REDSHIFT_SESSION if is_redshift else _POSTGRES_SESSION
+        requested = dict(self.connection_info.session)
+        # The search path is set first; until then, the function's schema is necessary.
+        parameters = {**_SESSION, **engine, **requested}
+        try:
+            self.rows(Sql("SELECT ", joined(starmap(_set_parameter, parameters.items()))))
+        except StatementError as error:
+            if not requested:
+                raise
+            raise SettingsError(
+                f"the warehouse {self.connection_info} rejects a parameter of [warehouse.session]: "
+                f"{error}; correct or remove it"
+            ) from None
 
     def _commit(self) -> None:
         try:
@@ -296,6 +359,35 @@ ROLLBACK = Sql("ROLLBACK")
 def _default_port(host: str) -> str:
     """Return 5439 for a Redshift host name, else PostgreSQL's 5432."""
     return "5439" if host.endswith(REDSHIFT_HOSTS) and "redshift" in host else "5432"
+
+
+def _set_parameter(name: str, value: str) -> Sql:
+    """Return the expression that sets a session parameter."""
+    return Sql('"pg_catalog".set_config(', Literal(name), ", ", Literal(value), ", FALSE)")
+
+
+def _check_options(options: str) -> None:
+    """Check the URL parameter ``options``, which the server reads like a command line.
+
+    https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-OPTIONS
+
+    Raises:
+        SettingsError: It sets a parameter that ``[warehouse.session]`` must not set, or has
+            another form than ``-c name=value``.
+    """
+    position, end = len(options) - len(options.lstrip()), len(options)
+    while position < end:
+        option = _OPTION.match(options, position)
+        if option is None:
+            raise SettingsError(
+                "the parameter options of the warehouse URL must have the form -c name=value; use "
+                "[warehouse.session] instead"
+            )
+        try:
+            session_parameter(option[1].replace("-", "_"))
+        except ValueError as error:
+            raise SettingsError(f"the parameter options of the warehouse URL: {error}") from None
+        position = option.end()
 
 
 def _server_message(error: psycopg2.Error) -> str:

@@ -1,4 +1,4 @@
-"""The credentials of COPY for S3: an IAM role, or the AWS keys of this process."""
+"""The login to the warehouse; and COPY's credentials for S3, a role or this process's AWS keys."""
 
 from __future__ import annotations
 
@@ -7,10 +7,20 @@ from dataclasses import dataclass, field
 import boto3
 
 from spade_spark.errors import SettingsError
-from spade_spark.settings import S3Settings
+from spade_spark.settings import S3Settings, WarehouseSettings
+from spade_spark.warehouse.connection import ConnectionInfo
 from spade_spark.warehouse.sql import Secret, Sql
 
 DEFAULT_ROLE = "default"
+
+
+def connection_info(settings: WarehouseSettings) -> ConnectionInfo:
+    """Return how to connect to the configured warehouse.
+
+    Raises:
+        SettingsError: The URL is missing or invalid.
+    """
+    return ConnectionInfo.parse(settings.url.get_secret_value(), settings.session)
 
 
 @dataclass(frozen=True)

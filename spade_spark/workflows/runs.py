@@ -20,8 +20,8 @@ from spade_spark.runs.status import RunState, TableLoad, state_of
 from spade_spark.settings import Settings
 from spade_spark.storage.base import Store, open_store
 from spade_spark.warehouse.backup import backups_before, drop, existing_backups
-from spade_spark.warehouse.connection import ConnectionInfo, Session
-from spade_spark.warehouse.credentials import CopyCredentials
+from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.credentials import CopyCredentials, connection_info
 from spade_spark.warehouse.dialects.base import open_warehouse
 from spade_spark.warehouse.load_history import ReplayLogRow, find_undo, replay_log_rows
 from spade_spark.warehouse.retry_policies import query_with_retries
@@ -254,20 +254,19 @@ class _WarehouseHistory:
 
 def _read_history(settings: Settings) -> _WarehouseHistory:
     """Read the replay log; if that fails, return a note that says why."""
-    url = settings.warehouse.url.get_secret_value()
-    if not url:
+    if not settings.warehouse.url.get_secret_value():
         note = (
             "no warehouse is configured (SPADE_RSURL): loads are shown from the runs' records only"
         )
         return _WarehouseHistory(notes=(note,))
-    connection_info = ConnectionInfo.parse(url)
+    info = connection_info(settings.warehouse)
 
     def read(session: Session) -> _WarehouseHistory:
         rows = replay_log_rows(session, settings.warehouse.control)
-        return _WarehouseHistory(connection_info.address, rows, existing_backups(session, rows))
+        return _WarehouseHistory(info.address, rows, existing_backups(session, rows))
 
     try:
-        return query_with_retries(connection_info, read)
+        return query_with_retries(info, read)
     except (TransientError, WarehouseError) as error:
         note = f"loads are shown from the runs' records only: {error}"
         return _WarehouseHistory(notes=(note,))

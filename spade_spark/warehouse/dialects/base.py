@@ -8,7 +8,7 @@ from typing import Protocol
 from spade_spark.runs.load_results import TableFiles
 from spade_spark.settings import S3Settings, WarehouseSettings
 from spade_spark.warehouse.connection import ConnectionInfo, Session
-from spade_spark.warehouse.credentials import CopyCredentials
+from spade_spark.warehouse.credentials import CopyCredentials, connection_info
 from spade_spark.warehouse.dialects.postgres import Postgres
 from spade_spark.warehouse.dialects.redshift import Redshift
 from spade_spark.warehouse.information_schema import WarehouseColumn
@@ -86,10 +86,8 @@ def open_warehouse(
         ConnectionLostError: The warehouse does not answer.
         WarehouseError: The warehouse rejects the connection.
     """
-    connection_info = ConnectionInfo.parse(settings.url.get_secret_value())
-    ((version,),) = query_with_retries(
-        connection_info, lambda session: session.rows(Sql("SELECT version()"))
-    )
+    info = connection_info(settings)
+    ((version,),) = query_with_retries(info, lambda session: session.rows(Sql("SELECT version()")))
     if "Redshift" not in version:
-        return Postgres(connection_info, s3)
-    return Redshift(connection_info, s3, credentials or CopyCredentials.find(settings.iam_role, s3))
+        return Postgres(info, s3)
+    return Redshift(info, s3, credentials or CopyCredentials.find(settings.iam_role, s3))

@@ -63,6 +63,9 @@ _SHARED_SETTINGS = frozenset(
 )
 
 
+_SET_CONFIG = re.compile(r"(?<=\bset_config\()'((?:[^']|'')*)'", re.IGNORECASE)
+
+
 def _words(name: str) -> frozenset[str]:
     """Return the words of a data file."""
     lines = (_DATA / name).read_text("utf-8").splitlines()
@@ -111,6 +114,9 @@ def check(sql: str) -> None:
     for pattern, message in _UNSUPPORTED.items():
         if re.search(pattern, words, re.IGNORECASE | re.DOTALL):
             raise Refused(message)
+    for name in map(str.lower, _SET_CONFIG.findall(sql)):
+        if name not in SETTINGS and "." not in name:
+            raise Refused(f'unrecognized configuration parameter "{name}"', "42704")
 
 
 def rewritten(sql: str, *, last_copy_count: int, last_copy_id: int, system: tuple[str, ...]) -> str:
@@ -157,9 +163,13 @@ def _as_postgres_command(sql: str) -> str:
 
     Redshift's own settings become custom settings, which PostgreSQL stores without effect.
     """
+    own = SETTINGS - _SHARED_SETTINGS
     sql = re.sub(r"^VACUUM\s+(?:FULL|SORT ONLY|DELETE ONLY|REINDEX)\b", "VACUUM", sql, flags=re.I)
+    sql = _SET_CONFIG.sub(
+        lambda name: f"'redshift.{name[1]}'" if name[1].lower() in own else name[0], sql
+    )
     return re.sub(
-        rf"^(SET(?:\s+SESSION|\s+LOCAL)?|SHOW|RESET)\s+({'|'.join(SETTINGS - _SHARED_SETTINGS)})\b",
+        rf"^(SET(?:\s+SESSION|\s+LOCAL)?|SHOW|RESET)\s+({'|'.join(own)})\b",
         r"\1 redshift.\2",
         sql,
         flags=re.I,
