@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from contextlib import closing
-from datetime import datetime
 
 import psycopg2
 import pytest
@@ -13,7 +12,6 @@ import pytest
 from spade_spark import settings as settings_module
 from spade_spark.errors import SettingsError
 from spade_spark.settings import WarehouseSettings
-from spade_spark.warehouse import replay_log
 from spade_spark.warehouse.connection import ConnectionInfo, Session
 from spade_spark.warehouse.sql import Sql
 from tests.support.redshift import RedshiftServer
@@ -217,11 +215,18 @@ def test_the_variable_pgoptions_is_not_used(shared_database, monkeypatch):
         assert parameters(session, "session_replication_role") == ["origin"]
 
 
-def test_a_short_statement_timeout_does_not_end_the_wait_for_an_unknown_commit(on_postgres):
-    """The lost session can hold the replay log's lock for longer than the user's timeout."""
-    on_postgres.execute(str(replay_log.create(on_postgres.control)))
-    info = ConnectionInfo.parse(on_postgres.url, {"statement_timeout": "1500"})
-    key = replay_log.ReplayLogKey(on_postgres.control, "tag", "login")
-    with Session(info) as session:
-        replay_log.was_committed(session, key, datetime(2017, 1, 1))  # noqa: DTZ001 - the column has no zone
-        assert parameters(session, "statement_timeout") == ["3min"]
+def test_a_short_statement_timeout_does_not_end_the_wait_for_an_unknown_commit(
+    redshift, on_redshift
+):
+    """The lost session holds the lock for longer than the timeout, and commits late."""
+    on_redshift.session = {"statement_timeout": "1000"}
+    on_redshift.create_table()
+    files = on_redshift.write_files(*NEW)
+
+    def lose_the_next_commit() -> None:
+        redshift.inject("^COMMIT", "drop_then_run", seconds=2)
+
+    redshift.inject("^INSERT INTO .*replay", "call", function=lose_the_next_commit)
+    on_redshift.load_table(files)
+    assert on_redshift.rows() == REPLACED
+    assert len(on_redshift.replay_log()) == 1
