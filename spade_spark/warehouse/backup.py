@@ -20,7 +20,7 @@ from spade_spark.warehouse import information_schema
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.control_objects import ensure_lock_table
 from spade_spark.warehouse.dialects.base import Warehouse
-from spade_spark.warehouse.information_schema import SchemaGrants
+from spade_spark.warehouse.information_schema import Distribution, SchemaGrants
 from spade_spark.warehouse.load_history import ReplayLogRow, replay_log_rows
 from spade_spark.warehouse.sql import Identifier, Sql, fit_name
 from spade_spark.warehouse.table_lock import table_lock
@@ -75,11 +75,15 @@ def unique_table_name(base: str, max_bytes: int, taken: Collection[str] = ()) ->
     return next(name for name in names if name not in taken)
 
 
-def backup_sql(rows: TargetRows, backup: BackupTable) -> Sql:
-    """Return the statement that copies the rows. It is transactional on both warehouses."""
+def backup_sql(rows: TargetRows, backup: BackupTable, distribution: Distribution | None) -> Sql:
+    """Return the statement that copies the rows. It is transactional on both warehouses.
+
+    The backup is distributed like the target, so that no rows are sent to other nodes.
+    """
     return Sql(
         "CREATE TABLE ",
         backup.table,
+        rows.warehouse.table_attributes(distribution),
         " AS SELECT * FROM ",
         rows.target,
         " WHERE ",
@@ -87,7 +91,9 @@ def backup_sql(rows: TargetRows, backup: BackupTable) -> Sql:
     )
 
 
-def create_backup(session: Session, rows: TargetRows) -> tuple[BackupTable, int]:
+def create_backup(
+    session: Session, rows: TargetRows, distribution: Distribution | None
+) -> tuple[BackupTable, int]:
     """Copy the window's rows to a new table, within the current transaction.
 
     Returns:
@@ -98,12 +104,14 @@ def create_backup(session: Session, rows: TargetRows) -> tuple[BackupTable, int]
     """
     schema = rows.warehouse.fold(rows.schemas.backup)
     backup = backup_table(rows, information_schema.tables(session, schema))
-    session.run(backup_sql(rows, backup))
+    session.run(backup_sql(rows, backup, distribution))
     ((copied,),) = session.rows(backup.count())
     return backup, copied
 
 
-def backup_and_delete(session: Session, rows: TargetRows) -> tuple[str, int]:
+def backup_and_delete(
+    session: Session, rows: TargetRows, distribution: Distribution | None
+) -> tuple[str, int]:
     """Back up the window's rows, if backups are enabled, and delete them.
 
     Returns:
@@ -115,7 +123,7 @@ def backup_and_delete(session: Session, rows: TargetRows) -> tuple[str, int]:
     """
     if not rows.schemas.backup:
         return "", session.run(rows.delete())
-    backup, copied = create_backup(session, rows)
+    backup, copied = create_backup(session, rows, distribution)
     deleted = session.run(rows.delete())
     if deleted != copied:
         raise InternalError(
@@ -125,13 +133,18 @@ def backup_and_delete(session: Session, rows: TargetRows) -> tuple[str, int]:
     return str(backup), deleted
 
 
-def backup_only(session: Session, rows: TargetRows) -> tuple[str, int]:
+def backup_only(
+    session: Session, rows: TargetRows, distribution: Distribution | None
+) -> tuple[str, int]:
     """Back up the window's rows, if backups are enabled, without deleting any.
 
     Returns:
         As :func:`backup_and_delete`.
     """
-    return (str(create_backup(session, rows)[0]) if rows.schemas.backup else ""), 0
+    if not rows.schemas.backup:
+        return "", 0
+    backup, _ = create_backup(session, rows, distribution)
+    return str(backup), 0
 
 
 def schema_problems(session: Session, warehouse: Warehouse, schemas: WarehouseSchemas) -> list[str]:

@@ -53,6 +53,19 @@ class WarehouseColumn:
 
 
 @dataclass(frozen=True)
+class Distribution:
+    """How Redshift distributes a table's rows over its slices.
+
+    Attributes:
+        style: ``EVEN``, ``KEY`` or ``ALL``.
+        key: The distribution key; empty unless the style is KEY.
+    """
+
+    style: str
+    key: str = ""
+
+
+@dataclass(frozen=True)
 class TableGrants:
     """The privileges of the session's user on a table."""
 

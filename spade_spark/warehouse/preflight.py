@@ -17,6 +17,7 @@ from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.dialects.base import Warehouse
 from spade_spark.warehouse.information_schema import (
     DatabaseGrants,
+    Distribution,
     SchemaGrants,
     TableGrants,
     WarehouseColumn,
@@ -41,6 +42,7 @@ class TableStatus:
         columns: The columns that the replay fills, in the order of the rows' values.
         all_columns: All columns of the table, in its order.
         hours: The current number of rows in the window, by hour of the wall clock.
+        distribution: How the table's rows are distributed, if known.
     """
 
     table: str
@@ -48,6 +50,7 @@ class TableStatus:
     columns: tuple[WarehouseColumn, ...]
     all_columns: tuple[WarehouseColumn, ...]
     hours: _Hours
+    distribution: Distribution | None = None
 
     @property
     def unfilled_columns(self) -> tuple[str, ...]:
@@ -127,6 +130,7 @@ class _Catalog:
 
     Attributes:
         columns: The columns of each existing table, by its name in the warehouse.
+        distributions: How the rows of each table are distributed, where known, likewise.
         grants: The user's privileges on each existing table, likewise.
         control_columns: The columns of each existing control table.
         control_grants: The user's privileges on each existing control table.
@@ -137,42 +141,13 @@ class _Catalog:
     """
 
     columns: Mapping[str, tuple[WarehouseColumn, ...]]
+    distributions: Mapping[str, Distribution]
     grants: Mapping[str, TableGrants]
     control_columns: Mapping[str, tuple[WarehouseColumn, ...]]
     control_grants: Mapping[str, TableGrants]
     schema_grants: Mapping[str, SchemaGrants]
     database_grants: DatabaseGrants
     versions: Mapping[str, int] | None
-
-
-def _read_catalog(
-    session: Session,
-    schemas: WarehouseSchemas,
-    schema_grants: Mapping[str, SchemaGrants],
-    tables: Sequence[Table],
-    *,
-    relations: Sequence[str],
-    lock_tables: Sequence[str],
-) -> _Catalog:
-    """Read the catalog with a fixed number of queries, however many tables there are."""
-    control = schemas.control
-    control_tables = (replay_log.VERSIONS_TABLE, replay_log.TABLE_NAME)
-    control_grants = information_schema.grants_by_table(
-        session, control, (*control_tables, *lock_tables)
-    )
-    versions = control_grants.get(replay_log.VERSIONS_TABLE)
-    names = [table.name for table in tables]
-    return _Catalog(
-        columns=information_schema.columns_by_table(session, schemas.schema, relations),
-        grants=information_schema.grants_by_table(session, schemas.schema, relations),
-        control_columns=information_schema.columns_by_table(session, control, control_tables),
-        control_grants=control_grants,
-        schema_grants=schema_grants,
-        database_grants=information_schema.database_grants(session),
-        versions=(
-            replay_log.versions(session, control, names) if versions and versions.select else None
-        ),
-    )
 
 
 @dataclass(frozen=True)
@@ -190,16 +165,8 @@ class _PreflightChecker:
         problems = self.schema_problems(schema_grants)
         if problems:
             return PreflightResult((), tuple(problems))
-        relations = [self.warehouse.fold(table.name) for table in tables]
         locks = [table_lock(self.warehouse, self.schemas.control, table.name) for table in tables]
-        catalog = _read_catalog(
-            session,
-            self.schemas,
-            schema_grants,
-            tables,
-            relations=relations,
-            lock_tables=[lock.name for lock in locks],
-        )
+        catalog = self.read_catalog(session, schema_grants, tables, locks)
         problems += self.control_problems(catalog)
         problems += self.lock_problems(catalog, locks)
         problems += self.backup_problems(catalog)
@@ -208,17 +175,48 @@ class _PreflightChecker:
             columns, table_problems = self.table_problems(catalog, table)
             problems += table_problems
             if not table_problems:
-                passed.append((table, columns, catalog.columns[self.warehouse.fold(table.name)]))
+                passed.append((table, columns))
         if not catalog.database_grants.temporary:
             problems.append(
                 "the warehouse user cannot create temporary tables: GRANT TEMP ON DATABASE"
             )
-        hours = self.count_rows([table for table, _, _ in passed])
-        statuses = tuple(
-            TableStatus(table.name, table.version, columns, all_columns, hours[table.name])
-            for table, columns, all_columns in passed
+        hours = self.count_rows([table for table, _ in passed])
+        statuses = [
+            self._status(catalog, table, columns, hours[table.name]) for table, columns in passed
+        ]
+        return PreflightResult(tuple(statuses), tuple(problems))
+
+    def read_catalog(
+        self,
+        session: Session,
+        schema_grants: Mapping[str, SchemaGrants],
+        tables: Sequence[Table],
+        locks: Sequence[TableLock],
+    ) -> _Catalog:
+        """Read the catalog with a fixed number of queries, however many tables there are."""
+        schema, control = self.schemas.schema, self.schemas.control
+        control_tables = (replay_log.VERSIONS_TABLE, replay_log.TABLE_NAME)
+        lock_tables = [lock.name for lock in locks]
+        control_grants = information_schema.grants_by_table(
+            session, control, (*control_tables, *lock_tables)
         )
-        return PreflightResult(statuses, tuple(problems))
+        versions = control_grants.get(replay_log.VERSIONS_TABLE)
+        names = [table.name for table in tables]
+        relations = [self.warehouse.fold(name) for name in names]
+        return _Catalog(
+            columns=information_schema.columns_by_table(session, schema, relations),
+            distributions=self.warehouse.distributions(session, schema, relations),
+            grants=information_schema.grants_by_table(session, schema, relations),
+            control_columns=information_schema.columns_by_table(session, control, control_tables),
+            control_grants=control_grants,
+            schema_grants=schema_grants,
+            database_grants=information_schema.database_grants(session),
+            versions=(
+                replay_log.versions(session, control, names)
+                if versions and versions.select
+                else None
+            ),
+        )
 
     def schema_problems(self, grants: Mapping[str, SchemaGrants]) -> list[str]:
         """Find schemas that do not exist or that the user cannot use."""
@@ -313,6 +311,19 @@ class _PreflightChecker:
             *self._version_problems(catalog, table),
             *_grant_problems(catalog.grants[relation], f"{schema}.{relation}"),
         ]
+
+    def _status(
+        self, catalog: _Catalog, table: Table, columns: tuple[WarehouseColumn, ...], hours: _Hours
+    ) -> TableStatus:
+        relation = self.warehouse.fold(table.name)
+        return TableStatus(
+            table=table.name,
+            version=table.version,
+            columns=columns,
+            all_columns=catalog.columns[relation],
+            hours=hours,
+            distribution=catalog.distributions.get(relation),
+        )
 
     def count_rows(self, tables: Sequence[Table]) -> dict[str, _Hours]:
         """Count the rows of each table in the window by hour, on a few sessions.

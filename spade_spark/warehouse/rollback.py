@@ -42,7 +42,7 @@ from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.control_objects import ensure_control_objects
 from spade_spark.warehouse.dialects.base import Warehouse
 from spade_spark.warehouse.guards import LoadGuards, fingerprint, guard_row_count
-from spade_spark.warehouse.information_schema import WarehouseColumn
+from spade_spark.warehouse.information_schema import Distribution, WarehouseColumn
 from spade_spark.warehouse.load_history import (
     ReplayLogRow,
     find_undo,
@@ -217,13 +217,15 @@ class _TableUndo:
         self.attempts.report(LoadPhase.REPLACING, f"rows written by {self.load.run_tag}")
         result: tuple[int, int, str] | None = None
         try:
+            # Read before the transaction, which an error would end.
+            distribution = self.attempts.rows.distribution(session)
             with replacing_transaction(
                 session, self.attempts.rows, sessions, self.verify_lock
             ) as history:
                 # Checked again under the lock: an earlier attempt may have been committed.
                 plan = self._plan(session, history)
                 ts = next_log_time(history)
-                result = self._replace(session, plan, ts)
+                result = self._replace(session, plan, ts, distribution)
         except AlreadyUndoneError:
             return UndoAlreadyDone(self.load.table)
         except CommitOutcomeUnknownError:
@@ -243,8 +245,10 @@ class _TableUndo:
             session, rows.warehouse, rows.schemas, self.load, history, guards=self.guards
         )
 
-    def _replace(self, session: Session, plan: UndoPlan, ts: datetime) -> tuple[int, int, str]:
-        backup, deleted = backup_and_delete(session, plan.rows)
+    def _replace(
+        self, session: Session, plan: UndoPlan, ts: datetime, distribution: Distribution | None
+    ) -> tuple[int, int, str]:
+        backup, deleted = backup_and_delete(session, plan.rows, distribution)
         inserted = session.run(plan.insert())
         if inserted != plan.backup_rows:
             raise InternalError(

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from spade_spark.settings import WarehouseSettings
 from spade_spark.warehouse import replay_log
+from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.dialects.base import Warehouse
-from spade_spark.warehouse.information_schema import WarehouseColumn
+from spade_spark.warehouse.information_schema import Distribution, WarehouseColumn
 from spade_spark.warehouse.sql import Identifier, Literal, Sql
 from spade_spark.warehouse.table_lock import TableLock, table_lock
 from spade_spark.window import Window
@@ -74,6 +75,11 @@ class TargetRows:
     def lock(self) -> TableLock:
         """The table's lock table."""
         return table_lock(self.warehouse, self.schemas.control, self.table)
+
+    def distribution(self, session: Session) -> Distribution | None:
+        """Read how the table's rows are distributed; None if unknown."""
+        tables = [self.relation]
+        return self.warehouse.distributions(session, self.schemas.schema, tables).get(self.relation)
 
     def in_window(self) -> Sql:
         """Return the condition that a row is in the window, both ends included."""

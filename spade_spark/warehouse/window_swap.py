@@ -27,7 +27,7 @@ from spade_spark.warehouse.concurrency import LockCheck, SessionPool, replacing_
 from spade_spark.warehouse.connection import BEGIN, BEGIN_SERIALIZABLE, COMMIT, Session
 from spade_spark.warehouse.dialects.base import Warehouse
 from spade_spark.warehouse.guards import LoadGuards, fingerprint, guard_row_count
-from spade_spark.warehouse.information_schema import WarehouseColumn
+from spade_spark.warehouse.information_schema import Distribution, WarehouseColumn
 from spade_spark.warehouse.load_history import (
     ReplayLogRow,
     check_append_target,
@@ -101,14 +101,19 @@ class WindowSwap:
             self.rows.in_window(),
         )
 
-    def create_stage(self, columns: Sequence[WarehouseColumn]) -> Sql:
+    def create_stage(
+        self, columns: Sequence[WarehouseColumn], distribution: Distribution | None
+    ) -> Sql:
         """Return the statement that creates the staging table."""
         return self.warehouse.create_stage(
-            self.stage, self.schemas.schema, self.rows.relation, columns
+            self.stage, self.schemas.schema, self.rows.relation, columns, distribution
         )
 
     def script(
-        self, columns: Sequence[WarehouseColumn], all_columns: Sequence[WarehouseColumn] = ()
+        self,
+        columns: Sequence[WarehouseColumn],
+        all_columns: Sequence[WarehouseColumn] = (),
+        distribution: Distribution | None = None,
     ) -> tuple[Sql, ...]:
         """Return all statements in order, for display, with placeholders for unknown values.
 
@@ -117,15 +122,16 @@ class WindowSwap:
         Args:
             columns: The columns to fill.
             all_columns: All columns of the table, if it has more.
+            distribution: How the table's rows are distributed, if known.
         """
         rows, backup = self.rows, backup_table(self.rows)
         backup_statements = (
-            (backup_sql(rows, backup), backup.count()) if self.schemas.backup else ()
+            (backup_sql(rows, backup, distribution), backup.count()) if self.schemas.backup else ()
         )
         history = select_history(self.schemas.control, self.table)
         return (
             history,
-            self.create_stage(columns),
+            self.create_stage(columns, distribution),
             BEGIN,
             self.warehouse.copy(self.stage, columns, self.files),
             COMMIT,
@@ -155,6 +161,7 @@ class StagedRows:
     Attributes:
         session: The session that owns the temporary table.
         columns: The loaded columns, in the order of the rows' values.
+        distribution: How the target's rows are distributed, if known.
         total: The number of staged rows.
         in_window: The number of staged rows in the window.
         existing: The number of rows in the target's window before the swap.
@@ -163,6 +170,7 @@ class StagedRows:
 
     session: Session
     columns: tuple[WarehouseColumn, ...]
+    distribution: Distribution | None
     total: int
     in_window: int
     existing: int
@@ -199,7 +207,8 @@ def stage(session: Session, swap: WindowSwap) -> StagedRows:
         InputError: The files differ from the manifest.
     """
     columns = _columns_as_planned(session, swap)
-    session.run(swap.create_stage(columns))
+    distribution = swap.rows.distribution(session)
+    session.run(swap.create_stage(columns, distribution))
     try:
         truncated = swap.warehouse.load_stage(session, swap.stage, columns, swap.files)
     except CommitOutcomeUnknownError as unknown:
@@ -213,7 +222,7 @@ def stage(session: Session, swap: WindowSwap) -> StagedRows:
             "again under a new run tag, and report this as a bug"
         )
     ((existing,),) = session.rows(swap.rows.count())
-    return StagedRows(session, columns, total, in_window or 0, existing, truncated)
+    return StagedRows(session, columns, distribution, total, in_window or 0, existing, truncated)
 
 
 def guard_staged_rows(swap: WindowSwap, staged: StagedRows, guards: LoadGuards) -> None:
@@ -281,7 +290,9 @@ def swap_window(
             if earlier:
                 return earlier
             backup, deleted = (
-                backup_only(session, rows) if swap.add_to else backup_and_delete(session, rows)
+                backup_only(session, rows, staged.distribution)
+                if swap.add_to
+                else backup_and_delete(session, rows, staged.distribution)
             )
             inserted = session.run(swap.insert(staged.columns))
             if inserted != staged.in_window:

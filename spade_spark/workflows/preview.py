@@ -167,7 +167,8 @@ def _statements(
         request.run_tag,
         request.from_quarantine,
     )
-    return [str(statement) for statement in swap.script(status.columns, status.all_columns)]
+    script = swap.script(status.columns, status.all_columns, status.distribution)
+    return [str(statement) for statement in script]
 
 
 def _streams(settings: Settings, planned: PlannedReplay) -> Iterator[StreamPreview]:

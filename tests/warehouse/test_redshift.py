@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import pytest
 
+from spade_spark.runs.load_results import UndoSucceeded
+from spade_spark.settings import S3Settings
 from spade_spark.warehouse.connection import ConnectionInfo, Session
 from spade_spark.warehouse.credentials import CopyCredentials
 from spade_spark.warehouse.dialects.base import open_warehouse
 from spade_spark.warehouse.dialects.redshift import COPY_OPTIONS, Redshift
 from spade_spark.warehouse.guards import LoadGuards
+from spade_spark.warehouse.information_schema import WarehouseColumn
+from spade_spark.warehouse.load_history import replay_log_rows
 from spade_spark.warehouse.loader import load_tables
 from spade_spark.warehouse.preflight import loadable_columns
+from spade_spark.warehouse.rollback import undo_tables
 from spade_spark.warehouse.target_rows import schemas_from_settings
 from spade_spark.warehouse.window_swap import WindowSwap
 from tests.support.redshift import RedshiftServer
@@ -60,11 +66,112 @@ def test_staging_columns_are_wider_by_one_character_to_count_truncated_values(
     on_redshift.load_table(on_redshift.write_files(row, columns=tuple(columns)))
     (create,) = (sql for sql in redshift.statements if sql.startswith("CREATE TEMP"))
     assert create.partition(" (")[2] == (
-        '"time" timestamp without time zone NOT NULL, "v" character varying(9), '
-        '"c" character(7), "w" character varying(65535))'
+        '"time" timestamp without time zone ENCODE AZ64 NOT NULL, '
+        '"v" character varying(9) ENCODE LZO, "c" character(7) ENCODE LZO, '
+        '"w" character varying(65535) ENCODE LZO) DISTSTYLE EVEN'
     )
     (insert,) = (sql for sql in redshift.statements if sql.startswith("INSERT") and "CAST(" in sql)
     assert 'CAST("v" AS character varying(5)), CAST("c" AS character(3)), "w" FROM' in insert
+
+
+def stage_attributes(redshift):
+    """Return the table attributes of the staging table."""
+    (create,) = (sql for sql in redshift.statements if sql.startswith("CREATE TEMP TABLE"))
+    return create[create.index("DISTSTYLE") :]
+
+
+def backup_attributes(redshift):
+    """Return the table attributes of the backup."""
+    pattern = re.compile(r'CREATE TABLE "backup\S+" ?(.*) AS SELECT .*')
+    (attributes,) = (match[1] for sql in redshift.statements if (match := pattern.fullmatch(sql)))
+    return attributes
+
+
+def undo(harness):
+    """Undo the latest load."""
+    with Session(harness.warehouse.connection_info) as session:
+        loads = replay_log_rows(session, harness.control)[-1:]
+    (outcome,) = undo_tables(
+        harness.warehouse,
+        loads,
+        harness.settings,
+        guards=LoadGuards(allow_empty=True),
+        verify_lock=no_lock,
+        retries=FAST_RETRIES,
+    )
+    assert isinstance(outcome, UndoSucceeded), outcome
+
+
+@pytest.mark.parametrize(
+    ("clause", "stage", "backup"),
+    [
+        ("DISTKEY (name)", 'DISTSTYLE KEY DISTKEY ("name")', 'DISTSTYLE KEY DISTKEY ("name")'),
+        ("DISTSTYLE KEY DISTKEY (n)", 'DISTSTYLE KEY DISTKEY ("n")', 'DISTSTYLE KEY DISTKEY ("n")'),
+        ("DISTSTYLE ALL", "DISTSTYLE ALL", "DISTSTYLE ALL"),
+        ("DISTSTYLE EVEN", "DISTSTYLE EVEN", "DISTSTYLE EVEN"),
+        ("DISTKEY (x)", "DISTSTYLE EVEN", 'DISTSTYLE KEY DISTKEY ("x")'),  # not staged
+        ("", "DISTSTYLE EVEN", ""),  # AUTO (ALL), as it is small
+    ],
+)
+def test_the_stage_and_the_backups_are_distributed_like_the_target(
+    on_redshift, redshift, clause, stage, backup
+):
+    on_redshift.execute(
+        f"CREATE TABLE {on_redshift.schema}.login "
+        f"(time timestamp, name varchar(5), n integer, x integer) {clause}"
+    )
+    on_redshift.execute(
+        f"INSERT INTO {on_redshift.control}.table_version VALUES ('login', 3, '2017-01-01')"
+    )
+    redshift.clear_faults()
+    on_redshift.load_table(on_redshift.write_files(*NEW))
+    assert stage_attributes(redshift) == stage
+    assert backup_attributes(redshift) == backup
+    redshift.clear_faults()
+    undo(on_redshift)
+    assert backup_attributes(redshift) == backup
+
+
+@pytest.mark.parametrize(
+    ("current", "stage"),
+    [("9 11 ", "DISTSTYLE EVEN"), ("9 12 name", 'DISTSTYLE KEY DISTKEY ("name")')],
+)
+def test_the_current_style_of_an_automatic_distribution_counts(
+    on_redshift, redshift, current, stage
+):
+    on_redshift.create_table()
+    on_redshift.execute(f"COMMENT ON TABLE {on_redshift.schema}.login IS 'distribution: {current}'")
+    on_redshift.load_table(on_redshift.write_files(*NEW))
+    assert stage_attributes(redshift) == stage
+
+
+def test_a_distribution_that_cannot_be_read_is_unknown(on_redshift, redshift):
+    on_redshift.create_table()
+    redshift.inject("attisdistkey", sqlstate="42703", message="no such column", detail="", times=9)
+    on_redshift.load_table(on_redshift.write_files(*NEW))
+    assert stage_attributes(redshift) == "DISTSTYLE EVEN"
+    assert backup_attributes(redshift) == ""
+
+
+def test_each_staging_column_has_the_default_encoding_of_its_type():
+    types = {
+        "boolean": "RAW",
+        "real": "RAW",
+        "double precision": "RAW",
+        "super": "RAW",
+        "smallint": "AZ64",
+        "bigint": "AZ64",
+        "numeric(18,4)": "AZ64",
+        "date": "AZ64",
+        "timestamp with time zone": "AZ64",
+        "time without time zone": "AZ64",
+        "character(3)": "LZO",
+        "character varying(65535)": "LZO",
+    }
+    warehouse = Redshift(ConnectionInfo.parse("redshift://h"), S3Settings(), CopyCredentials())
+    columns = [WarehouseColumn(f"c{n}", type_, not_null=False) for n, type_ in enumerate(types)]
+    create = warehouse.create_stage("stage", "s", "t", columns, None).sql()
+    assert re.findall(r"ENCODE (\w+)", create) == list(types.values())
 
 
 def test_a_plan_shows_the_statements_sent_without_secrets(on_redshift, redshift):

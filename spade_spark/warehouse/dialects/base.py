@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from spade_spark.runs.load_results import TableFiles
@@ -11,7 +11,7 @@ from spade_spark.warehouse.connection import ConnectionInfo, Session
 from spade_spark.warehouse.credentials import CopyCredentials, connection_info
 from spade_spark.warehouse.dialects.postgres import Postgres
 from spade_spark.warehouse.dialects.redshift import Redshift
-from spade_spark.warehouse.information_schema import WarehouseColumn
+from spade_spark.warehouse.information_schema import Distribution, WarehouseColumn
 from spade_spark.warehouse.retry_policies import query_with_retries
 from spade_spark.warehouse.sql import Sql
 
@@ -43,10 +43,26 @@ class Warehouse(Protocol):
         The check writes nothing.
         """
 
+    def distributions(
+        self, session: Session, schema: str, tables: Iterable[str]
+    ) -> dict[str, Distribution]:
+        """Return how the rows of ``tables`` are distributed, where the warehouse knows it."""
+
     def create_stage(
-        self, stage: str, schema: str, table: str, columns: Sequence[WarehouseColumn]
+        self,
+        stage: str,
+        schema: str,
+        table: str,
+        columns: Sequence[WarehouseColumn],
+        distribution: Distribution | None,
     ) -> Sql:
-        """Return the statement that creates the temporary table ``stage`` for these columns."""
+        """Return the statement that creates the temporary table ``stage`` for these columns.
+
+        Its rows are distributed like those of the target, as far as ``distribution`` is known.
+        """
+
+    def table_attributes(self, distribution: Distribution | None) -> Sql:
+        """Return the attributes of a CREATE TABLE AS, each after a space; empty for the default."""
 
     def copy(self, stage: str, columns: Sequence[WarehouseColumn], files: TableFiles) -> Sql:
         """Return the COPY into ``stage``."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from spade_spark.errors import CopyError, InputError, SpadeError, WarehouseError
 from spade_spark.runs.load_results import TableFiles
 from spade_spark.settings import S3Settings
 from spade_spark.warehouse.connection import ConnectionInfo, Session, StatementError
-from spade_spark.warehouse.information_schema import WarehouseColumn
+from spade_spark.warehouse.information_schema import Distribution, WarehouseColumn
 from spade_spark.warehouse.load_errors import LoadError, copy_error_message
 from spade_spark.warehouse.redshift_copy_format import CopyValueError, RowConverter, records
 from spade_spark.warehouse.source_files import SourceFiles, decompressed, read_problems
@@ -48,8 +48,22 @@ class Postgres:
         """Check that this process, which reads the files, may read them."""
         return read_problems(output, self.s3)
 
+    def distributions(
+        self,
+        session: Session,  # noqa: ARG002 - part of the protocol
+        schema: str,  # noqa: ARG002 - part of the protocol
+        tables: Iterable[str],  # noqa: ARG002 - part of the protocol
+    ) -> dict[str, Distribution]:
+        """Return nothing: PostgreSQL does not distribute rows."""
+        return {}
+
     def create_stage(
-        self, stage: str, schema: str, table: str, columns: Sequence[WarehouseColumn]
+        self,
+        stage: str,
+        schema: str,
+        table: str,
+        columns: Sequence[WarehouseColumn],
+        distribution: Distribution | None,  # noqa: ARG002 - part of the protocol
     ) -> Sql:
         """Create the staging table with the target's types but without its constraints."""
         return Sql(
@@ -61,6 +75,10 @@ class Postgres:
             Identifier(schema, table),
             " WITH NO DATA",
         )
+
+    def table_attributes(self, distribution: Distribution | None) -> Sql:  # noqa: ARG002 - part of the protocol
+        """Return no attributes."""
+        return Sql("")
 
     def copy(self, stage: str, columns: Sequence[WarehouseColumn], files: TableFiles) -> Sql:  # noqa: ARG002 - part of the protocol
         """Return the COPY of one file, in COPY's text format."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from spade_spark.errors import CopyError, WarehouseError
@@ -12,9 +12,9 @@ from spade_spark.settings import S3Settings
 from spade_spark.warehouse import load_errors
 from spade_spark.warehouse.connection import ConnectionInfo, Session, StatementError
 from spade_spark.warehouse.credentials import CopyCredentials
-from spade_spark.warehouse.information_schema import WarehouseColumn
+from spade_spark.warehouse.information_schema import Distribution, WarehouseColumn
 from spade_spark.warehouse.source_files import SourceFiles, read_problems
-from spade_spark.warehouse.sql import Identifier, Literal, Sql, identifiers, joined
+from spade_spark.warehouse.sql import Identifier, Literal, Sql, identifiers, joined, literal_lists
 
 # The TSV writer relies on these options. The delimiter is fixed SQL text because COPY itself
 # interprets its backslash.
@@ -33,6 +33,11 @@ _TYPES = (
 )
 _LOADABLE = re.compile(_TYPES)
 _NUMBER = re.compile("smallint|integer|bigint|real|double precision|numeric")
+
+_AZ64 = re.compile("smallint|integer|bigint|numeric|date|time")
+
+# https://docs.aws.amazon.com/redshift/latest/dg/viewing-distribution-styles.html
+_STYLES = {0: "EVEN", 1: "KEY", 8: "ALL", 11: "EVEN", 12: "KEY"}
 
 _MAX_VARCHAR_BYTES = 65535
 _MAX_CHAR_BYTES = 4096
@@ -110,12 +115,38 @@ class Redshift:
             return read_problems(output, self.s3)
         return self._role_problems(session, output)
 
+    def distributions(
+        self, session: Session, schema: str, tables: Iterable[str]
+    ) -> dict[str, Distribution]:
+        """Read the distribution styles and keys from the catalog, for all tables at once.
+
+        PG_CLASS_INFO and SVV_REDSHIFT_COLUMNS show a user only "their own data", so PG_CLASS and
+        PG_ATTRIBUTE are read as well. Amazon's documentation does not describe
+        ``attisdistkey``, but Amazon's tools read it. If this fails, all distributions are unknown.
+
+        - https://docs.aws.amazon.com/redshift/latest/dg/r_PG_CLASS_INFO.html
+        - https://github.com/awslabs/amazon-redshift-utils/blob/master/src/AdminViews/v_generate_tbl_ddl.sql
+        """
+        found: dict[str, Distribution] = {}
+        try:
+            for names in literal_lists(tables):
+                for table, style, current, key in session.rows(
+                    _select_distributions(schema, names)
+                ):
+                    distribution = _distribution(style, current, key or "")
+                    if distribution:
+                        found[table] = distribution
+        except StatementError:
+            return {}
+        return found
+
     def create_stage(
         self,
         stage: str,
         schema: str,  # noqa: ARG002 - part of the protocol
         table: str,  # noqa: ARG002 - part of the protocol
         columns: Sequence[WarehouseColumn],
+        distribution: Distribution | None,
     ) -> Sql:
         """Create the staging table; its character columns are wider by one character.
 
@@ -123,17 +154,44 @@ class Redshift:
         bytes of UTF-8. So a truncated value is still longer than the target's column, and can be
         counted. The INSERT then truncates it to the target's length. Staging in VARCHAR(65535)
         would use more memory. ``LIKE`` does not work: ALTER COLUMN TYPE rejects several encodings.
+
+        With the target's distribution, the INSERT, which holds the target's write lock, does not
+        send rows to other nodes: COPY has done that. Without encodings, the columns of a temporary
+        table are RAW: https://docs.aws.amazon.com/redshift/latest/dg/r_CREATE_TABLE_NEW.html
         """
         definitions = [
             Sql(
                 Identifier(column.name),
                 " ",
                 _staged_type(column),
+                " ENCODE ",
+                _encoding(column),
                 " NOT NULL" if column.not_null else "",
             )
             for column in columns
         ]
-        return Sql("CREATE TEMP TABLE ", Identifier(stage), " (", joined(definitions), ")")
+        names = {column.name for column in columns}
+        if distribution is None or (distribution.key and distribution.key not in names):
+            distribution = Distribution("EVEN")
+        return Sql(
+            "CREATE TEMP TABLE ",
+            Identifier(stage),
+            " (",
+            joined(definitions),
+            ")",
+            self.table_attributes(distribution),
+        )
+
+    def table_attributes(self, distribution: Distribution | None) -> Sql:
+        """Return the distribution. By default, CREATE TABLE AS uses that of its source.
+
+        https://docs.aws.amazon.com/redshift/latest/dg/r_CTAS_usage_notes.html
+        """
+        if distribution is None:
+            return Sql("")
+        if distribution.style == "KEY":
+            return Sql(" DISTSTYLE KEY DISTKEY (", Identifier(distribution.key), ")")
+        return Sql(" DISTSTYLE ALL" if distribution.style == "ALL" else " DISTSTYLE EVEN")
 
     def copy(self, stage: str, columns: Sequence[WarehouseColumn], files: TableFiles) -> Sql:
         """Return the COPY of the manifest, with the columns in the order of the rows' values."""
@@ -232,6 +290,46 @@ class Redshift:
             COPY_OPTIONS,
             option,
         )
+
+
+def _select_distributions(schema: str, tables: Sql) -> Sql:
+    return Sql(
+        'SELECT "c"."relname", "c"."reldiststyle", "i"."releffectivediststyle", "a"."attname" '
+        'FROM "pg_class" "c" JOIN "pg_namespace" "n" ON "n"."oid" = "c"."relnamespace" '
+        'LEFT JOIN "pg_class_info" "i" ON "i"."reloid" = "c"."oid" '
+        'LEFT JOIN "pg_attribute" "a" ON "a"."attrelid" = "c"."oid" AND "a"."attisdistkey" '
+        """WHERE "c"."relkind" = 'r' AND "n"."nspname" = """,
+        Literal(schema),
+        ' AND "c"."relname" IN ',
+        tables,
+    )
+
+
+def _distribution(style: int, current: int | None, key: str) -> Distribution | None:
+    """Return the distribution for a style in PG_CLASS and the current one in PG_CLASS_INFO.
+
+    AUTO (ALL) is the style of an AUTO table that is still small. A staging table can be large, so
+    it counts as unknown.
+
+    Args:
+        style: RELDISTSTYLE.
+        current: RELEFFECTIVEDISTSTYLE; None if the user may not see it.
+        key: The distribution key; empty if there is none.
+    """
+    name = _STYLES.get(style) or _STYLES.get(-1 if current is None else current)
+    if name is None or (name == "KEY" and not key):
+        return None
+    return Distribution(name, key if name == "KEY" else "")
+
+
+def _encoding(column: WarehouseColumn) -> str:
+    """Return the encoding that Redshift assigns to the type by default; RAW suits all types.
+
+    https://docs.aws.amazon.com/redshift/latest/dg/c_Compression_encodings.html
+    """
+    if column.is_text:
+        return "LZO"
+    return "AZ64" if _AZ64.match(column.type) else "RAW"
 
 
 def _role_advice(message: str) -> str:

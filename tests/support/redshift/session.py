@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import psycopg2
 
 from tests.support.redshift import copy as loading
+from tests.support.redshift import distribution, wire
 from tests.support.redshift import sql as dialect
-from tests.support.redshift import wire
 from tests.support.redshift.backend import Backend
 from tests.support.redshift.copy import BadRow, Copy, S3Access, Source
 from tests.support.redshift.faults import Fault, Faults
@@ -101,7 +101,7 @@ class Session:
 
     def _respond(self, sql: str) -> list[Message]:
         try:
-            sql = dialect.single(sql)
+            sql = original = dialect.single(sql)
             if loading.is_copy(sql):
                 return self._copy(loading.parse(sql))
             dialect.check(sql)
@@ -123,6 +123,10 @@ class Session:
             checks = self._backend.run(dialect.BYTE_LENGTHS.format(table=name))
             if _failed(checks):
                 return checks
+            description = distribution.created(original)
+            if description:
+                table = dialect.created_table(sql)
+                self._backend.run(f"COMMENT ON TABLE {table} IS {literal(description)}")
         return response
 
     def _truncate(self, sql: str) -> list[Message]:

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.redshift import distribution
+
 _DATA = Path(__file__).parents[2] / "data"
 
 VERSION = (
@@ -129,6 +131,8 @@ def rewritten(sql: str, *, last_copy_count: int, last_copy_id: int, system: tupl
         r"\bgetdate\s*\(\s*\)": "date_trunc('second', now() AT TIME ZONE 'UTC')",
     }
     tables = {*system, "svv_table_info"}
+    if distribution.reads_distribution(sql):
+        tables |= distribution.SYSTEM_TABLES
     replacements |= {rf"(?<![.\w]){name}\b": f"redshift_system.{name}" for name in tables}
     sql = _without_storage(sql) if creates_table(sql) else sql
     sql = _as_postgres_command(sql)
@@ -215,7 +219,8 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-SETUP = """
+SETUP = (
+    """
 CREATE SCHEMA IF NOT EXISTS redshift_system;
 CREATE TABLE IF NOT EXISTS redshift_system.stl_load_errors (
     userid integer, slice integer, tbl integer, starttime timestamp, session integer,
@@ -241,9 +246,13 @@ AS 'SELECT hashtextextended(pg_typeof(value)::text || value::text, seed)';
 CREATE OR REPLACE VIEW redshift_system.svv_table_info AS
 SELECT n.nspname AS "schema", c.relname AS "table", 1 + pg_table_size(c.oid) / 1048576 AS size
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r';
+"""
+    + distribution.SETUP
+    + """
 GRANT USAGE ON SCHEMA redshift_system TO PUBLIC;
 GRANT SELECT ON ALL TABLES IN SCHEMA redshift_system TO PUBLIC;
 """
+)
 """Replacements for Redshift's system tables and functions, for each database behind the server.
 
 FNV_HASH returns other numbers than Redshift's, and NULL for NULL. Redshift's documentation does not
