@@ -43,6 +43,7 @@ class TableStatus:
         all_columns: All columns of the table, in its order.
         hours: The current number of rows in the window, by hour of the wall clock.
         distribution: How the table's rows are distributed, if known.
+        unhashed_columns: The columns that the fingerprint leaves out.
     """
 
     table: str
@@ -51,6 +52,7 @@ class TableStatus:
     all_columns: tuple[WarehouseColumn, ...]
     hours: _Hours
     distribution: Distribution | None = None
+    unhashed_columns: tuple[WarehouseColumn, ...] = ()
 
     @property
     def unfilled_columns(self) -> tuple[str, ...]:
@@ -316,13 +318,16 @@ class _PreflightChecker:
         self, catalog: _Catalog, table: Table, columns: tuple[WarehouseColumn, ...], hours: _Hours
     ) -> TableStatus:
         relation = self.warehouse.fold(table.name)
+        all_columns = catalog.columns[relation]
+        unhashed = [column for column in all_columns if not self.warehouse.can_hash(column)]
         return TableStatus(
             table=table.name,
             version=table.version,
             columns=columns,
-            all_columns=catalog.columns[relation],
+            all_columns=all_columns,
             hours=hours,
             distribution=catalog.distributions.get(relation),
+            unhashed_columns=tuple(unhashed),
         )
 
     def count_rows(self, tables: Sequence[Table]) -> dict[str, _Hours]:

@@ -100,10 +100,14 @@ class TargetRows:
         return Sql("DELETE FROM ", self.target, " WHERE ", self.in_window())
 
     def fingerprint(self, columns: Sequence[WarehouseColumn]) -> Sql:
-        """Return the query for the number of rows and the sum of their hashes."""
+        """Return the query for the number of rows and the sum of their hashes.
+
+        Columns that the warehouse cannot hash are left out.
+        """
+        hashed = [column for column in columns if self.warehouse.can_hash(column)]
         return Sql(
             "SELECT COUNT(*), SUM(",
-            self.warehouse.row_hash(columns),
+            self.warehouse.row_hash(hashed),
             ") FROM ",
             self.target,
             " WHERE ",

@@ -115,6 +115,11 @@ def column_differences(
             yield f"{existing.name} is {existing.type}, Blueprint has {column.options.strip()}"
     for name in status.unfilled_columns:
         yield f"{name} is not in Blueprint: new rows get its default value"
+    for left_out in status.unhashed_columns:
+        yield (
+            f"{left_out.name} is {left_out.type}: the fingerprint leaves it out, so an undo does "
+            "not notice changes of its values"
+        )
 
 
 def _size(column: Column) -> int:

@@ -11,6 +11,7 @@ from spade_spark.errors import SettingsError, WarehouseError
 from spade_spark.settings import WarehouseSettings
 from spade_spark.warehouse import preflight
 from spade_spark.warehouse.dialects.base import open_warehouse
+from spade_spark.workflows.preview import column_differences
 from tests.warehouse.conftest import ROLE
 from tests.warehouse.harness import NEW, REPLACED, WINDOW, WarehouseHarness
 
@@ -398,6 +399,17 @@ def test_a_column_type_that_copy_cannot_load_is_reported(on_redshift):
     on_redshift.create_table(columns={"time": "timestamp", "name": "inet", "n": "integer"}, rows=())
     (problem,) = problems(on_redshift)
     assert 'column "name" has type inet, which COPY cannot load from text' in problem
+
+
+def test_the_columns_that_the_fingerprint_leaves_out_are_named(on_redshift):
+    columns = {"time": "timestamp", "name": "varchar(5)", "n": "integer", "data": "bytea"}
+    on_redshift.create_table(columns=columns, rows=())
+    (status,) = check(on_redshift)
+    assert list(column_differences(LOGIN, status)) == [
+        "data is not in Blueprint: new rows get its default value",
+        "data is bytea: the fingerprint leaves it out, so an undo does not notice changes of its "
+        "values",
+    ]
 
 
 def test_names_are_folded_to_lower_case_on_redshift(on_redshift):

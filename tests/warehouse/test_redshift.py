@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from datetime import timedelta
 
 import pytest
 
@@ -24,6 +25,7 @@ from spade_spark.warehouse.window_swap import WindowSwap
 from tests.support.redshift import RedshiftServer
 from tests.warehouse.conftest import KEYS, ROLE
 from tests.warehouse.harness import (
+    COLUMNS,
     FAST_RETRIES,
     NEW,
     OLD,
@@ -172,6 +174,34 @@ def test_each_staging_column_has_the_default_encoding_of_its_type():
     columns = [WarehouseColumn(f"c{n}", type_, not_null=False) for n, type_ in enumerate(types)]
     create = warehouse.create_stage("stage", "s", "t", columns, None).sql()
     assert re.findall(r"ENCODE (\w+)", create) == list(types.values())
+
+
+def test_the_fingerprint_leaves_out_columns_that_cannot_be_hashed(on_redshift, redshift):
+    """PostgreSQL's type bytea stands for VARBYTE here."""
+    columns = {**COLUMNS, "span": "interval day to second", "data": "bytea"}
+    on_redshift.create_table(columns=columns, rows=())
+    on_redshift.execute(
+        f"INSERT INTO {on_redshift.schema}.login VALUES "
+        "('2017-11-04 13:00:00', 'old', 1, '1 day', 'x')"
+    )
+    redshift.clear_faults()
+    on_redshift.load_table(on_redshift.write_files(*NEW))
+    undo(on_redshift)
+    hashes = [sql for sql in redshift.statements if "FNV_HASH" in sql]
+    assert len(hashes) == 3  # after the load, before the undo and after the undo
+    assert all('"n"' in sql and '"span"' not in sql and '"data"' not in sql for sql in hashes)
+    ((time, *values, data),) = on_redshift.rows()
+    assert (time, *values) == ("2017-11-04 13:00:00", "old", 1, timedelta(days=1))
+    assert bytes(data) == b"x"
+
+
+def test_a_super_value_above_the_limit_of_varchar_is_not_serialized():
+    warehouse = Redshift(ConnectionInfo.parse("redshift://h"), S3Settings(), CopyCredentials())
+    hashed = warehouse.row_hash([WarehouseColumn("s", "super", not_null=False)]).sql()
+    assert (
+        'CASE WHEN JSON_SIZE("s") <= 65535 THEN JSON_SERIALIZE("s") '
+        'ELSE CAST(JSON_SIZE("s") AS VARCHAR) END' in hashed
+    )
 
 
 def test_a_plan_shows_the_statements_sent_without_secrets(on_redshift, redshift):

@@ -22,6 +22,7 @@ from spade_spark.warehouse.load_history import latest_load, replay_log_rows
 from spade_spark.warehouse.rollback import UndoPlan, plan_undo, undo_tables
 from spade_spark.warehouse.target_rows import schemas_from_settings
 from tests.warehouse.harness import (
+    COLUMNS,
     FAST_RETRIES,
     GUARDS,
     NEW,
@@ -325,6 +326,19 @@ def test_a_reader_sees_the_rows_before_or_after_an_undo_but_no_mixture(harness):
             undo_one(harness, tag)
     assert seen <= {(("old", 40),), (("new", 50),)}
     assert (("old", 40),) in seen
+
+
+def test_the_fingerprint_covers_all_types_of_postgresql(on_postgres):
+    columns = {**COLUMNS, "j": "json", "x": "xml", "p": "point", "b": "bytea"}
+    on_postgres.create_table(columns=columns, rows=())
+    on_postgres.load_table(on_postgres.write_files(*NEW))
+    on_postgres.execute(f"UPDATE {on_postgres.schema}.login SET p = '(1,2)'")
+    (load,) = loads(on_postgres)
+    (outcome,) = undo_tables(
+        on_postgres.warehouse, [load], on_postgres.settings, guards=GUARDS, verify_lock=no_lock
+    )
+    assert isinstance(outcome, LoadFailed)
+    assert "was changed after run tag tag was loaded" in outcome.reason
 
 
 # The statements of an undo's transaction, as patterns.

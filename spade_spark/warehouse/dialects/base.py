@@ -77,6 +77,9 @@ class Warehouse(Protocol):
             WarehouseError: Files are missing, unreadable, or differ in size from the manifest.
         """
 
+    def can_hash(self, column: WarehouseColumn) -> bool:
+        """Whether :meth:`row_hash` accepts the column."""
+
     def row_hash(self, columns: Sequence[WarehouseColumn]) -> Sql:
         """Return an expression that hashes these columns of a row to a summable number."""
 

@@ -100,6 +100,10 @@ class Postgres:
                     _copy_file(session, copy, stream, files.table, file.url)
         return dict(converter.truncated)
 
+    def can_hash(self, column: WarehouseColumn) -> bool:  # noqa: ARG002 - part of the protocol
+        """Return true: every type has a text form."""
+        return True
+
     def row_hash(self, columns: Sequence[WarehouseColumn]) -> Sql:
         """Hash the row as text, which distinguishes NULL from an empty value."""
         names = identifiers(column.name for column in columns)
