@@ -20,7 +20,7 @@
     │   ├── ConnectionLostError      the connection broke before the commit
     │   └── LookupUnavailableError   a lookup service does not answer
     ├── LockLostError                another process took over the lock; no more tables are changed
-    ├── CommitOutcomeUnknownError    the connection broke during a commit; check before a retry
+    ├── CommitOutcomeUnknownError    a commit was not confirmed; check before a retry
     └── InternalError                a bug in this program, such as audit counts that do not balance
 
 The exit status is 1 unless noted. A message is complete without its context: it says what
@@ -108,7 +108,7 @@ class LockLostError(SpadeError):
 
 
 class CommitOutcomeUnknownError(SpadeError):
-    """The connection broke during a commit; only the replay log shows if it succeeded."""
+    """A commit was not confirmed; only the replay log shows if it succeeded."""
 
 
 class InternalError(SpadeError):

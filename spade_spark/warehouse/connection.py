@@ -206,7 +206,7 @@ class Session:
             begin: The statement that begins the transaction; ``BEGIN`` by default.
 
         Raises:
-            CommitOutcomeUnknownError: COMMIT was sent, but the response was lost.
+            UnconfirmedCommitError: COMMIT was sent, but not answered with COMMIT.
         """
         self.run(begin or BEGIN)
         try:
@@ -269,25 +269,37 @@ class Session:
             ) from None
 
     def _commit(self) -> None:
+        """Commit. Only the answer COMMIT is a success, and only a conflict is surely a rollback."""
         try:
             with self._connection.cursor() as cursor:
                 cursor.execute(COMMIT.sql())
                 status = cursor.statusmessage
         except psycopg2.Error as error:
-            if (
-                self._connection.closed
-                or error.pgcode is None
-                or error.pgcode.startswith(_CONNECTION_LOST)
-            ):
-                raise CommitOutcomeUnknownError(
-                    f"the connection to {self.connection_info} was lost during COMMIT; it is "
-                    "unknown whether the transaction was committed"
-                ) from None
-            raise self._classify_error(error, COMMIT) from None
+            failure = self._classify_error(error, COMMIT)
+            if isinstance(failure, SerializationError):
+                raise failure from None
+            if error.pgcode is None or isinstance(failure, ConnectionLostError):
+                failure = ConnectionLostError(
+                    f"the connection to {self.connection_info} was lost during COMMIT, and the "
+                    "transaction was rolled back"
+                )
+            raise self._unconfirmed(failure) from None
         if status != "COMMIT":
-            raise WarehouseError(
-                f"the warehouse answered COMMIT with {status}: the transaction was rolled back"
+            raise self._unconfirmed(
+                ConnectionLostError(
+                    f"{self.connection_info} answered COMMIT with {status or 'nothing'}, and the "
+                    "transaction was rolled back"
+                )
             )
+
+    def _unconfirmed(self, if_rolled_back: SpadeError) -> UnconfirmedCommitError:
+        # The end of the session ends its transaction, and so releases its locks.
+        self.close()
+        return UnconfirmedCommitError(
+            f"{self.connection_info} did not confirm COMMIT; it is unknown whether the transaction "
+            "was committed",
+            if_rolled_back,
+        )
 
     @contextmanager
     def _cursor(self, statement: Sql) -> Iterator[Any]:
@@ -344,6 +356,21 @@ class StatementError(WarehouseError):
         super().__init__(message, sqlstate, context)
         self.sqlstate = sqlstate
         self.context = context
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class UnconfirmedCommitError(CommitOutcomeUnknownError):
+    """COMMIT was sent, but not answered with COMMIT. The session is closed.
+
+    Attributes:
+        if_rolled_back: The error to raise if the transaction turns out to be rolled back.
+    """
+
+    def __init__(self, message: str, if_rolled_back: SpadeError) -> None:
+        super().__init__(message, if_rolled_back)
+        self.if_rolled_back = if_rolled_back
 
     def __str__(self) -> str:
         return str(self.args[0])

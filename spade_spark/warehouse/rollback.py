@@ -14,8 +14,6 @@ from datetime import datetime
 
 from spade_spark.errors import (
     AlreadyUndoneError,
-    CommitOutcomeUnknownError,
-    ConnectionLostError,
     GuardError,
     InternalError,
     WarehouseError,
@@ -38,7 +36,7 @@ from spade_spark.warehouse.concurrency import (
     replacing_transaction,
     run_concurrently,
 )
-from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.connection import Session, UnconfirmedCommitError
 from spade_spark.warehouse.control_objects import ensure_control_objects
 from spade_spark.warehouse.dialects.base import Warehouse
 from spade_spark.warehouse.guards import LoadGuards, fingerprint, guard_row_count
@@ -228,12 +226,9 @@ class _TableUndo:
                 result = self._replace(session, plan, ts, distribution)
         except AlreadyUndoneError:
             return UndoAlreadyDone(self.load.table)
-        except CommitOutcomeUnknownError:
+        except UnconfirmedCommitError as unconfirmed:
             if result is None or not self.attempts.check_committed(ts):
-                raise ConnectionLostError(
-                    f"the connection was lost during the commit of {self.load.table}; the "
-                    "transaction was rolled back"
-                ) from None
+                raise unconfirmed.if_rolled_back from None
         finally:
             sessions.close(session)
         assert result is not None  # the transaction ended without an error

@@ -81,8 +81,8 @@ class TableAttempts:
             return self._retry(query)
         except SpadeError as error:
             raise CommitOutcomeUnknownError(
-                f"{key.table}: the connection was lost during COMMIT, and it is unknown whether "
-                f"the rows were replaced ({error}). Run the same command again: it first looks for "
+                f"{key.table}: COMMIT was not confirmed, and it is unknown whether the rows were "
+                f"replaced ({error}). Run the same command again: it first looks for "
                 f"the result in {key.control}.{replay_log.TABLE_NAME}"
             ) from None
 

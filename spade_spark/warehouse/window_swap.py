@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from spade_spark.errors import (
-    CommitOutcomeUnknownError,
-    ConnectionLostError,
     GuardError,
     InternalError,
     WarehouseError,
@@ -24,7 +22,13 @@ from spade_spark.runs.load_results import TableFiles
 from spade_spark.warehouse import replay_log
 from spade_spark.warehouse.backup import backup_and_delete, backup_only, backup_sql, backup_table
 from spade_spark.warehouse.concurrency import LockCheck, SessionPool, replacing_transaction
-from spade_spark.warehouse.connection import BEGIN, BEGIN_SERIALIZABLE, COMMIT, Session
+from spade_spark.warehouse.connection import (
+    BEGIN,
+    BEGIN_SERIALIZABLE,
+    COMMIT,
+    Session,
+    UnconfirmedCommitError,
+)
 from spade_spark.warehouse.dialects.base import Warehouse
 from spade_spark.warehouse.guards import LoadGuards, fingerprint, guard_row_count
 from spade_spark.warehouse.information_schema import Distribution, WarehouseColumn
@@ -211,9 +215,9 @@ def stage(session: Session, swap: WindowSwap) -> StagedRows:
     session.run(swap.create_stage(columns, distribution))
     try:
         truncated = swap.warehouse.load_stage(session, swap.stage, columns, swap.files)
-    except CommitOutcomeUnknownError as unknown:
+    except UnconfirmedCommitError as unconfirmed:
         # Committed or not, the temporary table ended with its session.
-        raise ConnectionLostError(str(unknown)) from None
+        raise unconfirmed.if_rolled_back from None
     ((total, in_window),) = session.rows(swap.count_staged())
     if total != swap.files.rows:
         raise WarehouseError(
@@ -266,8 +270,8 @@ def swap_window(
         guards: Whether a run tag may be loaded again.
         sessions: Opens the session that reads the replay log.
         verify_lock: Verifies the run's lock; called right before rows are changed.
-        was_committed: Whether the replay log has the row with this time. Called if the connection
-            was lost during COMMIT.
+        was_committed: Whether the replay log has the row with this time. Called if COMMIT was not
+            confirmed.
 
     Returns:
         The result; or the load of another session that made this one unnecessary.
@@ -277,9 +281,10 @@ def swap_window(
             smaller window.
         SerializationError: A concurrent transaction prevented this one; nothing was changed.
         ConnectionLostError: The connection was lost; nothing was changed.
+        StatementError: The warehouse rejected a statement or the COMMIT; nothing was changed.
         LockLostError: Another command took over the run's lock; nothing was changed.
-        CommitOutcomeUnknownError: The connection was lost during COMMIT, and ``was_committed``
-            could not find out whether it succeeded.
+        CommitOutcomeUnknownError: COMMIT was not confirmed, and ``was_committed`` could not find
+            out whether it succeeded.
     """
     session, rows = staged.session, swap.rows
     result: SwapResult | None = None
@@ -312,12 +317,9 @@ def swap_window(
                 )
             )
             result = SwapResult(deleted, inserted)
-    except CommitOutcomeUnknownError:
+    except UnconfirmedCommitError as unconfirmed:
         if result is None or not was_committed(ts):
-            raise ConnectionLostError(
-                f"the connection was lost during the commit of {swap.table}; the transaction was "
-                "rolled back"
-            ) from None
+            raise unconfirmed.if_rolled_back from None
     assert result is not None  # the transaction ended without an error
     return result
 

@@ -13,7 +13,12 @@ from spade_spark.errors import (
     SettingsError,
     WarehouseError,
 )
-from spade_spark.warehouse.connection import ConnectionInfo, Session, StatementError
+from spade_spark.warehouse.connection import (
+    ConnectionInfo,
+    Session,
+    StatementError,
+    UnconfirmedCommitError,
+)
 from spade_spark.warehouse.sql import Secret, Sql
 
 
@@ -122,12 +127,39 @@ def test_errors_are_translated_by_whether_a_retry_can_help(redshift, action, opt
         ("refuse", SerializationError),
         ("drop_before", CommitOutcomeUnknownError),
         ("drop_after", CommitOutcomeUnknownError),
+        ("refuse_after", SerializationError),
     ],
 )
 def test_a_failed_commit_is_rejected_or_unknown(redshift, action, error):
     with Session(ConnectionInfo.parse(redshift.url)) as session:
         redshift.inject("^COMMIT", action)
         with pytest.raises(error), session.transaction():
+            session.run(Sql("SELECT 1"))
+
+
+@pytest.mark.parametrize(
+    ("action", "options", "expected"),
+    [
+        ("answer", {"tag": "ROLLBACK"}, ConnectionLostError),
+        ("answer", {"tag": "BEGIN"}, ConnectionLostError),
+        ("answer", {"tag": ""}, ConnectionLostError),
+        ("refuse", {"sqlstate": "53100", "message": "Disk Full"}, StatementError),
+        ("refuse_after", {"sqlstate": "XX000", "message": "internal error"}, StatementError),
+        ("refuse", {"sqlstate": "57P01", "message": "shutting down"}, ConnectionLostError),
+    ],
+)
+def test_any_other_answer_to_commit_is_an_unknown_outcome_and_ends_the_session(
+    redshift, action, options, expected
+):
+    with Session(ConnectionInfo.parse(redshift.url)) as session:
+        redshift.inject("^COMMIT", action, detail="", **options)
+        with (
+            pytest.raises(UnconfirmedCommitError, match="it is unknown whether") as raised,
+            session.transaction(),
+        ):
+            session.run(Sql("SELECT 1"))
+        assert type(raised.value.if_rolled_back) is expected
+        with pytest.raises(ConnectionLostError):
             session.run(Sql("SELECT 1"))
 
 
@@ -142,11 +174,12 @@ def test_a_transaction_rolls_back_on_any_error_and_the_session_stays_usable(shar
         assert session.rows(Sql("SELECT COUNT(*) FROM t")) == [(0,)]
 
 
-def test_a_commit_that_the_warehouse_turned_into_a_rollback_is_an_error(shared_database):
+def test_a_commit_that_the_warehouse_turned_into_a_rollback_is_not_confirmed(shared_database):
     with (
         Session(ConnectionInfo.parse(shared_database)) as session,
-        pytest.raises(WarehouseError, match="answered COMMIT with ROLLBACK"),
+        pytest.raises(UnconfirmedCommitError) as raised,
         session.transaction(),
         pytest.raises(StatementError),
     ):
         session.run(Sql("SELECT 1/0"))
+    assert "answered COMMIT with ROLLBACK" in str(raised.value.if_rolled_back)

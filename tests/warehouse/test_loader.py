@@ -132,6 +132,44 @@ def test_a_commit_that_succeeds_after_the_connection_was_lost_is_not_repeated(re
     assert sum('DELETE FROM "physical' in sql for sql in redshift.statements) == 1
 
 
+@pytest.mark.parametrize("transaction", [0, 1], ids=["COPY", "swap"])
+@pytest.mark.parametrize(
+    ("action", "options"),
+    [
+        ("answer", {"tag": "ROLLBACK"}),
+        ("answer", {"tag": "BEGIN"}),
+        ("refuse_after", {"sqlstate": "XX000", "message": "internal error", "detail": ""}),
+    ],
+    ids=["ROLLBACK", "BEGIN", "error"],
+)
+def test_a_commit_that_succeeds_with_another_answer_is_looked_up_and_not_repeated(
+    ready, redshift, action, options, transaction
+):
+    """An error on the COMMIT of a COPY fails, because the staged rows are lost with the session."""
+    harness, files = ready
+    redshift.inject("^COMMIT", action, skip=transaction, **options)
+    (outcome,) = harness.load(files)
+    if action == "refuse_after" and transaction == 0:
+        assert "internal error" in outcome.reason
+        (outcome,) = harness.load(files)
+    assert isinstance(outcome, TableLoaded), outcome
+    assert harness.rows() == REPLACED
+    assert len(harness.replay_log()) == 1
+    assert sum('DELETE FROM "physical' in sql for sql in redshift.statements) == 1
+
+
+@pytest.mark.parametrize("tag", ["ROLLBACK", "BEGIN"])
+def test_a_commit_that_rolls_back_with_another_answer_is_looked_up_and_repeated(
+    ready, redshift, tag
+):
+    harness, files = ready
+    redshift.inject("^COMMIT", "answer", skip=1, tag=tag, instead="ROLLBACK")
+    harness.load_table(files)
+    assert harness.rows() == REPLACED
+    assert len(harness.replay_log()) == 1
+    assert sum('DELETE FROM "physical' in sql for sql in redshift.statements) == 2
+
+
 def test_a_forced_load_distinguishes_its_row_in_the_replay_log_from_the_earlier_one(
     ready, redshift
 ):

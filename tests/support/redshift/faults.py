@@ -10,7 +10,9 @@ from typing import Literal
 
 from tests.support.fault_points import FaultTrigger
 
-Action = Literal["refuse", "drop_before", "drop_after", "drop_then_run", "call"]
+Action = Literal[
+    "refuse", "refuse_after", "answer", "drop_before", "drop_after", "drop_then_run", "call"
+]
 
 
 @dataclass
@@ -19,12 +21,15 @@ class Fault(FaultTrigger):
 
     Attributes:
         statement: A regular expression that is searched in statements.
-        action: ``refuse``: reject the statement; ``drop_before``, ``drop_after``: drop the
-            connection before or after running it; ``drop_then_run``: drop the connection, then
-            run it; ``call``: call a function first.
+        action: ``refuse``: reject the statement; ``refuse_after``: run it, but answer with the
+            error; ``answer``: run it, but answer with another command tag; ``drop_before``,
+            ``drop_after``: drop the connection before or after running it; ``drop_then_run``:
+            drop the connection, then run it; ``call``: call a function first.
         message: The error message.
         detail: The error's detail.
         sqlstate: The SQLSTATE.
+        tag: The command tag for ``answer``.
+        instead: For ``answer``: a statement to run instead.
         seconds: How long the session stays open in the warehouse after a drop. With
             ``drop_then_run``: the delay before the statement runs.
         function: The function for ``call``. It runs in the session's thread.
@@ -38,6 +43,8 @@ class Fault(FaultTrigger):
         "647671, 647682 (pid:23880)"
     )
     sqlstate: str = "XX000"
+    tag: str = ""
+    instead: str = ""
     seconds: float = 0
     function: Callable[[], None] = lambda: None
 

@@ -81,6 +81,14 @@ class Session:
             return self._respond(sql)
         if fault.action == "refuse":
             return self._refuse(sql, fault)
+        if fault.action in ("answer", "refuse_after"):
+            self._respond(fault.instead or sql)
+            answer = (
+                Message(b"C", fault.tag.encode() + b"\0")
+                if fault.action == "answer"
+                else wire.error(fault.sqlstate, fault.message, fault.detail)
+            )
+            return [answer, wire.ready(self._backend.status)]
         if fault.action == "drop_after":
             self._respond(sql)
         self._client.close()
