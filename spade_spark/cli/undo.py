@@ -32,6 +32,11 @@ from spade_spark.cli.options import CONF, RSURL, read_settings, require_warehous
     help="Do not undo a table if backup rows / existing rows is below X. "
     "Default: warehouse.min_rows_ratio.",
 )
+@click.option(
+    "--latest",
+    is_flag=True,
+    help="Undo only the newest load of each table, if TAG was loaded several times.",
+)
 @click.option("--force", is_flag=True, help="Undo even if the rows have changed since the load.")
 @click.option(
     "--take-over",
@@ -54,13 +59,16 @@ def command(
     poolsize: int,
     allow_empty: bool,
     min_rows_ratio: float | None,
+    latest: bool,
     force: bool,
     take_over: tuple[str, ...],
     yes: bool,
     as_json: bool,
 ) -> int:
-    r"""Restore the rows that the load of run TAG replaced, in all its tables or the named ones.
+    r"""Restore the rows that the loads of run TAG replaced, in all its tables or the named ones.
 
+    If TAG was loaded into a table several times, its loads are undone from the newest to the
+    oldest.
     The rows that the undo deletes are backed up too. To revert the undo:
 
     \b
@@ -79,7 +87,7 @@ def command(
     from spade_spark.reporting.undo import print_undo, undo_json  # noqa: PLC0415 - see above
     from spade_spark.workflows.undo import UndoRequest, undo  # noqa: PLC0415 - see above
 
-    request = UndoRequest(tag, tables, poolsize, allow_empty, force, take_over)
+    request = UndoRequest(tag, tables, poolsize, allow_empty, force, take_over, latest)
     report = undo(request, settings, ConsoleReporter(Console(stderr=True), ask=not yes))
     if as_json:
         click.echo(undo_json(report))

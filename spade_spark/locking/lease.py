@@ -22,6 +22,7 @@ other's work. It does not cover replays that write below another output store.
 from __future__ import annotations
 
 import random
+import shlex
 import time
 import uuid
 from collections.abc import Callable, Collection
@@ -59,6 +60,7 @@ class LeaseRequest:
         tables: The tables whose rows it replaces; None for all, empty if it loads nothing.
         start: START as in the time column: Pacific wall-clock time without a zone.
         end: END, likewise.
+        command: The command that holds the lease if it is not a replay: ``undo``.
     """
 
     id: str
@@ -67,9 +69,12 @@ class LeaseRequest:
     tables: tuple[str, ...] | None
     start: datetime
     end: datetime
+    command: str = ""
 
     @classmethod
-    def new(cls, run_tag: str, window: Window, tables: tuple[str, ...] | None) -> LeaseRequest:
+    def new(
+        cls, run_tag: str, window: Window, tables: tuple[str, ...] | None, command: str = ""
+    ) -> LeaseRequest:
         """Create a request of this process."""
         return cls(
             id=uuid.uuid4().hex,
@@ -78,6 +83,7 @@ class LeaseRequest:
             tables=tables,
             start=window.wall_start,
             end=window.wall_end,
+            command=command,
         )
 
     def conflicts_with(self, other: LeaseRequest) -> bool:
@@ -91,7 +97,15 @@ class LeaseRequest:
         window = f"the window {self.start} to {self.end} Pacific"
         tables = "all tables" if self.tables is None else ", ".join(self.tables)
         action = f"replaces {tables} in {window}" if tables else f"transforms {window}"
-        return f"run tag {self.run_tag} ({self.process}), which {action}"
+        command = f"the {self.command} of " if self.command else ""
+        return f"{command}run tag {self.run_tag} ({self.process}), which {action}"
+
+    @property
+    def resume_hint(self) -> str:
+        """What to do after the process of this request has died."""
+        if self.command == "undo":
+            return f"run it again with {shlex.join(['spade-spark', 'undo', self.run_tag])}"
+        return f"resume it with --runtag {self.run_tag}"
 
 
 class Lease(
@@ -178,7 +192,7 @@ class LeaseTable:
         ended = lease.request.process.has_ended()
         reason = " and its process has ended" if ended else ", so it may be dead"
         return (
-            f"{holder}{reason}: resume it with --runtag {tag}, or, if you are sure that it no "
+            f"{holder}{reason}: {lease.request.resume_hint}, or, if you are sure that it no "
             f"longer runs, take over its lock with --take-over {tag}"
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spade_spark.reporting.render import print_parts, to_json
-from spade_spark.runs.load_results import LoadFailed, UndoSucceeded
+from spade_spark.runs.load_results import LoadFailed, RemainingLoad, UndoSucceeded
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,11 @@ class UndoReport:
         run_tag: The run whose loads were undone.
         warehouse: ``host:port/database``.
         tag: The undo's own tag in the replay log, by which it can be undone.
-        tables: The outcome of each table.
+        tables: The outcome of each load, in the order of a table's loads. After a failure, the
+            older loads of the table have no outcome.
         passed: Tables that an earlier undo restored.
+        remaining: The loads of the run that are still in effect, also into other tables.
+        next: The command that undoes the remaining loads; empty if there are none.
     """
 
     run_tag: str
@@ -30,6 +34,8 @@ class UndoReport:
     tag: str
     tables: tuple[UndoSucceeded | LoadFailed, ...]
     passed: tuple[str, ...] = ()
+    remaining: tuple[RemainingLoad, ...] = ()
+    next: str = ""
 
     @property
     def complete(self) -> bool:
@@ -43,7 +49,7 @@ def print_undo(report: UndoReport, console: Console) -> None:
 
 
 def undo_json(report: UndoReport) -> str:
-    """Return JSON: ``{"run_tag", "warehouse", "tag", "tables", "passed", "complete"}``."""
+    """Return the report as JSON: its attributes, and ``"complete"``."""
     return to_json(report)
 
 
@@ -56,12 +62,28 @@ def _parts(report: UndoReport) -> Iterator[RenderableType]:
     for outcome in report.tables:
         if isinstance(outcome, LoadFailed):
             yield Text(f"Table {outcome.table} was not undone: {outcome.reason}", style="red")
+    partly = f"Run {report.run_tag} is partly undone. Not undone: {_remaining(report)}."
     if not report.complete:
+        if report.remaining:
+            yield Text(partly, style="red")
         yield Text("INCOMPLETE: see the errors above", style="bold red")
+        yield Text(f"To undo the rest, fix the errors, then run: {report.next}")
         return
-    yield Text(f"Done. Run {report.run_tag} is undone.", style="bold green")
+    if report.remaining:
+        yield Text(f"Done. {partly}", style="bold yellow")
+        yield Text(f"To undo the rest: {report.next}")
+    else:
+        yield Text(f"Done. Run {report.run_tag} is undone.", style="bold green")
     if report.passed or any(map(_has_backup, report.tables)):
         yield Text(f"To restore the deleted rows: spade-spark undo {report.tag}")
+
+
+def _remaining(report: UndoReport) -> str:
+    """The tables of the remaining loads, with the number of loads where it is not one."""
+    loads = Counter(load.table for load in report.remaining)
+    return ", ".join(
+        table if count == 1 else f"{table} ({count:,} loads)" for table, count in loads.items()
+    )
 
 
 def _has_backup(outcome: UndoSucceeded | LoadFailed) -> bool:

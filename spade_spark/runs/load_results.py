@@ -113,7 +113,7 @@ LoadOutcome = TableLoaded | LoadAlreadyDone | LoadFailed
 
 @dataclass(frozen=True)
 class UndoSucceeded:
-    """A table whose window was restored to the state before a load.
+    """A load that was undone: its window was restored to the state before it.
 
     Attributes:
         table: The table's name.
@@ -122,6 +122,7 @@ class UndoSucceeded:
         inserted: Rows that were restored.
         backup: The backup table of the deleted rows; empty if there is none.
         seconds: Duration.
+        loaded_at: When the load that was undone was committed, UTC.
     """
 
     table: str
@@ -130,6 +131,7 @@ class UndoSucceeded:
     inserted: int
     backup: str
     seconds: float
+    loaded_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -143,8 +145,25 @@ class UndoAlreadyDone:
     table: str
 
 
+@dataclass(frozen=True)
+class RemainingLoad:
+    """A load of an undone run tag that is still in effect.
+
+    Attributes:
+        table: The table's name.
+        window: The window as text.
+        loaded_at: When it was committed, UTC.
+        inserted: Rows inserted.
+    """
+
+    table: str
+    window: str
+    loaded_at: datetime
+    inserted: int
+
+
 UndoOutcome = UndoSucceeded | UndoAlreadyDone | LoadFailed
-"""The result of undoing the load of one table."""
+"""The result of undoing one load of a table."""
 
 
 @dataclass(frozen=True)

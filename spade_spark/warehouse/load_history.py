@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 
 from spade_spark.errors import AlreadyLoadedError, GuardError
@@ -69,8 +70,14 @@ class ReplayLogRow:
         The fingerprint starts with the number of rows afterwards. Without a fingerprint, all rows
         of the window were deleted.
         """
+        after = self.rows_after
+        return self.deleted if after is None else after - self.inserted + self.deleted
+
+    @property
+    def rows_after(self) -> int | None:
+        """The number of rows in the window afterwards; None without a fingerprint."""
         after = self.fingerprint.partition(":")[0]
-        return int(after) - self.inserted + self.deleted if after else self.deleted
+        return int(after) if after else None
 
     @property
     def is_undo(self) -> bool:
@@ -134,34 +141,108 @@ def next_log_time(history: Sequence[ReplayLogRow]) -> datetime:
     return at.replace(tzinfo=None)
 
 
-def latest_load(rows: Iterable[ReplayLogRow], run_tag: str, table: str) -> ReplayLogRow | None:
-    """Return the latest load of a run tag into a table."""
-    loads = [row for row in rows if (row.run_tag, row.table) == (run_tag, table)]
-    return max(loads, key=lambda row: row.at, default=None)
+class LoadHistory:
+    """The rows of the replay log, with each undo matched to the load that it undid.
 
+    An undo row does not name the load that it undid. It has the load's table and window, and its
+    run tag is ``undo-`` and the load's. It undid the newest earlier load with these that was not
+    undone at that time: the loads of one window are a stack. An undo can itself be undone, and is
+    then matched in the same way.
 
-def find_undo(row: ReplayLogRow, rows: Sequence[ReplayLogRow]) -> ReplayLogRow | None:
-    """Return the undo of ``row`` that is in effect: that has not been undone itself.
-
-    An undo refers to the latest earlier load of its run tag.
+    Attributes:
+        rows: The rows, the oldest first.
     """
-    for undo in rows:
-        if undo.table != row.table or undo.run_tag != UNDO + row.run_tag or undo.at <= row.at:
+
+    def __init__(self, rows: Iterable[ReplayLogRow]) -> None:
+        self.rows = tuple(sorted(rows, key=lambda row: row.at))
+        self._by_table: defaultdict[str, list[ReplayLogRow]] = defaultdict(list)
+        self._by_window: defaultdict[_WindowKey, list[ReplayLogRow]] = defaultdict(list)
+        self._undos: defaultdict[ReplayLogRow, list[ReplayLogRow]] = defaultdict(list)
+        for row in self.rows:
+            undone = row.is_undo and self.target_of_undo(row.run_tag.removeprefix(UNDO), row)
+            if undone:
+                self._undos[undone].append(row)
+            self._by_table[row.table].append(row)
+            self._by_window[row.run_tag, row.table, row.start, row.end].append(row)
+
+    def undo_of(self, row: ReplayLogRow) -> ReplayLogRow | None:
+        """Return the undo of ``row`` that is in effect: that has not been undone itself."""
+        undos = self._undos.get(row, ())
+        return next((undo for undo in undos if self.undo_of(undo) is None), None)
+
+    def target_of_undo(self, run_tag: str, row: ReplayLogRow) -> ReplayLogRow | None:
+        """Return what an undo of ``run_tag`` in the table and window of ``row`` would undo."""
+        rows = self._by_window.get((run_tag, row.table, row.start, row.end), ())
+        return next((other for other in reversed(rows) if self.undo_of(other) is None), None)
+
+    def loads(self, run_tag: str, table: str) -> list[ReplayLogRow]:
+        """Return all loads of a run tag into a table, the oldest first."""
+        return [row for row in self._by_table.get(table, ()) if row.run_tag == run_tag]
+
+    def later_changes(self, row: ReplayLogRow) -> list[ReplayLogRow]:
+        """Return later loads and undos in effect whose windows overlap that of ``row``.
+
+        A load that was undone later is left out, and so is its undo: together they changed nothing.
+        """
+        rows = self._by_table.get(row.table, ())
+        later = [change for change in rows if change.at > row.at and change.overlaps(row)]
+        undone = {change: undo for change in later if (undo := self.undo_of(change))}
+        cancelled = {*undone, *undone.values()}
+        return [change for change in later if change not in cancelled]
+
+    def of_table(self, table: str) -> LoadHistory:
+        """Return the history of one table."""
+        return LoadHistory(self._by_table.get(table, ()))
+
+    def with_undo(self, row: ReplayLogRow) -> LoadHistory:
+        """Return the history as it will be after an undo of ``row``."""
+        at = self.rows[-1].at + timedelta(microseconds=1)
+        return LoadHistory((*self.rows, replace(row, run_tag=UNDO + row.run_tag, at=at)))
+
+
+_WindowKey = tuple[str, str, datetime, datetime]
+"""Run tag, table, START and END."""
+
+
+@dataclass(frozen=True)
+class UndoStep:
+    """One load that is to be undone.
+
+    Attributes:
+        load: The load.
+        history: The replay log, as it is right before this step.
+        newer: The loads that the same command undoes first.
+    """
+
+    load: ReplayLogRow
+    history: LoadHistory
+    newer: tuple[ReplayLogRow, ...] = ()
+
+    @property
+    def is_covered(self) -> bool:
+        """Whether a newer load still covers rows of this one, until it is undone."""
+        return any(self.load.overlaps(load) for load in self.newer)
+
+
+def undo_steps(history: LoadHistory, run_tag: str, table: str) -> tuple[UndoStep, ...]:
+    """Return the loads that an undo of ``run_tag`` undoes in a table, the newest first.
+
+    These are its loads that are not undone. An undo whose load was repeated afterwards is left
+    out, unless it is the newest: the repeated load has replaced the rows that it restored, and the
+    undo of a later undo brings the repeated load back.
+    """
+    planned = history.of_table(table)
+    loads = planned.loads(run_tag, table)
+    steps: list[UndoStep] = []
+    for load in reversed(loads):
+        if planned.undo_of(load):
             continue
-        before = [other for other in rows if other.at < undo.at]
-        if latest_load(before, row.run_tag, row.table) == row and find_undo(undo, rows) is None:
-            return undo
-    return None
-
-
-def later_changes(row: ReplayLogRow, rows: Sequence[ReplayLogRow]) -> list[ReplayLogRow]:
-    """Return later loads and undos in effect whose windows overlap that of ``row``.
-
-    A load that was undone later is left out, and so is its undo: together they changed nothing.
-    """
-    later = [change for change in rows if change.at > row.at and change.overlaps(row)]
-    undone = {change: undo for change in later if (undo := find_undo(change, rows))}
-    return [change for change in later if change not in undone and change not in undone.values()]
+        repeated = any(load.run_tag == UNDO + row.run_tag for row in planned.later_changes(load))
+        if repeated and load is not loads[-1]:
+            continue
+        steps.append(UndoStep(load, planned, tuple(step.load for step in steps)))
+        planned = planned.with_undo(load)
+    return tuple(steps)
 
 
 def find_completed_load(
@@ -179,17 +260,21 @@ def find_completed_load(
             that load was undone or replaced since.
     """
     control = rows.schemas.control
-    load = latest_load(history, rows.run_tag, rows.table)
-    if load is None:
+    matched = LoadHistory(history)
+    loads = matched.loads(rows.run_tag, rows.table)
+    if not loads:
         return None
-    reason = _difference(load, rows, checksum) or _reason_not_in_effect(load, history)
-    if reason:
-        raise AlreadyLoadedError(
-            f"{rows.table} was not modified: run tag {rows.run_tag} was already loaded, at "
-            f"{load.at:%Y-%m-%d %H:%M:%S} UTC ({control}.{replay_log.TABLE_NAME}), but {reason}; "
-            "use --force to load it again"
-        )
-    return load
+    reasons = [
+        _difference(load, rows, checksum) or _reason_not_in_effect(load, matched) for load in loads
+    ]
+    for load, reason in zip(loads, reasons, strict=True):
+        if not reason:  # not always the latest: each part of a window can be loaded on its own
+            return load
+    raise AlreadyLoadedError(
+        f"{rows.table} was not modified: run tag {rows.run_tag} was already loaded, at "
+        f"{loads[-1].at:%Y-%m-%d %H:%M:%S} UTC ({control}.{replay_log.TABLE_NAME}), but "
+        f"{reasons[-1]}; use --force to load it again"
+    )
 
 
 def _difference(load: ReplayLogRow, rows: TargetRows, checksum: str) -> str:
@@ -201,14 +286,14 @@ def _difference(load: ReplayLogRow, rows: TargetRows, checksum: str) -> str:
     return ""
 
 
-def _reason_not_in_effect(load: ReplayLogRow, history: Sequence[ReplayLogRow]) -> str:
+def _reason_not_in_effect(load: ReplayLogRow, history: LoadHistory) -> str:
     """Say why the load is no longer in effect; empty if it is."""
-    undone = find_undo(load, history)
+    undone = history.undo_of(load)
     if undone:
         return f"was undone at {undone.at:%Y-%m-%d %H:%M:%S} UTC"
     # A replay of the run's own quarantine only adds rows.
     added = load.run_tag + QUARANTINE
-    changes = [row for row in later_changes(load, history) if row.run_tag != added]
+    changes = [row for row in history.later_changes(load) if row.run_tag != added]
     if not changes:
         return ""
     by = ", ".join(f"{row.run_tag} ({row.at:%Y-%m-%d %H:%M:%S} UTC)" for row in changes)
@@ -227,13 +312,14 @@ def check_append_target(history: Sequence[ReplayLogRow], rows: TargetRows, run_t
         GuardError: The load does not exist, was undone or replaced, or has a smaller window.
     """
     prefix = f"{rows.table} was not modified"
-    load = latest_load(history, run_tag, rows.table)
+    matched = LoadHistory(history)
+    load = next(reversed(matched.loads(run_tag, rows.table)), None)
     if load is None:
         raise GuardError(
             f"{prefix}: rows can only be added to those of run tag {run_tag}, which was not "
             f"loaded; load it first, with --skip-transform --runtag {run_tag}"
         )
-    undone = find_undo(load, history)
+    undone = matched.undo_of(load)
     if undone:
         raise GuardError(
             f"{prefix}: rows can only be added to those of run tag {run_tag}, which was undone at "
@@ -245,7 +331,7 @@ def check_append_target(history: Sequence[ReplayLogRow], rows: TargetRows, run_t
             f"{prefix}: run tag {run_tag} was loaded only for {load.window}, not for all of "
             f"{rows.window}, so rows cannot be added; replay the whole window"
         )
-    changes = [row for row in later_changes(load, history) if row.run_tag != rows.run_tag]
+    changes = [row for row in matched.later_changes(load) if row.run_tag != rows.run_tag]
     if changes:
         by = ", ".join(f"{row.run_tag} ({row.at:%Y-%m-%d %H:%M:%S} UTC)" for row in changes)
         raise GuardError(

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from spade_spark.errors import (
     AlreadyUndoneError,
@@ -42,16 +43,17 @@ from spade_spark.warehouse.dialects.base import Warehouse
 from spade_spark.warehouse.guards import LoadGuards, fingerprint, guard_row_count
 from spade_spark.warehouse.information_schema import Distribution, WarehouseColumn
 from spade_spark.warehouse.load_history import (
+    LoadHistory,
     ReplayLogRow,
-    find_undo,
-    later_changes,
-    latest_load,
+    UndoStep,
     next_log_time,
 )
 from spade_spark.warehouse.retry_policies import TABLE_RETRIES, with_remediation_hint
 from spade_spark.warehouse.sql import Sql, identifiers
 from spade_spark.warehouse.table_attempts import ProgressCallback, TableAttempts
 from spade_spark.warehouse.target_rows import TargetRows, WarehouseSchemas, schemas_from_settings
+
+_FORCED = "or use --force to restore the older rows and back up the current ones"
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,11 @@ class UndoPlan:
         rows: The rows to be replaced, under the undo's own tag.
         backup: The backup with the old rows.
         columns: The backup's columns.
-        current_rows: The current number of rows in the window.
+        current_rows: The number of rows in the window. If other loads are undone first, the number
+            that the window will then have according to the replay log.
         backup_rows: The number of rows in the backup.
+        is_unchecked: Whether the rows of the window can be checked only when other loads are
+            undone.
     """
 
     load: ReplayLogRow
@@ -73,6 +78,7 @@ class UndoPlan:
     columns: tuple[WarehouseColumn, ...]
     current_rows: int
     backup_rows: int
+    is_unchecked: bool = False
 
     def insert(self) -> Sql:
         """Return the INSERT of the backup; columns added since get their default values."""
@@ -93,9 +99,7 @@ def plan_undo(
     session: Session,
     warehouse: Warehouse,
     schemas: WarehouseSchemas,
-    load: ReplayLogRow,
-    history: Sequence[ReplayLogRow],
-    *,
+    step: UndoStep,
     guards: LoadGuards,
 ) -> UndoPlan:
     """Plan the undo of a load, if it can be undone. Nothing is changed.
@@ -104,8 +108,7 @@ def plan_undo(
         session: The session to use.
         warehouse: The warehouse.
         schemas: The schemas of its tables.
-        load: The load. If its run tag was loaded into the table again, the latest load counts.
-        history: The rows of the table in the replay log, the oldest first; other rows are ignored.
+        step: The load and the replay log.
         guards: The limits. ``force`` allows an undo although the window was changed since.
 
     Raises:
@@ -113,33 +116,28 @@ def plan_undo(
         GuardError: The backup has too few rows, or the window was changed since.
         WarehouseError: The backup is missing, or the table lacks one of its columns.
     """
-    row = latest_load(history, load.run_tag, load.table)
-    prefix = f"{load.table} was not modified"
-    if row is None:
-        raise WarehouseError(
-            f"{prefix}: the replay log no longer has a load of run tag {load.run_tag}"
-        )
-    undone = find_undo(row, history)
-    if undone:
-        raise AlreadyUndoneError(
-            f"{prefix}: run tag {row.run_tag} was already undone, at {undone.at:%Y-%m-%d %H:%M:%S} "
-            f"UTC; to restore its rows: spade-spark undo {undone.run_tag}"
-        )
-    backup = _backup(session, row)
-    rows = TargetRows(warehouse, schemas, row.table, row.window, UNDO + row.run_tag)
+    load = step.load
+    _check_not_undone(load, step.history)
+    backup = _backup(session, load)
+    rows = TargetRows(warehouse, schemas, load.table, load.window, UNDO + load.run_tag)
     columns = _columns(session, rows, backup)
     if not guards.force:
-        _check_unchanged(session, row, rows, columns, history)
-    ((current_rows,),) = session.rows(rows.count())
+        _check_no_later_changes(step)
+    if step.is_covered:
+        current_rows = load.inserted if load.rows_after is None else load.rows_after
+    else:
+        if not guards.force:
+            _check_fingerprint(session, load, rows, columns)
+        ((current_rows,),) = session.rows(rows.count())
     ((backup_rows,),) = session.rows(backup.count())
-    if backup_rows != row.rows_before and not guards.force:
+    if backup_rows != load.rows_before and not guards.force:
         raise GuardError(
-            f"{prefix}: the backup {backup} had {row.rows_before} rows and now has {backup_rows}; "
-            "use --force to restore those that it has"
+            f"{load.table} was not modified: the backup {backup} had {load.rows_before} rows and "
+            f"now has {backup_rows}; use --force to restore those that it has"
         )
     if current_rows or backup_rows:
         guard_row_count(rows, current_rows, backup_rows, guards, source=f"the backup {backup}")
-    return UndoPlan(row, rows, backup, columns, current_rows, backup_rows)
+    return UndoPlan(load, rows, backup, columns, current_rows, backup_rows, step.is_covered)
 
 
 def undo_tables(
@@ -155,10 +153,12 @@ def undo_tables(
 ) -> tuple[UndoOutcome, ...]:
     """Undo loads, ``poolsize`` tables at a time.
 
-    ``verify_lock`` is called right before each table is changed.
+    The loads of one table are undone one after the other, in the order given: the newest first. If
+    one fails, the older loads of its table are not undone. ``verify_lock`` is called right before
+    each table is changed.
 
     Returns:
-        The outcomes, in the order of ``loads``.
+        The outcomes, table by table. A load without an outcome was not undone.
 
     Raises:
         KeyboardInterrupt: An interrupt, raised after all sessions have rolled back and closed. The
@@ -170,14 +170,29 @@ def undo_tables(
     retries = retries or TABLE_RETRIES
     sessions = SessionPool(warehouse.connection_info)
     with with_remediation_hint():
-        tables = [load.table for load in loads]
-        retries.call(lambda: ensure_control_objects(warehouse, schemas, tables), stop=sessions.stop)
-    tasks: list[Callable[[], UndoOutcome]] = []
+        names = {load.table for load in loads}
+        retries.call(lambda: ensure_control_objects(warehouse, schemas, names), stop=sessions.stop)
+    tables: dict[str, list[_TableUndo]] = {}
     for load in loads:
         rows = TargetRows(warehouse, schemas, load.table, load.window, UNDO + load.run_tag)
         attempts = TableAttempts(rows, retries, sessions, progress, LoadPhase.NOT_UNDONE)
-        tasks.append(_TableUndo(load, guards, attempts, verify_lock).run)
-    return tuple(run_concurrently(tasks, sessions, poolsize))
+        undo = _TableUndo(load, guards, attempts, verify_lock)
+        tables.setdefault(load.table, []).append(undo)
+    tasks: list[Callable[[], list[UndoOutcome]]] = [
+        partial(_undo_in_order, undos) for undos in tables.values()
+    ]
+    outcomes = run_concurrently(tasks, sessions, poolsize)
+    return tuple(outcome for of_table in outcomes for outcome in of_table)
+
+
+def _undo_in_order(undos: Sequence[_TableUndo]) -> list[UndoOutcome]:
+    """Undo the loads of one table until one fails."""
+    outcomes: list[UndoOutcome] = []
+    for undo in undos:
+        outcomes.append(undo.run())
+        if isinstance(outcomes[-1], LoadFailed):
+            break
+    return outcomes
 
 
 @dataclass(frozen=True)
@@ -206,6 +221,7 @@ class _TableUndo:
             inserted=inserted,
             backup=backup,
             seconds=time.monotonic() - started,
+            loaded_at=self.load.at,
         )
 
     def _attempt(self) -> tuple[int, int, str] | UndoAlreadyDone:
@@ -236,9 +252,8 @@ class _TableUndo:
 
     def _plan(self, session: Session, history: Sequence[ReplayLogRow]) -> UndoPlan:
         rows = self.attempts.rows
-        return plan_undo(
-            session, rows.warehouse, rows.schemas, self.load, history, guards=self.guards
-        )
+        step = UndoStep(self.load, LoadHistory(history))
+        return plan_undo(session, rows.warehouse, rows.schemas, step, self.guards)
 
     def _replace(
         self, session: Session, plan: UndoPlan, ts: datetime, distribution: Distribution | None
@@ -310,33 +325,73 @@ def _columns(
     return columns
 
 
-def _check_unchanged(
-    session: Session,
-    row: ReplayLogRow,
-    rows: TargetRows,
-    columns: Sequence[WarehouseColumn],
-    history: Sequence[ReplayLogRow],
-) -> None:
-    """Check that the window is as the load left it.
+def _check_not_undone(load: ReplayLogRow, history: LoadHistory) -> None:
+    """Check that the load is in the replay log, and that its next undo will be matched to it.
 
     Raises:
-        GuardError: A replay or something else has changed it since.
+        AlreadyUndoneError: It was undone before.
+        GuardError: The run tag was loaded again, for the same window.
+        WarehouseError: The replay log does not have the load.
     """
-    prefix = f"{row.table} was not modified: the window {row.window}"
-    forced = "or use --force to restore the older rows and back up the current ones"
-    changes = later_changes(row, history)
-    if changes:
-        by = ", ".join(
-            f"{change.run_tag} ({change.at:%Y-%m-%d %H:%M:%S} UTC)" for change in changes
+    prefix = f"{load.table} was not modified"
+    if load not in history.loads(load.run_tag, load.table):
+        raise WarehouseError(
+            f"{prefix}: the replay log no longer has a load of run tag {load.run_tag}"
         )
+    undone = history.undo_of(load)
+    if undone:
+        raise AlreadyUndoneError(
+            f"{prefix}: run tag {load.run_tag} was already undone, at "
+            f"{undone.at:%Y-%m-%d %H:%M:%S} UTC; to restore its rows: spade-spark undo "
+            f"{undone.run_tag}"
+        )
+    newest = history.target_of_undo(load.run_tag, load)
+    if newest and newest != load:
         raise GuardError(
-            f"{prefix} was replaced after run tag {row.run_tag} was loaded, by {by}: undo that "
-            f"first, {forced}"
+            f"{prefix}: run tag {load.run_tag} was loaded again into the window {load.window}, at "
+            f"{newest.at:%Y-%m-%d %H:%M:%S} UTC; run the same command again to undo that load first"
         )
+
+
+def _check_no_later_changes(step: UndoStep) -> None:
+    """Check that no later load or undo has replaced rows of the load's window.
+
+    Raises:
+        GuardError: One has; the message names the commands that undo it.
+    """
+    load, changes = step.load, step.history.later_changes(step.load)
+    if not changes:
+        return
+    # Newer loads of the same run tag can be in the way of the undo of these changes.
+    newest_only = ["spade-spark", "undo", load.run_tag, load.table, "--latest"]
+    commands = [
+        newest_only
+        for newer in step.newer
+        if any(newer.at > change.at and newer.overlaps(change) for change in changes)
+    ]
+    tags = dict.fromkeys(change.run_tag for change in reversed(changes))
+    commands += [["spade-spark", "undo", tag, load.table] for tag in tags]
+    by = ", ".join(f"{change.run_tag} ({change.at:%Y-%m-%d %H:%M:%S} UTC)" for change in changes)
+    raise GuardError(
+        f"{load.table} was not modified: the window {load.window} was replaced after run tag "
+        f"{load.run_tag} was loaded, by {by}: undo that first "
+        f"({', then '.join(map(shlex.join, commands))}), {_FORCED}"
+    )
+
+
+def _check_fingerprint(
+    session: Session, load: ReplayLogRow, rows: TargetRows, columns: Sequence[WarehouseColumn]
+) -> None:
+    """Check that the window's rows are those that the load left.
+
+    Raises:
+        GuardError: They are not.
+    """
     current = fingerprint(session, rows, columns)
-    if current != row.fingerprint:
-        had, has = (text.partition(":")[0] or "?" for text in (row.fingerprint, current))
+    if current != load.fingerprint:
+        had, has = (text.partition(":")[0] or "?" for text in (load.fingerprint, current))
         raise GuardError(
-            f"{prefix} was changed after run tag {row.run_tag} was loaded, but not by a replay "
-            f"({had} rows then, {has} now): check the rows first, {forced}"
+            f"{load.table} was not modified: the window {load.window} was changed after run tag "
+            f"{load.run_tag} was loaded, but not by a replay ({had} rows then, {has} now): check "
+            f"the rows first, {_FORCED}"
         )

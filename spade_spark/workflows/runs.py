@@ -8,7 +8,7 @@ driver that died in between. Loads into other warehouses are known only from the
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 
 from spade_spark.errors import TransientError, UsageError, WarehouseError
@@ -23,7 +23,7 @@ from spade_spark.warehouse.backup import backups_before, drop, existing_backups
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.credentials import CopyCredentials, connection_info
 from spade_spark.warehouse.dialects.base import open_warehouse
-from spade_spark.warehouse.load_history import ReplayLogRow, find_undo, replay_log_rows
+from spade_spark.warehouse.load_history import LoadHistory, ReplayLogRow, replay_log_rows
 from spade_spark.warehouse.retry_policies import query_with_retries
 from spade_spark.window import Window
 
@@ -188,20 +188,20 @@ class _WarehouseHistory:
 
     Attributes:
         address: The address of the warehouse; empty if none is configured or it does not answer.
-        rows: The rows of the replay log.
+        history: The replay log.
         backups: The existing backups, by their names in the replay log.
         notes: Why the replay log could not be read.
     """
 
     address: str = ""
-    rows: tuple[ReplayLogRow, ...] = ()
+    history: LoadHistory = field(default_factory=lambda: LoadHistory(()))
     backups: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
 
     def merge(self, runs: Iterable[DiscoveredRun]) -> tuple[TableLoad, ...]:
         """Return the latest load of each run, table and warehouse, the oldest first."""
         loads = {(load.run_tag, load.table, load.warehouse): load for load in self._recorded(runs)}
-        for row in self.rows:
+        for row in self.history.rows:
             if row.is_undo:
                 continue
             key = (row.run_tag, row.table, self.address)
@@ -234,7 +234,7 @@ class _WarehouseHistory:
             row.inserted,
             row.start,
         )
-        undone = find_undo(row, self.rows)
+        undone = self.history.undo_of(row)
         return TableLoad(
             run_tag=row.run_tag,
             table=row.table,
@@ -263,7 +263,8 @@ def _read_history(settings: Settings) -> _WarehouseHistory:
 
     def read(session: Session) -> _WarehouseHistory:
         rows = replay_log_rows(session, settings.warehouse.control)
-        return _WarehouseHistory(info.address, rows, existing_backups(session, rows))
+        backups = existing_backups(session, rows)
+        return _WarehouseHistory(info.address, LoadHistory(rows), backups)
 
     try:
         return query_with_retries(info, read)

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from unittest import mock
 
 import boto3
@@ -19,6 +19,8 @@ from spade_spark.runs.paths import check_tag
 from spade_spark.runs.run_store import RunStore
 from spade_spark.storage.base import open_store
 from spade_spark.warehouse.control_objects import ensure_control_objects
+from spade_spark.warehouse.guards import LoadGuards
+from spade_spark.window import Window
 from spade_spark.workflows import undo
 from tests.warehouse.harness import NEW, OLD, REPLACED, WINDOW, WarehouseHarness
 
@@ -116,6 +118,131 @@ def test_a_table_that_is_undone_after_the_preview_is_skipped(cli, capsys, monkey
     assert cli.undo("tag") == 0
     assert "Table login was already undone" in capsys.readouterr().out
     assert len(cli.harness.replay_log()) == 4
+
+
+FORCE = LoadGuards(force=True)
+FIRST = Window.parse("2017-11-04 13:00:00", "2017-11-04 13:29:59")
+SECOND = Window.parse("2017-11-04 13:30:00", "2017-11-04 14:00:00")
+
+
+@pytest.fixture
+def parts(tmp_path, database, s3_settings, bucket, monkeypatch):
+    """The run tag ``tag`` was loaded into one table for two parts of its window."""
+    monkeypatch.setenv("COLUMNS", "250")
+    client = boto3.client("s3", endpoint_url=s3_settings.endpoint_url, region_name="us-west-2")
+    harness = WarehouseHarness(database, s3_settings, client, bucket)
+    harness.create_table()
+    files = harness.write_files(b'"2017-11-04 13:00:00"\t"new"\t"20"', NEW[1])
+    for window in (FIRST, SECOND):
+        harness.load_table(files, window=window, guards=FORCE)
+    return CommandLine(harness, tmp_path, monkeypatch)
+
+
+def test_every_part_that_a_run_tag_was_loaded_for_is_undone_and_can_be_restored(parts, capsys):
+    loaded = parts.harness.rows()
+    assert parts.undo("tag") == 0
+    output = capsys.readouterr()
+    first, second = (output.err.index(f"in the window {window}") for window in (FIRST, SECOND))
+    assert second < first
+    assert "login (load 1 of 2 to undo, made 20" in output.err
+    assert "Done. Run tag is undone." in output.out
+    assert parts.harness.rows() == list(OLD)
+    assert parts.undo("undo-tag", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [table["window"] for table in report["tables"]] == [str(FIRST), str(SECOND)]
+    assert (report["remaining"], report["next"]) == ([], "")
+    assert parts.harness.rows() == loaded
+
+
+def test_only_the_latest_load_is_undone_on_request(parts, capsys):
+    assert parts.undo("tag", "--latest") == 0
+    output = capsys.readouterr().out
+    assert "Done. Run tag is partly undone. Not undone: login." in output
+    assert "To undo the rest: spade-spark undo tag\n" in output
+    assert [name for _, name, _ in parts.harness.rows()] == ["early", "new", "old", "late"]
+
+
+def test_a_load_of_another_run_between_two_loads_is_named_before_anything_is_changed(parts, capsys):
+    files = parts.harness.write_files(b'"2017-11-04 13:00:00"\t"more"\t"1"')
+    parts.harness.load_table(files, run_tag="other", window=FIRST)
+    parts.harness.load_table(files, window=FIRST, guards=FORCE)
+    log, rows = parts.harness.replay_log(), parts.harness.rows()
+    assert parts.undo("tag") == 1
+    message = capsys.readouterr().err
+    commands = "spade-spark undo tag login --latest, then spade-spark undo other login"
+    assert "was replaced after run tag tag was loaded, by other (20" in message
+    assert f"undo that first ({commands})" in message
+    assert (parts.harness.replay_log(), parts.harness.rows()) == (log, rows)
+    assert parts.undo("tag", "login", "--latest") == 0
+    assert parts.undo("other", "login") == 0
+    assert parts.undo("tag") == 0
+    assert parts.harness.rows() == list(OLD)
+
+
+def test_rows_added_from_a_quarantine_must_be_undone_first(parts, capsys):
+    added = parts.harness.write_files(b'"2017-11-04 13:40:00"\t"added"\t"40"')
+    parts.harness.load_table(added, run_tag="tag.quarantine", add_to="tag", window=SECOND)
+    assert parts.undo("tag") == 1
+    message = capsys.readouterr().err
+    assert "undo that first (spade-spark undo tag.quarantine login)" in message
+    assert parts.undo("tag.quarantine") == 0
+    assert parts.undo("tag") == 0
+    assert parts.harness.rows() == list(OLD)
+
+
+def test_a_failure_between_two_loads_names_the_rest_and_the_same_command_continues(parts, capsys):
+    """The changed row is outside the newest load's window, but inside that of an older one."""
+    harness = parts.harness
+    harness.load_table(harness.write_files(*NEW), guards=FORCE)
+    harness.load_table(harness.write_files(NEW[1]), window=SECOND, guards=FORCE)
+    harness.execute(f"INSERT INTO {harness.schema}.login VALUES ('2017-11-04 13:00:01', 'x', 9)")
+    assert parts.undo("tag", "login") == 1
+    output = capsys.readouterr()
+    assert "can be checked only when the newer one is undone" in output.err
+    printed = " ".join(output.out.split())
+    assert "Table login was not undone: login was not modified: the window" in printed
+    assert "Run tag is partly undone. Not undone: login (3 loads)." in printed
+    assert "INCOMPLETE: see the errors above" in printed
+    command = "spade-spark undo tag login"
+    assert f"To undo the rest, fix the errors, then run: {command}" in printed
+    harness.execute(f"DELETE FROM {harness.schema}.login WHERE n = 9")
+    assert main([*command.split()[1:], "--conf", str(parts.conf)]) == 0
+    assert "Done. Run tag is undone." in capsys.readouterr().out
+    assert harness.rows() == list(OLD)
+
+
+def test_the_loads_that_remain_after_a_failure_are_in_the_json_report(parts, capsys):
+    harness = parts.harness
+    harness.load_table(harness.write_files(NEW[1]), window=SECOND, guards=FORCE)
+    harness.execute(f"ALTER TABLE {harness.schema}.login ADD CHECK (n <> 2) NOT VALID")
+    assert parts.undo("tag", "--json") == 1  # the first part's old row cannot be inserted
+    report = json.loads(capsys.readouterr().out)
+    assert report["complete"] is False
+    assert [load["window"] for load in report["remaining"]] == [str(FIRST)]
+    assert report["next"] == "spade-spark undo tag"
+    assert parts.undo("tag", "--latest", "--json") == 1
+    assert json.loads(capsys.readouterr().out)["next"] == "spade-spark undo tag login --latest"
+
+
+def test_a_run_of_which_one_table_is_undone_is_reported_as_partly_undone(cli, capsys):
+    assert cli.undo("tag", "chat") == 0
+    output = capsys.readouterr().out
+    assert "Done. Run tag is partly undone. Not undone: login." in output
+    assert "To undo the rest: spade-spark undo tag\n" in output
+    assert "To restore the deleted rows: spade-spark undo undo-tag" in output
+
+
+def test_the_expired_lock_of_an_undo_says_how_to_repeat_the_undo(cli, capsys, monkeypatch):
+    lease_request = replace(
+        LeaseRequest.new("other", WINDOW, ("login",), "undo"), process=ELSEWHERE
+    )
+    LeaseStore(cli.store).acquire(lease_request)
+    monkeypatch.setattr("spade_spark.locking.lease.LEASE_TIMEOUT", timedelta(seconds=-1))
+    assert cli.undo("tag") == 2
+    message = capsys.readouterr().err
+    assert "locked by the undo of run tag other (bob@worker-7" in message
+    assert "run it again with spade-spark undo other, or" in message
+    assert "--runtag" not in message
 
 
 def test_an_undo_can_be_undone_by_its_own_tag(cli):

@@ -18,8 +18,8 @@ from spade_spark.runs.load_results import (
 from spade_spark.warehouse.backup import backups_before, drop, unique_table_name
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.guards import LoadGuards
-from spade_spark.warehouse.load_history import latest_load, replay_log_rows
-from spade_spark.warehouse.rollback import UndoPlan, plan_undo, undo_tables
+from spade_spark.warehouse.load_history import LoadHistory, UndoStep, replay_log_rows, undo_steps
+from spade_spark.warehouse.rollback import plan_undo, undo_tables
 from spade_spark.warehouse.target_rows import schemas_from_settings
 from tests.warehouse.harness import (
     COLUMNS,
@@ -35,17 +35,29 @@ from tests.warehouse.harness import (
 FORCE = LoadGuards(force=True)
 
 
+def read_history(harness: WarehouseHarness) -> LoadHistory:
+    with Session(harness.warehouse.connection_info) as session:
+        return LoadHistory(replay_log_rows(session, harness.control))
+
+
 def loads(harness: WarehouseHarness, run_tag="tag"):
     """Return the latest load of each table under a run tag."""
-    with Session(harness.warehouse.connection_info) as session:
-        rows = replay_log_rows(session, harness.control)
-    tables = dict.fromkeys(row.table for row in rows if row.run_tag == run_tag)
-    return [latest_load(rows, run_tag, table) for table in tables]
+    history = read_history(harness)
+    tables = dict.fromkeys(row.table for row in history.rows if row.run_tag == run_tag)
+    return [history.loads(run_tag, table)[-1] for table in tables]
 
 
 def undo(harness: WarehouseHarness, run_tag="tag", guards=GUARDS, **options):
+    """Undo the latest load of each table, or those given as ``loads``."""
+    undone = options.pop("loads", None) or loads(harness, run_tag)
     options = {"retries": FAST_RETRIES, "guards": guards, "verify_lock": no_lock, **options}
-    return undo_tables(harness.warehouse, loads(harness, run_tag), harness.settings, **options)
+    return undo_tables(harness.warehouse, undone, harness.settings, **options)
+
+
+def undo_all(harness: WarehouseHarness, run_tag="tag", **options):
+    """Undo all loads of a run tag into the table ``login``."""
+    steps = undo_steps(read_history(harness), run_tag, "login")
+    return undo(harness, run_tag, loads=[step.load for step in steps], **options)
 
 
 def undo_one(harness: WarehouseHarness, run_tag="tag", **options) -> UndoSucceeded:
@@ -206,13 +218,32 @@ def test_a_later_load_of_the_same_rows_must_be_undone_first(replaced):
     assert replaced.rows() == list(OLD)
 
 
-def test_a_forced_load_keeps_the_earlier_backup_and_undo_applies_to_the_latest_load(replaced):
+def test_a_forced_load_keeps_the_earlier_backup_and_both_loads_are_undone_in_reverse(replaced):
     newer = b'"2017-11-04 13:45:00"\t"newer"\t"5"'
     replaced.load_table(replaced.write_files(newer), guards=FORCE)
     assert backups(replaced) == ["tag__login", "tag__login__2"]
-    undo_one(replaced)
+    assert [outcome.deleted for outcome in undo_all(replaced)] == [1, 2]
+    assert replaced.rows() == list(OLD)
+    assert undo_steps(read_history(replaced), "tag", "login") == ()
+
+
+def test_after_a_failed_undo_the_older_loads_of_the_table_are_not_undone(replaced):
+    newer = b'"2017-11-04 13:45:00"\t"newer"\t"5"'
+    replaced.load_table(replaced.write_files(newer), guards=FORCE)
+    replaced.execute(f"DROP TABLE {replaced.backups}.tag__login__2")
+    loaded = replaced.rows()
+    (outcome,) = undo_all(replaced)
+    assert "tag__login__2, the backup of run tag tag, no longer exists" in outcome.reason
+    assert replaced.rows() == loaded
+
+
+def test_a_load_below_a_newer_one_of_the_same_window_is_not_undone_even_with_force(replaced):
+    """Its undo would be taken for that of the newer load."""
+    (older,) = loads(replaced)
+    replaced.load_table(replaced.write_files(*NEW), guards=FORCE)
+    (outcome,) = undo(replaced, loads=[older], guards=FORCE)
+    assert "run tag tag was loaded again into the window" in outcome.reason
     assert replaced.rows() == REPLACED
-    assert is_already_undone(replaced)
 
 
 def test_an_undone_run_can_be_loaded_with_force_and_undone_again(replaced):
@@ -287,20 +318,19 @@ def test_planning_an_undo_changes_nothing_and_counts_the_rows(replaced):
     schemas = schemas_from_settings(replaced.settings)
     with Session(replaced.warehouse.connection_info) as session:
 
-        def plan_with(guards: LoadGuards) -> UndoPlan:
-            history = replay_log_rows(session, schemas.control)
-            return plan_undo(session, replaced.warehouse, schemas, load, history, guards=guards)
+        def plan(guards=GUARDS):
+            step = UndoStep(load, LoadHistory(replay_log_rows(session, replaced.control)))
+            return plan_undo(session, replaced.warehouse, schemas, step, guards)
 
-        plan = plan_with(LoadGuards())
-        assert (plan.current_rows, plan.backup_rows) == (2, 2)
+        assert (plan().current_rows, plan().backup_rows) == (2, 2)
         with pytest.raises(GuardError):
-            plan_with(LoadGuards(min_rows_ratio=1.5))
+            plan(LoadGuards(min_rows_ratio=1.5))
         undo_one(replaced)
         with pytest.raises(AlreadyUndoneError):
-            plan_with(LoadGuards())
+            plan()
         replaced.execute(f"DELETE FROM {replaced.control}.replay")
         with pytest.raises(WarehouseError, match="no longer has a load of run tag tag"):
-            plan_with(LoadGuards())
+            plan()
 
 
 def test_tables_are_undone_in_parallel_and_a_failed_one_does_not_stop_the_others(harness):
