@@ -182,7 +182,7 @@ class Trial:
 
     def _check_backups(self, changed: set[str], change: ExpectedChange) -> None:
         """Check that each changed table has one new backup, with exactly the deleted rows."""
-        query = f"SELECT backup, table_name FROM {{}} WHERE run_tag = '{self.tag}'"
+        query = f"SELECT \"backup\", table_name FROM {{}} WHERE run_tag = '{self.tag}'"
         backups = dict(self._query_if_exists("infra.replay", query))
         assert sorted([*self.backups, *backups]) == self._backups()
         assert sorted(backups.values()) == sorted(changed)

@@ -37,8 +37,8 @@ PATIENT_RETRIES = RetryPolicy(max_attempts=20, max_seconds=30, initial_wait=0.01
 # The statements of a load in order, as patterns.
 STATEMENTS = [
     '^SELECT "run_tag',
-    '^SELECT "a"."attname',
-    '^SELECT MAX\\("version',
+    '^SELECT "c"."relname", "a"."attname',
+    '^SELECT "name", MAX\\("version',
     "^CREATE TEMP TABLE",
     "^BEGIN",
     "^COPY",

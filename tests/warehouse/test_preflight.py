@@ -244,7 +244,7 @@ def test_a_replay_log_of_the_first_version_is_reported_with_the_statements_to_up
     harness.create_table()
     harness.load()
     for column in ("backup", "fingerprint"):
-        harness.execute(f"ALTER TABLE {harness.control}.replay DROP COLUMN {column}")
+        harness.execute(f'ALTER TABLE {harness.control}.replay DROP COLUMN "{column}"')
     (problem,) = problems(harness)
     assert (
         f"an older version of spade-spark created {harness.control}.replay; to upgrade it, run: "

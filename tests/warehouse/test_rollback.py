@@ -100,7 +100,7 @@ def test_replaced_rows_are_backed_up_and_the_replay_log_names_the_backup(replace
     rows = replaced.execute(f"SELECT name, n FROM {replaced.backups}.tag__login ORDER BY n")
     assert rows == [("old", 2), ("old", 3)]
     ((backup, fingerprint),) = replaced.execute(
-        f"SELECT backup, fingerprint FROM {replaced.control}.replay"
+        f'SELECT "backup", fingerprint FROM {replaced.control}.replay'
     )
     assert backup == f"{replaced.backups}.tag__login"
     assert fingerprint.startswith("2:")

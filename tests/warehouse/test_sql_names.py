@@ -121,7 +121,8 @@ def test_the_check_of_a_role_and_the_upgrade_of_the_replay_log_quote_every_name(
 
 
 def test_columns_named_after_reserved_words_are_loaded_and_undone(harness):
-    names = sorted(word.lower() for word in RESERVED)
+    # OID is reserved, but also the name of a system column, which a table cannot have.
+    names = sorted(word.lower() for word in RESERVED - {"OID"})
     columns = {"time": "timestamp", **dict.fromkeys(names, "varchar(5)")}
     harness.create_table(columns=columns, rows=[("2017-11-04 13:00:00", *["old"] * len(names))])
     row = b"\t".join([b'"2017-11-04 13:30:00"', *[b'"new"'] * len(names)])

@@ -15,7 +15,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.support.redshift.sql import Refused
+from tests.support.redshift import judge
+from tests.support.redshift.refused import Refused
 from tests.support.redshift.values import LoadError, Options, TargetColumn, convert, split_records
 
 _TOKEN = re.compile(r"\s*('(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\w+|[(),.])")
@@ -107,6 +108,7 @@ def parse(sql: str) -> Copy:
         copy = _option(copy, token.lower(), tokens)
     if not (copy.role or copy.key):
         raise Refused("CREDENTIALS argument is required but not supplied", "XX000")
+    judge.check(sql)
     return copy
 
 

@@ -16,7 +16,8 @@ from tests.support.redshift import sql as dialect
 from tests.support.redshift.backend import Backend
 from tests.support.redshift.copy import BadRow, Copy, S3Access, Source
 from tests.support.redshift.faults import Fault, Faults
-from tests.support.redshift.sql import Refused, literal
+from tests.support.redshift.refused import Refused
+from tests.support.redshift.sql import literal
 from tests.support.redshift.values import TargetColumn
 from tests.support.redshift.wire import Closed, Message, Stream
 

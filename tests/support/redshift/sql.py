@@ -7,12 +7,10 @@ fail here. https://docs.aws.amazon.com/redshift/latest/dg/c_unsupported-postgres
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from pathlib import Path
 
-from tests.support.redshift import distribution
-
-_DATA = Path(__file__).parents[2] / "data"
+from tests.support.redshift import distribution, judge
+from tests.support.redshift.documented import SETTINGS
+from tests.support.redshift.refused import Refused
 
 VERSION = (
     "PostgreSQL 8.0.2 on i686-pc-linux-gnu, compiled by GCC gcc (GCC) 3.4.2 20041017 "
@@ -21,30 +19,6 @@ VERSION = (
 
 # Tokens of SQL: string literals, quoted names, comments, and single characters.
 _TOKEN = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/|[^'\"]", re.DOTALL)
-
-_UNSUPPORTED = {
-    r"\bON\s+CONFLICT\b": "ON CONFLICT is not supported",
-    r"\bRETURNING\b": "RETURNING is not supported",
-    r"\bCREATE\s+(?:UNIQUE\s+)?INDEX\b": "CREATE INDEX not supported on Redshift tables",
-    r"\bINCLUDING\s+(?!DEFAULTS)\w+": "LIKE takes only INCLUDING DEFAULTS or EXCLUDING DEFAULTS",
-    r"\bjsonb?\b": 'type "jsonb" does not exist',
-    r"\b(?:big|small)?serial\b": 'type "serial" does not exist',
-    r"\w\s*\[\s*\d*\s*\]|\bARRAY\s*\[": "arrays are not supported",
-    r"\bWITH\s+(?:NO\s+)?DATA\b": "WITH NO DATA is not supported",
-    r"\bON\s+COMMIT\b": "ON COMMIT is not supported",
-    r"\bDISTINCT\s+ON\b": "SELECT DISTINCT ON is not supported",
-    r"\bFILTER\s*\(": "FILTER is not supported",
-    r"\bDO\s*\$": "DO is not supported",
-    r"\bLATERAL\b": "LATERAL is not supported",
-    r"\bSAVEPOINT\b": "SQL command SAVEPOINT not supported",
-    r"\bFOR\s+(?:UPDATE|SHARE)\b": "SELECT FOR UPDATE is not supported here",
-    r"^\s*LOCK\b.*\bIN\b.*\bMODE\b": "LOCK takes no mode",
-    r"^\s*TABLE\b": 'syntax error at or near "TABLE"',
-    r"^\s*VALUES\b": 'syntax error at or near "VALUES"',
-    r"\bCOPY\b.*\bSTDIN\b": (
-        "LOAD source is not supported. (Hint: only S3 or DynamoDB or EMR based load is allowed)"
-    ),
-}
 
 _TEXT_TYPE = r"\b(?:text|character\s+varying|varchar)\b(?!\s*\()"
 _QUOTED = re.compile(r"('(?:[^']|'')*'|\"(?:[^\"]|\"\")*\")")
@@ -59,31 +33,13 @@ _STORAGE = re.compile(
     re.IGNORECASE,
 )
 
-# Settings that PostgreSQL has too, of those in the data file.
+# Settings that PostgreSQL has too.
 _SHARED_SETTINGS = frozenset(
     {"datestyle", "extra_float_digits", "search_path", "statement_timeout", "timezone"}
 )
 
 
 _SET_CONFIG = re.compile(r"(?<=\bset_config\()'((?:[^']|'')*)'", re.IGNORECASE)
-
-
-def _words(name: str) -> frozenset[str]:
-    """Return the words of a data file."""
-    lines = (_DATA / name).read_text("utf-8").splitlines()
-    return frozenset(line for line in lines if not line.startswith("#"))
-
-
-SETTINGS = _words("redshift_settings.txt")
-"""The documented settings, in lower case."""
-
-
-@dataclass(frozen=True)
-class Refused(Exception):
-    """Redshift would reject the statement."""
-
-    message: str
-    sqlstate: str = "0A000"
 
 
 def single(sql: str) -> str:
@@ -112,10 +68,7 @@ def check(sql: str) -> None:
     Raises:
         Refused: It does not.
     """
-    words = bare(sql)
-    for pattern, message in _UNSUPPORTED.items():
-        if re.search(pattern, words, re.IGNORECASE | re.DOTALL):
-            raise Refused(message)
+    judge.check(sql)
     for name in map(str.lower, _SET_CONFIG.findall(sql)):
         if name not in SETTINGS and "." not in name:
             raise Refused(f'unrecognized configuration parameter "{name}"', "42704")
