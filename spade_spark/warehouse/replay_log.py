@@ -25,6 +25,8 @@ from spade_spark.window import Window
 TABLE_NAME = "replay"
 _LOCK_TIMEOUT_MS = 180_000
 VERSIONS_TABLE = "table_version"
+# The default comes before NOT NULL, as in
+# https://docs.aws.amazon.com/redshift/latest/dg/r_ALTER_TABLE.html
 _TYPES = {
     "run_tag": "VARCHAR(512) NOT NULL",
     "table_name": "VARCHAR(512) NOT NULL",
@@ -34,8 +36,8 @@ _TYPES = {
     "rows_inserted": "BIGINT NOT NULL",
     "manifest_checksum": "VARCHAR(64) NOT NULL",
     "ts": "TIMESTAMP NOT NULL",
-    "backup": "VARCHAR(300) NOT NULL DEFAULT ''",
-    "fingerprint": "VARCHAR(128) NOT NULL DEFAULT ''",
+    "backup": "VARCHAR(300) DEFAULT '' NOT NULL",
+    "fingerprint": "VARCHAR(128) DEFAULT '' NOT NULL",
 }
 COLUMNS = tuple(_TYPES)
 ADDED_COLUMNS = ("backup", "fingerprint")

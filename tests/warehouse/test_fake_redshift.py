@@ -121,29 +121,6 @@ def test_the_files_must_match_the_copy_manifest(cursor, on_redshift, s3_client, 
         copy(cursor, f"s3://{on_redshift.bucket}/m")
 
 
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "INSERT INTO t (n) VALUES (1) ON CONFLICT DO NOTHING",
-        "DELETE FROM t RETURNING n",
-        "CREATE INDEX i ON t (n)",
-        "CREATE TEMP TABLE u (LIKE t INCLUDING ALL)",
-        "CREATE TEMP TABLE u (j jsonb)",
-        "CREATE TEMP TABLE u (a integer[])",
-        "CREATE TEMP TABLE u AS SELECT * FROM t WITH NO DATA",
-        "CREATE TEMP TABLE u (n integer) ON COMMIT DROP",
-        "LOCK TABLE t IN EXCLUSIVE MODE",
-        "SELECT COUNT(*) FILTER (WHERE n > 1) FROM t",
-        "SELECT DISTINCT ON (n) n FROM t",
-        "COPY t FROM STDIN",
-        "SELECT 1; SELECT 2",
-    ],
-)
-def test_unsupported_sql_is_rejected(cursor, sql):
-    with pytest.raises(psycopg2.Error):
-        cursor.execute(sql)
-
-
 def test_storage_clauses_are_accepted_and_do_not_change_the_columns(cursor):
     cursor.execute(
         'CREATE TEMP TABLE u ("n" bigint NOT NULL ENCODE az64 DISTKEY, "encode zstd" varchar(20) '

@@ -37,8 +37,8 @@ _MAX_STATEMENT_BYTES = 16_777_216
 _MAX_NAME_BYTES = 127
 
 _PIECE = re.compile(
-    r"""(?P<string>'(?:[^']|'')*') | (?P<quoted>"(?:[^"]|"")*") | (?P<comment>--[^\n]*|/\*.*?\*/)
-    | (?P<space>\s+) | (?P<number>\d+(?:\.\d+)?\b) | (?P<word>\w+) | (?P<sign>.)""",
+    r"""(?P<string>'[^']*(?:''[^']*)*') | (?P<quoted>"[^"]*(?:""[^"]*)*")
+    | (?P<comment>--[^\n]*|/\*.*?\*/) | (?P<space>\s+) | (?P<number>\d+(?:\.\d+)?\b) | (?P<word>\w+) | (?P<sign>.)""",
     re.DOTALL | re.VERBOSE,
 )
 _CATALOG = re.compile(r"pg_\w+", re.IGNORECASE)
@@ -54,6 +54,14 @@ _REPEATED = re.compile(r"(\([^()]*\)|\"n\"|'x'|\b1\b)(?:\s*,\s*\1){2,}")
 _MAX_DEPTH = 8
 _INNER_CALL = re.compile(r"\b([A-Z_]\w*)\s*\(([^()]*)\)", re.IGNORECASE)
 _ARGUMENT_WORDS = re.compile(r"\b(?:SELECT|FROM|VALUES)\b", re.IGNORECASE)
+
+# Words before parentheses that are not functions, or that depend on the rest of the statement.
+_NOT_CALLS = (
+    (RESERVED - FUNCTIONS)
+    | {word for type_ in TYPES for word in type_.split()}
+    | {"EXISTS", "OVER", "VALUES"}
+    | LEADER_NODE_FUNCTIONS
+)
 
 # Documented statements that sqlfluff cannot parse.
 _EXCEPTIONS = {
@@ -132,7 +140,7 @@ def _judged(statement: str) -> Refused | None:
     while _depth(statement) > _MAX_DEPTH:
         statement, inner = _without_inner_calls(statement)
         if not inner:
-            break
+            return Refused("the statement is nested too deeply for this server", "54001")
         for call in inner:
             refused = _judged(f"SELECT {call}")
             if refused is not None:
@@ -154,8 +162,7 @@ def _without_inner_calls(statement: str) -> tuple[str, list[str]]:
 
     def replace(match: re.Match[str]) -> str:
         name = match[1].upper()
-        is_call = name in FUNCTIONS - LEADER_NODE_FUNCTIONS and not _ARGUMENT_WORDS.search(match[2])
-        if not is_call:
+        if name in _NOT_CALLS or _ARGUMENT_WORDS.search(match[2]):
             return match[0]
         calls[match[0]] = None
         return '"n"'
