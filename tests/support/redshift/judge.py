@@ -38,7 +38,8 @@ _MAX_NAME_BYTES = 127
 
 _PIECE = re.compile(
     r"""(?P<string>'[^']*(?:''[^']*)*') | (?P<quoted>"[^"]*(?:""[^"]*)*")
-    | (?P<comment>--[^\n]*|/\*.*?\*/) | (?P<space>\s+) | (?P<number>\d+(?:\.\d+)?\b) | (?P<word>\w+) | (?P<sign>.)""",
+    | (?P<comment>--[^\n]*|/\*.*?\*/) | (?P<space>\s+)
+    | (?P<number>\d+(?:\.\d+)?\b) | (?P<word>\w+) | (?P<sign>.)""",
     re.DOTALL | re.VERBOSE,
 )
 _CATALOG = re.compile(r"pg_\w+", re.IGNORECASE)
@@ -206,7 +207,7 @@ def _problems(tree: BaseSegment) -> Iterator[Refused]:
 
 def _unparsable(raw: str) -> Refused:
     for word in re.findall(r"\w+", raw):
-        if word.upper() in _UNSUPPORTED_TYPES:
+        if word.upper() in _UNSUPPORTED_TYPES - RESERVED:
             return Refused(f'type "{word.lower()}" does not exist', "42704")
     return Refused(f'syntax error at or near "{_first_word(raw)}"', "42601")
 
