@@ -172,10 +172,21 @@ class WarehouseSettings(_Section):
     """The warehouse and the limits of a load.
 
     Attributes:
+        secret: The name or ARN of a Secrets Manager secret with user and password.
+        iam_login: Whether to log in with a temporary password from IAM.
+        cluster: The cluster to request that password for; by default from the host name.
+        workgroup: The serverless workgroup to request it for; by default from the host name.
+        region: The AWS region of the secret, cluster or workgroup; by default from its ARN or the
+            host name.
         session: Parameters that each session sets.
     """
 
     url: SecretStr = SecretStr("")
+    secret: str = ""
+    iam_login: bool = False
+    cluster: str = ""
+    workgroup: str = ""
+    region: str = ""
     session: SessionParameters = Field(default_factory=dict)
     schema_name: str = Field("physical", alias="schema")
     control: str = "infra"

@@ -37,7 +37,12 @@ LEVELS = {name: level for level, names in enumerate(LAYERS) for name in names}
 ONLY_IN = {
     "pyspark": {"spark/driver.py"},
     "psycopg2": {"warehouse/connection.py"},
-    "boto3": {"storage/s3.py", "warehouse/credentials.py", "streams/aws_client.py"},
+    "boto3": {
+        "storage/s3.py",
+        "streams/aws_client.py",
+        "warehouse/credentials.py",
+        "warehouse/logins.py",
+    },
     "geoip2": {"lookups/geoip.py"},
     "maxminddb": {"lookups/geoip.py"},
     "tenacity": {"retry.py"},

@@ -25,10 +25,10 @@ from spade_spark.storage.base import open_store
 from spade_spark.transform.transformers.registry import TRANSFORMERS
 from spade_spark.warehouse import replay_log
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.credentials import connection_info
 from spade_spark.warehouse.dialects.base import open_warehouse
 from spade_spark.warehouse.guards import LoadGuards
 from spade_spark.warehouse.loader import load_tables
+from spade_spark.warehouse.logins import connection_info
 from spade_spark.warehouse.sql import Identifier, Literal, Sql, joined
 from spade_spark.window import Window
 

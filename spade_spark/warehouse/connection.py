@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote
 
 import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812 - a class
 
 from spade_spark.errors import (
     CommitOutcomeUnknownError,
@@ -62,6 +63,31 @@ _CONNECTION_LOST = ("08", "57P")  # SQLSTATE classes: connection exceptions, shu
 
 
 @dataclass(frozen=True)
+class Login:
+    """A user and the password. Not shown by ``repr``."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+class LoginSource(Protocol):
+    """Where each new session gets its login from; thread-safe."""
+
+    @property
+    def advice(self) -> str:
+        """What to check if the warehouse refuses the login."""
+
+    def current(self) -> Login:
+        """Return the login for a new session."""
+
+    def renewed(self, refused: Login) -> Login | None:
+        """Return a login other than the one that the warehouse refused, or None."""
+
+    def accepted(self, login: Login) -> None:
+        """Note that the warehouse accepted a login."""
+
+
+@dataclass(frozen=True)
 class ConnectionInfo:
     """How to connect to the warehouse. Its text never contains the password.
 
@@ -73,6 +99,8 @@ class ConnectionInfo:
         database: The database.
         options: The other parameters of the URL.
         session: The parameters that each session sets, from ``[warehouse.session]``.
+        logins: Where the login comes from, if not from the URL.
+        unnamed_user: What to show for the user if the URL has none.
     """
 
     user: str
@@ -82,6 +110,8 @@ class ConnectionInfo:
     database: str
     options: tuple[tuple[str, str], ...] = ()
     session: tuple[tuple[str, str], ...] = ()
+    logins: LoginSource | None = field(default=None, repr=False, compare=False)
+    unnamed_user: str = "(default user)"
 
     @classmethod
     def parse(cls, url: str, session: Mapping[str, str] = MappingProxyType({})) -> ConnectionInfo:
@@ -118,18 +148,31 @@ class ConnectionInfo:
         )
 
     def __str__(self) -> str:
-        return f"{self.user or '(default user)'}@{self.address}"
+        return f"{self.user or self.unnamed_user}@{self.address}"
 
     @property
     def address(self) -> str:
         """``host:port/database``, without the user."""
         return f"{self.host}:{self.port}/{self.database}"
 
-    def parameters(self) -> dict[str, Any]:
+    def login(self) -> Login:
+        """Return the login for a new session."""
+        return self.logins.current() if self.logins else Login(self.user, self.password)
+
+    def renewed_login(self, refused: Login) -> Login | None:
+        """Return a login other than the one that the warehouse refused, or None."""
+        return self.logins.renewed(refused) if self.logins else None
+
+    @property
+    def login_advice(self) -> str:
+        """What to check if the warehouse refuses the login."""
+        return self.logins.advice if self.logins else "user, password and database in the URL"
+
+    def parameters(self, login: Login) -> dict[str, Any]:
         """Return the driver's connection parameters, with the password in clear text."""
         values = {
-            "user": self.user,
-            "password": self.password,
+            "user": login.user,
+            "password": login.password,
             "host": self.host,
             "port": self.port,
             "dbname": self.database,
@@ -167,11 +210,8 @@ class Session:
             WarehouseError: The warehouse rejects the connection, such as for a wrong password.
         """
         self.connection_info = connection_info
-        self._secrets = {connection_info.password}
-        try:
-            self._connection = psycopg2.connect(**connection_info.parameters())
-        except psycopg2.Error as error:
-            raise self._connect_error(error) from None
+        self._secrets: set[str] = set()
+        self._connection = self._connect()
         self.pid: int = self._connection.info.backend_pid
         try:
             self._connection.autocommit = True
@@ -246,6 +286,27 @@ class Session:
             if len(secret) >= _MIN_SECRET_LENGTH:
                 text = text.replace(secret, HIDDEN)
         return text
+
+    def _connect(self) -> Connection:
+        """Connect; if the warehouse refuses the login, try once more with a new one."""
+        login = self.connection_info.login()
+        try:
+            return self._connect_as(login)
+        except WarehouseError:
+            renewed = self.connection_info.renewed_login(login)
+            if renewed is None:
+                raise
+        return self._connect_as(renewed)
+
+    def _connect_as(self, login: Login) -> Connection:
+        self._secrets.add(login.password)
+        try:
+            connection: Connection = psycopg2.connect(**self.connection_info.parameters(login))
+        except psycopg2.Error as error:
+            raise self._connect_error(error) from None
+        if self.connection_info.logins:
+            self.connection_info.logins.accepted(login)
+        return connection
 
     def _set_up(self) -> None:
         """Set the session's parameters, in one statement to save round trips.
@@ -336,7 +397,7 @@ class Session:
         ):
             return WarehouseError(
                 f"the warehouse {self.connection_info} refuses the connection: {message}; "
-                "check user, password and database in the URL"
+                f"check {self.connection_info.login_advice}"
             )
         return ConnectionLostError(
             f"the warehouse {self.connection_info} does not answer: {message}; check host, port "

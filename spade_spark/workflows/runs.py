@@ -21,9 +21,10 @@ from spade_spark.settings import Settings
 from spade_spark.storage.base import Store, open_store
 from spade_spark.warehouse.backup import backups_before, drop, existing_backups
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.credentials import CopyCredentials, connection_info
+from spade_spark.warehouse.credentials import CopyCredentials
 from spade_spark.warehouse.dialects.base import open_warehouse
 from spade_spark.warehouse.load_history import LoadHistory, ReplayLogRow, replay_log_rows
+from spade_spark.warehouse.logins import connection_info
 from spade_spark.warehouse.retry_policies import query_with_retries
 from spade_spark.window import Window
 

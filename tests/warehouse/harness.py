@@ -61,7 +61,7 @@ class WarehouseHarness:
     client: Any
     bucket: str
     iam_role: str = ""
-    session: dict[str, str] = field(default_factory=dict)
+    more_settings: dict[str, Any] = field(default_factory=dict)
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
     def __post_init__(self) -> None:
@@ -92,8 +92,8 @@ class WarehouseHarness:
                 "schema": self.schema,
                 "control": self.control,
                 "iam_role": self.iam_role,
-                "session": self.session,
                 "backup_schema": self.backups,
+                **self.more_settings,
             }
         )
 

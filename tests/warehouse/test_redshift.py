@@ -331,7 +331,7 @@ def test_copy_rejects_a_region_other_than_the_buckets(on_redshift, s3_settings):
     files = harness.write_files(*NEW)
     elsewhere = s3_settings.model_copy(update={"region": "eu-west-1"})
     opened = open_warehouse(harness.settings, elsewhere)
-    warehouse = Redshift(opened.connection_info, elsewhere, CopyCredentials(*("", *KEYS)))
+    warehouse = Redshift(opened.connection_info, elsewhere, lambda: CopyCredentials("", *KEYS))
     (outcome,) = load_tables(
         warehouse,
         [files],

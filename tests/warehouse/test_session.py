@@ -219,7 +219,7 @@ def test_a_short_statement_timeout_does_not_end_the_wait_for_an_unknown_commit(
     redshift, on_redshift
 ):
     """The lost session holds the lock for longer than the timeout, and commits late."""
-    on_redshift.session = {"statement_timeout": "1000"}
+    on_redshift.more_settings = {"session": {"statement_timeout": "1000"}}
     on_redshift.create_table()
     files = on_redshift.write_files(*NEW)
 

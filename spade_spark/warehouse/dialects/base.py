@@ -8,10 +8,11 @@ from typing import Protocol
 from spade_spark.runs.load_results import TableFiles
 from spade_spark.settings import S3Settings, WarehouseSettings
 from spade_spark.warehouse.connection import ConnectionInfo, Session
-from spade_spark.warehouse.credentials import CopyCredentials, connection_info
+from spade_spark.warehouse.credentials import CopyCredentials, copy_credentials
 from spade_spark.warehouse.dialects.postgres import Postgres
 from spade_spark.warehouse.dialects.redshift import Redshift
 from spade_spark.warehouse.information_schema import Distribution, WarehouseColumn
+from spade_spark.warehouse.logins import connection_info
 from spade_spark.warehouse.retry_policies import query_with_retries
 from spade_spark.warehouse.sql import Sql
 
@@ -109,4 +110,6 @@ def open_warehouse(
     ((version,),) = query_with_retries(info, lambda session: session.rows(Sql("SELECT version()")))
     if "Redshift" not in version:
         return Postgres(info, s3)
-    return Redshift(info, s3, credentials or CopyCredentials.find(settings.iam_role, s3))
+    if credentials is not None:
+        return Redshift(info, s3, lambda: credentials)
+    return Redshift(info, s3, copy_credentials(settings.iam_role, s3))

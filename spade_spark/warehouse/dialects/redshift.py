@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from spade_spark.errors import CopyError, WarehouseError
@@ -86,12 +86,12 @@ class Redshift:
     Attributes:
         connection_info: How to connect.
         s3: The settings of S3.
-        credentials: COPY's credentials.
+        credentials: Returns COPY's credentials. They can change, so each COPY calls it.
     """
 
     connection_info: ConnectionInfo
     s3: S3Settings
-    credentials: CopyCredentials
+    credentials: Callable[[], CopyCredentials]
     name: str = "Redshift"
     max_name_bytes: int = 127  # https://docs.aws.amazon.com/redshift/latest/dg/r_names.html
 
@@ -111,7 +111,7 @@ class Redshift:
         """Check access to ``output`` with COPY's keys, or, for a role, by a COPY."""
         if not output.startswith("s3://"):
             return [f"Redshift can only read from S3, but output.base is {output}: use s3://..."]
-        if not self.credentials.role:
+        if not self.credentials().role:
             return read_problems(output, self.s3)
         return self._role_problems(session, output)
 
@@ -292,7 +292,7 @@ class Redshift:
             ") FROM ",
             Literal(manifest),
             " ",
-            self.credentials.clause(),
+            self.credentials().clause(),
             " REGION ",
             Literal(self.s3.region),
             " ",
