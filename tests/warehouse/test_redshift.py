@@ -170,7 +170,7 @@ def test_each_staging_column_has_the_default_encoding_of_its_type():
         "character(3)": "LZO",
         "character varying(65535)": "LZO",
     }
-    warehouse = Redshift(ConnectionInfo.parse("redshift://h"), S3Settings(), CopyCredentials())
+    warehouse = Redshift(ConnectionInfo.parse("redshift://h"), S3Settings(), CopyCredentials)
     columns = [WarehouseColumn(f"c{n}", type_, not_null=False) for n, type_ in enumerate(types)]
     create = warehouse.create_stage("stage", "s", "t", columns, None).sql()
     assert re.findall(r"ENCODE (\w+)", create) == list(types.values())
@@ -196,7 +196,7 @@ def test_the_fingerprint_leaves_out_columns_that_cannot_be_hashed(on_redshift, r
 
 
 def test_a_super_value_above_the_limit_of_varchar_is_not_serialized():
-    warehouse = Redshift(ConnectionInfo.parse("redshift://h"), S3Settings(), CopyCredentials())
+    warehouse = Redshift(ConnectionInfo.parse("redshift://h"), S3Settings(), CopyCredentials)
     hashed = warehouse.row_hash([WarehouseColumn("s", "super", not_null=False)]).sql()
     assert (
         'CASE WHEN JSON_SIZE("s") <= 65535 THEN JSON_SERIALIZE("s") '
