@@ -36,14 +36,23 @@ def own_harness(request, database, redshift_access, on_postgres):
         yield WarehouseHarness(server.url, *s3)
 
 
-def create_as_other_user(database: str, statements: Sequence[str]) -> None:
-    name = f"other_{uuid.uuid4().hex[:8]}"
+def create_in_public(database: str, statements: Sequence[str]) -> None:
+    """Run statements as another user, in a database whose sessions search ``public`` first.
+
+    On Redshift, the parameter group of a cluster sets such a default.
+    """
+    user, name = f"other_{uuid.uuid4().hex[:8]}", database.partition("?")[0].rpartition("/")[2]
+    setup = (
+        f"ALTER DATABASE {name} SET search_path TO public, pg_catalog",
+        f"CREATE ROLE {user} LOGIN",
+        f"SET ROLE {user}",
+    )
     with (
         closing(psycopg2.connect(database)) as connection,
         connection,
         connection.cursor() as cursor,
     ):
-        for statement in (f"CREATE ROLE {name} LOGIN", f"SET ROLE {name}", *statements):
+        for statement in (*setup, *statements):
             cursor.execute(statement)
 
 
@@ -78,10 +87,7 @@ HOSTILE = {
 @pytest.mark.parametrize("statements", HOSTILE.values(), ids=HOSTILE)
 def test_no_object_that_another_user_creates_in_public_is_used(own_harness, database, statements):
     own_harness.create_table()
-    create_as_other_user(database, statements)
-    # The default of the database, or of a cluster's parameter group, can search public first.
-    name = database.partition("?")[0].rpartition("/")[2]
-    own_harness.execute(f"ALTER DATABASE {name} SET search_path TO public, pg_catalog")
+    create_in_public(database, statements)
     check(own_harness)
     own_harness.load_table(own_harness.write_files(*NEW))
     assert own_harness.rows() == REPLACED
