@@ -179,6 +179,8 @@ class WarehouseSettings(_Section):
         region: The AWS region of the secret, cluster or workgroup; by default from its ARN or the
             host name.
         session: Parameters that each session sets.
+        check_privileges: Whether a privilege that seems to be missing prevents a replay. If false,
+            it is a warning.
     """
 
     url: SecretStr = SecretStr("")
@@ -196,6 +198,7 @@ class WarehouseSettings(_Section):
     backup: bool = True
     backup_schema: Annotated[str, Field(pattern=r"^[^.]+$")] = "replay_backup"
     backup_keep: Duration = timedelta(days=14)
+    check_privileges: bool = True
 
 
 class GeoipSettings(_Section):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from itertools import chain
@@ -13,7 +13,7 @@ from spade_spark.errors import WarehouseError
 from spade_spark.settings import WarehouseSettings
 from spade_spark.warehouse import backup, information_schema, replay_log
 from spade_spark.warehouse.concurrency import SessionPool, run_concurrently
-from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.connection import Session, StatementError
 from spade_spark.warehouse.dialects.base import Warehouse
 from spade_spark.warehouse.information_schema import (
     DatabaseGrants,
@@ -73,10 +73,12 @@ class PreflightResult:
     Attributes:
         tables: The tables that passed.
         problems: Messages that say what is wrong and how to fix it.
+        warnings: Privileges that seem to be missing, but may be granted by a role.
     """
 
     tables: tuple[TableStatus, ...]
     problems: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def run_preflight(
@@ -94,10 +96,12 @@ def run_preflight(
     """
 
     def check(session: Session) -> PreflightResult:
-        checker = _PreflightChecker(warehouse, schemas_from_settings(settings), window)
+        checker = _PreflightChecker(
+            warehouse, schemas_from_settings(settings), window, settings.check_privileges
+        )
         result = checker.check_tables(session, tables)
         problems = warehouse.storage_problems(session, output)
-        return PreflightResult(result.tables, (*result.problems, *problems))
+        return replace(result, problems=(*result.problems, *problems))
 
     return query_with_retries(warehouse.connection_info, check)
 
@@ -109,7 +113,7 @@ def require_preflight(
     settings: WarehouseSettings,
     *,
     output: str,
-) -> tuple[TableStatus, ...]:
+) -> PreflightResult:
     """Run the preflight and raise an error unless all checks pass.
 
     Raises:
@@ -123,7 +127,16 @@ def require_preflight(
             f"the replay cannot load into {warehouse.name} {warehouse.connection_info}; nothing "
             f"was started:\n{lines}"
         )
-    return result.tables
+    return result
+
+
+def privileges_uncertain(session: Session, warehouse: Warehouse, *, check_privileges: bool) -> str:
+    """Say why a privilege that seems to be missing may be granted; empty if it is missing."""
+    if not check_privileges:
+        return "warehouse.check_privileges is false"
+    if warehouse.has_roles(session):
+        return "a role of the warehouse user may grant it"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -138,8 +151,6 @@ class _Catalog:
         control_grants: The user's privileges on each existing control table.
         schema_grants: The user's privileges on each existing schema.
         database_grants: The user's privileges in the database.
-        versions: The recorded version of each table, by its name in Blueprint; None if the table
-            of versions cannot be read.
     """
 
     columns: Mapping[str, tuple[WarehouseColumn, ...]]
@@ -149,7 +160,6 @@ class _Catalog:
     control_grants: Mapping[str, TableGrants]
     schema_grants: Mapping[str, SchemaGrants]
     database_grants: DatabaseGrants
-    versions: Mapping[str, int] | None
 
 
 @dataclass(frozen=True)
@@ -159,6 +169,7 @@ class _PreflightChecker:
     warehouse: Warehouse
     schemas: WarehouseSchemas
     window: Window
+    check_privileges: bool
 
     def check_tables(self, session: Session, tables: Sequence[Table]) -> PreflightResult:
         """Check schemas, control tables and ``tables``; stop if a schema is missing."""
@@ -169,24 +180,33 @@ class _PreflightChecker:
             return PreflightResult((), tuple(problems))
         locks = [table_lock(self.warehouse, self.schemas.control, table.name) for table in tables]
         catalog = self.read_catalog(session, schema_grants, tables, locks)
+        missing = self.missing_privileges(catalog, tables, locks)
+        uncertain = missing and privileges_uncertain(
+            session, self.warehouse, check_privileges=self.check_privileges
+        )
         problems += self.control_problems(catalog)
-        problems += self.lock_problems(catalog, locks)
-        problems += self.backup_problems(catalog)
+        problems += [] if uncertain else missing
+        versions, version_problems = self.read_versions(
+            session, catalog, tables, try_anyway=bool(uncertain)
+        )
+        problems += version_problems
         passed = []
         for table in tables:
-            columns, table_problems = self.table_problems(catalog, table)
+            columns, table_problems = self.table_problems(catalog, table, versions)
             problems += table_problems
-            if not table_problems:
+            relation = self.warehouse.fold(table.name)
+            if not table_problems and (uncertain or catalog.grants[relation].select):
                 passed.append((table, columns))
-        if not catalog.database_grants.temporary:
-            problems.append(
-                "the warehouse user cannot create temporary tables: GRANT TEMP ON DATABASE"
-            )
-        hours = self.count_rows([table for table, _ in passed])
-        statuses = [
-            self._status(catalog, table, columns, hours[table.name]) for table, columns in passed
-        ]
-        return PreflightResult(tuple(statuses), tuple(problems))
+        statuses = []
+        counted = self.count_rows([table for table, _ in passed])
+        for table, columns in passed:
+            hours = counted[table.name]
+            if isinstance(hours, StatementError):
+                problems.append(f"the rows of {table.name} cannot be counted: {hours}")
+            else:
+                statuses.append(self._status(catalog, table, columns, hours))
+        warnings = [f"{text} (a warning: {uncertain})" for text in missing if uncertain]
+        return PreflightResult(tuple(statuses), tuple(problems), tuple(warnings))
 
     def read_catalog(
         self,
@@ -202,9 +222,7 @@ class _PreflightChecker:
         control_grants = information_schema.grants_by_table(
             session, control, (*control_tables, *lock_tables)
         )
-        versions = control_grants.get(replay_log.VERSIONS_TABLE)
-        names = [table.name for table in tables]
-        relations = [self.warehouse.fold(name) for name in names]
+        relations = [self.warehouse.fold(table.name) for table in tables]
         return _Catalog(
             columns=information_schema.columns_by_table(session, schema, relations),
             distributions=self.warehouse.distributions(session, schema, relations),
@@ -213,56 +231,103 @@ class _PreflightChecker:
             control_grants=control_grants,
             schema_grants=schema_grants,
             database_grants=information_schema.database_grants(session),
-            versions=(
-                replay_log.versions(session, control, names)
-                if versions and versions.select
-                else None
-            ),
         )
 
+    def read_versions(
+        self, session: Session, catalog: _Catalog, tables: Sequence[Table], *, try_anyway: bool
+    ) -> tuple[Mapping[str, int] | None, list[str]]:
+        """Read the version of each table, by its name in Blueprint.
+
+        Args:
+            session: The session to use.
+            catalog: The catalog.
+            tables: The tables.
+            try_anyway: Whether to try it without the privilege.
+
+        Returns:
+            The versions, None if they cannot be read; and what prevents that, if it is not one of
+            the other problems.
+        """
+        control = self.schemas.control
+        grants = catalog.control_grants.get(replay_log.VERSIONS_TABLE)
+        if grants is None or not (grants.select or try_anyway):
+            return None, []
+        try:
+            names = [table.name for table in tables]
+            return replay_log.versions(session, control, names), []
+        except StatementError as error:
+            return None, [f"{control}.{replay_log.VERSIONS_TABLE} cannot be read: {error}"]
+
     def schema_problems(self, grants: Mapping[str, SchemaGrants]) -> list[str]:
-        """Find schemas that do not exist or that the user cannot use."""
-        problems = []
-        for setting, schema in (("schema", self.schemas.schema), ("control", self.schemas.control)):
-            if schema not in grants:
-                problems.append(
-                    f"the schema {schema} does not exist: create it, or correct warehouse.{setting}"
-                )
-            elif not grants[schema].usage:
-                problems.append(
-                    f"the warehouse user has no USAGE privilege on the schema {schema}: GRANT "
-                    f"USAGE ON SCHEMA {Identifier(schema).sql()}"
-                )
-        return problems
+        """Find schemas that do not exist."""
+        return [
+            f"the schema {schema} does not exist: create it, or correct warehouse.{setting}"
+            for setting, schema in (
+                ("schema", self.schemas.schema),
+                ("control", self.schemas.control),
+            )
+            if schema not in grants
+        ]
 
     def control_problems(self, catalog: _Catalog) -> list[str]:
         """Check the control tables. A load can create the replay log, but not the versions."""
         control = self.schemas.control
-        versions, log = (
-            f"{control}.{name}" for name in (replay_log.VERSIONS_TABLE, replay_log.TABLE_NAME)
-        )
         problems = []
         if replay_log.VERSIONS_TABLE not in catalog.control_columns:
             problems.append(
-                f"the table {versions}(name, version, ts), which holds the version of each table, "
-                "does not exist: correct warehouse.control"
+                f"the table {control}.{replay_log.VERSIONS_TABLE}(name, version, ts), which holds "
+                "the version of each table, does not exist: correct warehouse.control"
             )
-        elif not catalog.control_grants[replay_log.VERSIONS_TABLE].select:
-            problems.append(_missing_privilege("SELECT", versions))
         if replay_log.TABLE_NAME in catalog.control_columns:
             problems += self._log_problems(catalog.control_columns[replay_log.TABLE_NAME])
-            grants = catalog.control_grants[replay_log.TABLE_NAME]
-            return problems + _grant_problems(grants, log, ("SELECT", "INSERT"))
-        if not catalog.schema_grants[control].create:
-            problems.append(
+        return problems
+
+    def missing_privileges(
+        self, catalog: _Catalog, tables: Sequence[Table], locks: Sequence[TableLock]
+    ) -> list[str]:
+        """Return a message for each privilege that the user does not seem to have."""
+        missing = [
+            f"the warehouse user has no USAGE privilege on the schema {schema}: GRANT USAGE ON "
+            f"SCHEMA {Identifier(schema).sql()}"
+            for schema in (self.schemas.schema, self.schemas.control)
+            if not catalog.schema_grants[schema].usage
+        ]
+        missing += self.control_privileges(catalog)
+        missing += self.lock_privileges(catalog, locks)
+        missing += self.backup_privileges(catalog)
+        for table in tables:
+            relation = self.warehouse.fold(table.name)
+            if relation in catalog.grants:
+                name = f"{self.schemas.schema}.{relation}"
+                missing += _missing_privileges(catalog.grants[relation], name)
+        if not catalog.database_grants.temporary:
+            missing.append(
+                "the warehouse user cannot create temporary tables: GRANT TEMP ON DATABASE"
+            )
+        return missing
+
+    def control_privileges(self, catalog: _Catalog) -> list[str]:
+        """Return the missing privileges on the control tables."""
+        control = self.schemas.control
+        versions, log = (
+            f"{control}.{name}" for name in (replay_log.VERSIONS_TABLE, replay_log.TABLE_NAME)
+        )
+        grants = catalog.control_grants
+        missing = []
+        if replay_log.VERSIONS_TABLE in grants:
+            missing += _missing_privileges(grants[replay_log.VERSIONS_TABLE], versions, ("SELECT",))
+        if replay_log.TABLE_NAME in grants:
+            missing += _missing_privileges(grants[replay_log.TABLE_NAME], log, ("SELECT", "INSERT"))
+        elif not catalog.schema_grants[control].create:
+            missing.append(
                 f"the table {log} does not exist, and the warehouse user cannot create it: GRANT "
                 f"CREATE ON SCHEMA {Identifier(control).sql()}, or have an administrator run: "
                 f"{replay_log.create(control)}"
             )
-        return problems
+        return missing
 
-    def lock_problems(self, catalog: _Catalog, locks: Sequence[TableLock]) -> list[str]:
-        """Check the lock tables. A load creates missing ones.
+    def lock_privileges(self, catalog: _Catalog, locks: Sequence[TableLock]) -> list[str]:
+        """Return the missing privileges on the lock tables. A load creates missing ones.
 
         PostgreSQL's LOCK requires UPDATE, DELETE or TRUNCATE, which the owner of a table has
         (https://www.postgresql.org/docs/current/sql-lock.html). Redshift's documentation does not
@@ -285,8 +350,8 @@ class _PreflightChecker:
             )
         return problems
 
-    def backup_problems(self, catalog: _Catalog) -> list[str]:
-        """Check that backups can be written, unless they are disabled."""
+    def backup_privileges(self, catalog: _Catalog) -> list[str]:
+        """Return the missing privileges for backups, unless they are disabled."""
         schema = self._backup_schema
         if not schema:
             return []
@@ -297,22 +362,18 @@ class _PreflightChecker:
         )
 
     def table_problems(
-        self, catalog: _Catalog, table: Table
+        self, catalog: _Catalog, table: Table, versions: Mapping[str, int] | None
     ) -> tuple[tuple[WarehouseColumn, ...], list[str]]:
         """Return the columns that the replay fills, and all problems of the table."""
-        schema, relation = self.schemas.schema, self.warehouse.fold(table.name)
+        relation = self.warehouse.fold(table.name)
         outbound = [column.outbound for column in table.columns]
         existing = catalog.columns.get(relation, ())
         columns, problems = match_columns(
             self.warehouse, self.schemas, table.name, existing, outbound
         )
-        if not existing:
-            return columns, problems
-        return columns, [
-            *problems,
-            *self._version_problems(catalog, table),
-            *_grant_problems(catalog.grants[relation], f"{schema}.{relation}"),
-        ]
+        if existing and versions is not None:
+            problems += self._version_problems(versions, table)
+        return columns, problems
 
     def _status(
         self, catalog: _Catalog, table: Table, columns: tuple[WarehouseColumn, ...], hours: _Hours
@@ -330,8 +391,11 @@ class _PreflightChecker:
             unhashed_columns=tuple(unhashed),
         )
 
-    def count_rows(self, tables: Sequence[Table]) -> dict[str, _Hours]:
+    def count_rows(self, tables: Sequence[Table]) -> dict[str, _Hours | StatementError]:
         """Count the rows of each table in the window by hour, on a few sessions.
+
+        Returns:
+            The numbers of each table, by its name in Blueprint; or the error of the query.
 
         Raises:
             KeyboardInterrupt: An interrupt, raised after the counting queries were cancelled.
@@ -346,35 +410,33 @@ class _PreflightChecker:
 
     def _count_on_one_session(
         self, sessions: SessionPool, tables: Sequence[Table]
-    ) -> list[tuple[str, _Hours]]:
+    ) -> list[tuple[str, _Hours | StatementError]]:
         session = sessions.open()
         try:
             return [(table.name, self._hours(session, table)) for table in tables]
         finally:
             sessions.close(session)
 
-    def _hours(self, session: Session, table: Table) -> _Hours:
-        time = Identifier(self._time)
-        rows = session.rows(
-            Sql(
-                "SELECT DATE_TRUNC('hour', ",
-                time,
-                "), COUNT(*) FROM ",
-                Identifier(self.schemas.schema, self.warehouse.fold(table.name)),
-                " WHERE ",
-                time,
-                " BETWEEN ",
-                Literal(self.window.wall_start),
-                " AND ",
-                Literal(self.window.wall_end),
-                " GROUP BY 1 ORDER BY 1",
-            )
+    def _hours(self, session: Session, table: Table) -> _Hours | StatementError:
+        time = Identifier(self.warehouse.fold(self.schemas.time_column))
+        statement = Sql(
+            "SELECT DATE_TRUNC('hour', ",
+            time,
+            "), COUNT(*) FROM ",
+            Identifier(self.schemas.schema, self.warehouse.fold(table.name)),
+            " WHERE ",
+            time,
+            " BETWEEN ",
+            Literal(self.window.wall_start),
+            " AND ",
+            Literal(self.window.wall_end),
+            " GROUP BY 1 ORDER BY 1",
         )
+        try:
+            rows = session.rows(statement)
+        except StatementError as error:
+            return error
         return tuple((hour, int(count)) for hour, count in rows)
-
-    @property
-    def _time(self) -> str:
-        return self.warehouse.fold(self.schemas.time_column)
 
     @property
     def _backup_schema(self) -> str:
@@ -398,10 +460,8 @@ class _PreflightChecker:
             ]
         return []
 
-    def _version_problems(self, catalog: _Catalog, table: Table) -> list[str]:
-        if catalog.versions is None:
-            return []  # reported once, for all tables
-        version = catalog.versions.get(table.name)
+    def _version_problems(self, versions: Mapping[str, int], table: Table) -> list[str]:
+        version = versions.get(table.name)
         if version == table.version:
             return []
         return [version_problem(self.schemas.control, table.name, table.version, version)]
@@ -469,7 +529,7 @@ def match_columns(
     return matched, problems
 
 
-def _grant_problems(
+def _missing_privileges(
     grants: TableGrants, table: str, required: Sequence[str] = ("SELECT", "INSERT", "DELETE")
 ) -> list[str]:
     granted = {"SELECT": grants.select, "INSERT": grants.insert, "DELETE": grants.delete}

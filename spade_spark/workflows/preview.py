@@ -84,7 +84,7 @@ def build_preview(
         warehouse=f"{warehouse.name} {warehouse.connection_info}" if warehouse else "",
         tables=tuple(_tables(request, settings, warehouse, planned, result)) if warehouse else (),
         streams=tuple(_streams(settings, planned)),
-        remarks=tuple(_remarks(request, planned)),
+        remarks=(*_remarks(request, planned), *result.warnings),
         problems=result.problems,
     )
 

@@ -309,7 +309,7 @@ class _ReplayRunner:
     def _confirm_load(self, completed: CompletedRun, tables: Sequence[Table]) -> None:
         """Like :meth:`_confirm_plan`, for the files of a completed run."""
         assert self.warehouse is not None  # Request.check refuses to skip both steps
-        statuses = preflight.require_preflight(
+        result = preflight.require_preflight(
             self.warehouse,
             tables,
             self.request.window,
@@ -317,9 +317,11 @@ class _ReplayRunner:
             output=self.run.store.url,
         )
         new_rows = {table.table: table.rows for table in completed.manifest.tables}
-        for status in statuses:
+        for warning in result.warnings:
+            self.reporter.log(warning)
+        for status in result.tables:
             self.reporter.log(
                 f"{status.table}: {status.rows:,} rows in the window now, "
                 f"{new_rows[status.table]:,} rows in the run"
             )
-        self._confirm(sum(status.rows for status in statuses))
+        self._confirm(sum(status.rows for status in result.tables))

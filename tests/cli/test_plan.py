@@ -80,6 +80,20 @@ def test_all_problems_are_reported_at_once_with_exit_status_1(harness, capsys):
     assert "The replay would NOT start." in printed
 
 
+def test_privileges_that_are_not_checked_are_remarks(harness, capsys):
+    user = harness.tag.replace("-", "_")
+    harness.sql(f"CREATE ROLE {user} LOGIN; GRANT pg_read_all_data TO {user}")
+    harness.url = harness.url.replace("postgres@", f"{user}@")
+    assert not plan_json(harness, capsys, "login")["ready"]
+    harness.conf.write_text(harness.conf.read_text() + "[warehouse]\ncheck_privileges = false\n")
+    preview = plan_json(harness, capsys, "login")
+    assert preview["ready"]
+    assert (
+        "the warehouse user has no DELETE privilege on physical.login: GRANT DELETE (a warning: "
+        "warehouse.check_privileges is false)" in preview["remarks"]
+    )
+
+
 def test_a_run_tag_with_a_different_plan_would_not_start(harness, capsys):
     with on_threads():
         harness.replay("chat", "--skip-ace-upload")

@@ -17,7 +17,7 @@ def run_preflight(harness, table):
     settings = WarehouseSettings.model_validate(harness.settings.model_dump(by_alias=True))
     return preflight.require_preflight(
         harness.warehouse, [table], WINDOW, settings, output=harness.output
-    )
+    ).tables
 
 
 def test_a_table_with_the_declared_types_matches_all_transformers(harness):

@@ -27,6 +27,10 @@ LOGIN = Table(
 
 
 def check(harness, *tables, **settings):
+    return require(harness, *tables, **settings).tables
+
+
+def require(harness, *tables, **settings):
     changed = {**harness.settings.model_dump(by_alias=True), **settings}
     return preflight.require_preflight(
         harness.warehouse,
@@ -191,6 +195,56 @@ def test_missing_privileges_are_reported(as_loader):
     check(limited)
     limited.load_table(limited.write_files(*NEW))
     assert harness.rows() == REPLACED
+
+
+@pytest.fixture
+def with_roles(as_loader):
+    """The limited harness, whose user has a role of Redshift."""
+    harness, limited, user = as_loader
+    grants = "redshift_system.svv_user_grants"
+    harness.execute(f"INSERT INTO {grants} VALUES (101, '{user}', 1, 'loaders', false)")
+    yield harness, limited, user
+    harness.execute(f"DELETE FROM {grants}")
+
+
+def grant_reading(harness, user):
+    """Grant what the preflight itself needs, but not what a load needs."""
+    harness.execute(f"GRANT SELECT ON {harness.control}.table_version TO {user}")
+    harness.execute(f"GRANT SELECT ON {harness.schema}.login TO {user}")
+
+
+def assert_warned(limited, reason, **settings):
+    result = require(limited, **settings)
+    warnings = [text for text in result.warnings if f"privilege on {limited.schema}.login" in text]
+    assert warnings == [
+        f"the warehouse user has no {privilege} privilege on {limited.schema}.login: GRANT "
+        f"{privilege} (a warning: {reason})"
+        for privilege in ("INSERT", "DELETE")
+    ]
+    assert [table.rows for table in result.tables] == [2]
+
+
+def test_a_missing_privilege_is_a_warning_if_it_is_not_checked(as_loader):
+    harness, limited, user = as_loader
+    grant_reading(harness, user)
+    assert problems(limited)
+    assert_warned(limited, "warehouse.check_privileges is false", check_privileges=False)
+
+
+@pytest.mark.parametrize("harness", ["Redshift"], indirect=True)
+def test_a_missing_privilege_is_a_warning_if_the_user_has_roles_on_redshift(with_roles):
+    harness, limited, user = with_roles
+    grant_reading(harness, user)
+    assert_warned(limited, "a role of the warehouse user may grant it")
+
+
+def test_a_query_that_needs_a_missing_privilege_is_reported_with_its_error(as_loader):
+    harness, limited, user = as_loader
+    reported = problems(limited, check_privileges=False)
+    assert any("table_version cannot be read: permission denied" in text for text in reported)
+    harness.execute(f"GRANT SELECT ON {harness.control}.table_version TO {user}")
+    (problem,) = problems(limited, check_privileges=False)
+    assert problem.startswith("the rows of login cannot be counted: permission denied")
 
 
 def test_a_replay_log_that_cannot_be_created_is_reported_with_its_statement(as_loader):

@@ -57,7 +57,7 @@ def sent(monkeypatch):
 def check(harness: WarehouseHarness) -> tuple[preflight.TableStatus, ...]:
     return preflight.require_preflight(
         harness.warehouse, [LOGIN], WINDOW, harness.settings, output=harness.output
-    )
+    ).tables
 
 
 def undo(harness: WarehouseHarness) -> UndoSucceeded:

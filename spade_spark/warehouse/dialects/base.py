@@ -35,6 +35,9 @@ class Warehouse(Protocol):
     def fold(self, name: str) -> str:
         """Return a Blueprint name as the warehouse's catalog stores it."""
 
+    def has_roles(self, session: Session) -> bool:
+        """Whether the user has roles whose privileges has_table_privilege may not include."""
+
     def column_problems(self, columns: Sequence[WarehouseColumn]) -> list[str]:
         """Return the reasons why columns cannot be loaded."""
 

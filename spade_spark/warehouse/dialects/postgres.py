@@ -40,6 +40,10 @@ class Postgres:
         """Return the name unchanged, since it is always quoted."""
         return name
 
+    def has_roles(self, session: Session) -> bool:  # noqa: ARG002 - part of the protocol
+        """Return false: has_table_privilege includes the privileges of roles."""
+        return False
+
     def column_problems(self, columns: Sequence[WarehouseColumn]) -> list[str]:  # noqa: ARG002 - part of the protocol
         """Return no problems: PostgreSQL reads all its types from text."""
         return []

@@ -99,6 +99,20 @@ class Redshift:
         """Return the name in lower case, which is how Redshift stores names by default."""
         return name.lower()
 
+    def has_roles(self, session: Session) -> bool:
+        """Whether roles are granted to the user, who can see them, unlike those of other users.
+
+        Amazon's documentation does not say whether HAS_TABLE_PRIVILEGE includes their privileges.
+
+        - https://docs.aws.amazon.com/redshift/latest/dg/r_SVV_USER_GRANTS.html
+        - https://docs.aws.amazon.com/redshift/latest/dg/r_HAS_TABLE_PRIVILEGE.html
+        """
+        statement = Sql('SELECT 1 FROM "svv_user_grants" WHERE "user_name" = current_user LIMIT 1')
+        try:
+            return bool(session.rows(statement))
+        except StatementError:
+            return False  # an old cluster, without roles
+
     def column_problems(self, columns: Sequence[WarehouseColumn]) -> list[str]:
         """Return the columns whose type COPY cannot load from text."""
         return [

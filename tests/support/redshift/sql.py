@@ -83,7 +83,7 @@ def rewritten(sql: str, *, last_copy_count: int, last_copy_id: int, system: tupl
         r"\bfnv_hash\s*\(": "redshift_system.fnv_hash(",
         r"\bgetdate\s*\(\s*\)": "date_trunc('second', now() AT TIME ZONE 'UTC')",
     }
-    tables = {*system, "svv_table_info"}
+    tables = {*system, "svv_table_info", "svv_user_grants"}
     if distribution.reads_distribution(sql):
         tables |= distribution.SYSTEM_TABLES
     replacements |= {rf"(?<![.\w]){name}\b": f"redshift_system.{name}" for name in tables}
@@ -196,6 +196,8 @@ END $$;
 CREATE OR REPLACE FUNCTION redshift_system.fnv_hash(value anyelement, seed bigint DEFAULT 0)
 RETURNS bigint LANGUAGE sql IMMUTABLE STRICT
 AS 'SELECT hashtextextended(pg_typeof(value)::text || value::text, seed)';
+CREATE TABLE IF NOT EXISTS redshift_system.svv_user_grants (
+    user_id integer, user_name text, role_id integer, role_name text, admin_option boolean);
 CREATE OR REPLACE VIEW redshift_system.svv_table_info AS
 SELECT n.nspname AS "schema", c.relname AS "table", 1 + pg_table_size(c.oid) / 1048576 AS size
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r';
