@@ -238,7 +238,7 @@ def _loads(loads: Sequence[TableLoad]) -> Table:
         table.add_column(name, overflow="fold")
     for name in ("rows before", "deleted", "inserted"):
         table.add_column(name, justify="right")
-    for name in ("recorded in", "backup", "undone (UTC)"):
+    for name in ("recorded in", "backup", "undone (UTC)", "replaced by"):
         table.add_column(name, overflow="fold")
     for load in loads:
         _add_row(
@@ -253,6 +253,7 @@ def _loads(loads: Sequence[TableLoad]) -> Table:
             _recorded_in(load),
             load.backup,
             f"{load.undone:%Y-%m-%d %H:%M:%S}" if load.undone else "",
+            ", ".join(load.replaced_by),
         )
     return table
 
@@ -268,7 +269,23 @@ def _state(run: RunState) -> Text:
     text = run.state.value
     if run.state in {State.TRANSFORMING, State.ABANDONED} and run.partitions:
         text += f", {run.done:,} of {pluralize(run.partitions, 'partition')}"
+    if run.state is State.UNDONE and run.loaded_tables:
+        text = f"partly undone: {_partly_undone(run)}"
     return Text(text, style=_COLORS[run.state])
+
+
+def _partly_undone(run: RunState) -> str:
+    """Which tables are undone, and how many are loaded."""
+    parts = [
+        f"{table} undone in part" if table in run.loaded_tables else f"{table} undone"
+        for table in run.undone_tables
+    ]
+    if len(parts) > _MAX_TABLES:
+        parts = [f"{len(parts):,} tables undone, at least in part"]
+    loaded = {*run.loaded_tables} - {*run.undone_tables}
+    if loaded:
+        parts.append(f"{pluralize(len(loaded), 'table')} loaded")
+    return ", ".join(parts)
 
 
 def _window(run: RunState) -> str:
@@ -285,13 +302,12 @@ def _loaded(run: RunState) -> str:
     """Each warehouse with the load time; with the number of tables if only some are loaded."""
     by_warehouse: dict[str, list[TableLoad]] = {}
     for load in run.loads:
-        if load.in_replay_log is not False and not load.undone:
+        if load.is_in_effect:
             by_warehouse.setdefault(load.warehouse, []).append(load)
     lines = []
     for warehouse, loads in by_warehouse.items():
-        partial = (
-            "" if len(loads) == len(run.tables) else f", {len(loads)} of {len(run.tables)} tables"
-        )
+        tables = len({load.table for load in loads})
+        partial = "" if tables == len(run.tables) else f", {tables} of {len(run.tables)} tables"
         lines.append(f"{warehouse} {loads[-1].at:%Y-%m-%d %H:%M} UTC{partial}")
     return "; ".join(lines)
 

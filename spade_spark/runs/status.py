@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -58,7 +58,7 @@ class RunTable:
 
 
 class TableLoad(msgspec.Struct, frozen=True, rename={"in_replay_log": "in_ledger"}):
-    """The newest load of a run into one table of one warehouse.
+    """A load of a run into one table of one warehouse.
 
     Attributes:
         run_tag: The run.
@@ -75,6 +75,7 @@ class TableLoad(msgspec.Struct, frozen=True, rename={"in_replay_log": "in_ledger
         in_replay_log: Whether the replay log has it; None if that warehouse was not queried.
         backup: The backup table of the deleted rows; empty if there is none or it is not known.
         undone: Time of its undo, UTC; None if it was not undone.
+        replaced_by: The run tags, or undos, that have replaced rows of its window since.
     """
 
     run_tag: str
@@ -90,6 +91,23 @@ class TableLoad(msgspec.Struct, frozen=True, rename={"in_replay_log": "in_ledger
     in_replay_log: bool | None
     backup: str = ""
     undone: datetime | None = None
+    replaced_by: tuple[str, ...] = ()
+
+    @property
+    def is_in_effect(self) -> bool:
+        """Whether it is in the warehouse and was not undone."""
+        return self.undone is None and self.in_replay_log is not False
+
+    def is_repeated_by(self, other: TableLoad) -> bool:
+        """Whether ``other`` is a later load in effect of the same table and all of the window."""
+        same = (self.run_tag, self.table, self.warehouse)
+        return (
+            same == (other.run_tag, other.table, other.warehouse)
+            and other.is_in_effect
+            and other.at > self.at
+            and other.start <= self.start
+            and self.end <= other.end
+        )
 
     def covers(self, other: Window) -> bool:
         """Whether the replaced window includes all of ``other``."""
@@ -130,6 +148,8 @@ class RunState:
         problems: What is wrong with it, one sentence each.
         removable: What `runs --prune` can remove of it.
         next: What the operator can do next.
+        loaded_tables: Its tables with a load in effect.
+        undone_tables: Its tables with a load that was undone and not repeated.
     """
 
     run_tag: str
@@ -146,6 +166,8 @@ class RunState:
     problems: tuple[str, ...]
     removable: PruneCandidate | None
     next: str
+    loaded_tables: tuple[str, ...] = ()
+    undone_tables: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -178,6 +200,8 @@ def state_of(run: DiscoveredRun, loads: Iterable[TableLoad]) -> RunState:
         problems=run.problems,
         removable=_removable(run, state, all_loads),
         next=_next_step(run, state, own_loads),
+        loaded_tables=_distinct_tables(load for load in own_loads if load.is_in_effect),
+        undone_tables=_undone_tables(own_loads),
     )
 
 
@@ -189,7 +213,7 @@ def _state(run: DiscoveredRun, loads: tuple[TableLoad, ...]) -> State:
     if run.manifest:
         if _not_loaded(run, loads):
             return State.COMPLETE
-        return State.UNDONE if any(load.undone for load in loads) else State.LOADED
+        return State.UNDONE if _undone_tables(loads) else State.LOADED
     return State.ABANDONED if run.plan else State.LEGACY
 
 
@@ -198,6 +222,17 @@ def _not_loaded(run: DiscoveredRun, loads: Iterable[TableLoad]) -> list[str]:
     assert run.manifest is not None
     loaded = {load.table for load in loads if load.in_replay_log is not False}
     return [table.table for table in run.manifest.tables if table.table not in loaded]
+
+
+def _undone_tables(loads: Sequence[TableLoad]) -> tuple[str, ...]:
+    """The tables with a load that was undone and not repeated."""
+    return _distinct_tables(
+        load for load in loads if load.undone and not any(map(load.is_repeated_by, loads))
+    )
+
+
+def _distinct_tables(loads: Iterable[TableLoad]) -> tuple[str, ...]:
+    return tuple(sorted({load.table for load in loads}))
 
 
 def _tables(run: DiscoveredRun) -> tuple[RunTable, ...]:
@@ -254,7 +289,7 @@ def _superseded_by(run: DiscoveredRun, loads: tuple[TableLoad, ...]) -> str:
         others = [
             load
             for load in loads_of_table
-            if load.run_tag != run.run_tag and load.undone is None and load.covers(window)
+            if load.run_tag != run.run_tag and load.is_in_effect and load.covers(window)
         ]
         targets = [(load.warehouse, load.at) for load in own] or [("", run.manifest.created)]
         for warehouse, since in targets:
@@ -303,8 +338,13 @@ def _load_hint(manifest: Manifest, tables: Iterable[str]) -> str:
     return f"load it: {_command(manifest.window, (*tables, *options), tag)}"
 
 
-def _undo_hint(state: State, tag: str, loads: Iterable[TableLoad]) -> str:
+def _undo_hint(state: State, tag: str, loads: Sequence[TableLoad]) -> str:
     """The next step for a loaded run."""
+    if state is State.UNDONE and any(load.is_in_effect for load in loads):
+        return (
+            f"it is partly undone. To undo the rest: spade-spark undo {tag}. To restore the rows "
+            f"of what was undone: spade-spark undo {UNDO}{tag}"
+        )
     if state is State.UNDONE:
         return (
             f"nothing to do, its load was undone. To restore its rows: spade-spark undo {UNDO}{tag}"

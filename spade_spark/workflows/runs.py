@@ -7,6 +7,7 @@ driver that died in between. Loads into other warehouses are known only from the
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
@@ -16,6 +17,7 @@ from spade_spark.locking.heartbeat import acquire_lease
 from spade_spark.locking.lease import LeaseRequest, LeaseStore
 from spade_spark.runs.discovery import DiscoveredRun, PruneCandidate, find_runs, remove
 from spade_spark.runs.load_results import BackupInfo
+from spade_spark.runs.paths import QUARANTINE
 from spade_spark.runs.status import RunState, TableLoad, state_of
 from spade_spark.settings import Settings
 from spade_spark.storage.base import Store, open_store
@@ -183,6 +185,14 @@ def _candidate_without_lock(
     return state_of(unlocked, _read_history(settings).merge(all_runs)).removable
 
 
+_LoadKey = tuple[str, str, datetime, datetime, int, int]
+
+
+def _key(load: TableLoad | ReplayLogRow) -> _LoadKey:
+    """What a load's record and its row in the replay log have in common."""
+    return load.run_tag, load.table, load.start, load.end, load.deleted, load.inserted
+
+
 @dataclass(frozen=True)
 class _WarehouseHistory:
     """The loads in the replay log of the configured warehouse.
@@ -200,14 +210,17 @@ class _WarehouseHistory:
     notes: tuple[str, ...] = ()
 
     def merge(self, runs: Iterable[DiscoveredRun]) -> tuple[TableLoad, ...]:
-        """Return the latest load of each run, table and warehouse, the oldest first."""
-        loads = {(load.run_tag, load.table, load.warehouse): load for load in self._recorded(runs)}
+        """Return all loads, the oldest first. A load that has both is completed from its record."""
+        records: defaultdict[tuple[str, _LoadKey], list[TableLoad]] = defaultdict(list)
+        for load in self._recorded(runs):
+            records[load.warehouse, _key(load)].append(load)
+        loads = []
         for row in self.history.rows:
-            if row.is_undo:
-                continue
-            key = (row.run_tag, row.table, self.address)
-            loads[key] = self._logged(row, loads.get(key))
-        return tuple(sorted(loads.values(), key=lambda load: load.at))
+            if not row.is_undo:
+                same = records[self.address, _key(row)]
+                loads.append(self._logged(row, same.pop(0) if same else None))
+        loads += [load for rest in records.values() for load in rest]
+        return tuple(sorted(loads, key=lambda load: load.at))
 
     def _recorded(self, runs: Iterable[DiscoveredRun]) -> Iterator[TableLoad]:
         for run in runs:
@@ -230,12 +243,11 @@ class _WarehouseHistory:
 
     def _logged(self, row: ReplayLogRow, record: TableLoad | None) -> TableLoad:
         """Return the load of a row of the replay log, completed from the run's own record."""
-        same = record is not None and (record.deleted, record.inserted, record.start) == (
-            row.deleted,
-            row.inserted,
-            row.start,
-        )
         undone = self.history.undo_of(row)
+        # A replay of the run's own quarantine only adds rows.
+        changes = () if undone else self.history.later_changes(row)
+        replaced_by = dict.fromkeys(change.run_tag for change in changes)
+        replaced_by.pop(row.run_tag + QUARANTINE, None)
         return TableLoad(
             run_tag=row.run_tag,
             table=row.table,
@@ -243,13 +255,14 @@ class _WarehouseHistory:
             at=row.at,
             start=row.start,
             end=row.end,
-            before=record.before if record and same else None,
+            before=record.before if record else None,
             deleted=row.deleted,
             inserted=row.inserted,
-            recorded=same,
+            recorded=record is not None,
             in_replay_log=True,
             backup=row.backup if row.backup in self.backups else "",
             undone=undone.at if undone else None,
+            replaced_by=tuple(replaced_by),
         )
 
 

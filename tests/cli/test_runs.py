@@ -234,6 +234,66 @@ def test_a_load_in_both_the_records_and_the_replay_log_is_listed_once(harness, l
     assert all(load["recorded"] and load["in_ledger"] and load["before"] == 5 for load in loads)
 
 
+def test_every_load_of_a_run_is_shown_with_its_undo_or_what_replaced_it(harness, listed, capsys):
+    first = Window.parse("2017-11-03 10:00:00", "2017-11-03 10:59:59")
+    second = Window.parse("2017-11-03 11:00:00", "2017-11-03 11:59:59")
+    harness.complete_run("r")
+    harness.load("r", "login", "chat", window=first)
+    harness.load("r", "login", window=second, at=NOW + timedelta(minutes=1))
+    harness.commit("undo-r", "login", window=second, at=NOW + timedelta(minutes=2))
+    harness.complete_run("later")
+    harness.load("later", "chat", at=NOW + timedelta(minutes=3))
+    loads = [
+        (load["table"], load["start"], bool(load["undone"]), load["replaced_by"], load["recorded"])
+        for load in listed()["r"]["loads"]
+    ]
+    start = "2017-11-03T10:00:00"
+    assert loads == [
+        ("login", start, False, [], True),
+        ("chat", start, False, ["later"], True),
+        ("login", "2017-11-03T11:00:00", True, [], True),
+    ]
+    assert harness.runs("r") == 0
+    output = capsys.readouterr().out
+    assert "Run r: partly undone: login undone in part, 1 table loaded" in output
+    assert output.count("2017-11-03 11:00:00 to 2017-11-03 11:59:59") == 1
+    assert "replaced by" in output
+    assert "To undo the rest: spade-spark undo r. To restore" in output
+
+
+def test_a_run_that_was_undone_and_loaded_again_is_loaded(harness, listed):
+    harness.complete_run("r")
+    harness.load("r", "login", "chat")
+    harness.commit("undo-r", "login", at=NOW + timedelta(minutes=1))
+    run = listed()["r"]
+    assert (run["state"], run["loaded_tables"], run["undone_tables"]) == (
+        "undone",
+        ["chat"],
+        ["login"],
+    )
+    harness.load("r", "login", at=NOW + timedelta(minutes=2))
+    run = listed()["r"]
+    assert (run["state"], run["loaded_tables"]) == ("loaded", ["chat", "login"])
+    assert run["undone_tables"] == []
+
+
+def test_rows_added_from_the_quarantine_do_not_replace_a_load(harness, listed):
+    harness.complete_run("r")
+    harness.load("r", "login", "chat")
+    harness.commit("r.quarantine", "login", at=NOW + timedelta(minutes=1))
+    assert all(load["replaced_by"] == [] for load in listed()["r"]["loads"])
+
+
+def test_the_list_says_which_tables_of_a_run_are_undone(harness, capsys):
+    harness.complete_run("r")
+    harness.load("r", "login", "chat")
+    harness.commit("undo-r", "login", at=NOW + timedelta(minutes=1))
+    assert harness.runs() == 0
+    output = capsys.readouterr().out
+    assert "partly undone: login undone, 1 table loaded" in output
+    assert "1 of 2 tables" in output
+
+
 def test_without_a_warehouse_loads_come_from_the_records_with_a_note(harness, listed, capsys):
     harness.complete_run("r")
     harness.load("r", "login", "chat")

@@ -388,6 +388,8 @@ def test_runs_shows_the_backups_of_a_load_and_whether_it_was_undone(cli, capsys)
         "login": False,
         "chat": True,
     }
+    assert (state["undone_tables"], state["loaded_tables"]) == (["chat"], ["login"])
+    assert "To undo the rest: spade-spark undo tag." in state["next"]
     assert state["next"].endswith("spade-spark undo undo-tag")
     assert cli.undo("undo-tag") == 0
     capsys.readouterr()
