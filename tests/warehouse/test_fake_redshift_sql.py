@@ -6,6 +6,7 @@ import psycopg2
 import pytest
 
 from tests.support.redshift import judge
+from tests.support.redshift.copy import parse
 from tests.support.redshift.documented import ENCODINGS, RESERVED, TYPES
 from tests.support.redshift.refused import Refused
 
@@ -236,6 +237,29 @@ def test_an_encoding_is_accepted_for_its_documented_types_only(encoding):
 def test_a_table_that_redshift_cannot_create_is_refused(definition, message):
     with pytest.raises(Refused, match=message):
         judge.check(f"CREATE TABLE t {definition}")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("CSV REMOVEQUOTES", "REMOVEQUOTES is not supported with CSV"),
+        ("CSV ESCAPE", "ESCAPE is not supported with CSV"),
+        ("CSV FIXEDWIDTH 'n:3'", "not supported with"),
+        ("FIXEDWIDTH 'n:3' DELIMITER '|'", "DELIMITER is not supported with FIXEDWIDTH"),
+        ("FIXEDWIDTH 'n:3' ESCAPE", "not supported with"),
+        ("JSON 'auto' FILLRECORD", "FILLRECORD is not supported with JSON"),
+        ("ESCAPE QUOTE '\"'", "QUOTE is only supported with CSV"),
+        ("ACCESS_KEY_ID 'a' SECRET_ACCESS_KEY 'b'", "not supported with IAM_ROLE"),
+        ("FREEZE", 'syntax error at or near "freeze"'),
+        ("HEADER", 'syntax error at or near "header"'),
+        ("GZIP COMPUPDATE MAYBE", "takes ON or OFF"),
+    ],
+)
+def test_undocumented_options_of_copy_and_documented_conflicts_are_refused(options, message):
+    copy = "COPY t FROM 's3://bucket/manifest' IAM_ROLE 'role' "
+    parse(f"{copy} GZIP ESCAPE REMOVEQUOTES MANIFEST")
+    with pytest.raises(Refused, match=message):
+        parse(f"{copy} {options}")
 
 
 def test_a_name_of_more_than_127_bytes_is_refused():

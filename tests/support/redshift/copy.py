@@ -16,6 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.support.redshift import judge
+from tests.support.redshift.documented import COPY_CONFLICTS, COPY_OPTIONS
 from tests.support.redshift.refused import Refused
 from tests.support.redshift.values import LoadError, Options, TargetColumn, convert, split_records
 
@@ -104,6 +105,9 @@ def parse(sql: str) -> Copy:
     if token.lower() != "from":
         raise Refused(f'syntax error at or near "{token}"', "42601")
     copy = Copy(table.lower(), tuple(columns), _string(next(tokens)), Options())
+    words = list(tokens)
+    _check_combination({word.lower() for word in words})
+    tokens = iter(words)
     for token in tokens:
         copy = _option(copy, token.lower(), tokens)
     if not (copy.role or copy.key):
@@ -139,7 +143,19 @@ def _option(copy: Copy, word: str, tokens: Iterator[str]) -> Copy:
     if word in names:
         value: dict[str, Any] = {names[word]: _string(next(tokens))}
         return replace(copy, **value)
+    if word in COPY_OPTIONS:
+        raise Refused(f"this server does not implement {word.upper()}")
     raise Refused(f'syntax error at or near "{word}"', "42601")
+
+
+def _check_combination(words: set[str]) -> None:
+    """Check that the options can be combined."""
+    for option, others in COPY_CONFLICTS:
+        conflicts = sorted(others & words)
+        if option in words and conflicts:
+            raise Refused(f"{conflicts[0].upper()} is not supported with {option.upper()}", "42601")
+    if "quote" in words and "csv" not in words:
+        raise Refused("QUOTE is only supported with CSV", "42601")
 
 
 class Source:

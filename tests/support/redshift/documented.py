@@ -89,3 +89,35 @@ STATEMENTS = frozenset(
 )  # fmt: skip
 """Statements of https://docs.aws.amazon.com/redshift/latest/dg/c_SQL_commands.html, as sqlfluff
 names them. sqlfluff's dialect inherits others from PostgreSQL, such as DO and CREATE INDEX."""
+
+COPY_OPTIONS = frozenset(
+    """
+    access_key_id acceptanydate acceptinvchars avro blanksasnull bzip2 comprows compupdate
+    credentials csv dateformat delimiter emptyasnull encoding encrypted escape explicit_ids
+    fillrecord fixedwidth format gzip iam_role ignoreallerrors ignoreblanklines ignoreheader json
+    lzop manifest master_symmetric_key maxerror noload null orc parquet quote readratio region
+    removequotes roundec secret_access_key session_token shapefile ssh statupdate timeformat
+    trimblanks truncatecolumns zstd
+    """.split()  # noqa: SIM905 - a list with one word per line would be long
+)
+"""https://docs.aws.amazon.com/redshift/latest/dg/r_COPY.html"""
+
+COPY_CONFLICTS = (
+    # https://docs.aws.amazon.com/redshift/latest/dg/copy-parameters-data-format.html
+    ("csv", {"fixedwidth", "removequotes", "escape"}),
+    ("fixedwidth", {"csv", "delimiter"}),
+    (
+        "json",
+        {
+            "csv", "delimiter", "avro", "escape", "fillrecord", "fixedwidth", "ignoreblanklines",
+            "null", "readratio", "removequotes",
+        },
+    ),
+    # https://docs.aws.amazon.com/redshift/latest/dg/copy-parameters-data-conversion.html
+    ("escape", {"fixedwidth"}),
+    ("removequotes", {"csv", "fixedwidth"}),
+    # https://docs.aws.amazon.com/redshift/latest/dg/copy-parameters-authorization.html
+    ("iam_role", {"access_key_id", "credentials"}),
+    ("access_key_id", {"credentials"}),
+)  # fmt: skip
+"""Options of COPY and those that they cannot be combined with."""

@@ -42,6 +42,7 @@ _PIECE = re.compile(
     | (?P<number>\d+(?:\.\d+)?\b) | (?P<word>\w+) | (?P<sign>.)""",
     re.DOTALL | re.VERBOSE,
 )
+_GENERATED = re.compile(r"_[0-9a-f]{8}$")  # the end of an unquoted name of the tests
 _CATALOG = re.compile(r"pg_\w+", re.IGNORECASE)
 _SYSTEM_TABLE = re.compile(r"(?:stl|stv|svl|svv|svcs|sys|pg)_\w+|information_schema", re.I)
 _LENGTH = re.compile(
@@ -107,6 +108,8 @@ def shape(sql: str) -> str:
             text = "'x'"
         elif match.lastgroup == "number":
             text = "1"
+        elif match.lastgroup == "word":
+            text = _GENERATED.sub("", text)
         elif match.lastgroup == "quoted":
             name = text[1:-1].lower()
             if not _SYSTEM_TABLE.fullmatch(name) and name not in SYSTEM_COLUMNS:
