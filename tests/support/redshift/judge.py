@@ -109,7 +109,7 @@ def shape(sql: str) -> str:
         elif match.lastgroup == "number":
             text = "1"
         elif match.lastgroup == "word":
-            text = _GENERATED.sub("", text)
+            text = _GENERATED.sub("_0", text)
         elif match.lastgroup == "quoted":
             name = text[1:-1].lower()
             if not _SYSTEM_TABLE.fullmatch(name) and name not in SYSTEM_COLUMNS:
