@@ -1,8 +1,10 @@
 """Harnesses on PostgreSQL, on the stand-in for Redshift, and on both in turn."""
 
 import uuid
+from contextlib import closing
 
 import boto3
+import psycopg2
 import pytest
 
 from tests.support.redshift import RedshiftServer, S3Access
@@ -46,6 +48,18 @@ def redshift(redshift_server):
 @pytest.fixture
 def on_postgres(shared_database, s3_settings, s3_client, bucket):
     return WarehouseHarness(shared_database, s3_settings, s3_client, bucket)
+
+
+@pytest.fixture
+def behind_redshift(shared_database):
+    """Runs a statement of PostgreSQL that the stand-in would refuse."""
+
+    def run(statement):
+        with closing(psycopg2.connect(shared_database)) as connection:
+            connection.autocommit = True
+            connection.cursor().execute(statement)
+
+    return run
 
 
 @pytest.fixture
