@@ -168,6 +168,10 @@ def _parameter_text(name: str, value: object) -> object:
 SessionParameters = Annotated[Mapping[str, str], BeforeValidator(_session_parameters)]
 
 
+SslMode = Literal["", "disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+"""libpq's modes; empty for the default. https://www.postgresql.org/docs/current/libpq-ssl.html"""
+
+
 class WarehouseSettings(_Section):
     """The warehouse and the limits of a load.
 
@@ -178,6 +182,8 @@ class WarehouseSettings(_Section):
         workgroup: The serverless workgroup to request it for; by default from the host name.
         region: The AWS region of the secret, cluster or workgroup; by default from its ARN or the
             host name.
+        sslmode: Whether connections are encrypted and certificates verified; by default according
+            to the host.
         session: Parameters that each session sets.
         check_privileges: Whether a privilege that seems to be missing prevents a replay. If false,
             it is a warning.
@@ -189,6 +195,7 @@ class WarehouseSettings(_Section):
     cluster: str = ""
     workgroup: str = ""
     region: str = ""
+    sslmode: SslMode = ""
     session: SessionParameters = Field(default_factory=dict)
     schema_name: str = Field("physical", alias="schema")
     control: str = "infra"

@@ -82,6 +82,7 @@ class ReplayPreview:
         core_seconds: The estimated core time of the transform.
         cores: The cores of the Spark master; 0 if unknown.
         warehouse: The warehouse as text; empty if none is needed.
+        tls: The sslmode of its connections; empty if none is set, on this machine.
         tables: The tables that can be replayed.
         streams: The streams that would be published to.
         remarks: Warnings, one sentence each.
@@ -99,6 +100,7 @@ class ReplayPreview:
     core_seconds: float
     cores: int
     warehouse: str
+    tls: str
     tables: tuple[TablePreview, ...]
     streams: tuple[StreamPreview, ...]
     remarks: tuple[str, ...]
@@ -138,7 +140,8 @@ def _head(preview: ReplayPreview) -> Iterator[RenderableType]:
     yield Text(f"Output: {preview.url}")
     yield Text(f"Estimated transform time without Spark's startup: {_estimate(preview)}")
     if preview.warehouse:
-        yield Text(f"Warehouse: {preview.warehouse}")
+        tls = f" (TLS: {preview.tls})" if preview.tls else ""
+        yield Text(f"Warehouse: {preview.warehouse}{tls}")
     for stream in preview.streams:
         compressed = ", compressed" if stream.compressed else ""
         yield Text(

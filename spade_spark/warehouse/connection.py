@@ -28,9 +28,15 @@ from spade_spark.errors import (
 )
 from spade_spark.settings import session_parameter
 from spade_spark.warehouse.sql import HIDDEN, Literal, Sql, joined
+from spade_spark.warehouse.tls import (
+    SSL_MODES,
+    default_sslmode,
+    is_redshift_host,
+    tls_advice,
+    tls_parameters,
+)
 
 APPLICATION = "spade-spark"
-REDSHIFT_HOSTS = ".amazonaws.com"
 
 # The password extends to the last "@", so a password without percent-encoding is accepted too.
 _URL = re.compile(
@@ -57,6 +63,10 @@ _SESSION = {"search_path": "pg_catalog, pg_temp", "datestyle": "ISO, MDY", "time
 # https://docs.aws.amazon.com/redshift/latest/dg/r_extra_float_digits.html
 _POSTGRES_SESSION = {"standard_conforming_strings": "on", "extra_float_digits": "1"}
 _REDSHIFT_SESSION = {"extra_float_digits": "2"}
+# libpq's message in all versions. Redshift's requests 13 and 14 are not part of PostgreSQL.
+# https://github.com/psycopg/psycopg2/issues/1758
+# https://docs.aws.amazon.com/redshift/latest/dg/r_CREATE_USER.html
+_UNKNOWN_AUTHENTICATION = re.compile(r"authentication method \d+ not supported")
 _FIRST_POSTGRES = 80100  # Redshift reports version 8.0.2
 _SERIALIZATION_FAILURES = ("40001", "40P01")
 _CONNECTION_LOST = ("08", "57P")  # SQLSTATE classes: connection exceptions, shutdowns
@@ -99,6 +109,7 @@ class ConnectionInfo:
         database: The database.
         options: The other parameters of the URL.
         session: The parameters that each session sets, from ``[warehouse.session]``.
+        sslmode: The mode of the settings, which applies if the URL has none.
         logins: Where the login comes from, if not from the URL.
         unnamed_user: What to show for the user if the URL has none.
     """
@@ -110,16 +121,20 @@ class ConnectionInfo:
     database: str
     options: tuple[tuple[str, str], ...] = ()
     session: tuple[tuple[str, str], ...] = ()
+    sslmode: str = ""
     logins: LoginSource | None = field(default=None, repr=False, compare=False)
     unnamed_user: str = "(default user)"
 
     @classmethod
-    def parse(cls, url: str, session: Mapping[str, str] = MappingProxyType({})) -> ConnectionInfo:
+    def parse(
+        cls, url: str, session: Mapping[str, str] = MappingProxyType({}), sslmode: str = ""
+    ) -> ConnectionInfo:
         """Parse ``postgres://user:password@host:port/database?sslmode=require``.
 
         Args:
             url: The URL.
             session: The parameters that each session sets.
+            sslmode: The mode if the URL has none; empty for the default.
 
         Raises:
             SettingsError: The URL is invalid or has an unknown option. It is not repeated.
@@ -136,6 +151,10 @@ class ConnectionInfo:
                 f"the warehouse URL has an unknown option; allowed: {', '.join(_URL_OPTIONS)}"
             )
         _check_options(given.get("options", ""))
+        if given.get("sslmode", SSL_MODES[0]) not in SSL_MODES:
+            raise SettingsError(
+                f"sslmode in the warehouse URL must be one of {', '.join(SSL_MODES)}"
+            )
         host = given.pop("host", "") or unquote(match["host"]).strip("[]") or "localhost"
         return cls(
             user=unquote(match["user"] or ""),
@@ -145,6 +164,7 @@ class ConnectionInfo:
             database=unquote(match["database"] or ""),
             options=tuple(sorted(given.items())),
             session=tuple(sorted(session.items())),
+            sslmode=sslmode,
         )
 
     def __str__(self) -> str:
@@ -154,6 +174,14 @@ class ConnectionInfo:
     def address(self) -> str:
         """``host:port/database``, without the user."""
         return f"{self.host}:{self.port}/{self.database}"
+
+    @property
+    def tls(self) -> str:
+        """The sslmode in use; empty on this machine, where no mode is set."""
+        options = dict(self.options)
+        # libpq accepts its own list of authorities only together with verify-full.
+        system = "verify-full" if options.get("sslrootcert") == "system" else ""
+        return options.get("sslmode") or self.sslmode or system or default_sslmode(self.host)
 
     def login(self) -> Login:
         """Return the login for a new session."""
@@ -170,6 +198,7 @@ class ConnectionInfo:
 
     def parameters(self, login: Login) -> dict[str, Any]:
         """Return the driver's connection parameters, with the password in clear text."""
+        options = dict(self.options)
         values = {
             "user": login.user,
             "password": login.password,
@@ -180,7 +209,8 @@ class ConnectionInfo:
             "connect_timeout": _CONNECT_SECONDS,
             "client_encoding": "UTF8",
             **_KEEPALIVE,
-            **dict(self.options),
+            **tls_parameters(self.host, self.tls, options.get("sslrootcert", "")),
+            **options,
         }
         given = {name: value for name, value in values.items() if value != ""}
         # Even if it is empty: else libpq takes the options from the variable PGOPTIONS.
@@ -292,7 +322,7 @@ class Session:
         login = self.connection_info.login()
         try:
             return self._connect_as(login)
-        except WarehouseError:
+        except LoginRefusedError:
             renewed = self.connection_info.renewed_login(login)
             if renewed is None:
                 raise
@@ -391,18 +421,28 @@ class Session:
         # libpq's indented lines ask whether the server is running. The hint below is clearer.
         lines = [line for line in str(error).splitlines() if not line.startswith("\t")]
         message = self.redact(" ".join(" ".join(lines).split()))
+        refusal = f"the warehouse {self.connection_info} refuses the connection: {message}"
+        if _UNKNOWN_AUTHENTICATION.search(message):
+            return WarehouseError(
+                f"{refusal}; the user's password is stored as a SHA-256 digest, which this driver "
+                "does not support: have an administrator set it as an MD5 hash (ALTER USER ... "
+                "PASSWORD 'md5...'), or use warehouse.iam_login"
+            )
+        if advice := tls_advice(message):
+            return WarehouseError(f"{refusal}; {advice}")
         # The server's own errors contain FATAL. Of these, only the following are transient.
         if "FATAL" in message and not re.search(
             r"starting up|too many|shutting down|limit", message
         ):
-            return WarehouseError(
-                f"the warehouse {self.connection_info} refuses the connection: {message}; "
-                f"check {self.connection_info.login_advice}"
-            )
+            return LoginRefusedError(f"{refusal}; check {self.connection_info.login_advice}")
         return ConnectionLostError(
             f"the warehouse {self.connection_info} does not answer: {message}; check host, port "
             "and network"
         )
+
+
+class LoginRefusedError(WarehouseError):
+    """The warehouse rejected a login."""
 
 
 class StatementError(WarehouseError):
@@ -446,7 +486,7 @@ ROLLBACK = Sql("ROLLBACK")
 
 def _default_port(host: str) -> str:
     """Return 5439 for a Redshift host name, else PostgreSQL's 5432."""
-    return "5439" if host.endswith(REDSHIFT_HOSTS) and "redshift" in host else "5432"
+    return "5439" if is_redshift_host(host) else "5432"
 
 
 def _set_parameter(name: str, value: str) -> Sql:

@@ -47,7 +47,7 @@ def connection_info(settings: WarehouseSettings) -> ConnectionInfo:
     Raises:
         SettingsError: The URL is missing or invalid, or settings contradict each other.
     """
-    info = ConnectionInfo.parse(settings.url.get_secret_value(), settings.session)
+    info = ConnectionInfo.parse(settings.url.get_secret_value(), settings.session, settings.sslmode)
     _check_consistent(settings, info)
     if settings.secret:
         logins = CachedLogins(_secret(settings, info), "warehouse.secret and its value")

@@ -82,6 +82,7 @@ def build_preview(
         core_seconds=planned.plan.size / BYTES_PER_CORE_SECOND,
         cores=_cores(settings),
         warehouse=f"{warehouse.name} {warehouse.connection_info}" if warehouse else "",
+        tls=warehouse.connection_info.tls if warehouse else "",
         tables=tuple(_tables(request, settings, warehouse, planned, result)) if warehouse else (),
         streams=tuple(_streams(settings, planned)),
         remarks=(*_remarks(request, planned), *result.warnings),

@@ -41,6 +41,13 @@ def test_the_plan_shows_what_would_be_read_and_replaced(harness, capsys):
     assert chat["rows"] == 1
 
 
+def test_the_plan_shows_whether_tls_is_required(harness, capsys):
+    assert plan_json(harness, capsys, "login")["tls"] == ""
+    harness.url += "&sslmode=prefer"
+    plan(harness, "login")
+    assert " (TLS: prefer)" in capsys.readouterr().out
+
+
 def test_the_plan_shows_the_exact_sql(harness, capsys):
     (login,) = plan_json(harness, capsys, "login")["tables"]
     assert (
