@@ -9,14 +9,16 @@ The load's row in the replay log names the backup.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 
-from spade_spark.errors import InternalError
+from spade_spark.errors import InternalError, WarehouseError
 from spade_spark.runs.load_results import BackupInfo
-from spade_spark.warehouse import information_schema
+from spade_spark.warehouse import information_schema, replay_log
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.control_objects import ensure_lock_table
 from spade_spark.warehouse.dialects.base import Warehouse
@@ -26,6 +28,8 @@ from spade_spark.warehouse.sql import Identifier, Sql, fit_name
 from spade_spark.warehouse.table_lock import table_lock
 from spade_spark.warehouse.target_rows import TargetRows, WarehouseSchemas
 
+_SUFFIX = re.compile(r"__(?:[2-9]|[1-9][0-9]{1,5})\Z")  # of the second and later names
+
 
 @dataclass(frozen=True)
 class BackupTable:
@@ -33,12 +37,6 @@ class BackupTable:
 
     schema: str
     name: str
-
-    @classmethod
-    def parse(cls, text: str) -> BackupTable:
-        """Parse the text in the replay log; the schema's name cannot contain a dot."""
-        schema, _, name = text.partition(".")
-        return cls(schema, name)
 
     @property
     def table(self) -> Identifier:
@@ -63,16 +61,59 @@ class BackupTable:
 
 def backup_table(rows: TargetRows, taken: Collection[str] = ()) -> BackupTable:
     """Choose the name of the backup of ``rows``, which is not in ``taken``."""
-    fold = rows.warehouse.fold
-    base = fold(f"{rows.run_tag}__{rows.table}")
+    base = _base_name(rows.warehouse, rows.run_tag, rows.table)
     name = unique_table_name(base, rows.warehouse.max_name_bytes, taken)
-    return BackupTable(fold(rows.schemas.backup), name)
+    return BackupTable(rows.warehouse.fold(rows.schemas.backup), name)
+
+
+def logged_backup(
+    text: str, run_tag: str, table: str, warehouse: Warehouse, schemas: WarehouseSchemas
+) -> BackupTable:
+    """Return the backup that the replay log names for a load or an undo.
+
+    A user who can write to the replay log can name any table there. So only the names that
+    :func:`backup_table` chooses for the same run tag and table are accepted.
+
+    Args:
+        text: The backup as the replay log names it.
+        run_tag: The tag of the load or undo.
+        table: The table, as in Blueprint.
+        warehouse: The warehouse.
+        schemas: The schemas of its tables.
+
+    Raises:
+        WarehouseError: Another table is named, which must be neither read nor dropped.
+    """
+    schema, _, name = text.partition(".")  # the schema's name cannot contain a dot
+    own_schema = warehouse.fold(schemas.backup_schema)
+    base = _base_name(warehouse, run_tag, table)
+    if schema != own_schema or not _is_unique_name_of(base, name, warehouse.max_name_bytes):
+        own = f"{own_schema}.{unique_table_name(base, warehouse.max_name_bytes)}"
+        raise WarehouseError(
+            f"{table} was not modified: the replay log names {text} as the backup of run tag "
+            f"{run_tag}, but its backup would be {own}: {text} is neither read nor dropped. If "
+            "warehouse.backup_schema was changed, set it to the schema of the backup; if not, find "
+            f"out who changed {schemas.control}.{replay_log.TABLE_NAME}"
+        )
+    return BackupTable(schema, name)
 
 
 def unique_table_name(base: str, max_bytes: int, taken: Collection[str] = ()) -> str:
     """Return ``base``, shortened if necessary, with ``__2``, ``__3``, ... if it is taken."""
     names = (fit_name(base, max_bytes, f"__{number}" if number > 1 else "") for number in count(1))
     return next(name for name in names if name not in taken)
+
+
+def _base_name(warehouse: Warehouse, run_tag: str, table: str) -> str:
+    return warehouse.fold(f"{run_tag}__{table}")
+
+
+def _is_unique_name_of(base: str, name: str, max_bytes: int) -> bool:
+    """Whether :func:`unique_table_name` can return ``name`` for ``base``."""
+    if name == fit_name(base, max_bytes):
+        return True
+    suffix = _SUFFIX.search(name)
+    return suffix is not None and name == fit_name(base, max_bytes, suffix[0])
 
 
 def backup_sql(rows: TargetRows, backup: BackupTable, distribution: Distribution | None) -> Sql:
@@ -184,50 +225,68 @@ def write_problems(
     ]
 
 
-def existing_backups(session: Session, rows: Iterable[ReplayLogRow]) -> frozenset[str]:
-    """Return the backups of ``rows`` that still exist, as the replay log names them."""
-    backups = {row.backup: BackupTable.parse(row.backup) for row in rows if row.backup}
-    tables = {
-        schema: information_schema.tables(session, schema)
-        for schema in {backup.schema for backup in backups.values()}
-    }
-    return frozenset(
-        text for text, backup in backups.items() if backup.name in tables[backup.schema]
-    )
+def existing_backups(
+    session: Session, warehouse: Warehouse, schemas: WarehouseSchemas, rows: Iterable[ReplayLogRow]
+) -> dict[ReplayLogRow, BackupTable]:
+    """Return the backups that still exist, by their rows in the replay log.
+
+    Tables that this program did not make for a row are left out.
+    """
+    tables = information_schema.tables(session, warehouse.fold(schemas.backup_schema))
+    found = {}
+    for row in rows:
+        with suppress(WarehouseError):
+            backup = logged_backup(row.backup, row.run_tag, row.table, warehouse, schemas)
+            if backup.name in tables:
+                found[row] = backup
+    return found
 
 
 def backups_before(
-    session: Session, warehouse: Warehouse, control: str, moment: datetime
+    session: Session, warehouse: Warehouse, schemas: WarehouseSchemas, moment: datetime
 ) -> tuple[BackupInfo, ...]:
     """Return the existing backups made before ``moment``, the oldest first."""
-    rows = [row for row in replay_log_rows(session, control) if row.at < moment]
-    existing = existing_backups(session, rows)
-    old = [(row, BackupTable.parse(row.backup)) for row in rows if row.backup in existing]
-    sizes = {
-        schema: warehouse.table_sizes(session, schema)
-        for schema in {backup.schema for _, backup in old}
-    }
+    rows = [row for row in replay_log_rows(session, schemas.control) if row.at < moment]
+    existing = existing_backups(session, warehouse, schemas, rows)
+    schema = warehouse.fold(schemas.backup_schema)
+    sizes = warehouse.table_sizes(session, schema) if existing else {}
     return tuple(
         BackupInfo(
             run_tag=row.run_tag,
             table=row.table,
             backup=row.backup,
             rows=row.deleted,
-            size=sizes[backup.schema].get(backup.name),
+            size=sizes.get(backup.name),
             at=row.at,
         )
-        for row, backup in old
+        for row, backup in existing.items()
     )
 
 
-def drop(session: Session, warehouse: Warehouse, control: str, backup: BackupInfo) -> None:
+def check_backup_names(
+    session: Session, warehouse: Warehouse, schemas: WarehouseSchemas, run_tags: Collection[str]
+) -> None:
+    """Check that the replay log names only tables of this program as backups of these run tags.
+
+    Raises:
+        WarehouseError: It names another table.
+    """
+    for row in replay_log_rows(session, schemas.control):
+        if row.backup and row.run_tag in run_tags:
+            logged_backup(row.backup, row.run_tag, row.table, warehouse, schemas)
+
+
+def drop(
+    session: Session, warehouse: Warehouse, schemas: WarehouseSchemas, backup: BackupInfo
+) -> None:
     """Drop a backup while its table is locked, so that no undo is using it.
 
     Raises:
-        WarehouseError: The warehouse rejected the statement.
+        WarehouseError: The warehouse rejected the statement, or the table is not a backup.
     """
-    lock = table_lock(warehouse, control, backup.table)
+    table = logged_backup(backup.backup, backup.run_tag, backup.table, warehouse, schemas)
+    lock = table_lock(warehouse, schemas.control, backup.table)
     ensure_lock_table(session, lock)
     with session.transaction():
         session.run(lock.lock())
-        session.run(BackupTable.parse(backup.backup).drop())
+        session.run(table.drop())

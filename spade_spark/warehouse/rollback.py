@@ -30,7 +30,7 @@ from spade_spark.runs.load_results import (
 from spade_spark.runs.paths import UNDO
 from spade_spark.settings import WarehouseSettings
 from spade_spark.warehouse import information_schema
-from spade_spark.warehouse.backup import BackupTable, backup_and_delete
+from spade_spark.warehouse.backup import BackupTable, backup_and_delete, logged_backup
 from spade_spark.warehouse.concurrency import (
     LockCheck,
     SessionPool,
@@ -118,7 +118,7 @@ def plan_undo(
     """
     load = step.load
     _check_not_undone(load, step.history)
-    backup = _backup(session, load)
+    backup = _backup(session, load, warehouse, schemas)
     rows = TargetRows(warehouse, schemas, load.table, load.window, UNDO + load.run_tag)
     columns = _columns(session, rows, backup)
     if not guards.force:
@@ -280,11 +280,13 @@ class _TableUndo:
         return deleted, inserted, backup
 
 
-def _backup(session: Session, row: ReplayLogRow) -> BackupTable:
+def _backup(
+    session: Session, row: ReplayLogRow, warehouse: Warehouse, schemas: WarehouseSchemas
+) -> BackupTable:
     """Return the load's backup.
 
     Raises:
-        WarehouseError: It does not exist.
+        WarehouseError: It does not exist, or the replay log names a table that is no backup.
     """
     command = shlex.join(["spade-spark", "replay", *row.window.arguments, row.table])
     advice = f"rebuild the rows from the logs: {command}"
@@ -293,7 +295,7 @@ def _backup(session: Session, row: ReplayLogRow) -> BackupTable:
             f"{row.table} was not modified: the load of run tag {row.run_tag} made no backup "
             f"(warehouse.backup was false); {advice}"
         )
-    backup = BackupTable.parse(row.backup)
+    backup = logged_backup(row.backup, row.run_tag, row.table, warehouse, schemas)
     if not backup.exists(session):
         raise WarehouseError(
             f"{row.table} was not modified: {backup}, the backup of run tag {row.run_tag}, no "

@@ -23,19 +23,26 @@ class WarehouseSchemas:
         schema: The schema of the target tables.
         control: The schema of the control tables.
         time_column: The column that a window selects by.
-        backup: The schema of the backups; empty if backups are disabled.
+        backup: The schema of new backups; empty if backups are disabled.
+        backup_schema: The schema of existing backups, also if backups are disabled now.
     """
 
     schema: str
     control: str
     time_column: str
     backup: str = ""
+    backup_schema: str = ""
 
 
 def schemas_from_settings(settings: WarehouseSettings) -> WarehouseSchemas:
     """Return the schemas that the settings name."""
-    backup = settings.backup_schema if settings.backup else ""
-    return WarehouseSchemas(settings.schema_name, settings.control, settings.time_column, backup)
+    return WarehouseSchemas(
+        schema=settings.schema_name,
+        control=settings.control,
+        time_column=settings.time_column,
+        backup=settings.backup_schema if settings.backup else "",
+        backup_schema=settings.backup_schema,
+    )
 
 
 @dataclass(frozen=True)

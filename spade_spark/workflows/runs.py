@@ -21,13 +21,18 @@ from spade_spark.runs.paths import QUARANTINE
 from spade_spark.runs.status import RunState, TableLoad, state_of
 from spade_spark.settings import Settings
 from spade_spark.storage.base import Store, open_store
-from spade_spark.warehouse.backup import backups_before, drop, existing_backups
+from spade_spark.warehouse.backup import (
+    backups_before,
+    check_backup_names,
+    drop,
+    existing_backups,
+)
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.credentials import CopyCredentials
 from spade_spark.warehouse.dialects.base import open_warehouse
 from spade_spark.warehouse.load_history import LoadHistory, ReplayLogRow, replay_log_rows
-from spade_spark.warehouse.logins import connection_info
 from spade_spark.warehouse.retry_policies import query_with_retries
+from spade_spark.warehouse.target_rows import schemas_from_settings
 from spade_spark.window import Window
 
 
@@ -141,10 +146,10 @@ def expired_backups(settings: Settings) -> tuple[BackupInfo, ...]:
     # Nothing is copied from S3, so COPY needs no credentials.
     warehouse = open_warehouse(settings.warehouse, settings.s3, CopyCredentials())
     expired_at = datetime.now(timezone.utc) - settings.warehouse.backup_keep
-    control = settings.warehouse.control
+    schemas = schemas_from_settings(settings.warehouse)
     return query_with_retries(
         warehouse.connection_info,
-        lambda session: backups_before(session, warehouse, control, expired_at),
+        lambda session: backups_before(session, warehouse, schemas, expired_at),
     )
 
 
@@ -153,9 +158,16 @@ def expired_backups_of(settings: Settings, run_tags: Iterable[str]) -> tuple[Bac
 
     Raises:
         UsageError: A run tag has no expired backup.
+        WarehouseError: The replay log names a table that is not a backup of the run tag.
         SpadeError: As for :func:`expired_backups`.
     """
     tags = set(run_tags)
+    warehouse = open_warehouse(settings.warehouse, settings.s3, CopyCredentials())
+    schemas = schemas_from_settings(settings.warehouse)
+    query_with_retries(
+        warehouse.connection_info,
+        lambda session: check_backup_names(session, warehouse, schemas, tags),
+    )
     backups = tuple(backup for backup in expired_backups(settings) if backup.run_tag in tags)
     for tag in sorted(tags - {backup.run_tag for backup in backups}):
         days = settings.warehouse.backup_keep / timedelta(days=1)
@@ -174,7 +186,7 @@ def drop_backup(settings: Settings, backup: BackupInfo) -> None:
     """
     warehouse = open_warehouse(settings.warehouse, settings.s3, CopyCredentials())
     with Session(warehouse.connection_info) as session:
-        drop(session, warehouse, settings.warehouse.control, backup)
+        drop(session, warehouse, schemas_from_settings(settings.warehouse), backup)
 
 
 def _candidate_without_lock(
@@ -200,13 +212,13 @@ class _WarehouseHistory:
     Attributes:
         address: The address of the warehouse; empty if none is configured or it does not answer.
         history: The replay log.
-        backups: The existing backups, by their names in the replay log.
+        backups: The rows whose backups exist.
         notes: Why the replay log could not be read.
     """
 
     address: str = ""
     history: LoadHistory = field(default_factory=lambda: LoadHistory(()))
-    backups: frozenset[str] = frozenset()
+    backups: frozenset[ReplayLogRow] = frozenset()
     notes: tuple[str, ...] = ()
 
     def merge(self, runs: Iterable[DiscoveredRun]) -> tuple[TableLoad, ...]:
@@ -260,7 +272,7 @@ class _WarehouseHistory:
             inserted=row.inserted,
             recorded=record is not None,
             in_replay_log=True,
-            backup=row.backup if row.backup in self.backups else "",
+            backup=row.backup if row in self.backups else "",
             undone=undone.at if undone else None,
             replaced_by=tuple(replaced_by),
         )
@@ -273,15 +285,17 @@ def _read_history(settings: Settings) -> _WarehouseHistory:
             "no warehouse is configured (SPADE_RSURL): loads are shown from the runs' records only"
         )
         return _WarehouseHistory(notes=(note,))
-    info = connection_info(settings.warehouse)
 
     def read(session: Session) -> _WarehouseHistory:
         rows = replay_log_rows(session, settings.warehouse.control)
-        backups = existing_backups(session, rows)
-        return _WarehouseHistory(info.address, LoadHistory(rows), backups)
+        schemas = schemas_from_settings(settings.warehouse)
+        backups = frozenset(existing_backups(session, warehouse, schemas, rows))
+        return _WarehouseHistory(warehouse.connection_info.address, LoadHistory(rows), backups)
 
     try:
-        return query_with_retries(info, read)
+        # Nothing is copied from S3, so COPY needs no credentials.
+        warehouse = open_warehouse(settings.warehouse, settings.s3, CopyCredentials())
+        return query_with_retries(warehouse.connection_info, read)
     except (TransientError, WarehouseError) as error:
         note = f"loads are shown from the runs' records only: {error}"
         return _WarehouseHistory(notes=(note,))

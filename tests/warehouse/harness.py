@@ -29,7 +29,7 @@ from spade_spark.warehouse.control_objects import ensure_control_objects
 from spade_spark.warehouse.dialects.base import Warehouse, open_warehouse
 from spade_spark.warehouse.guards import LoadGuards
 from spade_spark.warehouse.loader import load_tables
-from spade_spark.warehouse.target_rows import schemas_from_settings
+from spade_spark.warehouse.target_rows import WarehouseSchemas, schemas_from_settings
 from spade_spark.window import Window
 
 WINDOW = Window.parse("2017-11-04 13:00:00", "2017-11-04 14:00:00")
@@ -98,6 +98,10 @@ class WarehouseHarness:
         )
 
     @property
+    def schemas(self) -> WarehouseSchemas:
+        return schemas_from_settings(self.settings)
+
+    @property
     def warehouse(self) -> Warehouse:
         return open_warehouse(self.settings, self.s3)
 
@@ -135,7 +139,7 @@ class WarehouseHarness:
 
     def create_control_objects(self, *tables: str) -> None:
         """Create the replay log, the schema of backups and the lock tables."""
-        ensure_control_objects(self.warehouse, schemas_from_settings(self.settings), tables)
+        ensure_control_objects(self.warehouse, self.schemas, tables)
 
     def write_files(
         self,

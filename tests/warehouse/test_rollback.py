@@ -519,17 +519,17 @@ def test_backups_are_listed_with_rows_and_size_and_dropped_one_by_one(harness):
     now = datetime.now(timezone.utc)
     with Session(harness.warehouse.connection_info) as session:
         assert (
-            backups_before(session, harness.warehouse, harness.control, now - timedelta(days=1))
+            backups_before(session, harness.warehouse, harness.schemas, now - timedelta(days=1))
             == ()
         )
         listed = backups_before(
-            session, harness.warehouse, harness.control, now + timedelta(days=1)
+            session, harness.warehouse, harness.schemas, now + timedelta(days=1)
         )
         assert {(backup.table, backup.rows) for backup in listed} == {("login", 2), ("other", 0)}
         assert all(backup.size is not None for backup in listed)
-        drop(session, harness.warehouse, harness.control, listed[0])
+        drop(session, harness.warehouse, harness.schemas, listed[0])
         assert (
-            backups_before(session, harness.warehouse, harness.control, now + timedelta(days=1))
+            backups_before(session, harness.warehouse, harness.schemas, now + timedelta(days=1))
             == listed[1:]
         )
     assert backups(harness) == [listed[1].backup.partition(".")[2]]
@@ -541,7 +541,7 @@ def test_sizes_that_the_user_may_not_read_are_unknown(on_redshift, redshift):
     redshift.inject("svv_table_info", sqlstate="42501", message="permission denied", detail="")
     later = datetime.now(timezone.utc) + timedelta(days=1)
     with Session(on_redshift.warehouse.connection_info) as session:
-        (backup,) = backups_before(session, on_redshift.warehouse, on_redshift.control, later)
+        (backup,) = backups_before(session, on_redshift.warehouse, on_redshift.schemas, later)
     assert (backup.rows, backup.size) == (2, None)
 
 

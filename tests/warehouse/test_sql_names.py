@@ -103,8 +103,8 @@ def test_a_load_an_undo_a_prune_and_a_plan_quote_every_name(harness, sent):
             swap.rows.log_key,
             datetime(2017, 11, 4),  # noqa: DTZ001 - the column has no zone
         )
-        for backup in backups_before(session, harness.warehouse, harness.control, later):
-            drop(session, harness.warehouse, harness.control, backup)
+        for backup in backups_before(session, harness.warehouse, harness.schemas, later):
+            drop(session, harness.warehouse, harness.schemas, backup)
     for command in ("CREATE TABLE", "COPY", "INSERT INTO", "DELETE", "DROP TABLE", "LOCK", "SET"):
         assert any(sql.startswith(command) for sql in sent), f"no {command} was recorded"
     assert_names_are_quoted([*sent, *plan])

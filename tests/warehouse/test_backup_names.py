@@ -1,0 +1,187 @@
+"""Undo and prune use only backups of this program, whatever the replay log names."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spade_spark.errors import WarehouseError
+from spade_spark.runs.load_results import BackupInfo, LoadFailed, UndoSucceeded
+from spade_spark.settings import S3Settings
+from spade_spark.warehouse.backup import (
+    backup_table,
+    backups_before,
+    check_backup_names,
+    drop,
+    existing_backups,
+    logged_backup,
+)
+from spade_spark.warehouse.connection import ConnectionInfo, Session
+from spade_spark.warehouse.credentials import CopyCredentials
+from spade_spark.warehouse.dialects.postgres import Postgres
+from spade_spark.warehouse.dialects.redshift import Redshift
+from spade_spark.warehouse.load_history import replay_log_rows
+from spade_spark.warehouse.rollback import undo_tables
+from spade_spark.warehouse.target_rows import TargetRows, WarehouseSchemas
+from tests.warehouse.harness import (
+    FAST_RETRIES,
+    GUARDS,
+    NEW,
+    OLD,
+    REPLACED,
+    WINDOW,
+    WarehouseHarness,
+    no_lock,
+)
+
+NOWHERE = ConnectionInfo.parse("postgres://nobody@nowhere.example/dev")
+WAREHOUSES = (
+    Postgres(NOWHERE, S3Settings()),
+    Redshift(NOWHERE, S3Settings(), CopyCredentials),
+)
+SCHEMAS = WarehouseSchemas("physical", "infra", "time", "replay_backup", "replay_backup")
+
+warehouses = st.sampled_from(WAREHOUSES)
+run_tags = st.one_of(
+    st.text(min_size=1, max_size=140), st.from_regex(r"\A[a-zA-Z0-9_-]{1,140}\Z")
+).filter(lambda tag: "\0" not in tag)
+tables = st.from_regex(r"\A[a-zA-Z][a-zA-Z0-9_-]{0,80}\Z")
+
+
+def names_of(warehouse, run_tag: str, table: str, count: int) -> list[str]:
+    """Return the names of the first ``count`` backups of a run tag and table."""
+    rows = TargetRows(warehouse, SCHEMAS, table, WINDOW, run_tag)
+    names: list[str] = []
+    for _ in range(count):
+        names.append(backup_table(rows, names).name)
+    return names
+
+
+@given(warehouses, run_tags, tables, st.integers(1, 12))
+def test_every_backup_of_a_run_tag_and_table_is_accepted(warehouse, run_tag, table, count):
+    for name in names_of(warehouse, run_tag, table, count):
+        text = f"replay_backup.{name}"
+        assert str(logged_backup(text, run_tag, table, warehouse, SCHEMAS)) == text
+
+
+@given(warehouses, run_tags, tables, st.data())
+def test_every_other_name_is_refused(warehouse, run_tag, table, data):
+    """Also names that differ only a little from those that are accepted."""
+    own = names_of(warehouse, run_tag, table, 12)
+    schema = data.draw(st.sampled_from(["replay_backup", "physical", "Replay_Backup", ""]))
+    name = data.draw(
+        st.one_of(
+            st.text(max_size=140),
+            st.sampled_from(own),
+            st.sampled_from(own).map(str.upper),
+            st.builds(
+                str.__add__,
+                st.sampled_from(own),
+                st.sampled_from(["__2", "__1", "__0", "__02", "__ 2", "__²", "\n", " ", "_2", "x"]),
+            ),
+            st.sampled_from(own).map(lambda name: name[:-1]),
+            st.sampled_from(own).map(lambda name: f"{name}.login"),
+        )
+    )
+    text = f"{schema}.{name}"
+    if schema == "replay_backup" and name in own:
+        logged_backup(text, run_tag, table, warehouse, SCHEMAS)
+    else:
+        with pytest.raises(WarehouseError, match="neither read nor dropped"):
+            logged_backup(text, run_tag, table, warehouse, SCHEMAS)
+
+
+@given(warehouses, run_tags, run_tags, tables)
+def test_a_backup_of_another_run_tag_is_refused(warehouse, run_tag, other, table):
+    own, foreign = (names_of(warehouse, tag, table, 12) for tag in (run_tag, other))
+    for name in set(foreign) - set(own):
+        with pytest.raises(WarehouseError):
+            logged_backup(f"replay_backup.{name}", run_tag, table, warehouse, SCHEMAS)
+
+
+def replace_login(harness: WarehouseHarness) -> None:
+    harness.create_table()
+    harness.create_table("secret")
+    harness.load_table(harness.write_files(*NEW))
+
+
+def name_as_backup(harness: WarehouseHarness, name: str) -> str:
+    """Let the replay log name another table as the backup; return that table."""
+    table = name.format(harness=harness)
+    harness.execute(f'UPDATE {harness.control}.replay SET "backup" = %s', table)
+    return table
+
+
+FOREIGN = [
+    "{harness.schema}.secret",
+    "{harness.schema}.login",
+    "{harness.control}.replay",
+    "{harness.backups}.other__login",
+    "{harness.backups}.tag__login__x",
+]
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_an_undo_refuses_a_table_that_is_not_a_backup_of_the_load(on_redshift, redshift, name):
+    harness = on_redshift
+    replace_login(harness)
+    foreign = name_as_backup(harness, name)
+    with Session(harness.warehouse.connection_info) as session:
+        loads = replay_log_rows(session, harness.control)
+    redshift.clear_faults()
+    (outcome,) = undo_tables(
+        harness.warehouse,
+        loads,
+        harness.settings,
+        guards=GUARDS,
+        verify_lock=no_lock,
+        retries=FAST_RETRIES,
+    )
+    assert isinstance(outcome, LoadFailed)
+    assert (
+        f"the replay log names {foreign} as the backup of run tag tag, but its backup would be "
+        f"{harness.backups}.tag__login: {foreign} is neither read nor dropped" in outcome.reason
+    )
+    schema, _, table = foreign.partition(".")
+    if foreign != f"{harness.control}.replay":
+        assert not any(f'FROM "{schema}"."{table}"' in sql for sql in redshift.statements)
+    assert harness.rows() == REPLACED
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_prune_refuses_a_table_that_is_not_a_backup_of_the_load(harness, name):
+    replace_login(harness)
+    foreign = name_as_backup(harness, name)
+    later = datetime.now(timezone.utc) + timedelta(days=1)
+    with Session(harness.warehouse.connection_info) as session:
+        rows = replay_log_rows(session, harness.control)
+        assert existing_backups(session, harness.warehouse, harness.schemas, rows) == {}
+        assert backups_before(session, harness.warehouse, harness.schemas, later) == ()
+        with pytest.raises(WarehouseError, match="neither read nor dropped"):
+            check_backup_names(session, harness.warehouse, harness.schemas, ["tag"])
+        check_backup_names(session, harness.warehouse, harness.schemas, ["other"])
+        listed = BackupInfo("tag", "login", foreign, 2, None, later)
+        with pytest.raises(WarehouseError, match="neither read nor dropped"):
+            drop(session, harness.warehouse, harness.schemas, listed)
+    assert harness.rows() == REPLACED
+    assert harness.rows("secret") == list(OLD)
+
+
+def test_a_load_can_be_undone_after_backups_were_disabled(harness):
+    replace_login(harness)
+    disabled = harness.settings.model_copy(update={"backup": False})
+    with Session(harness.warehouse.connection_info) as session:
+        loads = replay_log_rows(session, harness.control)
+    (outcome,) = undo_tables(
+        harness.warehouse,
+        loads,
+        disabled,
+        guards=GUARDS,
+        verify_lock=no_lock,
+        retries=FAST_RETRIES,
+    )
+    assert isinstance(outcome, UndoSucceeded), outcome
+    assert harness.rows() == list(OLD)
