@@ -185,22 +185,6 @@ def test_lock_needs_a_transaction(redshift):
     connection.close()
 
 
-def test_transactions_are_serializable_and_a_conflict_is_error_1023(on_redshift):
-    on_redshift.create_table("pairs", rows=())
-    one, two = (psycopg2.connect(on_redshift.url) for _ in range(2))
-    name = f"{on_redshift.schema}.pairs"
-    first, second = one.cursor(), two.cursor()
-    for cursor in (first, second):
-        cursor.execute(f"SELECT COUNT(*) FROM {name}")
-        cursor.execute(f"INSERT INTO {name} (n) VALUES (1)")
-    one.commit()
-    with pytest.raises(psycopg2.InternalError, match="1023") as refused:
-        two.commit()
-    assert "Serializable isolation violation on table" in str(refused.value)
-    one.close()
-    two.close()
-
-
 @pytest.mark.parametrize(
     ("type_", "text", "expected"),
     [

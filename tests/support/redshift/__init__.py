@@ -4,5 +4,6 @@ from tests.support.redshift.copy import S3Access
 from tests.support.redshift.faults import Fault
 from tests.support.redshift.server import RedshiftServer
 from tests.support.redshift.tls import Tls, issue_certificate
+from tests.support.redshift.transactions import Isolation
 
-__all__ = ["Fault", "RedshiftServer", "S3Access", "Tls", "issue_certificate"]
+__all__ = ["Fault", "Isolation", "RedshiftServer", "S3Access", "Tls", "issue_certificate"]

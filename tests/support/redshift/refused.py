@@ -11,3 +11,4 @@ class Refused(Exception):
 
     message: str
     sqlstate: str = "0A000"
+    detail: str = ""

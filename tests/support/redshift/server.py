@@ -20,6 +20,7 @@ from tests.support.redshift.faults import Fault, Faults
 from tests.support.redshift.logins import Logins
 from tests.support.redshift.session import Session, Shared
 from tests.support.redshift.tls import Tls
+from tests.support.redshift.transactions import Isolation, Transactions
 from tests.support.redshift.wire import Closed, Message, Stream
 
 
@@ -41,6 +42,7 @@ class RedshiftServer:
         requests_digest: Request the password's SHA-256 digest, which libpq does not support.
         tls: The server's certificate. Without it, the server does not offer TLS.
         requires_tls: Refuse connections without TLS, as Redshift's parameter ``require_ssl`` does.
+        isolation: The isolation level of the database.
 
     Attributes:
         logins: The passwords of single users. They can change while the server runs.
@@ -56,6 +58,7 @@ class RedshiftServer:
         requests_digest: bool = False,
         tls: Tls | None = None,
         requires_tls: bool = False,
+        isolation: Isolation = Isolation.SERIALIZABLE,
     ) -> None:
         parts = urlsplit(postgres_url)
         self._postgres_url = postgres_url
@@ -63,7 +66,7 @@ class RedshiftServer:
         self._user = unquote(parts.username or "postgres")
         directory = parse_qs(parts.query)["host"][0]
         self._address = f"{directory}/.s.PGSQL.{parts.port or 5432}"
-        self._shared = Shared(Faults(), s3, system)
+        self._shared = Shared(Faults(), s3, system, Transactions(isolation))
         self.logins = Logins(secrets.token_urlsafe(16) if password is None else password)
         self._requests_digest = requests_digest
         self._tls = tls
@@ -106,6 +109,10 @@ class RedshiftServer:
         return f"postgres://{user}:{password}@127.0.0.1:{self.port}/{self._database}"
 
     @property
+    def isolation(self) -> Isolation:
+        return self._shared.transactions.isolation
+
+    @property
     def statements(self) -> list[str]:
         """All statements received so far."""
         with self._shared.lock:
@@ -114,6 +121,10 @@ class RedshiftServer:
     def inject(self, statement: str, action: str = "refuse", **how: object) -> Fault:
         """Inject a fault at the next matching statement: see :class:`Fault`."""
         return self._shared.faults.add(Fault(statement, action, **how))  # type: ignore[arg-type] # Fault's own
+
+    def wait_until_blocked(self, pid: int) -> None:
+        """Return when the statement of the session with this process id waits for a lock."""
+        self._shared.transactions.wait_until_blocked(pid)
 
     def clear_faults(self) -> None:
         """Remove all faults and forget the recorded statements."""
@@ -133,6 +144,7 @@ class RedshiftServer:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._shared.transactions.close()
         for client in list(self._clients):
             client.close()
         for thread in self._threads:
@@ -151,7 +163,8 @@ class RedshiftServer:
 
     def _serve(self, client: Stream) -> None:
         self._clients.add(client)
-        backend = None
+        backend: Backend | None = None
+        session: Session | None = None
         try:
             parameters = self._startup(client)
             if parameters is None:
@@ -163,7 +176,8 @@ class RedshiftServer:
             if key is None:
                 return
             (pid,) = struct.unpack("!I", key.body[:4])
-            Session(client, backend, self._shared, lambda: self._postgres_url, pid).serve()
+            session = Session(client, backend, self._shared, lambda: self._postgres_url, pid)
+            session.serve()
         except Closed:
             pass
         finally:
@@ -171,6 +185,8 @@ class RedshiftServer:
             client.close()
             if backend is not None:
                 backend.close()
+            if session is not None:
+                session.end()
 
     def _startup(self, client: Stream) -> dict[str, str] | None:
         """Log the client in; return the parameters of its session, or None to end it."""
@@ -207,11 +223,11 @@ class RedshiftServer:
             text = f'password authentication failed for user "{user}"'
             client.send(wire.error("28P01", text, severity="FATAL"))
             return None
-        # Redshift's transactions are serializable.
         return {
             **parameters,
             "user": database_user,
-            "default_transaction_isolation": "serializable",
+            # Transactions adds Redshift's isolation levels to this one.
+            "default_transaction_isolation": "repeatable read",
         }
 
     def _cancel(self, body: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,10 +19,23 @@ from tests.support.redshift.copy import BadRow, Copy, S3Access, Source
 from tests.support.redshift.faults import Fault, Faults
 from tests.support.redshift.refused import Refused
 from tests.support.redshift.sql import literal
+from tests.support.redshift.table_access import TableAccess, copy_access, table_access
+from tests.support.redshift.transactions import (
+    CONFLICT,
+    Isolation,
+    Transaction,
+    Transactions,
+)
 from tests.support.redshift.values import TargetColumn
 from tests.support.redshift.wire import Closed, Message, Stream
 
 BYTE_CHECK = 'violates check constraint "redshift_bytes_'
+
+# The level of a transaction has no effect: https://docs.aws.amazon.com/redshift/latest/dg/r_BEGIN.html
+_ISOLATION_LEVEL = re.compile(
+    r"\bISOLATION\s+LEVEL\s+(?:SERIALIZABLE|READ\s+(?:UN)?COMMITTED|REPEATABLE\s+READ)\b", re.I
+)
+_CANCEL = re.compile(r"\bpg_(?:cancel|terminate)_backend\s*\(\s*(\d+)\s*\)", re.I)
 
 
 @dataclass
@@ -33,12 +47,14 @@ class Shared:
         access: The S3 server and COPY's credentials.
         system: The system tables for load errors that exist.
         statements: All statements received, in order, with their secrets.
+        transactions: The transactions of all sessions.
         latency: The delay before each response, in seconds.
     """
 
     faults: Faults
     access: S3Access
     system: tuple[str, ...]
+    transactions: Transactions
     statements: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
     latency: float = 0
@@ -58,6 +74,13 @@ class Session:
         self._pid = pid
         self._last_copy_count = 0
         self._last_copy_id = -1
+        self._transaction: Transaction | None = None
+        self._temporary: set[str] = set()
+
+    def end(self) -> None:
+        """End the session's transaction; call this after its connection to PostgreSQL is closed."""
+        if self._transaction is not None:
+            self._shared.transactions.abort(self._transaction)
 
     def serve(self) -> None:
         while True:
@@ -81,7 +104,7 @@ class Session:
             fault.function()
             return self._respond(sql)
         if fault.action == "refuse":
-            return self._refuse(sql, fault)
+            return self._settled(self._refuse(sql, fault))
         if fault.action in ("answer", "refuse_after"):
             self._respond(fault.instead or sql)
             answer = (
@@ -109,17 +132,60 @@ class Session:
         return self._raise(fault.message, fault.sqlstate, fault.detail)
 
     def _respond(self, sql: str) -> list[Message]:
+        return self._settled(self._execute(sql))
+
+    def _execute(self, sql: str) -> list[Message]:
         try:
-            sql = original = dialect.single(sql)
+            sql = dialect.single(sql)
             if loading.is_copy(sql):
-                return self._copy(loading.parse(sql))
+                copy = loading.parse(sql)
+                self._access(copy_access(copy.table, frozenset(self._temporary)))
+                return self._copy(copy)
             dialect.check(sql)
+            if dialect.first_word(sql) == "LOCK" and self._backend.status == b"I":
+                raise Refused("LOCK TABLE can only be used in transaction blocks", "25P01")
+            access = table_access(sql, frozenset(self._temporary))
+            self._access(access)
         except Refused as refused:
-            return self._raise(refused.message, refused.sqlstate)
-        if dialect.first_word(sql) == "LOCK" and self._backend.status == b"I":
-            return self._raise("LOCK TABLE can only be used in transaction blocks", "25P01")
-        if dialect.first_word(sql) == "TRUNCATE":
+            return self._raise(refused.message, refused.sqlstate, refused.detail)
+        response = self._run(sql)
+        if not _failed(response):
+            self._temporary |= access.temporary
+        return response
+
+    def _access(self, access: TableAccess) -> None:
+        """Enter a statement into the transaction, which begins with it in autocommit mode.
+
+        Raises:
+            Refused: The statement must fail.
+        """
+        if self._backend.status == b"E":
+            return
+        if self._transaction is None:
+            self._transaction = self._shared.transactions.begin(self._pid)
+        self._shared.transactions.access(self._transaction, access)
+
+    def _settled(self, response: list[Message]) -> list[Message]:
+        """End the transaction if PostgreSQL has ended it with this response; return the latter."""
+        if self._transaction is None or self._backend.status == b"T":
+            return response
+        committed = self._backend.status == b"I" and not _failed(response)
+        if committed and not _rolled_back(response):
+            self._shared.transactions.commit(self._transaction)
+        else:
+            self._shared.transactions.abort(self._transaction)
+        self._transaction = None
+        return response
+
+    def _run(self, sql: str) -> list[Message]:
+        original, word = sql, dialect.first_word(sql)
+        if word == "TRUNCATE":
             return self._truncate(sql)
+        if word in ("BEGIN", "START"):
+            sql = _ISOLATION_LEVEL.sub("", sql)
+        cancelled = _CANCEL.search(sql)
+        if cancelled and self._shared.transactions.cancel(int(cancelled[1])):
+            sql = _CANCEL.sub("true", sql)
         sql = dialect.rewritten(
             sql,
             last_copy_count=self._last_copy_count,
@@ -140,9 +206,11 @@ class Session:
 
     def _truncate(self, sql: str) -> list[Message]:
         """Run TRUNCATE, which commits the current transaction."""
+        response = self._backend.run(sql)
         if self._backend.status == b"T":
             self._backend.run("COMMIT")
-        return self._backend.run(sql)
+            response = [*response[:-1], wire.ready(self._backend.status)]
+        return response
 
     def _copy(self, copy: Copy) -> list[Message]:
         if self._backend.status == b"E":
@@ -205,7 +273,11 @@ class Session:
         )
 
     def _translate_errors(self, response: list[Message]) -> list[Message]:
-        return [_translated(message) if message.kind == b"E" else message for message in response]
+        isolation = self._shared.transactions.isolation
+        return [
+            _translated(message, isolation) if message.kind == b"E" else message
+            for message in response
+        ]
 
     def _record(self, query_id: int, bad: list[BadRow]) -> None:
         """Record load errors in a separate transaction, since the current one fails."""
@@ -246,10 +318,16 @@ def _failed(response: list[Message]) -> bool:
     return any(message.kind == b"E" for message in response)
 
 
-def _translated(message: Message) -> Message:
+def _rolled_back(response: list[Message]) -> bool:
+    return any(message.kind == b"C" and message.body == b"ROLLBACK\0" for message in response)
+
+
+def _translated(message: Message, isolation: Isolation) -> Message:
     """Translate PostgreSQL's error to Redshift's where they differ."""
     fields = wire.fields(message)
     if fields.get("C") == "40001":
+        if isolation is not Isolation.SERIALIZABLE:
+            return wire.error("XX000", CONFLICT)
         return wire.error(
             "XX000",
             "1023",
