@@ -69,6 +69,22 @@ _REDSHIFT_SESSION = {"extra_float_digits": "2"}
 _UNKNOWN_AUTHENTICATION = re.compile(r"authentication method \d+ not supported")
 _FIRST_POSTGRES = 80100  # Redshift reports version 8.0.2
 _SERIALIZATION_FAILURES = ("40001", "40P01")
+# Conflicts that Redshift reports as internal errors (XX000) or without a SQLSTATE of their own. The
+# whole transaction is rolled back, so it can be repeated.
+# 1023, 1018: https://docs.aws.amazon.com/redshift/latest/dg/c_serial_isolation-serializable-isolation-troubleshooting.html
+# conflict with concurrent transaction: https://github.com/dbt-labs/dbt-adapters/issues/626
+# could not open relation with OID: https://github.com/dbt-labs/dbt-adapters/issues/617
+# deadlock detected: https://docs.aws.amazon.com/redshift/latest/dg/c_write_readwrite.html
+_CONFLICT = re.compile(
+    r"10(?:18|23)\b"
+    r"|Serializable isolation violation\b"
+    r"|could not complete because of conflict with concurrent transaction\b"
+    r"|could not open relation with OID \d"
+    r"|relation with OID \d+ does not exist"
+    r"|deadlock detected\b"
+    r"|tuple concurrently (?:updated|deleted)\b",
+    re.IGNORECASE,
+)
 _CONNECTION_LOST = ("08", "57P")  # SQLSTATE classes: connection exceptions, shutdowns
 
 
@@ -407,7 +423,7 @@ class Session:
         if self._is_lost(error):
             return ConnectionLostError(f"lost the connection to {self.connection_info}: {message}")
         details = f"{message} (in: {_shorten(str(statement))})"
-        if error.pgcode in _SERIALIZATION_FAILURES or _is_serialization_message(message):
+        if error.pgcode in _SERIALIZATION_FAILURES or _CONFLICT.match(message):
             return SerializationError(f"a concurrent transaction prevented this one: {details}")
         return StatementError(details, sqlstate=error.pgcode or "", context=self._context(error))
 
@@ -527,11 +543,6 @@ def _server_message(error: psycopg2.Error) -> str:
     parts = [diagnosis.message_primary, diagnosis.message_detail, diagnosis.message_hint]
     message = "; ".join(" ".join(part.split()) for part in parts if part)
     return message or str(error).partition("\n")[0] or type(error).__name__
-
-
-def _is_serialization_message(message: str) -> bool:
-    """Whether this is Redshift's error 1023, whose SQLSTATE means "internal error"."""
-    return message.startswith("1023") or "Serializable isolation violation" in message
 
 
 def _shorten(sql: str, limit: int = 160) -> str:

@@ -20,6 +20,7 @@ from spade_spark.warehouse.connection import (
     UnconfirmedCommitError,
 )
 from spade_spark.warehouse.sql import Secret, Sql
+from tests.support.redshift import CONFLICTS
 
 
 def test_a_url_is_read_with_all_its_parts():
@@ -118,6 +119,37 @@ def test_errors_are_translated_by_whether_a_retry_can_help(redshift, action, opt
     with Session(ConnectionInfo.parse(redshift.url)) as session:
         redshift.inject("^SELECT 1", action, detail="", **options)
         with pytest.raises(error):
+            session.run(Sql("SELECT 1"))
+
+
+@pytest.mark.parametrize("conflict", CONFLICTS)
+def test_every_conflict_with_another_transaction_is_retried(redshift, conflict):
+    with Session(ConnectionInfo.parse(redshift.url)) as session:
+        redshift.inject("^SELECT 1", **CONFLICTS[conflict])
+        with pytest.raises(SerializationError, match="a concurrent transaction prevented this one"):
+            session.run(Sql("SELECT 1"))
+
+
+@pytest.mark.parametrize(
+    ("message", "sqlstate"),
+    [
+        ('relation "infra.replay" does not exist', "42P01"),
+        ("permission denied for relation login", "42501"),
+        ("column 1018 does not exist", "42703"),
+        ("Load into table '1023' failed. Check 'stl_load_errors' system table", "XX000"),
+        ("Query (28572825) cancelled on user's request", "57014"),
+        (
+            'Query (28572825) cancelled by WLM abort action of Query Monitoring Rule "limit"',
+            "57014",
+        ),
+        ("Disk Full", "53100"),
+        ("cannot execute INSERT in a read-only transaction", "25006"),
+    ],
+)
+def test_errors_that_a_retry_would_meet_again_are_not_retried(redshift, message, sqlstate):
+    with Session(ConnectionInfo.parse(redshift.url)) as session:
+        redshift.inject("^SELECT 1", message=message, sqlstate=sqlstate, detail="")
+        with pytest.raises(StatementError):
             session.run(Sql("SELECT 1"))
 
 

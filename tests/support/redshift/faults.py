@@ -14,6 +14,50 @@ Action = Literal[
     "refuse", "refuse_after", "answer", "drop_before", "drop_after", "drop_then_run", "call"
 ]
 
+CONFLICTS = {
+    "1023": {
+        "message": "1023",
+        "detail": "Serializable isolation violation on table - 108263, transactions forming the "
+        "cycle are: 647671, 647682 (pid:23880)",
+        "sqlstate": "XX000",
+    },
+    "1018": {"message": "1018", "detail": "Relation does not exist.", "sqlstate": "XX000"},
+    "conflict with concurrent transaction": {
+        "message": "could not complete because of conflict with concurrent transaction",
+        "detail": "",
+        "sqlstate": "XX000",
+    },
+    "could not open relation": {
+        "message": "could not open relation with OID 108263",
+        "detail": "",
+        "sqlstate": "XX000",
+    },
+    "relation with OID": {
+        "message": "Relation with OID 108263 does not exist",
+        "detail": "",
+        "sqlstate": "42P01",
+    },
+    "deadlock": {
+        "message": "deadlock detected",
+        "detail": "Process 1073 waits for AccessExclusiveLock on relation 108263 of database "
+        "100260; blocked by process 1074.",
+        "sqlstate": "40P01",
+    },
+    "tuple concurrently updated": {
+        "message": "tuple concurrently updated",
+        "detail": "",
+        "sqlstate": "XX000",
+    },
+}
+"""Redshift's errors for conflicts with another transaction, as arguments of :class:`Fault`.
+
+A retry of the transaction can succeed.
+https://docs.aws.amazon.com/redshift/latest/dg/c_serial_isolation-serializable-isolation-troubleshooting.html
+https://docs.aws.amazon.com/redshift/latest/dg/c_write_readwrite.html
+https://github.com/dbt-labs/dbt-adapters/issues/626
+https://github.com/dbt-labs/dbt-adapters/issues/617
+"""
+
 
 @dataclass
 class Fault(FaultTrigger):
@@ -37,12 +81,9 @@ class Fault(FaultTrigger):
 
     statement: str
     action: Action = "refuse"
-    message: str = "1023"
-    detail: str = (
-        "Serializable isolation violation on table - 108263, transactions forming the cycle are: "
-        "647671, 647682 (pid:23880)"
-    )
-    sqlstate: str = "XX000"
+    message: str = CONFLICTS["1023"]["message"]
+    detail: str = CONFLICTS["1023"]["detail"]
+    sqlstate: str = CONFLICTS["1023"]["sqlstate"]
     tag: str = ""
     instead: str = ""
     seconds: float = 0
