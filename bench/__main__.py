@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1, help="factor for the number of events")
     parser.add_argument("--no-peers", action="store_true", help="skip the peers of bench/peers")
     arguments = parser.parse_args()
-    print(_machine(), flush=True)
+    print(machine(), flush=True)
     data = {row: _make(row, arguments.scale) for row in (*ROWS, ONE_OBJECT, TWENTY_OBJECTS)}
     print(
         "\n| data | events | rows | CPU s | floor s | ratio | target | MB/s | RSS MB "
@@ -123,7 +123,8 @@ def _print_peer(name: str, rows: int, seconds: float, events: int) -> None:
     print(f"| {name} | {rows:,} | {seconds:.1f} | {seconds / events * 1e6:.1f} |", flush=True)
 
 
-def _machine() -> str:
+def machine() -> str:
+    """Return the CPU model, and the versions of Python and the libraries."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():

@@ -12,14 +12,13 @@ from spade_spark.settings import S3Settings
 from spade_spark.warehouse.connection import ConnectionInfo, Session, StatementError
 from spade_spark.warehouse.information_schema import Distribution, WarehouseColumn
 from spade_spark.warehouse.load_errors import LoadError, copy_error_message
-from spade_spark.warehouse.redshift_copy_format import CopyValueError, RowConverter, records
+from spade_spark.warehouse.redshift_copy_format import BlockConverter, CopyValueError, blocks
 from spade_spark.warehouse.source_files import SourceFiles, decompressed, read_problems
 from spade_spark.warehouse.sql import Identifier, Literal, Sql, identifiers
 
 _CONTEXT = re.compile(
     r'COPY .*?, line (?P<line>\d+)(?:, column (?P<column>[^:]+))?(?:: "(?P<value>.*)")?', re.DOTALL
 )
-_CHUNK = 1 << 18  # bytes converted at a time
 
 
 @dataclass(frozen=True)
@@ -92,15 +91,15 @@ class Postgres:
     def load_stage(
         self, session: Session, stage: str, columns: Sequence[WarehouseColumn], files: TableFiles
     ) -> dict[str, int]:
-        """Stream the files in one transaction, with one chunk in memory."""
+        """Stream the files in one transaction, with one block in memory."""
         source_files = SourceFiles(files, self.s3)
         source_files.check_sizes()
         copy = self.copy(stage, columns, files)
-        converter = RowConverter(columns)
+        converter = BlockConverter(columns)
         with session.transaction():
             for file in files.files:
-                with source_files.open(file.url) as raw, decompressed(raw) as lines:
-                    stream = _ConvertedRows(converter, records(lines), file.url)
+                with source_files.open(file.url) as raw, decompressed(raw) as rows:
+                    stream = _ConvertedRows(converter, blocks(rows), file.url)
                     _copy_file(session, copy, stream, files.table, file.url)
         return dict(converter.truncated)
 
@@ -124,7 +123,7 @@ class Postgres:
         return {name: int(size) for name, size in session.rows(statement)}
 
     def insert_values(self, columns: Sequence[WarehouseColumn]) -> Sql:
-        """Return the columns unchanged: :class:`RowConverter` has truncated the values."""
+        """Return the columns unchanged: :class:`BlockConverter` has truncated the values."""
         return identifiers(column.name for column in columns)
 
 
@@ -148,35 +147,31 @@ def _copy_file(session: Session, copy: Sql, stream: _ConvertedRows, table: str, 
 class _ConvertedRows:
     """A stream of the converted rows of one file; it keeps the error that ended it."""
 
-    def __init__(self, converter: RowConverter, rows: Iterator[bytes], url: str) -> None:
+    def __init__(self, converter: BlockConverter, blocks: Iterator[bytes], url: str) -> None:
         self._converter = converter
-        self._rows = rows
+        self._blocks = blocks
         self._url = url
-        self._line = 0
-        self._ready = b""
+        self._rows_before = converter.rows
+        self._block = b""
+        self._position = 0
         self.failure: LoadError | SpadeError | None = None
 
     def read(self, size: int = -1, /) -> bytes:
         """Return at most ``size`` bytes of converted rows."""
-        if not self._ready:
-            self._ready = self._next_chunk()
-        data = self._ready if size < 0 else self._ready[:size]
-        self._ready = self._ready[len(data) :]
-        return data
+        if self._position == len(self._block):
+            self._block, self._position = self._next_block(), 0
+        start = self._position
+        self._position = len(self._block) if size < 0 else min(start + size, len(self._block))
+        return self._block[start : self._position]
 
-    def _next_chunk(self) -> bytes:
-        converted: list[bytes] = []
-        size = 0
+    def _next_block(self) -> bytes:
         try:
-            for row in self._rows:
-                self._line += 1
-                converted.append(self._converter.convert(row))
-                size += len(converted[-1])
-                if size >= _CHUNK:
-                    break
+            block = next(self._blocks, None)
+            return b"" if block is None else self._converter.convert(block)
         except CopyValueError as error:
             raw = error.value.decode("utf-8", "replace")
-            self.failure = LoadError(self._url, self._line, error.column, raw, error.reason)
+            line = self._converter.rows - self._rows_before + 1
+            self.failure = LoadError(self._url, line, error.column, raw, error.reason)
             raise
         except SpadeError as error:
             self.failure = error
@@ -187,7 +182,6 @@ class _ConvertedRows:
                 "a new run tag"
             )
             raise
-        return b"".join(converted)
 
 
 def _load_error(url: str, error: StatementError) -> LoadError | WarehouseError:
