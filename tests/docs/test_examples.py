@@ -59,10 +59,30 @@ def event_metadata(text):
     assert read_edge_types(text.encode())
 
 
+def iam_policy(text):
+    """Check the structure of an IAM policy, and that its resources belong to its actions.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements.html
+    """
+    policy = json.loads(text)
+    assert policy.pop("Version") == "2012-10-17"
+    statements = policy.pop("Statement")
+    assert statements
+    assert not policy
+    for statement in statements:
+        assert statement.keys() == {"Effect", "Action", "Resource"}
+        assert statement["Effect"] == "Allow"
+        services = {action.partition(":")[0] for action in statement["Action"]}
+        assert services == {resource.split(":")[2] for resource in statement["Resource"]}
+        on_bucket = {resource.count("/") == 0 for resource in statement["Resource"]}
+        assert services != {"s3"} or on_bucket == {statement["Action"] == ["s3:ListBucket"]}
+
+
 LOADERS: dict[str, Callable[[str], object]] = {
     "schemas": published_schemas,
     "streams": published_streams,
     "metadata": event_metadata,
+    "policy": iam_policy,
     "output": json.loads,  # excerpts of what the program prints or writes
 }
 
