@@ -37,6 +37,11 @@ CONF = click.option(
     type=click.Path(path_type=Path),
     help="Settings file (TOML), or set SPADE_CONF. Default: the conf/local.toml of a sandbox.",
 )
+MIGRATE = click.option(
+    "--migrate",
+    is_flag=True,
+    help="First add the columns that the replay log of an older version lacks.",
+)
 
 _OPTIONS: tuple[Callable[[_Command], _Command], ...] = (
     click.argument("start", metavar="START", required=False),

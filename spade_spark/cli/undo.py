@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from spade_spark.cli.options import CONF, RSURL, read_settings, require_warehouse
+from spade_spark.cli.options import CONF, MIGRATE, RSURL, read_settings, require_warehouse
 
 
 @click.command("undo", context_settings={"max_content_width": 100})
@@ -44,6 +44,7 @@ from spade_spark.cli.options import CONF, RSURL, read_settings, require_warehous
     multiple=True,
     help="Take over the lock of replay TAG. Stop that replay first. Repeatable.",
 )
+@MIGRATE
 @click.option(
     "--yes",
     is_flag=True,
@@ -62,6 +63,7 @@ def command(
     latest: bool,
     force: bool,
     take_over: tuple[str, ...],
+    migrate: bool,
     yes: bool,
     as_json: bool,
 ) -> int:
@@ -87,7 +89,7 @@ def command(
     from spade_spark.reporting.undo import print_undo, undo_json  # noqa: PLC0415 - see above
     from spade_spark.workflows.undo import UndoRequest, undo  # noqa: PLC0415 - see above
 
-    request = UndoRequest(tag, tables, poolsize, allow_empty, force, take_over, latest)
+    request = UndoRequest(tag, tables, poolsize, allow_empty, force, take_over, latest, migrate)
     report = undo(request, settings, ConsoleReporter(Console(stderr=True), ask=not yes))
     if as_json:
         click.echo(undo_json(report))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from spade_spark.errors import WarehouseError
 from spade_spark.warehouse import information_schema, replay_log
 from spade_spark.warehouse.connection import Session, StatementError
 from spade_spark.warehouse.dialects.base import Warehouse
+from spade_spark.warehouse.retry_policies import PREFLIGHT_RETRIES
 from spade_spark.warehouse.sql import Identifier, Sql
 from spade_spark.warehouse.table_lock import TableLock, table_lock
 from spade_spark.warehouse.target_rows import WarehouseSchemas
@@ -30,6 +32,38 @@ def ensure_control_objects(
             if lock.name not in existing:
                 _create_table(session, control, lock.name, lock.create())
         _ensure_backup_schema(session, warehouse, schemas)
+
+
+def migrate_replay_log(warehouse: Warehouse, control: str) -> tuple[Sql, ...]:
+    """Add the columns that the replay log of an older version lacks.
+
+    Returns:
+        The statements that were run; none if nothing is missing or the log does not exist.
+
+    Raises:
+        WarehouseError: A column cannot be added.
+        TransientError: All attempts failed. The same command can be run again.
+    """
+
+    def migrate() -> tuple[Sql, ...]:
+        # Read again at each attempt: a lost connection may have added a column.
+        with Session(warehouse.connection_info) as session:
+            columns = information_schema.columns(session, control, replay_log.TABLE_NAME)
+            missing = replay_log.missing_columns(column.name for column in columns)
+            if not columns or not set(replay_log.ADDED_COLUMNS).issuperset(missing):
+                return ()  # reported by the preflight
+            statements = replay_log.add_columns(control, missing)
+            for statement in statements:
+                session.run(statement)
+            return statements
+
+    try:
+        return PREFLIGHT_RETRIES.call(migrate)
+    except StatementError as error:
+        raise WarehouseError(
+            f"the replay log {control}.{replay_log.TABLE_NAME} cannot be upgraded: {error}; have "
+            "the owner of the table run this statement"
+        ) from None
 
 
 def ensure_lock_table(session: Session, lock: TableLock) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 from spade_spark.errors import AlreadyLoadedError, GuardError
 from spade_spark.runs.paths import QUARANTINE, UNDO
-from spade_spark.warehouse import replay_log
+from spade_spark.warehouse import information_schema, replay_log
 from spade_spark.warehouse.connection import Session, StatementError
 from spade_spark.warehouse.sql import Identifier, Literal, Sql, identifiers
 from spade_spark.warehouse.target_rows import TargetRows
@@ -28,6 +29,7 @@ _COLUMNS = (
     "manifest_checksum",
 )
 _UNDEFINED = ("42P01", "3F000")  # SQLSTATE: undefined table, undefined schema
+_UNDEFINED_COLUMN = "42703"  # SQLSTATE
 
 
 @dataclass(frozen=True)
@@ -89,12 +91,12 @@ class ReplayLogRow:
         return self.table == other.table and self.start <= other.end and other.start <= self.end
 
 
-def select_history(control: str, table: str = "") -> Sql:
+def select_history(control: str, table: str = "", columns: Sequence[str] = _COLUMNS) -> Sql:
     """Return the query for the rows of the replay log, or only those of a table, oldest first."""
     of_table = Sql(' WHERE "table_name" = ', Literal(table)) if table else Sql()
     return Sql(
         "SELECT ",
-        identifiers(_COLUMNS),
+        identifiers(columns),
         " FROM ",
         Identifier(control, replay_log.TABLE_NAME),
         of_table,
@@ -110,17 +112,39 @@ def replay_log_rows(session: Session, control: str, table: str = "") -> tuple[Re
         control: The schema of the control tables.
         table: The table whose rows to return, as in Blueprint; all tables by default.
     """
+    columns: Sequence[str] = _COLUMNS
     try:
         rows = session.rows(select_history(control, table))
     except StatementError as error:
         if error.sqlstate in _UNDEFINED:
             return ()
-        raise
-    return tuple(
-        ReplayLogRow(
-            tag, table, start, end, deleted, inserted, ts.replace(tzinfo=timezone.utc), *more
-        )
-        for tag, table, start, end, deleted, inserted, ts, *more in rows
+        if error.sqlstate != _UNDEFINED_COLUMN:
+            raise
+        columns = _columns_of_first_version(session, control)
+        rows = session.rows(select_history(control, table, columns))
+    return tuple(_row(dict(zip(columns, row, strict=True))) for row in rows)
+
+
+def _columns_of_first_version(session: Session, control: str) -> list[str]:
+    """Return the columns that a replay log of an older version has."""
+    existing = information_schema.columns(session, control, replay_log.TABLE_NAME)
+    missing = set(replay_log.missing_columns(column.name for column in existing))
+    return [column for column in _COLUMNS if column not in missing & {*replay_log.ADDED_COLUMNS}]
+
+
+def _row(values: Mapping[str, Any]) -> ReplayLogRow:
+    """Return a row of the replay log. Columns that the first version did not have are empty."""
+    return ReplayLogRow(
+        run_tag=values["run_tag"],
+        table=values["table_name"],
+        start=values["window_start"],
+        end=values["window_end"],
+        deleted=values["rows_deleted"],
+        inserted=values["rows_inserted"],
+        at=values["ts"].replace(tzinfo=timezone.utc),
+        backup=values.get("backup", ""),
+        fingerprint=values.get("fingerprint", ""),
+        checksum=values["manifest_checksum"],
     )
 
 

@@ -279,7 +279,8 @@ class _PreflightChecker:
                 "the version of each table, does not exist: correct warehouse.control"
             )
         if replay_log.TABLE_NAME in catalog.control_columns:
-            problems += self._log_problems(catalog.control_columns[replay_log.TABLE_NAME])
+            names = [column.name for column in catalog.control_columns[replay_log.TABLE_NAME]]
+            problems += filter(None, [replay_log.column_problem(control, names)])
         return problems
 
     def missing_privileges(
@@ -441,24 +442,6 @@ class _PreflightChecker:
     @property
     def _backup_schema(self) -> str:
         return self.warehouse.fold(self.schemas.backup)
-
-    def _log_problems(self, columns: Sequence[WarehouseColumn]) -> list[str]:
-        """Check the replay log's columns."""
-        control = self.schemas.control
-        log = f"{control}.{replay_log.TABLE_NAME}"
-        existing = {column.name for column in columns}
-        missing = [name for name in replay_log.COLUMNS if name not in existing]
-        if missing and set(replay_log.ADDED_COLUMNS).issuperset(missing):
-            statements = "; ".join(map(str, replay_log.add_columns(control)))
-            return [
-                f"an older version of spade-spark created {log}; to upgrade it, run: {statements}"
-            ]
-        if missing:
-            return [
-                f"{log} has no column {', '.join(missing)}, so it is not a replay log: correct "
-                "warehouse.control"
-            ]
-        return []
 
     def _version_problems(self, versions: Mapping[str, int], table: Table) -> list[str]:
         version = versions.get(table.name)

@@ -146,11 +146,35 @@ def create(control: str) -> Sql:
     )
 
 
-def add_columns(control: str) -> tuple[Sql, ...]:
-    """Return the statements that add the columns that the first version did not have."""
+def missing_columns(existing: Iterable[str]) -> tuple[str, ...]:
+    """Return the columns that a replay log with the columns ``existing`` lacks."""
+    present = set(existing)
+    return tuple(column for column in COLUMNS if column not in present)
+
+
+def add_columns(control: str, columns: Iterable[str] = ADDED_COLUMNS) -> tuple[Sql, ...]:
+    """Return the statements that add columns that the first version did not have."""
     return tuple(
         Sql("ALTER TABLE ", Identifier(control, TABLE_NAME), " ADD COLUMN ", _definition(column))
-        for column in ADDED_COLUMNS
+        for column in columns
+    )
+
+
+def column_problem(control: str, existing: Iterable[str]) -> str:
+    """Say what to do about a replay log that lacks columns; empty if it has all of them."""
+    log = f"{control}.{TABLE_NAME}"
+    missing = missing_columns(existing)
+    if not missing:
+        return ""
+    if set(ADDED_COLUMNS).issuperset(missing):
+        statements = "; ".join(map(str, add_columns(control, missing)))
+        return (
+            f"an older version of spade-spark created {log}; to upgrade it, give --migrate to "
+            f"spade-spark replay or undo, or run: {statements}"
+        )
+    return (
+        f"{log} has no column {', '.join(missing)}, so it is not a replay log: correct "
+        "warehouse.control"
     )
 
 

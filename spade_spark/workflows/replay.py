@@ -42,6 +42,7 @@ from spade_spark.storage.base import open_store
 from spade_spark.streams.routing import WindowFilter
 from spade_spark.transform.transformers.registry import is_transformer
 from spade_spark.warehouse import preflight
+from spade_spark.warehouse.control_objects import migrate_replay_log
 from spade_spark.warehouse.dialects.base import Warehouse, open_warehouse
 from spade_spark.warehouse.guards import LoadGuards
 from spade_spark.warehouse.loader import load_tables
@@ -57,8 +58,16 @@ from spade_spark.workflows.preview import build_preview
 _LOG = logging.getLogger(__name__)
 
 
-def replay(request: Request, settings: Settings, reporter: ConsoleReporter) -> ReplayReport:
+def replay(
+    request: Request, settings: Settings, reporter: ConsoleReporter, *, migrate: bool = False
+) -> ReplayReport:
     """Run the replay that ``request`` describes.
+
+    Args:
+        request: The request.
+        settings: The settings.
+        reporter: Shows the progress and asks for confirmation.
+        migrate: Whether to add columns that the replay log of an older version lacks, first.
 
     Returns:
         The report; ``report.complete`` is false if a part of the request failed.
@@ -69,6 +78,9 @@ def replay(request: Request, settings: Settings, reporter: ConsoleReporter) -> R
     started = time.monotonic()
     run = RunStore(open_store(settings.output.base, settings.s3), request.run_tag)
     warehouse = None if request.skip_load else open_warehouse(settings.warehouse, settings.s3)
+    if warehouse and migrate:
+        for statement in migrate_replay_log(warehouse, settings.warehouse.control):
+            reporter.log(f"upgraded the replay log: {statement}")
     metrics = Metrics(settings.metrics, reporter.log)
     replay_runner = _ReplayRunner(request, settings, run, warehouse, reporter, metrics)
     report = replay_runner.load_existing() if request.skip_transform else replay_runner.run_full()

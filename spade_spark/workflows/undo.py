@@ -32,8 +32,9 @@ from spade_spark.runs.load_results import (
 from spade_spark.runs.paths import UNDO
 from spade_spark.settings import Settings
 from spade_spark.storage.base import open_store
-from spade_spark.warehouse import backup
+from spade_spark.warehouse import backup, information_schema, replay_log
 from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.control_objects import migrate_replay_log
 from spade_spark.warehouse.credentials import CopyCredentials
 from spade_spark.warehouse.dialects.base import Warehouse, open_warehouse
 from spade_spark.warehouse.guards import LoadGuards
@@ -44,6 +45,7 @@ from spade_spark.warehouse.load_history import (
     replay_log_rows,
     undo_steps,
 )
+from spade_spark.warehouse.preflight import privileges_uncertain
 from spade_spark.warehouse.retry_policies import query_with_retries
 from spade_spark.warehouse.rollback import UndoPlan, plan_undo, undo_tables
 from spade_spark.warehouse.target_rows import WarehouseSchemas, schemas_from_settings
@@ -62,6 +64,7 @@ class UndoRequest:
         force: Whether to undo a window that has changed since the load.
         take_over: Run tags of replays whose locks are taken over.
         latest: Whether to undo only the newest load of each table.
+        migrate: Whether to add columns that the replay log of an older version lacks.
     """
 
     run_tag: str
@@ -71,6 +74,7 @@ class UndoRequest:
     force: bool = False
     take_over: tuple[str, ...] = ()
     latest: bool = False
+    migrate: bool = False
 
 
 def undo(request: UndoRequest, settings: Settings, reporter: ConsoleReporter) -> UndoReport:
@@ -97,12 +101,14 @@ class _UndoPreview:
         already_undone: The tables that were undone before.
         problems: Why other loads cannot be undone.
         in_effect: All loads of the run tag that are not undone, also into other tables.
+        warnings: Privileges that seem to be missing, but may be granted by a role.
     """
 
     plans: tuple[UndoPlan, ...]
     already_undone: tuple[str, ...]
     problems: tuple[str, ...]
     in_effect: tuple[ReplayLogRow, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def loads(self) -> tuple[ReplayLogRow, ...]:
@@ -121,7 +127,12 @@ class _UndoRunner:
 
     def run(self) -> UndoReport:
         """Check, confirm, lock and undo."""
+        if self.request.migrate:
+            for statement in migrate_replay_log(self.warehouse, self.settings.warehouse.control):
+                self.reporter.log(f"upgraded the replay log: {statement}")
         preview = self._preview()
+        for warning in preview.warnings:
+            self.reporter.log(warning)
         if not preview.plans and not preview.problems:
             return self._report((), preview)
         self._confirm(preview)
@@ -157,7 +168,14 @@ class _UndoRunner:
                 for table in requested
                 for step in (steps[table][:1] if self.request.latest else steps[table])
             ]
-            problems = backup.schema_problems(session, self.warehouse, schemas)
+            missing = backup.schema_problems(session, self.warehouse, schemas)
+            uncertain = missing and privileges_uncertain(
+                session,
+                self.warehouse,
+                check_privileges=self.settings.warehouse.check_privileges,
+            )
+            problems = [] if uncertain else missing
+            problems += self._log_problems(session)
             problems += [str(error) for error in results if isinstance(error, WarehouseError)]
             return _UndoPreview(
                 plans=tuple(plan for plan in results if isinstance(plan, UndoPlan)),
@@ -165,9 +183,17 @@ class _UndoRunner:
                 already_undone=tuple(sorted(table for table in requested if not steps[table])),
                 problems=tuple(problems),
                 in_effect=tuple(step.load for of_table in steps.values() for step in of_table),
+                warnings=tuple(f"{text} (a warning: {uncertain})" for text in missing if uncertain),
             )
 
         return query_with_retries(self.warehouse.connection_info, plan_all)
+
+    def _log_problems(self, session: Session) -> list[str]:
+        """Say what is missing in a replay log that exists, since it has loads."""
+        control = self.settings.warehouse.control
+        columns = information_schema.columns(session, control, replay_log.TABLE_NAME)
+        problem = replay_log.column_problem(control, [column.name for column in columns])
+        return [problem] if problem else []
 
     def _plan(
         self, session: Session, schemas: WarehouseSchemas, step: UndoStep

@@ -58,6 +58,10 @@ def _clean_environment(monkeypatch, tmp_path):
             "offset '2017-11-05 01:30:00-0700': got '2017-11-03'",
         ),
         (WINDOW, "no tables are given: name tables or give --all-tables"),
+        (
+            [*WINDOW, "login", "--migrate", "--skip-ace-upload"],
+            "--migrate changes the warehouse: omit --migrate or --skip-ace-upload",
+        ),
         ([*WINDOW, "login", "--all-tables"], "name tables or give --all-tables, not both"),
         (
             [*WINDOW, "login", "--runtag", "a/b", "--skip-ace-upload"],

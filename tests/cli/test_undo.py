@@ -245,6 +245,32 @@ def test_the_expired_lock_of_an_undo_says_how_to_repeat_the_undo(cli, capsys, mo
     assert "--runtag" not in message
 
 
+def test_a_replay_log_without_fingerprints_is_upgraded_on_request(cli, capsys):
+    cli.harness.execute(f"ALTER TABLE {cli.harness.control}.replay DROP COLUMN fingerprint")
+    assert cli.undo("tag", "--force") == 1
+    assert "give --migrate to spade-spark replay or undo" in capsys.readouterr().err
+    assert cli.harness.rows("login") == REPLACED
+    assert cli.undo("tag", "--force", "--migrate") == 0
+    assert cli.harness.rows("login") == list(OLD)
+
+
+def test_a_missing_privilege_of_an_undo_is_a_warning_if_it_is_not_checked(cli, capsys):
+    user = f"undoer_{cli.harness.id}"
+    cli.harness.execute(f"CREATE ROLE {user} LOGIN; GRANT pg_read_all_data TO {user}")
+    url = ["--rsurl", cli.harness.url.replace("postgres@", f"{user}@")]
+    assert cli.undo("tag", *url) == 1
+    denied = (
+        f"the warehouse user has no CREATE privilege on the backup schema {cli.harness.backups}"
+    )
+    assert denied in capsys.readouterr().err
+    cli.conf.write_text(cli.conf.read_text() + "check_privileges = false\n")
+    assert cli.undo("tag", *url) == 1
+    error = capsys.readouterr().err
+    assert f"{denied}: GRANT CREATE ON SCHEMA" in error
+    assert "(a warning: warehouse.check_privileges is false)" in error
+    assert "permission denied" in error
+
+
 def test_an_undo_can_be_undone_by_its_own_tag(cli):
     assert cli.undo("tag") == 0
     assert cli.undo("undo-tag") == 0

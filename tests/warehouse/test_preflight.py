@@ -10,7 +10,10 @@ from spade_spark.blueprint.schema import Column, Table
 from spade_spark.errors import SettingsError, WarehouseError
 from spade_spark.settings import WarehouseSettings
 from spade_spark.warehouse import preflight
+from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.control_objects import migrate_replay_log
 from spade_spark.warehouse.dialects.base import open_warehouse
+from spade_spark.warehouse.load_history import replay_log_rows
 from spade_spark.workflows.preview import column_differences
 from tests.warehouse.conftest import ROLE
 from tests.warehouse.harness import NEW, REPLACED, WINDOW, WarehouseHarness
@@ -301,10 +304,10 @@ def test_a_replay_log_of_the_first_version_is_reported_with_the_statements_to_up
         harness.execute(f'ALTER TABLE {harness.control}.replay DROP COLUMN "{column}"')
     (problem,) = problems(harness)
     assert (
-        f"an older version of spade-spark created {harness.control}.replay; to upgrade it, run: "
-        "ALTER TABLE" in problem
+        f"an older version of spade-spark created {harness.control}.replay; to upgrade it, give "
+        "--migrate to spade-spark replay or undo, or run: ALTER TABLE" in problem
     )
-    for statement in problem.partition(", run: ")[2].split("; "):
+    for statement in problem.partition(", or run: ")[2].split("; "):
         harness.execute(statement)
     check(harness)
     harness.load_table(harness.write_files(*NEW))
@@ -336,6 +339,40 @@ def test_a_time_column_that_was_replaced_since_the_plan_is_refused_by_the_load(h
 def test_a_timestamp_of_less_precision_is_a_time_column_on_postgresql(on_postgres, type_):
     on_postgres.create_table(columns={"time": type_, "name": "varchar(5)", "n": "integer"}, rows=())
     check(on_postgres)
+
+
+@pytest.mark.parametrize("missing", [("backup", "fingerprint"), ("fingerprint",)])
+def test_a_replay_log_of_an_older_version_is_read_and_migrated(harness, missing):
+    harness.create_table()
+    harness.load_table(harness.write_files(*NEW), run_tag="before")
+    for column in missing:
+        harness.execute(f'ALTER TABLE {harness.control}.replay DROP COLUMN "{column}"')
+    with Session(harness.warehouse.connection_info) as session:
+        (row,) = replay_log_rows(session, harness.control)
+    assert (row.run_tag, row.deleted, row.inserted) == ("before", 2, 2)
+    assert [getattr(row, column) for column in missing] == [""] * len(missing)
+    statements = migrate_replay_log(harness.warehouse, harness.control)
+    assert len(statements) == len(missing)
+    assert migrate_replay_log(harness.warehouse, harness.control) == ()
+    check(harness)
+    harness.load_table(harness.write_files(*NEW), run_tag="after")
+
+
+def test_a_replay_log_that_the_user_may_not_alter_is_not_migrated(as_loader):
+    harness, limited, _ = as_loader
+    harness.load_table(harness.write_files(*NEW))
+    harness.execute(f"ALTER TABLE {harness.control}.replay DROP COLUMN fingerprint")
+    with pytest.raises(WarehouseError) as refused:
+        migrate_replay_log(limited.warehouse, limited.control)
+    assert f"the replay log {harness.control}.replay cannot be upgraded: must be" in str(
+        refused.value
+    )
+    assert "have the owner of the table run this statement" in str(refused.value)
+
+
+def test_other_tables_are_not_migrated(harness):
+    harness.execute(f"CREATE TABLE {harness.control}.replay (run_tag varchar(10), ts timestamp)")
+    assert migrate_replay_log(harness.warehouse, harness.control) == ()
 
 
 def test_a_missing_bucket_is_reported(harness):

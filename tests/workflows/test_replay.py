@@ -80,6 +80,20 @@ def test_a_loaded_run_tag_is_not_loaded_again_unless_forced(harness, capsys):
     assert len(harness.rows("login")) == 4
 
 
+def test_the_replay_log_of_an_older_version_is_upgraded_on_request(harness, capsys):
+    assert harness.replay("login") == 0
+    harness.sql("ALTER TABLE infra.replay DROP COLUMN backup, DROP COLUMN fingerprint")
+    harness.tag = "next"
+    assert harness.replay("login") == 1
+    assert "give --migrate to spade-spark replay or undo" in capsys.readouterr().err
+    assert harness.replay("login", "--migrate") == 0
+    assert 'upgraded the replay log: ALTER TABLE "infra"."replay" ADD' in capsys.readouterr().err
+    assert harness.sql("SELECT backup FROM infra.replay ORDER BY ts") == [
+        ("",),
+        ("replay_backup.next__login",),
+    ]
+
+
 def test_an_unknown_table_is_refused_before_anything_runs(harness, capsys):
     assert harness.replay("login", "lgoin") == 2
     assert capsys.readouterr().err == (
