@@ -168,21 +168,26 @@ def _written(report: ReplayReport) -> Table:
 def _loads(report: ReplayReport) -> Table:
     table = Table(title="Loaded rows", title_justify="left")
     table.add_column("table", overflow="fold")
-    for name in ("before", "deleted", "inserted", "outside\nwindow", "seconds"):
+    for name in ("before", "deleted", "inserted", "outside\nwindow", "seconds", "locked\nseconds"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("status", no_wrap=True)
     for load in report.loads:
         if isinstance(load, TableLoaded):
             figures = (load.before, load.deleted, load.inserted, load.outside)
+            locked = load.write_lock_seconds
             table.add_row(
-                load.table, *(f"{figure:,}" for figure in figures), f"{load.seconds:.1f}", "loaded"
+                load.table,
+                *(f"{figure:,}" for figure in figures),
+                f"{load.seconds:.1f}",
+                "" if locked is None else f"{locked:.1f}",
+                "loaded",
             )
         elif isinstance(load, LoadAlreadyDone):
-            cells = ("", f"{load.deleted:,}", f"{load.inserted:,}", "", "", "already loaded")
+            cells = ("", f"{load.deleted:,}", f"{load.inserted:,}", "", "", "", "already loaded")
             table.add_row(load.table, *cells)
         else:
             status = "UNKNOWN" if load.unknown else "unchanged"
-            table.add_row(load.table, *[""] * 5, Text(status, style="red"))
+            table.add_row(load.table, *[""] * 6, Text(status, style="red"))
     return table
 
 

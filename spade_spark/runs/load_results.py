@@ -63,6 +63,8 @@ class TableLoaded:
         inserted: Rows inserted.
         seconds: Duration.
         truncated: Number of values truncated to their column's length, by column.
+        write_lock_seconds: How long other writers of the table had to wait on Redshift: from the
+            start of the DELETE to the end of the COMMIT. None in records of older versions.
     """
 
     table: str
@@ -73,6 +75,7 @@ class TableLoaded:
     inserted: int
     seconds: float
     truncated: dict[str, int] = field(default_factory=dict)
+    write_lock_seconds: float | None = None
 
 
 @dataclass(frozen=True)

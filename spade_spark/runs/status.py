@@ -76,6 +76,8 @@ class TableLoad(msgspec.Struct, frozen=True, rename={"in_replay_log": "in_ledger
         backup: The backup table of the deleted rows; empty if there is none or it is not known.
         undone: Time of its undo, UTC; None if it was not undone.
         replaced_by: The run tags, or undos, that have replaced rows of its window since.
+        write_lock_seconds: How long other writers of the table had to wait on Redshift; None if it
+            is not known.
     """
 
     run_tag: str
@@ -92,6 +94,7 @@ class TableLoad(msgspec.Struct, frozen=True, rename={"in_replay_log": "in_ledger
     backup: str = ""
     undone: datetime | None = None
     replaced_by: tuple[str, ...] = ()
+    write_lock_seconds: float | None = None
 
     @property
     def is_in_effect(self) -> bool:

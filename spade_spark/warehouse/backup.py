@@ -150,42 +150,44 @@ def create_backup(
     return backup, copied
 
 
-def backup_and_delete(
+def back_up(
     session: Session, rows: TargetRows, distribution: Distribution | None
-) -> tuple[str, int]:
-    """Back up the window's rows, if backups are enabled, and delete them.
+) -> tuple[str, int | None]:
+    """Back up the window's rows, if backups are enabled.
 
     Returns:
-        The backup as the replay log names it, empty without one; the number of deleted rows.
+        The backup as the replay log names it and the number of its rows; an empty text and None
+        without one.
 
     Raises:
         WarehouseError: The warehouse rejected a statement.
-        InternalError: The numbers of rows copied and deleted differ.
     """
     if not rows.schemas.backup:
-        return "", session.run(rows.delete())
+        return "", None
     backup, copied = create_backup(session, rows, distribution)
+    return str(backup), copied
+
+
+def delete_rows(session: Session, rows: TargetRows, backup: str, copied: int | None) -> int:
+    """Delete the window's rows; return their number.
+
+    Args:
+        session: The session to use.
+        rows: The rows.
+        backup: Their backup; empty without one.
+        copied: The number of rows in the backup; None without one.
+
+    Raises:
+        WarehouseError: The warehouse rejected the statement.
+        InternalError: The numbers of rows copied and deleted differ.
+    """
     deleted = session.run(rows.delete())
-    if deleted != copied:
+    if copied is not None and deleted != copied:
         raise InternalError(
             f"{rows.table} was not modified: {copied} rows were copied to {backup}, but {deleted} "
             "would have been deleted; report this as a bug"
         )
-    return str(backup), deleted
-
-
-def backup_only(
-    session: Session, rows: TargetRows, distribution: Distribution | None
-) -> tuple[str, int]:
-    """Back up the window's rows, if backups are enabled, without deleting any.
-
-    Returns:
-        As :func:`backup_and_delete`.
-    """
-    if not rows.schemas.backup:
-        return "", 0
-    backup, _ = create_backup(session, rows, distribution)
-    return str(backup), 0
+    return deleted
 
 
 def schema_problems(session: Session, warehouse: Warehouse, schemas: WarehouseSchemas) -> list[str]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from spade_spark.errors import GuardError
 from spade_spark.formatting import pluralize
-from spade_spark.warehouse import information_schema
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.information_schema import WarehouseColumn
+from spade_spark.warehouse.sql import Sql
 from spade_spark.warehouse.target_rows import TargetRows
 
 
@@ -65,9 +65,7 @@ def guard_row_count(
         )
 
 
-def fingerprint(
-    session: Session, rows: TargetRows, columns: Sequence[WarehouseColumn] | None = None
-) -> str:
+def fingerprint(session: Session, rows: TargetRows, columns: Sequence[WarehouseColumn]) -> str:
     """Return ``count:sum`` of the window's current rows, independent of their order.
 
     The sum adds up a 64-bit hash of each row. An accidental change almost always changes it.
@@ -75,9 +73,12 @@ def fingerprint(
     Args:
         session: The session to use.
         rows: The rows.
-        columns: The columns to hash; all columns of the table by default.
+        columns: The columns to hash, in the table's order.
     """
-    if columns is None:
-        columns = information_schema.columns(session, rows.schemas.schema, rows.relation)
-    ((count, total),) = session.rows(rows.fingerprint(columns))
+    return run_fingerprint(session, rows.fingerprint(columns))
+
+
+def run_fingerprint(session: Session, query: Sql) -> str:
+    """Return the result of a query for a fingerprint as ``count:sum``."""
+    ((count, total),) = session.rows(query)
     return f"{count}:{int(total or 0)}"

@@ -33,6 +33,7 @@ from spade_spark.warehouse.window_swap import (
     guard_staged_rows,
     stage,
     swap_window,
+    with_fingerprint,
 )
 from spade_spark.window import Window
 
@@ -115,6 +116,7 @@ class _TableLoad:
             inserted=result.inserted,
             seconds=time.monotonic() - started,
             truncated=staged.truncated,
+            write_lock_seconds=result.write_lock_seconds,
         )
 
     def _attempt(self) -> tuple[StagedRows, SwapResult] | ReplayLogRow:
@@ -151,6 +153,7 @@ class _TableLoad:
             self._attempts.report(LoadPhase.STAGING, f"{self._swap.files.rows:,} rows")
             staged = stage(session, self._swap)
             guard_staged_rows(self._swap, staged, self._guards)
+            staged = with_fingerprint(self._swap, staged)
         except BaseException:
             sessions.close(session)
             raise

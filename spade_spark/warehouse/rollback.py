@@ -30,7 +30,7 @@ from spade_spark.runs.load_results import (
 from spade_spark.runs.paths import UNDO
 from spade_spark.settings import WarehouseSettings
 from spade_spark.warehouse import information_schema
-from spade_spark.warehouse.backup import BackupTable, backup_and_delete, logged_backup
+from spade_spark.warehouse.backup import BackupTable, back_up, delete_rows, logged_backup
 from spade_spark.warehouse.concurrency import (
     LockCheck,
     SessionPool,
@@ -258,7 +258,10 @@ class _TableUndo:
     def _replace(
         self, session: Session, plan: UndoPlan, ts: datetime, distribution: Distribution | None
     ) -> tuple[int, int, str]:
-        backup, deleted = backup_and_delete(session, plan.rows, distribution)
+        rows = plan.rows
+        backup, copied = back_up(session, rows, distribution)
+        columns = information_schema.columns(session, rows.schemas.schema, rows.relation)
+        deleted = delete_rows(session, rows, backup, copied)
         inserted = session.run(plan.insert())
         if inserted != plan.backup_rows:
             raise InternalError(
@@ -267,14 +270,14 @@ class _TableUndo:
                 "as a bug"
             )
         session.run(
-            plan.rows.log_key.insert(
-                plan.rows.window,
+            rows.log_key.insert(
+                rows.window,
                 "",
                 deleted=deleted,
                 inserted=inserted,
                 ts=ts,
                 backup=backup,
-                fingerprint=fingerprint(session, plan.rows),
+                fingerprint=fingerprint(session, rows, columns),
             )
         )
         return deleted, inserted, backup

@@ -107,16 +107,13 @@ class TargetRows:
         return Sql("DELETE FROM ", self.target, " WHERE ", self.in_window())
 
     def fingerprint(self, columns: Sequence[WarehouseColumn]) -> Sql:
-        """Return the query for the number of rows and the sum of their hashes.
+        """Return the query for the number of rows and the sum of their hashes."""
+        return self.fingerprint_of(Sql(self.target, " WHERE ", self.in_window()), columns)
+
+    def fingerprint_of(self, source: Sql, columns: Sequence[WarehouseColumn]) -> Sql:
+        """Return the same query for the rows of another source.
 
         Columns that the warehouse cannot hash are left out.
         """
         hashed = [column for column in columns if self.warehouse.can_hash(column)]
-        return Sql(
-            "SELECT COUNT(*), SUM(",
-            self.warehouse.row_hash(hashed),
-            ") FROM ",
-            self.target,
-            " WHERE ",
-            self.in_window(),
-        )
+        return Sql("SELECT COUNT(*), SUM(", self.warehouse.row_hash(hashed), ") FROM ", source)

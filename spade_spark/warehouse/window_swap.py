@@ -9,8 +9,9 @@ it deletes them, so that an undo can restore them.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from spade_spark.errors import (
@@ -19,8 +20,8 @@ from spade_spark.errors import (
     WarehouseError,
 )
 from spade_spark.runs.load_results import TableFiles
-from spade_spark.warehouse import replay_log
-from spade_spark.warehouse.backup import backup_and_delete, backup_only, backup_sql, backup_table
+from spade_spark.warehouse import information_schema, replay_log
+from spade_spark.warehouse.backup import back_up, backup_sql, backup_table, delete_rows
 from spade_spark.warehouse.concurrency import LockCheck, SessionPool, replacing_transaction
 from spade_spark.warehouse.connection import (
     BEGIN,
@@ -30,7 +31,7 @@ from spade_spark.warehouse.connection import (
     UnconfirmedCommitError,
 )
 from spade_spark.warehouse.dialects.base import Warehouse
-from spade_spark.warehouse.guards import LoadGuards, fingerprint, guard_row_count
+from spade_spark.warehouse.guards import LoadGuards, fingerprint, guard_row_count, run_fingerprint
 from spade_spark.warehouse.information_schema import Distribution, WarehouseColumn
 from spade_spark.warehouse.load_history import (
     ReplayLogRow,
@@ -105,6 +106,36 @@ class WindowSwap:
             self.rows.in_window(),
         )
 
+    def staged_fingerprint(
+        self, columns: Sequence[WarehouseColumn], all_columns: Sequence[WarehouseColumn]
+    ) -> Sql | None:
+        """Return the query for the fingerprint of the staged rows, as the INSERT converts them.
+
+        It is computed before the transaction, so that writers of the target do not wait for it.
+
+        Args:
+            columns: The columns to fill.
+            all_columns: All columns of the table, in its order.
+
+        Returns:
+            The query; None if the window's rows in the target may have another fingerprint.
+        """
+        fills_all = set(columns) == set(all_columns)
+        if self.add_to or not fills_all or not self.warehouse.hashes_staged_rows(all_columns):
+            return None
+        source = Sql(
+            "(SELECT ",
+            self.warehouse.insert_values(columns),
+            " FROM ",
+            Identifier(self.stage),
+            " WHERE ",
+            self.rows.in_window(),
+            ') AS "staged" (',
+            identifiers(column.name for column in columns),
+            ")",
+        )
+        return self.rows.fingerprint_of(source, all_columns)
+
     def create_stage(
         self, columns: Sequence[WarehouseColumn], distribution: Distribution | None
     ) -> Sql:
@@ -133,6 +164,8 @@ class WindowSwap:
             (backup_sql(rows, backup, distribution), backup.count()) if self.schemas.backup else ()
         )
         history = select_history(self.schemas.control, self.table)
+        all_columns = all_columns or columns
+        staged_fingerprint = self.staged_fingerprint(columns, all_columns)
         return (
             history,
             self.create_stage(columns, distribution),
@@ -141,13 +174,14 @@ class WindowSwap:
             COMMIT,
             self.count_staged(),
             rows.count(),
+            *((staged_fingerprint,) if staged_fingerprint else ()),
             BEGIN_SERIALIZABLE,
             rows.lock.lock(),
             history,
             *backup_statements,
             *(() if self.add_to else (rows.delete(),)),
             self.insert(columns),
-            rows.fingerprint(all_columns or columns),
+            *(() if staged_fingerprint else (rows.fingerprint(all_columns),)),
             rows.log_key.insert(
                 self.window,
                 self.files.checksum,
@@ -170,6 +204,9 @@ class StagedRows:
         in_window: The number of staged rows in the window.
         existing: The number of rows in the target's window before the swap.
         truncated: The number of truncated values by column.
+        all_columns: All columns of the target when the fingerprint was computed.
+        fingerprint: The fingerprint that the window will have; empty if it must be computed from
+            the target.
     """
 
     session: Session
@@ -179,14 +216,24 @@ class StagedRows:
     in_window: int
     existing: int
     truncated: dict[str, int]
+    all_columns: tuple[WarehouseColumn, ...] = ()
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)
 class SwapResult:
-    """The number of rows that a committed swap deleted and inserted."""
+    """The result of a committed swap.
+
+    Attributes:
+        deleted: The number of rows deleted.
+        inserted: The number of rows inserted.
+        write_lock_seconds: The time from the start of the first change of the target to the end of
+            COMMIT, in which other writers of the table wait on Redshift.
+    """
 
     deleted: int
     inserted: int
+    write_lock_seconds: float = 0
 
 
 def completed_load(history: Sequence[ReplayLogRow], swap: WindowSwap) -> ReplayLogRow | None:
@@ -253,6 +300,17 @@ def guard_staged_rows(swap: WindowSwap, staged: StagedRows, guards: LoadGuards) 
         )
 
 
+def with_fingerprint(swap: WindowSwap, staged: StagedRows) -> StagedRows:
+    """Compute the fingerprint from the staged rows, if the target's would be the same."""
+    session, rows = staged.session, swap.rows
+    all_columns = information_schema.columns(session, rows.schemas.schema, rows.relation)
+    query = swap.staged_fingerprint(staged.columns, all_columns)
+    if query is None:
+        return staged
+    value = run_fingerprint(session, query)
+    return replace(staged, all_columns=all_columns, fingerprint=value)
+
+
 def swap_window(
     swap: WindowSwap,
     staged: StagedRows,
@@ -286,42 +344,70 @@ def swap_window(
         CommitOutcomeUnknownError: COMMIT was not confirmed, and ``was_committed`` could not find
             out whether it succeeded.
     """
-    session, rows = staged.session, swap.rows
     result: SwapResult | None = None
     try:
-        with replacing_transaction(session, rows, sessions, verify_lock) as history:
+        with replacing_transaction(staged.session, swap.rows, sessions, verify_lock) as history:
             ts = next_log_time(history)
             earlier = None if guards.force else completed_load(history, swap)
             if earlier:
                 return earlier
-            backup, deleted = (
-                backup_only(session, rows, staged.distribution)
-                if swap.add_to
-                else backup_and_delete(session, rows, staged.distribution)
+            backup, copied = back_up(staged.session, swap.rows, staged.distribution)
+            all_columns = information_schema.columns(
+                staged.session, swap.schemas.schema, swap.rows.relation
             )
-            inserted = session.run(swap.insert(staged.columns))
-            if inserted != staged.in_window:
-                raise InternalError(
-                    f"{swap.table} was not modified: {staged.in_window} staged rows are in the "
-                    f"window, but {inserted} would have been inserted; report this as a bug"
-                )
-            session.run(
-                rows.log_key.insert(
-                    swap.window,
-                    swap.files.checksum,
-                    deleted=deleted,
-                    inserted=inserted,
-                    ts=ts,
-                    backup=backup,
-                    fingerprint=fingerprint(session, rows),
-                )
-            )
-            result = SwapResult(deleted, inserted)
+            lock_started = time.monotonic()
+            result = _replace_rows(swap, staged, ts, (backup, copied), all_columns)
     except UnconfirmedCommitError as unconfirmed:
+        lock_ended = time.monotonic()
         if result is None or not was_committed(ts):
             raise unconfirmed.if_rolled_back from None
-    assert result is not None  # the transaction ended without an error
-    return result
+    else:
+        lock_ended = time.monotonic()
+    return replace(result, write_lock_seconds=lock_ended - lock_started)
+
+
+def _replace_rows(
+    swap: WindowSwap,
+    staged: StagedRows,
+    ts: datetime,
+    backup: tuple[str, int | None],
+    all_columns: tuple[WarehouseColumn, ...],
+) -> SwapResult:
+    """Delete the window's rows, insert the staged rows and log it, within the transaction.
+
+    Args:
+        swap: The replacement.
+        staged: The staged rows.
+        ts: The time for the replay log.
+        backup: The backup and the number of its rows, as :func:`back_up` returns them.
+        all_columns: The current columns of the target.
+    """
+    session, rows = staged.session, swap.rows
+    deleted = 0 if swap.add_to else delete_rows(session, rows, *backup)
+    inserted = session.run(swap.insert(staged.columns))
+    if inserted != staged.in_window:
+        raise InternalError(
+            f"{swap.table} was not modified: {staged.in_window} staged rows are in the window, but "
+            f"{inserted} would have been inserted; report this as a bug"
+        )
+    # The fingerprint of the staged rows is valid only for the same columns.
+    same_columns = staged.all_columns == all_columns
+    session.run(
+        rows.log_key.insert(
+            swap.window,
+            swap.files.checksum,
+            deleted=deleted,
+            inserted=inserted,
+            ts=ts,
+            backup=backup[0],
+            fingerprint=(
+                staged.fingerprint
+                if staged.fingerprint and same_columns
+                else fingerprint(session, rows, all_columns)
+            ),
+        )
+    )
+    return SwapResult(deleted, inserted)
 
 
 def _columns_as_planned(session: Session, swap: WindowSwap) -> tuple[WarehouseColumn, ...]:

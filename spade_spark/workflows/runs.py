@@ -251,6 +251,7 @@ class _WarehouseHistory:
                         inserted=loaded.inserted,
                         recorded=True,
                         in_replay_log=False if record.warehouse == self.address else None,
+                        write_lock_seconds=loaded.write_lock_seconds,
                     )
 
     def _logged(self, row: ReplayLogRow, record: TableLoad | None) -> TableLoad:
@@ -275,6 +276,7 @@ class _WarehouseHistory:
             backup=row.backup if row in self.backups else "",
             undone=undone.at if undone else None,
             replaced_by=tuple(replaced_by),
+            write_lock_seconds=record.write_lock_seconds if record else None,
         )
 
 

@@ -27,7 +27,7 @@ MANIFEST = Manifest(
     tables=(ManifestTable("login", 3, ("t",), (RowFile("login", 3, "k", 1234, 9, ""),)),),
     counts=AuditCounts(2, 2_500_000, 9_900_000, 1240, 1, 0, 1239, EVENTS),
 )
-LOADED = TableLoaded("login", 1000, 1240, 6, 1000, 1234, 2.5)
+LOADED = TableLoaded("login", 1000, 1240, 6, 1000, 1234, 2.5, write_lock_seconds=0.4)
 REPORT = ReplayReport("r", "s3://out/r/", "the window", MANIFEST, (LOADED,), seconds=12.3)
 
 
@@ -65,6 +65,7 @@ def test_a_load_shows_the_rows_before_deleted_and_inserted():
         "1,234",
         "6",
         "2.5",
+        "0.4",
         "loaded",
     ]
 

@@ -87,6 +87,13 @@ class Warehouse(Protocol):
     def row_hash(self, columns: Sequence[WarehouseColumn]) -> Sql:
         """Return an expression that hashes these columns of a row to a summable number."""
 
+    def hashes_staged_rows(self, columns: Sequence[WarehouseColumn]) -> bool:
+        """Whether staged rows have the hashes that they will have in the target.
+
+        Args:
+            columns: All columns of the target; the load fills each of them.
+        """
+
     def table_sizes(self, session: Session, schema: str) -> dict[str, int]:
         """Return the size in bytes of each table of a schema, as far as the user may know it."""
 

@@ -112,6 +112,13 @@ class Postgres:
         names = identifiers(column.name for column in columns)
         return Sql("CAST(hashtextextended(CAST(ROW(", names, ") AS text), 0) AS numeric)")
 
+    def hashes_staged_rows(self, columns: Sequence[WarehouseColumn]) -> bool:  # noqa: ARG002 - part of the protocol
+        """Return False: a trigger can change the rows that are inserted.
+
+        The hashes need not be computed early, because DELETE does not lock out other writers.
+        """
+        return False
+
     def table_sizes(self, session: Session, schema: str) -> dict[str, int]:
         """Return the disk usage of the tables."""
         statement = Sql(

@@ -253,6 +253,15 @@ class Redshift:
             chain = Sql("FNV_HASH(", _never_null(column), ", ", chain, ")")
         return Sql("CAST(", chain, " AS DECIMAL(38, 0))")
 
+    def hashes_staged_rows(self, columns: Sequence[WarehouseColumn]) -> bool:
+        """Whether no column is ``CHAR(n)``: a stored value may be padded where a cast is not.
+
+        The INSERT changes no other values than by the casts of :meth:`insert_values`, since
+        Redshift has no triggers
+        (https://docs.aws.amazon.com/redshift/latest/dg/c_unsupported-postgresql-features.html).
+        """
+        return not any(column.is_fixed_width for column in columns)
+
     def table_sizes(self, session: Session, schema: str) -> dict[str, int]:
         """Read SVV_TABLE_INFO, in MB. It omits empty tables, and many users cannot read it.
 

@@ -99,7 +99,7 @@ def rewritten(sql: str, *, last_copy_count: int, last_copy_id: int, system: tupl
         for piece in pieces
     )
     # A cast truncates by bytes, at a character boundary.
-    sql = _TRUNCATING_CAST.sub(r"redshift_system.truncate_bytes(\1, \2)", sql)
+    sql = _TRUNCATING_CAST.sub(r"CAST(redshift_system.truncate_bytes(\1, \2) AS varchar(\2))", sql)
     return _LIKE.sub(r"(LIKE \1\2 INCLUDING CONSTRAINTS)", sql) if creates_table(sql) else sql
 
 
