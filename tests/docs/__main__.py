@@ -6,7 +6,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from tests.docs import cli_reference, settings_reference
+from tests.docs import cli_reference, settings_reference, transcript
 from tests.docs.harness import Servers, same_output
 from tests.docs.pages import DOCS, all_pages, name_of
 
@@ -23,6 +23,12 @@ def main() -> None:
                 after = servers.run_examples(before, Path(folder))
             if not same_output(before, after):
                 _write(page, after)
+        page = DOCS / "redshift.md"
+        with tempfile.TemporaryDirectory(prefix="spade-docs-") as folder:
+            before = page.read_text("utf-8")
+            after = transcript.render(before, servers, Path(folder))
+        if not same_output(before, after):
+            _write(page, after)
 
 
 def _write(page: Path, text: str) -> None:

@@ -98,7 +98,13 @@ _VOLATILE: Final = (
 
 
 class Servers:
-    """One S3 API and one PostgreSQL, shared by all pages."""
+    """One S3 API and one PostgreSQL, shared by all pages.
+
+    Attributes:
+        redshift: The fake Redshift of the current environment.
+    """
+
+    redshift: RedshiftServer
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -143,6 +149,7 @@ class Servers:
         (folder / "edge.log").write_bytes(b"".join(line + b"\n" for line in _lines()[0]))
         before = Path.cwd()
         with RedshiftServer(database, access) as redshift, ExitStack() as stack:
+            self.redshift = redshift
             self.execute(database, _DDL)
             environment = {
                 **KEYS,

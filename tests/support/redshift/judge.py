@@ -95,6 +95,11 @@ def check(sql: str) -> None:
         raise Refused(refused.message, refused.sqlstate)
 
 
+def unquoted_names(sql: str) -> list[str]:
+    """Return the names of tables, columns and aliases in the statement that are not quoted."""
+    return [name.raw for name in _parse(shape(sql)).recursive_crawl("naked_identifier")]
+
+
 def shape(sql: str) -> str:
     """Return the statement with other names, values and numbers replaced by fixed ones."""
     creates_table = re.match(r"\s*CREATE\b.*\bTABLE\b", sql, re.IGNORECASE | re.DOTALL) is not None
