@@ -11,17 +11,16 @@ from itertools import chain
 from spade_spark.blueprint.schema import Table
 from spade_spark.errors import WarehouseError
 from spade_spark.settings import WarehouseSettings
-from spade_spark.warehouse import backup, information_schema, replay_log
+from spade_spark.warehouse import information_schema, replay_log
 from spade_spark.warehouse.concurrency import SessionPool, run_concurrently
 from spade_spark.warehouse.connection import Session, StatementError
 from spade_spark.warehouse.dialects.base import Warehouse
 from spade_spark.warehouse.information_schema import (
-    DatabaseGrants,
     Distribution,
     SchemaGrants,
-    TableGrants,
     WarehouseColumn,
 )
+from spade_spark.warehouse.privileges import Privileges, privileges_uncertain
 from spade_spark.warehouse.retry_policies import query_with_retries
 from spade_spark.warehouse.sql import Identifier, Literal, Sql
 from spade_spark.warehouse.table_lock import TableLock, table_lock
@@ -130,15 +129,6 @@ def require_preflight(
     return result
 
 
-def privileges_uncertain(session: Session, warehouse: Warehouse, *, check_privileges: bool) -> str:
-    """Say why a privilege that seems to be missing may be granted; empty if it is missing."""
-    if not check_privileges:
-        return "warehouse.check_privileges is false"
-    if warehouse.has_roles(session):
-        return "a role of the warehouse user may grant it"
-    return ""
-
-
 @dataclass(frozen=True)
 class _Catalog:
     """What the warehouse's catalog says about the requested tables, read for all at once.
@@ -146,20 +136,14 @@ class _Catalog:
     Attributes:
         columns: The columns of each existing table, by its name in the warehouse.
         distributions: How the rows of each table are distributed, where known, likewise.
-        grants: The user's privileges on each existing table, likewise.
         control_columns: The columns of each existing control table.
-        control_grants: The user's privileges on each existing control table.
-        schema_grants: The user's privileges on each existing schema.
-        database_grants: The user's privileges in the database.
+        privileges: The user's privileges.
     """
 
     columns: Mapping[str, tuple[WarehouseColumn, ...]]
     distributions: Mapping[str, Distribution]
-    grants: Mapping[str, TableGrants]
     control_columns: Mapping[str, tuple[WarehouseColumn, ...]]
-    control_grants: Mapping[str, TableGrants]
-    schema_grants: Mapping[str, SchemaGrants]
-    database_grants: DatabaseGrants
+    privileges: Privileges
 
 
 @dataclass(frozen=True)
@@ -180,7 +164,8 @@ class _PreflightChecker:
             return PreflightResult((), tuple(problems))
         locks = [table_lock(self.warehouse, self.schemas.control, table.name) for table in tables]
         catalog = self.read_catalog(session, schema_grants, tables, locks)
-        missing = self.missing_privileges(catalog, tables, locks)
+        relations = [self.warehouse.fold(table.name) for table in tables]
+        missing = catalog.privileges.missing(self.schemas, relations, locks, self._backup_schema)
         uncertain = missing and privileges_uncertain(
             session, self.warehouse, check_privileges=self.check_privileges
         )
@@ -195,16 +180,10 @@ class _PreflightChecker:
             columns, table_problems = self.table_problems(catalog, table, versions)
             problems += table_problems
             relation = self.warehouse.fold(table.name)
-            if not table_problems and (uncertain or catalog.grants[relation].select):
+            if not table_problems and (uncertain or catalog.privileges.tables[relation].select):
                 passed.append((table, columns))
-        statuses = []
-        counted = self.count_rows([table for table, _ in passed])
-        for table, columns in passed:
-            hours = counted[table.name]
-            if isinstance(hours, StatementError):
-                problems.append(f"the rows of {table.name} cannot be counted: {hours}")
-            else:
-                statuses.append(self._status(catalog, table, columns, hours))
+        statuses, count_problems = self.statuses(catalog, passed)
+        problems += count_problems
         warnings = [f"{text} (a warning: {uncertain})" for text in missing if uncertain]
         return PreflightResult(tuple(statuses), tuple(problems), tuple(warnings))
 
@@ -219,18 +198,19 @@ class _PreflightChecker:
         schema, control = self.schemas.schema, self.schemas.control
         control_tables = (replay_log.VERSIONS_TABLE, replay_log.TABLE_NAME)
         lock_tables = [lock.name for lock in locks]
-        control_grants = information_schema.grants_by_table(
-            session, control, (*control_tables, *lock_tables)
-        )
         relations = [self.warehouse.fold(table.name) for table in tables]
         return _Catalog(
             columns=information_schema.columns_by_table(session, schema, relations),
             distributions=self.warehouse.distributions(session, schema, relations),
-            grants=information_schema.grants_by_table(session, schema, relations),
             control_columns=information_schema.columns_by_table(session, control, control_tables),
-            control_grants=control_grants,
-            schema_grants=schema_grants,
-            database_grants=information_schema.database_grants(session),
+            privileges=Privileges(
+                schemas=schema_grants,
+                database=information_schema.database_grants(session),
+                tables=information_schema.grants_by_table(session, schema, relations),
+                control=information_schema.grants_by_table(
+                    session, control, (*control_tables, *lock_tables)
+                ),
+            ),
         )
 
     def read_versions(
@@ -249,7 +229,7 @@ class _PreflightChecker:
             the other problems.
         """
         control = self.schemas.control
-        grants = catalog.control_grants.get(replay_log.VERSIONS_TABLE)
+        grants = catalog.privileges.control.get(replay_log.VERSIONS_TABLE)
         if grants is None or not (grants.select or try_anyway):
             return None, []
         try:
@@ -283,85 +263,6 @@ class _PreflightChecker:
             problems += filter(None, [replay_log.column_problem(control, names)])
         return problems
 
-    def missing_privileges(
-        self, catalog: _Catalog, tables: Sequence[Table], locks: Sequence[TableLock]
-    ) -> list[str]:
-        """Return a message for each privilege that the user does not seem to have."""
-        missing = [
-            f"the warehouse user has no USAGE privilege on the schema {schema}: GRANT USAGE ON "
-            f"SCHEMA {Identifier(schema).sql()}"
-            for schema in (self.schemas.schema, self.schemas.control)
-            if not catalog.schema_grants[schema].usage
-        ]
-        missing += self.control_privileges(catalog)
-        missing += self.lock_privileges(catalog, locks)
-        missing += self.backup_privileges(catalog)
-        for table in tables:
-            relation = self.warehouse.fold(table.name)
-            if relation in catalog.grants:
-                name = f"{self.schemas.schema}.{relation}"
-                missing += _missing_privileges(catalog.grants[relation], name)
-        if not catalog.database_grants.temporary:
-            missing.append(
-                "the warehouse user cannot create temporary tables: GRANT TEMP ON DATABASE"
-            )
-        return missing
-
-    def control_privileges(self, catalog: _Catalog) -> list[str]:
-        """Return the missing privileges on the control tables."""
-        control = self.schemas.control
-        versions, log = (
-            f"{control}.{name}" for name in (replay_log.VERSIONS_TABLE, replay_log.TABLE_NAME)
-        )
-        grants = catalog.control_grants
-        missing = []
-        if replay_log.VERSIONS_TABLE in grants:
-            missing += _missing_privileges(grants[replay_log.VERSIONS_TABLE], versions, ("SELECT",))
-        if replay_log.TABLE_NAME in grants:
-            missing += _missing_privileges(grants[replay_log.TABLE_NAME], log, ("SELECT", "INSERT"))
-        elif not catalog.schema_grants[control].create:
-            missing.append(
-                f"the table {log} does not exist, and the warehouse user cannot create it: GRANT "
-                f"CREATE ON SCHEMA {Identifier(control).sql()}, or have an administrator run: "
-                f"{replay_log.create(control)}"
-            )
-        return missing
-
-    def lock_privileges(self, catalog: _Catalog, locks: Sequence[TableLock]) -> list[str]:
-        """Return the missing privileges on the lock tables. A load creates missing ones.
-
-        PostgreSQL's LOCK requires UPDATE, DELETE or TRUNCATE, which the owner of a table has
-        (https://www.postgresql.org/docs/current/sql-lock.html). Redshift's documentation does not
-        say what LOCK requires.
-        """
-        control, grants = self.schemas.control, catalog.control_grants
-        problems = [
-            _missing_privilege("DELETE", f"{control}.{lock.name}")
-            for lock in locks
-            if lock.name in grants and not grants[lock.name].delete
-        ]
-        missing = [lock for lock in locks if lock.name not in grants]
-        if missing and not catalog.schema_grants[control].create:
-            names = ", ".join(f"{control}.{lock.name}" for lock in missing)
-            statements = "; ".join(str(lock.create()) for lock in missing)
-            problems.append(
-                f"lock tables do not exist, and the warehouse user cannot create them ({names}): "
-                f"GRANT CREATE ON SCHEMA {Identifier(control).sql()}, or have an administrator run "
-                f"the following and GRANT DELETE on them: {statements}"
-            )
-        return problems
-
-    def backup_privileges(self, catalog: _Catalog) -> list[str]:
-        """Return the missing privileges for backups, unless they are disabled."""
-        schema = self._backup_schema
-        if not schema:
-            return []
-        return backup.write_problems(
-            schema,
-            catalog.schema_grants.get(schema),
-            can_create_schemas=catalog.database_grants.create,
-        )
-
     def table_problems(
         self, catalog: _Catalog, table: Table, versions: Mapping[str, int] | None
     ) -> tuple[tuple[WarehouseColumn, ...], list[str]]:
@@ -375,6 +276,20 @@ class _PreflightChecker:
         if existing and versions is not None:
             problems += self._version_problems(versions, table)
         return columns, problems
+
+    def statuses(
+        self, catalog: _Catalog, passed: Sequence[tuple[Table, tuple[WarehouseColumn, ...]]]
+    ) -> tuple[list[TableStatus], list[str]]:
+        """Count the rows of tables; return their status, and the problems of this."""
+        statuses, problems = [], []
+        counted = self.count_rows([table for table, _ in passed])
+        for table, columns in passed:
+            hours = counted[table.name]
+            if isinstance(hours, StatementError):
+                problems.append(f"the rows of {table.name} cannot be counted: {hours}")
+            else:
+                statuses.append(self._status(catalog, table, columns, hours))
+        return statuses, problems
 
     def _status(
         self, catalog: _Catalog, table: Table, columns: tuple[WarehouseColumn, ...], hours: _Hours
@@ -510,20 +425,6 @@ def match_columns(
             f"one of that type, correct warehouse.time_column, or leave {table} out of the replay"
         )
     return matched, problems
-
-
-def _missing_privileges(
-    grants: TableGrants, table: str, required: Sequence[str] = ("SELECT", "INSERT", "DELETE")
-) -> list[str]:
-    granted = {"SELECT": grants.select, "INSERT": grants.insert, "DELETE": grants.delete}
-    return [
-        _missing_privilege(privilege, table) for privilege in required if not granted[privilege]
-    ]
-
-
-def _missing_privilege(privilege: str, table: str) -> str:
-    """Return the message about a missing privilege on a table."""
-    return f"the warehouse user has no {privilege} privilege on {table}: GRANT {privilege}"
 
 
 def version_problem(control: str, table: str, replayed: int, version: int | None) -> str:

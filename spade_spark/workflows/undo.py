@@ -45,7 +45,7 @@ from spade_spark.warehouse.load_history import (
     replay_log_rows,
     undo_steps,
 )
-from spade_spark.warehouse.preflight import privileges_uncertain
+from spade_spark.warehouse.privileges import privileges_uncertain
 from spade_spark.warehouse.retry_policies import query_with_retries
 from spade_spark.warehouse.rollback import UndoPlan, plan_undo, undo_tables
 from spade_spark.warehouse.target_rows import WarehouseSchemas, schemas_from_settings
