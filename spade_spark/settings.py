@@ -187,6 +187,7 @@ class WarehouseSettings(_Section):
         session: Parameters that each session sets.
         check_privileges: Whether a privilege that seems to be missing prevents a replay. If false,
             it is a warning.
+        analyze: Whether to run ANALYZE for each table whose rows were replaced, after the commit.
     """
 
     url: SecretStr = SecretStr("")
@@ -206,6 +207,7 @@ class WarehouseSettings(_Section):
     backup_schema: Annotated[str, Field(pattern=r"^[^.]+$")] = "replay_backup"
     backup_keep: Duration = timedelta(days=14)
     check_privileges: bool = True
+    analyze: bool = False
 
 
 class GeoipSettings(_Section):

@@ -43,6 +43,13 @@ MIGRATE = click.option(
     help="First add the columns that the replay log of an older version lacks.",
 )
 
+ANALYZE = click.option(
+    "--analyze",
+    "analyze",
+    is_flag=True,
+    help="Run ANALYZE for each changed table after its commit. Default: warehouse.analyze.",
+)
+
 _OPTIONS: tuple[Callable[[_Command], _Command], ...] = (
     click.argument("start", metavar="START", required=False),
     click.argument("end", metavar="END", required=False),
@@ -82,6 +89,7 @@ _OPTIONS: tuple[Callable[[_Command], _Command], ...] = (
         help=f"Log level: {', '.join(_LEVELS)}.",
     ),
     CONF,
+    ANALYZE,
     click.option(
         "--allow-damaged",
         metavar="N",
@@ -169,6 +177,7 @@ class CliOptions:
     take_over: tuple[str, ...]
     publish: tuple[str, ...]
     formats: str | None
+    analyze: bool
 
     def to_request(self) -> tuple[Request, Settings]:
         """Build the request and read the settings.
@@ -230,10 +239,15 @@ class CliOptions:
         )
 
     def _settings(self) -> Settings:
-        ratio = self.min_rows_ratio
-        warehouse = {} if ratio is None else {"min_rows_ratio": str(ratio)}
+        warehouse = warehouse_overrides(self.min_rows_ratio, analyze=self.analyze)
         output = {"format": self.formats} if self.formats else {}
         return read_settings(self.conf, self.rsurl, warehouse, output)
+
+
+def warehouse_overrides(min_rows_ratio: float | None, *, analyze: bool) -> dict[str, str]:
+    """Return the settings of the section ``warehouse`` that these options override."""
+    ratio = {} if min_rows_ratio is None else {"min_rows_ratio": str(min_rows_ratio)}
+    return {**ratio, "analyze": "true"} if analyze else ratio
 
 
 def read_settings(

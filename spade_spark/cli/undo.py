@@ -6,7 +6,15 @@ from pathlib import Path
 
 import click
 
-from spade_spark.cli.options import CONF, MIGRATE, RSURL, read_settings, require_warehouse
+from spade_spark.cli.options import (
+    ANALYZE,
+    CONF,
+    MIGRATE,
+    RSURL,
+    read_settings,
+    require_warehouse,
+    warehouse_overrides,
+)
 
 
 @click.command("undo", context_settings={"max_content_width": 100})
@@ -14,6 +22,7 @@ from spade_spark.cli.options import CONF, MIGRATE, RSURL, read_settings, require
 @click.argument("tables", metavar="[TABLE ...]", nargs=-1)
 @CONF
 @RSURL
+@ANALYZE
 @click.option(
     "--poolsize",
     metavar="N",
@@ -57,6 +66,7 @@ def command(
     tables: tuple[str, ...],
     conf: Path | None,
     rsurl: str | None,
+    analyze: bool,
     poolsize: int,
     allow_empty: bool,
     min_rows_ratio: float | None,
@@ -78,8 +88,7 @@ def command(
 
     Exit status: 0 success, 1 failure, 2 invalid command line.
     """
-    overrides = {} if min_rows_ratio is None else {"min_rows_ratio": str(min_rows_ratio)}
-    settings = read_settings(conf, rsurl, overrides)
+    settings = read_settings(conf, rsurl, warehouse_overrides(min_rows_ratio, analyze=analyze))
     require_warehouse(settings)
 
     # Imported here to keep --help fast: boto3 is slow to import.

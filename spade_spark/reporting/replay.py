@@ -12,12 +12,13 @@ from rich.text import Text
 
 from spade_spark.blueprint.schema import SkippedTable
 from spade_spark.formatting import format_size, pluralize
-from spade_spark.reporting.render import print_parts, to_json
+from spade_spark.reporting.render import maintenance_lines, print_parts, to_json
 from spade_spark.runs.load_results import (
     LoadAlreadyDone,
     LoadFailed,
     LoadOutcome,
     TableLoaded,
+    TableMaintenance,
 )
 from spade_spark.runs.manifest import Manifest
 from spade_spark.transform.edge_type_audit import EdgeTypeCounts
@@ -37,6 +38,7 @@ class ReplayReport:
         left_out: Tables that ``--all-tables`` skipped because they cannot be transformed.
         unnamed: Keys that were skipped because they contain no time.
         problems: Problems that prevented the load.
+        maintenance: The tables that were analyzed, or for which ANALYZE or VACUUM is worth running.
         seconds: Duration of the command.
     """
 
@@ -49,6 +51,7 @@ class ReplayReport:
     unnamed: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     seconds: float = 0.0
+    maintenance: tuple[TableMaintenance, ...] = ()
 
     @property
     def not_loaded(self) -> tuple[LoadFailed, ...]:
@@ -121,6 +124,7 @@ def _parts(report: ReplayReport) -> Iterator[RenderableType]:
     )
     yield _outcomes(report)
     yield _loads(report) if report.loads else _written(report)
+    yield from maintenance_lines(report.maintenance)
     if report.manifest.has_parquet:
         yield _parquet(report)
     if counts.streams:

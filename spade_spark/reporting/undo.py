@@ -10,8 +10,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from spade_spark.reporting.render import print_parts, to_json
-from spade_spark.runs.load_results import LoadFailed, RemainingLoad, UndoSucceeded
+from spade_spark.reporting.render import maintenance_lines, print_parts, to_json
+from spade_spark.runs.load_results import LoadFailed, RemainingLoad, TableMaintenance, UndoSucceeded
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class UndoReport:
         passed: Tables that an earlier undo restored.
         remaining: The loads of the run that are still in effect, also into other tables.
         next: The command that undoes the remaining loads; empty if there are none.
+        maintenance: The tables that were analyzed, or for which ANALYZE or VACUUM is worth running.
     """
 
     run_tag: str
@@ -36,6 +37,7 @@ class UndoReport:
     passed: tuple[str, ...] = ()
     remaining: tuple[RemainingLoad, ...] = ()
     next: str = ""
+    maintenance: tuple[TableMaintenance, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -57,6 +59,7 @@ def _parts(report: UndoReport) -> Iterator[RenderableType]:
     yield Text()
     if report.tables:
         yield _tables(report)
+    yield from maintenance_lines(report.maintenance)
     for table in report.passed:
         yield Text(f"Table {table} was already undone", style="yellow")
     for outcome in report.tables:

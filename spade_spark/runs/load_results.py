@@ -149,6 +149,25 @@ class UndoAlreadyDone:
 
 
 @dataclass(frozen=True)
+class TableMaintenance:
+    """What a table needs after many of its rows were replaced.
+
+    Attributes:
+        table: The table's name.
+        reason: How many rows have changed.
+        advised: The SQL statements that are worth running.
+        analyzed: Whether this command has run ANALYZE.
+        warning: Why ANALYZE failed; empty if it did not. The rows are not affected.
+    """
+
+    table: str
+    reason: str
+    advised: tuple[str, ...] = ()
+    analyzed: bool = False
+    warning: str = ""
+
+
+@dataclass(frozen=True)
 class RemainingLoad:
     """A load of an undone run tag that is still in effect.
 

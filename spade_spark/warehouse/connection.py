@@ -266,6 +266,16 @@ class Session:
             self.close()
             raise
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The warnings of the session's statements, such as that one had no effect."""
+        notices = (self.redact(notice) for notice in self._connection.notices)
+        return tuple(
+            " ".join(notice.removeprefix("WARNING:").split())
+            for notice in notices
+            if notice.startswith("WARNING:")
+        )
+
     def run(self, statement: Sql) -> int:
         """Run a statement; return the number of affected rows, or -1 if it has none."""
         with self._cursor(statement) as cursor:

@@ -53,6 +53,21 @@ class WarehouseColumn:
 
 
 @dataclass(frozen=True)
+class TableStatistics:
+    """What the catalog knows about the rows of a table.
+
+    Attributes:
+        rows: The estimated number of rows, on Redshift with those marked for deletion.
+        deleted: The estimated number of rows marked for deletion; 0 if it is not known.
+        stats_off: How stale the planner's statistics are, from 0 to 100; 0 if it is not known.
+    """
+
+    rows: int
+    deleted: int = 0
+    stats_off: float = 0
+
+
+@dataclass(frozen=True)
 class Distribution:
     """How Redshift distributes a table's rows over its slices.
 

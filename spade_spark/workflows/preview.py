@@ -23,6 +23,7 @@ from spade_spark.streams.validation import region_of
 from spade_spark.transform.transformers.registry import TRANSFORMERS, Registry
 from spade_spark.warehouse import preflight
 from spade_spark.warehouse.dialects.base import Warehouse, open_warehouse
+from spade_spark.warehouse.maintenance import analyze
 from spade_spark.warehouse.target_rows import schemas_from_settings
 from spade_spark.warehouse.window_swap import WindowSwap
 from spade_spark.window import PACIFIC, Window
@@ -174,6 +175,8 @@ def _statements(
         request.from_quarantine,
     )
     script = swap.script(status.columns, status.all_columns, status.distribution)
+    if settings.warehouse.analyze:
+        script = (*script, analyze(swap.rows.target))
     return [str(statement) for statement in script]
 
 

@@ -46,6 +46,8 @@ from spade_spark.warehouse.control_objects import migrate_replay_log
 from spade_spark.warehouse.dialects.base import Warehouse, open_warehouse
 from spade_spark.warehouse.guards import LoadGuards
 from spade_spark.warehouse.loader import load_tables
+from spade_spark.warehouse.maintenance import maintain
+from spade_spark.warehouse.target_rows import schemas_from_settings
 from spade_spark.window import Window
 from spade_spark.workflows.planning import (
     PlannedReplay,
@@ -275,7 +277,14 @@ class _ReplayRunner:
         if record.loaded or record.not_loaded:
             self.run.write_load(record)
         self.metrics.send(load_metrics(loads))
-        return replace(report, loads=loads)
+        maintenance = maintain(
+            self.warehouse,
+            schemas_from_settings(settings),
+            loads,
+            run_analyze=settings.analyze,
+            poolsize=request.poolsize,
+        )
+        return replace(report, loads=loads, maintenance=maintenance)
 
     def _existing_run(self) -> CompletedRun:
         """The completed run that ``--skip-transform`` loads.

@@ -15,7 +15,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spade_spark.errors import UsageError, WarehouseError
 from spade_spark.locking.heartbeat import HeldLease, acquire_lease
@@ -45,6 +45,7 @@ from spade_spark.warehouse.load_history import (
     replay_log_rows,
     undo_steps,
 )
+from spade_spark.warehouse.maintenance import maintain
 from spade_spark.warehouse.privileges import privileges_uncertain
 from spade_spark.warehouse.retry_policies import query_with_retries
 from spade_spark.warehouse.rollback import UndoPlan, plan_undo, undo_tables
@@ -254,7 +255,14 @@ class _UndoRunner:
                 poolsize=self.request.poolsize,
                 progress=progress,
             )
-        return self._report(outcomes, preview)
+        maintenance = maintain(
+            self.warehouse,
+            schemas_from_settings(self.settings.warehouse),
+            outcomes,
+            run_analyze=self.settings.warehouse.analyze,
+            poolsize=self.request.poolsize,
+        )
+        return replace(self._report(outcomes, preview), maintenance=maintenance)
 
     def _report(self, outcomes: Sequence[UndoOutcome], preview: _UndoPreview) -> UndoReport:
         run_tag = self.request.run_tag

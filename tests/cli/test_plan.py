@@ -56,6 +56,13 @@ def test_the_plan_shows_the_exact_sql(harness, capsys):
     ) in login["statements"]
 
 
+def test_the_plan_lists_analyze_after_the_commit_if_it_is_requested(harness, capsys):
+    (login,) = plan_json(harness, capsys, "login")["tables"]
+    assert login["statements"][-1] == "COMMIT"
+    (login,) = plan_json(harness, capsys, "login", "--analyze")["tables"]
+    assert login["statements"][-2:] == ["COMMIT", 'ANALYZE "physical"."login"']
+
+
 def test_the_plan_names_the_hours_without_objects(harness, capsys):
     window = ("2017-11-03 10:00:00", "2017-11-03 14:59:59")
     assert plan_json(harness, capsys, "login", window=window)["empty_hours"] == [

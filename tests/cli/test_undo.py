@@ -78,6 +78,11 @@ def test_all_tables_of_the_run_are_undone_after_a_preview(cli, capsys):
     assert LeaseStore(cli.store).table().leases == ()
 
 
+def test_the_undone_tables_are_analyzed_on_request(cli, capsys):
+    assert cli.undo("tag", "--analyze") == 0
+    assert "Analyzed: chat, login\n" in capsys.readouterr().out
+
+
 def test_only_the_named_table_is_undone(cli):
     assert cli.undo("tag", "chat") == 0
     assert cli.harness.rows("chat") == list(OLD)

@@ -6,6 +6,8 @@ import json
 import pytest
 
 from spade_spark.cli.main import main
+from spade_spark.warehouse import maintenance
+from spade_spark.warehouse.sql import Sql
 from tests.support import edge_logs
 from tests.support.harness import AFTER, BEFORE, ReplayHarness, log_full_window
 
@@ -51,6 +53,31 @@ def test_the_report_and_the_replay_log_agree(harness):
     }
     log = harness.sql("SELECT table_name, rows_deleted, rows_inserted FROM infra.replay ORDER BY 1")
     assert log == [("chat", 1, 1), ("login", 2, 2)]
+
+
+def test_analyze_runs_after_the_load_and_the_report_says_so(harness, capsys):
+    assert harness.replay("login", "chat", "--analyze") == 0
+    assert "Analyzed: chat, login\n" in capsys.readouterr().out
+    analyzed = "SELECT relname, reltuples FROM pg_class WHERE relname IN ('login', 'chat')"
+    assert sorted(harness.sql(analyzed)) == [("chat", 1), ("login", 4)]
+    assert [table["analyzed"] for table in harness.report()["maintenance"]] == [True, True]
+
+
+def test_an_analyze_that_fails_does_not_change_the_outcome(harness, capsys, monkeypatch):
+    monkeypatch.setattr(maintenance, "analyze", lambda _: Sql("ANALYZE no_such_table"))
+    assert harness.replay("login", "--analyze") == 0
+    printed = capsys.readouterr().out
+    assert "Table login: ANALYZE failed: " in printed
+    assert "The rows are not affected" in printed
+    assert "Done." in printed
+
+
+def test_a_large_load_names_the_statements_that_are_worth_running(harness, capsys, monkeypatch):
+    monkeypatch.setattr(maintenance, "MIN_CHANGED_ROWS", 1)
+    assert harness.replay("login") == 0
+    printed = capsys.readouterr().out
+    assert "Worth running for login (2 rows deleted and 2 inserted; the table's size" in printed
+    assert '\n  ANALYZE "physical"."login";\n  VACUUM "physical"."login";\n' in printed
 
 
 def test_a_separate_transform_and_load_give_the_same_rows_as_one_run(harness):

@@ -11,10 +11,10 @@ from spade_spark.warehouse.connection import ConnectionInfo, Session
 from spade_spark.warehouse.credentials import CopyCredentials, copy_credentials
 from spade_spark.warehouse.dialects.postgres import Postgres
 from spade_spark.warehouse.dialects.redshift import Redshift
-from spade_spark.warehouse.information_schema import Distribution, WarehouseColumn
+from spade_spark.warehouse.information_schema import Distribution, TableStatistics, WarehouseColumn
 from spade_spark.warehouse.logins import connection_info
 from spade_spark.warehouse.retry_policies import query_with_retries
-from spade_spark.warehouse.sql import Sql
+from spade_spark.warehouse.sql import Identifier, Sql
 
 
 class Warehouse(Protocol):
@@ -96,6 +96,22 @@ class Warehouse(Protocol):
 
     def table_sizes(self, session: Session, schema: str) -> dict[str, int]:
         """Return the size in bytes of each table of a schema, as far as the user may know it."""
+
+    @property
+    def vacuum_share(self) -> float:
+        """The share of deleted rows from which VACUUM is worth running."""
+
+    def vacuum(self, target: Identifier) -> Sql:
+        """Return the statement that reclaims the space of deleted rows."""
+
+    def statistics(
+        self, session: Session, schema: str, tables: Iterable[str]
+    ) -> dict[str, TableStatistics]:
+        """Return what the catalog knows about the rows of tables, as far as the user may know it.
+
+        Raises:
+            WarehouseError: The warehouse rejects the query.
+        """
 
     def insert_values(self, columns: Sequence[WarehouseColumn]) -> Sql:
         """Return the select list that converts staged values to those of the target."""

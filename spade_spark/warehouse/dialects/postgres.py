@@ -10,11 +10,11 @@ from spade_spark.errors import CopyError, InputError, SpadeError, WarehouseError
 from spade_spark.runs.load_results import TableFiles
 from spade_spark.settings import S3Settings
 from spade_spark.warehouse.connection import ConnectionInfo, Session, StatementError
-from spade_spark.warehouse.information_schema import Distribution, WarehouseColumn
+from spade_spark.warehouse.information_schema import Distribution, TableStatistics, WarehouseColumn
 from spade_spark.warehouse.load_errors import LoadError, copy_error_message
 from spade_spark.warehouse.redshift_copy_format import BlockConverter, CopyValueError, blocks
 from spade_spark.warehouse.source_files import SourceFiles, decompressed, read_problems
-from spade_spark.warehouse.sql import Identifier, Literal, Sql, identifiers
+from spade_spark.warehouse.sql import Identifier, Literal, Sql, identifiers, literal_lists
 
 _CONTEXT = re.compile(
     r'COPY .*?, line (?P<line>\d+)(?:, column (?P<column>[^:]+))?(?:: "(?P<value>.*)")?', re.DOTALL
@@ -33,6 +33,9 @@ class Postgres:
     connection_info: ConnectionInfo
     s3: S3Settings
     name: str = "PostgreSQL"
+    # The default of autovacuum_vacuum_scale_factor:
+    # https://www.postgresql.org/docs/current/runtime-config-vacuum.html
+    vacuum_share: float = 0.2
     max_name_bytes: int = 63  # NAMEDATALEN - 1
 
     def fold(self, name: str) -> str:
@@ -128,6 +131,31 @@ class Postgres:
             Literal(schema),
         )
         return {name: int(size) for name, size in session.rows(statement)}
+
+    def vacuum(self, target: Identifier) -> Sql:
+        """Return a plain VACUUM, which does not lock the table against reads and writes."""
+        return Sql("VACUUM ", target)
+
+    def statistics(
+        self, session: Session, schema: str, tables: Iterable[str]
+    ) -> dict[str, TableStatistics]:
+        """Read the estimated number of rows. It is -1 for a table that was never vacuumed.
+
+        https://www.postgresql.org/docs/current/catalog-pg-class.html
+        """
+        found: dict[str, TableStatistics] = {}
+        for names in literal_lists(tables):
+            statement = Sql(
+                'SELECT "c"."relname", "c"."reltuples" FROM "pg_class" "c" '
+                'JOIN "pg_namespace" "n" ON "n"."oid" = "c"."relnamespace" '
+                'WHERE "c"."reltuples" > 0 AND "n"."nspname" = ',
+                Literal(schema),
+                ' AND "c"."relname" IN ',
+                names,
+            )
+            for table, rows in session.rows(statement):
+                found[table] = TableStatistics(int(rows))
+        return found
 
     def insert_values(self, columns: Sequence[WarehouseColumn]) -> Sql:
         """Return the columns unchanged: :class:`BlockConverter` has truncated the values."""

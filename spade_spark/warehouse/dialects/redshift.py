@@ -12,7 +12,7 @@ from spade_spark.settings import S3Settings
 from spade_spark.warehouse import load_errors
 from spade_spark.warehouse.connection import ConnectionInfo, Session, StatementError
 from spade_spark.warehouse.credentials import CopyCredentials
-from spade_spark.warehouse.information_schema import Distribution, WarehouseColumn
+from spade_spark.warehouse.information_schema import Distribution, TableStatistics, WarehouseColumn
 from spade_spark.warehouse.source_files import SourceFiles, read_problems
 from spade_spark.warehouse.sql import Identifier, Literal, Sql, identifiers, joined, literal_lists
 
@@ -93,6 +93,9 @@ class Redshift:
     s3: S3Settings
     credentials: Callable[[], CopyCredentials]
     name: str = "Redshift"
+    # VACUUM leaves up to 5 percent of the rows marked for deletion:
+    # https://docs.aws.amazon.com/redshift/latest/dg/r_VACUUM_command.html
+    vacuum_share: float = 0.05
     max_name_bytes: int = 127  # https://docs.aws.amazon.com/redshift/latest/dg/r_names.html
 
     def fold(self, name: str) -> str:
@@ -275,6 +278,31 @@ class Redshift:
         except StatementError:
             return {}
         return {name: int(size) * _MEGABYTE for name, size in rows}
+
+    def vacuum(self, target: Identifier) -> Sql:
+        """Return VACUUM DELETE ONLY, which does not sort."""
+        return Sql("VACUUM DELETE ONLY ", target)
+
+    def statistics(
+        self, session: Session, schema: str, tables: Iterable[str]
+    ) -> dict[str, TableStatistics]:
+        """Read SVV_TABLE_INFO. By default, only superusers can read it.
+
+        https://docs.aws.amazon.com/redshift/latest/dg/r_SVV_TABLE_INFO.html
+        """
+        found: dict[str, TableStatistics] = {}
+        for names in literal_lists(tables):
+            statement = Sql(
+                'SELECT "table", "tbl_rows", "estimated_visible_rows", "stats_off" '
+                'FROM "svv_table_info" WHERE "schema" = ',
+                Literal(schema),
+                ' AND "table" IN ',
+                names,
+            )
+            for table, rows, visible, stats_off in session.rows(statement):
+                deleted = 0 if visible is None else max(int(rows or 0) - int(visible), 0)
+                found[table] = TableStatistics(int(rows or 0), deleted, float(stats_off or 0))
+        return found
 
     def insert_values(self, columns: Sequence[WarehouseColumn]) -> Sql:
         """Truncate character columns to the target's length, at a character boundary, by a cast."""

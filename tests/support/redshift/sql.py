@@ -198,8 +198,17 @@ RETURNS bigint LANGUAGE sql IMMUTABLE STRICT
 AS 'SELECT hashtextextended(pg_typeof(value)::text || value::text, seed)';
 CREATE TABLE IF NOT EXISTS redshift_system.svv_user_grants (
     user_id integer, user_name text, role_id integer, role_name text, admin_option boolean);
+CREATE OR REPLACE FUNCTION redshift_system.row_count(relation regclass)
+RETURNS numeric LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
+DECLARE rows numeric;
+BEGIN
+    EXECUTE format('SELECT count(*) FROM %s', relation) INTO rows;
+    RETURN rows;
+END $$;
 CREATE OR REPLACE VIEW redshift_system.svv_table_info AS
-SELECT n.nspname AS "schema", c.relname AS "table", 1 + pg_table_size(c.oid) / 1048576 AS size
+SELECT n.nspname AS "schema", c.relname AS "table", 1 + pg_table_size(c.oid) / 1048576 AS size,
+    redshift_system.row_count(c.oid) AS tbl_rows,
+    redshift_system.row_count(c.oid) AS estimated_visible_rows, 0::numeric(5,2) AS stats_off
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r';
 """
     + distribution.SETUP
