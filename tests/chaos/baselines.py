@@ -18,11 +18,15 @@ from typing import Any
 
 from tests.chaos.fixtures import TABLES, ChaosEnvironment, Tables, in_order
 from tests.chaos.state_diff import ExpectedChange
-from tests.chaos.trial import CommandResult, Trial, check_run, trial
+from tests.chaos.trial import ON_THREADS, CommandResult, Trial, check_run, trial
 from tests.support import edge_logs
+from tests.support.redshift import Isolation
 
 BASELINE_TAG = "undisturbed"
 """The run tag of the replay without faults. Trials of loads use its files."""
+
+PARALLEL_TAG = "parallel"
+"""The run tag of a second replay without faults, which writes to another place."""
 
 LOADED_TABLES = ("login", "chat")
 """The tables that load trials replace, undo trials restore, and quarantine trials append to."""
@@ -94,6 +98,17 @@ class Baselines:
     undo: Command
     quarantine_replay: Command
 
+    def with_isolation(self, isolation: Isolation) -> Baselines:
+        """The same commands on warehouses with another isolation level."""
+        env = replace(self.env, isolation=isolation)
+        return replace(
+            self,
+            env=env,
+            load=replace(self.load, env=env),
+            undo=replace(self.undo, env=env),
+            quarantine_replay=replace(self.quarantine_replay, env=env),
+        )
+
     def replay(self, tables: Sequence[str] = TABLES) -> ExpectedChange:
         """How a replay of some tables should change the warehouse."""
         return _expected_change(self.before, self.after, tables)
@@ -110,6 +125,9 @@ def record_baselines(env: ChaosEnvironment) -> Baselines:
         after = run.rows()
         assert all(after[table] != before[table] for table in TABLES)
         run.check_tables(ExpectedChange(before, after))
+    with trial(env, PARALLEL_TAG, tables=LOADED_TABLES, environ=parallel_output(env)) as run:
+        result = run.run_subprocess(command=ON_THREADS)
+        assert result.status == 0, result.output
     repaired = _repair_quarantine(env)
     loading = _expected_change(before, after, LOADED_TABLES)
     load = Command(
@@ -151,6 +169,11 @@ def record_baselines(env: ChaosEnvironment) -> Baselines:
         _with_trace(undo),
         _with_trace(quarantine_replay),
     )
+
+
+def parallel_output(env: ChaosEnvironment) -> dict[str, str]:
+    """The setting that moves a run to another place, where it does not see the leases of others."""
+    return {"SPADE_OUTPUT__BASE": f"s3://{env.bucket}/parallel/"}
 
 
 def check_recovery(trial: Trial, baselines: Baselines, result: CommandResult, *options: str) -> str:

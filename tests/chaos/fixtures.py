@@ -22,7 +22,7 @@ from spade_spark.settings import S3Settings
 from spade_spark.storage.base import Store, open_store
 from tests.chaos.cluster import Cluster
 from tests.support import edge_logs
-from tests.support.redshift import S3Access
+from tests.support.redshift import Isolation, S3Access
 from tests.support.redshift.sql import SETUP
 
 WINDOW = ("2017-11-03 10:00:00", "2017-11-03 11:59:59")
@@ -73,6 +73,7 @@ class ChaosEnvironment:
         folder: The folder for files.
         bucket: The bucket of all objects.
         keys: The keys of the edge logs, below ``edge/``.
+        isolation: The isolation level of the warehouses.
         stack: Resources to close with the environment.
         verified: Digests of the manifests that were already checked.
     """
@@ -82,6 +83,7 @@ class ChaosEnvironment:
     folder: Path
     bucket: str = field(default_factory=lambda: f"chaos-{uuid.uuid4().hex[:8]}")
     keys: tuple[str, ...] = ()
+    isolation: Isolation = Isolation.SERIALIZABLE
     stack: ExitStack = field(default_factory=ExitStack)
     verified: set[str] = field(default_factory=set)
 

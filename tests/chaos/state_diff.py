@@ -30,14 +30,14 @@ class ExpectedChange:
 
     def backed_up(self, table: str) -> list[tuple[Any, ...]]:
         """The old rows of the window, which the backup must have afterwards."""
-        return _in_window(self.before[table])
+        return rows_in_window(self.before[table])
 
     def row_counts(self, table: str) -> tuple[int, int]:
         """Return the numbers of deleted and inserted rows."""
-        old, new = len(self.backed_up(table)), len(_in_window(self.after[table]))
+        old, new = len(self.backed_up(table)), len(rows_in_window(self.after[table]))
         return (0, new - old) if self.adds else (old, new)
 
 
-def _in_window(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+def rows_in_window(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """Return the rows in the window. Column ``who`` of the others is ``before`` or ``after``."""
     return [row for row in rows if row[1] not in ("before", "after")]

@@ -260,7 +260,7 @@ def trial(
     """
     with (
         env.warehouse(template) as url,
-        RedshiftServer(url, env.access) as redshift,
+        RedshiftServer(url, env.access, isolation=env.isolation) as redshift,
         FaultyS3(env.s3.endpoint_url, **(faults or {})) as s3,
     ):
         yield Trial(env, tag, url, redshift, s3, **options)

@@ -9,14 +9,16 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from tests.chaos import parallel
 from tests.chaos.baselines import BASELINE_TAG, LOADED_TABLES, Baselines, Command, check_recovery
 from tests.chaos.fixtures import TABLES, WINDOW
 from tests.chaos.runner import Case, Experiment
 from tests.chaos.trial import Trial, trial
+from tests.support.redshift import CONFLICTS, Isolation
 
 _WRITES = "CREATE|COPY|INSERT|DELETE|COMMIT"
 _DISK_FULL = {"sqlstate": "53100", "message": "Disk Full", "detail": ""}
@@ -91,10 +93,26 @@ _SECONDS = {
 _UNDO_MOMENTS = ("version", "^LOCK TABLE")
 
 
+_CONFLICT = {
+    Isolation.SERIALIZABLE: "1023",
+    Isolation.SNAPSHOT: "conflict with concurrent transaction",
+}
+"""The error that a command meets at each statement, by the isolation level."""
+
+
 def experiments(baselines: Baselines, rng: random.Random) -> Iterator[Experiment]:
-    """All warehouse experiments."""
+    """All warehouse experiments, in both isolation levels."""
+    for isolation in (Isolation.SERIALIZABLE, Isolation.SNAPSHOT):
+        for experiment in _experiments(baselines.with_isolation(isolation), rng):
+            yield replace(experiment, name=f"{experiment.name}, {isolation.name}")
+
+
+def _experiments(baselines: Baselines, rng: random.Random) -> Iterator[Experiment]:
+    conflict = _CONFLICT[baselines.env.isolation]
     for command in (baselines.load, baselines.undo, baselines.quarantine_replay):
-        yield _at_each_statement(baselines, command, "1023 at each statement", "refuse")
+        yield _at_each_statement(
+            baselines, command, f"{conflict} at each statement", "refuse", **CONFLICTS[conflict]
+        )
         yield _at_each_statement(
             baselines, command, "connection dropped before each statement", "drop_before"
         )
@@ -109,6 +127,7 @@ def experiments(baselines: Baselines, rng: random.Random) -> Iterator[Experiment
     yield _load_errors(baselines)
     yield _rows_changed(baselines)
     yield _load_superseded(baselines)
+    yield from parallel.experiments(baselines, rng)
 
 
 def _run_with_fault(
