@@ -115,5 +115,17 @@ class TargetRows:
 
         Columns that the warehouse cannot hash are left out.
         """
-        hashed = [column for column in columns if self.warehouse.can_hash(column)]
-        return Sql("SELECT COUNT(*), SUM(", self.warehouse.row_hash(hashed), ") FROM ", source)
+        return _sum_of_hashes(self.warehouse.row_hash(self._hashed(columns)), source)
+
+    def earlier_fingerprints(self, columns: Sequence[WarehouseColumn]) -> tuple[Sql, ...]:
+        """Return the queries that earlier versions of this program used for the fingerprint."""
+        source = Sql(self.target, " WHERE ", self.in_window())
+        hashes = self.warehouse.earlier_row_hashes(self._hashed(columns))
+        return tuple(_sum_of_hashes(row_hash, source) for row_hash in hashes)
+
+    def _hashed(self, columns: Sequence[WarehouseColumn]) -> list[WarehouseColumn]:
+        return [column for column in columns if self.warehouse.can_hash(column)]
+
+
+def _sum_of_hashes(row_hash: Sql, source: Sql) -> Sql:
+    return Sql("SELECT COUNT(*), SUM(", row_hash, ") FROM ", source)

@@ -17,7 +17,9 @@ from spade_spark.runs.load_results import (
 )
 from spade_spark.warehouse.backup import backups_before, drop, unique_table_name
 from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.dialects.postgres import Postgres
 from spade_spark.warehouse.guards import LoadGuards
+from spade_spark.warehouse.information_schema import WarehouseColumn
 from spade_spark.warehouse.load_history import LoadHistory, UndoStep, replay_log_rows, undo_steps
 from spade_spark.warehouse.rollback import plan_undo, undo_tables
 from spade_spark.warehouse.target_rows import schemas_from_settings
@@ -369,6 +371,29 @@ def test_the_fingerprint_covers_all_types_of_postgresql(on_postgres):
     )
     assert isinstance(outcome, LoadFailed)
     assert "was changed after run tag tag was loaded" in outcome.reason
+
+
+def test_a_load_whose_fingerprint_was_made_by_an_earlier_version_is_undone(on_postgres):
+    on_postgres.create_table()
+    on_postgres.load_table(on_postgres.write_files(*NEW))
+    on_postgres.execute(
+        f"UPDATE {on_postgres.control}.replay SET fingerprint = (SELECT COUNT(*) || ':' || "
+        f"SUM(hashtextextended(ROW(time, name, n)::text, 0)) FROM {on_postgres.schema}.login "
+        "WHERE name = 'new')"
+    )
+    undo_one(on_postgres)
+    assert on_postgres.rows() == list(OLD)
+
+
+@pytest.mark.parametrize("version", [13, 14])
+def test_a_null_that_became_empty_changes_the_fingerprint(on_postgres, version):
+    column = WarehouseColumn("name", "character varying(5)", not_null=False)
+    warehouse = Postgres(on_postgres.warehouse.connection_info, on_postgres.s3, version)
+    row_hash = warehouse.row_hash([column]).sql()
+    (hashes,) = on_postgres.execute(
+        f"SELECT COUNT(DISTINCT {row_hash}) FROM (VALUES (''), (NULL), ('a')) AS v (name)"
+    )
+    assert hashes == (3,)
 
 
 # The statements of an undo's transaction, as patterns.

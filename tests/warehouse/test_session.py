@@ -69,6 +69,7 @@ HOSTILE = {
     "functions for more specific types": (
         statements_of("octet_length", "varchar", "integer"),
         statements_of("hashtextextended", "text, integer", "bigint"),
+        statements_of("hash_record_extended", "record, integer", "bigint"),
         statements_of("fnv_hash", "integer, bigint", "bigint"),
     ),
     "tables with the names of system tables": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -94,6 +95,9 @@ class Warehouse(Protocol):
             columns: All columns of the target; the load fills each of them.
         """
 
+    def earlier_row_hashes(self, columns: Sequence[WarehouseColumn]) -> tuple[Sql, ...]:
+        """Return the expressions that earlier versions of this program used for the same."""
+
     def table_sizes(self, session: Session, schema: str) -> dict[str, int]:
         """Return the size in bytes of each table of a schema, as far as the user may know it."""
 
@@ -135,7 +139,13 @@ def open_warehouse(
     info = connection_info(settings)
     ((version,),) = query_with_retries(info, lambda session: session.rows(Sql("SELECT version()")))
     if "Redshift" not in version:
-        return Postgres(info, s3)
+        return Postgres(info, s3, _major_version(version))
     if credentials is not None:
         return Redshift(info, s3, lambda: credentials)
     return Redshift(info, s3, copy_credentials(settings.iam_role, s3))
+
+
+def _major_version(version: str) -> int:
+    """Return 16 for ``PostgreSQL 16.14 on x86_64-pc-linux-gnu, ...``, and 0 for other servers."""
+    match = re.match(r"PostgreSQL (\d+)", version)
+    return int(match[1]) if match else 0

@@ -14,7 +14,22 @@ from spade_spark.warehouse.information_schema import Distribution, TableStatisti
 from spade_spark.warehouse.load_errors import LoadError, copy_error_message
 from spade_spark.warehouse.redshift_copy_format import BlockConverter, CopyValueError, blocks
 from spade_spark.warehouse.source_files import SourceFiles, decompressed, read_problems
-from spade_spark.warehouse.sql import Identifier, Literal, Sql, identifiers, literal_lists
+from spade_spark.warehouse.sql import (
+    Identifier,
+    Literal,
+    Sql,
+    identifiers,
+    joined,
+    literal_lists,
+)
+
+# Types with a hash function, as format_type() returns them, with or without sizes.
+_HASHABLE = re.compile(
+    r"(?:smallint|integer|bigint|real|double precision|numeric|boolean|text|character varying|"
+    r"character|bytea|uuid|date|interval|(?:time|timestamp)(?:\(\d\))? with(?:out)? time zone)"
+    r"(?:\([\d,]+\))?"
+)
+_RECORD_HASH_VERSION = 14  # the first major version with hash_record_extended
 
 _CONTEXT = re.compile(
     r'COPY .*?, line (?P<line>\d+)(?:, column (?P<column>[^:]+))?(?:: "(?P<value>.*)")?', re.DOTALL
@@ -28,10 +43,12 @@ class Postgres:
     Attributes:
         connection_info: How to connect.
         s3: The settings of S3.
+        version: The server's major version.
     """
 
     connection_info: ConnectionInfo
     s3: S3Settings
+    version: int = _RECORD_HASH_VERSION
     name: str = "PostgreSQL"
     # The default of autovacuum_vacuum_scale_factor:
     # https://www.postgresql.org/docs/current/runtime-config-vacuum.html
@@ -111,9 +128,24 @@ class Postgres:
         return True
 
     def row_hash(self, columns: Sequence[WarehouseColumn]) -> Sql:
-        """Hash the row as text, which distinguishes NULL from an empty value."""
-        names = identifiers(column.name for column in columns)
-        return Sql("CAST(hashtextextended(CAST(ROW(", names, ") AS text), 0) AS numeric)")
+        """Hash the row, with NULL different from an empty value.
+
+        hash_record_extended takes half the time of a hash of the row's text. Values without a hash
+        function of their own, such as JSON, are hashed as text.
+        """
+        if self.version < _RECORD_HASH_VERSION:
+            return _text_hash(columns)
+        values = joined(
+            Sql(Identifier(column.name))
+            if _HASHABLE.fullmatch(column.type)
+            else Sql("CAST(", Identifier(column.name), " AS text)")
+            for column in columns
+        )
+        return Sql("CAST(hash_record_extended(ROW(", values, "), 0) AS numeric)")
+
+    def earlier_row_hashes(self, columns: Sequence[WarehouseColumn]) -> tuple[Sql, ...]:
+        """Return the hash of the row's text."""
+        return () if self.version < _RECORD_HASH_VERSION else (_text_hash(columns),)
 
     def hashes_staged_rows(self, columns: Sequence[WarehouseColumn]) -> bool:  # noqa: ARG002 - part of the protocol
         """Return False: a trigger can change the rows that are inserted.
@@ -160,6 +192,11 @@ class Postgres:
     def insert_values(self, columns: Sequence[WarehouseColumn]) -> Sql:
         """Return the columns unchanged: :class:`BlockConverter` has truncated the values."""
         return identifiers(column.name for column in columns)
+
+
+def _text_hash(columns: Sequence[WarehouseColumn]) -> Sql:
+    names = identifiers(column.name for column in columns)
+    return Sql("CAST(hashtextextended(CAST(ROW(", names, ") AS text), 0) AS numeric)")
 
 
 def _copy_file(session: Session, copy: Sql, stream: _ConvertedRows, table: str, url: str) -> None:

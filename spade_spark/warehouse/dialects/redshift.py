@@ -256,6 +256,10 @@ class Redshift:
             chain = Sql("FNV_HASH(", _never_null(column), ", ", chain, ")")
         return Sql("CAST(", chain, " AS DECIMAL(38, 0))")
 
+    def earlier_row_hashes(self, columns: Sequence[WarehouseColumn]) -> tuple[Sql, ...]:  # noqa: ARG002 - part of the protocol
+        """Return none."""
+        return ()
+
     def hashes_staged_rows(self, columns: Sequence[WarehouseColumn]) -> bool:
         """Whether no column is ``CHAR(n)``: a stored value may be padded where a cast is not.
 
