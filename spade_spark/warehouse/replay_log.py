@@ -194,8 +194,11 @@ def versions(session: Session, control: str, tables: Iterable[str]) -> dict[str,
             names,
             ' GROUP BY "name"',
         )
-        rows = session.rows(statement)
-        found.update((name, int(highest)) for name, highest in rows if highest is not None)
+        for name, highest in session.rows(statement):
+            if highest is not None:
+                # A CHAR column pads the names. Comparisons ignore trailing blanks.
+                key = name.rstrip(" ")
+                found[key] = max(int(highest), found.get(key, int(highest)))
     return found
 
 

@@ -133,6 +133,15 @@ def test_all_problems_of_all_tables_are_reported_at_once(harness):
         assert expected in problem
 
 
+def test_the_names_in_the_table_of_versions_may_be_padded(harness):
+    harness.create_table()
+    versions = f"{harness.control}.table_version"
+    harness.execute(f"DROP TABLE {versions}")
+    harness.execute(f"CREATE TABLE {versions} (name char(100), version integer, ts timestamp)")
+    harness.execute(f"INSERT INTO {versions} VALUES ('login', 2, NULL), ('login', 3, NULL)")
+    check(harness)
+
+
 def test_missing_schemas_and_control_tables_are_reported_with_their_setting(harness):
     assert problems(harness, schema="nowhere", control="neither") == [
         "the schema nowhere does not exist: create it, or correct warehouse.schema",
@@ -455,6 +464,15 @@ def test_every_error_of_the_role_except_a_missing_object_is_reported(
     (problem,) = problems(on_redshift)
     assert problem.startswith(f"COPY cannot read {on_redshift.output}: {message}")
     assert advice in problem.partition(message)[2]
+
+
+def test_a_bucket_in_another_region_is_reported(on_redshift):
+    on_redshift.create_table()
+    on_redshift.iam_role = ROLE
+    on_redshift.s3 = on_redshift.s3.model_copy(update={"region": "eu-west-1"})
+    (problem,) = problems(on_redshift)
+    assert "Error PermanentRedirect" in problem
+    assert "set s3.region to the region of the bucket" in problem
 
 
 def test_a_role_that_finds_no_object_may_read_the_bucket(on_redshift, redshift):
