@@ -18,7 +18,7 @@ else:
 EXAMPLE = Path(__file__).parents[2] / "conf" / "production.example.toml"
 
 
-BY_NAME = {"spark", "streams.filters"}
+BY_NAME = {"spark", "streams.filters", "warehouse.session"}
 """Settings whose keys are chosen by the user."""
 
 
