@@ -7,7 +7,7 @@ import boto3
 import psycopg2
 import pytest
 
-from tests.support.redshift import RedshiftServer, S3Access
+from tests.support.redshift import Isolation, RedshiftServer, S3Access
 from tests.warehouse.harness import WarehouseHarness
 
 ROLE = "arn:aws:iam::123456789012:role/marked-role"
@@ -37,12 +37,23 @@ def redshift_server(shared_database, redshift_access):
         yield server
 
 
+@pytest.fixture(scope="session")
+def snapshot_server(shared_database, redshift_access):
+    with RedshiftServer(shared_database, redshift_access, isolation=Isolation.SNAPSHOT) as server:
+        yield server
+
+
 @pytest.fixture
-def redshift(redshift_server):
-    """The stand-in for Redshift, without faults."""
-    redshift_server.clear_faults()
-    yield redshift_server
-    redshift_server.clear_faults()
+def redshift(request):
+    """The stand-in for Redshift, without faults.
+
+    A test can have another isolation level than SERIALIZABLE as the fixture's parameter.
+    """
+    snapshot = getattr(request, "param", Isolation.SERIALIZABLE) is Isolation.SNAPSHOT
+    server = request.getfixturevalue("snapshot_server" if snapshot else "redshift_server")
+    server.clear_faults()
+    yield server
+    server.clear_faults()
 
 
 @pytest.fixture
@@ -78,8 +89,17 @@ def s3_client(s3_server):
     )
 
 
+@pytest.fixture
+def on_snapshot_isolation(snapshot_server, s3_settings, s3_client, bucket):
+    return WarehouseHarness(snapshot_server.url, s3_settings, s3_client, bucket)
+
+
 @pytest.fixture(params=["PostgreSQL", "Redshift"])
 def harness(request):
     """Runs the test on both warehouses."""
-    name = {"PostgreSQL": "on_postgres", "Redshift": "on_redshift"}[request.param]
+    name = {
+        "PostgreSQL": "on_postgres",
+        "Redshift": "on_redshift",
+        "Redshift, SNAPSHOT": "on_snapshot_isolation",
+    }[request.param]
     return request.getfixturevalue(name)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg2
+import pytest
 
 from spade_spark.progress import LoadPhase, LoadProgress
 from spade_spark.retry import RetryPolicy
@@ -31,6 +32,7 @@ from spade_spark.warehouse.guards import LoadGuards
 from spade_spark.warehouse.loader import load_tables
 from spade_spark.warehouse.target_rows import WarehouseSchemas, schemas_from_settings
 from spade_spark.window import Window
+from tests.support.redshift import Isolation
 
 WINDOW = Window.parse("2017-11-04 13:00:00", "2017-11-04 14:00:00")
 FAST_RETRIES = RetryPolicy(max_attempts=4, max_seconds=20, initial_wait=0.01, max_wait=0.05)
@@ -50,6 +52,19 @@ REPLACED = [
     ("2017-11-04 14:00:00", "new", 30),
     ("2017-11-04 14:00:01", "late", 4),
 ]
+
+on_each_isolation_level = pytest.mark.parametrize(
+    "harness", ["PostgreSQL", "Redshift", "Redshift, SNAPSHOT"], indirect=True
+)
+"""Runs a test of the fixture ``harness`` on Redshift in both isolation levels."""
+
+in_each_isolation_level = pytest.mark.parametrize(
+    "redshift",
+    [Isolation.SERIALIZABLE, Isolation.SNAPSHOT],
+    ids=lambda level: level.name,
+    indirect=True,
+)
+"""Runs a test of the fixture ``redshift`` in both isolation levels."""
 
 
 @dataclass
@@ -261,6 +276,8 @@ __all__ = [
     "REPLACED",
     "WINDOW",
     "WarehouseHarness",
+    "in_each_isolation_level",
     "no_lock",
+    "on_each_isolation_level",
     "phases",
 ]

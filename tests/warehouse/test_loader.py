@@ -29,6 +29,8 @@ from tests.warehouse.harness import (
     REPLACED,
     WINDOW,
     WarehouseHarness,
+    in_each_isolation_level,
+    on_each_isolation_level,
     phases,
 )
 
@@ -248,6 +250,7 @@ def test_the_swap_locks_only_the_lock_table_and_never_truncates(ready, redshift)
     assert not any("TRUNCATE" in sql.upper().replace("TRUNCATECOLUMNS", "") for sql in sent)
 
 
+@on_each_isolation_level
 def test_two_loads_of_one_run_tag_at_once_replace_once(harness):
     harness.create_table()
     files = harness.write_files(*NEW)
@@ -260,6 +263,7 @@ def test_two_loads_of_one_run_tag_at_once_replace_once(harness):
     assert len(harness.replay_log()) == 1
 
 
+@on_each_isolation_level
 def test_loads_of_one_window_at_once_run_one_after_the_other(harness):
     """Each load deletes exactly the rows that the one before it in the replay log inserted."""
     harness.create_table(rows=())
@@ -287,6 +291,7 @@ def test_the_time_of_a_load_is_later_than_all_earlier_ones_even_if_a_clock_was_a
     assert log == [("tag",), ("later",)]
 
 
+@on_each_isolation_level
 def test_commands_at_once_create_each_lock_table_once(harness):
     barrier = threading.Barrier(4)
     errors: list[Exception] = []
@@ -324,6 +329,7 @@ def test_a_long_table_name_has_a_lock_table_of_its_own(on_postgres):
     assert all(len(name) == 63 for (name,) in locks)
 
 
+@in_each_isolation_level
 def test_a_real_serialization_conflict_is_retried(ready, redshift):
     """Another session deletes a row of the window after the transaction's snapshot."""
     harness, files = ready
@@ -368,6 +374,7 @@ def test_poolsize_tables_are_loaded_in_parallel(ready, redshift):
     assert all(isinstance(outcome, TableLoaded) for outcome in outcomes)
 
 
+@in_each_isolation_level
 def test_tables_are_replaced_in_parallel_and_the_replay_log_can_be_read_meanwhile(
     on_redshift, redshift
 ):

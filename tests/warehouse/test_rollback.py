@@ -32,6 +32,7 @@ from tests.warehouse.harness import (
     REPLACED,
     WarehouseHarness,
     no_lock,
+    on_each_isolation_level,
 )
 
 FORCE = LoadGuards(force=True)
@@ -145,6 +146,7 @@ def test_values_of_all_types_and_null_and_empty_are_restored_exactly(harness):
     assert harness.rows() == before
 
 
+@on_each_isolation_level
 def test_an_undo_can_be_undone_repeatedly(replaced):
     undo_one(replaced)
     undo_one(replaced, "undo-tag")
@@ -335,6 +337,7 @@ def test_planning_an_undo_changes_nothing_and_counts_the_rows(replaced):
             plan()
 
 
+@on_each_isolation_level
 def test_tables_are_undone_in_parallel_and_a_failed_one_does_not_stop_the_others(harness):
     names = ["one", "two", "three"]
     for name in names:
@@ -347,6 +350,7 @@ def test_tables_are_undone_in_parallel_and_a_failed_one_does_not_stop_the_others
     assert [harness.rows(name) == list(OLD) for name in names] == [True, False, True]
 
 
+@on_each_isolation_level
 def test_a_reader_sees_the_rows_before_or_after_an_undo_but_no_mixture(harness):
     harness.create_table(
         rows=[(f"2017-11-04 13:00:{second:02}", "old", second) for second in range(40)]
@@ -485,6 +489,7 @@ def test_a_commit_that_succeeds_after_the_connection_was_lost_is_not_repeated(re
     assert sum('DELETE FROM "physical' in sql for sql in redshift.statements) == 1
 
 
+@on_each_isolation_level
 def test_two_undos_at_once_undo_once(replaced):
     (load,) = loads(replaced)
     outcomes: list[UndoOutcome] = []

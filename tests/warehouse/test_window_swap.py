@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from spade_spark.warehouse.guards import LoadGuards
-from tests.warehouse.harness import NEW, OLD, REPLACED, WINDOW
+from tests.warehouse.harness import NEW, OLD, REPLACED, WINDOW, on_each_isolation_level
 
 OUTSIDE = b'"2017-11-04 14:00:01"\t"out"\t"9"'
 
@@ -241,6 +241,7 @@ def test_a_version_that_changed_since_the_plan_is_rejected(harness):
     assert harness.rows() == list(OLD)
 
 
+@on_each_isolation_level
 def test_a_reader_sees_the_old_rows_or_the_new_rows_but_no_mixture(harness):
     harness.create_table(
         rows=[(f"2017-11-04 13:00:{second:02}", "old", second) for second in range(40)]
