@@ -16,7 +16,7 @@
     │   ├── AlreadyLoadedError       the run tag was loaded before and is no longer in effect
     │   └── AlreadyUndoneError       the load was undone before
     ├── TransientError               retried with back-off; wait and run the same command again
-    │   ├── SerializationError       another transaction won (1023, SQLSTATE 40001)
+    │   ├── SerializationError       another transaction won (such as Redshift's 1023)
     │   ├── ConnectionLostError      the connection broke before the commit
     │   └── LookupUnavailableError   a lookup service does not answer
     ├── LockLostError                another process took over the lock; no more tables are changed
@@ -92,7 +92,7 @@ class TransientError(SpadeError):
 
 
 class SerializationError(TransientError):
-    """Another transaction won (Redshift's 1023, SQLSTATE 40001); nothing was changed."""
+    """Another transaction won (such as Redshift's 1023, SQLSTATE 40001); nothing was changed."""
 
 
 class ConnectionLostError(TransientError):

@@ -88,6 +88,20 @@ def test_parameters_of_the_startup_message_apply_to_the_session(start):
     assert log_in(start(), options=options)[1:] == ("pg_catalog", "4321ms")
 
 
+def test_a_startup_parameter_can_be_one_of_redshifts_own(start):
+    options = "-c query_group=loading --wlm_query_slot_count=2"
+    with closing(psycopg2.connect(start().url, options=options)) as connection:
+        cursor = connection.cursor()
+        for name, value in (("query_group", "loading"), ("wlm_query_slot_count", "2")):
+            cursor.execute(f"SHOW {name}")
+            assert cursor.fetchone() == (value,)
+
+
+def test_a_startup_parameter_that_redshift_does_not_have_is_refused(start):
+    with pytest.raises(psycopg2.OperationalError, match="unrecognized configuration parameter"):
+        log_in(start(), options="-c lock_timeout=1")
+
+
 def test_a_connection_is_encrypted_and_its_certificate_can_be_verified(start, tmp_path):
     tls = issue_certificate(tmp_path)
     server = start(tls=tls, requires_tls=True)

@@ -18,6 +18,7 @@ from tests.support.redshift.backend import Backend
 from tests.support.redshift.copy import S3Access
 from tests.support.redshift.faults import Fault, Faults
 from tests.support.redshift.logins import Logins
+from tests.support.redshift.refused import Refused
 from tests.support.redshift.session import Session, Shared
 from tests.support.redshift.tls import Tls
 from tests.support.redshift.transactions import Isolation, Transactions
@@ -223,8 +224,14 @@ class RedshiftServer:
             text = f'password authentication failed for user "{user}"'
             client.send(wire.error("28P01", text, severity="FATAL"))
             return None
+        try:
+            options = dialect.startup_options(parameters.get("options", ""))
+        except Refused as refused:
+            client.send(wire.error(refused.sqlstate, refused.message, severity="FATAL"))
+            return None
         return {
             **parameters,
+            "options": options,
             "user": database_user,
             # Transactions adds Redshift's isolation levels to this one.
             "default_transaction_isolation": "repeatable read",

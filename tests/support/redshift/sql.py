@@ -115,6 +115,22 @@ def _without_storage(sql: str) -> str:
     return re.sub("\0(\\d+)\0", lambda mask: pieces[int(mask[1])], _STORAGE.sub("", masked))
 
 
+def startup_options(options: str) -> str:
+    """Return the parameters of a startup message, ``-c name=value``, as PostgreSQL takes them.
+
+    Raises:
+        Refused: Redshift has no such setting.
+    """
+
+    def translated(option: re.Match[str]) -> str:
+        name = option[2].lower().replace("-", "_")
+        if name not in SETTINGS:
+            raise Refused(f'unrecognized configuration parameter "{name}"', "42704")
+        return option[1] + (f"redshift.{name}" if name not in _SHARED_SETTINGS else name) + "="
+
+    return re.sub(r"((?:^|(?<=\s))(?:-c\s*|--))([\w-]+)=", translated, options)
+
+
 def _as_postgres_command(sql: str) -> str:
     """Return PostgreSQL's form of commands that it has in another form.
 
