@@ -45,7 +45,7 @@ def fill_warehouse(settings: Settings, logs: Window, wrong: Window, scratch: Pat
     edge = open_store(settings.input.edge, settings.s3)
     all_objects = [InputObject(entry.key, entry.size, entry.etag) for entry in edge.list()]
     wrong_objects = list_window(edge, wrong, settings.input).sources
-    with Session(connection_info(settings.warehouse)) as session:
+    with Session(connection_info(settings.warehouse, settings.s3)) as session:
         create_tables(session, settings, TABLES)
         # Of login, version 3 was correct, version 4 was wrong, and version 5 is correct again.
         before = [

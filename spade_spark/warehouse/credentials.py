@@ -97,5 +97,5 @@ def translated_aws_errors(what: str, advice: str) -> Iterator[None]:
         raise WarehouseError(f"{text}; {advice}") from None
     except (HTTPClientError, NotConnected) as error:
         raise ConnectionLostError(f"{what}: AWS does not respond: {error}") from None
-    except BotoCoreError as error:
-        raise WarehouseError(f"{what}: {error}; {advice}") from None
+    except (BotoCoreError, RuntimeError) as error:  # RuntimeError: renewed keys are expired
+        raise WarehouseError(f"{what}: {str(error).strip()}; {advice}") from None

@@ -18,7 +18,7 @@ import boto3.session
 from botocore.config import Config
 
 from spade_spark.errors import ConnectionLostError, SettingsError, WarehouseError
-from spade_spark.settings import WarehouseSettings
+from spade_spark.settings import S3Settings, WarehouseSettings
 from spade_spark.storage.aws import new_session
 from spade_spark.warehouse.connection import ConnectionInfo, Login
 from spade_spark.warehouse.credentials import translated_aws_errors
@@ -41,8 +41,12 @@ _CONFIG = Config(
 )
 
 
-def connection_info(settings: WarehouseSettings) -> ConnectionInfo:
+def connection_info(settings: WarehouseSettings, s3: S3Settings) -> ConnectionInfo:
     """Return how to connect to the configured warehouse, and how to log in.
+
+    Args:
+        settings: The warehouse's settings.
+        s3: The settings of S3, with the AWS region to use if nothing else gives it.
 
     Raises:
         SettingsError: The URL is missing or invalid, or settings contradict each other.
@@ -50,12 +54,12 @@ def connection_info(settings: WarehouseSettings) -> ConnectionInfo:
     info = ConnectionInfo.parse(settings.url.get_secret_value(), settings.session, settings.sslmode)
     _check_consistent(settings, info)
     if settings.secret:
-        logins = CachedLogins(_secret(settings, info), "warehouse.secret and its value")
+        fetch = _secret(settings, info, _region(settings, info, s3))
+        logins = CachedLogins(fetch, "warehouse.secret and its value")
         return replace(info, logins=logins, unnamed_user="(user of warehouse.secret)")
     if settings.iam_login:
-        logins = CachedLogins(
-            _iam_login(settings, info), "warehouse.iam_login, the IAM permissions and the user"
-        )
+        fetch = _iam_login(settings, info, _region(settings, info, s3))
+        logins = CachedLogins(fetch, "warehouse.iam_login, the IAM permissions and the user")
         return replace(info, logins=logins, unnamed_user="(IAM identity)")
     return info
 
@@ -145,17 +149,19 @@ class ExpiringLogin:
         )
 
 
-def _secret(settings: WarehouseSettings, info: ConnectionInfo) -> Callable[[], ExpiringLogin]:
+def _secret(
+    settings: WarehouseSettings, info: ConnectionInfo, region: str
+) -> Callable[[], ExpiringLogin]:
     """Return a function that reads the secret; it has the form of a Redshift secret.
 
     https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_secret_json_structure.html
     """
     arn = _SECRET_ARN.fullmatch(settings.secret)
-    region = (arn["region"] if arn else "") or _region(settings, info)
+    region = arn["region"] if arn else region
 
     def fetch() -> ExpiringLogin:
         with translated_aws_errors(
-            "warehouse.secret cannot be read",
+            f"warehouse.secret cannot be read in {region}",
             "check its name, warehouse.region and the permission secretsmanager:GetSecretValue",
         ):
             value = _client("secretsmanager", region).get_secret_value(SecretId=settings.secret)
@@ -189,7 +195,9 @@ def _parse_secret(text: str | None) -> Login:
     return Login(user, password)
 
 
-def _iam_login(settings: WarehouseSettings, info: ConnectionInfo) -> Callable[[], ExpiringLogin]:
+def _iam_login(
+    settings: WarehouseSettings, info: ConnectionInfo, region: str
+) -> Callable[[], ExpiringLogin]:
     """Return a function that requests a temporary password.
 
     Raises:
@@ -199,7 +207,6 @@ def _iam_login(settings: WarehouseSettings, info: ConnectionInfo) -> Callable[[]
         raise SettingsError("warehouse.iam_login needs the database in warehouse.url")
     host = info.host.lower().rstrip(".")
     cluster, workgroup = _CLUSTER_HOST.fullmatch(host), _WORKGROUP_HOST.fullmatch(host)
-    region = _region(settings, info)
     if settings.workgroup or (workgroup and not settings.cluster):
         if info.user:
             raise SettingsError(
@@ -269,21 +276,13 @@ def _workgroup_login(workgroup: str, database: str, region: str) -> Callable[[],
     return fetch
 
 
-def _region(settings: WarehouseSettings, info: ConnectionInfo) -> str:
-    """Return the region: the setting, else that in the host name, else that of the AWS session.
-
-    Raises:
-        SettingsError: None of them has it.
-    """
+def _region(settings: WarehouseSettings, info: ConnectionInfo, s3: S3Settings) -> str:
+    """Return the region: that of the settings, the host name, the AWS session, or of S3."""
     host = info.host.lower().rstrip(".")
     match = _CLUSTER_HOST.fullmatch(host) or _WORKGROUP_HOST.fullmatch(host)
-    region = settings.region or (match["region"] if match else "")
-    region = region or new_session().get_config_variable("region") or ""
-    if not region:
-        raise SettingsError(
-            f"the AWS region of the warehouse {info.host} is not known: set warehouse.region"
-        )
-    return region
+    if settings.region or match:
+        return settings.region or (match["region"] if match else "")
+    return new_session().get_config_variable("region") or s3.region
 
 
 def _client(service: str, region: str) -> Any:

@@ -14,9 +14,10 @@ from botocore.stub import Stubber
 
 from spade_spark.errors import ConnectionLostError, SettingsError, WarehouseError
 from spade_spark.runs.load_results import TableLoaded
-from spade_spark.settings import WarehouseSettings
+from spade_spark.settings import S3Settings, WarehouseSettings
 from spade_spark.warehouse import logins
 from spade_spark.warehouse.connection import ConnectionInfo, Login, Session
+from spade_spark.warehouse.credentials import copy_credentials
 from spade_spark.warehouse.logins import CachedLogins, ExpiringLogin, connection_info
 from spade_spark.warehouse.sql import Sql
 from tests.support.redshift import RedshiftServer
@@ -80,13 +81,15 @@ def user_of(info: ConnectionInfo) -> str:
 
 @pytest.mark.parametrize("user", ["", "postgres"])
 def test_the_login_is_read_from_a_secret(server, secret, user):
-    info = connection_info(settings(url_without_password(server, user), secret=secret.name))
+    info = connection_info(
+        settings(url_without_password(server, user), secret=secret.name), S3Settings()
+    )
     assert user_of(info) == "postgres"
     assert str(info).startswith("postgres@" if user else "(user of warehouse.secret)@")
 
 
 def test_a_password_that_is_rotated_between_two_sessions_is_read_again(server, secret):
-    info = connection_info(settings(url_without_password(server), secret=secret.name))
+    info = connection_info(settings(url_without_password(server), secret=secret.name), S3Settings())
     assert user_of(info) == "postgres"
     secret.rotate("marked-second")
     assert user_of(info) == "postgres"
@@ -96,7 +99,7 @@ def test_a_password_that_a_rotation_has_changed_only_in_the_warehouse_is_a_trans
     server, secret
 ):
     """The load is retried until the rotation has also changed the secret."""
-    info = connection_info(settings(url_without_password(server), secret=secret.name))
+    info = connection_info(settings(url_without_password(server), secret=secret.name), S3Settings())
     assert user_of(info) == "postgres"
     server.password = "marked-second"
     with pytest.raises(ConnectionLostError, match="it may be rotated at the moment"):
@@ -123,7 +126,7 @@ def test_an_unknown_commit_is_looked_up_with_the_password_of_that_time(server, s
 
 
 def test_a_refused_secret_is_reported_without_its_value(server, secret):
-    info = connection_info(settings(url_without_password(server), secret=secret.name))
+    info = connection_info(settings(url_without_password(server), secret=secret.name), S3Settings())
     server.password = "marked-elsewhere"
     with pytest.raises(WarehouseError, match=r"check warehouse\.secret and its value") as refused:
         Session(info)
@@ -143,19 +146,19 @@ def test_an_invalid_secret_is_refused_without_its_value(server, secret, text, me
     secret.client.put_secret_value(SecretId=secret.name, SecretString=text)
     url = url_without_password(server, "postgres")
     with pytest.raises(WarehouseError, match=message) as refused:
-        Session(connection_info(settings(url, secret=secret.name)))
+        Session(connection_info(settings(url, secret=secret.name), S3Settings()))
     assert "marked" not in str(refused.value)
 
 
 def test_a_missing_secret_is_reported_with_the_permission(server, aws):
-    info = connection_info(settings(url_without_password(server), secret="no/such"))
+    info = connection_info(settings(url_without_password(server), secret="no/such"), S3Settings())
     with pytest.raises(WarehouseError, match=r"ResourceNotFoundException.*GetSecretValue"):
         Session(info)
 
 
 def test_aws_that_does_not_respond_is_a_transient_error(server, aws, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    info = connection_info(settings(url_without_password(server), secret="any"))
+    info = connection_info(settings(url_without_password(server), secret="any"), S3Settings())
     with pytest.raises(ConnectionLostError, match="AWS does not respond"):
         Session(info)
 
@@ -170,7 +173,7 @@ def test_a_cluster_of_moto_gives_a_password_for_the_database_user(server, aws):
         MasterUserPassword="Password1",
     )
     url = url_without_password(server, "postgres")
-    info = connection_info(settings(url, iam_login=True, cluster=cluster))
+    info = connection_info(settings(url, iam_login=True, cluster=cluster), S3Settings())
     login = info.login()
     assert login.user == "IAM:postgres"
     server.logins.add(login.user, login.password)
@@ -181,6 +184,8 @@ def test_a_cluster_of_moto_gives_a_password_for_the_database_user(server, aws):
 @pytest.fixture
 def stub(monkeypatch, aws_keys):
     """Stub the AWS clients, which check the parameters; yield the regions that were used."""
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     regions: list[tuple[str, str]] = []
     stubbers = []
 
@@ -219,7 +224,9 @@ def test_a_cluster_gives_a_password_for_the_database_user(stub):
             "AutoCreate": False,
         },
     )
-    info = connection_info(settings(f"postgres://loader@{CLUSTER_HOST}/dev", iam_login=True))
+    info = connection_info(
+        settings(f"postgres://loader@{CLUSTER_HOST}/dev", iam_login=True), S3Settings()
+    )
     assert info.login() == Login("IAM:loader", "marked")
     assert regions == [("redshift", "us-west-2")]
 
@@ -230,6 +237,7 @@ def test_a_cluster_gives_a_password_for_the_database_user(stub):
         (f"postgres://{CLUSTER_HOST}/dev", {}, "us-west-2"),
         (f"postgres://{CLUSTER_HOST.upper()}.cn/dev", {}, "us-west-2"),
         ("postgres://tunnel.local/dev", {"cluster": "events", "region": "eu-west-1"}, "eu-west-1"),
+        ("postgres://tunnel.local/dev", {"cluster": "events"}, S3Settings().region),
     ],
 )
 def test_a_cluster_gives_a_password_for_the_iam_identity_if_the_url_has_no_user(
@@ -241,7 +249,7 @@ def test_a_cluster_gives_a_password_for_the_iam_identity_if_the_url_has_no_user(
         {"DbUser": "IAMR:loading-role", "DbPassword": "marked", "Expiration": EXPIRATION},
         {"ClusterIdentifier": "events", "DbName": "dev", "DurationSeconds": 900},
     )
-    info = connection_info(settings(url, iam_login=True, **more))
+    info = connection_info(settings(url, iam_login=True, **more), S3Settings())
     assert info.login() == Login("IAMR:loading-role", "marked")
     assert regions == [("redshift", region)]
     assert str(info).startswith("(IAM identity)@")
@@ -262,7 +270,7 @@ def test_a_serverless_workgroup_gives_a_password(stub, url, more, region):
         {"dbUser": "IAMR:loading-role", "dbPassword": "marked", "expiration": EXPIRATION},
         {"workgroupName": "loading", "dbName": "dev", "durationSeconds": 900},
     )
-    info = connection_info(settings(url, iam_login=True, **more))
+    info = connection_info(settings(url, iam_login=True, **more), S3Settings())
     assert info.login() == Login("IAMR:loading-role", "marked")
     assert regions == [("redshift-serverless", region)]
 
@@ -345,16 +353,11 @@ def test_a_temporary_password_that_is_refused_is_replaced_once(server):
         ),
         (f"postgres://{CLUSTER_HOST}", {"iam_login": True}, "needs the database"),
         (f"postgres://u@{WORKGROUP_HOST}/d", {"iam_login": True}, "leave the user out"),
-        ("postgres://h/d", {"iam_login": True, "cluster": "a"}, "set warehouse.region"),
     ],
 )
-def test_contradictory_or_incomplete_settings_are_refused_by_name(
-    url, values, message, monkeypatch
-):
-    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+def test_contradictory_or_incomplete_settings_are_refused_by_name(url, values, message):
     with pytest.raises(SettingsError, match=message.replace(".", r"\.")) as refused:
-        connection_info(settings(url, **values))
+        connection_info(settings(url, **values), S3Settings())
     assert "marked" not in str(refused.value)
 
 
@@ -393,3 +396,24 @@ def test_each_copy_uses_the_current_aws_keys(
         assert [type(outcome) for outcome in outcomes] == [TableLoaded, TableLoaded]
         copies = [sql for sql in server.statements if sql.startswith("COPY")]
     assert ["AKIAFIRST" in copies[0], "AKIASECOND" in copies[1]] == [True, True]
+
+
+def test_aws_keys_that_cannot_be_renewed_are_reported(tmp_path, monkeypatch):
+    program = tmp_path / "keys.py"
+    (tmp_path / "config").write_text(
+        f"[default]\ncredential_process = {sys.executable} {program}\n"
+    )
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    expires = datetime.now(timezone.utc) + timedelta(minutes=1)  # boto3 renews them before
+    keys = {"AccessKeyId": "A", "SecretAccessKey": "marked", "Expiration": expires.isoformat()}
+    program.write_text(f"print({json.dumps({'Version': 1, **keys})!r})")
+    current = copy_credentials("", S3Settings())
+    program.write_text("raise SystemExit('no session')")
+    with pytest.raises(
+        WarehouseError, match=r"(?s)cannot be renewed.*log in to AWS again"
+    ) as refused:
+        current()
+    assert "marked" not in str(refused.value)

@@ -9,7 +9,7 @@ import certifi
 import pytest
 
 from spade_spark.errors import SettingsError, WarehouseError
-from spade_spark.settings import WarehouseSettings
+from spade_spark.settings import S3Settings, WarehouseSettings
 from spade_spark.warehouse.connection import ConnectionInfo, Login, Session
 from spade_spark.warehouse.logins import connection_info
 from tests.support.redshift import RedshiftServer, issue_certificate
@@ -43,7 +43,7 @@ def connect(server: RedshiftServer, host: str, options: str = "", sslmode: str =
     settings = WarehouseSettings.model_validate({"url": url, "sslmode": sslmode})
     with (
         patch.dict(os.environ, {"PGHOSTADDR": "127.0.0.1"}),
-        Session(connection_info(settings)) as session,
+        Session(connection_info(settings, S3Settings())) as session,
     ):
         return bool(session._connection.info.ssl_in_use)
 
@@ -86,7 +86,7 @@ def test_a_socket_has_no_mode():
 def test_the_url_overrides_the_setting_and_the_setting_overrides_the_default():
     def mode(url: str, sslmode: str = "") -> str:
         settings = WarehouseSettings.model_validate({"url": url, "sslmode": sslmode})
-        return connection_info(settings).tls
+        return connection_info(settings, S3Settings()).tls
 
     assert mode(f"postgres://u@{CLUSTER}/d", "require") == "require"
     assert mode(f"postgres://u@{CLUSTER}/d?sslmode=verify-ca", "require") == "verify-ca"

@@ -136,7 +136,7 @@ def open_warehouse(
         ConnectionLostError: The warehouse does not answer.
         WarehouseError: The warehouse rejects the connection.
     """
-    info = connection_info(settings)
+    info = connection_info(settings, s3)
     ((version,),) = query_with_retries(info, lambda session: session.rows(Sql("SELECT version()")))
     if "Redshift" not in version:
         return Postgres(info, s3, _major_version(version))
