@@ -7,7 +7,6 @@ import signal
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import closing
 
 import psycopg2
 import pytest
@@ -22,6 +21,7 @@ from spade_spark.warehouse.guards import LoadGuards
 from spade_spark.warehouse.sql import Sql
 from spade_spark.warehouse.table_attempts import TableAttempts
 from spade_spark.warehouse.target_rows import TargetRows, schemas_from_settings
+from tests.support.redshift import CONFLICTS
 from tests.warehouse.harness import (
     FAST_RETRIES,
     NEW,
@@ -346,6 +346,29 @@ def test_a_real_serialization_conflict_is_retried(ready, redshift):
     assert harness.rows() == REPLACED
 
 
+@pytest.mark.parametrize("conflict", CONFLICTS)
+def test_every_conflict_is_retried_and_the_load_is_done_once(ready, redshift, conflict):
+    harness, files = ready
+    redshift.inject('^DELETE FROM "physical', **CONFLICTS[conflict])
+    assert harness.load_table(files).deleted == 2
+    assert harness.rows() == REPLACED
+    assert harness.replay_log() == [("tag", "login", 2, 2, files.checksum)]
+
+
+@in_each_isolation_level
+def test_rows_that_another_session_adds_outside_the_window_during_a_load_are_kept(ready, redshift):
+    """The added row is committed between the transaction's snapshot and its DELETE."""
+    harness, files = ready
+    row = ("2017-11-04 15:00:00", "live", 9)
+
+    def add_a_row() -> None:
+        harness.execute(f"INSERT INTO {harness.schema}.login VALUES (%s, %s, %s)", *row)
+
+    redshift.inject('^DELETE FROM "physical', "call", function=add_a_row)
+    assert harness.load_table(files).deleted == 2
+    assert harness.rows() == [*REPLACED, row]
+
+
 def test_a_failed_table_is_reported_and_the_others_are_loaded(harness):
     names = [f"t{number}" for number in range(5)]
     for name in names:
@@ -385,19 +408,18 @@ def test_tables_are_replaced_in_parallel_and_the_replay_log_can_be_read_meanwhil
         harness.create_table(name)
     files = [harness.write_files(*NEW, table=name) for name in names]
     read: list[object] = []
+    reported: list[LoadProgress] = []
 
     def read_log() -> None:
-        connection = psycopg2.connect(harness.url, options="-c lock_timeout=1000")
-        with closing(connection), connection.cursor() as cursor:
-            cursor.execute(f"SELECT COUNT(*) FROM {harness.control}.replay")
-            read.extend(cursor.fetchall())
+        read.extend(harness.execute(f"SELECT COUNT(*) FROM {harness.control}.replay"))
 
     barrier = threading.Barrier(4, action=read_log)
     redshift.inject(
         '^INSERT INTO "physical', "call", function=lambda: barrier.wait(10), times=len(names)
     )
-    outcomes = harness.load(*files, poolsize=4)
+    outcomes = harness.load(*files, poolsize=4, progress=reported.append)
     assert [type(outcome) for outcome in outcomes] == [TableLoaded] * 4
+    assert LoadPhase.WAITING not in phases(reported), "a load met a conflict and was retried"
     assert read == [(0,)]
     assert all(harness.rows(name) == REPLACED for name in names)
 
