@@ -100,8 +100,8 @@ class OutputSettings(_Section):
 # https://www.postgresql.org/docs/current/runtime-config-client.html
 _REFUSED_SESSION_PARAMETERS = {
     "spade-spark sets it": (
-        "search_path datestyle timezone client_encoding standard_conforming_strings "
-        "extra_float_digits"
+        "search_path datestyle timezone client_encoding client_min_messages "
+        "standard_conforming_strings extra_float_digits"
     ),
     "it changes how names are read": (
         "enable_case_sensitive_identifier downcase_delimited_identifier "

@@ -59,9 +59,14 @@ _OPTION = re.compile(r"(?:-c\s*|--)([^\s=]+)=(?:[^\s\\]|\\.)*(?:\s+|$)", re.DOTA
 # https://docs.aws.amazon.com/redshift/latest/dg/r_search_path.html
 _SESSION = {"search_path": "pg_catalog, pg_temp", "datestyle": "ISO, MDY", "timezone": "UTC"}
 # Redshift does not have standard_conforming_strings, and its extra_float_digits ends at 2.
+# Warnings say, for example, that ANALYZE had no effect.
 # https://github.com/sqlalchemy/sqlalchemy/issues/9494
 # https://docs.aws.amazon.com/redshift/latest/dg/r_extra_float_digits.html
-_POSTGRES_SESSION = {"standard_conforming_strings": "on", "extra_float_digits": "1"}
+_POSTGRES_SESSION = {
+    "standard_conforming_strings": "on",
+    "extra_float_digits": "1",
+    "client_min_messages": "notice",
+}
 _REDSHIFT_SESSION = {"extra_float_digits": "2"}
 # libpq's message in all versions. Redshift's requests 13 and 14 are not part of PostgreSQL.
 # https://github.com/psycopg/psycopg2/issues/1758
@@ -254,6 +259,7 @@ class Session:
         Raises:
             ConnectionLostError: The warehouse does not answer.
             WarehouseError: The warehouse rejects the connection, such as for a wrong password.
+            SettingsError: The warehouse rejects a parameter of the settings.
         """
         self.connection_info = connection_info
         self._secrets: set[str] = set()

@@ -110,6 +110,7 @@ def test_a_session_sets_what_the_loader_relies_on(shared_database, postgres_serv
         session.run(Sql(f"ALTER ROLE {name} SET extra_float_digits TO -10"))
         session.run(Sql(f"ALTER ROLE {name} SET standard_conforming_strings TO off"))
         session.run(Sql(f"ALTER ROLE {name} SET client_encoding TO latin1"))
+        session.run(Sql(f"ALTER ROLE {name} SET client_min_messages TO error"))
     with Session(ConnectionInfo.parse(url)) as session:
         assert parameters(session, "search_path", "datestyle", "timezone", "client_encoding") == [
             "pg_catalog, pg_temp",
@@ -117,10 +118,9 @@ def test_a_session_sets_what_the_loader_relies_on(shared_database, postgres_serv
             "UTC",
             "UTF8",
         ]
-        assert parameters(session, "extra_float_digits", "standard_conforming_strings") == [
-            "1",
-            "on",
-        ]
+        assert parameters(
+            session, "extra_float_digits", "standard_conforming_strings", "client_min_messages"
+        ) == ["1", "on", "notice"]
 
 
 def test_a_session_is_set_up_in_one_statement_that_redshift_documents(redshift):
@@ -159,6 +159,7 @@ def test_an_environment_variable_sets_a_parameter(tmp_path):
         ('search_path = "public"', "search_path cannot be set: spade-spark sets it"),
         ('Timezone = "UTC"', "timezone cannot be set: spade-spark sets it"),
         ('datestyle = "ISO"', "datestyle cannot be set"),
+        ('client_min_messages = "error"', "client_min_messages cannot be set"),
         ('client_encoding = "UTF8"', "client_encoding cannot be set"),
         ("standard_conforming_strings = false", "standard_conforming_strings cannot be set"),
         ("extra_float_digits = 0", "extra_float_digits cannot be set"),
