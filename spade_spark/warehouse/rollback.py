@@ -94,6 +94,22 @@ class UndoPlan:
             self.backup.table,
         )
 
+    def backup_fingerprint(self, all_columns: Sequence[WarehouseColumn]) -> Sql | None:
+        """Return the query for the fingerprint of the backup.
+
+        Args:
+            all_columns: All columns of the target, in its order.
+
+        Returns:
+            The query; None if the rows may have another fingerprint once they are restored.
+        """
+        in_backup = {(column.name, column.type) for column in self.columns}
+        fills_all = in_backup == {(column.name, column.type) for column in all_columns}
+        if not fills_all or not self.rows.warehouse.hashes_staged_rows(all_columns):
+            return None
+        source = Sql(self.backup.table, " WHERE ", self.rows.in_window())
+        return self.rows.fingerprint_of(source, all_columns)
+
 
 def plan_undo(
     session: Session,
@@ -261,6 +277,9 @@ class _TableUndo:
         rows = plan.rows
         backup, copied = back_up(session, rows, distribution)
         columns = information_schema.columns(session, rows.schemas.schema, rows.relation)
+        # Computed before the DELETE if possible: on Redshift, other writers wait from then on.
+        query = plan.backup_fingerprint(columns)
+        restored = run_fingerprint(session, query) if query else ""
         deleted = delete_rows(session, rows, backup, copied)
         inserted = session.run(plan.insert())
         if inserted != plan.backup_rows:
@@ -277,7 +296,7 @@ class _TableUndo:
                 inserted=inserted,
                 ts=ts,
                 backup=backup,
-                fingerprint=fingerprint(session, rows, columns),
+                fingerprint=restored or fingerprint(session, rows, columns),
             )
         )
         return deleted, inserted, backup
@@ -289,7 +308,7 @@ def _backup(
     """Return the load's backup.
 
     Raises:
-        WarehouseError: It does not exist, or the replay log names a table that is no backup.
+        WarehouseError: It does not exist, or the replay log names a table that it cannot have made.
     """
     command = shlex.join(["spade-spark", "replay", *row.window.arguments, row.table])
     advice = f"rebuild the rows from the logs: {command}"

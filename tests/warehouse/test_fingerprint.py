@@ -146,11 +146,17 @@ def test_values_that_a_trigger_changes_are_in_the_fingerprint(on_postgres):
     assert logged == current
 
 
-def test_a_load_with_the_fingerprint_of_staged_rows_can_be_undone(on_redshift):
+@pytest.mark.parametrize("column", [{}, {"id": "char(3)"}], ids=["before", "after"])
+def test_an_undo_compares_and_logs_the_fingerprint_of_the_target(on_redshift, redshift, column):
+    """The fingerprint of the restored rows is computed before or after they are restored."""
     harness = on_redshift
-    harness.create_table()
-    harness.load_table(harness.write_files(*NEW))
-    assert harness.rows() == REPLACED
+    harness.create_table(
+        columns={**COLUMNS, **column}, rows=[(*row, "a")[: 3 + len(column)] for row in OLD]
+    )
+    rows = [row + b'\t"a"' if column else row for row in NEW]
+    harness.load_table(harness.write_files(*rows, columns=(*COLUMNS, *column)))
+    assert harness.rows(columns="time, name, n") == REPLACED
+    redshift.clear_faults()
     with Session(harness.warehouse.connection_info) as session:
         loads = replay_log_rows(session, harness.control)
     undo_tables(
@@ -161,7 +167,10 @@ def test_a_load_with_the_fingerprint_of_staged_rows_can_be_undone(on_redshift):
         verify_lock=no_lock,
         retries=FAST_RETRIES,
     )
-    assert harness.rows() == list(OLD)
+    assert harness.rows(columns="time, name, n") == list(OLD)
+    assert hashed_while_locked(redshift.statements) == bool(column)
+    logged, current = logged_and_current(harness)
+    assert logged == current
 
 
 def test_the_write_lock_is_measured_from_the_delete_to_the_end_of_the_commit(

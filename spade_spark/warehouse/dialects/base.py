@@ -89,10 +89,10 @@ class Warehouse(Protocol):
         """Return an expression that hashes these columns of a row to a summable number."""
 
     def hashes_staged_rows(self, columns: Sequence[WarehouseColumn]) -> bool:
-        """Whether staged rows have the hashes that they will have in the target.
+        """Whether staged or backed up rows have the hashes that they will have in the target.
 
         Args:
-            columns: All columns of the target; the load fills each of them.
+            columns: All columns of the target; each of them will be filled.
         """
 
     def earlier_row_hashes(self, columns: Sequence[WarehouseColumn]) -> tuple[Sql, ...]:
