@@ -13,9 +13,10 @@ from spade_spark import settings as settings_module
 from spade_spark.errors import SettingsError
 from spade_spark.settings import WarehouseSettings
 from spade_spark.warehouse.connection import ConnectionInfo, Session
+from spade_spark.warehouse.retry_policies import query_with_retries
 from spade_spark.warehouse.sql import Sql
 from tests.support.redshift import RedshiftServer
-from tests.warehouse.harness import NEW, OLD, REPLACED, WarehouseHarness
+from tests.warehouse.harness import FAST_RETRIES, NEW, OLD, REPLACED, WarehouseHarness
 from tests.warehouse.test_sql_names import check, undo
 
 RAISE = (
@@ -129,6 +130,14 @@ def test_a_session_is_set_up_in_one_statement_that_redshift_documents(redshift):
     (statement,) = [sql for sql in redshift.statements if "set_config" in sql]
     assert "('query_group', 'replay', FALSE)" in statement
     assert len(redshift.statements) <= 2  # the driver sends one of its own
+
+
+@pytest.mark.parametrize("action", ["refuse", "drop_before", "drop_after"])
+def test_a_conflict_or_a_lost_connection_while_a_session_starts_is_retried(redshift, action):
+    redshift.inject("set_config", action)
+    info = ConnectionInfo.parse(redshift.url, {"query_group": "replay"})
+    rows = query_with_retries(info, lambda session: session.rows(Sql("SELECT 1")), FAST_RETRIES)
+    assert rows == [(1,)]
 
 
 def read(tmp_path, text: str, **environ: str) -> WarehouseSettings:
