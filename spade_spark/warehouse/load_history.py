@@ -261,8 +261,11 @@ def undo_steps(history: LoadHistory, run_tag: str, table: str) -> tuple[UndoStep
     for load in reversed(loads):
         if planned.undo_of(load):
             continue
-        repeated = any(load.run_tag == UNDO + row.run_tag for row in planned.later_changes(load))
-        if repeated and load is not loads[-1]:
+        later = {change.run_tag for change in planned.later_changes(load)}
+        # Either its load was repeated, or a newer undo is left out and keeps this one from being
+        # undone.
+        left_out = run_tag.removeprefix(UNDO) in later or run_tag in later
+        if run_tag.startswith(UNDO) and left_out and load is not loads[-1]:
             continue
         steps.append(UndoStep(load, planned, tuple(step.load for step in steps)))
         planned = planned.with_undo(load)

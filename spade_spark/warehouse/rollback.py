@@ -395,11 +395,12 @@ def _check_no_later_changes(step: UndoStep) -> None:
     ]
     tags = dict.fromkeys(change.run_tag for change in reversed(changes))
     commands += [["spade-spark", "undo", tag, load.table] for tag in tags]
+    latest = "use --latest to undo only the newest load, " if step.newer else ""
     by = ", ".join(f"{change.run_tag} ({change.at:%Y-%m-%d %H:%M:%S} UTC)" for change in changes)
     raise GuardError(
         f"{load.table} was not modified: the window {load.window} was replaced after run tag "
         f"{load.run_tag} was loaded, by {by}: undo that first "
-        f"({', then '.join(map(shlex.join, commands))}), {_FORCED}"
+        f"({', then '.join(map(shlex.join, commands))}), {latest}{_FORCED}"
     )
 
 

@@ -176,7 +176,7 @@ def test_a_load_of_another_run_between_two_loads_is_named_before_anything_is_cha
     message = capsys.readouterr().err
     commands = "spade-spark undo tag login --latest, then spade-spark undo other login"
     assert "was replaced after run tag tag was loaded, by other (20" in message
-    assert f"undo that first ({commands})" in message
+    assert f"undo that first ({commands}), use --latest to undo only the newest load, " in message
     assert (parts.harness.replay_log(), parts.harness.rows()) == (log, rows)
     assert parts.undo("tag", "login", "--latest") == 0
     assert parts.undo("other", "login") == 0

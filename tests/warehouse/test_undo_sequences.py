@@ -156,6 +156,28 @@ def test_an_undo_of_an_undo_restores_every_row(sequence, tag):
         assert model.rows == before
 
 
+@given(sequences, st.sampled_from(["a", "undo-a", "undo-undo-a"]))
+def test_right_after_an_undo_its_own_undo_is_refused_only_because_of_another_run(sequence, tag):
+    model = Model()
+    sequence = [step for step in sequence if step[1].endswith("a")]
+    for action, *arguments in sequence:
+        (model.load if action == "load" else lambda tag, _: model.undo(tag))(*arguments)
+    if model.undo(tag):
+        assert model.undo("undo-" + tag)
+        assert model.rows == model.expected()
+
+
+def test_after_load_undo_load_and_undo_the_undo_of_the_undo_restores_the_second_load():
+    model = Model()
+    for _ in range(2):
+        model.load("a", (0, 3))
+        loaded = dict(model.rows)
+        model.undo("a")
+    assert len(model.undo("undo-a") or ()) == 1
+    assert model.rows == loaded
+    assert model.undo("undo-a") == ()
+
+
 @given(sequences)
 def test_a_repeated_undo_changes_nothing(sequence):
     model = Model()
