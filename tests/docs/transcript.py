@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 from unittest import mock
 
+from spade_spark.warehouse import maintenance
 from tests.docs.harness import Servers, output_of
 from tests.docs.pages import Block, blocks
 
@@ -17,9 +18,9 @@ _WINDOW: Final = "'2017-11-03 10:00:00' '2017-11-03 12:59:59'"
 
 # The commands whose statements the page lists, in the order in which they run.
 COMMANDS: Final = {
-    "plan": f"plan {_WINDOW} login --runtag fix-login --conf replay.toml",
-    "replay": f"replay {_WINDOW} login --runtag fix-login --yes --conf replay.toml",
-    "undo": "undo fix-login --yes --conf replay.toml",
+    "plan": f"plan {_WINDOW} login --runtag fix-login --analyze --conf replay.toml",
+    "replay": f"replay {_WINDOW} login --runtag fix-login --analyze --yes --conf replay.toml",
+    "undo": "undo fix-login --analyze --yes --conf replay.toml",
     "prune": "runs --prune --backups fix-login --yes --conf replay.toml",
 }
 _SECRET: Final = re.compile(r"(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN) '[^']*'")
@@ -51,7 +52,9 @@ def statements(servers: Servers, folder: Path) -> dict[str, list[str]]:
     transcript = {}
     # Backups can be dropped at once.
     expired = mock.patch.dict(os.environ, {"SPADE_WAREHOUSE__BACKUP_KEEP": "0s"})
-    with servers.environment(folder), expired:
+    # Even this small load asks for the size of the table.
+    large = mock.patch.object(maintenance, "MIN_CHANGED_ROWS", 1)
+    with servers.environment(folder), expired, large:
         for name, command in COMMANDS.items():
             before = len(servers.redshift.statements)
             output_of(f"spade-spark {command}")
