@@ -29,7 +29,7 @@ check: $(READY) ## check style, format and types
 	@$(RUN)/ruff format --check .
 	@$(RUN)/mypy
 
-docs: $(READY) ## regenerate docs/cli.md, docs/settings.md and the output of the examples
+docs: $(READY) ## regenerate docs/cli.md, docs/settings.md, the output of the examples and lists of statements
 	@$(RUN)/python -m tests.docs
 
 bench: $(READY) ## measure the speed of the transform (see bench/README.md)
