@@ -231,7 +231,7 @@ def _transform(
             version=table.version,
             columns=tuple(column.outbound for column in table.columns),
             files=tuple(
-                LoadFile(f"{scratch}/{file.key}", file.size, file.rows)
+                LoadFile(f"{scratch}/{file.key}", file.size, file.rows, file.sha256)
                 for file in written
                 if file.table == table.name
             )

@@ -112,7 +112,8 @@ class Scratch:
         store = open_store(self.output, self.s3)
         data = gzip.compress(b"".join(row + b"\n" for row in rows))
         key = f"{table}-{uuid.uuid4().hex[:8]}"
-        file = LoadFile(f"{self.output}{key}.gz", len(data), len(rows))
+        sha256 = hashlib.sha256(data).hexdigest()
+        file = LoadFile(f"{self.output}{key}.gz", len(data), len(rows), sha256)
         entry = {"url": file.url, "mandatory": True, "meta": {"content_length": size or file.size}}
         manifest = json.dumps({"entries": [entry]}).encode()
         store.write(f"{key}.gz", data)

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import datetime
-from typing import TYPE_CHECKING, BinaryIO
 
 from spade_spark.blueprint.schema import Table
 from spade_spark.errors import InputError
@@ -20,12 +19,9 @@ from spade_spark.runs.audit_counts import AuditCounts
 from spade_spark.runs.manifest import Manifest, ManifestTable, RowFile
 from spade_spark.runs.run_store import RunStore
 from spade_spark.sources.gzip_lines import GzipLineReader
-from spade_spark.storage.base import Store, StoredObject
+from spade_spark.storage.base import Store, StoredObject, TeeReader
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.window import Window
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 
 def import_legacy_run(
@@ -68,29 +64,9 @@ def _table(run: RunStore, table: Table) -> ManifestTable:
 
 def _file(store: Store, table: Table, entry: StoredObject) -> RowFile:
     digest = hashlib.sha256()
-    with closing(_TeeReader(store.open(entry.key, entry.etag), digest.update)) as stream:
+    with closing(TeeReader(store.open(entry.key, entry.etag), digest.update)) as stream:
         chunks = GzipLineReader(io.BufferedReader(stream), store.url + entry.key)
         rows = sum(chunk.count(b"\n") + (not chunk.endswith(b"\n")) for chunk in chunks)
-    return RowFile(table.name, table.version, entry.key, rows, entry.size, digest.hexdigest())
-
-
-class _TeeReader(io.RawIOBase):
-    """A stream that passes all bytes read to a callback."""
-
-    def __init__(self, stream: BinaryIO, callback: Callable[[bytes], object]) -> None:
-        super().__init__()
-        self._stream, self._callback = stream, callback
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        view = memoryview(buffer)
-        data = self._stream.read(len(view))
-        view[: len(data)] = data
-        self._callback(data)
-        return len(data)
-
-    def close(self) -> None:
-        self._stream.close()
-        super().close()
+    return RowFile(
+        table.name, table.version, entry.key, rows, entry.size, digest.hexdigest(), entry.etag
+    )

@@ -17,11 +17,15 @@ class LoadFile:
         url: ``s3://bucket/key`` or a path.
         size: Compressed bytes.
         rows: Number of rows.
+        sha256: SHA-256 (hex) of the compressed bytes.
+        etag: The ETag after the upload; empty if it is not known.
     """
 
     url: str
     size: int
     rows: int
+    sha256: str
+    etag: str = ""
 
 
 @dataclass(frozen=True)

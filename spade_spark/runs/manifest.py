@@ -10,7 +10,7 @@ from datetime import datetime
 import msgspec
 
 from spade_spark.blueprint.schema import Table
-from spade_spark.errors import InternalError
+from spade_spark.errors import InputError, InternalError
 from spade_spark.formatting import pluralize
 from spade_spark.plan import Plan
 from spade_spark.runs.audit_counts import AuditCounts, total
@@ -31,6 +31,7 @@ class RowFile:
         rows: Number of rows.
         size: Compressed bytes.
         sha256: SHA-256 (hex) of the compressed bytes.
+        etag: The ETag after the upload to S3; empty in a directory and in runs of earlier versions.
     """
 
     table: str
@@ -39,6 +40,7 @@ class RowFile:
     rows: int
     size: int
     sha256: str
+    etag: str = ""
 
 
 @dataclass(frozen=True)
@@ -246,6 +248,29 @@ def build_manifest(
     )
 
 
+def check_location(manifest: Manifest, run_tag: str) -> None:
+    """Check that a manifest belongs to the run and names only objects of the run.
+
+    Whoever can write the manifest could otherwise have other objects loaded.
+
+    Raises:
+        InputError: It does not.
+    """
+    advice = "run the transform again under a new run tag"
+    if manifest.run_tag != run_tag:
+        raise InputError(
+            f"the manifest of run tag {run_tag} belongs to run tag {manifest.run_tag}; {advice}"
+        )
+    keys = [file.key for table in manifest.tables for file in table.all_files]
+    for key in (*keys, *(file.key for file in manifest.quarantine)):
+        folder, *names = key.split("/")
+        if folder != run_tag or not names or not {"", ".", ".."}.isdisjoint(names):
+            raise InputError(
+                f"the manifest of run tag {run_tag} lists {key}, which is not an object of the "
+                f"run; {advice}"
+            )
+
+
 def table_files(manifest: Manifest, base: str, checksum: str) -> tuple[TableFiles, ...]:
     """Return the loader's input: the tables of the manifest with full URLs.
 
@@ -260,7 +285,10 @@ def table_files(manifest: Manifest, base: str, checksum: str) -> tuple[TableFile
             table=table.table,
             version=table.version,
             columns=table.columns,
-            files=tuple(LoadFile(base + file.key, file.size, file.rows) for file in table.files),
+            files=tuple(
+                LoadFile(base + file.key, file.size, file.rows, file.sha256, file.etag)
+                for file in table.files
+            ),
             copy_manifest=base + paths.copy_manifest(table.table),
             checksum=checksum,
         )

@@ -10,7 +10,8 @@
     <runtag>/<table>/date=<day>/…    rows as Parquet
     <runtag>/_untracked/…gz          events without a table
     <runtag>/_quarantine/…gz         quarantined records
-    <runtag>/_copy/<table>.json      COPY manifest of a table
+    <runtag>/_copy/<table>.json      COPY manifest of a table, for a COPY by hand
+    <runtag>/_copy/<table>.….json    COPY manifest of one COPY of a load
     <runtag>/_manifest.json          the manifest; written last
     <runtag>/_loads/<time>.json      result of a load
     <runtag>/_report.json            latest report of the run
@@ -77,6 +78,11 @@ def table_folder(table: str) -> str:
     """Encode a table's name as the name of one folder."""
     folder = quote(table, safe="")
     return "%" + f"{ord(folder[0]):02X}" + folder[1:] if folder[:1] in {"_", "."} else folder
+
+
+def copy_manifest_of_load(copy_manifest: str, part: str) -> str:
+    """Return the URL of the COPY manifest of one COPY: with ``part`` in its name."""
+    return f"{copy_manifest.removesuffix('.json')}.{part}.json"
 
 
 @dataclass(frozen=True)

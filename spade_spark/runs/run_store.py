@@ -17,6 +17,7 @@ from spade_spark.runs.manifest import (
     Completion,
     Manifest,
     build_manifest,
+    check_location,
     copy_manifest,
     table_files,
 )
@@ -161,13 +162,19 @@ class RunStore:
         return completed
 
     def completed_run(self) -> CompletedRun | None:
-        """Read the manifest; return None if the run is not complete."""
+        """Read the manifest; return None if the run is not complete.
+
+        Raises:
+            InputError: It cannot be decoded, or names objects outside the run.
+        """
         name = self.store.url + self.paths.manifest
         try:
             data = self.store.read(self.paths.manifest)
         except ObjectNotFoundError:
             return None
-        return self._completed_run(decode(data, Manifest, name, "manifest"), data)
+        manifest = decode(data, Manifest, name, "manifest")
+        check_location(manifest, self.paths.run_tag)
+        return self._completed_run(manifest, data)
 
     def write_schemas(self, schemas: bytes) -> None:
         """Write the schemas of the run."""

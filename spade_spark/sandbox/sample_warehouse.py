@@ -132,7 +132,7 @@ def _files(table: Table, files: Iterable[RowFile], scratch: Path) -> TableFiles:
         version=table.version,
         columns=tuple(column.outbound for column in table.columns),
         files=tuple(
-            LoadFile(f"{scratch}/{file.key}", file.size, file.rows)
+            LoadFile(f"{scratch}/{file.key}", file.size, file.rows, file.sha256)
             for file in files
             if file.table == table.name
         ),

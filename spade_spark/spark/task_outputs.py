@@ -87,8 +87,8 @@ class TaskOutputs:
         if not self._tsv:
             return
         key = self._paths.tsv_file(file.table, file.version, name)
-        self._store.upload(key, file.path)
-        row_file = RowFile(file.table, file.version, key, file.rows, file.bytes, file.sha256)
+        etag = self._store.upload(key, file.path)
+        row_file = RowFile(file.table, file.version, key, file.rows, file.bytes, file.sha256, etag)
         self.files.append(row_file)
 
     def _upload_untracked(self, file: ClosedFile, name: str) -> None:

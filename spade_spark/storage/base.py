@@ -5,14 +5,18 @@ Executors receive only URLs and settings, and open the store themselves.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from spade_spark.errors import InputError
 from spade_spark.settings import S3Settings
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 
 @dataclass(frozen=True)
@@ -105,11 +109,40 @@ class Store(Protocol):
             False if the object has another ETag or no longer exists; it is not modified.
         """
 
-    def upload(self, key: str, path: Path) -> None:
-        """Write an object from a local file atomically."""
+    def upload(self, key: str, path: Path) -> str:
+        """Write an object from a local file atomically.
+
+        Returns:
+            The ETag; empty in a directory, where a copy of the file has another one.
+        """
 
     def delete(self, key: str) -> None:
         """Delete an object if it exists."""
+
+
+class TeeReader(io.RawIOBase):
+    """A stream that passes all bytes read to a callback."""
+
+    def __init__(self, stream: BinaryIO, callback: Callable[[bytes], object]) -> None:
+        super().__init__()
+        self._stream, self._callback = stream, callback
+
+    def readable(self) -> bool:
+        """See :class:`io.RawIOBase`."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """See :class:`io.RawIOBase`."""
+        view = memoryview(buffer)
+        data = self._stream.read(len(view))
+        view[: len(data)] = data
+        self._callback(data)
+        return len(data)
+
+    def close(self) -> None:
+        """Close the stream too."""
+        self._stream.close()
+        super().close()
 
 
 def open_store(url: str, s3: S3Settings) -> Store:

@@ -95,7 +95,7 @@ class DirectoryStore:
         finally:
             part.unlink(missing_ok=True)
 
-    def upload(self, key: str, path: Path) -> None:
+    def upload(self, key: str, path: Path) -> str:
         """See :class:`~spade_spark.storage.base.Store`."""
         part = self._temporary_path(key)
         try:
@@ -103,6 +103,7 @@ class DirectoryStore:
         except OSError:
             shutil.copyfile(path, part)
         part.replace(self._path(key))
+        return ""
 
     def delete(self, key: str) -> None:
         """See :class:`~spade_spark.storage.base.Store`."""

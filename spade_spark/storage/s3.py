@@ -139,12 +139,15 @@ class S3Store:
         except ObjectNotFoundError:  # the conflicting object does not exist yet, or no longer
             return False
 
-    def upload(self, key: str, path: Path) -> None:
+    def upload(self, key: str, path: Path) -> str:
         """See :class:`~spade_spark.storage.base.Store`."""
         # One part at a time, so that memory holds only one part.
         config = TransferConfig(use_threads=False, multipart_chunksize=16 * 1024 * 1024)
         with _translated(self.url + key):
             self._client.upload_file(str(path), self._bucket, self._prefix + key, Config=config)
+            # upload_file does not return the ETag.
+            response = self._client.head_object(Bucket=self._bucket, Key=self._prefix + key)
+        return response["ETag"].strip('"')
 
     def delete(self, key: str) -> None:
         """See :class:`~spade_spark.storage.base.Store`."""

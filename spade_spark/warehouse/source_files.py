@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import BinaryIO, cast
 
 from isal import igzip
@@ -9,48 +12,115 @@ from isal import igzip
 from spade_spark.errors import ObjectChangedError, ObjectNotFoundError, SpadeError
 from spade_spark.runs.load_results import TableFiles
 from spade_spark.settings import S3Settings
-from spade_spark.storage.base import open_store, split_url
+from spade_spark.storage.base import TeeReader, open_store, split_url
+from spade_spark.warehouse.redshift_copy_format import BLOCK_BYTES, blocks
 
 
 class SourceFiles:
-    """Opens one table's files, with one store for each location."""
+    """One table's files, with one store for each location."""
 
     def __init__(self, files: TableFiles, s3: S3Settings) -> None:
         self._files = files
-        self._sizes = {file.url: file.size for file in files.files}
+        self._by_url = {file.url: file for file in files.files}
         prefixes = {split_url(file.url)[0] for file in files.files}
         self._stores = {prefix: open_store(prefix, s3) for prefix in prefixes}
 
-    def check_sizes(self) -> None:
+    def check_sizes(self) -> dict[str, str]:
         """Check that each file exists and has the size in the manifest.
+
+        Returns:
+            The ETags by URL. A listing has those of a thousand files.
 
         Raises:
             ObjectNotFoundError: A file is missing.
             ObjectChangedError: The size of a file differs.
         """
-        sizes = {
-            prefix + stored.key: stored.size
+        listed = {
+            prefix + stored.key: stored
             for prefix, store in self._stores.items()
             for stored in store.list()
         }
         table = self._files.table
         for file in self._files.files:
-            size = sizes.get(file.url)
-            if size is None:
+            stored = listed.get(file.url)
+            if stored is None:
                 raise ObjectNotFoundError(
                     f"{table} was not modified: {file.url} is in the run's manifest but does not "
                     "exist; run the transform again under a new run tag"
                 )
-            if size != file.size:
+            if stored.size != file.size:
                 raise ObjectChangedError(
-                    f"{table} was not modified: {file.url} has {size} bytes, but the run's "
+                    f"{table} was not modified: {file.url} has {stored.size} bytes, but the run's "
                     f"manifest lists {file.size}; run the transform again under a new run tag"
                 )
+        return {url: listed[url].etag for url in self._by_url}
 
-    def open(self, url: str) -> BinaryIO:
-        """Open a file, still compressed, for streaming."""
+    def check_contents(self) -> dict[str, str]:
+        """Check each file against the manifest: the ETag, or the SHA-256 if the ETag differs.
+
+        The ETag also differs if S3 has encrypted or copied the object again, and a run of an
+        earlier version has no ETags.
+
+        Returns:
+            The ETags by URL.
+
+        Raises:
+            ObjectNotFoundError: A file is missing.
+            ObjectChangedError: A file is not the one that the transform wrote.
+        """
+        etags = self.check_sizes()
+        for url, etag in etags.items():
+            if etag != self._by_url[url].etag:
+                self._check_hash(url, etag)
+        return etags
+
+    def check_unchanged(self, etags: dict[str, str]) -> None:
+        """Check that the files still have these ETags.
+
+        Raises:
+            ObjectNotFoundError: A file is missing.
+            ObjectChangedError: A file was replaced.
+        """
+        for url, etag in self.check_sizes().items():
+            if etag != etags[url]:
+                raise self._changed(url)
+
+    @contextmanager
+    def open_rows(self, url: str) -> Iterator[Iterator[bytes]]:
+        """Open a file as blocks of rows. After the last block, its SHA-256 is checked.
+
+        The iterator raises:
+            ObjectChangedError: The file is not the one that the transform wrote.
+        """
+        digest = hashlib.sha256()
+        with self._open(url) as raw, closing(TeeReader(raw, digest.update)) as tee:
+            yield self._checked_blocks(url, tee, digest)
+
+    def _checked_blocks(self, url: str, tee: TeeReader, digest: hashlib._Hash) -> Iterator[bytes]:
+        with decompressed(cast("BinaryIO", tee)) as rows:
+            yield from blocks(rows)
+        while tee.read(BLOCK_BYTES):  # bytes after the last gzip member
+            pass
+        if digest.hexdigest() != self._by_url[url].sha256:
+            raise self._changed(url)
+
+    def _check_hash(self, url: str, etag: str) -> None:
+        digest = hashlib.sha256()
+        with self._open(url, etag) as raw:
+            while data := raw.read(BLOCK_BYTES):
+                digest.update(data)
+        if digest.hexdigest() != self._by_url[url].sha256:
+            raise self._changed(url)
+
+    def _open(self, url: str, etag: str = "") -> BinaryIO:
         prefix, key = split_url(url)
-        return self._stores[prefix].open(key, size=self._sizes[url])
+        return self._stores[prefix].open(key, etag, self._by_url[url].size)
+
+    def _changed(self, url: str) -> ObjectChangedError:
+        return ObjectChangedError(
+            f"{self._files.table} was not modified: {url} is not the file that the transform "
+            "wrote; find out who replaced it, and run the transform again under a new run tag"
+        )
 
 
 def decompressed(raw: BinaryIO) -> BinaryIO:

@@ -14,7 +14,7 @@ from spade_spark.locking.lease import LeaseRequest, LeaseStore
 from spade_spark.reporting.preview import ReplayPreview, StreamPreview, TablePreview, format_hours
 from spade_spark.request import Request
 from spade_spark.runs.load_results import TableFiles
-from spade_spark.runs.paths import RunPaths
+from spade_spark.runs.paths import RunPaths, copy_manifest_of_load
 from spade_spark.runs.run_store import RunStore
 from spade_spark.settings import Settings
 from spade_spark.sources.listing import Listing
@@ -163,7 +163,9 @@ def _statements(
         version=table.version,
         columns=tuple(column.outbound for column in table.columns),
         files=(),
-        copy_manifest=base + RunPaths(request.run_tag).copy_manifest(table.name),
+        copy_manifest=copy_manifest_of_load(
+            base + RunPaths(request.run_tag).copy_manifest(table.name), ":random"
+        ),
         checksum="(not known yet)",
     )
     swap = WindowSwap(

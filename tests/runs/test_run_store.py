@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import datetime, timezone
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,12 +13,13 @@ from spade_spark.errors import InputError, InternalError, UsageError
 from spade_spark.plan import InputObject, Plan, assign_to_partitions
 from spade_spark.runs.audit_counts import AuditCounts
 from spade_spark.runs.discovery import find_runs
-from spade_spark.runs.manifest import Completion, CorruptObject, RowFile
+from spade_spark.runs.manifest import Completion, CorruptObject, QuarantineFile, RowFile
 from spade_spark.runs.run_store import RunStore, sha256
 from spade_spark.settings import S3Settings
 from spade_spark.storage.base import open_store
 from spade_spark.storage.json_codec import digest, encode
 from spade_spark.transform.outcomes import Outcome
+from spade_spark.writers.partition_paths import DayFile
 
 NOW = datetime(2017, 11, 3, tzinfo=timezone.utc)
 TABLES = [
@@ -92,6 +94,33 @@ def test_the_copy_manifest_has_the_format_of_redshift(run):
         "mandatory": True,
         "meta": {"content_length": 10},
     }
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["other/login/v3/0.gz", "r/../other/0.gz", "/r/login/v3/0.gz", "r//0.gz", "r", "r/./0.gz", ""],
+)
+@pytest.mark.parametrize("kind", ["files", "parquet", "quarantine"])
+def test_a_manifest_that_names_an_object_outside_the_run_is_refused(run, kind, key):
+    manifest = run.complete(PLAN, TABLES, [completion(0), completion(1)], NOW).manifest
+    files = {
+        "files": RowFile("login", 3, key, 1, 10, "00"),
+        "parquet": DayFile("login", 3, "2017-11-03", key, 1, 10, "00"),
+    }
+    if kind == "quarantine":
+        changed: dict[str, Any] = {"quarantine": (QuarantineFile(key, 1, 10),)}
+    else:
+        changed = {"tables": (replace(manifest.tables[0], **{kind: (files[kind],)}),)}
+    run.write_manifest(msgspec.structs.replace(manifest, **changed))
+    with pytest.raises(InputError, match="which is not an object of the run"):
+        run.completed_run()
+
+
+def test_the_manifest_of_another_run_is_refused(run):
+    manifest = run.complete(PLAN, TABLES, [completion(0), completion(1)], NOW).manifest
+    run.write_manifest(msgspec.structs.replace(manifest, run_tag="other"))
+    with pytest.raises(InputError, match="belongs to run tag other"):
+        run.completed_run()
 
 
 @pytest.mark.parametrize("numbers", [[0], [0, 0], [0, 1, 1], [0, 2]])

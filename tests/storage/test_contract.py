@@ -125,8 +125,10 @@ def test_concurrent_replaces_in_a_directory_lose_no_change(tmp_path):
 def test_a_file_is_uploaded_completely(store, tmp_path):
     path = tmp_path / "rows.gz"
     path.write_bytes(bytes(range(256)) * 100_000)
-    store.upload("t/rows.gz", path)
+    etag = store.upload("t/rows.gz", path)
     assert store.read("t/rows.gz") == path.read_bytes()
+    (listed,) = store.list("t/")
+    assert etag == (listed.etag if store.url.startswith("s3://") else "")
 
 
 def test_deleting_an_object_twice_is_not_an_error(store):

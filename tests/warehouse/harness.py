@@ -172,9 +172,11 @@ class WarehouseHarness:
             part_rows = rows[part::parts]
             data = gzip.compress(b"".join(row + b"\n" for row in part_rows), 1, mtime=0)
             key = f"{prefix}part-{part}-{uuid.uuid4().hex[:6]}.gz"
-            self.client.put_object(Bucket=self.bucket, Key=key, Body=data)
+            etag = self.client.put_object(Bucket=self.bucket, Key=key, Body=data)["ETag"]
             listed_rows = len(part_rows) if manifest_rows is None else manifest_rows
-            files.append(LoadFile(f"s3://{self.bucket}/{key}", len(data), listed_rows))
+            sha256 = hashlib.sha256(data).hexdigest()
+            url = f"s3://{self.bucket}/{key}"
+            files.append(LoadFile(url, len(data), listed_rows, sha256, etag.strip('"')))
         entries = [
             {"url": file.url, "mandatory": True, "meta": {"content_length": file.size}}
             for file in files

@@ -12,8 +12,8 @@ from spade_spark.settings import S3Settings
 from spade_spark.warehouse.connection import ConnectionInfo, Session, StatementError
 from spade_spark.warehouse.information_schema import Distribution, TableStatistics, WarehouseColumn
 from spade_spark.warehouse.load_errors import LoadError, copy_error_message
-from spade_spark.warehouse.redshift_copy_format import BlockConverter, CopyValueError, blocks
-from spade_spark.warehouse.source_files import SourceFiles, decompressed, read_problems
+from spade_spark.warehouse.redshift_copy_format import BlockConverter, CopyValueError
+from spade_spark.warehouse.source_files import SourceFiles, read_problems
 from spade_spark.warehouse.sql import (
     Identifier,
     Literal,
@@ -118,8 +118,8 @@ class Postgres:
         converter = BlockConverter(columns)
         with session.transaction():
             for file in files.files:
-                with source_files.open(file.url) as raw, decompressed(raw) as rows:
-                    stream = _ConvertedRows(converter, blocks(rows), file.url)
+                with source_files.open_rows(file.url) as rows:
+                    stream = _ConvertedRows(converter, rows, file.url)
                     _copy_file(session, copy, stream, files.table, file.url)
         return dict(converter.truncated)
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from spade_spark.errors import CopyError, WarehouseError
+from spade_spark.errors import CopyError, ObjectChangedError, WarehouseError
 from spade_spark.runs.load_results import TableFiles
+from spade_spark.runs.manifest import copy_manifest
+from spade_spark.runs.paths import copy_manifest_of_load
 from spade_spark.settings import S3Settings
+from spade_spark.storage.base import Store, open_store, split_url
 from spade_spark.warehouse import load_errors
 from spade_spark.warehouse.connection import ConnectionInfo, Session, StatementError
 from spade_spark.warehouse.credentials import CopyCredentials
@@ -217,13 +221,21 @@ class Redshift:
     def load_stage(
         self, session: Session, stage: str, columns: Sequence[WarehouseColumn], files: TableFiles
     ) -> dict[str, int]:
-        """Copy and commit, so a later conflict does not need a second COPY."""
+        """Copy and commit, so a later conflict does not need a second COPY.
+
+        COPY cannot be told which version of an object to read. So the files are checked before it
+        and after it.
+        """
         if not files.files:
             return {}
-        SourceFiles(files, self.s3).check_sizes()
+        source_files = SourceFiles(files, self.s3)
+        etags = source_files.check_contents()
+        manifest = _CopyManifest.write(files, self.s3)
         try:
             with session.transaction():
-                session.run(self.copy(stage, columns, files))
+                session.run(self.copy(stage, columns, replace(files, copy_manifest=manifest.url)))
+                source_files.check_unchanged(etags)
+                manifest.check_unchanged()
         except StatementError as error:
             errors = load_errors.read(session, self.s3, columns)
             if not errors or not load_errors.has_load_errors(error):
@@ -401,6 +413,47 @@ def _role_advice(message: str) -> str:
     return next(
         (advice for error, advice in _ROLE_ADVICE if error.search(message)), _UNKNOWN_ADVICE
     )
+
+
+@dataclass(frozen=True)
+class _CopyManifest:
+    """A COPY manifest for one COPY.
+
+    Attributes:
+        table: The table's name.
+        url: Its URL.
+        store: Its store.
+        data: Its bytes.
+    """
+
+    table: str
+    url: str
+    store: Store
+    data: bytes
+
+    @classmethod
+    def write(cls, files: TableFiles, s3: S3Settings) -> _CopyManifest:
+        """Write the files of the run's manifest under a name that nobody knows before."""
+        url, data = (
+            copy_manifest_of_load(files.copy_manifest, uuid.uuid4().hex),
+            copy_manifest(files),
+        )
+        prefix, key = split_url(url)
+        manifest = cls(files.table, url, open_store(prefix, s3), data)
+        manifest.store.write(key, data)
+        return manifest
+
+    def check_unchanged(self) -> None:
+        """Check that the object still has the bytes that were written.
+
+        Raises:
+            ObjectChangedError: It does not.
+        """
+        if self.store.read(split_url(self.url)[1]) != self.data:
+            raise ObjectChangedError(
+                f"{self.table} was not modified: {self.url} was replaced during the COPY; find "
+                "out who did it, then run the same command again"
+            )
 
 
 def _never_null(column: WarehouseColumn) -> Sql:
