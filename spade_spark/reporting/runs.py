@@ -236,7 +236,7 @@ def _loads(loads: Sequence[TableLoad]) -> Table:
     table = Table(title="Loads", title_justify="left")
     for name in ("table", "warehouse", "loaded (UTC)", "window"):
         table.add_column(name, overflow="fold")
-    for name in ("rows before", "deleted", "inserted", "locked seconds"):
+    for name in ("rows before", "deleted", "inserted"):
         table.add_column(name, justify="right")
     for name in ("recorded in", "backup", "undone (UTC)", "replaced by"):
         table.add_column(name, overflow="fold")
@@ -250,7 +250,6 @@ def _loads(loads: Sequence[TableLoad]) -> Table:
             "" if load.before is None else f"{load.before:,}",
             f"{load.deleted:,}",
             f"{load.inserted:,}",
-            "" if load.write_lock_seconds is None else f"{load.write_lock_seconds:.1f}",
             _recorded_in(load),
             load.backup,
             f"{load.undone:%Y-%m-%d %H:%M:%S}" if load.undone else "",
