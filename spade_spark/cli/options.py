@@ -42,10 +42,8 @@ MIGRATE = click.option(
     is_flag=True,
     help="First add the columns that the replay log of an older version lacks.",
 )
-
 ANALYZE = click.option(
     "--analyze",
-    "analyze",
     is_flag=True,
     help="Run ANALYZE for each changed table after its commit. Default: warehouse.analyze.",
 )

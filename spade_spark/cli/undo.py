@@ -80,8 +80,7 @@ def command(
     r"""Restore the rows that the loads of run TAG replaced, in all its tables or the named ones.
 
     If TAG was loaded into a table several times, its loads are undone from the newest to the
-    oldest.
-    The rows that the undo deletes are backed up too. To revert the undo:
+    oldest. The rows that the undo deletes are backed up too. To revert the undo:
 
     \b
       spade-spark undo undo-TAG

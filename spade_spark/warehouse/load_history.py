@@ -16,18 +16,6 @@ from spade_spark.warehouse.sql import Identifier, Literal, Sql, identifiers
 from spade_spark.warehouse.target_rows import TargetRows
 from spade_spark.window import PACIFIC, Window
 
-_COLUMNS = (
-    "run_tag",
-    "table_name",
-    "window_start",
-    "window_end",
-    "rows_deleted",
-    "rows_inserted",
-    "ts",
-    "backup",
-    "fingerprint",
-    "manifest_checksum",
-)
 _UNDEFINED = ("42P01", "3F000")  # SQLSTATE: undefined table, undefined schema
 _UNDEFINED_COLUMN = "42703"  # SQLSTATE
 
@@ -91,7 +79,9 @@ class ReplayLogRow:
         return self.table == other.table and self.start <= other.end and other.start <= self.end
 
 
-def select_history(control: str, table: str = "", columns: Sequence[str] = _COLUMNS) -> Sql:
+def select_history(
+    control: str, table: str = "", columns: Sequence[str] = replay_log.COLUMNS
+) -> Sql:
     """Return the query for the rows of the replay log, or only those of a table, oldest first."""
     of_table = Sql(' WHERE "table_name" = ', Literal(table)) if table else Sql()
     return Sql(
@@ -112,7 +102,7 @@ def replay_log_rows(session: Session, control: str, table: str = "") -> tuple[Re
         control: The schema of the control tables.
         table: The table whose rows to return, as in Blueprint; all tables by default.
     """
-    columns: Sequence[str] = _COLUMNS
+    columns: Sequence[str] = replay_log.COLUMNS
     try:
         rows = session.rows(select_history(control, table))
     except StatementError as error:
@@ -120,16 +110,20 @@ def replay_log_rows(session: Session, control: str, table: str = "") -> tuple[Re
             return ()
         if error.sqlstate != _UNDEFINED_COLUMN:
             raise
-        columns = _columns_of_first_version(session, control)
+        columns = _columns_of_older_version(session, control)
         rows = session.rows(select_history(control, table, columns))
     return tuple(_row(dict(zip(columns, row, strict=True))) for row in rows)
 
 
-def _columns_of_first_version(session: Session, control: str) -> list[str]:
-    """Return the columns that a replay log of an older version has."""
+def _columns_of_older_version(session: Session, control: str) -> list[str]:
+    """Return the columns to read from a replay log that lacks added columns."""
     existing = information_schema.columns(session, control, replay_log.TABLE_NAME)
-    missing = set(replay_log.missing_columns(column.name for column in existing))
-    return [column for column in _COLUMNS if column not in missing & {*replay_log.ADDED_COLUMNS}]
+    present = {column.name for column in existing}
+    return [
+        column
+        for column in replay_log.COLUMNS
+        if column in present or column not in replay_log.ADDED_COLUMNS
+    ]
 
 
 def _row(values: Mapping[str, Any]) -> ReplayLogRow:

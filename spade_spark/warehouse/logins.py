@@ -123,8 +123,8 @@ class CachedLogins:
                 return self._cached.login
             if refused == self._accepted:
                 raise ConnectionLostError(
-                    "the warehouse refuses a password that it accepted before; it may be rotated "
-                    f"at the moment; check {self.advice}"
+                    "the warehouse refuses a password that it accepted before, perhaps because it "
+                    f"is being rotated; check {self.advice}"
                 )
             return None
 
@@ -242,7 +242,7 @@ def _cluster_login(
             "DurationSeconds": _PASSWORD_SECONDS,
         }
         with translated_aws_errors(
-            f"no password from IAM for cluster {cluster} in {region}",
+            f"IAM issued no password for cluster {cluster} in {region}",
             f"check warehouse.cluster, warehouse.region and the permission redshift:{action}",
         ):
             client = _client("redshift", region)
@@ -264,7 +264,7 @@ def _workgroup_login(workgroup: str, database: str, region: str) -> Callable[[],
 
     def fetch() -> ExpiringLogin:
         with translated_aws_errors(
-            f"no password from IAM for workgroup {workgroup} in {region}",
+            f"IAM issued no password for workgroup {workgroup} in {region}",
             "check warehouse.workgroup, warehouse.region and the permission "
             "redshift-serverless:GetCredentials",
         ):

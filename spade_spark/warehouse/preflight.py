@@ -20,7 +20,7 @@ from spade_spark.warehouse.information_schema import (
     SchemaGrants,
     WarehouseColumn,
 )
-from spade_spark.warehouse.privileges import Privileges, privileges_uncertain
+from spade_spark.warehouse.privileges import Privileges, problems_and_warnings
 from spade_spark.warehouse.retry_policies import query_with_retries
 from spade_spark.warehouse.sql import Identifier, Literal, Sql
 from spade_spark.warehouse.table_lock import TableLock, table_lock
@@ -166,13 +166,13 @@ class _PreflightChecker:
         catalog = self.read_catalog(session, schema_grants, tables, locks)
         relations = [self.warehouse.fold(table.name) for table in tables]
         missing = catalog.privileges.missing(self.schemas, relations, locks, self._backup_schema)
-        uncertain = missing and privileges_uncertain(
-            session, self.warehouse, check_privileges=self.check_privileges
+        denied, warnings = problems_and_warnings(
+            session, self.warehouse, missing, check_privileges=self.check_privileges
         )
         problems += self.control_problems(catalog)
-        problems += [] if uncertain else missing
+        problems += denied
         versions, version_problems = self.read_versions(
-            session, catalog, tables, try_anyway=bool(uncertain)
+            session, catalog, tables, try_anyway=bool(warnings)
         )
         problems += version_problems
         passed = []
@@ -180,11 +180,10 @@ class _PreflightChecker:
             columns, table_problems = self.table_problems(catalog, table, versions)
             problems += table_problems
             relation = self.warehouse.fold(table.name)
-            if not table_problems and (uncertain or catalog.privileges.tables[relation].select):
+            if not table_problems and (warnings or catalog.privileges.tables[relation].select):
                 passed.append((table, columns))
         statuses, count_problems = self.statuses(catalog, passed)
         problems += count_problems
-        warnings = [f"{text} (a warning: {uncertain})" for text in missing if uncertain]
         return PreflightResult(tuple(statuses), tuple(problems), tuple(warnings))
 
     def read_catalog(
@@ -256,7 +255,8 @@ class _PreflightChecker:
         if replay_log.VERSIONS_TABLE not in catalog.control_columns:
             problems.append(
                 f"the table {control}.{replay_log.VERSIONS_TABLE}(name, version, ts), which holds "
-                "the version of each table, does not exist: correct warehouse.control"
+                "the version of each table, does not exist: create it, or correct "
+                "warehouse.control"
             )
         if replay_log.TABLE_NAME in catalog.control_columns:
             names = [column.name for column in catalog.control_columns[replay_log.TABLE_NAME]]

@@ -61,10 +61,10 @@ class Privileges:
             )
         for relation in relations:
             if relation in self.tables:
-                missing += _missing(self.tables[relation], f"{schemas.schema}.{relation}")
+                missing += _missing(self.tables[relation], Identifier(schemas.schema, relation))
         if not self.database.temporary:
             missing.append(
-                "the warehouse user cannot create temporary tables: GRANT TEMP ON DATABASE"
+                "the warehouse user cannot create temporary tables: grant TEMP on the database"
             )
         return missing
 
@@ -73,9 +73,11 @@ class Privileges:
         versions, log = replay_log.VERSIONS_TABLE, replay_log.TABLE_NAME
         missing = []
         if versions in self.control:
-            missing += _missing(self.control[versions], f"{control}.{versions}", ("SELECT",))
+            table = Identifier(control, versions)
+            missing += _missing(self.control[versions], table, ("SELECT",))
         if log in self.control:
-            missing += _missing(self.control[log], f"{control}.{log}", ("SELECT", "INSERT"))
+            table = Identifier(control, log)
+            missing += _missing(self.control[log], table, ("SELECT", "INSERT"))
         elif not self.schemas[control].create:
             missing.append(
                 f"the table {control}.{log} does not exist, and the warehouse user cannot create "
@@ -91,11 +93,11 @@ class Privileges:
         (https://www.postgresql.org/docs/current/sql-lock.html). Redshift's documentation does not
         say what LOCK requires.
         """
-        missing = [
-            _message("DELETE", f"{control}.{lock.name}")
-            for lock in locks
-            if lock.name in self.control and not self.control[lock.name].delete
-        ]
+        missing = []
+        for lock in locks:
+            if lock.name in self.control:
+                table = Identifier(control, lock.name)
+                missing += _missing(self.control[lock.name], table, ("DELETE",))
         absent = [lock for lock in locks if lock.name not in self.control]
         if absent and not self.schemas[control].create:
             names = ", ".join(f"{control}.{lock.name}" for lock in absent)
@@ -108,21 +110,33 @@ class Privileges:
         return missing
 
 
-def privileges_uncertain(session: Session, warehouse: Warehouse, *, check_privileges: bool) -> str:
-    """Say why a privilege that seems to be missing may be granted; empty if it is missing."""
+def problems_and_warnings(
+    session: Session, warehouse: Warehouse, missing: Sequence[str], *, check_privileges: bool
+) -> tuple[list[str], list[str]]:
+    """Divide messages about missing privileges into problems and warnings.
+
+    They are warnings if a privilege may exist although it seems to be missing, or if the user does
+    not want them to be checked.
+    """
+    if not missing:
+        return [], []
+    reason = ""
     if not check_privileges:
-        return "warehouse.check_privileges is false"
-    if warehouse.has_roles(session):
-        return "a role of the warehouse user may grant it"
-    return ""
+        reason = "warehouse.check_privileges is false"
+    elif warehouse.has_roles(session):
+        reason = "a role of the warehouse user may grant it"
+    if not reason:
+        return list(missing), []
+    return [], [f"{text} (only a warning: {reason})" for text in missing]
 
 
 def _missing(
-    grants: TableGrants, table: str, required: Sequence[str] = ("SELECT", "INSERT", "DELETE")
+    grants: TableGrants, table: Identifier, required: Sequence[str] = ("SELECT", "INSERT", "DELETE")
 ) -> list[str]:
     granted = {"SELECT": grants.select, "INSERT": grants.insert, "DELETE": grants.delete}
-    return [_message(privilege, table) for privilege in required if not granted[privilege]]
-
-
-def _message(privilege: str, table: str) -> str:
-    return f"the warehouse user has no {privilege} privilege on {table}: GRANT {privilege}"
+    return [
+        f"the warehouse user has no {privilege} privilege on {'.'.join(table.names)}: "
+        f"GRANT {privilege} ON {table.sql()}"
+        for privilege in required
+        if not granted[privilege]
+    ]

@@ -46,7 +46,7 @@ from spade_spark.warehouse.load_history import (
     undo_steps,
 )
 from spade_spark.warehouse.maintenance import maintain
-from spade_spark.warehouse.privileges import privileges_uncertain
+from spade_spark.warehouse.privileges import problems_and_warnings
 from spade_spark.warehouse.retry_policies import query_with_retries
 from spade_spark.warehouse.rollback import UndoPlan, plan_undo, undo_tables
 from spade_spark.warehouse.target_rows import WarehouseSchemas, schemas_from_settings
@@ -170,12 +170,12 @@ class _UndoRunner:
                 for step in (steps[table][:1] if self.request.latest else steps[table])
             ]
             missing = backup.schema_problems(session, self.warehouse, schemas)
-            uncertain = missing and privileges_uncertain(
+            problems, warnings = problems_and_warnings(
                 session,
                 self.warehouse,
+                missing,
                 check_privileges=self.settings.warehouse.check_privileges,
             )
-            problems = [] if uncertain else missing
             problems += self._log_problems(session)
             problems += [str(error) for error in results if isinstance(error, WarehouseError)]
             return _UndoPreview(
@@ -184,7 +184,7 @@ class _UndoRunner:
                 already_undone=tuple(sorted(table for table in requested if not steps[table])),
                 problems=tuple(problems),
                 in_effect=tuple(step.load for of_table in steps.values() for step in of_table),
-                warnings=tuple(f"{text} (a warning: {uncertain})" for text in missing if uncertain),
+                warnings=tuple(warnings),
             )
 
         return query_with_retries(self.warehouse.connection_info, plan_all)

@@ -103,8 +103,8 @@ def test_privileges_that_are_not_checked_are_remarks(harness, capsys):
     preview = plan_json(harness, capsys, "login")
     assert preview["ready"]
     assert (
-        "the warehouse user has no DELETE privilege on physical.login: GRANT DELETE (a warning: "
-        "warehouse.check_privileges is false)" in preview["remarks"]
+        'the warehouse user has no DELETE privilege on physical.login: GRANT DELETE ON "physical".'
+        '"login" (only a warning: warehouse.check_privileges is false)' in preview["remarks"]
     )
 
 

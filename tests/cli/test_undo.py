@@ -272,7 +272,7 @@ def test_a_missing_privilege_of_an_undo_is_a_warning_if_it_is_not_checked(cli, c
     assert cli.undo("tag", *url) == 1
     error = capsys.readouterr().err
     assert f"{denied}: GRANT CREATE ON SCHEMA" in error
-    assert "(a warning: warehouse.check_privileges is false)" in error
+    assert "(only a warning: warehouse.check_privileges is false)" in error
     assert "permission denied" in error
 
 

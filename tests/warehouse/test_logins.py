@@ -102,7 +102,7 @@ def test_a_password_that_a_rotation_has_changed_only_in_the_warehouse_is_a_trans
     info = connection_info(settings(url_without_password(server), secret=secret.name), S3Settings())
     assert user_of(info) == "postgres"
     server.password = "marked-second"
-    with pytest.raises(ConnectionLostError, match="it may be rotated at the moment"):
+    with pytest.raises(ConnectionLostError, match="perhaps because it is being rotated"):
         Session(info)
     secret.rotate("marked-second")
     assert user_of(info) == "postgres"

@@ -190,14 +190,14 @@ def test_missing_privileges_are_reported(as_loader):
     assert problems(limited) == [
         *(
             f"the warehouse user has no {privilege} privilege on {harness.control}.replay: GRANT "
-            f"{privilege}"
+            f'{privilege} ON "{harness.control}"."replay"'
             for privilege in ("SELECT", "INSERT")
         ),
         f"the warehouse user has no DELETE privilege on {harness.control}.replay_lock_login: "
-        "GRANT DELETE",
+        f'GRANT DELETE ON "{harness.control}"."replay_lock_login"',
         *(
             f"the warehouse user has no {privilege} privilege on {harness.schema}.login: GRANT "
-            f"{privilege}"
+            f'{privilege} ON "{harness.schema}"."login"'
             for privilege in ("INSERT", "DELETE")
         ),
     ]
@@ -230,7 +230,7 @@ def assert_warned(limited, reason, **settings):
     warnings = [text for text in result.warnings if f"privilege on {limited.schema}.login" in text]
     assert warnings == [
         f"the warehouse user has no {privilege} privilege on {limited.schema}.login: GRANT "
-        f"{privilege} (a warning: {reason})"
+        f'{privilege} ON "{limited.schema}"."login" (only a warning: {reason})'
         for privilege in ("INSERT", "DELETE")
     ]
     assert [table.rows for table in result.tables] == [2]
