@@ -22,7 +22,7 @@ from spade_spark.warehouse.preflight import loadable_columns
 from spade_spark.warehouse.rollback import undo_tables
 from spade_spark.warehouse.target_rows import schemas_from_settings
 from spade_spark.warehouse.window_swap import WindowSwap
-from tests.support.redshift import RedshiftServer
+from tests.support.redshift import RedshiftServer, judge
 from tests.warehouse.conftest import KEYS, ROLE
 from tests.warehouse.harness import (
     FAST_RETRIES,
@@ -167,7 +167,9 @@ def test_each_staging_column_has_the_default_encoding_of_its_type():
         "numeric(18,4)": "AZ64",
         "date": "AZ64",
         "timestamp with time zone": "AZ64",
-        "time without time zone": "AZ64",
+        "timestamp without time zone": "AZ64",
+        "time without time zone": "RAW",
+        "time with time zone": "RAW",
         "character(3)": "LZO",
         "character varying(65535)": "LZO",
     }
@@ -175,6 +177,7 @@ def test_each_staging_column_has_the_default_encoding_of_its_type():
     columns = [WarehouseColumn(f"c{n}", type_, not_null=False) for n, type_ in enumerate(types)]
     create = warehouse.create_stage("stage", "s", "t", columns, None).sql()
     assert re.findall(r"ENCODE (\w+)", create) == list(types.values())
+    judge.check(create)
 
 
 def test_the_fingerprint_leaves_out_columns_that_cannot_be_hashed(

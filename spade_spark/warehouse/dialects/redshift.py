@@ -38,7 +38,7 @@ _TYPES = (
 _LOADABLE = re.compile(_TYPES)
 _NUMBER = re.compile("smallint|integer|bigint|real|double precision|numeric")
 
-_AZ64 = re.compile("smallint|integer|bigint|numeric|date|time")
+_AZ64 = re.compile("smallint|integer|bigint|numeric|date|timestamp")
 
 # https://docs.aws.amazon.com/redshift/latest/dg/viewing-distribution-styles.html
 _STYLES = {0: "EVEN", 1: "KEY", 8: "ALL", 11: "EVEN", 12: "KEY"}
@@ -399,7 +399,7 @@ def _distribution(style: int, current: int | None, key: str) -> Distribution | N
 
 
 def _encoding(column: WarehouseColumn) -> str:
-    """Return the encoding that Redshift assigns to the type by default; RAW suits all types.
+    """Return the encoding that is documented as the default of the type; RAW suits all types.
 
     https://docs.aws.amazon.com/redshift/latest/dg/c_Compression_encodings.html
     """
