@@ -23,7 +23,7 @@ from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.control_objects import ensure_lock_table
 from spade_spark.warehouse.dialects.base import Warehouse
 from spade_spark.warehouse.information_schema import Distribution, SchemaGrants
-from spade_spark.warehouse.load_history import ReplayLogRow, replay_log_rows
+from spade_spark.warehouse.load_history import LoadHistory, ReplayLogRow, replay_log_rows
 from spade_spark.warehouse.sql import Identifier, Sql, fit_name
 from spade_spark.warehouse.table_lock import table_lock
 from spade_spark.warehouse.target_rows import TargetRows, WarehouseSchemas
@@ -133,9 +133,21 @@ def backup_sql(rows: TargetRows, backup: BackupTable, distribution: Distribution
 
 
 def create_backup(
-    session: Session, rows: TargetRows, distribution: Distribution | None
+    session: Session,
+    rows: TargetRows,
+    distribution: Distribution | None,
+    history: Iterable[ReplayLogRow],
 ) -> tuple[BackupTable, int]:
     """Copy the window's rows to a new table, within the current transaction.
+
+    The name of a backup that was dropped is not used again: the replay log still has it, and an
+    undo of that load would restore the rows of another one.
+
+    Args:
+        session: The session to use.
+        rows: The rows.
+        distribution: How the target's rows are distributed, if known.
+        history: All rows of the table in the replay log.
 
     Returns:
         The backup and the number of its rows.
@@ -144,16 +156,26 @@ def create_backup(
         WarehouseError: The table cannot be created.
     """
     schema = rows.warehouse.fold(rows.schemas.backup)
-    backup = backup_table(rows, information_schema.tables(session, schema))
+    logged = {row.backup.partition(".")[2] for row in history}
+    backup = backup_table(rows, information_schema.tables(session, schema) | logged)
     session.run(backup_sql(rows, backup, distribution))
     ((copied,),) = session.rows(backup.count())
     return backup, copied
 
 
 def back_up(
-    session: Session, rows: TargetRows, distribution: Distribution | None
+    session: Session,
+    rows: TargetRows,
+    distribution: Distribution | None,
+    history: Iterable[ReplayLogRow],
 ) -> tuple[str, int | None]:
     """Back up the window's rows, if backups are enabled.
+
+    Args:
+        session: The session to use.
+        rows: The rows.
+        distribution: How the target's rows are distributed, if known.
+        history: All rows of the table in the replay log.
 
     Returns:
         The backup as the replay log names it and the number of its rows; an empty text and None
@@ -164,7 +186,7 @@ def back_up(
     """
     if not rows.schemas.backup:
         return "", None
-    backup, copied = create_backup(session, rows, distribution)
+    backup, copied = create_backup(session, rows, distribution, history)
     return str(backup), copied
 
 
@@ -228,15 +250,23 @@ def write_problems(
 
 
 def existing_backups(
-    session: Session, warehouse: Warehouse, schemas: WarehouseSchemas, rows: Iterable[ReplayLogRow]
+    session: Session, warehouse: Warehouse, schemas: WarehouseSchemas, history: LoadHistory
 ) -> dict[ReplayLogRow, BackupTable]:
     """Return the backups that still exist, by their rows in the replay log.
 
     Tables that this program did not make for a row are left out.
+
+    Args:
+        session: The session to use.
+        warehouse: The warehouse.
+        schemas: The schemas of its tables.
+        history: The whole replay log.
     """
     tables = information_schema.tables(session, warehouse.fold(schemas.backup_schema))
     found = {}
-    for row in rows:
+    for row in history.rows:
+        if history.next_use_of_backup(row):
+            continue
         with suppress(WarehouseError):
             backup = logged_backup(row.backup, row.run_tag, row.table, warehouse, schemas)
             if backup.name in tables:
@@ -248,8 +278,12 @@ def backups_before(
     session: Session, warehouse: Warehouse, schemas: WarehouseSchemas, moment: datetime
 ) -> tuple[BackupInfo, ...]:
     """Return the existing backups made before ``moment``, the oldest first."""
-    rows = [row for row in replay_log_rows(session, schemas.control) if row.at < moment]
-    existing = existing_backups(session, warehouse, schemas, rows)
+    history = LoadHistory(replay_log_rows(session, schemas.control))
+    existing = {
+        row: backup
+        for row, backup in existing_backups(session, warehouse, schemas, history).items()
+        if row.at < moment
+    }
     schema = warehouse.fold(schemas.backup_schema)
     sizes = warehouse.table_sizes(session, schema) if existing else {}
     return tuple(

@@ -176,6 +176,7 @@ class LoadHistory:
         self._by_table: defaultdict[str, list[ReplayLogRow]] = defaultdict(list)
         self._by_window: defaultdict[_WindowKey, list[ReplayLogRow]] = defaultdict(list)
         self._undos: defaultdict[ReplayLogRow, list[ReplayLogRow]] = defaultdict(list)
+        self._last_use_of_backup = {row.backup: row for row in self.rows if row.backup}
         for row in self.rows:
             undone = row.is_undo and self.target_of_undo(row.run_tag.removeprefix(UNDO), row)
             if undone:
@@ -208,6 +209,15 @@ class LoadHistory:
         cancelled = {*undone, *undone.values()}
         return [change for change in later if change not in cancelled]
 
+    def next_use_of_backup(self, row: ReplayLogRow) -> ReplayLogRow | None:
+        """Return the newest load or undo with a backup of the same name, if it is a later one.
+
+        The backup is then not that of ``row``. Older versions of this program used the name of a
+        backup again after it was dropped.
+        """
+        newest = self._last_use_of_backup.get(row.backup, row)
+        return newest if newest.at > row.at else None
+
     def of_table(self, table: str) -> LoadHistory:
         """Return the history of one table."""
         return LoadHistory(self._by_table.get(table, ()))
@@ -215,7 +225,8 @@ class LoadHistory:
     def with_undo(self, row: ReplayLogRow) -> LoadHistory:
         """Return the history as it will be after an undo of ``row``."""
         at = self.rows[-1].at + timedelta(microseconds=1)
-        return LoadHistory((*self.rows, replace(row, run_tag=UNDO + row.run_tag, at=at)))
+        undo = replace(row, run_tag=UNDO + row.run_tag, at=at, backup="")
+        return LoadHistory((*self.rows, undo))
 
 
 _WindowKey = tuple[str, str, datetime, datetime]

@@ -41,7 +41,7 @@ from spade_spark.warehouse.connection import Session, UnconfirmedCommitError
 from spade_spark.warehouse.control_objects import ensure_control_objects
 from spade_spark.warehouse.dialects.base import Warehouse
 from spade_spark.warehouse.guards import LoadGuards, fingerprint, guard_row_count, run_fingerprint
-from spade_spark.warehouse.information_schema import Distribution, WarehouseColumn
+from spade_spark.warehouse.information_schema import WarehouseColumn
 from spade_spark.warehouse.load_history import (
     LoadHistory,
     ReplayLogRow,
@@ -134,7 +134,7 @@ def plan_undo(
     """
     load = step.load
     _check_not_undone(load, step.history)
-    backup = _backup(session, load, warehouse, schemas)
+    backup = _backup(session, step, warehouse, schemas)
     rows = TargetRows(warehouse, schemas, load.table, load.window, UNDO + load.run_tag)
     columns = _columns(session, rows, backup)
     if not guards.force:
@@ -255,7 +255,8 @@ class _TableUndo:
                 # Checked again under the lock: an earlier attempt may have been committed.
                 plan = self._plan(session, history)
                 ts = next_log_time(history)
-                result = self._replace(session, plan, ts, distribution)
+                backup = back_up(session, plan.rows, distribution, history)
+                result = self._replace(session, plan, ts, backup)
         except AlreadyUndoneError:
             return UndoAlreadyDone(self.load.table)
         except UnconfirmedCommitError as unconfirmed:
@@ -272,15 +273,14 @@ class _TableUndo:
         return plan_undo(session, rows.warehouse, rows.schemas, step, self.guards)
 
     def _replace(
-        self, session: Session, plan: UndoPlan, ts: datetime, distribution: Distribution | None
+        self, session: Session, plan: UndoPlan, ts: datetime, backup: tuple[str, int | None]
     ) -> tuple[int, int, str]:
         rows = plan.rows
-        backup, copied = back_up(session, rows, distribution)
         columns = information_schema.columns(session, rows.schemas.schema, rows.relation)
         # Computed before the DELETE if possible: on Redshift, other writers wait from then on.
         query = plan.backup_fingerprint(columns)
         restored = run_fingerprint(session, query) if query else ""
-        deleted = delete_rows(session, rows, backup, copied)
+        deleted = delete_rows(session, rows, *backup)
         inserted = session.run(plan.insert())
         if inserted != plan.backup_rows:
             raise InternalError(
@@ -295,21 +295,22 @@ class _TableUndo:
                 deleted=deleted,
                 inserted=inserted,
                 ts=ts,
-                backup=backup,
+                backup=backup[0],
                 fingerprint=restored or fingerprint(session, rows, columns),
             )
         )
-        return deleted, inserted, backup
+        return deleted, inserted, backup[0]
 
 
 def _backup(
-    session: Session, row: ReplayLogRow, warehouse: Warehouse, schemas: WarehouseSchemas
+    session: Session, step: UndoStep, warehouse: Warehouse, schemas: WarehouseSchemas
 ) -> BackupTable:
     """Return the load's backup.
 
     Raises:
         WarehouseError: It does not exist, or the replay log names a table that it cannot have made.
     """
+    row = step.load
     command = shlex.join(["spade-spark", "replay", *row.window.arguments, row.table])
     advice = f"rebuild the rows from the logs: {command}"
     if not row.backup:
@@ -318,10 +319,17 @@ def _backup(
             f"(warehouse.backup was false); {advice}"
         )
     backup = logged_backup(row.backup, row.run_tag, row.table, warehouse, schemas)
+    missing = (
+        f"{row.table} was not modified: {backup}, the backup of run tag {row.run_tag}, no longer "
+        "exists"
+    )
     if not backup.exists(session):
+        raise WarehouseError(f"{missing}; {advice}")
+    later = step.history.next_use_of_backup(row)
+    if later:
         raise WarehouseError(
-            f"{row.table} was not modified: {backup}, the backup of run tag {row.run_tag}, no "
-            f"longer exists; {advice}"
+            f"{missing}: the table with this name has the rows that {later.run_tag} replaced at "
+            f"{later.at:%Y-%m-%d %H:%M:%S} UTC; {advice}"
         )
     return backup
 

@@ -351,7 +351,7 @@ def swap_window(
             earlier = None if guards.force else completed_load(history, swap)
             if earlier:
                 return earlier
-            backup, copied = back_up(staged.session, swap.rows, staged.distribution)
+            backup, copied = back_up(staged.session, swap.rows, staged.distribution, history)
             all_columns = information_schema.columns(
                 staged.session, swap.schemas.schema, swap.rows.relation
             )

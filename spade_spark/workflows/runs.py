@@ -289,10 +289,10 @@ def _read_history(settings: Settings) -> _WarehouseHistory:
         return _WarehouseHistory(notes=(note,))
 
     def read(session: Session) -> _WarehouseHistory:
-        rows = replay_log_rows(session, settings.warehouse.control)
+        history = LoadHistory(replay_log_rows(session, settings.warehouse.control))
         schemas = schemas_from_settings(settings.warehouse)
-        backups = frozenset(existing_backups(session, warehouse, schemas, rows))
-        return _WarehouseHistory(warehouse.connection_info.address, LoadHistory(rows), backups)
+        backups = frozenset(existing_backups(session, warehouse, schemas, history))
+        return _WarehouseHistory(warehouse.connection_info.address, history, backups)
 
     try:
         # Nothing is copied from S3, so COPY needs no credentials.

@@ -23,9 +23,11 @@ from spade_spark.warehouse.connection import ConnectionInfo, Session
 from spade_spark.warehouse.credentials import CopyCredentials
 from spade_spark.warehouse.dialects.postgres import Postgres
 from spade_spark.warehouse.dialects.redshift import Redshift
-from spade_spark.warehouse.load_history import replay_log_rows
+from spade_spark.warehouse.guards import LoadGuards
+from spade_spark.warehouse.load_history import LoadHistory, ReplayLogRow, replay_log_rows
 from spade_spark.warehouse.rollback import undo_tables
 from spade_spark.warehouse.target_rows import TargetRows, WarehouseSchemas
+from spade_spark.window import Window
 from tests.warehouse.harness import (
     FAST_RETRIES,
     GUARDS,
@@ -157,8 +159,8 @@ def test_a_prune_refuses_a_table_that_is_not_a_backup_of_the_load(harness, name)
     foreign = name_as_backup(harness, name)
     later = datetime.now(timezone.utc) + timedelta(days=1)
     with Session(harness.warehouse.connection_info) as session:
-        rows = replay_log_rows(session, harness.control)
-        assert existing_backups(session, harness.warehouse, harness.schemas, rows) == {}
+        history = LoadHistory(replay_log_rows(session, harness.control))
+        assert existing_backups(session, harness.warehouse, harness.schemas, history) == {}
         assert backups_before(session, harness.warehouse, harness.schemas, later) == ()
         with pytest.raises(WarehouseError, match="neither read nor dropped"):
             check_backup_names(session, harness.warehouse, harness.schemas, ["tag"])
@@ -185,3 +187,76 @@ def test_a_load_can_be_undone_after_backups_were_disabled(harness):
     )
     assert isinstance(outcome, UndoSucceeded), outcome
     assert harness.rows() == list(OLD)
+
+
+FIRST_HALF = Window.parse("2017-11-04 13:00:00", "2017-11-04 13:29:59")
+SECOND_HALF = Window.parse("2017-11-04 13:30:00", "2017-11-04 14:00:00")
+REPLACED_BY_HALVES = [
+    ("2017-11-04 12:59:59", "early", 1),
+    ("2017-11-04 13:10:00", "first", 5),
+    ("2017-11-04 13:50:00", "secnd", 6),
+    ("2017-11-04 14:00:01", "late", 4),
+]
+
+
+def load_halves_with_a_prune_between(harness: WarehouseHarness) -> list[ReplayLogRow]:
+    """Replace both halves of the window, each with one old row; return their rows in the log."""
+    harness.create_table()
+    first = harness.write_files(b'"2017-11-04 13:10:00"\t"first"\t"5"')
+    second = harness.write_files(b'"2017-11-04 13:50:00"\t"secnd"\t"6"')
+    harness.load_table(first, window=FIRST_HALF)
+    with Session(harness.warehouse.connection_info) as session:
+        later = datetime.now(timezone.utc) + timedelta(days=1)
+        (backup,) = backups_before(session, harness.warehouse, harness.schemas, later)
+        drop(session, harness.warehouse, harness.schemas, backup)
+    harness.load_table(second, window=SECOND_HALF, guards=LoadGuards(force=True))
+    return read_log(harness)
+
+
+def read_log(harness: WarehouseHarness) -> list[ReplayLogRow]:
+    with Session(harness.warehouse.connection_info) as session:
+        return list(replay_log_rows(session, harness.control))
+
+
+def undo_with_force(harness: WarehouseHarness, load: ReplayLogRow):
+    (outcome,) = undo_tables(
+        harness.warehouse,
+        [load],
+        harness.settings,
+        guards=LoadGuards(force=True),
+        verify_lock=no_lock,
+        retries=FAST_RETRIES,
+    )
+    return outcome
+
+
+def test_a_load_whose_backup_was_dropped_never_gets_the_rows_of_another_load(harness):
+    first, second = load_halves_with_a_prune_between(harness)
+    assert first.backup != second.backup
+    outcome = undo_with_force(harness, first)
+    assert isinstance(outcome, LoadFailed)
+    assert "no longer exists" in outcome.reason
+    assert harness.rows() == REPLACED_BY_HALVES
+    assert isinstance(undo_with_force(harness, second), UndoSucceeded)
+    assert harness.rows().count(OLD[2]) == 1
+
+
+def test_a_name_that_an_older_version_used_twice_is_the_backup_of_the_newest_load(
+    harness, behind_redshift
+):
+    """Older versions gave a new backup the name of one that was dropped."""
+    _, second = load_halves_with_a_prune_between(harness)
+    behind_redshift(f"ALTER TABLE {second.backup} RENAME TO tag__login")
+    name_as_backup(harness, f"{harness.backups}.tag__login")
+    first, second = read_log(harness)
+    with Session(harness.warehouse.connection_info) as session:
+        existing = existing_backups(
+            session, harness.warehouse, harness.schemas, LoadHistory([first, second])
+        )
+        assert list(existing) == [second]
+        assert backups_before(session, harness.warehouse, harness.schemas, second.at) == ()
+    outcome = undo_with_force(harness, first)
+    assert isinstance(outcome, LoadFailed)
+    assert "no longer exists: the table with this name has the rows that tag " in outcome.reason
+    assert harness.rows() == REPLACED_BY_HALVES
+    assert isinstance(undo_with_force(harness, second), UndoSucceeded)
