@@ -42,7 +42,8 @@ from spade_spark.spark.task import run_partition
 from spade_spark.storage.base import open_store
 from spade_spark.transform.transformers.registry import is_transformer
 from spade_spark.warehouse import information_schema
-from spade_spark.warehouse.connection import ConnectionInfo, Session
+from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.connection_info import ConnectionInfo
 from spade_spark.warehouse.dialects.base import open_warehouse
 from spade_spark.warehouse.guards import LoadGuards
 from spade_spark.warehouse.loader import load_tables

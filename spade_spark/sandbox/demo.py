@@ -22,7 +22,8 @@ from spade_spark.sandbox.demo_screen import DemoScreen
 from spade_spark.sandbox.sandbox import Sandbox
 from spade_spark.sandbox.subprocesses import run_supervised
 from spade_spark.storage.base import open_store
-from spade_spark.warehouse.connection import ConnectionInfo, Session
+from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.connection_info import ConnectionInfo
 
 RUN_TAG = "demo"
 _LOG_SETTINGS = REPO_ROOT / "conf" / "log4j2.properties"

@@ -132,13 +132,26 @@ def backup_sql(rows: TargetRows, backup: BackupTable, distribution: Distribution
     )
 
 
-def create_backup(
+@dataclass(frozen=True)
+class BackedUpRows:
+    """The backup that a transaction has made.
+
+    Attributes:
+        name: The backup as the replay log names it; empty if backups are disabled.
+        count: The number of its rows; None if backups are disabled.
+    """
+
+    name: str = ""
+    count: int | None = None
+
+
+def back_up(
     session: Session,
     rows: TargetRows,
     distribution: Distribution | None,
     history: Iterable[ReplayLogRow],
-) -> tuple[BackupTable, int]:
-    """Copy the window's rows to a new table, within the current transaction.
+) -> BackedUpRows:
+    """Copy the window's rows to a new table, within the transaction, if backups are enabled.
 
     The name of a backup that was dropped is not used again: the replay log still has it, and an
     undo of that load would restore the rows of another one.
@@ -149,65 +162,31 @@ def create_backup(
         distribution: How the target's rows are distributed, if known.
         history: All rows of the table in the replay log.
 
-    Returns:
-        The backup and the number of its rows.
-
     Raises:
-        WarehouseError: The table cannot be created.
+        WarehouseError: The warehouse rejected a statement.
     """
+    if not rows.schemas.backup:
+        return BackedUpRows()
     schema = rows.warehouse.fold(rows.schemas.backup)
     logged = {row.backup.partition(".")[2] for row in history}
     backup = backup_table(rows, information_schema.tables(session, schema) | logged)
     session.run(backup_sql(rows, backup, distribution))
     ((copied,),) = session.rows(backup.count())
-    return backup, copied
+    return BackedUpRows(str(backup), copied)
 
 
-def back_up(
-    session: Session,
-    rows: TargetRows,
-    distribution: Distribution | None,
-    history: Iterable[ReplayLogRow],
-) -> tuple[str, int | None]:
-    """Back up the window's rows, if backups are enabled.
-
-    Args:
-        session: The session to use.
-        rows: The rows.
-        distribution: How the target's rows are distributed, if known.
-        history: All rows of the table in the replay log.
-
-    Returns:
-        The backup as the replay log names it and the number of its rows; an empty text and None
-        without one.
-
-    Raises:
-        WarehouseError: The warehouse rejected a statement.
-    """
-    if not rows.schemas.backup:
-        return "", None
-    backup, copied = create_backup(session, rows, distribution, history)
-    return str(backup), copied
-
-
-def delete_rows(session: Session, rows: TargetRows, backup: str, copied: int | None) -> int:
-    """Delete the window's rows; return their number.
-
-    Args:
-        session: The session to use.
-        rows: The rows.
-        backup: Their backup; empty without one.
-        copied: The number of rows in the backup; None without one.
+def delete_rows(session: Session, rows: TargetRows, backed_up: BackedUpRows) -> int:
+    """Delete the window's rows, of which a backup was made; return their number.
 
     Raises:
         WarehouseError: The warehouse rejected the statement.
         InternalError: The numbers of rows copied and deleted differ.
     """
     deleted = session.run(rows.delete())
-    if copied is not None and deleted != copied:
+    if backed_up.count is not None and deleted != backed_up.count:
         raise InternalError(
-            f"{rows.table} was not modified: {copied} rows were copied to {backup}, but {deleted} "
-            "would have been deleted; report this as a bug"
+            f"{rows.table} was not modified: {backed_up.count} rows were copied to "
+            f"{backed_up.name}, but {deleted} would have been deleted; report this as a bug"
         )
     return deleted
 

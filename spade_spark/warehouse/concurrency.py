@@ -12,11 +12,8 @@ from spade_spark.errors import (
     ConnectionLostError,
     SpadeError,
 )
-from spade_spark.warehouse.connection import (
-    BEGIN_SERIALIZABLE,
-    ConnectionInfo,
-    Session,
-)
+from spade_spark.warehouse.connection import BEGIN_SERIALIZABLE, Session
+from spade_spark.warehouse.connection_info import ConnectionInfo
 from spade_spark.warehouse.load_history import ReplayLogRow, replay_log_rows
 from spade_spark.warehouse.sql import Literal, Sql
 from spade_spark.warehouse.target_rows import TargetRows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,41 @@ from spade_spark.settings import S3Settings
 from spade_spark.warehouse.sql import Secret, Sql
 
 DEFAULT_ROLE = "default"
+
+# What S3 answers if a role may read an object that does not exist. Redshift's message is then:
+# "Problem reading manifest file - S3ServiceException:The specified key does not exist.,Status 404,
+# Error NoSuchKey": https://github.com/databricks/spark-redshift/issues/136
+_NO_SUCH_KEY = re.compile(r"S3ServiceException:The specified key does not exist|Error NoSuchKey\b")
+
+_ROLE_ADVICE = (
+    (
+        re.compile(r"Status 301|PermanentRedirect|different region", re.I),
+        "set s3.region to the region of the bucket",
+    ),
+    (
+        re.compile(r"authorized to (?:assume|get credentials)|not associated", re.I),
+        "associate the role in warehouse.iam_role with the cluster or workgroup, and allow "
+        "redshift.amazonaws.com to assume it in its trust policy",
+    ),
+    (
+        re.compile(r"ExpiredToken|token .*expired|InvalidToken", re.I),
+        "run the same command again; if the error remains, remove the role from the cluster and "
+        "associate it again",
+    ),
+    (
+        re.compile(r"NoSuchBucket"),
+        "create the bucket, or correct output.base",
+    ),
+    (
+        # COPY also reports a manifest that it may not read as one without a full path:
+        # https://github.com/PostHog/posthog/pull/61603
+        re.compile(r"Access ?Denied|Status 403|not authorized to perform|requires full path", re.I),
+        "grant the role in warehouse.iam_role s3:GetObject and s3:ListBucket there, and "
+        "kms:Decrypt if the bucket is encrypted with a KMS key",
+    ),
+)
+_UNKNOWN_ADVICE = "check warehouse.iam_role, s3.region and the network between the cluster and S3"
+
 
 _SERVER_ERROR = 500
 _THROTTLED = {
@@ -72,6 +108,21 @@ def copy_credentials(role: str, s3: S3Settings) -> Callable[[], CopyCredentials]
         )
 
     return current
+
+
+def role_problem(message: str) -> str:
+    """Return what is wrong with the role of a COPY that failed, and what to do about it.
+
+    Args:
+        message: The error of a COPY of an object that does not exist.
+
+    Returns:
+        The message with advice; empty if only the object is missing, so the role can read there.
+    """
+    if _NO_SUCH_KEY.search(message):
+        return ""
+    advice = (advice for error, advice in _ROLE_ADVICE if error.search(message))
+    return f"{message}; {next(advice, _UNKNOWN_ADVICE)}"
 
 
 @contextmanager

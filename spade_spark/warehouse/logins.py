@@ -1,7 +1,7 @@
 """How to log in: a password in the URL, a secret in Secrets Manager, or IAM.
 
 A session asks for its login when it is opened, because a run can last longer than a password is
-valid. See :class:`spade_spark.warehouse.connection.LoginSource`.
+valid. See :class:`spade_spark.warehouse.connection_info.LoginSource`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from botocore.config import Config
 from spade_spark.errors import ConnectionLostError, SettingsError, WarehouseError
 from spade_spark.settings import S3Settings, WarehouseSettings
 from spade_spark.storage.aws import new_session
-from spade_spark.warehouse.connection import ConnectionInfo, Login
+from spade_spark.warehouse.connection_info import ConnectionInfo, Login
 from spade_spark.warehouse.credentials import translated_aws_errors
 
 # https://docs.aws.amazon.com/redshift/latest/mgmt/managing-cluster-cross-vpc.html and

@@ -11,7 +11,8 @@ from spade_spark.errors import (
     WarehouseError,
 )
 from spade_spark.retry import RetryPolicy
-from spade_spark.warehouse.connection import ConnectionInfo, Session, StatementError
+from spade_spark.warehouse.connection import Session, StatementError
+from spade_spark.warehouse.connection_info import ConnectionInfo
 
 T = TypeVar("T")
 

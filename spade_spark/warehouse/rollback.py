@@ -30,7 +30,13 @@ from spade_spark.runs.load_results import (
 from spade_spark.runs.paths import UNDO
 from spade_spark.settings import WarehouseSettings
 from spade_spark.warehouse import information_schema
-from spade_spark.warehouse.backup import BackupTable, back_up, delete_rows, logged_backup
+from spade_spark.warehouse.backup import (
+    BackedUpRows,
+    BackupTable,
+    back_up,
+    delete_rows,
+    logged_backup,
+)
 from spade_spark.warehouse.concurrency import (
     LockCheck,
     SessionPool,
@@ -255,8 +261,8 @@ class _TableUndo:
                 # Checked again under the lock: an earlier attempt may have been committed.
                 plan = self._plan(session, history)
                 ts = next_log_time(history)
-                backup = back_up(session, plan.rows, distribution, history)
-                result = self._replace(session, plan, ts, backup)
+                backed_up = back_up(session, plan.rows, distribution, history)
+                result = self._replace(session, plan, ts, backed_up)
         except AlreadyUndoneError:
             return UndoAlreadyDone(self.load.table)
         except UnconfirmedCommitError as unconfirmed:
@@ -273,14 +279,14 @@ class _TableUndo:
         return plan_undo(session, rows.warehouse, rows.schemas, step, self.guards)
 
     def _replace(
-        self, session: Session, plan: UndoPlan, ts: datetime, backup: tuple[str, int | None]
+        self, session: Session, plan: UndoPlan, ts: datetime, backed_up: BackedUpRows
     ) -> tuple[int, int, str]:
         rows = plan.rows
         columns = information_schema.columns(session, rows.schemas.schema, rows.relation)
         # Computed before the DELETE if possible: on Redshift, other writers wait from then on.
         query = plan.backup_fingerprint(columns)
         restored = run_fingerprint(session, query) if query else ""
-        deleted = delete_rows(session, rows, *backup)
+        deleted = delete_rows(session, rows, backed_up)
         inserted = session.run(plan.insert())
         if inserted != plan.backup_rows:
             raise InternalError(
@@ -295,11 +301,11 @@ class _TableUndo:
                 deleted=deleted,
                 inserted=inserted,
                 ts=ts,
-                backup=backup[0],
+                backup=backed_up.name,
                 fingerprint=restored or fingerprint(session, rows, columns),
             )
         )
-        return deleted, inserted, backup[0]
+        return deleted, inserted, backed_up.name
 
 
 def _backup(

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from isal import igzip
 
 from spade_spark.errors import ObjectChangedError, ObjectNotFoundError, SpadeError
 from spade_spark.runs.load_results import TableFiles
+from spade_spark.runs.manifest import copy_manifest
+from spade_spark.runs.paths import copy_manifest_of_load
 from spade_spark.settings import S3Settings
-from spade_spark.storage.base import TeeReader, open_store, split_url
+from spade_spark.storage.base import Store, TeeReader, open_store, split_url
 from spade_spark.warehouse.redshift_copy_format import BLOCK_BYTES, blocks
 
 
@@ -121,6 +125,44 @@ class SourceFiles:
             f"{self._files.table} was not modified: {url} is not the file that the transform "
             "wrote; find out who replaced it, and run the transform again under a new run tag"
         )
+
+
+@dataclass(frozen=True)
+class CopyManifest:
+    """The COPY manifest of one COPY.
+
+    Attributes:
+        table: The table's name.
+        url: Its URL.
+        store: Its store.
+        data: Its bytes.
+    """
+
+    table: str
+    url: str
+    store: Store
+    data: bytes
+
+    @classmethod
+    def write(cls, files: TableFiles, s3: S3Settings) -> CopyManifest:
+        """Write the files of the run's manifest under a name that nobody can know before."""
+        url = copy_manifest_of_load(files.copy_manifest, uuid.uuid4().hex)
+        prefix, key = split_url(url)
+        manifest = cls(files.table, url, open_store(prefix, s3), copy_manifest(files))
+        manifest.store.write(key, manifest.data)
+        return manifest
+
+    def check_unchanged(self) -> None:
+        """Check that the object still has the bytes that were written.
+
+        Raises:
+            ObjectChangedError: It does not.
+        """
+        if self.store.read(split_url(self.url)[1]) != self.data:
+            raise ObjectChangedError(
+                f"{self.table} was not modified: {self.url} was replaced during the COPY; find "
+                "out who replaced it, then run the same command again"
+            )
 
 
 def decompressed(raw: BinaryIO) -> BinaryIO:

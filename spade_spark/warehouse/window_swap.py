@@ -21,7 +21,13 @@ from spade_spark.errors import (
 )
 from spade_spark.runs.load_results import TableFiles
 from spade_spark.warehouse import information_schema, replay_log
-from spade_spark.warehouse.backup import back_up, backup_sql, backup_table, delete_rows
+from spade_spark.warehouse.backup import (
+    BackedUpRows,
+    back_up,
+    backup_sql,
+    backup_table,
+    delete_rows,
+)
 from spade_spark.warehouse.concurrency import LockCheck, SessionPool, replacing_transaction
 from spade_spark.warehouse.connection import (
     BEGIN,
@@ -351,12 +357,12 @@ def swap_window(
             earlier = None if guards.force else completed_load(history, swap)
             if earlier:
                 return earlier
-            backup, copied = back_up(staged.session, swap.rows, staged.distribution, history)
+            backed_up = back_up(staged.session, swap.rows, staged.distribution, history)
             all_columns = information_schema.columns(
                 staged.session, swap.schemas.schema, swap.rows.relation
             )
             lock_started = time.monotonic()
-            result = _replace_rows(swap, staged, ts, (backup, copied), all_columns)
+            result = _replace_rows(swap, staged, ts, backed_up, all_columns)
     except UnconfirmedCommitError as unconfirmed:
         lock_ended = time.monotonic()
         if result is None or not was_committed(ts):
@@ -370,7 +376,7 @@ def _replace_rows(
     swap: WindowSwap,
     staged: StagedRows,
     ts: datetime,
-    backup: tuple[str, int | None],
+    backed_up: BackedUpRows,
     all_columns: tuple[WarehouseColumn, ...],
 ) -> SwapResult:
     """Delete the window's rows, insert the staged rows and log it, within the transaction.
@@ -379,11 +385,11 @@ def _replace_rows(
         swap: The replacement.
         staged: The staged rows.
         ts: The time for the replay log.
-        backup: The backup and the number of its rows, as :func:`back_up` returns them.
+        backed_up: The backup of the window's rows.
         all_columns: The current columns of the target.
     """
     session, rows = staged.session, swap.rows
-    deleted = 0 if swap.add_to else delete_rows(session, rows, *backup)
+    deleted = 0 if swap.add_to else delete_rows(session, rows, backed_up)
     inserted = session.run(swap.insert(staged.columns))
     if inserted != staged.in_window:
         raise InternalError(
@@ -399,7 +405,7 @@ def _replace_rows(
             deleted=deleted,
             inserted=inserted,
             ts=ts,
-            backup=backup[0],
+            backup=backed_up.name,
             fingerprint=(
                 staged.fingerprint
                 if staged.fingerprint and same_columns

@@ -24,7 +24,8 @@ from spade_spark.storage.base import open_store
 from spade_spark.storage.json_codec import digest, encode
 from spade_spark.transform.outcomes import Outcome
 from spade_spark.warehouse import replay_log
-from spade_spark.warehouse.connection import ConnectionInfo, Session
+from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.connection_info import ConnectionInfo
 from spade_spark.window import Window
 
 NOW = datetime(2017, 11, 4, 12, tzinfo=timezone.utc)

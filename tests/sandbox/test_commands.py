@@ -12,7 +12,8 @@ import pytest
 
 from spade_spark.sandbox.demo_queries import DEMO_QUERIES, run_query
 from spade_spark.sandbox.sandbox import WRONG_WINDOW
-from spade_spark.warehouse.connection import ConnectionInfo, Session
+from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.connection_info import ConnectionInfo
 
 REPO_ROOT = Path(__file__).parents[2]
 

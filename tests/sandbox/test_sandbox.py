@@ -12,7 +12,8 @@ from spade_spark.sandbox.sandbox import LOG_WINDOW, Sandbox
 from spade_spark.settings import load
 from spade_spark.storage.base import open_store
 from spade_spark.warehouse import replay_log
-from spade_spark.warehouse.connection import ConnectionInfo, Session
+from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.connection_info import ConnectionInfo
 from spade_spark.warehouse.sql import Sql
 
 EVENTS = 6000

@@ -19,7 +19,8 @@ from spade_spark.warehouse.backup import (
     existing_backups,
     logged_backup,
 )
-from spade_spark.warehouse.connection import ConnectionInfo, Session
+from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.connection_info import ConnectionInfo
 from spade_spark.warehouse.credentials import CopyCredentials
 from spade_spark.warehouse.dialects.postgres import Postgres
 from spade_spark.warehouse.dialects.redshift import Redshift

@@ -13,12 +13,8 @@ from spade_spark.errors import (
     SettingsError,
     WarehouseError,
 )
-from spade_spark.warehouse.connection import (
-    ConnectionInfo,
-    Session,
-    StatementError,
-    UnconfirmedCommitError,
-)
+from spade_spark.warehouse.connection import Session, StatementError, UnconfirmedCommitError
+from spade_spark.warehouse.connection_info import ConnectionInfo
 from spade_spark.warehouse.sql import Secret, Sql
 from tests.support.redshift import CONFLICTS
 

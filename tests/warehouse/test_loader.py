@@ -16,7 +16,8 @@ from spade_spark.progress import LoadPhase, LoadProgress
 from spade_spark.retry import RetryPolicy
 from spade_spark.runs.load_results import LoadFailed, LoadOutcome, TableFiles, TableLoaded
 from spade_spark.warehouse.concurrency import SessionPool
-from spade_spark.warehouse.connection import ConnectionInfo, Session
+from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.connection_info import ConnectionInfo
 from spade_spark.warehouse.guards import LoadGuards
 from spade_spark.warehouse.sql import Sql
 from spade_spark.warehouse.table_attempts import TableAttempts

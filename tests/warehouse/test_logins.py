@@ -16,7 +16,8 @@ from spade_spark.errors import ConnectionLostError, SettingsError, WarehouseErro
 from spade_spark.runs.load_results import TableLoaded
 from spade_spark.settings import S3Settings, WarehouseSettings
 from spade_spark.warehouse import logins
-from spade_spark.warehouse.connection import ConnectionInfo, Login, Session
+from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.connection_info import ConnectionInfo, Login
 from spade_spark.warehouse.credentials import copy_credentials
 from spade_spark.warehouse.logins import CachedLogins, ExpiringLogin, connection_info
 from spade_spark.warehouse.sql import Sql

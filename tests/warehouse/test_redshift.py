@@ -10,7 +10,8 @@ import pytest
 
 from spade_spark.runs.load_results import UndoSucceeded
 from spade_spark.settings import S3Settings
-from spade_spark.warehouse.connection import ConnectionInfo, Session
+from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.connection_info import ConnectionInfo
 from spade_spark.warehouse.credentials import CopyCredentials
 from spade_spark.warehouse.dialects.base import open_warehouse
 from spade_spark.warehouse.dialects.redshift import COPY_OPTIONS, Redshift

@@ -8,7 +8,8 @@ from spade_spark.blueprint.schema import Column, Table
 from spade_spark.errors import ConnectionLostError, SerializationError, WarehouseError
 from spade_spark.retry import RetryPolicy
 from spade_spark.warehouse import preflight
-from spade_spark.warehouse.connection import ConnectionInfo, Session
+from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.connection_info import ConnectionInfo
 from spade_spark.warehouse.retry_policies import query_with_retries
 from spade_spark.warehouse.sql import Sql
 from tests.warehouse.harness import WINDOW

@@ -12,7 +12,8 @@ import pytest
 from spade_spark import settings as settings_module
 from spade_spark.errors import SettingsError
 from spade_spark.settings import WarehouseSettings
-from spade_spark.warehouse.connection import ConnectionInfo, Session
+from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.connection_info import ConnectionInfo
 from spade_spark.warehouse.retry_policies import query_with_retries
 from spade_spark.warehouse.sql import Sql
 from tests.support.redshift import RedshiftServer

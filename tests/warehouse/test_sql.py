@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spade_spark.errors import WarehouseError
-from spade_spark.warehouse.connection import ConnectionInfo, Session
+from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.connection_info import ConnectionInfo
 from spade_spark.warehouse.sql import Identifier, Literal, Placeholder, Secret, Sql, identifiers
 
 TEXT = st.text(st.characters(exclude_characters="\\\0", codec="utf-8"))

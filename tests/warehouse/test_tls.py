@@ -10,7 +10,8 @@ import pytest
 
 from spade_spark.errors import SettingsError, WarehouseError
 from spade_spark.settings import S3Settings, WarehouseSettings
-from spade_spark.warehouse.connection import ConnectionInfo, Login, Session
+from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.connection_info import ConnectionInfo, Login
 from spade_spark.warehouse.logins import connection_info
 from tests.support.redshift import RedshiftServer, issue_certificate
 

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from spade_spark.runs.load_results import TableFiles
 from spade_spark.settings import S3Settings, WarehouseSettings
-from spade_spark.warehouse.connection import ConnectionInfo, Session
+from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.connection_info import ConnectionInfo
 from spade_spark.warehouse.credentials import CopyCredentials, copy_credentials
 from spade_spark.warehouse.dialects.postgres import Postgres
 from spade_spark.warehouse.dialects.redshift import Redshift

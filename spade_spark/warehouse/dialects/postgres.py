@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from spade_spark.errors import CopyError, InputError, SpadeError, WarehouseError
 from spade_spark.runs.load_results import TableFiles
 from spade_spark.settings import S3Settings
-from spade_spark.warehouse.connection import ConnectionInfo, Session, StatementError
+from spade_spark.warehouse.connection import Session, StatementError
+from spade_spark.warehouse.connection_info import ConnectionInfo
 from spade_spark.warehouse.information_schema import Distribution, TableStatistics, WarehouseColumn
 from spade_spark.warehouse.load_errors import LoadError, copy_error_message
 from spade_spark.warehouse.redshift_copy_format import BlockConverter, CopyValueError

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from spade_spark.errors import CopyError, ObjectChangedError, WarehouseError
+from spade_spark.errors import CopyError, WarehouseError
 from spade_spark.runs.load_results import TableFiles
-from spade_spark.runs.manifest import copy_manifest
-from spade_spark.runs.paths import copy_manifest_of_load
 from spade_spark.settings import S3Settings
-from spade_spark.storage.base import Store, open_store, split_url
 from spade_spark.warehouse import load_errors
-from spade_spark.warehouse.connection import ConnectionInfo, Session, StatementError
-from spade_spark.warehouse.credentials import CopyCredentials
+from spade_spark.warehouse.connection import Session, StatementError
+from spade_spark.warehouse.connection_info import ConnectionInfo
+from spade_spark.warehouse.credentials import CopyCredentials, role_problem
 from spade_spark.warehouse.information_schema import Distribution, TableStatistics, WarehouseColumn
-from spade_spark.warehouse.source_files import SourceFiles, read_problems
+from spade_spark.warehouse.source_files import CopyManifest, SourceFiles, read_problems
 from spade_spark.warehouse.sql import Identifier, Literal, Sql, identifiers, joined, literal_lists
 
 # The TSV writer relies on these options. The delimiter is fixed SQL text because COPY itself
@@ -47,40 +44,6 @@ _MAX_VARCHAR_BYTES = 65535
 _MAX_CHAR_BYTES = 4096
 _MEGABYTE = 1 << 20
 _MAX_UTF8_BYTES = 4  # of one character
-
-# What S3 answers if a role may read an object that does not exist. Redshift's message is then:
-# "Problem reading manifest file - S3ServiceException:The specified key does not exist.,Status 404,
-# Error NoSuchKey": https://github.com/databricks/spark-redshift/issues/136
-_NO_SUCH_KEY = re.compile(r"S3ServiceException:The specified key does not exist|Error NoSuchKey\b")
-
-_ROLE_ADVICE = (
-    (
-        re.compile(r"Status 301|PermanentRedirect|different region", re.I),
-        "set s3.region to the region of the bucket",
-    ),
-    (
-        re.compile(r"authorized to (?:assume|get credentials)|not associated", re.I),
-        "associate the role in warehouse.iam_role with the cluster or workgroup, and allow "
-        "redshift.amazonaws.com to assume it in its trust policy",
-    ),
-    (
-        re.compile(r"ExpiredToken|token .*expired|InvalidToken", re.I),
-        "run the same command again; if the error remains, remove the role from the cluster and "
-        "associate it again",
-    ),
-    (
-        re.compile(r"NoSuchBucket"),
-        "create the bucket, or correct output.base",
-    ),
-    (
-        # COPY also reports a manifest that it may not read as one without a full path:
-        # https://github.com/PostHog/posthog/pull/61603
-        re.compile(r"Access ?Denied|Status 403|not authorized to perform|requires full path", re.I),
-        "grant the role in warehouse.iam_role s3:GetObject and s3:ListBucket there, and "
-        "kms:Decrypt if the bucket is encrypted with a KMS key",
-    ),
-)
-_UNKNOWN_ADVICE = "check warehouse.iam_role, s3.region and the network between the cluster and S3"
 
 
 @dataclass(frozen=True)
@@ -230,7 +193,7 @@ class Redshift:
             return {}
         source_files = SourceFiles(files, self.s3)
         etags = source_files.check_contents()
-        manifest = _CopyManifest.write(files, self.s3)
+        manifest = CopyManifest.write(files, self.s3)
         try:
             with session.transaction():
                 session.run(self.copy(stage, columns, replace(files, copy_manifest=manifest.url)))
@@ -343,9 +306,9 @@ class Redshift:
                 try:
                     session.run(self._copy("spade_preflight", ("probe",), probe, " NOLOAD"))
                 except WarehouseError as error:
-                    message = str(error)
-                    if not _NO_SUCH_KEY.search(message):
-                        return [f"COPY cannot read {output}: {message}; {_role_advice(message)}"]
+                    problem = role_problem(str(error))
+                    if problem:
+                        return [f"COPY cannot read {output}: {problem}"]
         except WarehouseError as error:
             return [f"the role in warehouse.iam_role cannot be checked: {error}"]
         return []
@@ -406,54 +369,6 @@ def _encoding(column: WarehouseColumn) -> str:
     if column.is_text:
         return "LZO"
     return "AZ64" if _AZ64.match(column.type) else "RAW"
-
-
-def _role_advice(message: str) -> str:
-    """Return what to do about a COPY that failed with ``message``."""
-    return next(
-        (advice for error, advice in _ROLE_ADVICE if error.search(message)), _UNKNOWN_ADVICE
-    )
-
-
-@dataclass(frozen=True)
-class _CopyManifest:
-    """A COPY manifest for one COPY.
-
-    Attributes:
-        table: The table's name.
-        url: Its URL.
-        store: Its store.
-        data: Its bytes.
-    """
-
-    table: str
-    url: str
-    store: Store
-    data: bytes
-
-    @classmethod
-    def write(cls, files: TableFiles, s3: S3Settings) -> _CopyManifest:
-        """Write the files of the run's manifest under a name that nobody knows before."""
-        url, data = (
-            copy_manifest_of_load(files.copy_manifest, uuid.uuid4().hex),
-            copy_manifest(files),
-        )
-        prefix, key = split_url(url)
-        manifest = cls(files.table, url, open_store(prefix, s3), data)
-        manifest.store.write(key, data)
-        return manifest
-
-    def check_unchanged(self) -> None:
-        """Check that the object still has the bytes that were written.
-
-        Raises:
-            ObjectChangedError: It does not.
-        """
-        if self.store.read(split_url(self.url)[1]) != self.data:
-            raise ObjectChangedError(
-                f"{self.table} was not modified: {self.url} was replaced during the COPY; find "
-                "out who did it, then run the same command again"
-            )
 
 
 def _never_null(column: WarehouseColumn) -> Sql:
