@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.redshift import judge
 from tests.support.redshift.copy import parse
-from tests.support.redshift.documented import ENCODINGS, RESERVED, TYPES
+from tests.support.redshift.documented import ENCODINGS, LEADER_NODE_FUNCTIONS, RESERVED, TYPES
 from tests.support.redshift.refused import Refused
 
 TABLES = (
@@ -198,6 +198,14 @@ def test_each_word_that_redshift_reserves_is_refused_as_a_name_without_quotes():
             judge.check(f"INSERT INTO t (n, {word}) VALUES (1, 1)")
 
 
+@pytest.mark.parametrize("function", sorted(LEADER_NODE_FUNCTIONS))
+def test_a_function_of_the_leader_node_is_refused_in_a_query_of_a_users_table(function):
+    judge.check(f'SELECT {function}(), "relname" FROM "pg_class"')
+    for table in ('"t"', '"svv_table_info"'):
+        with pytest.raises(Refused, match="not supported on Amazon Redshift tables"):
+            judge.check(f"SELECT {function}(), 1 FROM {table}")
+
+
 def test_a_reserved_word_is_refused_with_redshifts_message(on_both):
     postgres, stand_in = on_both
     sql = "CREATE TEMP TABLE v (backup varchar(9))"
@@ -249,6 +257,11 @@ def test_a_table_that_redshift_cannot_create_is_refused(definition, message):
         ("FIXEDWIDTH 'n:3' ESCAPE", "not supported with"),
         ("JSON 'auto' FILLRECORD", "FILLRECORD is not supported with JSON"),
         ("ESCAPE QUOTE '\"'", "QUOTE is only supported with CSV"),
+        ("SHAPEFILE ESCAPE", "ESCAPE is not supported with SHAPEFILE"),
+        ("MAXERROR 3 IGNOREALLERRORS", "MAXERROR is not supported with IGNOREALLERRORS"),
+        ("READRATIO 50", "READRATIO is not supported for COPY from S3"),
+        ("SSH", "SSH is not supported for COPY from S3"),
+        ("SESSION_TOKEN 'c'", "SESSION_TOKEN is not supported with IAM_ROLE"),
         ("ACCESS_KEY_ID 'a' SECRET_ACCESS_KEY 'b'", "not supported with IAM_ROLE"),
         ("FREEZE", 'syntax error at or near "freeze"'),
         ("HEADER", 'syntax error at or near "header"'),

@@ -16,7 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.support.redshift import judge
-from tests.support.redshift.documented import COPY_CONFLICTS, COPY_OPTIONS
+from tests.support.redshift.documented import COPY_CONFLICTS, COPY_OPTIONS, NOT_FROM_S3
 from tests.support.redshift.refused import Refused
 from tests.support.redshift.values import LoadError, Options, TargetColumn, convert, split_records
 
@@ -154,6 +154,8 @@ def _check_combination(words: set[str]) -> None:
         conflicts = sorted(others & words)
         if option in words and conflicts:
             raise Refused(f"{conflicts[0].upper()} is not supported with {option.upper()}", "42601")
+    for option in sorted(NOT_FROM_S3 & words):
+        raise Refused(f"{option.upper()} is not supported for COPY from S3", "42601")
     if "quote" in words and "csv" not in words:
         raise Refused("QUOTE is only supported with CSV", "42601")
 

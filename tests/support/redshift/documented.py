@@ -100,7 +100,7 @@ COPY_OPTIONS = frozenset(
     trimblanks truncatecolumns zstd
     """.split()  # noqa: SIM905 - a list with one word per line would be long
 )
-"""https://docs.aws.amazon.com/redshift/latest/dg/r_COPY.html"""
+"""https://docs.aws.amazon.com/redshift/latest/dg/r_COPY-alphabetical-parm-list.html"""
 
 COPY_CONFLICTS = (
     # https://docs.aws.amazon.com/redshift/latest/dg/copy-parameters-data-format.html
@@ -113,11 +113,19 @@ COPY_CONFLICTS = (
             "null", "readratio", "removequotes",
         },
     ),
+    ("shapefile", {"fixedwidth", "removequotes", "escape"}),
     # https://docs.aws.amazon.com/redshift/latest/dg/copy-parameters-data-conversion.html
     ("escape", {"fixedwidth"}),
-    ("removequotes", {"csv", "fixedwidth"}),
+    # https://docs.aws.amazon.com/redshift/latest/dg/copy-parameters-data-load.html
+    ("ignoreallerrors", {"maxerror", "orc", "parquet"}),
     # https://docs.aws.amazon.com/redshift/latest/dg/copy-parameters-authorization.html
-    ("iam_role", {"access_key_id", "credentials"}),
+    ("iam_role", {"access_key_id", "secret_access_key", "session_token", "credentials"}),
     ("access_key_id", {"credentials"}),
+    ("session_token", {"credentials"}),
+    # https://docs.aws.amazon.com/redshift/latest/dg/copy-parameters-data-source-s3.html
+    ("master_symmetric_key", {"credentials"}),
 )  # fmt: skip
 """Options of COPY and those that they cannot be combined with."""
+
+NOT_FROM_S3 = frozenset({"ssh", "readratio"})
+"""https://docs.aws.amazon.com/redshift/latest/dg/copy-parameters-data-source-s3.html"""

@@ -163,6 +163,16 @@ def _value(raw: bytes, column: TargetColumn, options: Options) -> str | None:
 
 
 def _decoded(raw: bytes, column: TargetColumn, options: Options) -> str:
+    # CHAR has only single-byte characters, and ACCEPTINVCHARS does not apply to it:
+    # https://docs.aws.amazon.com/redshift/latest/dg/multi-byte-character-load-errors.html
+    if column.type.startswith("character(") and not raw.isascii():
+        raise LoadError(
+            1220,
+            "Multibyte character not supported for CHAR (Hint: Try using VARCHAR)",
+            column.name,
+            column.type,
+            raw.decode("utf-8", "replace"),
+        )
     text, position = "", 0
     while position < len(raw):
         for length in (1, 2, 3, 4):
