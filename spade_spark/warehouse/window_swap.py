@@ -46,8 +46,8 @@ from spade_spark.warehouse.load_history import (
     next_log_time,
     select_history,
 )
-from spade_spark.warehouse.preflight import loadable_columns, version_problem
 from spade_spark.warehouse.sql import Identifier, Sql, identifiers
+from spade_spark.warehouse.table_requirements import loadable_columns, version_problem
 from spade_spark.warehouse.target_rows import TargetRows, WarehouseSchemas
 from spade_spark.window import Window
 

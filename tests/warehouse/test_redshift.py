@@ -19,8 +19,8 @@ from spade_spark.warehouse.guards import LoadGuards
 from spade_spark.warehouse.information_schema import WarehouseColumn
 from spade_spark.warehouse.load_history import replay_log_rows
 from spade_spark.warehouse.loader import load_tables
-from spade_spark.warehouse.preflight import loadable_columns
 from spade_spark.warehouse.rollback import undo_tables
+from spade_spark.warehouse.table_requirements import loadable_columns
 from spade_spark.warehouse.target_rows import schemas_from_settings
 from spade_spark.warehouse.window_swap import WindowSwap
 from tests.support.redshift import RedshiftServer, judge
