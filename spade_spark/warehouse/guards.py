@@ -65,6 +65,31 @@ def guard_row_count(
         )
 
 
+def guard_rows_after(rows: TargetRows, after: str, expected: int) -> None:
+    """Check that the window has exactly the rows that it should have, before the commit.
+
+    The counts of DELETE and INSERT do not show this: a trigger or a rule can keep a row that was to
+    be deleted, add rows, or move an inserted row out of the window. So can a backup that was
+    changed.
+
+    Args:
+        rows: The replaced rows.
+        after: The fingerprint of the window after the INSERT.
+        expected: The number of rows that the window should have.
+
+    Raises:
+        GuardError: It has another number of rows; the transaction must be rolled back.
+    """
+    count = int(after.partition(":")[0])
+    if count != expected:
+        raise GuardError(
+            f"{rows.table} was not modified: the window {rows.window} should have "
+            f"{pluralize(expected, 'row')} afterwards, but would have {count}: check the triggers, "
+            f"rules and row-level security of {rows.schemas.schema}.{rows.relation}, and the rows "
+            "of its backup for an undo"
+        )
+
+
 def fingerprint(session: Session, rows: TargetRows, columns: Sequence[WarehouseColumn]) -> str:
     """Return ``count:sum`` of the window's current rows, independent of their order.
 

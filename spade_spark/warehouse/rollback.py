@@ -46,7 +46,13 @@ from spade_spark.warehouse.concurrency import (
 from spade_spark.warehouse.connection import Session, UnconfirmedCommitError
 from spade_spark.warehouse.control_objects import ensure_control_objects
 from spade_spark.warehouse.dialects.base import Warehouse
-from spade_spark.warehouse.guards import LoadGuards, fingerprint, guard_row_count, run_fingerprint
+from spade_spark.warehouse.guards import (
+    LoadGuards,
+    fingerprint,
+    guard_row_count,
+    guard_rows_after,
+    run_fingerprint,
+)
 from spade_spark.warehouse.information_schema import WarehouseColumn
 from spade_spark.warehouse.load_history import (
     LoadHistory,
@@ -294,6 +300,8 @@ class _TableUndo:
                 f"{plan.backup_rows} rows, but {inserted} would have been inserted; report this "
                 "as a bug"
             )
+        after = restored or fingerprint(session, rows, columns)
+        guard_rows_after(rows, after, inserted)
         session.run(
             rows.log_key.insert(
                 rows.window,
@@ -302,7 +310,7 @@ class _TableUndo:
                 inserted=inserted,
                 ts=ts,
                 backup=backed_up.name,
-                fingerprint=restored or fingerprint(session, rows, columns),
+                fingerprint=after,
             )
         )
         return deleted, inserted, backed_up.name

@@ -37,7 +37,13 @@ from spade_spark.warehouse.connection import (
     UnconfirmedCommitError,
 )
 from spade_spark.warehouse.dialects.base import Warehouse
-from spade_spark.warehouse.guards import LoadGuards, fingerprint, guard_row_count, run_fingerprint
+from spade_spark.warehouse.guards import (
+    LoadGuards,
+    fingerprint,
+    guard_row_count,
+    guard_rows_after,
+    run_fingerprint,
+)
 from spade_spark.warehouse.information_schema import Distribution, WarehouseColumn
 from spade_spark.warehouse.load_history import (
     ReplayLogRow,
@@ -398,6 +404,15 @@ def _replace_rows(
         )
     # The fingerprint of the staged rows is valid only for the same columns.
     same_columns = staged.all_columns == all_columns
+    after = (
+        staged.fingerprint
+        if staged.fingerprint and same_columns
+        else fingerprint(session, rows, all_columns)
+    )
+    if not swap.add_to:
+        guard_rows_after(rows, after, inserted)
+    elif backed_up.count is not None:
+        guard_rows_after(rows, after, backed_up.count + inserted)
     session.run(
         rows.log_key.insert(
             swap.window,
@@ -406,11 +421,7 @@ def _replace_rows(
             inserted=inserted,
             ts=ts,
             backup=backed_up.name,
-            fingerprint=(
-                staged.fingerprint
-                if staged.fingerprint and same_columns
-                else fingerprint(session, rows, all_columns)
-            ),
+            fingerprint=after,
         )
     )
     return SwapResult(deleted, inserted)

@@ -190,6 +190,18 @@ def test_a_load_can_be_undone_after_backups_were_disabled(harness):
     assert harness.rows() == list(OLD)
 
 
+def test_an_undo_does_not_restore_rows_that_were_added_to_the_backup_outside_its_window(
+    harness, behind_redshift
+):
+    replace_login(harness)
+    behind_redshift(f"UPDATE {harness.backups}.tag__login SET time = '2001-01-01' WHERE n = 2")
+    (load,) = read_log(harness)
+    outcome = undo_with_force(harness, load)
+    assert isinstance(outcome, LoadFailed)
+    assert "should have 2 rows afterwards, but would have 1: check the trigg" in outcome.reason
+    assert harness.rows() == REPLACED
+
+
 FIRST_HALF = Window.parse("2017-11-04 13:00:00", "2017-11-04 13:29:59")
 SECOND_HALF = Window.parse("2017-11-04 13:30:00", "2017-11-04 14:00:00")
 REPLACED_BY_HALVES = [

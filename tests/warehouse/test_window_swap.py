@@ -47,6 +47,43 @@ def test_the_column_order_of_the_table_does_not_matter(harness):
     assert harness.rows(columns="time, n, extra") == [("2017-11-04 13:30:00", 5, 7)]
 
 
+DELETES_NOTHING = "CREATE RULE keep AS ON DELETE TO {0}.login DO INSTEAD NOTHING"
+TRIGGER = """
+CREATE FUNCTION {{0}}.change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {} END $$;
+CREATE TRIGGER change {} ON {{0}}.login FOR EACH ROW EXECUTE FUNCTION {{0}}.change()
+"""
+KEEPS_ROWS = TRIGGER.format("RETURN NULL;", "BEFORE DELETE")
+MOVES_ROWS = TRIGGER.format("NEW.time = '2017-11-05'; RETURN NEW;", "BEFORE INSERT")
+ADDS_ROWS = TRIGGER.format(
+    "IF pg_trigger_depth() = 1 THEN INSERT INTO {0}.login SELECT NEW.*; END IF; RETURN NEW;",
+    "AFTER INSERT",
+)
+
+
+@pytest.mark.parametrize("backup", [True, False])
+@pytest.mark.parametrize("change", [DELETES_NOTHING, KEEPS_ROWS, MOVES_ROWS, ADDS_ROWS])
+def test_a_trigger_or_rule_that_changes_which_rows_the_window_has_stops_the_load(
+    on_postgres, change, backup
+):
+    on_postgres.more_settings = {"backup": backup}
+    on_postgres.create_table()
+    on_postgres.execute(change.format(on_postgres.schema))
+    failed = on_postgres.fail_to_load(on_postgres.write_files(*NEW))
+    assert "login was not modified: " in failed.reason
+    assert on_postgres.rows() == list(OLD)
+    assert on_postgres.replay_log() == []
+
+
+def test_a_trigger_that_moves_added_rows_stops_the_load(on_postgres):
+    on_postgres.create_table()
+    files = on_postgres.write_files(*NEW)
+    on_postgres.load_table(files)
+    on_postgres.execute(MOVES_ROWS.format(on_postgres.schema))
+    failed = on_postgres.fail_to_load(files, run_tag="tag-quarantine", add_to="tag")
+    assert "should have 4 rows afterwards, but would have 2: check the triggers" in failed.reason
+    assert on_postgres.rows() == REPLACED
+
+
 def test_a_name_that_needs_quoting_is_quoted(harness):
     column = 'we"ird; drop'
     harness.execute(
