@@ -45,6 +45,16 @@ TYPES = {
 """The name of each type, by its aliases.
 https://docs.aws.amazon.com/redshift/latest/dg/c_Supported_data_types.html"""
 
+UNSUPPORTED_TYPES = frozenset(
+    {
+        "BIT", "BYTEA", "HSTORE", "JSON", "JSONB", "INET", "CIDR", "MACADDR", "SERIAL", "BIGSERIAL",
+        "SMALLSERIAL", "MONEY", "UUID", "XML", "TSVECTOR", "TSQUERY", "TXID_SNAPSHOT", "REGCLASS",
+        "OID", "INTERVAL",
+    }
+)  # fmt: skip
+"""Types of PostgreSQL that Redshift lacks.
+https://docs.aws.amazon.com/redshift/latest/dg/c_unsupported-postgresql-datatypes.html"""
+
 MAX_LENGTHS = {"CHAR": 4096, "VARCHAR": 65535, "DECIMAL": 38, "VARBYTE": 1_024_000}
 """https://docs.aws.amazon.com/redshift/latest/dg/r_Character_types.html, r_Numeric_types201.html,
 r_VARBYTE_type.html"""
