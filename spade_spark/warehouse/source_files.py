@@ -16,7 +16,7 @@ from spade_spark.runs.load_results import TableFiles
 from spade_spark.runs.manifest import copy_manifest
 from spade_spark.runs.paths import copy_manifest_of_load
 from spade_spark.settings import S3Settings
-from spade_spark.storage.base import Store, TeeReader, open_store, split_url
+from spade_spark.storage.base import Store, StoredObject, TeeReader, open_store, split_url
 from spade_spark.warehouse.redshift_copy_format import BLOCK_BYTES, blocks
 
 
@@ -29,11 +29,11 @@ class SourceFiles:
         prefixes = {split_url(file.url)[0] for file in files.files}
         self._stores = {prefix: open_store(prefix, s3) for prefix in prefixes}
 
-    def check_sizes(self) -> dict[str, str]:
+    def check_sizes(self) -> dict[str, StoredObject]:
         """Check that each file exists and has the size in the manifest.
 
         Returns:
-            The ETags by URL. A listing has those of a thousand files.
+            The objects by URL. A listing has a thousand of them.
 
         Raises:
             ObjectNotFoundError: A file is missing.
@@ -57,36 +57,38 @@ class SourceFiles:
                     f"{table} was not modified: {file.url} has {stored.size} bytes, but the run's "
                     f"manifest lists {file.size}; run the transform again under a new run tag"
                 )
-        return {url: listed[url].etag for url in self._by_url}
+        return {url: listed[url] for url in self._by_url}
 
-    def check_contents(self) -> dict[str, str]:
+    def check_contents(self) -> dict[str, StoredObject]:
         """Check each file against the manifest: the ETag, or the SHA-256 if the ETag differs.
 
         The ETag also differs if S3 has encrypted or copied the object again, and a run of an
         earlier version has no ETags.
 
         Returns:
-            The ETags by URL.
+            The objects by URL.
 
         Raises:
             ObjectNotFoundError: A file is missing.
             ObjectChangedError: A file is not the one that the transform wrote.
         """
-        etags = self.check_sizes()
-        for url, etag in etags.items():
-            if etag != self._by_url[url].etag:
-                self._check_hash(url, etag)
-        return etags
+        objects = self.check_sizes()
+        for url, stored in objects.items():
+            if stored.etag != self._by_url[url].etag:
+                self._check_hash(url, stored.etag)
+        return objects
 
-    def check_unchanged(self, etags: dict[str, str]) -> None:
-        """Check that the files still have these ETags.
+    def check_unchanged(self, objects: dict[str, StoredObject]) -> None:
+        """Check that the files are still these objects, with their ETags and times.
+
+        A file that was replaced and then put back has the same ETag, but another time.
 
         Raises:
             ObjectNotFoundError: A file is missing.
             ObjectChangedError: A file was replaced.
         """
-        for url, etag in self.check_sizes().items():
-            if etag != etags[url]:
+        for url, stored in self.check_sizes().items():
+            if stored != objects[url]:
                 raise self._changed(url)
 
     @contextmanager
@@ -136,29 +138,32 @@ class CopyManifest:
         url: Its URL.
         store: Its store.
         data: Its bytes.
+        stored: The object as it was listed after it was written.
     """
 
     table: str
     url: str
     store: Store
     data: bytes
+    stored: StoredObject
 
     @classmethod
     def write(cls, files: TableFiles, s3: S3Settings) -> CopyManifest:
         """Write the files of the run's manifest under a name that nobody can know before."""
         url = copy_manifest_of_load(files.copy_manifest, uuid.uuid4().hex)
         prefix, key = split_url(url)
-        manifest = cls(files.table, url, open_store(prefix, s3), copy_manifest(files))
-        manifest.store.write(key, manifest.data)
-        return manifest
+        store, data = open_store(prefix, s3), copy_manifest(files)
+        store.write(key, data)
+        return cls(files.table, url, store, data, next(iter(store.list(key))))
 
     def check_unchanged(self) -> None:
-        """Check that the object still has the bytes that were written.
+        """Check that the object has the bytes that were written, and was not put back.
 
         Raises:
-            ObjectChangedError: It does not.
+            ObjectChangedError: It was replaced.
         """
-        if self.store.read(split_url(self.url)[1]) != self.data:
+        key = self.stored.key
+        if self.store.read(key) != self.data or next(iter(self.store.list(key))) != self.stored:
             raise ObjectChangedError(
                 f"{self.table} was not modified: {self.url} was replaced during the COPY; find "
                 "out who replaced it, then run the same command again"

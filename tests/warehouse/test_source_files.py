@@ -8,6 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from spade_spark.errors import ObjectChangedError
+from spade_spark.warehouse.source_files import CopyManifest, SourceFiles
 from tests.warehouse.harness import NEW, OLD, REPLACED
 
 
@@ -131,3 +133,36 @@ def test_a_copy_manifest_replaced_right_before_the_copy_is_not_used(on_redshift,
     redshift.inject("^COPY", "call", function=redirect)
     assert "was replaced during the COPY" in on_redshift.fail_to_load(files).reason
     assert on_redshift.rows() == list(OLD)
+
+
+def put_back(harness, url):
+    """Replace an object, then write its bytes again, until S3 shows a later time."""
+    original, key = read(harness, url), key_of(harness, url)
+
+    def last_modified():
+        return harness.client.head_object(Bucket=harness.bucket, Key=key)["LastModified"]
+
+    before = last_modified()
+    write(harness, url, b"evil")
+    while last_modified() == before:
+        write(harness, url, original)
+
+
+def test_a_file_that_was_replaced_and_put_back_during_the_copy_is_noticed(on_redshift):
+    on_redshift.create_table()
+    files = on_redshift.write_files(*NEW)
+    source_files = SourceFiles(files, on_redshift.s3)
+    objects = source_files.check_contents()
+    source_files.check_unchanged(objects)
+    put_back(on_redshift, files.files[0].url)
+    with pytest.raises(ObjectChangedError, match="is not the file that the transform wrote"):
+        source_files.check_unchanged(objects)
+
+
+def test_a_copy_manifest_that_was_replaced_and_put_back_during_the_copy_is_noticed(on_redshift):
+    on_redshift.create_table()
+    manifest = CopyManifest.write(on_redshift.write_files(*NEW), on_redshift.s3)
+    manifest.check_unchanged()
+    put_back(on_redshift, manifest.url)
+    with pytest.raises(ObjectChangedError, match="was replaced during the COPY"):
+        manifest.check_unchanged()

@@ -192,12 +192,12 @@ class Redshift:
         if not files.files:
             return {}
         source_files = SourceFiles(files, self.s3)
-        etags = source_files.check_contents()
+        objects = source_files.check_contents()
         manifest = CopyManifest.write(files, self.s3)
         try:
             with session.transaction():
                 session.run(self.copy(stage, columns, replace(files, copy_manifest=manifest.url)))
-                source_files.check_unchanged(etags)
+                source_files.check_unchanged(objects)
                 manifest.check_unchanged()
         except StatementError as error:
             errors = load_errors.read(session, self.s3, columns)
