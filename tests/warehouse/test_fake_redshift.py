@@ -171,10 +171,10 @@ def test_fnv_hash_depends_on_its_seed_and_the_hash_of_null_is_null(cursor):
     assert cursor.fetchone() == (True, False, False, False, None)
 
 
-def test_names_are_stored_in_lower_case(cursor):
-    cursor.execute('CREATE TEMP TABLE "Upper" ("Name" integer)')
-    cursor.execute('SELECT name FROM "UPPER"')
-    assert cursor.description[0].name == "name"
+def test_the_ascii_letters_of_names_are_stored_in_lower_case(cursor):
+    cursor.execute('CREATE TEMP TABLE "Upper" ("Name" integer, "ÉTÉ" integer)')
+    cursor.execute('SELECT name, * FROM "UPPER"')
+    assert [column.name for column in cursor.description] == ["name", "name", "ÉtÉ"]
 
 
 def test_lock_needs_a_transaction(redshift):

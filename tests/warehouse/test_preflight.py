@@ -524,14 +524,21 @@ def test_the_columns_that_the_fingerprint_leaves_out_are_named(on_redshift, behi
     ]
 
 
-def test_names_are_folded_to_lower_case_on_redshift(on_redshift):
-    on_redshift.create_table()
-    upper = Table("Login", 3, (Column("t", "TIME", "f@timestamp@unix"), Column("n", "N", "int")))
+def test_the_ascii_letters_of_names_are_folded_to_lower_case_on_redshift(on_redshift):
+    on_redshift.create_table(
+        columns={"time": "timestamp", "n": "integer", "ÉTÉ": "integer"}, rows=()
+    )
+    outbound = (
+        Column("t", "TIME", "f@timestamp@unix"),
+        Column("n", "N", "int"),
+        Column("é", "ÉTÉ", "int"),
+    )
+    upper = Table("Login", 3, outbound)
     on_redshift.execute(
         f"INSERT INTO {on_redshift.control}.table_version VALUES ('Login', 3, '2017-01-01')"
     )
     (status,) = check(on_redshift, upper)
-    assert [column.name for column in status.columns] == ["time", "n"]
+    assert [column.name for column in status.columns] == ["time", "n", "ÉtÉ"]
 
 
 def test_a_warehouse_is_recognized_by_its_version(on_postgres, redshift, s3_settings):

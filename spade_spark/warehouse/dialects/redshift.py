@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from string import ascii_lowercase, ascii_uppercase
 
 from spade_spark.errors import CopyError, WarehouseError
 from spade_spark.runs.load_results import TableFiles
@@ -37,8 +38,11 @@ _NUMBER = re.compile("smallint|integer|bigint|real|double precision|numeric")
 
 _AZ64 = re.compile("smallint|integer|bigint|numeric|date|timestamp")
 
-# https://docs.aws.amazon.com/redshift/latest/dg/viewing-distribution-styles.html
+# The values of RELEFFECTIVEDISTSTYLE, and of RELDISTSTYLE, in which 9 is AUTO:
+# https://docs.aws.amazon.com/redshift/latest/dg/r_PG_CLASS_INFO.html
 _STYLES = {0: "EVEN", 1: "KEY", 8: "ALL", 11: "EVEN", 12: "KEY"}
+
+_ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 _MAX_VARCHAR_BYTES = 65535
 _MAX_CHAR_BYTES = 4096
@@ -66,8 +70,11 @@ class Redshift:
     max_name_bytes: int = 127  # https://docs.aws.amazon.com/redshift/latest/dg/r_names.html
 
     def fold(self, name: str) -> str:
-        """Return the name in lower case, which is how Redshift stores names by default."""
-        return name.lower()
+        """Return the name with its ASCII letters in lower case, as Redshift stores it by default.
+
+        https://docs.aws.amazon.com/redshift/latest/dg/r_names.html
+        """
+        return name.translate(_ASCII_LOWER)
 
     def has_roles(self, session: Session) -> bool:
         """Whether roles are granted to the user, who can see them, unlike those of other users.
@@ -364,7 +371,11 @@ def _distribution(style: int, current: int | None, key: str) -> Distribution | N
 def _encoding(column: WarehouseColumn) -> str:
     """Return the encoding that is documented as the default of the type; RAW suits all types.
 
-    https://docs.aws.amazon.com/redshift/latest/dg/c_Compression_encodings.html
+    The documentation of CREATE TABLE names AZ64 as the default of TIME and TIMETZ too, but that of
+    the encodings does not list them among the types of AZ64.
+
+    - https://docs.aws.amazon.com/redshift/latest/dg/c_Compression_encodings.html
+    - https://docs.aws.amazon.com/redshift/latest/dg/r_CREATE_TABLE_NEW.html
     """
     if column.is_text:
         return "LZO"

@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 from tests.support.redshift import judge
 from tests.support.redshift.documented import COPY_CONFLICTS, COPY_OPTIONS, NOT_FROM_S3
 from tests.support.redshift.refused import Refused
+from tests.support.redshift.sql import stored_name
 from tests.support.redshift.values import LoadError, Options, TargetColumn, convert, split_records
 
 _TOKEN = re.compile(r"\s*('(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\w+|[(),.])")
@@ -99,12 +100,12 @@ def parse(sql: str) -> Copy:
     columns: list[str] = []
     if token == "(":
         while token != ")":
-            columns.append(next(tokens).strip('"').replace('""', '"').lower())
+            columns.append(stored_name(next(tokens).strip('"').replace('""', '"')))
             token = next(tokens)
         token = next(tokens)
     if token.lower() != "from":
         raise Refused(f'syntax error at or near "{token}"', "42601")
-    copy = Copy(table.lower(), tuple(columns), _string(next(tokens)), Options())
+    copy = Copy(stored_name(table), tuple(columns), _string(next(tokens)), Options())
     words = list(tokens)
     _check_combination({word.lower() for word in words})
     tokens = iter(words)

@@ -149,11 +149,19 @@ def _as_postgres_command(sql: str) -> str:
     )
 
 
+def stored_name(name: str) -> str:
+    """Return the name with its ASCII letters in lower case.
+
+    https://docs.aws.amazon.com/redshift/latest/dg/r_names.html
+    """
+    return re.sub("[A-Z]+", lambda letters: letters[0].lower(), name)
+
+
 def _folded(quoted: str, tables: set[str]) -> str:
-    """Return a quoted name in lower case, with the schema of a system table added."""
+    """Return a quoted name as it is stored, with the schema of a system table added."""
     if not quoted.startswith('"'):
         return quoted
-    name = quoted.lower()
+    name = stored_name(quoted)
     return f"redshift_system.{name}" if name.strip('"') in tables else name
 
 
