@@ -46,7 +46,7 @@ _POSTGRES_SESSION = {
 }
 _REDSHIFT_SESSION = {"extra_float_digits": "2"}
 # libpq's message in all versions. Redshift's requests 13 and 14 are not part of PostgreSQL.
-# https://github.com/psycopg/psycopg2/issues/1758
+# https://github.com/jazzband/django-redshift-backend/issues/146
 # https://docs.aws.amazon.com/redshift/latest/dg/r_CREATE_USER.html
 _UNKNOWN_AUTHENTICATION = re.compile(r"authentication method \d+ not supported")
 _FIRST_POSTGRES = 80100  # Redshift reports version 8.0.2

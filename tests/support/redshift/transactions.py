@@ -38,7 +38,10 @@ class Isolation(Enum):
 
     ``SERIALIZABLE`` refuses dependencies between transactions that no serial order can have.
     ``SNAPSHOT`` refuses UPDATE and DELETE of rows that another transaction has changed since the
-    snapshot. INSERT and COPY into one table do not wait for each other there.
+    snapshot. INSERT and COPY into one table share a lock there: they can be deadlocked with a
+    later UPDATE or DELETE (c_write_readwrite.html), but do not wait for each other to end
+    (r_Serializable_isolation_example.html). The manual gives SNAPSHOT "protection against update
+    and delete conflicts" (r_CREATE_DATABASE.html), but not the error.
     ``SNAPSHOT_BY_TABLE`` is stricter than documented: it refuses UPDATE and DELETE in a table that
     another transaction has written since the snapshot.
     """
