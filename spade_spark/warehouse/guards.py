@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spade_spark.errors import GuardError
 from spade_spark.formatting import pluralize
-from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.information_schema import WarehouseColumn
-from spade_spark.warehouse.sql import Sql
 from spade_spark.warehouse.target_rows import TargetRows
 
 
@@ -88,22 +84,3 @@ def guard_rows_after(rows: TargetRows, after: str, expected: int) -> None:
             f"rules and row-level security of {rows.schemas.schema}.{rows.relation}, and the rows "
             "of its backup for an undo"
         )
-
-
-def fingerprint(session: Session, rows: TargetRows, columns: Sequence[WarehouseColumn]) -> str:
-    """Return ``count:sum`` of the window's current rows, independent of their order.
-
-    The sum adds up a 64-bit hash of each row. An accidental change almost always changes it.
-
-    Args:
-        session: The session to use.
-        rows: The rows.
-        columns: The columns to hash, in the table's order.
-    """
-    return run_fingerprint(session, rows.fingerprint(columns))
-
-
-def run_fingerprint(session: Session, query: Sql) -> str:
-    """Return the result of a query for a fingerprint as ``count:sum``."""
-    ((count, total),) = session.rows(query)
-    return f"{count}:{int(total or 0)}"

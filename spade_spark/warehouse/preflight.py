@@ -261,7 +261,7 @@ class _PreflightChecker:
             )
         if replay_log.TABLE_NAME in catalog.control_columns:
             names = [column.name for column in catalog.control_columns[replay_log.TABLE_NAME]]
-            problems += filter(None, [replay_log.column_problem(control, names)])
+            problems += replay_log.column_problems(control, names)
         return problems
 
     def table_problems(

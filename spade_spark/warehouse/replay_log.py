@@ -160,22 +160,22 @@ def add_columns(control: str, columns: Iterable[str] = ADDED_COLUMNS) -> tuple[S
     )
 
 
-def column_problem(control: str, existing: Iterable[str]) -> str:
-    """Say what to do about a replay log that lacks columns; empty if it has all of them."""
+def column_problems(control: str, existing: Iterable[str]) -> list[str]:
+    """Say what to do about a replay log that lacks columns."""
     log = f"{control}.{TABLE_NAME}"
     missing = missing_columns(existing)
     if not missing:
-        return ""
+        return []
     if set(ADDED_COLUMNS).issuperset(missing):
         statements = "; ".join(map(str, add_columns(control, missing)))
-        return (
+        return [
             f"an older version of spade-spark created {log}; to upgrade it, give --migrate to "
             f"spade-spark replay or undo, or run: {statements}"
-        )
-    return (
+        ]
+    return [
         f"{log} has no column {', '.join(missing)}, so it is not a replay log: correct "
         "warehouse.control"
-    )
+    ]
 
 
 def version(session: Session, control: str, table: str) -> int | None:

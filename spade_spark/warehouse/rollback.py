@@ -48,10 +48,8 @@ from spade_spark.warehouse.control_objects import ensure_control_objects
 from spade_spark.warehouse.dialects.base import Warehouse
 from spade_spark.warehouse.guards import (
     LoadGuards,
-    fingerprint,
     guard_row_count,
     guard_rows_after,
-    run_fingerprint,
 )
 from spade_spark.warehouse.information_schema import WarehouseColumn
 from spade_spark.warehouse.load_history import (
@@ -63,7 +61,12 @@ from spade_spark.warehouse.load_history import (
 from spade_spark.warehouse.retry_policies import TABLE_RETRIES, with_remediation_hint
 from spade_spark.warehouse.sql import Sql, identifiers
 from spade_spark.warehouse.table_attempts import ProgressCallback, TableAttempts
-from spade_spark.warehouse.target_rows import TargetRows, WarehouseSchemas, schemas_from_settings
+from spade_spark.warehouse.target_rows import (
+    TargetRows,
+    WarehouseSchemas,
+    read_fingerprint,
+    schemas_from_settings,
+)
 
 _FORCED = "or use --force to restore the older rows and back up the current ones"
 
@@ -291,7 +294,7 @@ class _TableUndo:
         columns = information_schema.columns(session, rows.schemas.schema, rows.relation)
         # Computed before the DELETE if possible: on Redshift, other writers wait from then on.
         query = plan.backup_fingerprint(columns)
-        restored = run_fingerprint(session, query) if query else ""
+        restored = read_fingerprint(session, query) if query else ""
         deleted = delete_rows(session, rows, backed_up)
         inserted = session.run(plan.insert())
         if inserted != plan.backup_rows:
@@ -300,7 +303,7 @@ class _TableUndo:
                 f"{plan.backup_rows} rows, but {inserted} would have been inserted; report this "
                 "as a bug"
             )
-        after = restored or fingerprint(session, rows, columns)
+        after = restored or read_fingerprint(session, rows.fingerprint(columns))
         guard_rows_after(rows, after, inserted)
         session.run(
             rows.log_key.insert(
@@ -434,11 +437,11 @@ def _check_fingerprint(
     Raises:
         GuardError: They are not.
     """
-    current = fingerprint(session, rows, columns)
+    current = read_fingerprint(session, rows.fingerprint(columns))
     if current == load.fingerprint:
         return
     for query in rows.earlier_fingerprints(columns):
-        if run_fingerprint(session, query) == load.fingerprint:
+        if read_fingerprint(session, query) == load.fingerprint:
             return
     had, has = (text.partition(":")[0] or "?" for text in (load.fingerprint, current))
     raise GuardError(

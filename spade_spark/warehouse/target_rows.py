@@ -127,5 +127,14 @@ class TargetRows:
         return [column for column in columns if self.warehouse.can_hash(column)]
 
 
+def read_fingerprint(session: Session, query: Sql) -> str:
+    """Run a query for a fingerprint; return ``count:sum``, independent of the order of the rows.
+
+    The sum adds up a 64-bit hash of each row. An accidental change almost always changes it.
+    """
+    ((count, total),) = session.rows(query)
+    return f"{count}:{int(total or 0)}"
+
+
 def _sum_of_hashes(row_hash: Sql, source: Sql) -> Sql:
     return Sql("SELECT COUNT(*), SUM(", row_hash, ") FROM ", source)

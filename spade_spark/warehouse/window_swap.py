@@ -39,10 +39,8 @@ from spade_spark.warehouse.connection import (
 from spade_spark.warehouse.dialects.base import Warehouse
 from spade_spark.warehouse.guards import (
     LoadGuards,
-    fingerprint,
     guard_row_count,
     guard_rows_after,
-    run_fingerprint,
 )
 from spade_spark.warehouse.information_schema import Distribution, WarehouseColumn
 from spade_spark.warehouse.load_history import (
@@ -54,7 +52,7 @@ from spade_spark.warehouse.load_history import (
 )
 from spade_spark.warehouse.sql import Identifier, Sql, identifiers
 from spade_spark.warehouse.table_requirements import loadable_columns, version_problem
-from spade_spark.warehouse.target_rows import TargetRows, WarehouseSchemas
+from spade_spark.warehouse.target_rows import TargetRows, WarehouseSchemas, read_fingerprint
 from spade_spark.window import Window
 
 
@@ -319,7 +317,7 @@ def with_fingerprint(swap: WindowSwap, staged: StagedRows) -> StagedRows:
     query = swap.staged_fingerprint(staged.columns, all_columns)
     if query is None:
         return staged
-    value = run_fingerprint(session, query)
+    value = read_fingerprint(session, query)
     return replace(staged, all_columns=all_columns, fingerprint=value)
 
 
@@ -407,7 +405,7 @@ def _replace_rows(
     after = (
         staged.fingerprint
         if staged.fingerprint and same_columns
-        else fingerprint(session, rows, all_columns)
+        else read_fingerprint(session, rows.fingerprint(all_columns))
     )
     if not swap.add_to:
         guard_rows_after(rows, after, inserted)

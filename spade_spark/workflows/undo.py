@@ -193,8 +193,7 @@ class _UndoRunner:
         """Say what is missing in a replay log that exists, since it has loads."""
         control = self.settings.warehouse.control
         columns = information_schema.columns(session, control, replay_log.TABLE_NAME)
-        problem = replay_log.column_problem(control, [column.name for column in columns])
-        return [problem] if problem else []
+        return replay_log.column_problems(control, [column.name for column in columns])
 
     def _plan(
         self, session: Session, schemas: WarehouseSchemas, step: UndoStep

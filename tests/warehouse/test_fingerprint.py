@@ -8,10 +8,10 @@ import pytest
 
 from spade_spark.warehouse import information_schema
 from spade_spark.warehouse.connection import Session
-from spade_spark.warehouse.guards import LoadGuards, fingerprint
+from spade_spark.warehouse.guards import LoadGuards
 from spade_spark.warehouse.load_history import replay_log_rows
 from spade_spark.warehouse.rollback import undo_tables
-from spade_spark.warehouse.target_rows import TargetRows
+from spade_spark.warehouse.target_rows import TargetRows, read_fingerprint
 from tests.warehouse.harness import (
     COLUMNS,
     FAST_RETRIES,
@@ -61,7 +61,7 @@ def logged_and_current(harness: WarehouseHarness) -> tuple[str, str]:
     with Session(harness.warehouse.connection_info) as session:
         columns = information_schema.columns(session, harness.schema, "login")
         logged = replay_log_rows(session, harness.control)[-1].fingerprint
-        return logged, fingerprint(session, rows, columns)
+        return logged, read_fingerprint(session, rows.fingerprint(columns))
 
 
 def hashed_while_locked(statements: list[str]) -> bool:
