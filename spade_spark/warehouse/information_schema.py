@@ -180,6 +180,8 @@ def grants_by_table(session: Session, schema: str, tables: Iterable[str]) -> dic
     """Return the user's privileges on those of ``tables`` that exist.
 
     https://docs.aws.amazon.com/redshift/latest/dg/r_HAS_TABLE_PRIVILEGE.html takes a table's name.
+    The page says that it returns a string, but dbt uses the result as a Boolean:
+    https://github.com/dbt-labs/dbt-redshift/blob/main/dbt/include/redshift/macros/adapters/apply_grants.sql
     """
     name = 'quote_ident("n"."nspname") || \'.\' || quote_ident("c"."relname")'
     found: dict[str, TableGrants] = {}

@@ -197,6 +197,7 @@ def test_lock_needs_a_transaction(redshift):
         ("timestamp without time zone", b"2017-02-30 00:00:00", "Invalid timestamp"),
         ("character varying(3)", b"\xc3\xa9\xc3\xa9", "String length exceeds DDL length"),
         ("character varying(3)", b"\xff", "Multibyte character not supported"),
+        ("character varying(3)", b"x" * (4 * 1024 * 1024 + 1), "Input line is not valid"),
         ("character(3)", "é".encode(), "Multibyte character not supported for CHAR"),
     ],
 )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 
+_MAX_ROW_BYTES = 4 << 20  # https://docs.aws.amazon.com/redshift/latest/dg/r_COPY.html
 _RANGES = {"smallint": 15, "integer": 31, "bigint": 63}
 _INTEGER_NAMES = {"smallint": "Short", "integer": "Integer", "bigint": "Long"}
 _BOOLEANS = {"t": "t", "true": "t", "y": "t", "yes": "t", "1": "t"} | {
@@ -134,6 +135,8 @@ def convert(record: bytes, columns: list[TargetColumn], options: Options) -> lis
     Raises:
         LoadError: A value does not fit its column.
     """
+    if len(record) > _MAX_ROW_BYTES:
+        raise LoadError(1216, "Input line is not valid")
     fields = split_fields(record, options)
     if len(fields) > len(columns):
         raise LoadError(1202, "Extra column(s) found")
