@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -18,6 +18,7 @@ from spade_spark.warehouse.dialects.base import Warehouse
 from spade_spark.warehouse.information_schema import (
     Distribution,
     SchemaGrants,
+    TableGrants,
     WarehouseColumn,
 )
 from spade_spark.warehouse.privileges import Privileges, problems_and_warnings
@@ -181,7 +182,8 @@ class _PreflightChecker:
             columns, table_problems = self.table_problems(catalog, table, versions)
             problems += table_problems
             relation = self.warehouse.fold(table.name)
-            if not table_problems and (warnings or catalog.privileges.tables[relation].select):
+            grants = catalog.privileges.tables.get(relation)
+            if not table_problems and (warnings or (grants and grants.select)):
                 passed.append((table, columns))
         statuses, count_problems = self.statuses(catalog, passed)
         problems += count_problems
@@ -206,9 +208,9 @@ class _PreflightChecker:
             privileges=Privileges(
                 schemas=schema_grants,
                 database=information_schema.database_grants(session),
-                tables=information_schema.grants_by_table(session, schema, relations),
-                control=information_schema.grants_by_table(
-                    session, control, (*control_tables, *lock_tables)
+                tables=_table_grants(session, schema, schema_grants, relations),
+                control=_table_grants(
+                    session, control, schema_grants, (*control_tables, *lock_tables)
                 ),
             ),
         )
@@ -229,8 +231,9 @@ class _PreflightChecker:
             the other problems.
         """
         control = self.schemas.control
+        exists = replay_log.VERSIONS_TABLE in catalog.control_columns
         grants = catalog.privileges.control.get(replay_log.VERSIONS_TABLE)
-        if grants is None or not (grants.select or try_anyway):
+        if not exists or not (try_anyway or (grants and grants.select)):
             return None, []
         try:
             names = [table.name for table in tables]
@@ -364,3 +367,15 @@ class _PreflightChecker:
         if version == table.version:
             return []
         return [version_problem(self.schemas.control, table.name, table.version, version)]
+
+
+def _table_grants(
+    session: Session,
+    schema: str,
+    schema_grants: Mapping[str, SchemaGrants],
+    tables: Iterable[str],
+) -> Mapping[str, TableGrants]:
+    """Return the privileges on tables; none without USAGE, since HAS_TABLE_PRIVILEGE then fails."""
+    if not schema_grants[schema].usage:
+        return {}
+    return information_schema.grants_by_table(session, schema, tables)

@@ -21,8 +21,9 @@ class Privileges:
     Attributes:
         schemas: On each existing schema.
         database: In the database.
-        tables: On each existing target table, by its name in the warehouse.
-        control: On each existing control table.
+        tables: On each existing target table, by its name in the warehouse; none without USAGE on
+            its schema.
+        control: On each existing control table, likewise.
     """
 
     schemas: Mapping[str, SchemaGrants]
@@ -51,8 +52,9 @@ class Privileges:
             for schema in (schemas.schema, schemas.control)
             if not self.schemas[schema].usage
         ]
-        missing += self._missing_on_control_tables(schemas.control)
-        missing += self._missing_on_lock_tables(schemas.control, locks)
+        if self.schemas[schemas.control].usage:
+            missing += self._missing_on_control_tables(schemas.control)
+            missing += self._missing_on_lock_tables(schemas.control, locks)
         if backup_schema:
             missing += backup.write_problems(
                 backup_schema,

@@ -15,6 +15,7 @@ from spade_spark.warehouse.connection import Session
 from tests.docs.pages import DOCS, blocks
 from tests.support.redshift import RedshiftServer
 from tests.warehouse.harness import NEW, OLD, REPLACED, WarehouseHarness
+from tests.warehouse.test_preflight import problems
 from tests.warehouse.test_sql_names import check, undo
 
 
@@ -49,20 +50,64 @@ def documented_privileges(harness: WarehouseHarness, user: str) -> list[str]:
     return [statement.strip() for statement in text.split(";") if statement.strip()]
 
 
-def test_a_user_with_the_documented_privileges_plans_loads_undoes_and_prunes(
-    administrator, database
-):
-    user = f"loader_{uuid.uuid4().hex[:8]}"
-    administrator.create_table()
+def single_privileges(statements: list[str]) -> list[str]:
+    """Return each privilege on each object of the GRANTs: ``SELECT ON infra.table_version``."""
+    grant = re.compile(r"GRANT (.+) ON ((?:DATABASE |(?:ALL TABLES IN )?SCHEMA )?)(.+) TO \w+")
+    return [
+        f"{privilege} ON {kind}{name}"
+        for privileges, kind, names in (
+            match.groups() for match in map(grant.fullmatch, statements) if match
+        )
+        for privilege in privileges.split(", ")
+        for name in names.split(", ")
+    ]
+
+
+@pytest.fixture
+def run_as_administrator(database):
+    """Runs statements in PostgreSQL, behind the stand-in."""
     with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
-        for statement in (f"CREATE ROLE {user} LOGIN", *documented_privileges(administrator, user)):
-            cursor.execute(statement)
-        connection.commit()
-    limited = WarehouseHarness.__new__(WarehouseHarness)
+        connection.autocommit = True
+
+        def run(*statements: str) -> None:
+            for statement in statements:
+                cursor.execute(statement)
+
+        yield run
+
+
+@pytest.fixture
+def user(administrator, run_as_administrator):
+    """A user with the documented privileges."""
+    name = f"loader_{uuid.uuid4().hex[:8]}"
+    administrator.create_table()
+    run_as_administrator(f"CREATE ROLE {name} LOGIN", *documented_privileges(administrator, name))
+    return name
+
+
+@pytest.fixture
+def limited(administrator, user):
+    """The harness as that user."""
+    harness = WarehouseHarness.__new__(WarehouseHarness)
     url = administrator.url.replace("//postgres@", f"//{user}@")
     url = url.replace("//postgres:", f"//{user}:")
-    limited.__dict__.update(administrator.__dict__, url=url)
+    harness.__dict__.update(administrator.__dict__, url=url)
+    return harness
 
+
+def test_each_documented_privilege_is_necessary(administrator, run_as_administrator, user, limited):
+    privileges = single_privileges(documented_privileges(administrator, user))
+    assert len(privileges) == 10
+    for privilege in privileges:
+        run_as_administrator(f"REVOKE {privilege} FROM {user}")
+        assert any(privilege.split()[0] in problem for problem in problems(limited)), privilege
+        run_as_administrator(f"GRANT {privilege} TO {user}")
+    check(limited)
+
+
+def test_a_user_with_the_documented_privileges_plans_loads_undoes_and_prunes(
+    administrator, limited
+):
     check(limited)
     limited.load_table(limited.write_files(*NEW))
     assert administrator.rows() == REPLACED
