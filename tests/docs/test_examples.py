@@ -20,8 +20,8 @@ from spade_spark.settings import Settings
 from spade_spark.streams.config import read_entries
 from spade_spark.streams.validation import validate
 from spade_spark.transform.transformers.registry import is_transformer
-from tests.docs.harness import Servers, comparable, output_of, same_output
-from tests.docs.pages import README, all_pages, blocks, examples, inline_code, name_of
+from tests.docs.harness import Servers, comparable, same_output
+from tests.docs.pages import README, all_pages, blocks, inline_code, name_of
 from tests.docs.settings_reference import settings as defaults
 
 if sys.version_info >= (3, 11):
@@ -208,15 +208,3 @@ def test_examples_print_what_the_page_shows(servers, page, tmp_path):
     shown = page.read_text("utf-8")
     printed = servers.run_examples(shown, tmp_path)
     assert comparable(printed) == comparable(shown), "run `make docs` and check the difference"
-
-
-@pytest.mark.slow
-def test_the_documented_grants_are_all_that_a_replay_needs(servers, tmp_path, monkeypatch):
-    (grants,) = examples("redshift.md", "Prepare the warehouse", "sql")
-    plan = "plan '2017-11-03 10:00:00' '2017-11-03 12:59:59' --all-tables --json --conf replay.toml"
-    with servers.environment(tmp_path) as url:
-        servers.execute(url, "CREATE ROLE loader LOGIN; " + grants)
-        monkeypatch.setenv("SPADE_RSURL", url.replace("postgres@", "loader@"))
-        assert json.loads(output_of(f"spade-spark {plan}"))["problems"] == []
-        servers.execute(url, "REVOKE DELETE ON physical.login FROM loader")
-        assert "DELETE" in str(json.loads(output_of(f"spade-spark {plan}"))["problems"])
