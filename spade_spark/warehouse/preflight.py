@@ -172,6 +172,7 @@ class _PreflightChecker:
             session, self.warehouse, missing, check_privileges=self.check_privileges
         )
         problems += self.control_problems(catalog)
+        problems += self.name_problems(tables)
         problems += denied
         versions, version_problems = self.read_versions(
             session, catalog, tables, try_anyway=bool(warnings)
@@ -250,6 +251,19 @@ class _PreflightChecker:
                 ("control", self.schemas.control),
             )
             if schema not in grants
+        ]
+
+    def name_problems(self, tables: Sequence[Table]) -> list[str]:
+        """Find tables that have one name in the warehouse: each would replace the other's rows."""
+        by_relation: dict[str, list[str]] = {}
+        for table in tables:
+            by_relation.setdefault(self.warehouse.fold(table.name), []).append(table.name)
+        return [
+            f"{' and '.join(names)} are one table in {self.warehouse.name}, "
+            f"{self.schemas.schema}.{relation}, which does not distinguish upper and lower case: "
+            "leave all but one out of the replay"
+            for relation, names in by_relation.items()
+            if len(names) > 1
         ]
 
     def control_problems(self, catalog: _Catalog) -> list[str]:

@@ -11,6 +11,7 @@ from spade_spark.warehouse import information_schema, replay_log
 from spade_spark.warehouse.connection import Session
 from spade_spark.warehouse.dialects.base import Warehouse
 from spade_spark.warehouse.information_schema import WarehouseColumn
+from spade_spark.warehouse.table_lock import PREFIX as LOCK_TABLE_PREFIX
 from spade_spark.warehouse.target_rows import WarehouseSchemas
 
 
@@ -47,6 +48,11 @@ def match_columns(
         return (), [
             f"the table {target} does not exist: create it, or leave {table} out of the replay"
         ]
+    if is_control_table(schemas, warehouse.fold(table)):
+        return (), [
+            f"{target} is a control table of spade-spark, whose rows must not be replaced: set "
+            f"warehouse.control to another schema, or leave {table} out of the replay"
+        ]
     existing = {column.name: column for column in columns}
     names = [warehouse.fold(name) for name in outbound]
     problems = [
@@ -74,6 +80,14 @@ def match_columns(
             f"one of that type, correct warehouse.time_column, or leave {table} out of the replay"
         )
     return matched, problems
+
+
+def is_control_table(schemas: WarehouseSchemas, relation: str) -> bool:
+    """Whether the table is one that this program keeps in the schema of the control tables."""
+    names = (replay_log.TABLE_NAME, replay_log.VERSIONS_TABLE)
+    return schemas.schema == schemas.control and (
+        relation in names or relation.startswith(LOCK_TABLE_PREFIX)
+    )
 
 
 def version_problem(control: str, table: str, replayed: int, version: int | None) -> str:

@@ -173,6 +173,23 @@ def test_a_prune_refuses_a_table_that_is_not_a_backup_of_the_load(harness, name)
     assert harness.rows("secret") == list(OLD)
 
 
+def test_a_backup_is_dropped_in_the_transaction_that_locks_its_table(on_redshift, redshift):
+    """So an undo that has found the backup can still read it."""
+    replace_login(on_redshift)
+    later = datetime.now(timezone.utc) + timedelta(days=1)
+    with Session(on_redshift.warehouse.connection_info) as session:
+        (backup,) = backups_before(session, on_redshift.warehouse, on_redshift.schemas, later)
+        redshift.clear_faults()
+        drop(session, on_redshift.warehouse, on_redshift.schemas, backup)
+    begin = redshift.statements.index("BEGIN")
+    assert redshift.statements[begin:] == [
+        "BEGIN",
+        f'LOCK TABLE "{on_redshift.control}"."replay_lock_login"',
+        f'DROP TABLE "{on_redshift.backups}"."tag__login"',
+        "COMMIT",
+    ]
+
+
 def test_a_load_can_be_undone_after_backups_were_disabled(harness):
     replace_login(harness)
     disabled = harness.settings.model_copy(update={"backup": False})

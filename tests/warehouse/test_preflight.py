@@ -100,6 +100,35 @@ def test_rows_are_counted_for_tables_of_the_same_name_in_another_case(on_postgre
     assert (lower.rows, upper.rows) == (2, 0)
 
 
+def test_tables_whose_names_differ_only_in_case_are_refused_on_redshift(on_redshift):
+    """They are one table there, so that the rows of one would be lost."""
+    on_redshift.create_table("login")
+    on_redshift.execute(
+        f"INSERT INTO {on_redshift.control}.table_version VALUES ('Login', 3, '2017-01-01')"
+    )
+    tables = [LOGIN, Table("Login", 3, LOGIN.columns)]
+    (problem,) = problems(on_redshift, *tables)
+    assert problem.startswith(
+        f"login and Login are one table in Redshift, {on_redshift.schema}.login"
+    )
+
+
+@pytest.mark.parametrize("name", ["replay", "table_version", "replay_lock_login"])
+def test_a_control_table_is_not_a_target(harness, name):
+    harness.more_settings = {"control": harness.schema}
+    harness.execute(
+        f"CREATE TABLE {harness.schema}.table_version "
+        "(name varchar(100), version integer, ts timestamp)"
+    )
+    harness.create_control_objects("login")
+    harness.execute(
+        f"INSERT INTO {harness.schema}.table_version VALUES ('{name}', 3, '2017-01-01')"
+    )
+    refusal = f"{harness.schema}.{name} is a control table of spade-spark"
+    assert any(refusal in problem for problem in problems(harness, Table(name, 3, LOGIN.columns)))
+    assert refusal in harness.fail_to_load(harness.write_files(*NEW, table=name)).reason
+
+
 def test_all_problems_of_all_tables_are_reported_at_once(harness):
     harness.create_table("login", columns={"time": "timestamp", "n": "integer"}, rows=(), version=2)
     harness.create_table("newer")
