@@ -251,7 +251,7 @@ def build_manifest(
 def check_location(manifest: Manifest, run_tag: str) -> None:
     """Check that a manifest belongs to the run and names only objects of the run.
 
-    Whoever can write the manifest could otherwise have other objects loaded.
+    Otherwise, a writer of the manifest could have other objects loaded.
 
     Raises:
         InputError: It does not.
