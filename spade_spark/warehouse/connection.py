@@ -124,7 +124,14 @@ class Session:
         """Run a query; return all its rows, which must fit in memory."""
         with self._cursor(statement) as cursor:
             cursor.execute(statement.sql())
-            return list(cursor.fetchall())
+            try:
+                return list(cursor.fetchall())
+            except ValueError as error:
+                # For example a timestamp before Christ, which Python cannot represent.
+                raise StatementError(
+                    f"the result has a value that cannot be read: {error} (in: "
+                    f"{_shorten(str(statement))})"
+                ) from None
 
     def copy_in(self, statement: Sql, stream: Readable) -> int:
         """Run ``COPY ... FROM STDIN`` with ``stream``; return the number of rows copied."""

@@ -107,6 +107,8 @@ class ConnectionInfo:
                 "the warehouse URL must look like postgres://USER:PASSWORD@HOST:PORT/DATABASE "
                 "(percent-encode special characters in the password)"
             )
+        if "\0" in unquote(url):
+            raise SettingsError("the warehouse URL contains a NUL character (%00): remove it")
         given = dict(parse_qsl(match["options"] or "", keep_blank_values=True))
         if not given.keys() <= set(_URL_OPTIONS):
             raise SettingsError(
@@ -175,8 +177,10 @@ class ConnectionInfo:
             **options,
         }
         given = {name: value for name, value in values.items() if value != ""}
-        # Even if it is empty: else libpq takes the options from the variable PGOPTIONS.
-        return {"options": "", **given}
+        # Even if it is empty: else libpq takes the options from the variable PGOPTIONS. Likewise
+        # PGHOSTADDR, or the service in PGSERVICE, could lead to another machine without TLS.
+        unset = {"options": ""} if self.tls else {"options": "", "hostaddr": ""}
+        return {**unset, **given}
 
 
 def _default_port(host: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from spade_spark.errors import AlreadyLoadedError, GuardError
+from spade_spark.errors import AlreadyLoadedError, GuardError, WarehouseError
 from spade_spark.runs.paths import QUARANTINE, UNDO
 from spade_spark.warehouse import information_schema, replay_log
 from spade_spark.warehouse.connection import Session, StatementError
@@ -152,10 +152,20 @@ def next_log_time(history: Sequence[ReplayLogRow]) -> datetime:
 
     Returns:
         The time as the column ``ts`` holds it: UTC, without time zone.
+
+    Raises:
+        WarehouseError: No time is later than the latest one.
     """
     now = datetime.now(timezone.utc)
     last = max((row.at for row in history), default=None)
-    at = max(now, last + timedelta(microseconds=1)) if last else now
+    try:
+        at = max(now, last + timedelta(microseconds=1)) if last else now
+    except OverflowError:
+        table = next(row.table for row in history if row.at == last)
+        raise WarehouseError(
+            f"{table} was not modified: the replay log has a row with the last possible time, "
+            f"{last:%Y-%m-%d}: find out who wrote it, and correct its column ts"
+        ) from None
     return at.replace(tzinfo=None)
 
 

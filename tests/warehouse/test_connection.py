@@ -61,6 +61,28 @@ def test_an_invalid_url_is_rejected_without_repeating_it(url):
     assert "marked" not in str(error_info.value)
 
 
+@pytest.mark.parametrize("part", ["user%00", "user:hidden%00"])
+def test_a_nul_character_is_rejected_without_repeating_the_url(part):
+    with pytest.raises(SettingsError, match="NUL character") as rejected:
+        ConnectionInfo.parse(f"postgres://{part}@localhost/dev")
+    assert "hidden" not in str(rejected.value)
+
+
+def test_a_value_that_python_cannot_represent_is_an_error_of_its_statement(shared_database):
+    with (
+        Session(ConnectionInfo.parse(shared_database)) as session,
+        pytest.raises(StatementError, match=r"cannot be read: year -44 .*SELECT TIMESTAMP"),
+    ):
+        session.rows(Sql("SELECT TIMESTAMP '0044-03-15 BC'"))
+
+
+def test_the_environment_cannot_replace_the_address_of_this_machine(shared_database, monkeypatch):
+    """Connections to this machine are not encrypted."""
+    monkeypatch.setenv("PGHOSTADDR", "192.0.2.1")
+    with Session(ConnectionInfo.parse(shared_database)) as session:
+        assert session.rows(Sql("SELECT 1")) == [(1,)]
+
+
 def test_an_unknown_option_is_rejected():
     with pytest.raises(SettingsError, match="unknown option"):
         ConnectionInfo.parse("postgres://u:marked@h/d?password=marked")

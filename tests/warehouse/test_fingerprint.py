@@ -173,6 +173,30 @@ def test_an_undo_compares_and_logs_the_fingerprint_of_the_target(on_redshift, re
     assert logged == current
 
 
+def test_restored_rows_are_hashed_in_the_target_if_a_type_was_changed(
+    on_redshift, redshift, behind_redshift
+):
+    harness = on_redshift
+    harness.create_table()
+    harness.load_table(harness.write_files(*NEW))
+    behind_redshift(f"ALTER TABLE {harness.schema}.login ALTER n TYPE numeric(6,2)")
+    redshift.clear_faults()
+    with Session(harness.warehouse.connection_info) as session:
+        loads = replay_log_rows(session, harness.control)
+    undo_tables(
+        harness.warehouse,
+        loads,
+        harness.settings,
+        guards=LoadGuards(force=True),
+        verify_lock=no_lock,
+        retries=FAST_RETRIES,
+    )
+    assert harness.rows() == list(OLD)
+    assert hashed_while_locked(redshift.statements)
+    logged, current = logged_and_current(harness)
+    assert logged == current
+
+
 def test_the_write_lock_is_measured_from_the_delete_to_the_end_of_the_commit(
     on_redshift, redshift, monkeypatch
 ):
