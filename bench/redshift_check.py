@@ -1,4 +1,8 @@
-"""Check a Redshift cluster where its documentation is silent (``python -m bench.redshift_check``).
+"""Check a Redshift cluster where its documentation is silent.
+
+::
+
+    python bench/redshift_check.py postgres://USER:PASSWORD@HOST:5439/DATABASE --s3 s3://BUCKET/PREFIX/
 
 It creates scratch schemas, runs a preflight, a load, an undo and a prune of a small table and the
 checks below, and drops the schemas. It reads and changes nothing else in the database.
@@ -14,12 +18,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import psycopg2
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as PrintedTable
+
+if not __package__:  # run by its path: only this folder can be imported from
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.redshift_scratch import Scratch, message
 from spade_spark.blueprint.schema import Column, Table
@@ -436,7 +444,7 @@ def print_report(answers: Sequence[Answer], console: Console) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run all checks; return 1 if an answer differs."""
     parser = argparse.ArgumentParser(
-        prog="python -m bench.redshift_check", description=(__doc__ or "").partition("\n")[0]
+        prog="bench/redshift_check.py", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("url", nargs="?", help="the warehouse URL; better in SPADE_RSURL")
     parser.add_argument("--s3", required=True, metavar="URL", help="a prefix for the files")
