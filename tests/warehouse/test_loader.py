@@ -292,7 +292,6 @@ def test_the_time_of_a_load_is_later_than_all_earlier_ones_even_if_a_clock_was_a
     assert log == [("tag",), ("later",)]
 
 
-@on_each_isolation_level
 def test_a_time_in_the_replay_log_that_no_other_follows_is_reported(on_postgres):
     on_postgres.create_table()
     on_postgres.load_table(on_postgres.write_files(*NEW))
@@ -301,6 +300,7 @@ def test_a_time_in_the_replay_log_that_no_other_follows_is_reported(on_postgres)
     assert "login was not modified: the replay log has a row with the last possi" in failed.reason
 
 
+@on_each_isolation_level
 def test_commands_at_once_create_each_lock_table_once(harness):
     barrier = threading.Barrier(4)
     errors: list[Exception] = []
