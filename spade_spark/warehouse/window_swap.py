@@ -292,13 +292,7 @@ def guard_staged_rows(swap: WindowSwap, staged: StagedRows, guards: LoadGuards) 
     Raises:
         GuardError: The check failed; nothing was changed.
     """
-    stays_empty = staged.in_window == 0 and staged.existing == 0
-    if not (swap.add_to or (stays_empty and guards.allow_already_empty)):
-        note = f" ({staged.total - staged.in_window} outside it)"
-        source = f"run tag {swap.rows.run_tag}"
-        guard_row_count(
-            swap.rows, staged.existing, staged.in_window, guards, source=source, note=note
-        )
+    _guard_replacement(swap, staged, staged.existing, guards)
     truncated = sum(staged.truncated.values())
     if guards.max_truncated is not None and truncated > guards.max_truncated:
         counts = sorted(staged.truncated.items())
@@ -367,6 +361,8 @@ def swap_window(
             )
             lock_started = time.monotonic()
             result = _replace_rows(swap, staged, ts, backed_up, all_columns)
+            # Again: another session may have added rows to the window since the staging.
+            _guard_replacement(swap, staged, result.deleted, guards)
     except UnconfirmedCommitError as unconfirmed:
         lock_ended = time.monotonic()
         if result is None or not was_committed(ts):
@@ -374,6 +370,28 @@ def swap_window(
     else:
         lock_ended = time.monotonic()
     return replace(result, write_lock_seconds=lock_ended - lock_started)
+
+
+def _guard_replacement(
+    swap: WindowSwap, staged: StagedRows, existing: int, guards: LoadGuards
+) -> None:
+    """Check that enough rows replace the existing ones.
+
+    Args:
+        swap: The replacement.
+        staged: The staged rows.
+        existing: The number of rows that they replace.
+        guards: The limits.
+
+    Raises:
+        GuardError: There are too few; nothing was changed, or the transaction is rolled back.
+    """
+    stays_empty = staged.in_window == 0 and existing == 0
+    if swap.add_to or (stays_empty and guards.allow_already_empty):
+        return
+    note = f" ({staged.total - staged.in_window} outside it)"
+    source = f"run tag {swap.rows.run_tag}"
+    guard_row_count(swap.rows, existing, staged.in_window, guards, source=source, note=note)
 
 
 def _replace_rows(

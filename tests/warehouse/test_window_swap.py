@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from spade_spark.progress import LoadPhase
 from spade_spark.warehouse.guards import LoadGuards
 from tests.warehouse.harness import NEW, OLD, REPLACED, WINDOW, on_each_isolation_level
 
@@ -304,3 +305,28 @@ def test_a_window_without_old_and_new_rows_passes_if_allowed(harness):
         "run tag tag has no rows in the window"
         in harness.fail_to_load(harness.write_files(table="busy", parts=0), guards=guards).reason
     )
+
+
+@pytest.mark.parametrize("new", [(), NEW[:1]], ids=["no row", "one row"])
+@pytest.mark.parametrize("backup", [True, False])
+def test_rows_that_arrive_in_the_window_after_the_staging_are_not_replaced_by_too_few(
+    harness, backup, new
+):
+    harness.more_settings = {"backup": backup}
+    harness.create_table(rows=())
+
+    def insert(progress):
+        if progress.phase is LoadPhase.REPLACING:
+            for second in range(10):
+                harness.execute(
+                    f"INSERT INTO {harness.schema}.login VALUES (%s, 'live', 1)",
+                    f"2017-11-04 13:00:{second:02}",
+                )
+
+    guards = LoadGuards(allow_already_empty=True)
+    files = harness.write_files(*new, parts=len(new))
+    failed = harness.fail_to_load(files, guards=guards, progress=insert)
+    assert f"in the window {WINDOW}" in failed.reason
+    assert "to replace 10 existing rows" in failed.reason
+    assert {name for _, name, _ in harness.rows()} == {"live"}
+    assert harness.replay_log() == []
