@@ -101,7 +101,7 @@ class OutputSettings(_Section):
 _REFUSED_SESSION_PARAMETERS = {
     "spade-spark sets it": (
         "search_path datestyle timezone client_encoding client_min_messages "
-        "standard_conforming_strings extra_float_digits"
+        "standard_conforming_strings extra_float_digits row_security"
     ),
     "it changes how names are read": (
         "enable_case_sensitive_identifier downcase_delimited_identifier "

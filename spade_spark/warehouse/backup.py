@@ -48,8 +48,12 @@ class BackupTable:
         return Sql("SELECT COUNT(*) FROM ", self.table)
 
     def exists(self, session: Session) -> bool:
-        """Whether the table still exists."""
-        return self.name in information_schema.tables(session, self.schema)
+        """Whether the table still exists.
+
+        A view does not count: another user can create one with this name, and the functions in it
+        would run with the rights of the user who reads it.
+        """
+        return bool(information_schema.columns(session, self.schema, self.name))
 
     def drop(self) -> Sql:
         """Return the statement that drops the table."""

@@ -39,10 +39,14 @@ _SESSION = {"search_path": "pg_catalog, pg_temp", "datestyle": "ISO, MDY", "time
 # Warnings say, for example, that ANALYZE had no effect.
 # https://github.com/sqlalchemy/sqlalchemy/issues/9494
 # https://docs.aws.amazon.com/redshift/latest/dg/r_extra_float_digits.html
+# With row_security off, a policy that would hide rows is an error. With it on, a load would keep
+# the hidden rows of the window, and functions in the policy would run with the loader's rights.
+# https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-ROW-SECURITY
 _POSTGRES_SESSION = {
     "standard_conforming_strings": "on",
     "extra_float_digits": "1",
     "client_min_messages": "notice",
+    "row_security": "off",
 }
 _REDSHIFT_SESSION = {"extra_float_digits": "2"}
 # libpq's message in all versions. Redshift's requests 13 and 14 are not part of PostgreSQL.

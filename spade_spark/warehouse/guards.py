@@ -80,7 +80,7 @@ def guard_rows_after(rows: TargetRows, after: str, expected: int) -> None:
     if count != expected:
         raise GuardError(
             f"{rows.table} was not modified: the window {rows.window} should have "
-            f"{pluralize(expected, 'row')} afterwards, but would have {count}: check the triggers, "
-            f"rules and row-level security of {rows.schemas.schema}.{rows.relation}, and the rows "
-            "of its backup for an undo"
+            f"{pluralize(expected, 'row')} afterwards, but would have {count}: check the triggers "
+            f"and rules of {rows.schemas.schema}.{rows.relation}, and the rows of its backup for "
+            "an undo"
         )

@@ -173,6 +173,23 @@ def test_a_prune_refuses_a_table_that_is_not_a_backup_of_the_load(harness, name)
     assert harness.rows("secret") == list(OLD)
 
 
+def test_a_view_with_the_name_of_a_dropped_backup_is_not_read(harness, behind_redshift):
+    """Its functions would run with the rights of the user who undoes the load."""
+    replace_login(harness)
+    (load,) = read_log(harness)
+    for statement in (
+        f"DROP TABLE {load.backup}",
+        f"CREATE FUNCTION {harness.schema}.hostile() RETURNS timestamp LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'hostile code runs'; END $$",
+        f"CREATE VIEW {load.backup} AS SELECT {harness.schema}.hostile() AS time FROM "
+        f"{harness.schema}.login",
+    ):
+        behind_redshift(statement)
+    outcome = undo_with_force(harness, load)
+    assert isinstance(outcome, LoadFailed)
+    assert "no longer exists" in outcome.reason
+
+
 def test_a_backup_is_dropped_in_the_transaction_that_locks_its_table(on_redshift, redshift):
     """So an undo that has found the backup can still read it."""
     replace_login(on_redshift)

@@ -12,7 +12,7 @@ import pytest
 from spade_spark import settings as settings_module
 from spade_spark.errors import SettingsError
 from spade_spark.settings import WarehouseSettings
-from spade_spark.warehouse.connection import Session
+from spade_spark.warehouse.connection import Session, StatementError
 from spade_spark.warehouse.connection_info import ConnectionInfo
 from spade_spark.warehouse.retry_policies import query_with_retries
 from spade_spark.warehouse.sql import Sql
@@ -125,6 +125,27 @@ def test_a_session_sets_what_the_loader_relies_on(shared_database, postgres_serv
         ) == ["1", "on", "notice"]
 
 
+def test_a_policy_that_hides_rows_is_an_error(on_postgres, shared_database):
+    """Else the hidden rows of a window would be kept beside the new ones."""
+    on_postgres.create_table()
+    name = f"reader_{on_postgres.id}"
+    table = f"{on_postgres.schema}.login"
+    for statement in (
+        f"CREATE ROLE {name} LOGIN",
+        f"GRANT USAGE ON SCHEMA {on_postgres.schema} TO {name}",
+        f"GRANT SELECT ON {table} TO {name}",
+        f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
+        f"CREATE POLICY visible ON {table} USING (n > 2)",
+    ):
+        on_postgres.execute(statement)
+    url = shared_database.replace("//postgres@", f"//{name}@")
+    with (
+        Session(ConnectionInfo.parse(url)) as session,
+        pytest.raises(StatementError, match="row-level security policy"),
+    ):
+        session.rows(Sql(f"SELECT COUNT(*) FROM {table}"))
+
+
 def test_a_session_is_set_up_in_one_statement_that_redshift_documents(redshift):
     with Session(ConnectionInfo.parse(redshift.url, {"query_group": "replay"})):
         pass
@@ -173,6 +194,7 @@ def test_an_environment_variable_sets_a_parameter(tmp_path):
         ('client_encoding = "UTF8"', "client_encoding cannot be set"),
         ("standard_conforming_strings = false", "standard_conforming_strings cannot be set"),
         ("extra_float_digits = 0", "extra_float_digits cannot be set"),
+        ("row_security = true", "row_security cannot be set"),
         ("enable_case_sensitive_identifier = true", "it changes how names are read"),
         ('default_transaction_isolation = "read committed"', "its own isolation level"),
         ('role = "admin"', "role cannot be set: it changes the user"),
