@@ -33,7 +33,6 @@ from spade_spark.warehouse.window_swap import (
     guard_staged_rows,
     stage,
     swap_window,
-    with_fingerprint,
 )
 from spade_spark.window import Window
 
@@ -153,7 +152,6 @@ class _TableLoad:
             self._attempts.report(LoadPhase.STAGING, f"{self._swap.files.rows:,} rows")
             staged = stage(session, self._swap)
             guard_staged_rows(self._swap, staged, self._guards)
-            staged = with_fingerprint(self._swap, staged)
         except BaseException:
             sessions.close(session)
             raise

@@ -44,6 +44,7 @@ class TableStatus:
         all_columns: All columns of the table, in its order.
         hours: The current number of rows in the window, by hour of the wall clock.
         distribution: How the table's rows are distributed, if known.
+        changes_rows: Whether the table may store other rows than are inserted.
         unhashed_columns: The columns that the fingerprint leaves out.
     """
 
@@ -53,6 +54,7 @@ class TableStatus:
     all_columns: tuple[WarehouseColumn, ...]
     hours: _Hours
     distribution: Distribution | None = None
+    changes_rows: bool = False
     unhashed_columns: tuple[WarehouseColumn, ...] = ()
 
     @property
@@ -138,12 +140,14 @@ class _Catalog:
     Attributes:
         columns: The columns of each existing table, by its name in the warehouse.
         distributions: How the rows of each table are distributed, where known, likewise.
+        changing: The tables that may store other rows than are inserted.
         control_columns: The columns of each existing control table.
         privileges: The user's privileges.
     """
 
     columns: Mapping[str, tuple[WarehouseColumn, ...]]
     distributions: Mapping[str, Distribution]
+    changing: frozenset[str]
     control_columns: Mapping[str, tuple[WarehouseColumn, ...]]
     privileges: Privileges
 
@@ -205,6 +209,7 @@ class _PreflightChecker:
         return _Catalog(
             columns=information_schema.columns_by_table(session, schema, relations),
             distributions=self.warehouse.distributions(session, schema, relations),
+            changing=self.warehouse.tables_that_change_rows(session, schema, relations),
             control_columns=information_schema.columns_by_table(session, control, control_tables),
             privileges=Privileges(
                 schemas=schema_grants,
@@ -322,6 +327,7 @@ class _PreflightChecker:
             all_columns=all_columns,
             hours=hours,
             distribution=catalog.distributions.get(relation),
+            changes_rows=relation in catalog.changing,
             unhashed_columns=tuple(unhashed),
         )
 

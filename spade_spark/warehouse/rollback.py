@@ -109,18 +109,22 @@ class UndoPlan:
             self.backup.table,
         )
 
-    def backup_fingerprint(self, all_columns: Sequence[WarehouseColumn]) -> Sql | None:
+    def backup_fingerprint(
+        self, all_columns: Sequence[WarehouseColumn], *, changes_rows: bool
+    ) -> Sql | None:
         """Return the query for the fingerprint of the backup.
 
         Args:
             all_columns: All columns of the target, in its order.
+            changes_rows: Whether the target may store other rows than are inserted.
 
         Returns:
             The query; None if the rows may have another fingerprint once they are restored.
         """
         in_backup = {(column.name, column.type) for column in self.columns}
         fills_all = in_backup == {(column.name, column.type) for column in all_columns}
-        if not fills_all or not self.rows.warehouse.hashes_staged_rows(all_columns):
+        can_hash = self.rows.warehouse.hashes_staged_rows(all_columns)
+        if not fills_all or changes_rows or not can_hash:
             return None
         source = Sql(self.backup.table, " WHERE ", self.rows.in_window())
         return self.rows.fingerprint_of(source, all_columns)
@@ -293,7 +297,7 @@ class _TableUndo:
         rows = plan.rows
         columns = information_schema.columns(session, rows.schemas.schema, rows.relation)
         # Computed before the DELETE if possible: on Redshift, other writers wait from then on.
-        query = plan.backup_fingerprint(columns)
+        query = plan.backup_fingerprint(columns, changes_rows=rows.changes_rows(session))
         restored = read_fingerprint(session, query) if query else ""
         deleted = delete_rows(session, rows, backed_up)
         inserted = session.run(plan.insert())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from spade_spark.settings import WarehouseSettings
 from spade_spark.warehouse import replay_log
@@ -88,6 +89,11 @@ class TargetRows:
         tables = [self.relation]
         return self.warehouse.distributions(session, self.schemas.schema, tables).get(self.relation)
 
+    def changes_rows(self, session: Session) -> bool:
+        """Read whether the table may store other rows than are inserted."""
+        tables = [self.relation]
+        return bool(self.warehouse.tables_that_change_rows(session, self.schemas.schema, tables))
+
     def in_window(self) -> Sql:
         """Return the condition that a row is in the window, both ends included."""
         return Sql(
@@ -111,11 +117,15 @@ class TargetRows:
         return self.fingerprint_of(Sql(self.target, " WHERE ", self.in_window()), columns)
 
     def fingerprint_of(self, source: Sql, columns: Sequence[WarehouseColumn]) -> Sql:
-        """Return the same query for the rows of another source.
+        """Return the same query for the rows of another source."""
+        return _sum_of_hashes(self.row_hash(columns), source)
+
+    def row_hash(self, columns: Sequence[WarehouseColumn]) -> Sql:
+        """Return an expression that hashes a row.
 
         Columns that the warehouse cannot hash are left out.
         """
-        return _sum_of_hashes(self.warehouse.row_hash(self._hashed(columns)), source)
+        return self.warehouse.row_hash(self._hashed(columns))
 
     def earlier_fingerprints(self, columns: Sequence[WarehouseColumn]) -> tuple[Sql, ...]:
         """Return the queries that earlier versions of this program used for the fingerprint."""
@@ -133,7 +143,12 @@ def read_fingerprint(session: Session, query: Sql) -> str:
     The sum adds up a 64-bit hash of each row. An accidental change almost always changes it.
     """
     ((count, total),) = session.rows(query)
-    return f"{count}:{int(total or 0)}"
+    return fingerprint_text(count, total)
+
+
+def fingerprint_text(count: int | None, total: Decimal | None) -> str:
+    """Return the fingerprint ``count:sum``. Sums of no rows are None."""
+    return f"{count or 0}:{int(total or 0)}"
 
 
 def _sum_of_hashes(row_hash: Sql, source: Sql) -> Sql:

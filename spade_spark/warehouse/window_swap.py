@@ -52,7 +52,12 @@ from spade_spark.warehouse.load_history import (
 )
 from spade_spark.warehouse.sql import Identifier, Sql, identifiers
 from spade_spark.warehouse.table_requirements import loadable_columns, version_problem
-from spade_spark.warehouse.target_rows import TargetRows, WarehouseSchemas, read_fingerprint
+from spade_spark.warehouse.target_rows import (
+    TargetRows,
+    WarehouseSchemas,
+    fingerprint_text,
+    read_fingerprint,
+)
 from spade_spark.window import Window
 
 
@@ -92,14 +97,62 @@ class WindowSwap:
         digest = hashlib.sha256(f"{self.run_tag}/{self.table}".encode()).hexdigest()[:16]
         return f"replay_stage_{digest}"
 
-    def count_staged(self) -> Sql:
-        """Return the query that counts the staged rows, and those in the window."""
-        return Sql(
-            "SELECT COUNT(*), SUM(CASE WHEN ",
-            self.rows.in_window(),
-            " THEN 1 ELSE 0 END) FROM ",
-            Identifier(self.stage),
+    def can_hash_staged(
+        self,
+        columns: Sequence[WarehouseColumn],
+        all_columns: Sequence[WarehouseColumn],
+        *,
+        changes_rows: bool,
+    ) -> bool:
+        """Whether the window's rows in the target will have the fingerprint of the staged rows.
+
+        It is then computed before the transaction, so that writers of the target do not wait for
+        it.
+
+        Args:
+            columns: The columns to fill.
+            all_columns: All columns of the table.
+            changes_rows: Whether the table may store other rows than are inserted.
+        """
+        fills_all = set(columns) == set(all_columns)
+        return (
+            fills_all
+            and not changes_rows
+            and not self.add_to
+            and self.warehouse.hashes_staged_rows(all_columns)
         )
+
+    def count_staged(
+        self, columns: Sequence[WarehouseColumn], hashed: Sequence[WarehouseColumn] = ()
+    ) -> Sql:
+        """Return the query that counts the staged rows, and those in the window.
+
+        One query reads the rows once.
+
+        Args:
+            columns: The columns to fill.
+            hashed: The columns of the fingerprint, in the table's order; the query then also
+                returns the sum of the hashes of the rows in the window, as the INSERT converts
+                them.
+        """
+        counts = Sql("SELECT COUNT(*), ", self._sum_in_window(Sql("1 ELSE 0")))
+        if not hashed:
+            return Sql(counts, " FROM ", Identifier(self.stage))
+        return Sql(
+            counts,
+            ", ",
+            self._sum_in_window(self.rows.row_hash(hashed)),
+            " FROM (SELECT ",
+            self.warehouse.insert_values(columns),
+            " FROM ",
+            Identifier(self.stage),
+            ') AS "staged" (',
+            identifiers(column.name for column in columns),
+            ")",
+        )
+
+    def _sum_in_window(self, value: Sql) -> Sql:
+        return Sql("SUM(CASE WHEN ", self.rows.in_window(), " THEN ", value, " END)")
 
     def insert(self, columns: Sequence[WarehouseColumn]) -> Sql:
         """Return the INSERT of the staged rows in the window."""
@@ -116,36 +169,6 @@ class WindowSwap:
             self.rows.in_window(),
         )
 
-    def staged_fingerprint(
-        self, columns: Sequence[WarehouseColumn], all_columns: Sequence[WarehouseColumn]
-    ) -> Sql | None:
-        """Return the query for the fingerprint of the staged rows, as the INSERT converts them.
-
-        It is computed before the transaction, so that writers of the target do not wait for it.
-
-        Args:
-            columns: The columns to fill.
-            all_columns: All columns of the table, in its order.
-
-        Returns:
-            The query; None if the window's rows in the target may have another fingerprint.
-        """
-        fills_all = set(columns) == set(all_columns)
-        if self.add_to or not fills_all or not self.warehouse.hashes_staged_rows(all_columns):
-            return None
-        source = Sql(
-            "(SELECT ",
-            self.warehouse.insert_values(columns),
-            " FROM ",
-            Identifier(self.stage),
-            " WHERE ",
-            self.rows.in_window(),
-            ') AS "staged" (',
-            identifiers(column.name for column in columns),
-            ")",
-        )
-        return self.rows.fingerprint_of(source, all_columns)
-
     def create_stage(
         self, columns: Sequence[WarehouseColumn], distribution: Distribution | None
     ) -> Sql:
@@ -159,6 +182,8 @@ class WindowSwap:
         columns: Sequence[WarehouseColumn],
         all_columns: Sequence[WarehouseColumn] = (),
         distribution: Distribution | None = None,
+        *,
+        changes_rows: bool = False,
     ) -> tuple[Sql, ...]:
         """Return all statements in order, for display, with placeholders for unknown values.
 
@@ -168,30 +193,30 @@ class WindowSwap:
             columns: The columns to fill.
             all_columns: All columns of the table, if it has more.
             distribution: How the table's rows are distributed, if known.
+            changes_rows: Whether the table may store other rows than are inserted.
         """
         rows, backup = self.rows, backup_table(self.rows)
-        backup_statements = (
-            (backup_sql(rows, backup, distribution), backup.count()) if self.schemas.backup else ()
-        )
+        backup_statements = [backup_sql(rows, backup, distribution)] if self.schemas.backup else []
+        if backup_statements and not self.warehouse.reports_created_rows:
+            backup_statements.append(backup.count())
         history = select_history(self.schemas.control, self.table)
         all_columns = all_columns or columns
-        staged_fingerprint = self.staged_fingerprint(columns, all_columns)
+        is_hashed = self.can_hash_staged(columns, all_columns, changes_rows=changes_rows)
         return (
             history,
             self.create_stage(columns, distribution),
             BEGIN,
             self.warehouse.copy(self.stage, columns, self.files),
             COMMIT,
-            self.count_staged(),
+            self.count_staged(columns, all_columns if is_hashed else ()),
             rows.count(),
-            *((staged_fingerprint,) if staged_fingerprint else ()),
             BEGIN_SERIALIZABLE,
             rows.lock.lock(),
             history,
             *backup_statements,
             *(() if self.add_to else (rows.delete(),)),
             self.insert(columns),
-            *(() if staged_fingerprint else (rows.fingerprint(all_columns),)),
+            *(() if is_hashed else (rows.fingerprint(all_columns),)),
             rows.log_key.insert(
                 self.window,
                 self.files.checksum,
@@ -214,7 +239,7 @@ class StagedRows:
         in_window: The number of staged rows in the window.
         existing: The number of rows in the target's window before the swap.
         truncated: The number of truncated values by column.
-        all_columns: All columns of the target when the fingerprint was computed.
+        all_columns: All columns of the target when the rows were counted.
         fingerprint: The fingerprint that the window will have; empty if it must be computed from
             the target.
     """
@@ -226,8 +251,8 @@ class StagedRows:
     in_window: int
     existing: int
     truncated: dict[str, int]
-    all_columns: tuple[WarehouseColumn, ...] = ()
-    fingerprint: str = ""
+    all_columns: tuple[WarehouseColumn, ...]
+    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -260,7 +285,9 @@ def completed_load(history: Sequence[ReplayLogRow], swap: WindowSwap) -> ReplayL
 
 
 def stage(session: Session, swap: WindowSwap) -> StagedRows:
-    """Load the staging table and count its rows. The target is not changed.
+    """Load the staging table, count its rows and compute their fingerprint, if it is the target's.
+
+    The target is not changed.
 
     Raises:
         CopyError: COPY rejected values.
@@ -275,7 +302,12 @@ def stage(session: Session, swap: WindowSwap) -> StagedRows:
     except UnconfirmedCommitError as unconfirmed:
         # Committed or not, the temporary table ended with its session.
         raise unconfirmed.if_rolled_back from None
-    ((total, in_window),) = session.rows(swap.count_staged())
+    all_columns = information_schema.columns(session, swap.schemas.schema, swap.rows.relation)
+    is_hashed = swap.can_hash_staged(
+        columns, all_columns, changes_rows=swap.rows.changes_rows(session)
+    )
+    query = swap.count_staged(columns, all_columns if is_hashed else ())
+    ((total, in_window, *hashes),) = session.rows(query)
     if total != swap.files.rows:
         raise WarehouseError(
             f"{swap.table} was not modified: COPY loaded {total} rows, but the run's manifest "
@@ -283,7 +315,17 @@ def stage(session: Session, swap: WindowSwap) -> StagedRows:
             "again under a new run tag, and report this as a bug"
         )
     ((existing,),) = session.rows(swap.rows.count())
-    return StagedRows(session, columns, distribution, total, in_window or 0, existing, truncated)
+    return StagedRows(
+        session=session,
+        columns=columns,
+        distribution=distribution,
+        total=total,
+        in_window=in_window or 0,
+        existing=existing,
+        truncated=truncated,
+        all_columns=all_columns,
+        fingerprint=fingerprint_text(in_window, hashes[0]) if is_hashed else "",
+    )
 
 
 def guard_staged_rows(swap: WindowSwap, staged: StagedRows, guards: LoadGuards) -> None:
@@ -302,17 +344,6 @@ def guard_staged_rows(swap: WindowSwap, staged: StagedRows, guards: LoadGuards) 
             f"would be truncated ({by_column}), more than --max-truncated {guards.max_truncated}; "
             "widen the columns, or raise the limit"
         )
-
-
-def with_fingerprint(swap: WindowSwap, staged: StagedRows) -> StagedRows:
-    """Compute the fingerprint from the staged rows, if the target's would be the same."""
-    session, rows = staged.session, swap.rows
-    all_columns = information_schema.columns(session, rows.schemas.schema, rows.relation)
-    query = swap.staged_fingerprint(staged.columns, all_columns)
-    if query is None:
-        return staged
-    value = read_fingerprint(session, query)
-    return replace(staged, all_columns=all_columns, fingerprint=value)
 
 
 def swap_window(
@@ -418,11 +449,11 @@ def _replace_rows(
             f"{swap.table} was not modified: {staged.in_window} staged rows are in the window, but "
             f"{inserted} would have been inserted; report this as a bug"
         )
-    # The fingerprint of the staged rows is valid only for the same columns.
-    same_columns = staged.all_columns == all_columns
+    # The fingerprint of the staged rows is valid only if the target is as it was then.
+    is_valid = staged.all_columns == all_columns and not rows.changes_rows(session)
     after = (
         staged.fingerprint
-        if staged.fingerprint and same_columns
+        if staged.fingerprint and is_valid
         else read_fingerprint(session, rows.fingerprint(all_columns))
     )
     if not swap.add_to:

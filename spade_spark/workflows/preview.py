@@ -176,7 +176,12 @@ def _statements(
         request.run_tag,
         request.from_quarantine,
     )
-    script = swap.script(status.columns, status.all_columns, status.distribution)
+    script = swap.script(
+        status.columns,
+        status.all_columns,
+        status.distribution,
+        changes_rows=status.changes_rows,
+    )
     if settings.warehouse.analyze:
         script = (*script, analyze(swap.rows.target))
     return [str(statement) for statement in script]

@@ -129,19 +129,79 @@ def test_a_column_added_after_the_staging_is_in_the_fingerprint(on_redshift, red
     assert logged == current
 
 
-def test_values_that_a_trigger_changes_are_in_the_fingerprint(on_postgres):
-    harness = on_postgres
-    harness.create_table()
+def create_trigger(harness: WarehouseHarness, table: str = "login") -> None:
+    """Double each value of ``n`` that is inserted."""
     harness.execute(
         f"CREATE FUNCTION {harness.schema}.double() RETURNS trigger LANGUAGE plpgsql AS "
         "'BEGIN NEW.n := NEW.n * 2; RETURN NEW; END'"
     )
     harness.execute(
-        f"CREATE TRIGGER double BEFORE INSERT ON {harness.schema}.login FOR EACH ROW EXECUTE "
+        f"CREATE TRIGGER double BEFORE INSERT ON {harness.schema}.{table} FOR EACH ROW EXECUTE "
         f"FUNCTION {harness.schema}.double()"
     )
+
+
+def test_values_that_a_trigger_changes_are_in_the_fingerprint(on_postgres):
+    harness = on_postgres
+    harness.create_table()
+    create_trigger(harness)
     harness.load_table(harness.write_files(*NEW))
     assert [n for _, _, n in harness.rows()] == [1, 40, 60, 4]
+    logged, current = logged_and_current(harness)
+    assert logged == current
+
+
+def test_values_that_a_trigger_of_a_partition_changes_are_in_the_fingerprint(on_postgres):
+    harness = on_postgres
+    harness.create_table(name="part", version=1)
+    harness.execute(
+        f"CREATE TABLE {harness.schema}.login (time timestamp, name varchar(5), n integer) "
+        "PARTITION BY RANGE (time)"
+    )
+    harness.execute(
+        f"ALTER TABLE {harness.schema}.login ATTACH PARTITION {harness.schema}.part "
+        "FOR VALUES FROM ('2017-01-01') TO ('2018-01-01')"
+    )
+    harness.execute(f"INSERT INTO {harness.control}.table_version VALUES ('login', 3, now())")
+    create_trigger(harness, "part")
+    harness.load_table(harness.write_files(*NEW))
+    assert [n for _, _, n in harness.rows()] == [1, 40, 60, 4]
+    logged, current = logged_and_current(harness)
+    assert logged == current
+
+
+def test_values_that_a_trigger_created_after_the_staging_changes_are_in_the_fingerprint(
+    on_postgres,
+):
+    harness = on_postgres
+    harness.create_table()
+    create = iter([create_trigger])
+
+    def create_once() -> None:
+        for function in create:
+            function(harness)
+
+    harness.load_table(harness.write_files(*NEW), verify_lock=create_once)
+    assert [n for _, _, n in harness.rows()] == [1, 40, 60, 4]
+    logged, current = logged_and_current(harness)
+    assert logged == current
+
+
+def test_one_query_counts_and_hashes_the_staged_rows(harness, monkeypatch):
+    queries = []
+    rows = Session.rows
+
+    def record(session, statement):
+        queries.append(statement.sql())
+        return rows(session, statement)
+
+    monkeypatch.setattr(Session, "rows", record)
+    harness.create_table()
+    harness.load_table(harness.write_files(*NEW))
+    (counting,) = [sql for sql in queries if sql.startswith("SELECT COUNT") and "_stage_" in sql]
+    (hashing,) = [sql for sql in queries if "hash" in sql.lower()]
+    assert counting == hashing
+    assert harness.execute(f"SELECT COUNT(*) FROM {harness.schema}.login") == [(4,)]
     logged, current = logged_and_current(harness)
     assert logged == current
 

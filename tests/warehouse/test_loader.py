@@ -55,7 +55,6 @@ STATEMENTS = [
     '^SELECT COUNT\\(\\*\\) FROM "backup',
     '^DELETE FROM "physical',
     "^INSERT INTO .*physical",
-    "^SELECT COUNT\\(\\*\\), SUM\\(CAST\\(FNV_HASH",
     "^INSERT INTO .*infra",
 ]
 # These statements occur twice. The second one belongs to the swap.

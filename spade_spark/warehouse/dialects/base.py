@@ -93,8 +93,18 @@ class Warehouse(Protocol):
         """Whether staged or backed up rows have the hashes that they will have in the target.
 
         Args:
-            columns: All columns of the target; each of them will be filled.
+            columns: All columns of the target, which :meth:`tables_that_change_rows` does not name;
+                each of them will be filled.
         """
+
+    def tables_that_change_rows(
+        self, session: Session, schema: str, tables: Iterable[str]
+    ) -> frozenset[str]:
+        """Return those of ``tables`` that may store other rows than are inserted."""
+
+    @property
+    def reports_created_rows(self) -> bool:
+        """Whether the answer to CREATE TABLE AS has the number of rows."""
 
     def earlier_row_hashes(self, columns: Sequence[WarehouseColumn]) -> tuple[Sql, ...]:
         """Return the expressions that earlier versions of this program used for the same."""

@@ -54,6 +54,8 @@ class Postgres:
     # The default of autovacuum_vacuum_scale_factor:
     # https://www.postgresql.org/docs/current/runtime-config-vacuum.html
     vacuum_share: float = 0.2
+    # https://www.postgresql.org/docs/current/protocol-message-formats.html, CommandComplete
+    reports_created_rows: bool = True
     max_name_bytes: int = 63  # NAMEDATALEN - 1
 
     def fold(self, name: str) -> str:
@@ -149,11 +151,29 @@ class Postgres:
         return () if self.version < _RECORD_HASH_VERSION else (_text_hash(columns),)
 
     def hashes_staged_rows(self, columns: Sequence[WarehouseColumn]) -> bool:  # noqa: ARG002 - part of the protocol
-        """Return False: a trigger can change the rows that are inserted.
+        """Return true: the staging table and backups have the types of the target."""
+        return True
 
-        The hashes need not be computed early, because DELETE does not lock out other writers.
+    def tables_that_change_rows(
+        self, session: Session, schema: str, tables: Iterable[str]
+    ) -> frozenset[str]:
+        """Return all but plain tables without triggers, rules, children and row security.
+
+        https://www.postgresql.org/docs/current/catalog-pg-class.html
         """
-        return False
+        found: set[str] = set()
+        for names in literal_lists(tables):
+            statement = Sql(
+                'SELECT "c"."relname" FROM "pg_class" "c" '
+                'JOIN "pg_namespace" "n" ON "n"."oid" = "c"."relnamespace" '
+                """WHERE ("c"."relkind" <> 'r' OR "c"."relhastriggers" OR "c"."relhasrules" """
+                'OR "c"."relhassubclass" OR "c"."relrowsecurity") AND "n"."nspname" = ',
+                Literal(schema),
+                ' AND "c"."relname" IN ',
+                names,
+            )
+            found.update(name for (name,) in session.rows(statement))
+        return frozenset(found)
 
     def table_sizes(self, session: Session, schema: str) -> dict[str, int]:
         """Return the disk usage of the tables."""

@@ -67,6 +67,8 @@ class Redshift:
     # VACUUM leaves up to 5 percent of the rows marked for deletion:
     # https://docs.aws.amazon.com/redshift/latest/dg/r_VACUUM_command.html
     vacuum_share: float = 0.05
+    # Amazon does not document the answer to CREATE TABLE AS.
+    reports_created_rows: bool = False
     max_name_bytes: int = 127  # https://docs.aws.amazon.com/redshift/latest/dg/r_names.html
 
     def fold(self, name: str) -> str:
@@ -250,6 +252,15 @@ class Redshift:
         (https://docs.aws.amazon.com/redshift/latest/dg/c_unsupported-postgresql-features.html).
         """
         return not any(column.is_fixed_width for column in columns)
+
+    def tables_that_change_rows(
+        self,
+        session: Session,  # noqa: ARG002 - part of the protocol
+        schema: str,  # noqa: ARG002 - part of the protocol
+        tables: Iterable[str],  # noqa: ARG002 - part of the protocol
+    ) -> frozenset[str]:
+        """Return none: Redshift has no triggers and no rules."""
+        return frozenset()
 
     def table_sizes(self, session: Session, schema: str) -> dict[str, int]:
         """Read SVV_TABLE_INFO, in MB. It omits empty tables, and many users cannot read it.
