@@ -299,9 +299,9 @@ class Session:
         refusal = f"the warehouse {self.connection_info} refuses the connection: {message}"
         if _UNKNOWN_AUTHENTICATION.search(message):
             return WarehouseError(
-                f"{refusal}; the user's password is stored as a SHA-256 digest, which this driver "
-                "does not support: have an administrator set it as an MD5 hash (ALTER USER ... "
-                "PASSWORD 'md5...'), or use warehouse.iam_login"
+                f"{refusal}; the driver does not support this login (13 means that the user's "
+                "password is stored as a SHA-256 digest): have an administrator set the password "
+                "as an MD5 hash (ALTER USER ... PASSWORD 'md5...'), or use warehouse.iam_login"
             )
         if advice := tls_advice(message):
             return WarehouseError(f"{refusal}; {advice}")
