@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
@@ -168,6 +168,11 @@ class CopyManifest:
                 f"{self.table} was not modified: {self.url} was replaced during the COPY; find "
                 "out who replaced it, then run the same command again"
             )
+
+    def delete(self) -> None:
+        """Delete the object if the loader may; ``runs --prune`` deletes what is left."""
+        with suppress(SpadeError):
+            self.store.delete(self.stored.key)
 
 
 def decompressed(raw: BinaryIO) -> BinaryIO:

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from spade_spark.errors import ObjectChangedError
+from spade_spark.errors import InputError, ObjectChangedError
+from spade_spark.storage.s3 import S3Store
 from spade_spark.warehouse.source_files import CopyManifest, SourceFiles
 from tests.warehouse.harness import NEW, OLD, REPLACED
 
@@ -94,7 +95,8 @@ def copy_manifests(harness):
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_each_copy_has_a_manifest_of_its_own(on_redshift, redshift, count):
+def test_each_copy_has_a_manifest_of_its_own(on_redshift, redshift, monkeypatch, count):
+    monkeypatch.setattr(CopyManifest, "delete", lambda manifest: None)
     on_redshift.create_table()
     files = on_redshift.write_files(*NEW)
     if count > 1:
@@ -105,6 +107,31 @@ def test_each_copy_has_a_manifest_of_its_own(on_redshift, redshift, count):
     for url in urls:
         (entry,) = json.loads(read(on_redshift, url))["entries"]
         assert entry["url"] == files.files[0].url
+
+
+def test_the_manifest_of_a_copy_is_deleted_after_it(on_redshift):
+    on_redshift.create_table()
+    on_redshift.load_table(on_redshift.write_files(*NEW))
+    rejected = on_redshift.write_files(b'"2017-11-04 13:30:00"\t"x"\t"abc"')
+    on_redshift.fail_to_load(rejected, run_tag="rejected")
+    assert copy_manifests(on_redshift) == []
+
+
+def test_the_manifest_of_a_copy_that_may_still_run_is_not_deleted(on_redshift, redshift):
+    on_redshift.create_table()
+    redshift.inject("^COPY", "drop_before")
+    on_redshift.load_table(on_redshift.write_files(*NEW))
+    assert len(copy_manifests(on_redshift)) == 1
+
+
+def test_a_load_that_may_not_delete_objects_succeeds(on_redshift, monkeypatch):
+    def refuse(*_):
+        raise InputError("s3:DeleteObject is denied")
+
+    on_redshift.create_table()
+    monkeypatch.setattr(S3Store, "delete", refuse)
+    on_redshift.load_table(on_redshift.write_files(*NEW))
+    assert len(copy_manifests(on_redshift)) == 1
 
 
 def test_a_file_replaced_right_before_the_copy_is_not_loaded(on_redshift, redshift):

@@ -209,10 +209,13 @@ class Redshift:
                 source_files.check_unchanged(objects)
                 manifest.check_unchanged()
         except StatementError as error:
+            manifest.delete()
             errors = load_errors.read(session, self.s3, columns)
             if not errors or not load_errors.has_load_errors(error):
                 raise
             raise CopyError(load_errors.copy_error_message(files.table, errors)) from None
+        # After other errors it stays: COPY may still run, or someone has replaced the object.
+        manifest.delete()
         return _count_truncated(session, stage, columns)
 
     def can_hash(self, column: WarehouseColumn) -> bool:
