@@ -2,7 +2,8 @@
 
 Each kind of data has about 1,000,000 rows in three tables of 30, 13 and 7 columns, and the tables
 have as many old rows in the window. The files of 100,000 transformed events are loaded several
-times. All tables are loaded in parallel, each on its own connection.
+times. The load handles all tables in parallel, each on its own connection. By hand, they are loaded
+in parallel too, and one after the other as a person would.
 
 By hand, a table takes one transaction: CREATE TEMP TABLE, COPY of plain text that was prepared
 before the measurement, DELETE, and INSERT ... SELECT; "with backup", also a CREATE TABLE AS of the
@@ -109,9 +110,9 @@ class Scenario:
                 _run(cursor, "VACUUM ANALYZE {}", _target(table))
             cursor.execute("CHECKPOINT")
 
-    def load_by_hand(self, *, backup: bool) -> None:
-        """Run the statements on prepared text."""
-        with ThreadPoolExecutor(POOLSIZE) as pool:
+    def load_by_hand(self, *, backup: bool, poolsize: int) -> None:
+        """Run the statements on prepared text, ``poolsize`` tables at a time."""
+        with ThreadPoolExecutor(poolsize) as pool:
             list(pool.map(lambda table: self._replace_by_hand(table, backup), TABLES))
 
     def load(self, *, backup: bool) -> None:
@@ -247,9 +248,11 @@ def _transform(
 def measure(scenario: Scenario, rounds: int) -> dict[str, list[float]]:
     """Return the seconds of each way to load, in alternating rounds."""
     ways: dict[str, Callable[[], None]] = {
-        "by hand": lambda: scenario.load_by_hand(backup=False),
+        "by hand": lambda: scenario.load_by_hand(backup=False, poolsize=POOLSIZE),
+        "one by one": lambda: scenario.load_by_hand(backup=False, poolsize=1),
         "load": lambda: scenario.load(backup=False),
-        "by hand with backup": lambda: scenario.load_by_hand(backup=True),
+        "by hand with backup": lambda: scenario.load_by_hand(backup=True, poolsize=POOLSIZE),
+        "one by one with backup": lambda: scenario.load_by_hand(backup=True, poolsize=1),
         "load with backup": lambda: scenario.load(backup=True),
     }
     expected = scenario.contents()
@@ -264,6 +267,15 @@ def measure(scenario: Scenario, rounds: int) -> dict[str, list[float]]:
     return seconds
 
 
+def _compared(by_hand: list[float], load: list[float]) -> str:
+    """Return the seconds by hand and the ratio of the load to them, with its range."""
+    ratios = sorted(b / a for a, b in zip(by_hand, load, strict=True))
+    return (
+        f"{statistics.median(by_hand):.1f}, ratio **{statistics.median(ratios):.2f}** "
+        f"({ratios[0]:.2f} to {ratios[-1]:.2f})"
+    )
+
+
 def main() -> int:
     """Print a table with the medians of all rounds."""
     parser = argparse.ArgumentParser(prog="python -m bench.load", description=__doc__)
@@ -272,7 +284,7 @@ def main() -> int:
     parser.add_argument("--data", choices=[data.name for data in ALL_DATA], help="only this kind")
     arguments = parser.parse_args()
     print(f"{machine()}; {os.cpu_count()} cores\n", flush=True)
-    print("| data | rows | backup | by hand s | load s | ratio |")
+    print("| data | rows | backup | load s | by hand, in parallel s | by hand, one by one s |")
     print("| --- | --- | --- | --- | --- | --- |", flush=True)
     for data in ALL_DATA:
         if arguments.data not in (None, data.name):
@@ -282,12 +294,11 @@ def main() -> int:
             seconds = measure(scenario, arguments.rounds)
             rows = sum(files.rows for files in scenario.files)
         for suffix, backup in (("", "no"), (" with backup", "yes")):
-            hand, ours = seconds["by hand" + suffix], seconds["load" + suffix]
-            ratios = sorted(b / a for a, b in zip(hand, ours, strict=True))
+            ours = seconds["load" + suffix]
+            compared = (_compared(seconds[way + suffix], ours) for way in ("by hand", "one by one"))
             print(
-                f"| {data.name} | {rows:,} | {backup} | {statistics.median(hand):.1f} "
-                f"| {statistics.median(ours):.1f} | **{statistics.median(ratios):.2f}** "
-                f"({ratios[0]:.2f} to {ratios[-1]:.2f}) |",
+                f"| {data.name} | {rows:,} | {backup} | {statistics.median(ours):.1f} | "
+                f"{' | '.join(compared)} |",
                 flush=True,
             )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
