@@ -170,28 +170,32 @@ def _written(report: ReplayReport) -> Table:
 
 
 def _loads(report: ReplayReport) -> Table:
+    names = ["before", "deleted", "inserted", "outside\nwindow", "seconds"]
+    locks = {
+        load.table: f"{load.write_lock_seconds:.1f}"
+        for load in report.loads
+        if isinstance(load, TableLoaded) and load.write_lock_seconds is not None
+    }
+    if locks:
+        names.append("locked\nseconds")
     table = Table(title="Loaded rows", title_justify="left")
     table.add_column("table", overflow="fold")
-    for name in ("before", "deleted", "inserted", "outside\nwindow", "seconds", "locked\nseconds"):
+    for name in names:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("status", no_wrap=True)
     for load in report.loads:
         if isinstance(load, TableLoaded):
             figures = (load.before, load.deleted, load.inserted, load.outside)
-            locked = load.write_lock_seconds
-            table.add_row(
-                load.table,
-                *(f"{figure:,}" for figure in figures),
-                f"{load.seconds:.1f}",
-                "" if locked is None else f"{locked:.1f}",
-                "loaded",
-            )
+            cells = [*(f"{figure:,}" for figure in figures), f"{load.seconds:.1f}"]
+            status = "loaded"
         elif isinstance(load, LoadAlreadyDone):
-            cells = ("", f"{load.deleted:,}", f"{load.inserted:,}", "", "", "", "already loaded")
-            table.add_row(load.table, *cells)
+            cells = ["", f"{load.deleted:,}", f"{load.inserted:,}", "", ""]
+            status = "already loaded"
         else:
-            status = "UNKNOWN" if load.unknown else "unchanged"
-            table.add_row(load.table, *[""] * 6, Text(status, style="red"))
+            cells = [""] * 5
+            status = "[red]UNKNOWN[/]" if load.unknown else "[red]unchanged[/]"
+        lock = [locks.get(load.table, "")] if locks else []
+        table.add_row(load.table, *cells, *lock, status)
     return table
 
 

@@ -68,7 +68,8 @@ class TableLoaded:
         seconds: Duration.
         truncated: Number of values truncated to their column's length, by column.
         write_lock_seconds: How long other writers of the table had to wait on Redshift: from the
-            start of the DELETE to the end of the COMMIT. None in records of older versions.
+            start of the DELETE to the end of the COMMIT. None on PostgreSQL, where they do
+            not wait, and in records of older versions.
     """
 
     table: str

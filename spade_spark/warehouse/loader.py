@@ -104,6 +104,7 @@ class _TableLoad:
             self._attempts.report(LoadPhase.LOADED_BEFORE, f"at {outcome.at:%Y-%m-%d %H:%M:%S} UTC")
             return LoadAlreadyDone(self._swap.table, outcome.at, outcome.deleted, outcome.inserted)
         staged, result = outcome
+        has_lock = self._swap.warehouse.has_table_write_locks
         note = f"{result.deleted:,} rows deleted, {result.inserted:,} inserted"
         self._attempts.report(LoadPhase.LOADED, note)
         return TableLoaded(
@@ -115,7 +116,7 @@ class _TableLoad:
             inserted=result.inserted,
             seconds=time.monotonic() - started,
             truncated=staged.truncated,
-            write_lock_seconds=result.write_lock_seconds,
+            write_lock_seconds=result.write_lock_seconds if has_lock else None,
         )
 
     def _attempt(self) -> tuple[StagedRows, SwapResult] | ReplayLogRow:

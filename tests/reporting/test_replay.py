@@ -141,6 +141,12 @@ def test_truncated_values_are_counted_by_column():
     assert "login.id: 7 values truncated to the column's length" in printed(report)
 
 
+def test_the_time_of_the_write_lock_is_shown_if_other_writers_had_to_wait():
+    assert "locked" in printed(REPORT)
+    report = replace(REPORT, loads=(replace(LOADED, write_lock_seconds=None),))
+    assert "locked" not in printed(report)
+
+
 def test_corrupt_objects_are_named_up_to_a_limit():
     damaged = tuple(CorruptObject(f"k{n}", f"k{n} is cut off") for n in range(30))
     text = printed(replace(REPORT, manifest=msgspec.structs.replace(MANIFEST, damaged=damaged)))

@@ -283,3 +283,8 @@ def test_the_write_lock_is_measured_from_the_delete_to_the_end_of_the_commit(
     ]:
         redshift.inject(statement, "call", function=advance(seconds), skip=skip)
     assert harness.load_table(harness.write_files(*NEW)).write_lock_seconds == 15
+
+
+def test_a_load_into_postgresql_has_no_write_lock_that_others_wait_for(on_postgres):
+    on_postgres.create_table()
+    assert on_postgres.load_table(on_postgres.write_files(*NEW)).write_lock_seconds is None

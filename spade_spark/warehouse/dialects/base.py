@@ -103,6 +103,10 @@ class Warehouse(Protocol):
         """Return those of ``tables`` that may store other rows than are inserted."""
 
     @property
+    def has_table_write_locks(self) -> bool:
+        """Whether other writers of a table wait from its first change to the commit."""
+
+    @property
     def reports_created_rows(self) -> bool:
         """Whether the answer to CREATE TABLE AS has the number of rows."""
 

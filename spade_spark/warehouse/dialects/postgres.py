@@ -54,6 +54,7 @@ class Postgres:
     # The default of autovacuum_vacuum_scale_factor:
     # https://www.postgresql.org/docs/current/runtime-config-vacuum.html
     vacuum_share: float = 0.2
+    has_table_write_locks: bool = False
     # https://www.postgresql.org/docs/current/protocol-message-formats.html, CommandComplete
     reports_created_rows: bool = True
     max_name_bytes: int = 63  # NAMEDATALEN - 1

@@ -67,6 +67,8 @@ class Redshift:
     # VACUUM leaves up to 5 percent of the rows marked for deletion:
     # https://docs.aws.amazon.com/redshift/latest/dg/r_VACUUM_command.html
     vacuum_share: float = 0.05
+    # https://docs.aws.amazon.com/redshift/latest/dg/c_write_readwrite.html
+    has_table_write_locks: bool = True
     # Amazon does not document the answer to CREATE TABLE AS.
     reports_created_rows: bool = False
     max_name_bytes: int = 127  # https://docs.aws.amazon.com/redshift/latest/dg/r_names.html
