@@ -187,15 +187,15 @@ def _loads(report: ReplayReport) -> Table:
         if isinstance(load, TableLoaded):
             figures = (load.before, load.deleted, load.inserted, load.outside)
             cells = [*(f"{figure:,}" for figure in figures), f"{load.seconds:.1f}"]
-            status = "loaded"
+            status = Text("loaded")
         elif isinstance(load, LoadAlreadyDone):
             cells = ["", f"{load.deleted:,}", f"{load.inserted:,}", "", ""]
-            status = "already loaded"
+            status = Text("already loaded")
         else:
             cells = [""] * 5
-            status = "[red]UNKNOWN[/]" if load.unknown else "[red]unchanged[/]"
+            status = Text("UNKNOWN" if load.unknown else "unchanged", style="red")
         lock = [locks.get(load.table, "")] if locks else []
-        table.add_row(load.table, *cells, *lock, status)
+        table.add_row(Text(load.table), *cells, *lock, status)
     return table
 
 

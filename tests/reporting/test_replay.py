@@ -147,6 +147,11 @@ def test_the_time_of_the_write_lock_is_shown_if_other_writers_had_to_wait():
     assert "locked" not in printed(report)
 
 
+def test_the_name_of_a_loaded_table_is_printed_as_text():
+    report = replace(REPORT, loads=(replace(LOADED, table="[red]x[/]"),))
+    assert "│ [red]x[/] │" in printed(report, width=120)
+
+
 def test_corrupt_objects_are_named_up_to_a_limit():
     damaged = tuple(CorruptObject(f"k{n}", f"k{n} is cut off") for n in range(30))
     text = printed(replace(REPORT, manifest=msgspec.structs.replace(MANIFEST, damaged=damaged)))

@@ -44,6 +44,21 @@ def snapshot_server(shared_database, redshift_access):
 
 
 @pytest.fixture
+def start(shared_database, redshift_access):
+    """Start a stand-in with options of the test's own."""
+    servers = []
+
+    def start(**options):
+        server = RedshiftServer(shared_database, redshift_access, **options)
+        servers.append(server)
+        return server.__enter__()
+
+    yield start
+    for server in servers:
+        server.__exit__()
+
+
+@pytest.fixture
 def redshift(request):
     """The stand-in for Redshift, without faults.
 

@@ -8,22 +8,7 @@ from datetime import datetime, timedelta, timezone
 import psycopg2
 import pytest
 
-from tests.support.redshift import RedshiftServer, issue_certificate
-
-
-@pytest.fixture
-def start(shared_database, redshift_access):
-    """Start a stand-in of one's own."""
-    servers = []
-
-    def start(**options):
-        server = RedshiftServer(shared_database, redshift_access, **options)
-        servers.append(server)
-        return server.__enter__()
-
-    yield start
-    for server in servers:
-        server.__exit__()
+from tests.support.redshift import issue_certificate
 
 
 def log_in(server, user="postgres", password=None, **parameters):

@@ -19,21 +19,6 @@ CLUSTER = "cluster.abc.us-west-2.redshift.amazonaws.com"
 WORKGROUP = "loading.123456789012.us-west-2.redshift-serverless.amazonaws.com"
 
 
-@pytest.fixture
-def start(shared_database, redshift_access):
-    """Start a server on this machine."""
-    servers = []
-
-    def start(**options):
-        server = RedshiftServer(shared_database, redshift_access, **options)
-        servers.append(server)
-        return server.__enter__()
-
-    yield start
-    for server in servers:
-        server.__exit__()
-
-
 def connect(server: RedshiftServer, host: str, options: str = "", sslmode: str = "") -> bool:
     """Open a session; return whether it is encrypted.
 
